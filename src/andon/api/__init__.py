@@ -1,0 +1,9 @@
+"""HTTP for programs: ingest in, levers out. A route parses, calls one function that it was handed, and renders.
+
+In: OTLP traces, interactions, feedback, changes. Out: OFREP evaluations and one error shape. Always true: a 200 on ingest
+means that the rows are on disk; reading a lever touches neither disk nor ledger; nothing internal leaves in an error.
+"""
+
+from andon.api.app import Deps, create_app
+
+__all__ = ["Deps", "create_app"]

@@ -1,0 +1,173 @@
+"""The routes: parse, call one function that was handed over, render."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from andon.api.bodies import MAX_UNPACKED, media_type, read_body, rows_of, unpack
+from andon.api.errors import Refused, add_handlers, error_response, json_response
+from andon.api.otlp import export_response, status_response
+from andon.api.requests import change_fields, context_of
+from andon.api.security import Guard
+from andon.errors import AndonError, InputError
+from andon.traffic import Feedback, Interaction
+from andon.traffic.intake import BadRow, feedback_in, interactions_in
+from andon.traffic.quoting import quoted
+
+__all__ = ["Deps", "create_app"]
+
+_BATCH = 5_000
+"""Rows that are stored at a time, so that a body of millions of tiny rows is never held as records."""
+
+_REJECTED = 100
+"""Bad lines that an answer describes; all are counted."""
+
+_AT_A_TIME = 4
+"""Ingest requests that are unpacked and stored at the same time; it bounds memory, others wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """What the routes need, handed over by the composition root. Everything that stores returns after it is on disk."""
+
+    receive_spans: Callable[[bytes], tuple[int, list[str]]]
+    """An OTLP protobuf body; answers how many spans were kept, and why each other was not."""
+    record: Callable[[Sequence[Interaction]], object]
+    record_feedback: Callable[[Sequence[Feedback]], object]
+    record_change: Callable[[Mapping[str, Any]], str]
+    """The checked fields of a change; answers its id."""
+    evaluate: Callable[[str], dict[str, Any] | None]
+    """The OFREP body of a lever from memory, or None when there is none with this key."""
+    lever_keys: Callable[[], list[str]] = field(default=list)
+    problems: Callable[[], list[str]] = field(default=list)
+    """Why the process is not ready; nothing when it is."""
+    token: str = ""
+
+
+def create_app(deps: Deps) -> FastAPI:
+    """The application, guarded; pages may be added to it afterwards and are guarded too."""
+    app = FastAPI(title="Andon", docs_url=None, redoc_url=None)
+    add_handlers(app)
+    app.add_middleware(Guard, token=deps.token)
+    _add_health(app, deps)
+    _add_traces(app, deps)
+    _add_rows(app, deps)
+    _add_changes(app, deps)
+    _add_ofrep(app, deps)
+    return app
+
+
+def _add_health(app: FastAPI, deps: Deps) -> None:
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        """Whether the process lives."""
+        return json_response({"status": "ok"})
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        """Whether everything that runs in the background does its work; 503 says what does not."""
+        problems = deps.problems()
+        return json_response({"ready": not problems, "problems": problems}, 503 if problems else 200)
+
+
+def _add_traces(app: FastAPI, deps: Deps) -> None:
+    limiter = CapacityLimiter(_AT_A_TIME)
+
+    @app.post("/v1/traces")
+    async def traces(request: Request) -> Response:
+        """OTLP over HTTP in protobuf; answered after the spans are on disk."""
+        kind = media_type(request)
+        if kind != "application/x-protobuf":
+            return error_response(
+                415,
+                "UnsupportedMediaType",
+                f"content type {quoted(kind)} is not read here: send OTLP as application/x-protobuf "
+                "(OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf); OTLP in JSON comes later",
+            )
+        encoding = request.headers.get("content-encoding", "")
+        try:
+            body = await read_body(request)
+            kept, problems = await to_thread.run_sync(
+                lambda: deps.receive_spans(unpack(body, encoding, MAX_UNPACKED)), limiter=limiter
+            )
+        except (Refused, AndonError) as error:
+            return status_response(error)
+        return export_response(kept, problems)
+
+
+def _add_rows(app: FastAPI, deps: Deps) -> None:
+    limiter = CapacityLimiter(_AT_A_TIME)
+
+    async def store(request: Request, read: Callable[..., Any], keep: Callable[[Sequence[Any]], object]) -> Response:
+        kind, encoding = media_type(request), request.headers.get("content-encoding", "")
+        body = await read_body(request)
+        return await to_thread.run_sync(lambda: _store(unpack(body, encoding), kind, read, keep), limiter=limiter)
+
+    @app.post("/v1/interactions")
+    async def interactions(request: Request) -> Response:
+        """Interactions as JSON lines, a JSON array or one JSON object."""
+        return await store(request, interactions_in, deps.record)
+
+    @app.post("/v1/feedback")
+    async def feedback(request: Request) -> Response:
+        """Feedback as JSON lines, a JSON array or one JSON object."""
+        return await store(request, feedback_in, deps.record_feedback)
+
+
+def _store(body: bytes, kind: str, read: Callable[..., Any], keep: Callable[[Sequence[Any]], object]) -> Response:
+    """Keep the good rows, report the bad ones. Rows have ids, so a request that failed half-way may be sent again."""
+    accepted, refused = 0, 0
+    rejected: list[dict[str, Any]] = []
+    batch: list[Any] = []
+    for row in rows_of(body, kind, read):
+        if isinstance(row, BadRow):
+            refused += 1
+            if len(rejected) < _REJECTED:
+                rejected.append({"line": row.line, "reason": row.reason})
+            continue
+        batch.append(row)
+        if len(batch) == _BATCH:
+            keep(batch)
+            accepted, batch = accepted + len(batch), []
+    if batch:
+        keep(batch)
+        accepted += len(batch)
+    answer: dict[str, Any] = {"accepted": accepted, "rejected": rejected, "rejected_count": refused}
+    if refused and not accepted:
+        first = rejected[0]
+        answer["error"] = {
+            "kind": "InputError",
+            "message": f"no row could be kept; line {first['line']}: {first['reason']}",
+        }
+        return json_response(answer, 422)
+    return json_response(answer)
+
+
+def _add_changes(app: FastAPI, deps: Deps) -> None:
+    @app.post("/v1/changes")
+    async def changes(request: Request) -> Response:
+        """One change of the control plane, as a JSON object."""
+        body = unpack(await read_body(request, 2**20), request.headers.get("content-encoding", ""), 2**20)
+        fields = change_fields(body, media_type(request))
+        return json_response({"id": await to_thread.run_sync(deps.record_change, fields)})
+
+
+def _add_ofrep(app: FastAPI, deps: Deps) -> None:
+    @app.post("/ofrep/v1/evaluate/flags/{key:path}")
+    async def evaluate(key: str, request: Request) -> Response:
+        """The value of one lever (OFREP 0.3.0), from memory; never rate-limited."""
+        try:
+            context_of(await read_body(request, 2**20))
+        except (Refused, InputError) as error:
+            return json_response({"key": key, "errorCode": "PARSE_ERROR", "errorDetails": str(error)}, 400)
+        body = deps.evaluate(key)
+        if body is not None:
+            return json_response(body)
+        keys = deps.lever_keys()
+        known = ", ".join(keys[:20]) + (" ..." if len(keys) > 20 else "") or "none yet"
+        details = f"there is no lever {quoted(key, 100)}; declared: {known}"
+        return json_response({"key": key, "errorCode": "FLAG_NOT_FOUND", "errorDetails": details}, 404)

@@ -1,0 +1,88 @@
+"""Versions first seen in traffic become changes, whether or not anybody recorded a deploy."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from andon.changes.records import Change
+from andon.traffic import VERSIONS
+
+__all__ = ["Inventory", "Sighting", "discover", "group_field"]
+
+MANY = 200
+"""A field with more values than this does not hold versions; its new values are no changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A value of a version field in new traffic."""
+
+    app: str
+    environment: str
+    field: str
+    group: str
+    """The requested model behind a resolved one; empty for other fields."""
+    value: str
+    first_us: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """The versions of one app that traffic has shown so far: ``field|group`` -> value -> first time seen."""
+
+    id: str
+    """``app/environment``."""
+    seen: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def group_field(name: str) -> str | None:
+    """The field within which a value is compared with the one before: a resolved model belongs to the requested one."""
+    return "requested_model" if name == "model" else None
+
+
+def discover(inventory: Inventory, sightings: Iterable[Sighting]) -> tuple[Inventory, list[Change]]:
+    """Add sightings to the inventory; every value that is new beside known ones is a change at its first time.
+
+    The first value of a field is the inventory, not a change. A new resolved model behind the same requested model is a
+    change that somebody else made (``own=False``), and so is a new traffic source.
+    """
+    seen = {key: dict(values) for key, values in inventory.seen.items()}
+    changes = []
+    app, _, environment = inventory.id.partition("/")
+    for s in sorted(sightings, key=lambda s: (s.first_us, s.field, s.group, s.value)):
+        values = seen.setdefault(f"{s.field}|{s.group}", {})
+        if s.value in values:
+            continue
+        before = max(values, key=lambda v: (values[v], v), default=None)
+        values[s.value] = s.first_us
+        if before is not None and len(values) <= MANY:
+            changes.append(_change(app, environment, s, before))
+    return replace(inventory, seen=seen), changes
+
+
+def _change(app: str, environment: str, s: Sighting, before: str) -> Change:
+    silent = s.field == "model" and s.group not in ("", s.value)
+    own = not silent and s.field != "source"
+    if silent:
+        title = f"the model behind {s.group} moved from {before} to {s.value}"
+    elif s.field == "source":
+        title = f"a new traffic source appeared: {s.value}"
+    else:
+        title = f"{VERSIONS[s.field]} {before} -> {s.value}" + ("" if s.field == VERSIONS[s.field] else f" ({s.field})")
+    digest = hashlib.sha256(f"{app}/{environment}/{s.field}/{s.group}/{s.value}".encode()).hexdigest()[:10]
+    return Change(
+        id=f"CHG-{digest}",
+        at_us=s.first_us,
+        kind=VERSIONS[s.field],
+        title=title,
+        app=app,
+        environment=environment,
+        before=before,
+        after=s.value,
+        version_field=s.field,
+        scope={"requested_model": s.group} if s.field == "model" and s.group else {},
+        author="seen in traffic",
+        origin="traffic",
+        own=own,
+    )

@@ -1,0 +1,27 @@
+"""Run a golden set against a target and say pass, fail or undecided.
+
+In: cases, a target, a baseline run. Out: `EvalRun` and `Verdict` records. Always true: cases are scored by `scores`, as live
+traffic is; an execution error is a third outcome, neither pass nor fail; runs are compared case by case.
+"""
+
+from andon.evals.records import CaseResult, EvalRun, Output, Target, Verdict
+from andon.evals.report import summarise
+from andon.evals.scoring import score_case, scorer_versions
+from andon.evals.targets import FORMS, make_target
+from andon.evals.verdict import BAR, exit_code, judge
+
+__all__ = [
+    "BAR",
+    "FORMS",
+    "CaseResult",
+    "EvalRun",
+    "Output",
+    "Target",
+    "Verdict",
+    "exit_code",
+    "judge",
+    "make_target",
+    "score_case",
+    "scorer_versions",
+    "summarise",
+]

@@ -1,0 +1,326 @@
+"""Golden sets and labels as files: JSONL that a team keeps in git, and sheets that people fill in.
+
+A golden set is one JSON object per line: `COMMON` first and in this order, then what Andon adds. A line that was read is
+written back as it stood, with its unknown keys and its very bytes.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from andon.errors import InputError, StoreError
+from andon.golden.cases import case_id
+from andon.golden.records import Case, Failure, LabelRow
+from andon.traffic.quoting import quoted
+
+__all__ = [
+    "COMMON",
+    "OURS",
+    "label_sheet",
+    "merge_cases",
+    "parse_cases",
+    "parse_labels",
+    "read_set",
+    "read_text",
+    "render_cases",
+]
+
+COMMON = ("question", "answer", "contexts", "ground_truth", "source", "failure_reason", "added_date")
+"""The seven fields that golden sets have in common, in their order."""
+
+OURS = ("id", "app", "metric", "direction", "cut", "risk_category", "incident", "label_author", "embedder", "nearest")
+"""What Andon adds, in this order; what is None is left out."""
+
+_APP = "default"
+_OUR_ID = re.compile(r"G-[0-9a-f]{16}")
+_PLAIN_ID = re.compile(r"[\w.:/#-]{1,80}")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_NAMED = 5
+_HUGE = 1e300
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a file that says something: its number, its text without the line feed, and what it holds."""
+
+    number: int
+    text: str
+    row: dict[str, Any]
+
+
+def parse_cases(text: str, *, app: str = _APP, name: str = "the golden set") -> tuple[Case, ...]:
+    """The cases of a golden set in JSONL; `app` where a line names none, `name` for messages.
+
+    A line needs `question` and `ground_truth`. An id that the file gives is kept, unless it is one of ours (``G-...``)
+    that no longer fits the content: an edited case is a new case.
+
+    Raises:
+        InputError: at least one line is no case; names the lines. Nothing is left out silently.
+    """
+    cases: list[Case] = []
+    seen: dict[str, tuple[int, Case]] = {}
+
+    def take(line: _Line) -> None:
+        case = _case(line, app)
+        number, twin = seen.setdefault(case.id, (line.number, case))
+        if twin != case:
+            raise InputError(
+                f"id {quoted(case.id)} names another case on line {number}; give each case an id of its own"
+            )
+        cases.append(case)
+
+    _each_line(text, name, take)
+    return tuple(cases)
+
+
+def read_set(path: Path, *, app: str = _APP) -> tuple[Case, ...]:
+    """The cases of a golden set on disk.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no case.
+    """
+    return parse_cases(read_text(path), app=app, name=str(path))
+
+
+def render_cases(cases: Iterable[Case]) -> str:
+    """A golden set in JSONL, one line for each case, each ended by a line feed; unchanged lines as they were read."""
+    return "".join(f"{_line(c)}\n" for c in cases)
+
+
+def merge_cases(text: str, cases: Sequence[Case], *, app: str = _APP, name: str = "the golden set") -> str:
+    """A golden set's text with the cases that it does not hold yet appended; what is there stays to the byte.
+
+    Raises:
+        InputError: a line of the text is no case.
+    """
+    present = parse_cases(text, app=app, name=name)
+    there = {c.id for c in present} | {c.line for c in present}
+    new = [c for c in cases if c.id not in there and (c.line is None or c.line not in there)]
+    if not new:
+        return text
+    return f"{text}\n{render_cases(new)}" if text and not text.endswith("\n") else text + render_cases(new)
+
+
+def parse_labels(text: str, *, name: str = "the labels") -> tuple[LabelRow, ...]:
+    """The rows of a label file, JSONL or CSV with a header: `id` or `question`, and `ground_truth`; `author`, `note` if given.
+
+    Raises:
+        InputError: at least one row is no label; names the lines.
+    """
+    if text.removeprefix("\ufeff").lstrip().startswith("{"):
+        rows: list[LabelRow] = []
+        _each_line(text, name, lambda line: rows.append(_label(line.number, line.row)))
+        return tuple(rows)
+    return _labels_in_csv(text, name)
+
+
+def label_sheet(failures: Iterable[Failure]) -> str:
+    """A CSV for people to fill in: one row for each failure, `ground_truth` empty. `parse_labels` reads it back.
+
+    A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV Injection").
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(("id", "question", "answer", "reason", "suggestion", "ground_truth", "author", "note"))
+    for f in failures:
+        shown = (f.question, f.answer or "", f.reason, f.suggestion or "")
+        writer.writerow((f.id, *(_cell(text) for text in shown), "", "", ""))
+    return out.getvalue()
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with its line ends as they are.
+
+    Raises:
+        InputError: there is no such file, or it is not UTF-8.
+        StoreError: the disk failed.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path} is not UTF-8 at line {line}; save it as UTF-8") from None
+    except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give the path of a file") from None
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}", retryable=True) from error
+
+
+def _each_line(text: str, name: str, take: Callable[[_Line], None]) -> None:
+    bad: list[str] = []
+    for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if not raw.strip():
+            continue
+        try:
+            take(_Line(number, raw, _object(raw)))
+        except InputError as error:
+            bad.append(f"line {number}: {error}")
+    _refuse(bad, name)
+
+
+def _refuse(bad: Sequence[str], name: str) -> None:
+    if bad:
+        more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise InputError(f"{name}: {'; '.join(bad[:_NAMED])}{more}. Nothing was read; correct these lines")
+
+
+def _object(raw: str) -> dict[str, Any]:
+    try:
+        row = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{quoted(raw)} is not JSON ({quoted(str(error), 80)})") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{quoted(row)} is not an object; one JSON object per line is allowed")
+    return row
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _case(line: _Line, app: str) -> Case:
+    row = line.row
+    question, truth = _needed(row, "question"), _needed(row, "ground_truth")
+    app = _text(row, "app") or app
+    direction = _text(row, "direction") or "down"
+    if direction not in ("up", "down"):
+        raise InputError(f"direction is {quoted(direction)}; up or down is allowed")
+    return Case(
+        question=question,
+        answer=_text(row, "answer"),
+        contexts=_contexts(row.get("contexts")),
+        ground_truth=truth,
+        source=_text(row, "source") or "",
+        failure_reason=_text(row, "failure_reason") or "",
+        added_date=_text(row, "added_date") or "",
+        id=_id(row, case_id(app, question, truth)),
+        app=app,
+        metric=_text(row, "metric") or "normalised_match",
+        direction=direction,
+        cut=_number(row, "cut"),
+        risk_category=_text(row, "risk_category"),
+        incident=_text(row, "incident"),
+        label_author=_text(row, "label_author"),
+        embedder=_text(row, "embedder"),
+        nearest=_number(row, "nearest"),
+        line=line.text,
+    )
+
+
+def _id(row: dict[str, Any], own: str) -> str:
+    given = row.get("id")
+    text = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(text, str) or not _PLAIN_ID.fullmatch(text) or _OUR_ID.fullmatch(text):
+        return own
+    return text
+
+
+def _needed(row: dict[str, Any], key: str) -> str:
+    text = _text(row, key)
+    if text is None or not text.strip():
+        raise InputError(f"{key} is missing; a case needs `question` and `ground_truth`")
+    return text
+
+
+def _text(row: dict[str, Any], key: str) -> str | None:
+    value = row.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _HUGE:
+        return json.dumps(value)
+    raise InputError(f"{key} is {quoted(value)}; text is allowed")
+
+
+def _number(row: dict[str, Any], key: str) -> float | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _HUGE:
+        raise InputError(f"{key} is {quoted(value)}; a finite number is allowed")
+    return float(value)
+
+
+def _contexts(value: Any) -> tuple[str, ...]:
+    items = [] if value is None else [value] if isinstance(value, str) else value
+    texts = [c.get("text") if isinstance(c, dict) else c for c in items] if isinstance(items, list) else [None]
+    if not all(isinstance(t, str) for t in texts):
+        raise InputError(f"contexts is {quoted(value)}; a list of texts, or of objects with `text`, is allowed")
+    return tuple(t for t in texts if isinstance(t, str))
+
+
+def _line(case: Case) -> str:
+    known = {k: getattr(case, k) for k in COMMON}
+    known |= {k: v for k in OURS if (v := getattr(case, k)) is not None}
+    if case.line is None:
+        return _dump(known)
+    row = _object(case.line)
+    if _case(_Line(1, case.line, row), _APP) == case:
+        return case.line
+    return _dump(known | {k: v for k, v in row.items() if k not in COMMON and k not in OURS})
+
+
+def _dump(row: dict[str, Any]) -> str:
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: no text, but JSON can spell it
+        return json.dumps(row)
+    return text
+
+
+def _label(number: int, row: dict[str, Any]) -> LabelRow:
+    identity, question = _text(row, "id") or None, _text(row, "question") or None
+    if identity is None and question is None:
+        raise InputError("neither `id` nor `question` is given; one of them names the failure")
+    if "ground_truth" not in row:
+        raise InputError("ground_truth is missing; give the right answer, or an empty text for `not yet`")
+    return LabelRow(
+        line=number,
+        id=identity,
+        question=question,
+        ground_truth=_text(row, "ground_truth") or "",
+        author=_text(row, "author") or None,
+        note=_text(row, "note") or "",
+    )
+
+
+def _labels_in_csv(text: str, name: str) -> tuple[LabelRow, ...]:
+    body = text.removeprefix("\ufeff")
+    first = body.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    bad: list[str] = []
+    rows: list[LabelRow] = []
+    limit = csv.field_size_limit(max(131_072, len(body) + 1))
+    try:
+        reader = csv.DictReader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True)
+        header = reader.fieldnames or ()
+        if "ground_truth" not in header or not {"id", "question"} & set(header):
+            raise InputError(
+                f"{name}: the header is {quoted(first.strip())}; a label file has the columns `id` or `question`, and `ground_truth`"
+            )
+        for row in reader:
+            try:
+                if None in row:
+                    raise InputError("it has more cells than the header; quote cells that hold the delimiter")
+                rows.append(_label(reader.line_num, {k: _uncell(v) for k, v in row.items() if v is not None}))
+            except InputError as error:
+                bad.append(f"line {reader.line_num}: {error}")
+    except csv.Error as error:
+        raise InputError(f"{name}: line {reader.line_num} is not CSV: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+    _refuse(bad, name)
+    return tuple(rows)
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _uncell(text: str) -> str:
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text

@@ -1,0 +1,64 @@
+"""Records of the stage `incidents`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from andon.scores import Harm
+
+__all__ = ["Incident", "TimelineEvent"]
+
+State = Literal["open", "stabilised", "diagnosed", "recovered", "closed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One thing that went wrong for users, from the first signal to its close."""
+
+    id: str
+    title: str
+    """One sentence: what is wrong, for whom, since when."""
+    app: str
+    environment: str
+    state: State = "open"
+    impact: Harm = "usefulness"
+    """What users lose: the class of the incident."""
+    impact_reason: str = ""
+    severity: Literal["P1", "P2", "P3"] = "P3"
+    severity_reason: str = ""
+    scope: dict[str, str] = field(default_factory=dict)
+    """Part of the traffic of the leading signal."""
+    metric: str
+    """Metric of the leading signal."""
+    lead: str
+    """Id of the leading signal: the strongest of the worst class."""
+    signals: tuple[str, ...] = ()
+    onset_us: int
+    onset_low_us: int
+    onset_high_us: int
+    """95 % interval of the onset, by the leading signal."""
+    alarmed_us: int
+    """When the first signal was raised."""
+    last_signal_us: int
+    closed_us: int | None = None
+    closed_why: str | None = None
+
+    @property
+    def lag_s(self) -> tuple[float, float, float]:
+        """Detection lag in seconds: (best estimate, shortest, longest), from the onset's interval."""
+        ends = (self.onset_us, self.onset_high_us, self.onset_low_us)
+        best, low, high = (max(0.0, (self.alarmed_us - t) / 1e6) for t in ends)
+        return best, low, high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEvent:
+    """One entry of an incident's timeline, with two clocks."""
+
+    id: str
+    incident: str
+    happened_us: int
+    learned_us: int
+    kind: str
+    """``onset``, ``change``, ``signal``, ``state``, ``lever``, ``note``."""
+    text: str
+    by: str = "andon"

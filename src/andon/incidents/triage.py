@@ -1,0 +1,113 @@
+"""Pure decisions about incidents: does a signal belong to one, what class, how severe, what to call it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from andon.incidents.records import Incident
+from andon.incidents.words import phrase_of, scope_text
+from andon.monitors import Signal
+from andon.scores import Harm
+from andon.traffic import format_time
+
+__all__ = ["classify", "join", "merges", "open_incident", "severity_of", "title_of"]
+
+WORST_FIRST: tuple[Harm, ...] = ("safety", "compliance", "correctness", "availability", "usefulness", "cost")
+"""Classes by what users lose, worst first."""
+
+MERGE_US = 24 * 3_600_000_000
+"""Signals of one app within this time of each other are one incident until somebody splits it."""
+
+HIGH_RISK = ("high", "critical", "unacceptable")
+
+
+def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
+    """The class of an incident with these signals, the reason, and the leading signal.
+
+    The worst harm among the signals names the class; the leading signal is the one of that class with the most evidence
+    (log likelihood ratio per the chart's statistic), the narrower part of the traffic winning a tie.
+    """
+    worst = min(signals, key=lambda s: WORST_FIRST.index(s.harm))  # type: ignore[arg-type]
+    harm: Harm = worst.harm  # type: ignore[assignment]
+    peers = [s for s in signals if s.harm == harm]
+    lead = max(peers, key=lambda s: (s.rate - s.baseline_rate, s.statistic, len(s.scope), s.id))
+    others = sorted({s.harm for s in signals} - {harm})
+    reason = f"{harm}: {phrase_of(lead.metric, lead.direction)} rose in {scope_text(lead.scope)}"
+    return harm, reason + (f"; also moved: {', '.join(others)}" if others else ""), lead
+
+
+def severity_of(harm: Harm, lead: Signal) -> tuple[str, str]:
+    """P1, P2 or P3 and the rule that says so: risk category x affected share x harm."""
+    excess = lead.rate - lead.baseline_rate
+    high_risk = lead.scope.get("risk_category", "").casefold() in HIGH_RISK
+    share = f"{excess:+.0%} of {scope_text(lead.scope)}"
+    if harm in ("safety", "compliance") or (high_risk and excess >= 0.05):
+        return "P1", f"P1: {harm} harm or a high-risk category ({share})"
+    if excess >= 0.10 or harm in ("correctness", "availability"):
+        return "P2", f"P2: {harm} harm, or at least a tenth more of the traffic affected ({share})"
+    return "P3", f"P3: {harm} harm below a tenth of the traffic ({share})"
+
+
+def title_of(lead: Signal) -> str:
+    """What is wrong, for whom and since when, in one sentence."""
+    return (
+        f"{_sentence(phrase_of(lead.metric, lead.direction))} rose from {_percent(lead.baseline_rate)} to {_percent(lead.rate)} "
+        f"in {scope_text(lead.scope)} of {lead.app} since {format_time(lead.onset_us)[:16].replace('T', ' ')} UTC"
+    )
+
+
+def open_incident(number: int, signal: Signal) -> Incident:
+    """A new incident for one signal."""
+    blank = Incident(
+        id=f"INC-{number:04d}",
+        title="",
+        app=signal.app,
+        environment=signal.environment,
+        metric=signal.metric,
+        lead=signal.id,
+        onset_us=signal.onset_us,
+        onset_low_us=signal.onset_low_us,
+        onset_high_us=signal.onset_high_us,
+        alarmed_us=signal.at_us,
+        last_signal_us=signal.at_us,
+    )
+    return join(blank, [signal])
+
+
+def join(incident: Incident, signals: Sequence[Signal]) -> Incident:
+    """The incident with all these signals, its class, severity and title worked out anew; alarm and number stay."""
+    harm, reason, lead = classify(signals)
+    severity, rule = severity_of(harm, lead)
+    return replace(
+        incident,
+        title=title_of(lead),
+        impact=harm,
+        impact_reason=reason,
+        severity=severity,
+        severity_reason=rule,
+        scope=lead.scope,
+        metric=lead.metric,
+        lead=lead.id,
+        signals=tuple(sorted(s.id for s in signals)),
+        onset_us=lead.onset_us,
+        onset_low_us=lead.onset_low_us,
+        onset_high_us=lead.onset_high_us,
+        alarmed_us=min(s.at_us for s in signals),
+        last_signal_us=max(s.at_us for s in signals),
+    )
+
+
+def merges(incident: Incident, signal: Signal) -> bool:
+    """Whether a signal belongs to an incident: same app and environment, not closed, and near in time."""
+    return (
+        incident.state != "closed"
+        and (incident.app, incident.environment) == (signal.app, signal.environment)
+        and signal.at_us - incident.last_signal_us <= MERGE_US
+    )
+
+
+def _percent(rate: float) -> str:
+    return f"{rate:.1%}" if rate < 0.1 else f"{rate:.0%}"
+
+
+def _sentence(text: str) -> str:
+    return f"The share of {text}"

@@ -1,0 +1,58 @@
+"""Plain words for metrics, parts of the traffic and durations, so that a title reads like a sentence."""
+
+from collections.abc import Mapping
+
+__all__ = ["duration", "phrase_of", "scope_text"]
+
+_PHRASES = {
+    ("error", "up"): "calls that fail or answer nothing",
+    ("refusal", "up"): "answers that refuse",
+    ("refusal", "down"): "answers that do not refuse",
+    ("escalation", "up"): "conversations handed to a person",
+    ("normalised_match", "down"): "wrong answers",
+    ("exact_match", "down"): "answers that are not letter-exact",
+    ("citation_valid", "down"): "answers that cite passages which were not retrieved",
+    ("tool_error", "up"): "interactions with a failed tool call",
+    ("guardrail_block", "up"): "interactions that a guardrail blocked",
+    ("thumbs", "down"): "thumbs down",
+    ("label_match", "down"): "wrong predictions",
+    ("rating", "down"): "answers rated poor by people",
+}
+_NOUNS = {
+    "groundedness": "groundedness in the retrieved passages",
+    "context_used": "use of the retrieved passages",
+    "retrieval_score": "retrieval scores",
+    "answer_relevancy": "relevancy of the answer to the question",
+    "confidence": "the system's confidence",
+    "latency_s": "latency",
+    "output_tokens": "answer length",
+    "cost_usd": "cost",
+}
+
+
+def phrase_of(metric: str, direction: str) -> str:
+    """What a monitor counts, as a plural noun phrase that fits "the share of ..."."""
+    if (metric, direction) in _PHRASES:
+        return _PHRASES[metric, direction]
+    side = "high" if direction == "up" else "low"
+    return f"interactions with unusually {side} {_NOUNS.get(metric, metric.replace('_', ' '))}"
+
+
+def scope_text(scope: Mapping[str, str]) -> str:
+    """A part of the traffic in words: ``risk category high, task triage``; ``all traffic`` for the whole."""
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in scope.items()) or "all traffic"
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: ``45 s``, ``12 min``, ``3 h 20 min``, ``6 d 4 h``."""
+    s = round(seconds)
+    if s < 120:
+        return f"{s} s"
+    minutes = round(s / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

@@ -1,0 +1,26 @@
+"""What, why, how wide, how late? The four questions of an incident, each answered with evidence.
+
+In: an incident, its signals, the change log, the tables. Out: an `Investigation` record. Always true: it never says more
+than the data; "no own change explains this" is always among the ranked suspects; every figure carries the plan that gives
+it again; examples are copied out.
+"""
+
+from andon.investigations.records import Evidence, Example, Impact, Investigation, Part, Suspect, Twin
+from andon.investigations.scope import isolated_or_systematic, rank_parts
+from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects
+
+__all__ = [
+    "Candidate",
+    "Evidence",
+    "Example",
+    "Exposure",
+    "Impact",
+    "Investigation",
+    "Part",
+    "Suspect",
+    "Traffic",
+    "Twin",
+    "isolated_or_systematic",
+    "rank_parts",
+    "rank_suspects",
+]

@@ -1,0 +1,326 @@
+"""Answer the four questions of an incident from the tables and the change log, and keep the evidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from andon import stats
+from andon.changes import Change
+from andon.changes.run import changes_of
+from andon.errors import InputError
+from andon.incidents import Incident, duration
+from andon.incidents.run import signals_of
+from andon.investigations.records import Evidence, Example, Impact, Investigation, Suspect, Twin
+from andon.investigations.scope import isolated_or_systematic, rank_parts
+from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects
+from andon.monitors import Signal
+from andon.scores import Embedder, failing
+from andon.store import Ledger, Plan, Rollup, Sample, Slice, Span, Warehouse, Where, from_json, to_json
+from andon.traffic import SEGMENTS, VERSIONS, Interaction
+from andon.traffic.run import read_interactions_by_id
+
+__all__ = ["investigate", "recompute"]
+
+DAY_US = 86_400_000_000
+LOOK_BACK_US = 60 * DAY_US
+"""Changes this long before the onset are candidates: a corpus may take six weeks to hurt."""
+
+EXAMPLES = 8
+QUESTIONS = 800
+"""Questions before and after that are compared by meaning."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """What one investigation works on: the affected traffic, before and after."""
+
+    warehouse: Warehouse
+    signal: Signal
+    before: Span
+    after: Span
+    evidence: list[Evidence] = field(default_factory=list)
+
+    @property
+    def scope(self) -> tuple[Where, ...]:
+        s = self.signal
+        pairs = {"app": s.app, "environment": s.environment, **s.scope}
+        return (*(Where(column=k, op="eq", value=v) for k, v in pairs.items()), Where(column=s.metric, op="not_null"))
+
+    @property
+    def harm(self) -> Where:
+        op, bound = failing(self.signal.kind, self.signal.direction, self.signal.cut)
+        return Where(column=self.signal.metric, op="ge" if op == "ge" else "lt", value=bound)
+
+    def count(self, span: Span, *extra: Where) -> int:
+        plan = Rollup(table="scores", metrics=(self.signal.metric,), span=span, where=(*self.scope, *extra))
+        return int(self.warehouse.run(plan)[f"{self.signal.metric}.n"][0].as_py() or 0)
+
+    def by(self, key: str, span: Span, *extra: Where) -> dict[str, int]:
+        plan = Rollup(
+            table="scores", metrics=(self.signal.metric,), keys=(key,), span=span, where=(*self.scope, *extra)
+        )
+        table = self.warehouse.run(plan)
+        counts = zip(table[key].to_pylist(), table[f"{self.signal.metric}.n"].to_pylist(), strict=True)
+        return {value: int(n) for value, n in counts if value is not None}
+
+    def keep(self, claim: str, plan: Plan, figures: dict[str, float]) -> None:
+        self.evidence.append(
+            Evidence(id=f"E{len(self.evidence) + 1}", claim=claim, plan=to_json(plan), figures=figures)
+        )
+
+
+def investigate(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    incident: Incident,
+    embedder: Embedder,
+    *,
+    now_us: int,
+    rng: np.random.Generator,
+) -> Investigation:
+    """Answer the four questions with what was known at `now_us`, and record the answer."""
+    signals = signals_of(ledger, incident)
+    lead = next(s for s in signals if s.id == incident.lead)
+    before = Span(start_us=lead.baseline_from_us, end_us=max(lead.onset_low_us, lead.baseline_from_us + 1))
+    case = _Case(warehouse, lead, before, Span(start_us=lead.onset_us, end_us=now_us))
+    x1, n1, x2, n2 = _totals(case)
+    verdict, reason = isolated_or_systematic(x2, n2, (x1 + 0.5) / (n1 + 1))
+    harmed = _harmed_interactions(case)
+    traffic = _traffic(case, embedder, rng)
+    found = Investigation(
+        id=incident.id,
+        at_us=now_us,
+        examples=_examples(case, harmed),
+        suspects=_suspects(case, ledger, traffic),
+        verdict=verdict,  # type: ignore[arg-type]
+        verdict_reason=reason,
+        parts=rank_parts(_parts(case)),
+        impact=_impact(case, x1, n1, x2, n2),
+        first_alarms=_first_alarms(signals),
+        gap=_gap(incident, lead),
+        evidence=tuple(case.evidence),
+    )
+    ledger.put(found, now_us=now_us, by="andon")
+    return found
+
+
+def recompute(warehouse: Warehouse, evidence: Evidence) -> dict[str, float]:
+    """Run the plan of a piece of evidence again; the figures must be the same.
+
+    Raises:
+        InputError: the plan is not one of the five, or is not a roll-up.
+    """
+    plan = from_json(evidence.plan)
+    if not isinstance(plan, Rollup):
+        raise InputError(f"evidence {evidence.id} holds a {type(plan).__name__}; only roll-ups carry figures")
+    return _figures(warehouse, plan)
+
+
+def _figures(warehouse: Warehouse, plan: Rollup) -> dict[str, float]:
+    row = warehouse.run(plan).to_pylist()[0]
+    return {k: float(v) for k, v in row.items() if v is not None}
+
+
+def _totals(case: _Case) -> tuple[int, int, int, int]:
+    """Harm and traffic before and after the onset, kept as evidence."""
+    numbers = []
+    for name, span in (("before the onset", case.before), ("since the onset", case.after)):
+        for what, extra in (("harmed interactions", (case.harm,)), ("interactions", ())):
+            plan = Rollup(table="scores", metrics=(case.signal.metric,), span=span, where=(*case.scope, *extra))
+            figures = _figures(case.warehouse, plan)
+            case.keep(f"{what} {name}", plan, figures)
+            numbers.append(int(figures[f"{case.signal.metric}.n"]))
+    x1, n1, x2, n2 = numbers
+    return x1, n1, x2, n2
+
+
+def _harmed_interactions(case: _Case) -> list[tuple[Interaction, float]]:
+    metric = case.signal.metric
+    plan = Sample(
+        table="scores",
+        n=4 * EXAMPLES,
+        seed=1,
+        columns=("interaction_id", "time_us", metric),
+        span=case.after,
+        where=(*case.scope, case.harm),
+    )
+    table = case.warehouse.run(plan)
+    values = dict(zip(table["interaction_id"].to_pylist(), table[metric].to_pylist(), strict=True))
+    day = Span(start_us=case.after.start_us - DAY_US, end_us=case.after.end_us)
+    found = {i.id: i for i in read_interactions_by_id(case.warehouse, sorted(values), day)}
+    return [(found[k], float(v)) for k, v in values.items() if k in found]
+
+
+def _examples(case: _Case, harmed: Sequence[tuple[Interaction, float]]) -> tuple[Example, ...]:
+    """Failing interactions, one per question, with what the answer should have been where that is known."""
+    examples: dict[str, Example] = {}
+    for interaction, value in harmed:
+        question = interaction.query or ""
+        if question in examples or len(examples) >= EXAMPLES:
+            continue
+        twin = _twin(case, question) if question else None
+        expected = interaction.expected_answer or (twin.answer if twin else None)
+        examples[question] = Example(
+            interaction_id=interaction.id,
+            at_us=interaction.time_us,
+            question=question,
+            answer=interaction.answer,
+            value=value,
+            expected=expected,
+            expected_from="expected answer" if interaction.expected_answer else "passing twin" if twin else None,
+            twin=twin,
+            confidence=interaction.confidence,
+            contexts=tuple(c.text for c in interaction.contexts),
+            versions={k: v for k in VERSIONS if (v := getattr(interaction, k)) is not None},
+            segments={k: v for k in SEGMENTS if (v := getattr(interaction, k)) is not None},
+        )
+    return tuple(examples.values())
+
+
+def _twin(case: _Case, question: str) -> Twin | None:
+    """An answer to the same question before the onset that was fine by the same metric."""
+    same = (Where(column="query", op="eq", value=question), Where(column="app", op="eq", value=case.signal.app))
+    scope = tuple(Where(column=k, op="eq", value=v) for k, v in case.signal.scope.items())
+    columns = ("id", "time_us", "answer")
+    rows = case.warehouse.run(
+        Slice(
+            table="interactions", columns=columns, span=case.before, where=(*same, *scope), limit=20, newest_first=True
+        )
+    ).to_pylist()
+    if not rows:
+        return None
+    ids = Where(column="interaction_id", op="in", value=tuple(str(r["id"]) for r in rows))
+    metric = case.signal.metric
+    scored = case.warehouse.run(
+        Slice(table="scores", columns=("interaction_id", metric), span=case.before, where=(ids, *case.scope))
+    ).to_pylist()
+    op, bound = failing(case.signal.kind, case.signal.direction, case.signal.cut)
+    fine = {r["interaction_id"] for r in scored if (r[metric] < bound if op == "ge" else r[metric] >= bound)}
+    row = next((r for r in rows if r["id"] in fine and r["answer"]), None)
+    return Twin(answer=row["answer"], at_us=row["time_us"]) if row else None
+
+
+def _suspects(case: _Case, ledger: Ledger, traffic: Traffic) -> tuple[Suspect, ...]:
+    s = case.signal
+    start, end = s.onset_low_us - LOOK_BACK_US, case.after.end_us
+    changes = [c for c in changes_of(ledger, s.app, s.environment, start, end) if c.at_us <= s.onset_high_us]
+    candidates = [Candidate(change=c, exposure=_exposure(case, c), note=_note(c, changes)) for c in changes]
+    return rank_suspects(
+        candidates,
+        metric=s.metric,
+        scope=s.scope,
+        onset=s.onset_probability,
+        window_us=s.window_us,
+        baseline=(s.baseline_x + 0.5) / (s.baseline_n + 1),
+        traffic=traffic,
+    )
+
+
+def _exposure(case: _Case, change: Change) -> Exposure | None:
+    if change.version_field not in VERSIONS or change.after is None:
+        return None
+    saw = Where(column=change.version_field, op="eq", value=change.after)
+    exposed_n, exposed_x = case.count(case.after, saw), case.count(case.after, saw, case.harm)
+    n, x = case.count(case.after), case.count(case.after, case.harm)
+    before = case.count(case.before)
+    return Exposure(
+        exposed_x=exposed_x,
+        exposed_n=exposed_n,
+        other_x=x - exposed_x,
+        other_n=n - exposed_n,
+        before_share=case.count(case.before, saw) / before if before else 0.0,
+    )
+
+
+def _note(change: Change, changes: Sequence[Change]) -> str:
+    """A corpus that moved while the index stood still is worse than either alone."""
+    rebuilt = any(c.kind == "index" and c.at_us >= change.at_us for c in changes)
+    return "the index was not rebuilt after the corpus changed" if change.kind == "corpus" and not rebuilt else ""
+
+
+def _parts(case: _Case) -> list[tuple[str, str, int, int, int, int]]:
+    rows = []
+    for name in (*SEGMENTS, *VERSIONS):
+        if name in case.signal.scope:
+            continue
+        after = case.by(name, case.after)
+        if not after or (name == "requested_model" and "model" in case.signal.scope):
+            continue
+        harm_after = case.by(name, case.after, case.harm)
+        before, harm_before = case.by(name, case.before), case.by(name, case.before, case.harm)
+        for value, n in after.items():
+            rows.append((name, value, harm_before.get(value, 0), before.get(value, 0), harm_after.get(value, 0), n))
+    return list(dict.fromkeys(rows))
+
+
+def _impact(case: _Case, x1: int, n1: int, x2: int, n2: int) -> Impact:
+    users = len(case.by("user_id", case.after, case.harm))
+    sessions = len(case.by("session_id", case.after, case.harm))
+    return Impact(
+        n=n2,
+        harmed=x2,
+        excess=round(max(0.0, x2 - n2 * (x1 / n1 if n1 else 0.0)), 1),
+        users=users or None,
+        sessions=sessions or None,
+    )
+
+
+def _traffic(case: _Case, embedder: Embedder, rng: np.random.Generator) -> Traffic:
+    """Compare the questions of before and after the onset, and see whether the new ones carry the harm."""
+    before, after = _questions(case, case.before), _questions(case, case.after)
+    if min(len(before), len(after)) < 20:
+        return Traffic(shifted=False, explained=0.0, words=("too few questions to compare",))
+    old = embedder.embed(list(before))
+    new = embedder.embed(list(after))
+    p, distance = stats.mean_shift(old, new, rng)
+    if p >= 0.01 or distance < 0.05:
+        return Traffic(shifted=False, explained=0.0, words=(f"questions are as before (p = {p:.3f}, {embedder.name})",))
+    likeness = old @ old.T
+    np.fill_diagonal(likeness, -1.0)
+    familiar = (new @ old.T).max(axis=1) >= np.quantile(likeness.max(axis=1), 0.1)
+    harmed = np.array(list(after.values()))
+    base = float(np.mean(list(before.values())))
+    rate, known = float(harmed.mean()), float(harmed[familiar].mean()) if familiar.any() else 0.0
+    explained = float(np.clip(1 - (known - base) / (rate - base), 0, 1)) if rate > base else 0.0
+    words = (
+        f"the questions changed (permutation p = {p:.3f}, distance of means {distance:.2f}, {embedder.name})",
+        f"{1 - familiar.mean():.0%} of the questions are of new kinds, against 10 % expected",
+        f"harm {known:.0%} among familiar questions, {_rate(harmed[~familiar])} among new ones, {base:.0%} before",
+    )
+    return Traffic(shifted=True, explained=explained, words=words)
+
+
+def _rate(harmed: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:
+    return f"{harmed.mean():.0%}" if len(harmed) else "none"
+
+
+def _questions(case: _Case, span: Span) -> dict[str, float]:
+    """A sample of distinct questions of the affected traffic and whether each was harmed."""
+    metric = case.signal.metric
+    plan = Sample(table="scores", n=QUESTIONS, seed=2, columns=("interaction_id", metric), span=span, where=case.scope)
+    table = case.warehouse.run(plan)
+    values = dict(zip(table["interaction_id"].to_pylist(), table[metric].to_pylist(), strict=True))
+    op, bound = failing(case.signal.kind, case.signal.direction, case.signal.cut)
+    day = Span(start_us=span.start_us - DAY_US, end_us=span.end_us)
+    return {
+        i.query: float(values[i.id] >= bound if op == "ge" else values[i.id] < bound)
+        for i in read_interactions_by_id(case.warehouse, sorted(values), day)
+        if i.query
+    }
+
+
+def _first_alarms(signals: Sequence[Signal]) -> tuple[tuple[str, int], ...]:
+    first: dict[str, int] = {}
+    for s in signals:
+        first.setdefault(f"{s.metric} {s.direction}", s.at_us)
+    return tuple(sorted(first.items(), key=lambda p: (p[1], p[0])))
+
+
+def _gap(incident: Incident, lead: Signal) -> str:
+    best, low, high = incident.lag_s
+    return (
+        f"{duration(best)} from the estimated onset to the first alarm (between {duration(low)} and {duration(high)}, 95 %); "
+        f"the evidence was {lead.x} harmed of {lead.n} interactions, and the chart raises a false alarm once in "
+        f"{lead.threshold:,.0f} windows of {duration(lead.window_us / 1e6)}"
+    )

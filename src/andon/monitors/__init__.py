@@ -1,0 +1,14 @@
+"""Is it abnormal? Charts on the rate of harm, per metric and part of the traffic, with a stated false-alarm rate.
+
+In: windows of counts from the table ``scores``. Out: `Signal` records with value, limits, rule, n and the estimated onset
+with its interval. Always true: a baseline is estimated before it is watched (Phase I, Phase II); the operator's one knob is
+the number of false pages a month over everything; charts are a pure function of the counts, so they can be rebuilt.
+"""
+
+from andon.monitors.charts import Charts, Counts
+from andon.monitors.drawing import draw_chart
+from andon.monitors.limits import control_points
+from andon.monitors.records import Monitor, Point, Signal
+from andon.monitors.series import parts_of, watched
+
+__all__ = ["Charts", "Counts", "Monitor", "Point", "Signal", "control_points", "draw_chart", "parts_of", "watched"]

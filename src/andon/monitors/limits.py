@@ -1,0 +1,44 @@
+"""Control limits for the eye: what the rate of a window may be while the baseline holds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from andon.monitors.records import Point
+
+__all__ = ["control_points"]
+
+TAIL = 0.00135
+"""Probability beyond each limit, the 3 sigma of Shewhart."""
+
+
+def control_points(
+    windows: Sequence[tuple[int, int, int, int]], baseline_x: int, baseline_n: int, dispersion: float = 0.0
+) -> list[Point]:
+    """Points of a p-chart with exact limits: quantiles of the (beta-)binomial at the baseline rate and the window's n.
+
+    Args:
+        windows: (start_us, end_us, n, x) of each window; windows without observations are left out.
+        baseline_x: harmful interactions in the baseline.
+        baseline_n: interactions in the baseline.
+        dispersion: intraclass correlation of windows.
+
+    The chart is for reading; alarms come from the e-detector, which sees small lasting shifts that no single point shows.
+
+    Source: Montgomery, Introduction to Statistical Quality Control, 7th ed., section 7.3 (p-chart); exact instead of
+    normal limits, because harm is rare.
+    """
+    rate = (baseline_x + 0.5) / (baseline_n + 1)
+    points = []
+    for start, end, n, x in windows:
+        if n == 0:
+            continue
+        if dispersion > 0:
+            size = (1 - dispersion) / dispersion
+            law = stats.betabinom(n, rate * size, (1 - rate) * size)
+        else:
+            law = stats.binom(n, rate)
+        low, high = np.asarray(law.ppf([TAIL, 1 - TAIL])) / n
+        points.append(Point(start_us=start, end_us=end, n=n, x=x, low=float(low), centre=rate, high=float(high)))
+    return points

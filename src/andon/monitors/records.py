@@ -1,0 +1,87 @@
+"""Records of the stage `monitors`: what is watched, and what a chart says when it leaves its limits."""
+
+from dataclasses import dataclass, field
+
+__all__ = ["Monitor", "Point", "Signal"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Monitor:
+    """One chart: the rate of harm on one metric, in one direction, in one part of the traffic of one app."""
+
+    app: str
+    environment: str
+    metric: str
+    direction: str
+    """``up``: high values harm. ``down``: low values harm."""
+    scope: tuple[tuple[str, str], ...] = ()
+    """The part of the traffic, as (field, value) pairs; empty is all of it."""
+
+    @property
+    def id(self) -> str:
+        """Readable and stable name."""
+        scope = ",".join(f"{k}={v}" for k, v in self.scope) or "all"
+        return f"{self.app}/{self.environment}/{self.metric}.{self.direction}/{scope}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One window on a control chart."""
+
+    start_us: int
+    end_us: int
+    n: int
+    x: int
+    """Interactions that harm."""
+    low: float
+    centre: float
+    high: float
+    """Limits of the rate x / n if the baseline still held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A chart left its limits: evidence that the rate of harm rose above its baseline."""
+
+    id: str
+    monitor: str
+    app: str
+    environment: str
+    metric: str
+    direction: str
+    scope: dict[str, str] = field(default_factory=dict)
+    kind: str = "binary"
+    harm: str = "usefulness"
+    at_us: int
+    """End of the window in which the chart signalled."""
+    window_us: int
+    x: int
+    """Harmful interactions between onset and alarm."""
+    n: int
+    baseline_x: int
+    baseline_n: int
+    baseline_from_us: int
+    baseline_to_us: int
+    cut: float | None = None
+    """For a number metric: the bound of the baseline's worst fifth; values beyond it count as harm."""
+    dispersion: float = 0.0
+    rule: str = "e-SR mixture, beta-binomial"
+    statistic: float
+    threshold: float
+    """Mean number of windows between false alarms of this chart."""
+    onset_us: int
+    onset_low_us: int
+    onset_high_us: int
+    """95 % interval of the onset."""
+    onset_probability: tuple[tuple[int, float], ...] = ()
+    """Posterior of the onset: (start of the window, probability) where it exceeds 0.001."""
+
+    @property
+    def rate(self) -> float:
+        """Rate of harm between onset and alarm."""
+        return self.x / self.n
+
+    @property
+    def baseline_rate(self) -> float:
+        """Rate of harm in the baseline."""
+        return self.baseline_x / self.baseline_n

@@ -1,0 +1,143 @@
+"""Compare two arms of live traffic and write the decision."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from andon.errors import InputError
+from andon.rollouts.compare import compare
+from andon.rollouts.records import Arm, Decision
+from andon.scores import LABELS, SCORERS, Scorer
+from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
+from andon.traffic import VERSIONS, quoted
+
+__all__ = ["compare_arms"]
+
+_WORST = 0.2
+"""Share of the control that counts as harmed on a metric that is a number: its worst fifth."""
+
+
+class _Metric(NamedTuple):
+    name: str
+    kind: Literal["binary", "number"]
+    up_is_bad: bool
+
+
+def compare_arms(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    *,
+    app: str,
+    metric: str,
+    by: str,
+    control: str,
+    treatment: str,
+    span: Span,
+    now_us: int,
+    planned_share: float | None = 0.5,
+    margin: float = 0.02,
+    alpha: float = 0.05,
+    scorers: Sequence[Scorer] = SCORERS,
+) -> Decision:
+    """Compare the interactions of an app whose field `by` is `treatment` with those where it is `control`.
+
+    A rate harms at its bad value; a number harms in the worst fifth of the control (read from log bins, so "a fifth" is
+    the largest share of whole bins that is not above it). A metric that may harm both ways is read upward. Each scored
+    row counts once, whatever its sampling weight.
+
+    Args:
+        warehouse: Holds the table ``scores``.
+        ledger: Gets the decision; asking the same again at the same time writes nothing new.
+        app: The application.
+        metric: A scorer's metric or one that people give (``thumbs``).
+        by: ``arm`` or a version field, e.g. ``prompt_version``.
+        control: Value of `by` that is in place.
+        treatment: Value of `by` that asks to replace it.
+        span: Event time to look at.
+        now_us: Time of the decision.
+        planned_share: Planned share of the treatment among both; None when nobody planned a split.
+        margin: Largest acceptable increase of harm.
+        alpha: Two-sided error rate.
+        scorers: The scorers whose metrics are known.
+
+    Raises:
+        InputError: the metric or the field is unknown, or both arms have one name.
+    """
+    known = _metric(metric, scorers)
+    if by != "arm" and by not in VERSIONS:
+        raise InputError(f"by={quoted(by)} is not a field that tells arms apart; arm, {', '.join(VERSIONS)} are")
+    if control == treatment:
+        raise InputError(f"control and treatment are both {quoted(control)}; name two values of {by}")
+    where = (Where(column="app", op="eq", value=app), Where(column=by, op="in", value=(control, treatment)))
+    counts = (_rate_counts if known.kind == "binary" else _number_counts)(warehouse, known, by, control, span, where)
+    arms = [
+        Arm(name=name, n=n, events=events) for name in (control, treatment) for n, events in (counts.get(name, (0, 0)),)
+    ]
+    result = compare(arms[0], arms[1], planned_share=planned_share, margin=margin, alpha=alpha)
+    question = repr((app, metric, by, control, treatment, span, now_us, planned_share, margin, alpha))
+    decision = Decision(
+        id=f"DEC-{hashlib.sha256(question.encode()).hexdigest()[:10]}",
+        at_us=now_us,
+        app=app,
+        metric=metric,
+        control=arms[0],
+        treatment=arms[1],
+        outcome=result.outcome,
+        reason=result.reason,
+        effect=result.effect,
+        low=result.low,
+        high=result.high,
+        ratio_mismatch=result.ratio_mismatch,
+    )
+    ledger.put(decision, now_us=now_us, by="rollouts")
+    return decision
+
+
+def _metric(name: str, scorers: Sequence[Scorer]) -> _Metric:
+    for scorer in scorers:
+        if scorer.name == name:
+            return _Metric(name, scorer.kind, scorer.bad != "down")
+    if name in LABELS:
+        kind, bad = LABELS[name][:2]
+        return _Metric(name, "number" if kind == "rating" else "binary", bad != "down")
+    raise InputError(
+        f"{quoted(name)} is not a metric; the metrics are {', '.join([s.name for s in scorers] + list(LABELS))}"
+    )
+
+
+def _rate_counts(
+    warehouse: Warehouse, metric: _Metric, by: str, _: str, span: Span, where: tuple[Where, ...]
+) -> dict[str, tuple[int, int]]:
+    rows = warehouse.run(Rollup(table="scores", metrics=(metric.name,), keys=(by,), span=span, where=where))
+    columns = (rows.column(c).to_pylist() for c in (by, f"{metric.name}.n", f"{metric.name}.sum"))
+    counts: dict[str, tuple[int, int]] = {}
+    for arm, n, total in zip(*columns, strict=True):
+        ones = round(total or 0.0)
+        counts[arm] = (n, ones if metric.up_is_bad else n - ones)
+    return counts
+
+
+def _number_counts(
+    warehouse: Warehouse, metric: _Metric, by: str, control: str, span: Span, where: tuple[Where, ...]
+) -> dict[str, tuple[int, int]]:
+    valued = (*where, Where(column=metric.name, op="not_null"))
+    rows = warehouse.run(Histogram(table="scores", metric=metric.name, keys=(by,), span=span, where=valued))
+    bins: dict[str, dict[int, int]] = {}
+    for arm, index, n in zip(*(rows.column(c).to_pylist() for c in (by, "bin", "n")), strict=True):
+        bins.setdefault(arm, {})[index] = n
+    sign = 1 if metric.up_is_bad else -1
+    cut = _cut(bins.get(control, {}), sign)
+    return {
+        arm: (sum(of.values()), sum(n for index, n in of.items() if cut is not None and sign * index > cut))
+        for arm, of in bins.items()
+    }
+
+
+def _cut(bins: dict[int, int], sign: int) -> int | None:
+    """Signed bin beyond which at most the worst share of the control lies: strictly beyond it is harm."""
+    room = _WORST * sum(bins.values())
+    for index in sorted(bins, key=lambda i: -sign * i):
+        room -= bins[index]
+        if room < 0:
+            return sign * index
+    return None

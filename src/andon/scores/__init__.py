@@ -1,0 +1,26 @@
+"""How good was it? One number per interaction and metric, each with its scorer's version.
+
+In: interactions and feedback. Out: rows of the table ``scores`` (one column per metric, null where it does not apply),
+with the keys by which quality is watched. Always true: this is the only place that measures quality, so online and
+offline agree by construction; a missing answer is never a good answer; a score that does not apply is None, never 0.
+"""
+
+from andon.scores.builtin import SCORERS, answers_match, final_answer, is_refusal
+from andon.scores.records import Embedder, Harm, Score, Scorer, Vectors
+from andon.scores.rows import KEYS, LABELS, failing, score_schema
+
+__all__ = [
+    "KEYS",
+    "LABELS",
+    "SCORERS",
+    "Embedder",
+    "Harm",
+    "Score",
+    "Scorer",
+    "Vectors",
+    "answers_match",
+    "failing",
+    "final_answer",
+    "is_refusal",
+    "score_schema",
+]

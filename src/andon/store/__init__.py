@@ -1,0 +1,46 @@
+"""Where everything is kept: the Warehouse for rows, the Ledger for records.
+
+In:     Arrow tables of rows with an id and a time (`Warehouse.append`), frozen dataclasses with an id (`Ledger.put`).
+Out:    answers to five plans (`Warehouse.run`), records and all their versions (`Ledger.get`, `all`, `history`).
+Always: what `append` or `put` acknowledged is on disk; a row is there once, however often it is sent, imported or
+        recovered; a record's versions have no gap and are never changed; plans are read-only and give the same answer
+        on every engine; only the exceptions of `andon.errors` leave this package.
+"""
+
+from andon.store.engine import Engine
+from andon.store.ledger import Ledger, Versioned
+from andon.store.plan import (
+    Histogram,
+    Lookup,
+    Plan,
+    Rollup,
+    Sample,
+    Slice,
+    Span,
+    Where,
+    bin_edges,
+    bin_of,
+    from_json,
+    to_json,
+)
+from andon.store.warehouse import Committed, Warehouse
+
+__all__ = [
+    "Committed",
+    "Engine",
+    "Histogram",
+    "Ledger",
+    "Lookup",
+    "Plan",
+    "Rollup",
+    "Sample",
+    "Slice",
+    "Span",
+    "Versioned",
+    "Warehouse",
+    "Where",
+    "bin_edges",
+    "bin_of",
+    "from_json",
+    "to_json",
+]

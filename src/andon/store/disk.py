@@ -1,0 +1,69 @@
+"""Locks and fsync: what a file system promises only when it is asked.
+
+A name is durable when its folder was fsynced, and bytes are when their file was. `flock` belongs to an open file, so
+the kernel gives it back when a process dies, however it dies.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from andon.errors import StoreError
+
+__all__ = ["disk_errors", "locked", "make_folder", "sync_path", "try_lock"]
+
+
+def sync_path(path: Path) -> None:
+    """Force a file's bytes, or a folder's names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents, each of them durable."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_path(path.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the one exclusive lock of a file; waits for other processes and for other threads of this one."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # at once, even if a forked child still holds a copy of the handle
+    finally:
+        os.close(handle)
+
+
+def try_lock(handle: int) -> bool:
+    """Take the exclusive lock of an open file if nobody holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turn an `OSError` into a retryable `StoreError` that says what was being done, on which path and why it failed."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise StoreError(
+            f"cannot {doing}{where}: {error.strerror or error}; check free space, quota and permissions, then try again",
+            retryable=True,
+        ) from error

@@ -1,0 +1,256 @@
+"""The Ledger: every small record, every version of it, for ever. The audit trail is the storage.
+
+A record is any frozen dataclass with an ``id``; its kind is the name of its class. Nothing is ever changed or deleted:
+a change is the next version, with its author and time.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Row,
+    Select,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from andon.errors import InputError, StateError, StoreError
+from andon.store.disk import disk_errors, make_folder
+
+__all__ = ["Ledger", "Versioned"]
+
+T = TypeVar("T")
+
+_VERSIONS = Table(
+    "versions",
+    MetaData(),
+    Column("entry", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", String(200), nullable=False),
+    Column("id", String(1000), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("kind", "id", "version"),
+    sqlite_autoincrement=True,
+)
+_V = _VERSIONS.c
+BUSY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versioned(Generic[T]):
+    """One version of a record: what it was, from when on, and by whom."""
+
+    record: T
+    version: int
+    at_us: int
+    by: str
+
+
+class Ledger:
+    """Append-only versions of records in one SQL table; threads and processes may share it."""
+
+    def __init__(self, url: str | URL) -> None:
+        """Connect, and create the table if it is missing.
+
+        Args:
+            url: an SQLAlchemy URL; ``sqlite://`` lives in memory (for tests).
+
+        Raises:
+            StoreError: the database cannot be opened.
+        """
+        url = make_url(url)
+        memory = url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+        # One connection is all that an in-memory database has, so there every call takes its turn.
+        self._turn = threading.RLock()
+        self._reading = self._turn if memory else nullcontext()
+        with _database_errors():
+            options: dict[str, Any] = {"poolclass": StaticPool} if memory else {}
+            if url.get_backend_name() == "sqlite":
+                options["connect_args"] = {"check_same_thread": False, "timeout": BUSY_S}
+            self._engine = create_engine(url, **options)
+            if url.get_backend_name() == "sqlite":
+                event.listen(self._engine, "connect", _set_up_sqlite)
+                event.listen(self._engine, "begin", _begin_immediate)
+            with self._turn:
+                _VERSIONS.metadata.create_all(self._engine)
+
+    @classmethod
+    def open(cls, path: Path) -> "Ledger":
+        """The ledger in a SQLite file, created with its folder if missing."""
+        with disk_errors("create the ledger"):
+            make_folder(path.parent)
+        return cls(URL.create("sqlite", database=str(path)))
+
+    def put(self, record: Any, *, now_us: int, by: str, expect: int | None = None) -> int:
+        """Write the next version of a record and return its number; the first one is 1.
+
+        A record equal to its latest version writes nothing and returns that version's number.
+
+        Args:
+            record: a dataclass instance with an ``id``.
+            now_us: time of the change.
+            by: who makes it: a person's name or a stage's.
+            expect: version that the caller read, 0 for "must not exist yet"; None to overwrite whatever there is.
+
+        Raises:
+            InputError: the record cannot be kept as it is (no id, a number that is not finite, a field of another type).
+            StateError: the latest version is not `expect`; says who wrote it.
+            StoreError: the database refused.
+        """
+        kind, body = type(record).__name__, _dump(record)
+        this = (_V.kind == kind) & (_V.id == record.id)
+        latest_first = select(_V.version, _V.author, _V.at_us, _V.body).where(this).order_by(_V.version.desc()).limit(1)
+        with _database_errors(), self._turn, self._engine.begin() as connection:
+            latest = connection.execute(latest_first).first()
+            version = latest.version if latest else 0
+            if expect is not None and expect != version:
+                raise StateError(_conflict(kind, record.id, expect, latest))
+            if latest and latest.body == body:
+                return int(version)
+            new = {
+                "kind": kind,
+                "id": record.id,
+                "version": version + 1,
+                "at_us": now_us,
+                "author": by,
+                "body": body,
+            }
+            connection.execute(insert(_VERSIONS).values(new))
+            return int(version) + 1
+
+    def get(self, kind: type[T], id: str) -> T | None:  # noqa: A002 - the field is called id
+        """The latest version of one record; None if there never was one.
+
+        Raises:
+            StoreError: the database refused, or what it holds does not fit the class.
+        """
+        query = select(_V.body).where(_V.kind == kind.__name__, _V.id == id).order_by(_V.version.desc()).limit(1)
+        rows = self._read(query)
+        return _load(kind, rows[0].body) if rows else None
+
+    def all(self, kind: type[T]) -> list[T]:
+        """The latest version of every record of a kind, in the order in which they were first written.
+
+        Raises:
+            StoreError: as for `get`.
+        """
+        heads = (
+            select(func.min(_V.entry).label("first"), func.max(_V.entry).label("last"))
+            .where(_V.kind == kind.__name__)
+            .group_by(_V.id)
+            .subquery()
+        )
+        query = select(_V.body).join(heads, _V.entry == heads.c.last).order_by(heads.c.first)
+        return [_load(kind, row.body) for row in self._read(query)]
+
+    def history(self, kind: type[T], id: str | None = None) -> list[Versioned[T]]:  # noqa: A002
+        """Every version of one record, or of all records of a kind, in the order of writing.
+
+        Raises:
+            StoreError: as for `get`.
+        """
+        query = select(_V.body, _V.version, _V.at_us, _V.author).where(_V.kind == kind.__name__).order_by(_V.entry)
+        if id is not None:
+            query = query.where(_V.id == id)
+        return [
+            Versioned(record=_load(kind, row.body), version=row.version, at_us=row.at_us, by=row.author)
+            for row in self._read(query)
+        ]
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _read(self, query: Select[Any]) -> list[Row[Any]]:
+        # Autocommit: a single SELECT needs no transaction, and must not wait for a writer's.
+        with _database_errors(), self._reading, self._engine.connect() as connection:
+            reader = connection.execution_options(isolation_level="AUTOCOMMIT")
+            return list(reader.execute(query).all())
+
+
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:  # two threads may build the same one: costs a little, harms nothing
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def _dump(record: Any) -> str:
+    """A record as JSON text that is the same for equal records."""
+    kind, name = type(record), getattr(record, "id", None)
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise InputError(f"{kind.__name__}: id {name!r} must be a text that is not empty")
+    try:
+        plain = _adapter(kind).dump_python(record, mode="json", warnings="error")
+        text = json.dumps(plain, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        (text + name).encode()
+    except (ValueError, TypeError, PydanticSerializationError) as error:
+        raise InputError(
+            f"{kind.__name__} {name!r} cannot be kept: {error}; numbers must be finite, text valid Unicode, and every "
+            "field of the type that its class declares"
+        ) from error
+    return text
+
+
+def _load(kind: type[T], body: str) -> T:
+    try:
+        record: T = _adapter(kind).validate_json(body)
+    except ValidationError as error:
+        raise StoreError(f"the ledger holds a {kind.__name__} that this version cannot read: {error}") from error
+    return record
+
+
+def _conflict(kind: str, name: str, expect: int, latest: Any) -> str:
+    if latest is None:
+        return f"{kind} {name!r} does not exist, but version {expect} was expected; read it again"
+    return (
+        f"{kind} {name!r} is at version {latest.version}, written by {latest.author!r} at {latest.at_us} us, but version "
+        f"{expect} was expected; read it again and repeat the change"
+    )
+
+
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+    for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # take the write lock before reading the latest version
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:  # locked, full or gone: the same call may succeed later
+        raise StoreError(f"the ledger's database refused: {error.orig}", retryable=True) from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"the ledger's database cannot be used: {error}") from error

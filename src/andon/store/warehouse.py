@@ -1,0 +1,265 @@
+"""The Warehouse: rows in by the million, answers out by plan."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from types import MappingProxyType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from andon.errors import InputError, StoreError
+from andon.store import table as delta
+from andon.store.disk import disk_errors, locked, make_folder, sync_path
+from andon.store.duck import Duck
+from andon.store.engine import Engine
+from andon.store.journal import Claim, Journal
+from andon.store.plan import Plan
+from andon.store.rows import DAY_US, check_schema, conform, first_of_each, fits, stamp, stored_schema
+
+__all__ = ["Committed", "Warehouse"]
+
+RECORD_ROWS = 50_000
+"""Most rows of one journal record."""
+
+BATCH_BYTES = 256 * 2**20
+"""Most journal bytes that one commit holds in memory."""
+
+COMPACT_FILES = 200
+"""Small files of a table at which `commit` compacts it: 800 of them make queries eight times slower."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What one `commit` moved from the journal into the tables: rows by table."""
+
+    added: Mapping[str, int]
+    duplicates: Mapping[str, int]
+    """Rows dropped because their id was there before."""
+    waiting: Mapping[str, int]
+    """Rows that stay in the journal, because a newer Andon wrote them with a table or column unknown to this one."""
+
+
+class Warehouse:
+    """Tables of rows that came in from outside: append, commit, ask.
+
+    `append` is durable when it returns; `commit` makes rows visible. Rows are told apart by id: the first one stays, and
+    any later one with the same id on the same or a neighbouring day is dropped, so whatever is sent, imported or
+    recovered twice is there once. Any number of threads and processes of one machine may use the same folder.
+    """
+
+    def __init__(self, root: Path, schemas: Mapping[str, pa.Schema], engine: Engine | None = None) -> None:
+        """Open the folder `root`, creating what is missing and repairing what a power cut tore.
+
+        Args:
+            root: a folder on a local file system (locks and fsync must work).
+            schemas: columns by table; each needs ``id`` (string) and ``time_us`` (int64), ``weight`` (float64) is optional.
+            engine: answers plans; DuckDB when not given.
+
+        Raises:
+            ConfigError: a schema cannot be kept, or a column's type is not the one on disk.
+            StoreError: the folder cannot be written, or a table has features that Andon cannot read.
+        """
+        for name, schema in schemas.items():
+            check_schema(name, schema)
+        self._root = root
+        self._incoming = dict(schemas)
+        self._schemas = {name: stored_schema(schema) for name, schema in schemas.items()}
+        with disk_errors("create the store"):
+            make_folder(root / "schemas")
+        self._lock = root / "commit.lock"
+        with self._committing():
+            for name, schema in self._schemas.items():
+                delta.heal(self._folder(name))
+                delta.ensure(self._folder(name), schema)
+            self._blanks = {name: self._blank(name, schema) for name, schema in self._schemas.items()}
+        self._journal = Journal(root / "journal")
+        self._engine = engine or Duck(spill=root / "spill")
+
+    def append(self, table: str, rows: pa.Table) -> int:
+        """Take rows in: on return they are on disk, and the next `commit` makes them visible. Returns their number.
+
+        Raises:
+            InputError: unknown table or column, no id or time, or a value of the wrong type; nothing was taken.
+            StoreError: the disk refused (retryable; sending again is safe).
+        """
+        self._known(table)
+        ready = conform(table, rows, self._incoming[table])
+        for start in range(0, ready.num_rows, RECORD_ROWS):
+            self._journal.append(table, ready.slice(start, RECORD_ROWS))
+        return int(ready.num_rows)
+
+    def commit(self) -> Committed:
+        """Move the journal into the tables, as one commit per table; compacts a table that has many small files.
+
+        Covers this process's rows and those of processes that died. A crash at any point is repaired by the next call.
+
+        Raises:
+            StoreError: the rows stay in the journal.
+        """
+        added, duplicates, waiting = (
+            defaultdict[str, int](int),
+            defaultdict[str, int](int),
+            defaultdict[str, int](int),
+        )
+        with self._committing(), self._journal.claimed() as claims:
+            for batch in _batches(claims):
+                ready: dict[str, list[pa.Table]] = defaultdict(list)
+                done = [claim for claim in batch if self._unpack(claim, ready, waiting)]
+                for name, parts in ready.items():
+                    taken, dropped = self._store(name, pa.concat_tables(parts))
+                    added[name] += taken
+                    duplicates[name] += dropped
+                with disk_errors("empty the journal"):
+                    for claim in done:
+                        claim.delete()
+        return Committed(
+            added=MappingProxyType(dict(added)),
+            duplicates=MappingProxyType(dict(duplicates)),
+            waiting=MappingProxyType(dict(waiting)),
+        )
+
+    def run(self, plan: Plan) -> pa.Table:
+        """Answer a plan from what is committed.
+
+        Raises:
+            InputError: unknown table or column, or a value of the wrong type.
+            StoreError: the engine failed twice; plans are read-only, so a failed one is repeated once.
+        """
+        self._known(plan.table)
+        try:
+            return self._engine.run(plan, self._files(plan), self._schemas[plan.table])
+        except StoreError as error:
+            if not error.retryable:
+                raise
+            return self._engine.run(plan, self._files(plan), self._schemas[plan.table])
+
+    def newest(self, table: str) -> int:
+        """The highest seq of a table: rows of later commits have a greater one; 0 before the first commit."""
+        self._known(table)
+        return self._snapshot(table).seq
+
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables, sorted."""
+        return tuple(sorted(self._schemas))
+
+    def schema(self, table: str) -> pa.Schema:
+        """Columns of a table as plans see them, with ``id_hash``, ``day`` and ``seq``."""
+        self._known(table)
+        return self._schemas[table]
+
+    def compact(self, table: str) -> int:
+        """Merge small files now; returns how many were merged. `commit` does it by itself at 200 of them."""
+        self._known(table)
+        with self._committing():
+            return delta.compact(self._folder(table))
+
+    def expire(self, table: str, *, before_us: int) -> int:
+        """Forget rows from before this event time; returns how many. Their files go a day later."""
+        self._known(table)
+        time_us = pc.field("time_us")
+        with self._committing():
+            return delta.rewrite(self._folder(table), time_us < before_us, time_us >= before_us)
+
+    def erase(self, table: str, column: str, value: str) -> int:
+        """Remove every row with this value, from the disk too, and return how many.
+
+        Rows that another living process has not committed yet are not reached: erase again after its next commit.
+
+        Raises:
+            InputError: the column is unknown or is not text.
+        """
+        self._known(table)
+        schema = self._schemas[table]
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        if column not in texts:
+            raise InputError(f"table {table!r} has no text column {column!r} to erase by; it has {', '.join(texts)}")
+        self.commit()
+        field = pc.field(column)
+        with self._committing():
+            erased = delta.rewrite(self._folder(table), field == value, (field != value) | field.is_null())
+            delta.vacuum(self._folder(table), hours=0)
+        return erased
+
+    def close(self) -> None:
+        """Close the journal; rows that were not committed stay in it for whoever commits next."""
+        self._journal.close()
+
+    def _unpack(self, claim: Claim, ready: dict[str, list[pa.Table]], waiting: dict[str, int]) -> bool:
+        """Sort a claim's rows by table; False, and nothing is taken, if some of them are unknown to this version."""
+        with disk_errors("read the journal"):
+            records = list(claim.records())
+        strange = [(n, r) for n, r in records if n not in self._incoming or not fits(r, self._incoming[n])]
+        if strange:
+            for name, rows in strange:
+                waiting[name] += rows.num_rows
+            return False
+        for name, rows in records:
+            ready[name].append(conform(name, rows, self._incoming[name]))
+        return True
+
+    def _store(self, name: str, rows: pa.Table) -> tuple[int, int]:
+        """Commit new rows to one table; returns how many were added and how many were there before."""
+        folder, found = self._folder(name), self._snapshot(name)
+        stamped = stamp(rows, found.seq + 1)
+        days = pc.min_max(stamped["day"]).as_py()
+        start_us, end_us = (days["min"] - 1) * DAY_US, (days["max"] + 2) * DAY_US
+        known: dict[int, list[int]] = defaultdict(list)
+        hits = delta.rows_with(found, stamped["id_hash"].combine_chunks(), start_us, end_us)
+        for hashed, day in zip(hits["id_hash"].to_pylist(), hits["day"].to_pylist(), strict=True):
+            known[hashed].append(day)
+        fresh = first_of_each(stamped, known)
+        if fresh.num_rows:
+            delta.append(folder, fresh.sort_by("time_us"), found.seq + 1)
+        if sum(file.small for file in found.files) >= COMPACT_FILES:
+            delta.compact(folder)
+        return fresh.num_rows, rows.num_rows - fresh.num_rows
+
+    def _files(self, plan: Plan) -> list[str]:
+        files = self._snapshot(plan.table).files
+        if plan.span is not None:
+            files = tuple(f for f in files if f.overlaps(plan.span.start_us, plan.span.end_us))
+        return [self._blanks[plan.table], *(file.path for file in files)]
+
+    def _snapshot(self, name: str) -> delta.Snapshot:
+        found = delta.snapshot(self._folder(name))
+        if found is None:
+            raise StoreError(f"the folder of table {name!r} ({self._folder(name)}) is gone; restore it and start again")
+        return found
+
+    def _blank(self, name: str, schema: pa.Schema) -> str:
+        """A file with all columns and no rows: engines learn columns from it that older data files lack."""
+        mark = blake2b(schema.serialize().to_pybytes(), digest_size=8).hexdigest()
+        path = self._root / "schemas" / f"{name}-{mark}.parquet"
+        if not path.exists():
+            with disk_errors("write the schema of a table"):
+                draft = path.with_suffix(".draft")
+                pq.write_table(schema.empty_table(), draft)
+                sync_path(draft)
+                draft.rename(path)
+        return str(path)
+
+    def _committing(self) -> AbstractContextManager[None]:
+        return locked(self._lock)
+
+    def _folder(self, name: str) -> Path:
+        return self._root / "tables" / name
+
+    def _known(self, table: str) -> None:
+        if table not in self._schemas:
+            raise InputError(f"there is no table {table!r}; the tables are {', '.join(self.tables())}")
+
+
+def _batches(claims: list[Claim]) -> Iterator[list[Claim]]:
+    """Claims in groups that fit into memory, in order."""
+    batch: list[Claim] = []
+    for claim in claims:
+        if batch and sum(c.size for c in batch) + claim.size > BATCH_BYTES:
+            yield batch
+            batch = []
+        batch.append(claim)
+    yield batch

@@ -1,0 +1,68 @@
+"""What came in and went out: OTLP, files and SDK calls become `Interaction` and `Feedback` rows.
+
+In: OTLP trace requests, JSONL and Parquet files, rows of the client. Out: the tables `interactions`, `feedback` and
+`spans`. Always true: nothing is scored or judged here; an acknowledged row is durable and has one id, so that sending it
+again adds nothing; what cannot be kept is named, with its line, value and reason, and the rest is kept.
+
+Everything here is pure. What touches the store is in `andon.traffic.run`.
+"""
+
+from andon.traffic.clock import format_time, parse_time
+from andon.traffic.files import check_file, lines_of, read_feedback, read_interactions
+from andon.traffic.intake import (
+    FEEDBACK_SYNONYMS,
+    SYNONYMS,
+    BadRow,
+    feedback_in,
+    feedback_of,
+    interaction_of,
+    interactions_in,
+)
+from andon.traffic.otlp import SpanRow, spans_of
+from andon.traffic.quoting import quoted
+from andon.traffic.records import SEGMENTS, VERSIONS, Context, Feedback, Interaction, ToolCall
+from andon.traffic.rows import (
+    SCHEMAS,
+    feedback_from_rows,
+    feedback_to_rows,
+    from_rows,
+    spans_from_rows,
+    spans_to_rows,
+    to_rows,
+)
+from andon.traffic.traces import READINGS, Reading, assemble
+
+__all__ = [
+    "FEEDBACK_SYNONYMS",
+    "READINGS",
+    "SCHEMAS",
+    "SEGMENTS",
+    "SYNONYMS",
+    "VERSIONS",
+    "BadRow",
+    "Context",
+    "Feedback",
+    "Interaction",
+    "Reading",
+    "SpanRow",
+    "ToolCall",
+    "assemble",
+    "check_file",
+    "feedback_from_rows",
+    "feedback_in",
+    "feedback_of",
+    "feedback_to_rows",
+    "format_time",
+    "from_rows",
+    "interaction_of",
+    "interactions_in",
+    "lines_of",
+    "parse_time",
+    "quoted",
+    "read_feedback",
+    "read_interactions",
+    "spans_from_rows",
+    "spans_of",
+    "spans_to_rows",
+    "to_rows",
+]

@@ -1,0 +1,474 @@
+"""One row from outside to one record: synonyms, units, and a reason for every row that cannot be kept.
+
+Field names are those of `Interaction` and `Feedback`, or a synonym of `SYNONYMS`; the name itself wins over its
+synonyms. Unknown keys become attributes, as text. Null is "not sent", and so is an empty text in any field except those
+in which an empty text says something (an empty answer is a fact).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from math import isfinite
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from andon.errors import InputError
+from andon.traffic.clock import parse_time
+from andon.traffic.quoting import quoted
+from andon.traffic.records import Context, Feedback, Interaction, ToolCall
+
+__all__ = [
+    "FEEDBACK_SYNONYMS",
+    "MAX_LINE",
+    "SYNONYMS",
+    "BadRow",
+    "bad_row",
+    "feedback_in",
+    "feedback_of",
+    "interaction_of",
+    "interactions_in",
+]
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "id": ("interaction_id", "request_id", "response_id"),
+        "time_us": ("time", "timestamp", "created_at", "ts", "datetime", "start_time"),
+        "app": ("application", "service", "service_name"),
+        "environment": ("env", "deployment_environment"),
+        "session_id": ("session", "conversation_id", "thread_id"),
+        "user_id": ("user",),
+        "query": ("question", "prompt", "input", "user_input", "user_message"),
+        "answer": ("response", "output", "model_answer", "completion", "generated_answer"),
+        "contexts": ("retrieved_contexts", "context", "documents", "passages", "retrieved_documents"),
+        "tool_calls": ("tools_called",),
+        "model": ("model_version", "model_name", "response_model"),
+        "requested_model": ("request_model",),
+        "code_version": ("app_version", "service_version"),
+        "sampling_params": ("model_params", "invocation_parameters"),
+        "arm": ("variant", "experiment_arm"),
+        "error": ("error_type", "exception"),
+        "finish_reason": ("stop_reason",),
+        "latency_s": ("latency", "duration_s", "latency_seconds", "latency_ms", "duration_ms"),
+        "first_token_s": ("time_to_first_token", "ttft", "first_token_ms", "ttft_ms", "time_to_first_token_ms"),
+        "input_tokens": ("prompt_tokens", "tokens_in"),
+        "output_tokens": ("completion_tokens", "tokens_out"),
+        "cost_usd": ("cost", "total_cost", "price_usd"),
+        "expected_answer": ("ground_truth", "reference", "correct_answer", "expected", "reference_answer"),
+        "prediction": ("predicted", "predicted_label", "y_pred"),
+        "prediction_score": ("score", "probability", "predicted_probability"),
+        "label": ("target", "true_label", "y_true"),
+        "attributes": ("metadata", "extra"),
+        "weight": ("sampling_weight",),
+    }
+)
+"""Other names under which a field of an `Interaction` arrives. Names that end in ``_ms`` are divided by 1000."""
+
+FEEDBACK_SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "id": ("feedback_id",),
+        "interaction_id": ("trace_id", "request_id", "response_id"),
+        "time_us": ("time", "timestamp", "created_at", "ts"),
+        "kind": ("type",),
+        "value": ("score", "rating", "thumb", "thumbs"),
+        "text": ("comment", "correction", "label", "explanation"),
+        "author": ("user", "user_id", "annotator"),
+    }
+)
+"""Other names under which a field of a `Feedback` arrives; ``thumb``, ``rating``, ``correction`` and ``label`` also say the kind."""
+
+MAX_LINE = 16 * 2**20
+"""Longest line that is read, in bytes."""
+
+_KINDS = ("thumb", "correction", "label", "rating", "abandonment", "follow_up", "copy")
+_THUMBS = {"up": 1.0, "down": 0.0, "👍": 1.0, "👎": 0.0, "true": 1.0, "false": 0.0}
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_EMPTY_COUNTS = ("query", "answer", "expected_answer", "prediction")
+_INT64_END = 2**63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRow:
+    """A row that was not kept, and why."""
+
+    line: int
+    """Number of the line (or row) in its file, from 1."""
+    reason: str
+    """Field, value and what is allowed."""
+    text: str
+    """Beginning of the row, with control characters escaped."""
+    file: str = ""
+    """Its file, where several are read."""
+
+
+def interaction_of(row: Mapping[str, Any]) -> Interaction:
+    """The interaction that a row of JSON-like values describes.
+
+    A row without an id gets one made from its content, so that reading it again makes no second row.
+
+    Raises:
+        InputError: a field has the wrong type or an impossible value, or there is no time.
+    """
+    values: dict[str, Any] = {}
+    attributes: dict[str, str] = {}
+    for key, value in row.items():
+        if value is None:
+            continue
+        field, factor = _FIELDS.get(key, (None, 1.0))
+        if field is None or (field != key and row.get(field) is not None) or field in values:
+            _attribute(attributes, "", key, value)
+        elif field == "attributes":
+            _attributes(attributes, key, value)
+        else:
+            converted = _CONVERTERS[field](key, value)
+            if converted is not None:
+                values[field] = converted / factor if factor != 1 else converted
+    if "time_us" not in values:
+        raise InputError("time is missing; give `time` as ISO 8601 text or a number since 1970")
+    if "id" not in values:
+        values["id"] = _content_id(row)
+    return Interaction(**values, attributes=attributes)
+
+
+def feedback_of(row: Mapping[str, Any]) -> Feedback:
+    """The feedback that a row of JSON-like values describes; its id is made from the content where none is given.
+
+    Raises:
+        InputError: a field has the wrong type or an impossible value, or the interaction, time or kind is missing.
+    """
+    values: dict[str, Any] = {}
+    raw_value: Any = None
+    for key, value in row.items():
+        field = _FEEDBACK_FIELDS.get(key)
+        if value is None or field is None or (field != key and row.get(field) is not None) or field in values:
+            continue
+        if key in ("thumb", "thumbs", "rating", "correction", "label") and row.get("kind") is None:
+            values["kind"] = "thumb" if key == "thumbs" else key
+        if field == "value":
+            raw_value = (key, value)
+        elif field == "time_us":
+            values[field] = _time(key, value)
+        else:
+            values[field] = _text(key, value)
+    kind = values.get("kind")
+    for field, known in (
+        ("interaction_id", values.get("interaction_id")),
+        ("kind", kind),
+        ("time", "time_us" in values),
+    ):
+        if not known:
+            raise InputError(f"{field} is missing; a feedback needs interaction_id, time and kind")
+    if kind in ("thumbs", "thumbs_up", "thumbs_down"):
+        raw_value = raw_value or ("kind", {"thumbs_up": "up", "thumbs_down": "down"}.get(kind))
+        kind = values["kind"] = "thumb"
+    if kind not in _KINDS:
+        raise InputError(f"kind is {quoted(kind)}; allowed: {', '.join(_KINDS)}")
+    if raw_value is not None:
+        values["value"] = _feedback_value(kind, *raw_value)
+    _complete(values)
+    values.setdefault("id", None)
+    return Feedback(**{**values, "id": values["id"] or _content_id(row)})
+
+
+def interactions_in(lines: Iterable[bytes], first: int = 1) -> Iterator[Interaction | BadRow]:
+    """Each line of JSON as an interaction, or as a `BadRow` with its number (from `first`); empty lines are passed over."""
+    return _records_in(lines, first, interaction_of)
+
+
+def feedback_in(lines: Iterable[bytes], first: int = 1) -> Iterator[Feedback | BadRow]:
+    """Each line of JSON as feedback, or as a `BadRow` with its number (from `first`); empty lines are passed over."""
+    return _records_in(lines, first, feedback_of)
+
+
+def _records_in(lines: Iterable[bytes], first: int, read: Callable[[Mapping[str, Any]], Any]) -> Iterator[Any]:
+    for number, line in enumerate(lines, first):
+        if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+            line = line[3:]  # noqa: PLW2901 - the mark that some editors write before the text
+        if not line or line.isspace():
+            continue
+        if len(line) > MAX_LINE:
+            yield bad_row(number, f"the line is longer than {MAX_LINE} bytes", line)
+            continue
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            yield bad_row(number, _not_json(line, error), line)
+            continue
+        if not isinstance(row, dict):
+            yield bad_row(number, f"the line is {quoted(row)}; a JSON object is allowed", line)
+            continue
+        try:
+            yield read(row)
+        except InputError as error:
+            yield bad_row(number, str(error), line)
+
+
+def bad_row(line: int, reason: str, row: bytes | str) -> BadRow:
+    """A `BadRow` of which neither the reason nor the text can harm a terminal."""
+    return BadRow(line=line, reason=reason, text=quoted(row, 200)[1:-1])
+
+
+def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
+    """Why a line is no JSON; names the field when it is a number that JSON does not have."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found.extend(f"{quoted(k)} is {v}" for k, v in pairs if isinstance(v, float) and not isfinite(v))
+        return {}
+
+    try:
+        json.loads(line, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        found.clear()
+    if found:
+        return f"{found[0]}; a finite number or null is allowed"
+    return f"the line is not JSON: {error.msg} at character {error.pos + 1}"
+
+
+def _content_id(row: Mapping[str, Any]) -> str:
+    content = {k: v for k, v in row.items() if v is not None}
+    try:
+        text = orjson.dumps(content, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise InputError(f"the row cannot be read: {error}") from error
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def _attribute(attributes: dict[str, str], origin: str, key: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        try:
+            value = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except orjson.JSONEncodeError:
+            raise InputError(f"{quoted(key)} is nested too deeply to keep; allowed: up to 250 levels") from None
+    if attributes.get(key, value) != value:
+        key = f"{origin}.{key}"  # two values under one name: both are kept
+    attributes[key] = value
+
+
+def _attributes(attributes: dict[str, str], key: str, value: Any) -> None:
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(orjson.JSONDecodeError):
+            value = orjson.loads(value)
+    if isinstance(value, list) and all(isinstance(v, tuple) and len(v) == 2 for v in value):
+        value = dict(value)  # a map column of Parquet
+    if isinstance(value, dict):
+        for name, v in value.items():
+            _attribute(attributes, key, str(name), v)
+    elif key == "attributes":
+        raise InputError(f"attributes is {quoted(value)}; an object is allowed")
+    else:
+        _attribute(attributes, "", key, value)
+
+
+def _text(key: str, value: Any) -> str | None:
+    if isinstance(value, str):
+        return value if value else None
+    return _words(key, value)
+
+
+def _words(key: str, value: Any) -> str:
+    """Text in which an empty one says something."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and isfinite(value):
+        return repr(value)
+    raise InputError(f"{key} is {quoted(value)}; text is allowed")
+
+
+def _json_text(key: str, value: Any) -> str | None:
+    if isinstance(value, dict | list):
+        try:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        except orjson.JSONEncodeError:
+            raise InputError(f"{key} is nested too deeply; allowed: up to 250 levels") from None
+    return _text(key, value)
+
+
+def _time(key: str, value: Any) -> int:
+    try:
+        return parse_time(value)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
+
+
+def _number(low: float, high: float, allowed: str) -> Callable[[str, Any], float | None]:
+    def convert(key: str, value: Any) -> float | None:
+        if value == "":
+            return None
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            number = float(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            number = float(value) if abs(value) < _INT64_END or isinstance(value, float) else float("inf")
+        else:
+            raise InputError(f"{key} is {quoted(value)}; {allowed} is allowed")
+        if not isfinite(number) or not low <= number <= high:
+            raise InputError(f"{key} is {quoted(value)}; {allowed} is allowed")
+        return number
+
+    return convert
+
+
+def _count(key: str, value: Any) -> int | None:
+    if value == "":
+        return None
+    number = (
+        int(value) if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) < 20 else value
+    )
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < _INT64_END:
+        raise InputError(f"{key} is {quoted(value)}; a whole number from 0 is allowed")
+    return number
+
+
+def _flag(key: str, value: Any) -> bool | None:
+    known = {"true": True, "false": False, "1": True, "0": False, "": None}
+    text = value.lower() if isinstance(value, str) else str(value).lower() if isinstance(value, int) else "?"
+    if text not in known:
+        raise InputError(f"{key} is {quoted(value)}; true or false is allowed")
+    return known[text]
+
+
+def _contexts(key: str, value: Any) -> tuple[Context, ...]:
+    items = [value] if isinstance(value, str | dict) else value
+    if not isinstance(items, list | tuple):
+        raise InputError(f"{key} is {quoted(value)}; a list of texts or objects is allowed")
+    return tuple(_context(f"{key}[{i}]", item) for i, item in enumerate(items) if item is not None)
+
+
+def _context(key: str, item: Any) -> Context:
+    if isinstance(item, str):
+        return Context(text=item)
+    if not isinstance(item, dict):
+        raise InputError(f"{key} is {quoted(item)}; text or an object with `text` is allowed")
+    text = _first(item, "text", "content", "page_content", "passage", "chunk")
+    if text is None:
+        raise InputError(f"{key} has no `text`; an object with `text`, and perhaps `id` and `score`, is allowed")
+    identity = _first(item, "id", "doc_id", "document_id", "source")
+    score = _first(item, "score", "similarity", "relevance_score")
+    return Context(
+        text=_words(f"{key}.text", text),
+        id=None if identity is None else _text(f"{key}.id", identity),
+        score=None if score is None else _ANY(f"{key}.score", score),
+    )
+
+
+def _tool_calls(key: str, value: Any) -> tuple[ToolCall, ...]:
+    items = [value] if isinstance(value, str | dict) else value
+    if not isinstance(items, list | tuple):
+        raise InputError(f"{key} is {quoted(value)}; a list of objects with `name` is allowed")
+    return tuple(_tool_call(f"{key}[{i}]", item) for i, item in enumerate(items) if item is not None)
+
+
+def _tool_call(key: str, item: Any) -> ToolCall:
+    if isinstance(item, str) and item:
+        return ToolCall(name=item)
+    if not isinstance(item, dict):
+        raise InputError(f"{key} is {quoted(item)}; an object with `name` is allowed")
+    call = item["function"] if isinstance(item.get("function"), dict) else item
+    name = call.get("name") or call.get("tool")
+    if not isinstance(name, str):
+        raise InputError(f"{key} is {quoted(item)}; an object with `name` is allowed")
+    parts = {
+        "arguments": _first(call, "arguments", "args", "input", "parameters"),
+        "result": _first(item, "result", "output", "response"),
+        "error": item.get("error"),
+    }
+    return ToolCall(name=name, **{k: None if v is None else _json_text(f"{key}.{k}", v) for k, v in parts.items()})
+
+
+def _features_of(key: str, value: Any) -> dict[str, float | str]:
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(orjson.JSONDecodeError):
+            value = orjson.loads(value)
+    if isinstance(value, list) and all(isinstance(v, tuple) and len(v) == 2 for v in value):
+        value = dict(value)
+    if not isinstance(value, dict):
+        raise InputError(f"{key} is {quoted(value)}; an object of numbers and texts is allowed")
+    return {str(name): _feature(f"{key}.{quoted(name)}", v) for name, v in value.items() if v is not None}
+
+
+def _feature(key: str, value: Any) -> float | str:
+    if isinstance(value, str):
+        return value
+    number = _ANY(key, float(value) if isinstance(value, bool) else value)
+    assert number is not None  # only an empty text is none
+    return number
+
+
+def _first(item: Mapping[str, Any], *names: str) -> Any:
+    return next((item[n] for n in names if item.get(n) is not None), None)
+
+
+def _feedback_value(kind: str, key: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    word = value.lower() if isinstance(value, str) else value
+    if kind == "thumb":
+        word = _THUMBS.get(word, word) if isinstance(word, str) else float(word) if isinstance(word, bool) else word
+        number = _ANY(key, word) if not isinstance(word, str) or _NUMBER.fullmatch(word) else None
+        if number not in (0.0, 1.0):
+            raise InputError(f"{key} is {quoted(value)}; a thumb is `up` (1) or `down` (0)")
+        return number
+    if kind == "rating":
+        return _SHARE(key, value)
+    return _ANY(key, float(value) if isinstance(value, bool) else value)
+
+
+def _complete(values: Mapping[str, Any]) -> None:
+    kind = values["kind"]
+    if kind in ("thumb", "rating") and values.get("value") is None:
+        raise InputError(f"value is missing; a {kind} needs one")
+    if kind in ("correction", "label") and values.get("text") is None and values.get("value") is None:
+        raise InputError(f"text is missing; a {kind} says what is right in `text`")
+
+
+_ANY = _number(-float("inf"), float("inf"), "a finite number")
+_SHARE = _number(0.0, 1.0, "a number from 0 to 1")
+_SECONDS = _number(0.0, 1e12, "a number of seconds from 0 (or ms in a field that ends in _ms)")
+
+
+def _converters() -> dict[str, Callable[[str, Any], Any]]:
+    special: dict[str, Callable[[str, Any], Any]] = {
+        **dict.fromkeys(_EMPTY_COUNTS, _words),
+        "time_us": _time,
+        "contexts": _contexts,
+        "tool_calls": _tool_calls,
+        "sampling_params": _json_text,
+        "tools_version": _json_text,
+        "refused": _flag,
+        "escalated": _flag,
+        "confidence": _SHARE,
+        "latency_s": _SECONDS,
+        "first_token_s": _SECONDS,
+        "input_tokens": _count,
+        "output_tokens": _count,
+        "cost_usd": _number(0.0, 1e12, "a number of US dollars from 0"),
+        "features": _features_of,
+        "prediction_score": _ANY,
+        "weight": _number(1e-12, 1e12, "a number above 0"),
+    }
+    return {f.name: special.get(f.name, _text) for f in fields(Interaction)}
+
+
+_CONVERTERS = _converters()
+_FIELDS: dict[str, tuple[str, float]] = {
+    name: (field, 1000.0 if name.endswith("_ms") else 1.0)
+    for field in _CONVERTERS
+    for name in (field, *SYNONYMS.get(field, ()))
+}
+_FEEDBACK_FIELDS = {
+    name: field
+    for field in ("id", "interaction_id", "time_us", "kind", "value", "text", "author")
+    for name in (field, *FEEDBACK_SYNONYMS.get(field, ()))
+}

@@ -1,0 +1,190 @@
+"""Records to Arrow columns and back, exactly.
+
+Contexts and tool calls are lists of structs; free attributes and features are JSON text, which every engine reads and
+no engine has to merge schemas for.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from math import isfinite
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from andon.errors import InputError
+from andon.traffic.otlp import SpanRow
+from andon.traffic.quoting import quoted
+from andon.traffic.records import Context, Feedback, Interaction, ToolCall
+
+__all__ = [
+    "SCHEMAS",
+    "feedback_from_rows",
+    "feedback_to_rows",
+    "from_rows",
+    "spans_from_rows",
+    "spans_to_rows",
+    "to_rows",
+]
+
+_CONTEXT = pa.struct([("text", pa.string()), ("id", pa.string()), ("score", pa.float64())])
+_TOOL_CALL = pa.struct([(name, pa.string()) for name in ("name", "arguments", "result", "error")])
+_NUMBERS = ("confidence", "latency_s", "first_token_s", "cost_usd", "prediction_score", "weight")
+_TYPES: dict[str, pa.DataType] = {
+    "time_us": pa.int64(),
+    "contexts": pa.list_(_CONTEXT),
+    "tool_calls": pa.list_(_TOOL_CALL),
+    "refused": pa.bool_(),
+    "escalated": pa.bool_(),
+    "input_tokens": pa.int64(),
+    "output_tokens": pa.int64(),
+    **dict.fromkeys(_NUMBERS, pa.float64()),
+}
+_SPAN_TYPES: dict[str, pa.DataType] = {
+    "time_us": pa.int64(),
+    "end_us": pa.int64(),
+    "parent_remote": pa.bool_(),
+}
+
+
+def _schema(record: type[Any], types: Mapping[str, pa.DataType]) -> pa.Schema:
+    return pa.schema([(f.name, types.get(f.name, pa.string())) for f in fields(record)])
+
+
+_SPAN_SCHEMA = _schema(SpanRow, _SPAN_TYPES)
+SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
+    {
+        "interactions": _schema(Interaction, _TYPES),
+        "feedback": _schema(Feedback, {"time_us": pa.int64(), "value": pa.float64()}),
+        "spans": pa.schema([pa.field("id", pa.string()), *_SPAN_SCHEMA]),
+    }
+)
+"""Columns of each table of this stage; a column has the name of its field."""
+
+
+def to_rows(interactions: Sequence[Interaction]) -> pa.Table:
+    """Interactions as one table of the schema ``SCHEMAS["interactions"]``, in the order given.
+
+    Raises:
+        InputError: a value does not fit its column (text that is no Unicode, a number that is not finite in `features`).
+    """
+    special: dict[str, Callable[[Sequence[Any]], pa.Array]] = {
+        "contexts": lambda lists: _lists(lists, _CONTEXT),
+        "tool_calls": lambda lists: _lists(lists, _TOOL_CALL),
+        "attributes": lambda column: pa.array([_json(v) for v in column], pa.string()),
+        "features": lambda column: pa.array([_features(v) for v in column], pa.string()),
+    }
+    return _table(interactions, SCHEMAS["interactions"], special)
+
+
+def from_rows(table: pa.Table) -> list[Interaction]:
+    """The interactions of a table; columns that it lacks (or that are null) take the field's default.
+
+    Raises:
+        InputError: the table lacks `id` or `time_us`.
+    """
+    special: dict[str, Callable[[Any], Any]] = {
+        "contexts": lambda structs: tuple(Context(**c) for c in structs),
+        "tool_calls": lambda structs: tuple(ToolCall(**c) for c in structs),
+        "attributes": orjson.loads,
+        "features": orjson.loads,
+    }
+    return _records(table, Interaction, special)
+
+
+def feedback_to_rows(feedback: Sequence[Feedback]) -> pa.Table:
+    """Feedback as one table of the schema ``SCHEMAS["feedback"]``, in the order given.
+
+    Raises:
+        InputError: a value does not fit its column.
+    """
+    return _table(feedback, SCHEMAS["feedback"], {})
+
+
+def feedback_from_rows(table: pa.Table) -> list[Feedback]:
+    """The feedback of a table that has its required columns.
+
+    Raises:
+        InputError: the table lacks `id`, `interaction_id`, `time_us` or `kind`.
+    """
+    return _records(table, Feedback, {})
+
+
+def spans_to_rows(spans: Sequence[SpanRow]) -> pa.Table:
+    """Spans as one table of the schema ``SCHEMAS["spans"]``; attributes and events are JSON text."""
+    special: dict[str, Callable[[Sequence[Any]], pa.Array]] = {
+        "attributes": lambda column: pa.array([_json(v) for v in column], pa.string()),
+        "events": lambda column: pa.array([_json(v) for v in column], pa.string()),
+    }
+    return _table(spans, SCHEMAS["spans"], special)
+
+
+def spans_from_rows(table: pa.Table) -> list[SpanRow]:
+    """The spans of a table."""
+    special: dict[str, Callable[[Any], Any]] = {
+        "attributes": orjson.loads,
+        "events": lambda text: tuple(orjson.loads(text)),
+    }
+    return _records(table, SpanRow, special)
+
+
+def _table(
+    records: Sequence[Any], schema: pa.Schema, special: Mapping[str, Callable[[Sequence[Any]], pa.Array]]
+) -> pa.Table:
+    columns = []
+    for column in schema:
+        values = list(map(attrgetter(column.name), records))
+        build = special.get(column.name)
+        try:
+            columns.append(pa.array(values, column.type) if build is None else build(values))
+        except (pa.ArrowException, UnicodeError, TypeError, OverflowError) as error:
+            raise InputError(f"{column.name}: a value does not fit the type {column.type}: {error}") from error
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _lists(values: Sequence[tuple[Any, ...]], struct: pa.StructType) -> pa.Array:
+    offsets: list[int] = [0]
+    flat: list[Any] = []
+    for items in values:
+        flat.extend(items)
+        offsets.append(len(flat))
+    children = [pa.array(list(map(attrgetter(f.name), flat)), f.type) for f in struct]
+    structs = pa.StructArray.from_arrays(children, fields=list(struct))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs)
+
+
+def _records(table: pa.Table, record: type[Any], special: Mapping[str, Callable[[Any], Any]]) -> list[Any]:
+    names, columns = [], []
+    for f in fields(record):
+        required = f.default is MISSING and f.default_factory is MISSING
+        if f.name not in table.column_names:
+            if required:
+                raise InputError(f"the table has no column {f.name}, which {record.__name__} needs")
+            continue
+        default = None if f.default is MISSING else f.default
+        values = table.column(f.name).to_pylist()
+        names.append(f.name)
+        columns.append(_read(values, special.get(f.name), default, f.default_factory))
+    return [record(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+
+def _read(values: list[Any], convert: Callable[[Any], Any] | None, default: Any, factory: Any) -> list[Any]:
+    if factory is not MISSING:
+        assert convert is not None
+        return [factory() if v is None else convert(v) for v in values]
+    if convert is not None:
+        return [default if v is None else convert(v) for v in values]
+    return values if default is None else [default if v is None else v for v in values]
+
+
+def _json(value: Any) -> str:
+    return "{}" if value == {} else orjson.dumps(value).decode()
+
+
+def _features(value: Mapping[str, Any]) -> str:
+    for name, v in value.items():
+        if isinstance(v, float) and not isfinite(v):
+            raise InputError(f"features: {quoted(name)} is {v}; a finite number or text is allowed")
+    return _json(value)
