@@ -5,13 +5,13 @@ silence: a failure is counted, logged with its traceback once, and told by ``/re
 """
 
 import logging
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from typing import Any, Protocol
 
 import uvicorn
@@ -22,10 +22,8 @@ from andon.api.security import is_loopback
 from andon.changes.run import change_from, record_change
 from andon.errors import AndonError, ConfigError
 from andon.levers.run import Board, expire
-from andon.scores import SCORERS, score_schema
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
-from andon.traffic import SCHEMAS
 from andon.traffic.run import receive_spans, record, record_feedback
 
 __all__ = ["Repeated", "Server", "Ticking", "create_deps", "create_server", "listen", "serve"]
@@ -112,8 +110,12 @@ class Repeated:
 class Server:
     """One Andon process: HTTP on a bound socket, and its background work."""
 
-    def __init__(self, app: FastAPI, bound: socket.socket, work: Sequence[Repeated], close: Callable[[], None]) -> None:
+    def __init__(
+        self, app: FastAPI, board: Board, bound: socket.socket, work: Sequence[Repeated], close: Callable[[], None]
+    ) -> None:
         self.app = app
+        self.board = board
+        """What levers serve; refresh it after a pull in this process, and the pull is served at once."""
         self.work = tuple(work)
         self._socket = bound
         self._close = close
@@ -138,7 +140,10 @@ class Server:
         return int(self._socket.getsockname()[1])
 
     def run(self) -> None:
-        """Serve until a signal ends it, then finish what was begun."""
+        """Serve until SIGTERM or SIGINT ends it, then finish what was begun and return."""
+        # uvicorn raises the signal again when it is done, which would end the process before `_finish`.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked_to_end)
         self._start_work()
         try:
             self._http.run(sockets=[self._socket])
@@ -163,6 +168,9 @@ class Server:
             self._http.should_exit = True
             thread.join(2 * GRACE_S)
             self._finish()
+
+    def _asked_to_end(self, *_: object) -> None:
+        self._http.should_exit = True
 
     def _start_work(self) -> None:
         for work in self.work:
@@ -262,7 +270,7 @@ def create_server(
     app = create_app(create_deps(warehouse, ledger, board, problems, token))
     if add_pages is not None:
         add_pages(app)
-    return Server(app, listen(host, port, token), work, close)
+    return Server(app, board, listen(host, port, token), work, close)
 
 
 def serve(settings: Settings, *, add_pages: Callable[[FastAPI], None] | None = None) -> None:
@@ -272,12 +280,18 @@ def serve(settings: Settings, *, add_pages: Callable[[FastAPI], None] | None = N
         ConfigError: the settings do not allow a start.
         StoreError: the store cannot be opened.
     """
+    from andon.loop import open_loop
+
     listen(settings.host, settings.port, settings.token).close()  # before the store is touched
-    warehouse = Warehouse(settings.home / "warehouse", {**SCHEMAS, "scores": score_schema(SCORERS)})
-    ledger = Ledger.open(settings.home / "ledger.sqlite")
-    loop = import_module("andon.loop").Loop(warehouse, ledger, settings)
+    loop = open_loop(settings)
     server = create_server(
-        warehouse, ledger, loop, host=settings.host, port=settings.port, token=settings.token, add_pages=add_pages
+        loop.warehouse,
+        loop.ledger,
+        loop,
+        host=settings.host,
+        port=settings.port,
+        token=settings.token,
+        add_pages=add_pages,
     )
     _log.info("Andon listens on http://%s:%d", settings.host, server.port)
     server.run()

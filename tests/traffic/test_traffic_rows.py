@@ -45,7 +45,7 @@ def test_rows_survive_parquet_and_duckdb(tmp_path_factory, items):
     path = tmp_path_factory.mktemp("rows") / "rows.parquet"
     pq.write_table(to_rows(items), path)
     assert from_rows(pq.read_table(path)) == items
-    read = duckdb.connect().execute("select * from read_parquet(?)", [str(path)]).to_arrow_table()
+    read = duckdb.connect().sql("select * from read_parquet(?)", params=[str(path)]).to_arrow_table()
     assert from_rows(read) == items
 
 

@@ -161,7 +161,7 @@ def _add_ofrep(app: FastAPI, deps: Deps) -> None:
     async def evaluate(key: str, request: Request) -> Response:
         """The value of one lever (OFREP 0.3.0), from memory; never rate-limited."""
         try:
-            context_of(await read_body(request, 2**20))
+            context_of(await read_body(request))
         except (Refused, InputError) as error:
             return json_response({"key": key, "errorCode": "PARSE_ERROR", "errorDetails": str(error)}, 400)
         body = deps.evaluate(key)

@@ -1,7 +1,7 @@
 """Versions first seen in traffic become changes, whether or not anybody recorded a deploy."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from andon.changes.records import Change

@@ -38,7 +38,6 @@ OURS = ("id", "app", "metric", "direction", "cut", "risk_category", "incident", 
 
 _APP = "default"
 _OUR_ID = re.compile(r"G-[0-9a-f]{16}")
-_PLAIN_ID = re.compile(r"[\w.:/#-]{1,80}")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NAMED = 5
 _HUGE = 1e300
@@ -56,8 +55,8 @@ class _Line:
 def parse_cases(text: str, *, app: str = _APP, name: str = "the golden set") -> tuple[Case, ...]:
     """The cases of a golden set in JSONL; `app` where a line names none, `name` for messages.
 
-    A line needs `question` and `ground_truth`. An id that the file gives is kept, unless it is one of ours (``G-...``)
-    that no longer fits the content: an edited case is a new case.
+    A line needs `question` and `ground_truth`. The content names the case: an `id` of the file's own stays in its line, and
+    an edited case is a new case.
 
     Raises:
         InputError: at least one line is no case; names the lines. Nothing is left out silently.
@@ -68,10 +67,8 @@ def parse_cases(text: str, *, app: str = _APP, name: str = "the golden set") -> 
     def take(line: _Line) -> None:
         case = _case(line, app)
         number, twin = seen.setdefault(case.id, (line.number, case))
-        if twin != case:
-            raise InputError(
-                f"id {quoted(case.id)} names another case on line {number}; give each case an id of its own"
-            )
+        if (twin.metric, twin.direction, twin.cut) != (case.metric, case.direction, case.cut):
+            raise InputError(f"it is the case of line {number} with another metric, direction or cut; keep one of them")
         cases.append(case)
 
     _each_line(text, name, take)
@@ -198,7 +195,7 @@ def _case(line: _Line, app: str) -> Case:
         source=_text(row, "source") or "",
         failure_reason=_text(row, "failure_reason") or "",
         added_date=_text(row, "added_date") or "",
-        id=_id(row, case_id(app, question, truth)),
+        id=case_id(app, question, truth),
         app=app,
         metric=_text(row, "metric") or "normalised_match",
         direction=direction,
@@ -210,14 +207,6 @@ def _case(line: _Line, app: str) -> Case:
         nearest=_number(row, "nearest"),
         line=line.text,
     )
-
-
-def _id(row: dict[str, Any], own: str) -> str:
-    given = row.get("id")
-    text = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
-    if not isinstance(text, str) or not _PLAIN_ID.fullmatch(text) or _OUR_ID.fullmatch(text):
-        return own
-    return text
 
 
 def _needed(row: dict[str, Any], key: str) -> str:
@@ -261,6 +250,8 @@ def _line(case: Case) -> str:
     row = _object(case.line)
     if _case(_Line(1, case.line, row), _APP) == case:
         return case.line
+    if not (isinstance(row.get("id"), str) and _OUR_ID.fullmatch(row["id"])) and "id" in row:
+        known["id"] = row["id"]  # theirs
     return _dump(known | {k: v for k, v in row.items() if k not in COMMON and k not in OURS})
 
 

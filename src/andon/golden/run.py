@@ -132,11 +132,16 @@ def add_cases(ledger: Ledger, embedder: Embedder, *, now_us: int, by: str, thres
     cases = ledger.all(Case)
     ids = {c.id for c in cases}
     known: list[str] = []
+    refused: list[Refusal] = []
     fresh: list[tuple[Failure, Case]] = []
     for f in failures:
         if f.id not in labels:
             continue
-        case = to_case(f, labels[f.id], added_us=now_us, nearest=None, embedder=embedder.name)
+        try:
+            case = to_case(f, labels[f.id], added_us=now_us, nearest=None, embedder=embedder.name)
+        except InputError as error:
+            refused.append(Refusal(id=f.id, reason=str(error)))
+            continue
         if case.id in ids:
             known.append(f.id)
         else:
@@ -145,7 +150,6 @@ def add_cases(ledger: Ledger, embedder: Embedder, *, now_us: int, by: str, thres
     vectors = embedder.embed([c.question for c in (*cases, *(c for _, c in fresh))])
     kept = list(range(there))  # rows of `vectors` that are cases, in step with `cases`
     added: list[Case] = []
-    refused: list[Refusal] = []
     for row, (failure, case) in enumerate(fresh, there):
         twin = find_duplicate(cases, vectors[kept], case, vectors[row], threshold)
         if twin is not None:

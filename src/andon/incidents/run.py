@@ -1,8 +1,9 @@
 """Open, merge and close incidents; write their timelines."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from andon.changes import Change
 from andon.changes.run import changes_of
@@ -22,22 +23,38 @@ LOOK_BACK_US = 7 * 86_400_000_000
 def respond(ledger: Ledger, signals: Iterable[Signal]) -> list[Incident]:
     """Give every signal to an incident, in order of time; returns the incidents that were opened or changed."""
     touched: dict[str, Incident] = {}
-    for signal in sorted(signals, key=lambda s: (s.at_us, s.id)):
+    ordered = sorted(signals, key=lambda s: (s.at_us, s.app, s.environment, s.id))
+    for _, together in groupby(ordered, key=lambda s: (s.at_us, s.app, s.environment)):
         known = ledger.all(Incident)
-        if any(signal.id in i.signals for i in known):
-            continue
-        home = next((i for i in reversed(known) if merges(i, signal)), None)
-        if home is None:
-            incident = open_incident(len(known) + 1, signal)
-            ledger.put(incident, now_us=signal.at_us, by="andon", expect=0)
-            _event(ledger, incident, signal.onset_us, signal.at_us, "onset", _onset_text(signal))
-            _add_changes(ledger, incident, signal.at_us)
-        else:
-            incident = join(home, [*signals_of(ledger, home), signal])
-            ledger.put(incident, now_us=signal.at_us, by="andon")
-        _event(ledger, incident, signal.at_us, signal.at_us, "signal", _signal_text(signal))
-        touched[incident.id] = incident
+        attached = {i for incident in known for i in incident.signals}
+        fresh = [s for s in together if s.id not in attached]
+        if fresh:
+            home = next((i for i in reversed(known) if merges(i, fresh[0])), None)
+            incident = _opened(ledger, len(known) + 1, fresh) if home is None else _joined(ledger, home, fresh)
+            touched[incident.id] = incident
     return list(touched.values())
+
+
+def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
+    incident = open_incident(number, signals)
+    now_us = incident.alarmed_us
+    lead = next(s for s in signals if s.id == incident.lead)
+    ledger.put(incident, now_us=now_us, by="andon", expect=0)
+    _event(ledger, incident, incident.onset_us, now_us, "onset", _onset_text(lead))
+    start = incident.onset_low_us - LOOK_BACK_US
+    for change in changes_of(ledger, incident.app, incident.environment, start, now_us + 1):
+        _event(ledger, incident, change.at_us, now_us, "change", _change_text(change))
+    _event(ledger, incident, now_us, now_us, "signal", _signals_text(lead, len(signals)))
+    return incident
+
+
+def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incident:
+    incident = join(home, [*signals_of(ledger, home), *signals])
+    now_us = signals[0].at_us
+    ledger.put(incident, now_us=now_us, by="andon")
+    strongest = max(signals, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
+    _event(ledger, incident, now_us, now_us, "signal", _signals_text(strongest, len(signals)))
+    return incident
 
 
 def find_incident(ledger: Ledger, incident_id: str) -> Incident:
@@ -89,12 +106,6 @@ def close_incident(ledger: Ledger, incident: Incident, why: str, *, now_us: int,
     return closed
 
 
-def _add_changes(ledger: Ledger, incident: Incident, now_us: int) -> None:
-    start = incident.onset_low_us - LOOK_BACK_US
-    for change in changes_of(ledger, incident.app, incident.environment, start, now_us + 1):
-        _event(ledger, incident, change.at_us, now_us, "change", _change_text(change))
-
-
 def _change_text(change: Change) -> str:
     who = change.author if change.own else "not us"
     return f"{change.kind}: {change.title} ({who})"
@@ -104,10 +115,12 @@ def _onset_text(signal: Signal) -> str:
     return f"estimated onset of more {phrase_of(signal.metric, signal.direction)} in {scope_text(signal.scope)}"
 
 
-def _signal_text(signal: Signal) -> str:
+def _signals_text(strongest: Signal, n: int) -> str:
+    more = f"; {n - 1} more charts left their limits in the same window" if n > 1 else ""
     return (
-        f"{phrase_of(signal.metric, signal.direction)} in {scope_text(signal.scope)}: {signal.x} of {signal.n} "
-        f"({signal.rate:.1%}) against {signal.baseline_x} of {signal.baseline_n} ({signal.baseline_rate:.1%})"
+        f"{phrase_of(strongest.metric, strongest.direction)} in {scope_text(strongest.scope)}: {strongest.x} of "
+        f"{strongest.n} ({strongest.rate:.1%}) against {strongest.baseline_x} of {strongest.baseline_n} "
+        f"({strongest.baseline_rate:.1%}){more}"
     )
 
 

@@ -23,16 +23,25 @@ HIGH_RISK = ("high", "critical", "unacceptable")
 def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     """The class of an incident with these signals, the reason, and the leading signal.
 
-    The worst harm among the signals names the class; the leading signal is the one of that class with the most evidence
-    (log likelihood ratio per the chart's statistic), the narrower part of the traffic winning a tie.
+    The worst harm among the signals names the class. Among the signals of that class a rate leads before a worst-fifth
+    proxy; then those with at least nine tenths of the largest excess of harm, and of these the one whose rate rose most:
+    the part of the traffic that holds all the harm and little else.
     """
     worst = min(signals, key=lambda s: WORST_FIRST.index(s.harm))  # type: ignore[arg-type]
     harm: Harm = worst.harm  # type: ignore[assignment]
     peers = [s for s in signals if s.harm == harm]
-    lead = max(peers, key=lambda s: (s.rate - s.baseline_rate, s.statistic, len(s.scope), s.id))
+    direct = [s for s in peers if s.kind == "binary"] or peers
+    most = max(_excess(s) for s in direct)
+    full = [s for s in direct if _excess(s) >= 0.9 * most]
+    lead = max(full, key=lambda s: (round(s.rate - s.baseline_rate, 9), -len(s.scope), s.id))
     others = sorted({s.harm for s in signals} - {harm})
     reason = f"{harm}: {phrase_of(lead.metric, lead.direction)} rose in {scope_text(lead.scope)}"
     return harm, reason + (f"; also moved: {', '.join(others)}" if others else ""), lead
+
+
+def _excess(signal: Signal) -> float:
+    """Harmed interactions beyond what the baseline would have given."""
+    return signal.x - signal.n * signal.baseline_rate
 
 
 def severity_of(harm: Harm, lead: Signal) -> tuple[str, str]:
@@ -55,22 +64,23 @@ def title_of(lead: Signal) -> str:
     )
 
 
-def open_incident(number: int, signal: Signal) -> Incident:
-    """A new incident for one signal."""
+def open_incident(number: int, signals: Sequence[Signal]) -> Incident:
+    """A new incident for signals of one app."""
+    first = signals[0]
     blank = Incident(
         id=f"INC-{number:04d}",
         title="",
-        app=signal.app,
-        environment=signal.environment,
-        metric=signal.metric,
-        lead=signal.id,
-        onset_us=signal.onset_us,
-        onset_low_us=signal.onset_low_us,
-        onset_high_us=signal.onset_high_us,
-        alarmed_us=signal.at_us,
-        last_signal_us=signal.at_us,
+        app=first.app,
+        environment=first.environment,
+        metric=first.metric,
+        lead=first.id,
+        onset_us=first.onset_us,
+        onset_low_us=first.onset_low_us,
+        onset_high_us=first.onset_high_us,
+        alarmed_us=first.at_us,
+        last_signal_us=first.at_us,
     )
-    return join(blank, [signal])
+    return join(blank, signals)
 
 
 def join(incident: Incident, signals: Sequence[Signal]) -> Incident:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from andon import stats
 from andon.monitors.records import Monitor, Signal
+from andon.monitors.series import tells
 
 __all__ = ["Charts", "Counts"]
 
@@ -179,7 +180,9 @@ class Charts:
         n = np.array([self._n[i][w] for w in seen], dtype=np.float64)
         x = np.array([self._x[i].get(w, 0) for w in seen], dtype=np.float64)
         self._n0[i], self._x0[i], self._rho[i] = n.sum(), x.sum(), stats.dispersion(x, n)
-        self._learned[i] = self._absorbed[i] = window
+        monitor = self.monitors[i]
+        if tells(monitor.metric, monitor.direction, self._x0[i] / self._n0[i]):
+            self._learned[i] = self._absorbed[i] = window
 
     def _absorb(self, calm: NDArray[np.int64], window: int) -> None:
         """Let the window before the lag join the baselines that are still imprecise."""

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from andon.monitors.charts import Charts, Counts
-from andon.monitors.records import Monitor, Point, Signal
 from andon.monitors.limits import control_points
+from andon.monitors.records import Monitor, Point, Signal
 from andon.monitors.series import Metric, gather, metrics_of
-from andon.scores import LABELS, Scorer, failing
+from andon.scores import Scorer, failing
 from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
 from andon.traffic import SEGMENTS
 

@@ -11,7 +11,7 @@ from andon.monitors.records import Monitor
 from andon.scores import LABELS, Scorer
 from andon.traffic import SEGMENTS
 
-__all__ = ["Metric", "gather", "metrics_of", "parts_of", "watched"]
+__all__ = ["Metric", "gather", "metrics_of", "parts_of", "tells", "watched"]
 
 NOT_HIGH = frozenset(("low", "medium", "minimal", "limited", "standard", "normal", "none"))
 """Risk categories in which fewer refusals are no harm."""
@@ -51,6 +51,11 @@ def watched(metric: str, direction: str, scope: Iterable[tuple[str, str]]) -> bo
     if metric == "refusal" and direction == "down":
         return dict(scope).get("risk_category", "").casefold() not in NOT_HIGH
     return True
+
+
+def tells(metric: str, direction: str, baseline_rate: float) -> bool:
+    """Whether a chart with this baseline can tell of harm: fewer refusals harm only where refusing was the rule."""
+    return not (metric == "refusal" and direction == "down" and baseline_rate > 0.5)
 
 
 def gather(

@@ -4,6 +4,7 @@ Each is one pure function from an interaction to a number, or None where it does
 """
 
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +16,10 @@ __all__ = ["SCORERS", "answers_match", "final_answer", "is_refusal"]
 
 SUPPORTED_SHARE = 0.6
 """A sentence counts as grounded when this share of its content words stands in one passage."""
+
+OPENING = 256
+"""Characters of question and answer that are compared by meaning: an answer shows early whether it is on the question,
+and the cost of an embedding grows with its length."""
 
 _CITATION = re.compile(r"\[\^?(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _BOXED = re.compile(r"\\+boxed\s*\{+([^{}]*)\}+")
@@ -51,6 +56,7 @@ REFUSAL_REACH = 400
 """Characters from the start of an answer in which a refusal must stand: a refusal opens the answer, a caveat ends it."""
 
 
+@lru_cache(maxsize=20_000)
 def is_refusal(answer: str) -> bool:
     """Whether an answer declines to answer, by phrases that open refusals in English (apology, inability, principle).
 
@@ -137,7 +143,7 @@ def _context_used(i: Interaction, _: Embedder) -> float | None:
 
 
 def _relevancy_texts(i: Interaction) -> tuple[str, ...]:
-    return (i.query, i.answer) if i.query and i.answer else ()
+    return (i.query[:OPENING], i.answer[:OPENING]) if i.query and not _missing(i) and i.answer else ()
 
 
 def _answer_relevancy(i: Interaction, embedder: Embedder) -> float | None:
@@ -145,7 +151,7 @@ def _answer_relevancy(i: Interaction, embedder: Embedder) -> float | None:
         return None
     if _missing(i):
         return 0.0
-    query, answer = embedder.embed((i.query, i.answer or ""))
+    query, answer = embedder.embed(_relevancy_texts(i))
     return float(query @ answer)
 
 
@@ -249,7 +255,7 @@ SCORERS: tuple[Scorer, ...] = (
         bad="down",
         harm="usefulness",
         unit="cosine",
-        about="Cosine of question and answer.",
+        about="Cosine of the openings of question and answer.",
         score=_answer_relevancy,
         texts=_relevancy_texts,
     ),

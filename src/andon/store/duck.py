@@ -150,17 +150,16 @@ class _Query:
 
     def _measures(self, metric: str) -> list[str]:
         value = f"{_quote(metric)}::DOUBLE"
-        # fsum is Kahan's sum: the order in which threads finish shows in the last bit at most
         parts = {
-            "n": f"count({_quote(metric)})",
-            "sum": f"coalesce(fsum({value}), 0)",
-            "sumsq": f"coalesce(fsum({value} * {value}), 0)",
+            "n": f"count({value})",
+            "sum": _sum(value),
+            "sumsq": _sum(f"({value} * {value})"),
             "min": f"min({value})",
             "max": f"max({value})",
         }
         if "weight" in self._schema.names:
-            parts["w"] = f"coalesce(fsum(coalesce(weight, 1)) FILTER ({value} IS NOT NULL), 0)"
-            parts["wsum"] = f"coalesce(fsum(coalesce(weight, 1) * {value}), 0)"
+            parts["w"] = _sum(f"(CASE WHEN {value} IS NOT NULL THEN coalesce(weight, 1) END)")
+            parts["wsum"] = _sum(f"(coalesce(weight, 1) * {value})")
         return [f"{sql} AS {_quote(f'{metric}.{part}')}" for part, sql in parts.items()]
 
     def _bin(self, metric: str) -> str:
@@ -172,6 +171,19 @@ class _Query:
 
 
 _OPERATORS = {"eq": "=", "ne": "<>", "ge": ">=", "lt": "<"}
+
+
+def _sum(value: str) -> str:
+    """Sum of a double, 0 over nothing, the same to the last bit in whatever order threads and files come.
+
+    Each value is split into multiples of 2**-20 and of 2**-82, which are added as integers. Where one is too great for
+    that (from 2**43 on), all are added as doubles.
+    """
+    scaled = f"({value} * {2.0**20!r}::DOUBLE)"
+    whole = f"TRY_CAST(trunc({scaled}) AS BIGINT)"
+    rest = f"TRY_CAST(({scaled} - trunc({scaled})) * {2.0**62!r}::DOUBLE AS BIGINT)"
+    exact = f"sum({whole})::DOUBLE / {2.0**20!r}::DOUBLE + sum({rest})::DOUBLE / {2.0**82!r}::DOUBLE"
+    return f"coalesce(CASE WHEN count({whole}) = count({value}) THEN {exact} ELSE sum({value}) END, 0)"
 
 
 def _quote(name: str) -> str:

@@ -59,6 +59,9 @@ _VERSIONS = Table(
 )
 _V = _VERSIONS.c
 BUSY_S = 30.0
+"""How long a writer waits for other processes' writes."""
+
+READING = "andon_reading"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +190,8 @@ class Ledger:
         self._engine.dispose()
 
     def _read(self, query: Select[Any]) -> list[Row[Any]]:
-        # Autocommit: a single SELECT needs no transaction, and must not wait for a writer's.
         with _database_errors(), self._reading, self._engine.connect() as connection:
-            reader = connection.execution_options(isolation_level="AUTOCOMMIT")
-            return list(reader.execute(query).all())
+            return list(connection.execution_options(**{READING: True}).execute(query).all())
 
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
@@ -211,6 +212,8 @@ def _dump(record: Any) -> str:
         plain = _adapter(kind).dump_python(record, mode="json", warnings="error")
         text = json.dumps(plain, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         (text + name).encode()
+        if _adapter(kind).validate_json(text) != record:  # one that cannot be read back would stop `all` for ever
+            raise ValueError("it would be read back as another record")
     except (ValueError, TypeError, PydanticSerializationError) as error:
         raise InputError(
             f"{kind.__name__} {name!r} cannot be kept: {error}; numbers must be finite, text valid Unicode, and every "
@@ -243,7 +246,8 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # take the write lock before reading the latest version
+    if READING not in connection.get_execution_options():  # a single SELECT needs no lock, and must not wait for one
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the write lock comes before reading the latest version
 
 
 @contextmanager

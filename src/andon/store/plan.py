@@ -7,6 +7,7 @@ and max in float64, quantiles come from log bins, and sampling orders rows by a 
 Plans are read-only and may be repeated; evidence keeps the plan (`to_json`) beside its answer.
 """
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -128,7 +129,8 @@ _PLANS: dict[str, type[Any]] = {p.__name__: p for p in (Rollup, Histogram, Slice
 
 def to_json(plan: Plan) -> dict[str, Any]:
     """A plan as plain JSON data, for evidence that can be recomputed."""
-    return {"plan": type(plan).__name__, **asdict(plan)}
+    data: dict[str, Any] = json.loads(json.dumps({"plan": type(plan).__name__, **asdict(plan)}))
+    return data
 
 
 def from_json(data: dict[str, Any]) -> Plan:

@@ -352,3 +352,8 @@ def _engine_errors(doing: str) -> Iterator[None]:
             yield
         except (DeltaError, pa.ArrowException) as error:
             raise StoreError(f"cannot {doing}: {error}", retryable=isinstance(error, DeltaError)) from error
+        except Exception as error:
+            if type(error) is not Exception:
+                raise
+            reason = str(error).partition("\n")[0]  # delta-rs also raises bare exceptions, with a stack of its own
+            raise StoreError(f"cannot {doing}: {reason}") from error

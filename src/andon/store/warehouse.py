@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from andon.errors import InputError, StoreError
+from andon.errors import ConfigError, InputError, StoreError
 from andon.store import table as delta
 from andon.store.disk import disk_errors, locked, make_folder, sync_path
 from andon.store.duck import Duck
@@ -61,9 +61,13 @@ class Warehouse:
             engine: answers plans; DuckDB when not given.
 
         Raises:
-            ConfigError: a schema cannot be kept, or a column's type is not the one on disk.
+            ConfigError: a schema or folder cannot be used, or a column's type is not the one on disk.
             StoreError: the folder cannot be written, or a table has features that Andon cannot read.
         """
+        if "%" in str(root.absolute()):
+            raise ConfigError(
+                f"the folder {root} has a % in its path, which delta-rs cannot write to; take another name"
+            )
         for name, schema in schemas.items():
             check_schema(name, schema)
         self._root = root

@@ -139,7 +139,10 @@ def assemble(spans: Sequence[SpanRow]) -> list[Interaction]:
     """
     traces: dict[str, dict[str, SpanRow]] = {}
     for span in sorted(spans, key=_order):
-        traces.setdefault(span.trace_id, {}).setdefault(span.span_id, span)
+        trace = traces.setdefault(span.trace_id, {})
+        known = trace.setdefault(span.span_id, span)
+        if known is not span and _order(known) == _order(span) and repr(span) < repr(known):
+            trace[span.span_id] = span  # two spans with one id: the choice must not depend on their order
     found = [_Trace(list(t.values())).interaction() for t in traces.values() if any(map(_is_ai, t.values()))]
     return sorted(found, key=lambda i: (i.time_us, i.id))
 
@@ -374,10 +377,10 @@ class _Trace:
         for span in self.call:
             said = _number(span.attributes.get("gen_ai.response.time_to_first_chunk"))
             times = [e["time_us"] for e in span.events if e["name"] in _FIRST_TOKEN_EVENTS]
-            if said is None and times and min(times) >= span.time_us:
-                said = (min(times) - span.time_us) / 1e6
-            if said is not None and said >= 0:
-                return (span.time_us - self.spans[0].time_us) / 1e6 + said
+            first_us = None if said is None else span.time_us + round(said * 1e6)
+            first_us = min(times) if first_us is None and times else first_us
+            if first_us is not None and first_us >= span.time_us:
+                return (first_us - self.spans[0].time_us) / 1e6
         return None
 
     def _free_attributes(self) -> dict[str, str]:

@@ -1,0 +1,218 @@
+"""Turn the crank: every stage reads what earlier stages wrote, decides, and writes its own records.
+
+`Loop.tick` is the whole service. `andon serve` calls it every few seconds with the clock; `replay` calls it with the
+traffic's own clock. Ticks may come at any pace: the same traffic gives the same incidents.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from andon.changes import Change
+from andon.changes.run import change_from, find_versions, record_change
+from andon.errors import InputError
+from andon.golden.from_incident import failures_of
+from andon.golden.run import capture
+from andon.incidents import Incident
+from andon.incidents.run import respond, signals_of
+from andon.investigations import Investigation
+from andon.investigations.run import investigate
+from andon.levers.run import expire
+from andon.monitors import Signal
+from andon.monitors.run import Watch
+from andon.postmortems import Postmortem
+from andon.postmortems.run import draft_postmortem
+from andon.scores import Embedder, Scorer, score_schema
+from andon.scores.embedding import Cached, choose
+from andon.scores.run import installed_scorers, score_feedback, score_new
+from andon.settings import Settings
+from andon.store import Ledger, Rollup, Warehouse
+from andon.traffic import SCHEMAS
+from andon.traffic.run import ImportResult, assemble_traces, import_files
+
+__all__ = ["Loop", "Replay", "Tick", "open_loop", "read_changes", "replay"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What one turn of the crank did."""
+
+    assembled: int = 0
+    changes: int = 0
+    scored: int = 0
+    signals: int = 0
+    incidents: tuple[str, ...] = ()
+    """Incidents that were opened or changed."""
+
+
+class Loop:
+    """The stages of one process over one warehouse and one ledger."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        ledger: Ledger,
+        settings: Settings,
+        *,
+        scorers: Sequence[Scorer],
+        embedder: Embedder,
+        seed: int = 0,
+    ) -> None:
+        self.warehouse, self.ledger, self.settings = warehouse, ledger, settings
+        self.scorers, self.embedder, self.seed = scorers, embedder, seed
+        self._watch = Watch(
+            warehouse,
+            ledger,
+            scorers,
+            window_s=settings.window_s,
+            false_pages_per_month=settings.false_pages_per_month,
+        )
+
+    def tick(self, now_us: int) -> Tick:
+        """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture."""
+        settle_us = self.settings.settle_s * 1_000_000
+        self.warehouse.commit()
+        assembled = assemble_traces(self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us)
+        self.warehouse.commit()
+        changes = find_versions(self.warehouse, self.ledger, now_us=now_us)
+        scored = score_new(self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us)
+        scored += score_feedback(self.warehouse, self.ledger, self.scorers, now_us=now_us)
+        signals = self._watch.advance(now_us - settle_us)
+        touched: dict[str, None] = {}
+        for at_us, together in groupby(sorted(signals, key=lambda s: (s.at_us, s.id)), key=lambda s: s.at_us):
+            for incident in self._respond(list(together), at_us):
+                touched[incident.id] = None
+        expire(self.ledger, now_us=now_us)
+        return Tick(
+            assembled=assembled.written,
+            changes=len(changes),
+            scored=scored,
+            signals=len(signals),
+            incidents=tuple(touched),
+        )
+
+    def look_into(self, incident: Incident, now_us: int) -> Postmortem:
+        """Investigate with what is known at `now_us`, capture the failures and draft the postmortem anew."""
+        rng = np.random.default_rng([self.seed, int(incident.id.rpartition("-")[2])])
+        found = investigate(self.warehouse, self.ledger, incident, self.embedder, now_us=now_us, rng=rng)
+        lead = next(s for s in signals_of(self.ledger, incident) if s.id == incident.lead)
+        capture(self.ledger, failures_of(incident, found, lead), now_us=now_us)
+        return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=now_us)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.warehouse.close()
+        self.ledger.close()
+
+    def _respond(self, signals: Sequence[Signal], at_us: int) -> list[Incident]:
+        """Open or change incidents; look into those that are new or have another leading signal."""
+        touched = respond(self.ledger, signals)
+        for incident in touched:
+            known = self.ledger.history(Incident, incident.id)
+            if len(known) < 2 or known[-2].record.lead != incident.lead:
+                self.look_into(incident, at_us)
+        return touched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What a replay ended with."""
+
+    imported: ImportResult
+    incidents: tuple[Incident, ...] = ()
+    postmortems: tuple[Postmortem, ...] = ()
+    investigations: tuple[Investigation, ...] = ()
+    start_us: int = 0
+    end_us: int = 0
+    changes: tuple[Change, ...] = field(default_factory=tuple)
+
+
+def open_loop(settings: Settings, *, seed: int = 0) -> Loop:
+    """Open the store in `settings.home` and everything that works on it.
+
+    Raises:
+        ConfigError: a plug-in or the embedder cannot be used.
+        StoreError: the folder cannot be written.
+    """
+    scorers = installed_scorers()
+    schemas = {**SCHEMAS, "scores": score_schema(scorers)}
+    warehouse = Warehouse(settings.home, schemas)
+    ledger = Ledger.open(settings.home / "ledger.db")
+    embedder = Cached(choose(settings))
+    return Loop(warehouse, ledger, settings, scorers=scorers, embedder=embedder, seed=seed)
+
+
+def replay(
+    loop: Loop,
+    traffic: Sequence[Path],
+    *,
+    changes: Sequence[Path] = (),
+    feedback: Sequence[Path] = (),
+    report: Callable[[str, float], None] | None = None,
+    steps: int = 12,
+) -> Replay:
+    """Run traffic files through the loop on the traffic's own clock, then look into every incident with all of it.
+
+    Args:
+        loop: the loop of an empty or earlier home.
+        traffic: files of interactions.
+        changes: JSONL files of changes.
+        feedback: JSONL files of feedback.
+        report: told what is being done, and the share done, 0..1.
+        steps: how many ticks; their number does not change the result.
+    """
+    tell = report or (lambda *_: None)
+    tell("importing traffic", 0.0)
+    imported = import_files(loop.warehouse, traffic)
+    if feedback:
+        import_files(loop.warehouse, feedback, table="feedback")
+    loop.warehouse.commit()
+    row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",)))
+    start, last = row["time_us.min"][0].as_py(), row["time_us.max"][0].as_py()
+    if start is None:
+        return Replay(imported=imported)
+    start, end = int(start), int(last) + 1
+    for path in changes:
+        for change in read_changes(path, now_us=end):
+            record_change(loop.ledger, change, now_us=change.at_us, by=change.author)
+    width = loop.settings.window_s * 1_000_000
+    close_us = -(-end // width) * width + loop.settings.settle_s * 1_000_000
+    for k in range(1, steps + 1):
+        tell("turning the crank", 0.1 + 0.75 * k / steps)
+        loop.tick(start + (close_us - start) * k // steps)
+    incidents = loop.ledger.all(Incident)
+    postmortems = []
+    for incident in incidents:
+        tell(f"looking into {incident.id}", 0.9)
+        postmortems.append(loop.look_into(incident, end))
+    tell("done", 1.0)
+    return Replay(
+        imported=imported,
+        incidents=tuple(incidents),
+        postmortems=tuple(postmortems),
+        investigations=tuple(p.investigation for p in postmortems),
+        start_us=start,
+        end_us=end,
+        changes=tuple(loop.ledger.all(Change)),
+    )
+
+
+def read_changes(path: Path, *, now_us: int) -> list[Change]:
+    """The changes of a JSONL file.
+
+    Raises:
+        InputError: a line is not a change; names the file and the line.
+    """
+    changes = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            changes.append(change_from(orjson.loads(line), now_us=now_us))
+        except (orjson.JSONDecodeError, TypeError, InputError) as error:
+            raise InputError(f"{path}:{number} is not a change: {error}") from error
+    return changes

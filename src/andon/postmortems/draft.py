@@ -1,0 +1,113 @@
+"""The parts of a draft that follow from the record: summary, contributing factors, proposed actions."""
+
+from andon.incidents import Incident, duration, phrase_of, scope_text
+from andon.investigations import Investigation, Suspect
+from andon.monitors import Signal
+from andon.postmortems.records import ActionItem, ContributingFactor
+from andon.traffic import format_time
+
+__all__ = ["contributing_factors", "minute", "propose_actions", "summarise"]
+
+DUE_DAYS = {"P1": 15, "P2": 30, "P3": 30}
+DAY_US = 86_400_000_000
+
+
+def minute(time_us: int) -> str:
+    """A time to the minute, for reading: ``2026-11-20 09:41 UTC``."""
+    return format_time(time_us)[:16].replace("T", " ") + " UTC"
+
+
+def summarise(incident: Incident, found: Investigation, lead: Signal) -> tuple[str, ...]:
+    """The executive summary: what users lost, how we know, what most probably caused it. At most three paragraphs."""
+    impact = found.impact
+    who = f", {impact.users:,} users" if impact.users else f", {impact.sessions:,} sessions" if impact.sessions else ""
+    lost = (
+        f"Between {minute(incident.onset_us)} and {minute(found.at_us)}, {impact.harmed:,} of {impact.n:,} interactions "
+        f"in {scope_text(incident.scope)} were {phrase_of(lead.metric, lead.direction)} [E3, E4]{who}: about "
+        f"{impact.excess:,.0f} more than the baseline of {lead.baseline_rate:.1%} would have given [E1, E2]."
+    )
+    best, low, high = incident.lag_s
+    lag = (
+        f"It began at about {minute(incident.onset_us)} (95 % interval {minute(incident.onset_low_us)} to "
+        f"{minute(incident.onset_high_us)}) and was alarmed at {minute(incident.alarmed_us)}: a detection lag of "
+        f"{duration(best)} ({duration(low)} to {duration(high)})."
+    )
+    return (lost, lag, _cause(found))
+
+
+def _cause(found: Investigation) -> str:
+    first, *rest = found.suspects
+    second = f" The next explanation is “{rest[0].title}” ({rest[0].probability:.0%})." if rest else ""
+    return f"The most probable explanation is “{first.title}” ({first.probability:.0%}).{second}"
+
+
+def contributing_factors(incident: Incident, found: Investigation) -> tuple[ContributingFactor, ...]:
+    """Factors that the record shows. People add those that it cannot show."""
+    factors = []
+    best, _, high = incident.lag_s
+    if best >= 3600:
+        text = (
+            f"the failure was live for {duration(best)} (up to {duration(high)}) before any chart had enough evidence"
+        )
+        factors.append(ContributingFactor(area="observability", text=text))
+    first = found.suspects[0]
+    if not first.own:
+        text = f"{first.title}: nothing of ours changed, so no review, gate or canary of ours could see it coming"
+        factors.append(ContributingFactor(area="dependency", text=text))
+    elif first.at_us is not None:
+        text = f"{first.title} went live without a test that fails on these questions"
+        factors.append(ContributingFactor(area="change control", text=text))
+    if any("index was not rebuilt" in s for suspect in found.suspects[:2] for s in suspect.supports):
+        factors.append(
+            ContributingFactor(
+                area="data", text="the corpus and the index are changed apart, and nothing compares them"
+            )
+        )
+    if found.examples:
+        text = (
+            f"{len(found.examples)} distinct failing questions were captured for which no golden case is recorded yet"
+        )
+        factors.append(ContributingFactor(area="testing", text=text))
+    return tuple(factors)
+
+
+def propose_actions(incident: Incident, found: Investigation, lead: Signal) -> tuple[ActionItem, ...]:
+    """Actions with a criterion that can be run; owners are for people to name."""
+    due = found.at_us + DUE_DAYS[incident.severity] * DAY_US
+    first = found.suspects[0]
+    rows = [
+        (
+            "prevent",
+            f"Label the {len(found.examples)} captured failures and add them to the golden set",
+            f"`andon golden list --incident {incident.id}` shows them as cases, and the gate runs them",
+        ),
+        (
+            "prevent",
+            _prevention(first),
+            "`andon gate` fails on the version of the incident and passes on the fixed one",
+        ),
+        (
+            "detect",
+            f"Keep the monitor {lead.monitor} and replay this incident against it after every change of the settings",
+            f"a replay of this traffic raises a signal within {duration(incident.lag_s[2])} of the onset",
+        ),
+        (
+            "mitigate",
+            f"Declare a lever that stops {phrase_of(lead.metric, lead.direction)} in {scope_text(lead.scope)}",
+            "`andon lever list` shows it with a safe value, and a drill has pulled it once",
+        ),
+    ]
+    return tuple(
+        ActionItem(id=f"{incident.id}-A{n}", incident=incident.id, kind=kind, title=title, criterion=test, due_us=due)  # type: ignore[arg-type]
+        for n, (kind, title, test) in enumerate(rows, 1)
+    )
+
+
+def _prevention(first: Suspect) -> str:
+    if first.kind in ("model", "provider"):
+        return "Pin the model version, and let a new one in only through the gate"
+    if first.kind in ("corpus", "index", "embedding model"):
+        return "Rebuild the index whenever the corpus changes, and gate the rebuilt index on the golden set"
+    if first.kind in ("traffic", "traffic source"):
+        return "Run the golden set, grown by these new kinds of questions, before a new traffic source is let in"
+    return f"Run the gate on every {first.kind} change before it goes live"

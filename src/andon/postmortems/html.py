@@ -1,0 +1,41 @@
+"""A postmortem as one self-contained HTML page: no script, no request, readable on a phone and on paper."""
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from andon.incidents import duration, scope_text
+from andon.monitors import draw_chart
+from andon.postmortems.draft import minute
+from andon.postmortems.records import Postmortem
+
+__all__ = ["render_html"]
+
+
+def render_html(p: Postmortem) -> str:
+    """The whole page. Everything that came from traffic or people is escaped by the template engine."""
+    return _environment().get_template("postmortem.html").render(p=p, chart=Markup(_chart(p)))  # noqa: S704
+
+
+def _chart(p: Postmortem) -> str:
+    """The control chart; `draw_chart` escapes what it is given."""
+    i = p.incident
+    first = p.investigation.suspects[0] if p.investigation.suspects else None
+    marks = [(i.alarmed_us, "alarm")]
+    if first is not None and first.at_us is not None:
+        marks.append((first.at_us, first.title))
+    return draw_chart(p.points, title=p.chart_title, marks=marks, onset=(i.onset_low_us, i.onset_high_us))
+
+
+@cache
+def _environment() -> Environment:
+    env = Environment(
+        loader=PackageLoader("andon.postmortems"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {"minute": minute, "duration": duration, "scope": scope_text, "percent": lambda v: f"{v:.1%}"}
+    return env

@@ -1,0 +1,86 @@
+"""Fixtures: the API over doubles, for laws about HTTP itself."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from andon.api import Deps, create_app
+from andon.errors import AndonError
+
+
+@dataclass
+class Doubles:
+    """Stands in for every stage: keeps what it is given, fails when told to."""
+
+    spans: list[bytes] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
+    changes: list[Mapping[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    refused_spans: list[str] = field(default_factory=list)
+    fails: AndonError | Exception | None = None
+
+    def keep_spans(self, body: bytes) -> tuple[int, list[str]]:
+        self.fail()
+        self.spans.append(body)
+        return 1, self.refused_spans
+
+    def keep(self, rows: Sequence[Any]) -> int:
+        self.fail()
+        self.rows += rows
+        return len(rows)
+
+    def keep_change(self, fields: Mapping[str, Any]) -> str:
+        self.fail()
+        self.changes.append(fields)
+        return "CHG-1"
+
+    def fail(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+    def evaluate(self, key: str) -> dict[str, Any] | None:
+        self.fail()
+        body = {"key": key, "value": True, "reason": "STATIC", "variant": "held", "metadata": {}}
+        return body if key == "kill-switch" else None
+
+    def app(self, token: str = "") -> Any:
+        return create_app(
+            Deps(
+                receive_spans=self.keep_spans,
+                record=self.keep,
+                record_feedback=self.keep,
+                record_change=self.keep_change,
+                evaluate=self.evaluate,
+                lever_keys=lambda: ["kill-switch"],
+                problems=lambda: self.problems,
+                token=token,
+            )
+        )
+
+
+Open = Callable[..., TestClient]
+
+
+@pytest.fixture
+def doubles() -> Doubles:
+    """Doubles that keep everything."""
+    return Doubles()
+
+
+@pytest.fixture
+def open_client(doubles: Doubles) -> Open:
+    """Opens a client of the API, by default as a process on this machine."""
+
+    def opened(token: str = "", address: str = "127.0.0.1", base_url: str = "http://127.0.0.1:4318") -> TestClient:
+        return TestClient(doubles.app(token), base_url=base_url, client=(address, 50_000))
+
+    return opened
+
+
+@pytest.fixture
+def client(open_client: Open) -> TestClient:
+    """A client on this machine, of an API without a token."""
+    return open_client()

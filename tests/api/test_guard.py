@@ -1,0 +1,168 @@
+"""Laws of who is let in."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from andon.api.security import is_loopback
+
+TOKEN = "s3cret-tökén"
+
+
+def basic(text: str) -> str:
+    """A Basic header."""
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": f"Bearer {TOKEN}"},
+        {"authorization": f"bearer  {TOKEN} "},
+        {"x-api-key": TOKEN},
+        {"authorization": basic(f"anyone:{TOKEN}")},
+    ],
+)
+def test_the_token_opens(open_client: Any, headers: dict[str, str]) -> None:
+    """The token is taken as a bearer token, an API key or a Basic password, from any client and under any host name."""
+    client = open_client(TOKEN, address="203.0.113.9", base_url="https://andon.example")
+    raw = {k: v.encode("utf-8") for k, v in headers.items()}
+    assert client.get("/readyz", headers=raw).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Bearer "},
+        {"authorization": "Bearer"},
+        {"x-api-key": ""},
+        {"authorization": "Basic !!!"},
+        {"authorization": basic("s3cret:")},
+        {"x-api-key": "s3cret"},
+    ],
+)
+def test_without_the_token_nothing_opens(open_client: Any, headers: dict[str, str]) -> None:
+    """With a token set, even this machine is refused without it, with a challenge; only /healthz stays open."""
+    client = open_client(TOKEN)
+    for method, path in (
+        ("GET", "/readyz"),
+        ("POST", "/v1/traces"),
+        ("POST", "/ofrep/v1/evaluate/flags/kill-switch"),
+        ("GET", "/nope"),
+    ):
+        answer = client.request(method, path, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.json()["error"]["kind"] == "Unauthorized"
+    assert client.get("/healthz", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["203.0.113.9", "10.0.0.2", "::2", "::ffff:203.0.113.9"])
+def test_other_machines_need_a_token(open_client: Any, address: str) -> None:
+    """Without a token a client on another machine is refused, and told what to set."""
+    answer = open_client(address=address).get("/healthz")
+    assert answer.status_code == 403
+    assert "ANDON_TOKEN" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:4318", "127.0.0.1", "127.0.0.2:1", "[::1]:4318", "LOCALHOST"])
+def test_loopback_names_are_let_in(open_client: Any, host: str) -> None:
+    """Without a token, this machine is let in under each of its loopback names."""
+    assert open_client(address="::1").get("/readyz", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:4318",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "0.0.0.0",
+        "",
+        "[::2]",
+        "192.168.0.1",
+    ],
+)
+def test_a_rebound_name_is_refused(open_client: Any, host: str) -> None:
+    """A Host header that is no loopback name is refused though the client is local: that is what DNS rebinding looks like."""
+    client = open_client()
+    assert client.get("/readyz", headers={"host": host}).status_code == 403
+    assert client.post("/v1/interactions", headers={"host": host}).status_code == 403
+
+
+def test_a_proxy_does_not_make_strangers_local(open_client: Any) -> None:
+    """Without a token, a request that says it came through a proxy is refused: its client is not this machine."""
+    assert open_client().get("/readyz", headers={"x-forwarded-for": "127.0.0.1"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "http://127.0.0.1:3000", "null", "http://localhost:4318", "https://127.0.0.1:4318x", ""],
+)
+def test_pages_of_other_origins_change_nothing(open_client: Any, doubles: Any, origin: str) -> None:
+    """A browser's POST from a page of another origin is refused, with a token or without, and nothing is kept."""
+    for token in ("", TOKEN):
+        headers = {"origin": origin, "x-api-key": token.encode(), "content-type": "application/x-ndjson"}
+        answer = open_client(token).post("/v1/interactions", content=b'{"time": 1790000000}', headers=headers)
+        assert answer.status_code == 403
+    assert doubles.rows == []
+
+
+def test_our_own_pages_may_change_things(open_client: Any) -> None:
+    """A POST whose origin is the host that it goes to is let in, also where the port is left out as the default one."""
+    for base_url in ("http://127.0.0.1:4318", "http://localhost"):
+        client = open_client(base_url=base_url)
+        headers = {"origin": base_url, "content-type": "application/x-ndjson", "sec-fetch-site": "same-origin"}
+        assert client.post("/v1/interactions", content=b"", headers=headers).status_code == 200
+
+
+def test_cross_site_without_an_origin_is_refused(open_client: Any) -> None:
+    """A POST that a browser marks as cross-site is refused even when it carries no origin."""
+    assert open_client().post("/v1/interactions", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+def test_every_answer_is_guarded(open_client: Any) -> None:
+    """Good answers, refusals and errors all carry the security headers."""
+    client = open_client()
+    for path in ("/healthz", "/nope", "/openapi.json"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["referrer-policy"] == "no-referrer"
+    assert client.get("/healthz", headers={"host": "evil"}).headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_page_keeps_its_own_policy(doubles: Any) -> None:
+    """A page that is added to the app is guarded too, and the policy that it sets itself stays."""
+    from starlette.responses import Response
+    from starlette.testclient import TestClient
+
+    app = doubles.app(TOKEN)
+    app.add_api_route("/page", lambda: Response("x", headers={"content-security-policy": "default-src 'self'"}))
+    client = TestClient(app)
+    assert client.get("/page").status_code == 401
+    page = client.get("/page", headers={"x-api-key": TOKEN.encode()})
+    assert page.headers["content-security-policy"] == "default-src 'self'"
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("example.com", False),
+    ],
+)
+def test_what_counts_as_this_machine(host: str, local: bool) -> None:
+    """Only loopback addresses and the name localhost are this machine; the wildcard addresses are not."""
+    assert is_loopback(host) is local

@@ -1,0 +1,194 @@
+"""One suite for every ledger: versions without gaps, nothing lost, nothing changed."""
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from andon.errors import InputError, StateError
+from andon.store import Ledger, Versioned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    name: str
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    id: str
+    state: Literal["open", "closed"] = "open"
+    score: float = 0.0
+    count: int = 0
+    sure: bool | None = None
+    parts: tuple[Inner, ...] = ()
+    tags: dict[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    id: str
+
+
+@pytest.fixture(params=["sqlite-memory", "sqlite-file"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """Each ledger there is."""
+    made = Ledger("sqlite://") if request.param == "sqlite-memory" else Ledger.open(tmp_path / "deep" / "ledger.db")
+    yield made
+    made.close()
+
+
+def test_versions_count_up_from_one(ledger: Ledger) -> None:
+    """Each changed record is the next version; get gives the latest, history all with author and time."""
+    first, second = Finding(id="a"), Finding(id="a", state="closed")
+    assert ledger.put(first, now_us=10, by="ada") == 1
+    assert ledger.put(second, now_us=20, by="bob") == 2
+    assert ledger.get(Finding, "a") == second
+    assert ledger.history(Finding, "a") == [
+        Versioned(record=first, version=1, at_us=10, by="ada"),
+        Versioned(record=second, version=2, at_us=20, by="bob"),
+    ]
+
+
+def test_an_equal_record_writes_nothing(ledger: Ledger) -> None:
+    """Putting what is there already returns its version, whoever does it and whenever."""
+    record = Finding(id="a", tags={"b": 1.0, "a": "x"})
+    assert ledger.put(record, now_us=1, by="ada") == 1
+    assert ledger.put(replace(record, tags={"a": "x", "b": 1.0}), now_us=2, by="bob") == 1
+    assert len(ledger.history(Finding)) == 1
+
+
+def test_expect_guards_against_lost_updates(ledger: Ledger) -> None:
+    """A writer who read an older version is told who wrote the newer one, and nothing is written."""
+    assert ledger.put(Finding(id="a"), now_us=1, by="ada", expect=0) == 1
+    with pytest.raises(StateError, match="'ada'"):
+        ledger.put(Finding(id="a", count=1), now_us=2, by="bob", expect=0)
+    assert ledger.put(Finding(id="a", count=1), now_us=2, by="bob", expect=1) == 2
+    with pytest.raises(StateError, match="version 2, written by 'bob'"):
+        ledger.put(Finding(id="a", count=9), now_us=3, by="ada", expect=1)
+    with pytest.raises(StateError, match="does not exist"):
+        ledger.put(Finding(id="b"), now_us=3, by="ada", expect=4)
+    assert [v.version for v in ledger.history(Finding)] == [1, 2]
+
+
+def test_what_was_never_written_is_none(ledger: Ledger) -> None:
+    """A missing record is None or an empty list, and kinds do not see each other's ids."""
+    ledger.put(Other(id="a"), now_us=1, by="ada")
+    assert ledger.get(Finding, "a") is None
+    assert ledger.all(Finding) == []
+    assert ledger.history(Finding, "a") == []
+
+
+def test_all_keeps_the_order_of_first_writing(ledger: Ledger) -> None:
+    """All gives each record once, latest version, in the order in which they were first written."""
+    for name in ("z", "a", "m"):
+        ledger.put(Finding(id=name), now_us=1, by="ada")
+    ledger.put(Finding(id="z", count=5), now_us=0, by="ada")
+    assert ledger.all(Finding) == [Finding(id="z", count=5), Finding(id="a"), Finding(id="m")]
+    assert [v.record.id for v in ledger.history(Finding)] == ["z", "a", "m", "z"]
+
+
+def test_threads_write_versions_without_gaps(ledger: Ledger) -> None:
+    """Concurrent writers of one record get versions 1..n, each exactly once."""
+    got: list[int] = []
+
+    def write(worker: int) -> None:
+        for i in range(20):
+            got.append(ledger.put(Finding(id="a", count=worker * 1000 + i), now_us=i, by=str(worker)))
+            assert ledger.get(Finding, "a") is not None
+
+    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == list(range(1, 81))
+    assert [v.version for v in ledger.history(Finding, "a")] == list(range(1, 81))
+
+
+def test_only_one_of_many_expecting_writers_wins(ledger: Ledger) -> None:
+    """Of several writers who read the same version, exactly one succeeds."""
+    results: list[Any] = []
+
+    def write(worker: int) -> None:
+        try:
+            results.append(ledger.put(Finding(id="a", count=worker), now_us=1, by=str(worker), expect=0))
+        except StateError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [r for r in results if r == 1] == [1]
+    assert len(results) == 6
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FINDINGS = st.builds(
+    Finding,
+    id=TEXT.filter(lambda t: t and "\0" not in t),
+    state=st.sampled_from(["open", "closed"]),
+    score=FINITE,
+    count=st.integers(-(2**63), 2**63 - 1),
+    sure=st.none() | st.booleans(),
+    parts=st.lists(st.builds(Inner, name=TEXT, share=st.none() | FINITE), max_size=3).map(tuple),
+    tags=st.dictionaries(TEXT, FINITE | TEXT, max_size=3),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(record=FINDINGS)
+def test_records_come_back_equal(ledger: Ledger, record: Finding) -> None:
+    """What is read is what was written, for any text, number and nesting."""
+    ledger.put(record, now_us=1, by="ada")
+    assert ledger.get(Finding, record.id) == record
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Finding(id="a", score=math.nan),
+        Finding(id="a", tags={"x": math.inf}),
+        Finding(id="a", parts=(Inner(name="x", share=-math.inf),)),
+        Finding(id="a\ud800"),
+        Finding(id=""),
+        Finding(id="a\0"),
+        Finding(id="a", state="odd"),  # type: ignore[arg-type]
+        Finding(id="a", count="many"),  # type: ignore[arg-type]
+        Inner(name="no id"),
+        "not a record",
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_kept_is_refused(ledger: Ledger, record: Any) -> None:
+    """A number that is not finite, a missing id or a field of another type is refused, never turned into null."""
+    with pytest.raises(InputError):
+        ledger.put(record, now_us=1, by="ada")
+    assert ledger.all(Finding) == []
+
+
+def test_older_and_newer_fields(ledger: Ledger) -> None:
+    """A field of a newer version is ignored in reading, and a field that an older one lacks has its default."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Finding:  # the same kind, as another version of the code has it
+        id: str
+        invented_later: str = "x"
+
+    newer = Finding
+    ledger.put(newer(id="a"), now_us=1, by="newer")
+    older = globals()["Finding"]
+    assert ledger.get(older, "a") == older(id="a")
+    ledger.put(older(id="b", count=3), now_us=2, by="older")
+    assert ledger.get(newer, "b") == newer(id="b", invented_later="x")
+    assert [v.by for v in ledger.history(older)] == ["newer", "older"]

@@ -1,0 +1,70 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from andon.evals import Output
+from andon.golden import Case, case_id
+
+settings.register_profile(
+    "andon", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a busy machine is no failure
+settings.load_profile("andon")
+
+
+class Words:
+    """An embedder double: a bag of words."""
+
+    name = "words 1"
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+
+    def embed(self, texts):
+        rows = np.zeros((len(texts), 500), np.float32)
+        for i, text in enumerate(texts):
+            for word in text.casefold().split():
+                rows[i, self.places.setdefault(word, len(self.places)) % 500] += 1
+            rows[i] /= np.linalg.norm(rows[i]) or 1
+        return rows
+
+
+class Answers:
+    """A target double: what it was given to say, or to raise."""
+
+    name = "double"
+
+    def __init__(self, said) -> None:
+        self.said = said
+
+    def ask(self, case):
+        said = self.said[case.question] if isinstance(self.said, dict) else self.said
+        if isinstance(said, BaseException):
+            raise said
+        return said if isinstance(said, Output) else Output(answer=said)
+
+
+@pytest.fixture
+def words() -> Words:
+    """An embedder double, new for each test."""
+    return Words()
+
+
+@pytest.fixture
+def answers() -> type[Answers]:
+    """The class of target doubles."""
+    return Answers
+
+
+@pytest.fixture
+def case() -> Callable[..., Case]:
+    """Make a case; its id is that of its content."""
+
+    def make(question: str = "How tall is K2?", truth: str = "8611 m", **more) -> Case:
+        fields = {"answer": "8848 m", "contexts": (), "source": "", "failure_reason": "", "added_date": "2026-11-20"}
+        return Case(
+            **{"id": case_id("default", question, truth), **fields, **more}, question=question, ground_truth=truth
+        )
+
+    return make

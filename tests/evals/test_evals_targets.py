@@ -1,0 +1,275 @@
+import json
+import shlex
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from andon.errors import InputError, SeamError
+from andon.evals import FORMS, Output, make_target
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A real endpoint on loopback: `reply(path, body) -> (status, bytes)` is what it says; `seen` what it was sent."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.server.seen.append((self.path, dict(self.headers), body))
+            status, content = self.server.reply(self.path, body)
+            self.send_response(status)
+            self.send_header("location", "http://127.0.0.1:9/")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    httpd.seen = []
+    httpd.url = f"http://127.0.0.1:{httpd.server_port}"
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield httpd
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+def test_an_endpoint_is_asked_by_json(server, case):
+    """The question goes out, answer and contexts come back, headers go with it; credentials are not in the name."""
+    server.reply = lambda _, b: (
+        200,
+        json.dumps({"answer": b["question"] + "é", "contexts": ["c", {"text": "d"}]}).encode(),
+    )
+    url = server.url.replace("//", "//user:secret@") + "/ask?key=secret"
+    target = make_target(url, headers={"x-key": "k"})
+    assert target.ask(case()) == Output(answer="How tall is K2?é", contexts=("c", "d"))
+    path, headers, body = server.seen[0]
+    assert (path, headers["x-key"], body) == ("/ask?key=secret", "k", {"question": "How tall is K2?"})
+    assert target.name == server.url + "/ask"
+    assert "secret" not in repr(target)
+
+
+def test_an_openai_compatible_endpoint_is_asked_by_messages(server, case):
+    """A URL that ends with /chat/completions speaks messages; the fragment names the model and is not sent."""
+    server.reply = lambda *_: (200, b'{"choices": [{"message": {"content": "8611 m"}}]}')
+    target = make_target(server.url + "/v1/chat/completions#small-1")
+    assert target.ask(case()).answer == "8611 m"
+    path, _, body = server.seen[0]
+    assert path == "/v1/chat/completions"
+    assert body == {"model": "small-1", "messages": [{"role": "user", "content": "How tall is K2?"}]}
+    server.reply = lambda *_: (200, b'{"choices": [{"message": {"content": null, "refusal": "I cannot"}}]}')
+    assert target.ask(case()).answer == "I cannot"
+    server.reply = lambda *_: (200, b'{"choices": [{"message": {"content": null}}]}')
+    assert target.ask(case()).answer is None
+    server.reply = lambda *_: (200, b'{"choices": []}')
+    with pytest.raises(SeamError, match="message"):
+        target.ask(case())
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "word", "retryable"),
+    [
+        (500, b"oh \x1b[31mno", "HTTP 500", True),
+        (429, b"slow down", "HTTP 429", True),
+        (404, b"", "HTTP 404", False),
+        (302, b"", "HTTP 302", False),
+        (200, b"<html>", "no JSON", False),
+        (200, b"\xff\xfe\xfd", "no JSON", False),
+        (200, b"[" * 100_000, "no JSON", False),
+        (200, b'{"reply": "x"}', "without `answer`", False),
+        (200, b'{"answer": 5}', "answer 5", False),
+        (200, b'{"answer": "a", "contexts": 5}', "contexts 5", False),
+        (200, b'{"answer": "a", "contexts": [5]}', "contexts", False),
+        (200, b"[1]", "a list of 1", False),
+    ],
+)
+def test_what_is_no_answer_is_a_seam_error(server, case, status, content, word, retryable):
+    """A status, a shape or bytes that are no answer raise, say what came, and hold nothing that a terminal obeys."""
+    server.reply = lambda *_: (status, content)
+    with pytest.raises(SeamError) as caught:
+        make_target(server.url).ask(case())
+    assert word in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert caught.value.retryable == retryable
+
+
+def test_an_endpoint_that_is_slow_or_not_there_is_a_seam_error(server, case):
+    """Time-out and refused connection are retryable errors of the world."""
+    waiting = threading.Event()
+    server.reply = lambda *_: (waiting.wait(5), (200, b"{}"))[1]
+    with pytest.raises(SeamError, match=r"no answer within 0\.2 s") as caught:
+        make_target(server.url, timeout_s=0.2).ask(case())
+    waiting.set()
+    assert caught.value.retryable
+    with pytest.raises(SeamError, match="cannot be asked") as caught:
+        make_target("http://127.0.0.1:9/").ask(case())
+    assert caught.value.retryable
+
+
+def test_a_header_that_cannot_be_sent_is_refused_without_its_value():
+    """A key with a line feed is an input error, and the key is not shown."""
+    with pytest.raises(InputError, match="authorization") as caught:
+        make_target("http://localhost/", headers={"authorization": "Bearer s3cret\n"})
+    assert "s3cret" not in str(caught.value)
+
+
+APP = """
+import sys
+from andon.evals import Output
+def text(question): return question.upper()
+def rows(question): return {"answer": "a", "contexts": ["c"]}
+def none(question): return None
+def whole(question): return Output(answer="w", latency_s=1.5)
+def seen(question, temperature=0.7, *, case): return f"{case.metric} {temperature}"
+async def later(question): return "later"
+def odd(question): return 5
+class Bot:
+    @staticmethod
+    def reply(question): return "static"
+number = 5
+"""
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """A module with functions that could be targets, in the working directory."""
+    (tmp_path / "my_app_under_test.py").write_text(APP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield "python:my_app_under_test"
+    sys.modules.pop("my_app_under_test", None)
+
+
+def test_a_python_function_is_a_target(app, case):
+    """Text, None, a dict or an output; plain or async; the case only where a parameter is called `case`."""
+    said = {
+        name: make_target(f"{app}:{name}").ask(case())
+        for name in ("text", "rows", "none", "whole", "seen", "later", "Bot.reply")
+    }
+    assert said["text"] == Output(answer="HOW TALL IS K2?")
+    assert said["rows"] == Output(answer="a", contexts=("c",))
+    assert said["none"] == Output(answer=None)
+    assert said["whole"] == Output(answer="w", latency_s=1.5)
+    assert said["seen"].answer == "normalised_match 0.7"
+    assert (said["later"].answer, said["Bot.reply"].answer) == ("later", "static")
+    with pytest.raises(SeamError, match="gave 5"):
+        make_target(f"{app}:odd").ask(case())
+
+
+def script(tmp_path, body):
+    """The spec of a program with this body, which has read `row` from stdin."""
+    path = tmp_path / "a program.py"
+    path.write_text(f"import json, sys, time, subprocess\nrow = json.loads(sys.stdin.readline())\n{body}\n")
+    return f"command:{shlex.quote(sys.executable)} -I {shlex.quote(str(path))}"
+
+
+@pytest.mark.parametrize(
+    ("body", "output"),
+    [
+        ("print(row['question'] + '\\n')", Output(answer="How tall is K2?")),
+        ("print(json.dumps({'answer': 'a', 'contexts': ['c']}))", Output(answer="a", contexts=("c",))),
+        ("print('{not json}')", Output(answer="{not json}")),
+        ("pass", Output(answer="")),
+        ("print('x' * 300_000)", Output(answer="x" * 300_000)),
+    ],
+)
+def test_a_program_is_a_target(tmp_path, case, body, output):
+    """The question comes as a JSON line on stdin; a JSON object or plain text on stdout is the answer; none is none."""
+    assert make_target(script(tmp_path, body)).ask(case()) == output
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ("print('fine'); sys.exit('oh \\x1b[31mno')", "status 1"),
+        ("print(json.dumps({'error': 'x'}))", "without `answer`"),
+        ("sys.stdout.buffer.write(b'\\xff')", "no UTF-8"),
+    ],
+)
+def test_a_program_that_fails_is_a_seam_error(tmp_path, case, body, word):
+    """Another status than 0 is an error even after an answer; its last words stand in the message, made harmless."""
+    with pytest.raises(SeamError) as caught:
+        make_target(script(tmp_path, body)).ask(case())
+    assert word in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_program_that_hangs_is_ended_with_its_children(tmp_path, case):
+    """A time-out ends the program even when a child of it holds its output open."""
+    body = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)']); time.sleep(30)"
+    begun = time.monotonic()
+    with pytest.raises(SeamError, match=r"within 0\.5 s") as caught:
+        make_target(script(tmp_path, body), timeout_s=0.5).ask(case())
+    assert caught.value.retryable
+    assert time.monotonic() - begun < 10
+
+
+def test_no_shell_reads_the_question_or_the_command(tmp_path, case):
+    """A question and arguments are data: nothing in them is run."""
+    spec = script(tmp_path, "print(row['question'], sys.argv[1:])") + " '$(touch owned)' ';' '|'"
+    answer = make_target(spec).ask(case("`touch owned`; $(touch owned)\n")).answer
+    assert answer == "`touch owned`; $(touch owned)\n ['$(touch owned)', ';', '|']"
+    assert not (tmp_path / "owned").exists()
+
+
+def test_recorded_answers_are_a_target(tmp_path, case):
+    """A recorded question gives its answer; one that was not recorded is an execution error, not a failure."""
+    path = tmp_path / "said.jsonl"
+    path.write_text(
+        '\ufeff{"question": " How tall is K2? ", "answer": null}\n\n{"question": "q", "answer": "a", "contexts": ["c"]}\n'
+    )
+    target = make_target(f"recorded:{path}")
+    assert target.ask(case()) == Output(answer=None)
+    assert target.ask(case("q")) == Output(answer="a", contexts=("c",))
+    with pytest.raises(SeamError, match="holds no answer"):
+        target.ask(case("another"))
+
+
+@pytest.mark.parametrize(
+    "line", ["{", '{"question": "q"}', '{"answer": "a"}', "[]", '{"question": "How?", "answer": "other"}']
+)
+def test_a_bad_recording_is_named(tmp_path, line):
+    """A line that is no recorded answer, or contradicts one, is refused with its number."""
+    path = tmp_path / "said.jsonl"
+    path.write_text('{"question": "How?", "answer": "so"}\n' + line + "\n")
+    with pytest.raises(InputError, match="line 2"):
+        make_target(f"recorded:{path}")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "app",
+        "ftp://x/y",
+        "http:",
+        "http:/x",
+        "http://",
+        "http://[::1",
+        "http://a:99999999/",
+        "python:json",
+        "python::f",
+        "python:no_such_module:f",
+        "python:json:no_such",
+        "python:json:__name__",
+        "command:",
+        "command:no-such-program-here x",
+        "cmd:'open",
+        "recorded:/no/such",
+        "recorded:",
+    ],
+)
+def test_a_spec_that_names_nothing_is_refused_with_the_forms(spec):
+    """An unknown form lists all four; a known one that leads nowhere says what is allowed or wrong."""
+    with pytest.raises(InputError) as caught:
+        make_target(spec)
+    if spec in ("", "app", "ftp://x/y"):
+        assert all(form in str(caught.value) for form in FORMS)

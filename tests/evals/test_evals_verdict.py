@@ -1,0 +1,201 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from andon.errors import InputError
+from andon.evals import CaseResult, EvalRun, Verdict, exit_code, judge
+
+ORDER = {"fail": 0, "undecided": 1, "pass": 2}
+
+
+def make(word: str, golden: str = "g", scorers: str = "m@1") -> EvalRun:
+    """A run from a word: p passed, f failed, e could not run; capital letters are high risk."""
+    names = {"p": "pass", "f": "fail", "e": "error"}
+    results = tuple(
+        CaseResult(case_id=f"G-{i}", outcome=names[c.lower()], risk_category="High" if c.isupper() else None)
+        for i, c in enumerate(word)
+    )
+    return EvalRun(id="E-1", at_us=0, target="t", golden=golden, scorers=scorers, results=results)
+
+
+outcomes = st.text("pfPF", min_size=1, max_size=60)
+
+
+@given(outcomes)
+def test_identical_runs_never_fail(word):
+    """A run against itself loses nothing and passes, whatever its pass rate."""
+    verdict = judge(make(word), make(word))
+    assert (verdict.outcome, verdict.lost, verdict.gained) == ("pass", (), ())
+
+
+def test_an_empty_golden_set_never_passes():
+    """No cases, or none that ran, is `error`: with a baseline, without, and with any bar."""
+    for baseline in (None, make(""), make("ppp")):
+        for bar in (None, 0.01, 1.0):
+            for word in ("", "e", "eee"):
+                verdict = judge(make(word), baseline, bar=bar)
+                assert verdict.outcome == "error"
+                assert exit_code(verdict) == 4
+                assert verdict.low is None
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.sampled_from(["p", "P"]))
+def test_more_losses_never_make_a_verdict_better(lost, gained, same, letter):
+    """With one more case lost, fail stays fail and undecided does not become pass."""
+    before = letter * (lost + 1) + "f" * gained + "p" * (same + 1)
+    one = judge(make("f" * lost + letter.lower() + "p" * gained + "p" * (same + 1)), make(before))
+    two = judge(make("f" * (lost + 1) + "p" * gained + "p" * (same + 1)), make(before))
+    assert ORDER[two.outcome] <= ORDER[one.outcome]
+
+
+@given(st.integers(0, 60), st.integers(1, 200), st.sampled_from([0.5, 0.8, 0.95, 1.0]))
+def test_more_failures_never_make_a_verdict_on_the_bar_better(failed, n, bar):
+    """Without a baseline, one more failing case of the same number never improves the outcome."""
+    failed = min(failed, n - 1)
+    one, two = (judge(make("f" * k + "p" * (n - k)), None, bar=bar) for k in (failed, failed + 1))
+    assert ORDER[two.outcome] <= ORDER[one.outcome]
+
+
+@given(st.text("pfe", min_size=1, max_size=60), outcomes)
+def test_an_error_is_neither_pass_nor_fail(word, before):
+    """Errors are counted apart, are never lost or gained, and above 5 % there is no verdict."""
+    run, baseline = make(word), make(before)
+    verdict = judge(run, baseline)
+    assert (verdict.passed, verdict.failed, verdict.errors) == tuple(word.count(c) for c in "pfe")
+    broken = {r.case_id for r in run.results if r.outcome == "error"}
+    assert not broken & {*verdict.lost, *verdict.gained}
+    assert (verdict.outcome == "error") == (20 * word.count("e") > len(word))
+
+
+def test_one_error_in_twenty_is_tolerated_and_one_in_nineteen_is_not():
+    """Exactly 5 % of errors is still a measurement, with a baseline and without; more is none."""
+    for baseline in (None, make("p" * 200)):
+        assert judge(make("e" * 10 + "p" * 190), baseline).outcome == "pass"
+        assert judge(make("e" * 10 + "p" * 180), baseline).outcome == "error"
+    assert judge(make("e" + "p" * 19), None).outcome == "undecided"
+    assert judge(make("e" + "p" * 18), None).outcome == "error"
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "p", "outcome"),
+    [
+        (1, 0, 0.5, "undecided"),
+        (4, 0, 0.0625, "undecided"),
+        (5, 0, 0.03125, "fail"),
+        (7, 1, 9 / 256, "fail"),
+        (6, 1, 8 / 128, "undecided"),
+        (1, 7, 255 / 256, "pass"),
+        (3, 3, 42 / 64, "undecided"),
+        (0, 0, 1.0, "pass"),
+        (0, 1, 1.0, "pass"),
+    ],
+)
+def test_mcnemar_is_exact(lost, gained, p, outcome):
+    """The p-value is the binomial tail of losses among differing cases, to the digit, and decides at 0.05."""
+    before = "p" * lost + "f" * gained + "p" * 30
+    verdict = judge(make("f" * lost + "p" * gained + "p" * 30), make(before))
+    assert verdict.outcome == outcome
+    assert verdict.p_worse == pytest.approx(p, abs=1e-12)
+    assert (len(verdict.lost), len(verdict.gained)) == (lost, gained)
+
+
+def test_undecided_says_what_would_decide_it():
+    """The number of further lost cases that would show a regression is the smallest that does."""
+    verdict = judge(make("ffpp" + "p" * 20), make("ppff" + "p" * 20))
+    assert "7 more lost" in verdict.reason
+    assert "7 more gained" in verdict.reason
+    word = "f" * 9 + "pp"
+    assert judge(make(word), make("p" * 9 + "ff")).outcome == "fail"
+    assert judge(make(word[1:]), make("p" * 8 + "ff")).outcome == "undecided"
+
+
+def test_one_lost_case_of_high_risk_fails():
+    """High risk has no tolerated regression, in whichever run it is called so; gains do not buy it back."""
+    gained = 50
+    assert judge(make("F" + "p" * gained), make("P" + "f" * gained)).outcome == "fail"
+    assert judge(make("f" + "p" * gained), make("P" + "f" * gained)).outcome == "fail"
+    assert judge(make("f" + "p" * gained), make("p" + "f" * gained)).outcome == "pass"
+
+
+def test_a_high_risk_case_that_could_not_run_is_not_passed_over():
+    """One error in a hundred is tolerated, but not where it hides a high-risk case that passed."""
+    assert judge(make("E" + "p" * 99), make("P" + "p" * 99)).outcome == "undecided"
+    assert judge(make("e" + "p" * 99), make("p" + "p" * 99)).outcome == "pass"
+    assert judge(make("E" + "p" * 99), make("F" + "p" * 99)).outcome == "pass"
+    assert judge(make("E" + "f" * 10 + "p" * 89), make("P" + "p" * 99)).outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    ("word", "bar", "outcome"),
+    [
+        ("p" * 72, None, "pass"),
+        ("p" * 71, None, "undecided"),
+        ("p" * 59, None, "undecided"),
+        ("p" * 5, 0.4, "pass"),
+        ("f" * 20 + "p" * 80, None, "fail"),
+        ("f" * 10 + "p" * 90, None, "undecided"),
+        ("p" * 3, 1.0, "pass"),
+        ("f" + "p" * 500, 1.0, "fail"),
+        ("e" + "p" * 500, 1.0, "undecided"),
+    ],
+)
+def test_without_a_baseline_the_interval_is_held_against_the_bar(word, bar, outcome):
+    """All above passes, all below fails, else undecided: 72 passing cases show 95 % (0.025^(1/72) >= 0.95), 71 do not."""
+    assert judge(make(word), None, bar=bar).outcome == outcome
+
+
+@pytest.mark.parametrize(("passed", "failed"), [(1, 0), (50, 0), (71, 0), (90, 10), (30, 1)])
+def test_the_number_of_further_passing_cases_is_the_smallest(passed, failed):
+    """As many further passing cases as the reason names turn undecided into pass, and one less does not."""
+    verdict = judge(make("p" * passed + "f" * failed), None)
+    more = int(verdict.reason.split("; ")[-1].split()[0])
+    assert judge(make("p" * (passed + more) + "f" * failed), None).outcome == "pass"
+    assert judge(make("p" * (passed + more - 1) + "f" * failed), None).outcome == "undecided"
+    assert failed or passed + more == 72
+
+
+def test_the_interval_is_exact():
+    """Clopper-Pearson: 8 of 10 is 0.4439 to 0.9748 at 95 %."""
+    verdict = judge(make("p" * 8 + "ff"), None)
+    assert (verdict.low, verdict.high) == (pytest.approx(0.44390, abs=5e-6), pytest.approx(0.97479, abs=5e-6))
+
+
+def test_a_changed_scorer_is_not_a_changed_product():
+    """Another version of a shared scorer is undecided and named; another metric beside it is not."""
+    run = make("ffffffff", scorers="m@2 new@1")
+    verdict = judge(run, make("pppppppp", scorers="m@1 old@1"))
+    assert verdict.outcome == "undecided"
+    assert "m 1 -> 2" in verdict.reason
+    assert judge(run, make("pppppppp", scorers="m@2 old@1")).outcome == "fail"
+    assert judge(make("p", scorers="s@1+a@x"), make("p", scorers="s@1+b@x")).outcome == "undecided"
+
+
+def test_another_golden_set_is_said_and_only_shared_cases_count():
+    """New failing cases do not decide, but they and those that are gone stand in the reason."""
+    verdict = judge(make("pppff", golden="g2"), make("ppp", golden="g1"))
+    assert verdict.outcome == "pass"
+    assert "2 cases are new (2 of them fail), 0 are gone" in verdict.reason
+    assert "1 are gone" in judge(make("pp", golden="g2"), make("ppp", golden="g1")).reason
+    apart = make("p", golden="g2")
+    other = EvalRun(
+        id="E-2", at_us=0, target="t", golden="g1", scorers="m@1", results=(CaseResult(case_id="x", outcome="pass"),)
+    )
+    assert judge(apart, other).outcome == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("bar", "alpha"), [(0, 0.05), (1.1, 0.05), (-1, 0.05), (0.9, 0), (0.9, 0.6), (float("nan"), 0.05)]
+)
+def test_a_bar_and_a_level_are_shares(bar, alpha):
+    """An impossible bar or level is refused."""
+    with pytest.raises(InputError):
+        judge(make("p"), None, bar=bar, alpha=alpha)
+
+
+def test_exit_codes_are_apart():
+    """Pass, fail, undecided and could-not-run are 0, 1, 3 and 4; 2 stays for wrong calls."""
+    codes = [
+        exit_code(Verdict(outcome=o, reason="", passed=0, failed=0, errors=0))
+        for o in ("pass", "fail", "undecided", "error")
+    ]
+    assert codes == [0, 1, 3, 4]

@@ -1,0 +1,295 @@
+"""Laws of declaring, holding, releasing and expiring."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from andon.changes import Change
+from andon.errors import InputError, StateError, StoreError
+from andon.levers import Lever, Pull, in_force
+from andon.levers.run import Board, declare, expire, hold, release
+from andon.store import Ledger
+
+T0 = 1_790_000_000_000_000
+DAY = 24 * 3600 * 1_000_000
+KILL = Lever(id="kill-switch", kind="boolean", default=False, safe=True, app="bot", environment="staging")
+DOSE = Lever(id="dose", kind="number", default=1.0, safe=0.0)
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    """A ledger in memory with one declared lever."""
+    ledger = Ledger("sqlite://")
+    declare(ledger, KILL, T0, "ann")
+    yield ledger
+    ledger.close()
+
+
+def pulled(ledger: Ledger, now_us: int = T0, **more: Any) -> Pull:
+    """The kill switch held with what a hold needs."""
+    fields: dict[str, Any] = {"why": "wrong doses", "by": "ann", "until_us": now_us + 1000, "now_us": now_us}
+    return hold(ledger, "kill-switch", **{**fields, **more})
+
+
+def changes(ledger: Ledger) -> list[Change]:
+    """All changes, in the order of writing."""
+    return ledger.all(Change)
+
+
+def test_a_pull_is_a_change_of_our_own(ledger: Ledger) -> None:
+    """A hold writes one change, of kind and origin lever, own, with the values before and after, in the lever's app."""
+    pull = pulled(ledger, incident="INC-7", trade_off="no answers at night")
+    [change] = changes(ledger)
+    assert (change.kind, change.origin, change.own, change.author) == ("lever", "lever", True, "ann")
+    assert (change.before, change.after, change.at_us) == ("false", "true", T0)
+    assert (change.app, change.environment) == ("bot", "staging")
+    assert (pull.value, pull.incident, pull.trade_off) == (True, "INC-7", "no answers at night")
+
+
+def test_the_safe_value_is_held_unless_another_is_given(ledger: Ledger) -> None:
+    """A hold without a value holds the safe value; a falsy value that is given is held, not taken for none."""
+    assert pulled(ledger).value is True
+    assert pulled(ledger, T0 + 10, value=False).value is False
+
+
+def test_release_is_a_change_and_brings_the_default_back(ledger: Ledger) -> None:
+    """A release writes a change back to the default, and the lever serves the default at once."""
+    pulled(ledger)
+    ended = release(ledger, "kill-switch", why="fixed", by="bob", now_us=T0 + 10)
+    assert (ended.released_us, ended.released_by, ended.released_why) == (T0 + 10, "bob", "fixed")
+    assert [(c.before, c.after, c.author) for c in changes(ledger)] == [
+        ("false", "true", "ann"),
+        ("true", "false", "bob"),
+    ]
+    assert in_force(ledger.all(Pull), T0 + 10) is None
+
+
+def test_expiry_is_one_change_at_the_time_it_happened(ledger: Ledger) -> None:
+    """An expiry is recorded once, at the time when it happened, however often and late it is looked for."""
+    pulled(ledger)
+    assert expire(ledger, T0 + 999) == []
+    assert [p.id for p in expire(ledger, T0 + 5000)] == ["pull-kill-switch-00001"]
+    assert expire(ledger, T0 + 6000) == []
+    assert [(c.at_us, c.after, c.author) for c in changes(ledger)] == [
+        (T0, "true", "ann"),
+        (T0 + 1000, "false", "andon"),
+    ]
+
+
+def test_a_second_hold_supersedes_and_the_first_never_comes_back(ledger: Ledger) -> None:
+    """A hold over a hold ends the first, says so, and after the second ends the default is served, not the first."""
+    first = pulled(ledger, until_us=T0 + 10_000)
+    second = pulled(ledger, T0 + 10, value=False, until_us=T0 + 20)
+    history = ledger.get(Pull, first.id)
+    assert history is not None
+    assert (history.released_us, history.released_why) == (T0 + 10, f"superseded by {second.id}")
+    assert [(c.before, c.after) for c in changes(ledger)] == [("false", "true"), ("true", "false")]
+    assert in_force(ledger.all(Pull), T0 + 30) is None
+
+
+def test_a_clock_set_back_does_not_undo_a_hold(ledger: Ledger) -> None:
+    """The newest hold is in force even when the clock says that it came before the last one."""
+    pulled(ledger, value=False, until_us=T0 + 2000)
+    second = pulled(ledger, T0 - 500, until_us=T0 + 3000)
+    held = in_force(ledger.all(Pull), T0 - 500)
+    assert held is not None
+    assert (held.id, held.value) == (second.id, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"why": "  "}, "why"),
+        ({"by": ""}, "by"),
+        ({"by": "x" * 201}, "200"),
+        ({"until_us": T0}, "after now"),
+        ({"until_us": T0 - 1}, "after now"),
+        ({"until_us": T0 + 90 * DAY + 1}, "90 days"),
+        ({"until_us": float("inf")}, "90 days"),
+        ({"until_us": True}, "90 days"),
+        ({"until_us": 10**40}, "90 days"),
+        ({"value": "yes"}, "str.*true or false"),
+        ({"value": 1}, "int.*true or false"),
+        ({"incident": ""}, "incident"),
+    ],
+)
+def test_a_hold_that_lacks_something_writes_nothing(ledger: Ledger, fields: dict[str, Any], says: str) -> None:
+    """A hold without reason, author, expiry or right value is refused with a message about it, and nothing is written."""
+    with pytest.raises(InputError, match=says):
+        pulled(ledger, **fields)
+    assert (ledger.all(Pull), changes(ledger)) == ([], [])
+
+
+def test_an_unknown_lever_names_the_known_ones(ledger: Ledger) -> None:
+    """Holding or releasing an unknown lever is refused with the list of those that are declared."""
+    with pytest.raises(InputError, match="declared: kill-switch"):
+        hold(ledger, "kil-switch", why="w", by="b", until_us=T0 + 1, now_us=T0)
+    with pytest.raises(InputError, match="declared: kill-switch"):
+        release(ledger, "x", why="w", by="b", now_us=T0)
+
+
+def test_releasing_what_nobody_holds_is_refused(ledger: Ledger) -> None:
+    """A release of a lever that nobody holds, or no longer, is not allowed now."""
+    with pytest.raises(StateError, match="nothing holds"):
+        release(ledger, "kill-switch", why="w", by="b", now_us=T0)
+    pulled(ledger)
+    with pytest.raises(StateError, match="ended at"):
+        release(ledger, "kill-switch", why="w", by="b", now_us=T0 + 2000)
+
+
+def test_a_lever_keeps_one_type_for_ever(ledger: Ledger) -> None:
+    """Declaring a known key with another kind is refused; declaring it again as it was writes nothing."""
+    with pytest.raises(StateError, match="boolean lever and stays one"):
+        declare(ledger, Lever(id="kill-switch", kind="number", default=0.0, safe=1.0), T0, "ann")
+    declare(ledger, KILL, T0 + 1, "bob")
+    assert len(ledger.history(Lever, "kill-switch")) == 1
+
+
+def test_a_new_default_is_a_change_only_while_nobody_holds(ledger: Ledger) -> None:
+    """A new default changes what is served, so it is a change; under a hold it changes nothing that is served."""
+    declare(ledger, DOSE, T0, "ann")
+    declare(ledger, Lever(id="dose", kind="number", default=2, safe=0), T0 + 1, "bob")
+    assert [(c.before, c.after, c.author) for c in changes(ledger)] == [("1.0", "2.0", "bob")]
+    hold(ledger, "dose", why="w", by="b", until_us=T0 + 100, now_us=T0 + 2)
+    declare(ledger, DOSE, T0 + 3, "ann")
+    assert len(changes(ledger)) == 2
+
+
+def test_two_who_pull_at_once_are_told(ledger: Ledger) -> None:
+    """Of two processes that pull the same lever in the same moment one is refused, and there is one pull."""
+
+    class Late(Ledger):
+        def all(self, kind: Any) -> Any:
+            return [] if kind is Pull else super().all(kind)
+
+    pulled(ledger)
+    ledger.__class__ = Late  # it read before the other one wrote
+    with pytest.raises(StateError, match="read it again"):
+        pulled(ledger, T0 + 1)
+    ledger.__class__ = Ledger
+    assert len(ledger.all(Pull)) == 1
+
+
+@pytest.mark.parametrize("survives", range(7))
+def test_a_crash_between_pull_and_change_is_repaired(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, survives: int
+) -> None:
+    """Wherever a hold over a hold and a release break off, the next call leaves no pull and no end without its change."""
+    put, left = ledger.put, [survives]
+
+    def put_until_crash(*args: Any, **more: Any) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            raise StoreError("power cut", retryable=True)
+        return put(*args, **more)
+
+    monkeypatch.setattr(ledger, "put", put_until_crash)
+    try:
+        pulled(ledger)
+        pulled(ledger, T0 + 10, value=False)
+        release(ledger, "kill-switch", why="w", by="b", now_us=T0 + 20)
+    except StoreError:
+        pass
+    monkeypatch.undo()
+    expire(ledger, T0 + 30)
+    expire(ledger, T0 + 30)
+    law_of_changes(ledger)
+
+
+def law_of_changes(ledger: Ledger) -> None:
+    """Every pull has its change, every end by a person or by time too, none has two, and values follow on one another."""
+    pulls = ledger.all(Pull)
+    wanted = Counter(f"{p.id}-held" for p in pulls)
+    for p in pulls:
+        if p.released_us is not None and not (p.released_why or "").startswith("superseded"):
+            wanted[f"{p.id}-{'expired' if p.released_us == p.until_us else 'released'}"] += 1
+    assert Counter(c.id for c in changes(ledger)) == wanted
+    value = "false"
+    for change in changes(ledger):
+        assert change.before == value
+        value = str(change.after)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("hold"), st.booleans(), st.integers(1, 50)),
+        st.tuples(st.just("release"), st.none(), st.none()),
+        st.tuples(st.just("wait"), st.none(), st.integers(0, 60)),
+        st.tuples(st.just("expire"), st.none(), st.none()),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_any_sequence_keeps_the_laws(steps: list[tuple[str, Any, Any]]) -> None:
+    """After any sequence at most one pull is in force, the right value is served, and every pull and end wrote its change."""
+    ledger = Ledger("sqlite://")
+    try:
+        declare(ledger, KILL, T0, "ann")
+        board = Board(ledger)
+        now, value, until = T0, False, 0
+        for step, given_value, length in steps:
+            if until and now >= until:
+                value, until = False, 0
+            if step == "wait":
+                now += length
+            elif step == "hold":
+                now += 1
+                if until and now >= until:
+                    value, until = False, 0
+                pulled(ledger, now, value=given_value, until_us=now + length)
+                value, until = given_value, now + length
+            elif step == "expire":
+                expire(ledger, now)
+            elif until:
+                release(ledger, "kill-switch", why="w", by="b", now_us=now)
+                value, until = False, 0
+            if until and now >= until:
+                value, until = False, 0
+            active = [p for p in ledger.all(Pull) if p.released_us is None and p.until_us > now]
+            assert len(active) == (1 if until else 0)
+            board.refresh()
+            served = board.evaluate("kill-switch", now)
+            assert served is not None
+            assert (served["value"], served["variant"]) == (value, "held" if until else "default")
+        expire(ledger, now)
+        law_of_changes(ledger)
+    finally:
+        ledger.close()
+
+
+def test_the_board_survives_its_ledger(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the ledger fails the last known hold is served, and it still expires on time."""
+    pulled(ledger)
+    board = Board(ledger)
+    board.refresh()
+
+    def fail(*_: object) -> None:
+        raise StoreError("gone", retryable=True)
+
+    monkeypatch.setattr(ledger, "all", fail)
+    with pytest.raises(StoreError):
+        board.refresh()
+    held, after = board.evaluate("kill-switch", T0 + 10), board.evaluate("kill-switch", T0 + 1000)
+    assert held is not None
+    assert after is not None
+    assert (held["value"], after["value"]) == (True, False)
+    assert board.has_expired(T0 + 1000)
+    assert not board.has_expired(T0 + 10)
+
+
+def test_reading_the_board_asks_the_ledger_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation touches the ledger not once, for known and unknown keys."""
+    board = Board(ledger)
+    board.refresh()
+    for name in ("all", "get", "put", "history"):
+        monkeypatch.setattr(ledger, name, None)
+    assert board.evaluate("kill-switch", T0) is not None
+    assert board.evaluate("unknown", T0) is None
+    assert board.keys() == ["kill-switch"]

@@ -1,0 +1,498 @@
+"""The Warehouse: durable, visible after commit, each row once, and errors that say what to do."""
+
+import os
+import resource
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from andon.errors import ConfigError, InputError, StoreError
+from andon.store import Committed, Lookup, Rollup, Slice, Span, Warehouse, Where
+from andon.store import table as delta
+from andon.store.rows import hash_ids
+
+DAY = 86_400_000_000
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("time_us", pa.int64()),
+        ("user_id", pa.string()),
+        ("score", pa.float64()),
+        ("parts", pa.list_(pa.struct([("text", pa.string())]))),
+    ]
+)
+
+
+def rows(ids: list[str], time_us: list[int] | None = None, **columns: Any) -> pa.Table:
+    """Rows at the times 0, 1, 2 us unless given."""
+    return pa.table({"id": ids, "time_us": time_us or list(range(len(ids))), **columns})
+
+
+def ids_of(store: Warehouse, table: str = "turns") -> list[str]:
+    """Ids of all committed rows, in order of time."""
+    ids: list[str] = store.run(Slice(table=table, columns=("id",)))["id"].to_pylist()
+    return ids
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Warehouse:
+    """A warehouse with two tables and no rows."""
+    return Warehouse(tmp_path / "store", {"turns": SCHEMA, "scores": SCHEMA})
+
+
+def test_rows_are_visible_after_commit(store: Warehouse) -> None:
+    """An append is not visible before a commit, and is after it, in one commit per table."""
+    assert store.append("turns", rows(["a", "b"])) == 2
+    assert store.append("turns", rows(["c"])) == 1
+    assert store.append("scores", rows(["a"])) == 1
+    assert ids_of(store) == []
+    assert store.commit() == Committed(
+        added={"turns": 3, "scores": 1}, duplicates={"turns": 0, "scores": 0}, waiting={}
+    )
+    assert sorted(ids_of(store)) == ["a", "b", "c"]
+    assert ids_of(store, "scores") == ["a"]
+    assert (store.newest("turns"), store.newest("scores"), store.tables()) == (1, 1, ("scores", "turns"))
+    assert store.commit() == Committed(added={}, duplicates={}, waiting={})
+    assert store.newest("turns") == 1
+
+
+def test_seq_grows_by_one_with_every_commit(store: Warehouse) -> None:
+    """All rows of a commit share its seq, and no seq is used twice, even when its rows are gone."""
+    for wanted in (1, 2, 3):
+        store.append("turns", rows([f"r{wanted}"], [wanted * DAY]))
+        store.commit()
+        assert store.newest("turns") == wanted
+    store.expire("turns", before_us=9 * DAY)
+    store.compact("turns")
+    assert ids_of(store) == []
+    store.append("turns", rows(["late"]))
+    store.commit()
+    assert store.run(Slice(table="turns", columns=("id", "seq"))).to_pylist() == [{"id": "late", "seq": 4}]
+
+
+def test_sending_twice_changes_nothing(store: Warehouse) -> None:
+    """The same rows sent again, in the same batch or a later one, are dropped, and the first one stays."""
+    store.append("turns", rows(["a", "b", "a"], [5, 6, 7], user_id=["first", "x", "second"]))
+    store.append("turns", rows(["b", "c"], [6, 8]))
+    done = store.commit()
+    assert (done.added, done.duplicates) == ({"turns": 3}, {"turns": 2})
+    store.append("turns", rows(["a", "b", "c", "d"], [5, 6, 8, 9]))
+    done = store.commit()
+    assert (done.added, done.duplicates) == ({"turns": 1}, {"turns": 3})
+    got = store.run(Slice(table="turns", columns=("id", "user_id"))).to_pylist()
+    assert [row["id"] for row in got] == ["a", "b", "c", "d"]
+    assert got[0]["user_id"] == "first"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sent=st.lists(st.tuples(st.sampled_from("abc"), st.integers(-4, 4)), min_size=1, max_size=14),
+    cuts=st.sets(st.integers(0, 14)),
+    compact=st.booleans(),
+)
+def test_the_rule_of_one_day(
+    tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[str, int]], cuts: set[int], compact: bool
+) -> None:
+    """A row is a duplicate if and only if a kept one has its id within a day either side, however commits are cut."""
+    store = Warehouse(tmp_path_factory.mktemp("day"), {"turns": SCHEMA})
+    kept: list[tuple[str, int]] = []
+    for at, (name, day) in enumerate(sent):
+        if not any(name == other and abs(day - on) <= 1 for other, on in kept):
+            kept.append((name, day))
+        store.append("turns", rows([name], [day * DAY + DAY // 2]))
+        if at in cuts:
+            store.commit()
+            if compact:
+                store.compact("turns")
+    store.commit()
+    got = store.run(Slice(table="turns", columns=("id", "day"))).to_pylist()
+    assert sorted((row["id"], row["day"]) for row in got) == sorted(kept)
+    store.close()
+
+
+def test_hash_of_an_id_never_changes() -> None:
+    """The stored hash is blake2b with 8 bytes, little-endian, signed: these values hold for ever."""
+    ids = pa.chunked_array([["", "a", "ä"], ["019b8f6e-0000-7000-8000-000000000000"]])
+    assert hash_ids(ids).tolist() == [
+        -5426141060434712860,
+        3405396810240292928,
+        4152366542966443504,
+        8413498136758334394,
+    ]
+
+
+def test_hashing_is_fast() -> None:
+    """100,000 ids are hashed in well under 0.3 s of processor time."""
+    ids = pa.chunked_array([[f"{i:032x}" for i in range(100_000)]])
+    began = time.process_time()
+    hash_ids(ids)
+    assert time.process_time() - began < 0.3
+
+
+def test_rows_are_cast_and_filled(store: Warehouse) -> None:
+    """Columns may come in any order and type that casts; absent ones are null, and numbers that are not finite too."""
+    store.append("turns", pa.table({"time_us": pa.array([1], pa.int32()), "id": pa.array(["a"], pa.large_string())}))
+    values = [1.5, float("nan"), float("inf"), None]
+    store.append("turns", rows(["b", "c", "d", "e"], [2, 3, 4, 5], score=pa.array(values, pa.float32())))
+    store.append("turns", rows(["f"], [6], parts=[[{"text": "ä"}, {"text": None}]], score=pa.array([7])))
+    store.commit()
+    got = store.run(Slice(table="turns", columns=("id", "score", "parts", "user_id"))).to_pylist()
+    assert [row["score"] for row in got] == [None, 1.5, None, None, None, 7.0]
+    assert got[-1]["parts"] == [{"text": "ä"}, {"text": None}]
+    assert {row["user_id"] for row in got} == {None}
+
+
+@pytest.mark.parametrize(
+    ("table", "sent", "hint"),
+    [
+        ("nope", rows(["a"]), "'nope'.*scores, turns"),
+        ("turns", pa.table({"id": ["a"]}), "'time_us'"),
+        ("turns", pa.table({"time_us": [1]}), "'id'"),
+        ("turns", pa.table({"id": ["a", None], "time_us": [1, 2]}), "'id'.*1 rows"),
+        ("turns", pa.table({"id": ["a"], "time_us": pa.array([None], pa.int64())}), "'time_us'"),
+        ("turns", rows(["a", ""]), "'id'.*empty"),
+        ("turns", rows(["a"], score=["many"]), "'score'.*many"),
+        ("turns", rows(["a"], parts=["text"]), "'parts'"),
+        ("turns", rows(["a"], colour=["red"]), "'colour'.*user_id"),
+        ("turns", rows(["a"], seq=[7]), "'seq'"),
+        ("turns", pa.table([["a"], ["b"], [1]], names=["id", "id", "time_us"]), "'id' comes twice"),
+    ],
+)
+def test_wrong_rows_are_refused_whole(store: Warehouse, table: str, sent: pa.Table, hint: str) -> None:
+    """Rows that do not fit are the caller's error: the message names column and reason, and nothing is taken."""
+    with pytest.raises(InputError, match=hint):
+        store.append(table, sent)
+    assert store.commit().added == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "hint"),
+    [
+        ("turns", pa.schema([("id", pa.string())]), "'time_us'"),
+        ("turns", pa.schema([("id", pa.int64()), ("time_us", pa.int64())]), "'id'"),
+        ("turns", SCHEMA.append(pa.field("weight", pa.int64())), "'weight'"),
+        ("turns", SCHEMA.append(pa.field("seq", pa.int64())), "'seq'"),
+        ("turns", SCHEMA.append(pa.field("score", pa.int64())), "'score'"),
+        ("turns", SCHEMA.append(pa.field('x"; DROP', pa.int64())), "lower case"),
+        ("turns", SCHEMA.append(pa.field("Score", pa.int64())), "lower case"),
+        ("../turns", SCHEMA, "lower case"),
+        ("turns", SCHEMA.append(pa.field("size", pa.uint32())), "'size'"),
+        ("turns", SCHEMA.append(pa.field("span", pa.duration("s"))), "'span'"),
+        ("turns", SCHEMA.append(pa.field("app", pa.dictionary(pa.int32(), pa.string()))), "'app'"),
+    ],
+)
+def test_schemas_that_cannot_be_kept_are_refused_at_start(
+    tmp_path: Path, name: str, schema: pa.Schema, hint: str
+) -> None:
+    """A schema without id or time, or with a name or type that would not come back, stops the start."""
+    with pytest.raises(ConfigError, match=hint):
+        Warehouse(tmp_path, {name: schema})
+
+
+def test_columns_may_be_added(tmp_path: Path) -> None:
+    """A later schema may have more columns: old rows have null there, and an older process goes on beside it."""
+    old = Warehouse(tmp_path, {"turns": SCHEMA})
+    old.append("turns", rows(["a"], [1]))
+    old.commit()
+    wider = SCHEMA.append(pa.field("colour", pa.string())).append(pa.field("size", pa.float64()))
+    new = Warehouse(tmp_path, {"turns": wider})
+    red = (Where(column="colour", op="eq", value="red"),)
+    assert new.run(Slice(table="turns", columns=("id", "colour"))).to_pylist() == [{"id": "a", "colour": None}]
+    assert new.run(Rollup(table="turns", metrics=("size",), where=red)).to_pylist()[0]["rows"] == 0
+    new.append("turns", rows(["b"], [2], colour=["red"], size=[1.0]))
+    new.commit()
+    old.append("turns", rows(["c"], [3]))
+    old.commit()
+    wanted = [("a", None), ("b", "red"), ("c", None)]
+    for _ in range(2):
+        got = new.run(Slice(table="turns", columns=("id", "colour"))).to_pylist()
+        assert [(row["id"], row["colour"]) for row in got] == wanted
+        assert ids_of(old) == ["a", "b", "c"]
+        new.compact("turns")
+
+
+def test_types_may_not_change(tmp_path: Path) -> None:
+    """A column that changed its type stops the start, and the message names both types."""
+    Warehouse(tmp_path, {"turns": SCHEMA})
+    other = pa.schema([f if f.name != "score" else pa.field("score", pa.string()) for f in SCHEMA])
+    with pytest.raises(ConfigError, match=r"'score'.*double.*string"):
+        Warehouse(tmp_path, {"turns": other})
+
+
+def test_rows_of_a_newer_andon_wait(tmp_path: Path) -> None:
+    """Rows with a table or column that this version does not know stay in the journal for one that does."""
+    wider = SCHEMA.append(pa.field("colour", pa.string()))
+    newer = Warehouse(tmp_path, {"turns": wider, "extra": SCHEMA})
+    newer.append("turns", rows(["a"], colour=["red"]))
+    newer.append("extra", rows(["b"]))
+    newer.close()
+    older = Warehouse(tmp_path, {"turns": SCHEMA})
+    older.append("turns", rows(["mine"]))
+    assert older.commit() == Committed(added={"turns": 1}, duplicates={"turns": 0}, waiting={"turns": 1, "extra": 1})
+    assert newer.commit().added == {"turns": 1, "extra": 1}
+    assert sorted(ids_of(newer)) == ["a", "mine"]
+
+
+def test_nothing_is_deleted_before_it_is_on_disk(store: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data file is fsynced before the log names it, and the log entry before the journal forgets the rows."""
+    events: list[str] = []
+    sync, unlink = os.fsync, Path.unlink
+    folder = store._folder("turns")
+
+    def spy_sync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        named = any(path.name in entry.read_text() for entry in (folder / "_delta_log").glob("*.json"))
+        events.append(f"sync {path.suffix or path.name}{' too late' if named and path.suffix == '.parquet' else ''}")
+        sync(handle)
+
+    def spy_unlink(path: Path, missing_ok: bool = False) -> None:
+        events.append(f"delete {path.suffix}")
+        unlink(path, missing_ok)
+
+    store.append("turns", rows(["a"]))
+    monkeypatch.setattr(os, "fsync", spy_sync)
+    monkeypatch.setattr(Path, "unlink", spy_unlink)
+    store.commit()
+    assert events == ["sync .parquet", "sync turns", "sync .json", "sync _delta_log", "delete .segment"]
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"commitInfo":{"time', b'{"commitInfo":{}}\n{"add":'])
+def test_a_torn_log_entry_is_repaired(tmp_path: Path, damage: bytes) -> None:
+    """When a power cut tears the last log entry, the next start drops it, and the rows come from the journal again."""
+    store = Warehouse(tmp_path, {"turns": SCHEMA})
+    store.append("turns", rows(["a"], [1]))
+    store.commit()
+    store.append("turns", rows(["b"], [2]))
+    shutil.copytree(tmp_path / "journal", tmp_path / "kept")
+    store.commit()
+    shutil.copytree(tmp_path / "kept", tmp_path / "journal", dirs_exist_ok=True)
+    newest = max((tmp_path / "tables" / "turns" / "_delta_log").glob("*.json"))
+    newest.write_bytes(damage)
+    again = Warehouse(tmp_path, {"turns": SCHEMA})
+    assert ids_of(again) == ["a"]
+    again.commit()
+    assert ids_of(again) == ["a", "b"]
+
+
+@pytest.mark.parametrize("torn", ["_last_checkpoint", "*.checkpoint.parquet"])
+def test_a_torn_checkpoint_is_repaired(tmp_path: Path, torn: str) -> None:
+    """When a power cut tears a checkpoint, the next start goes on from the log entries before it."""
+    store = Warehouse(tmp_path, {"turns": SCHEMA})
+    for i in range(25):
+        store.append("turns", rows([str(i)], [i]))
+        store.commit()
+    (path,) = (tmp_path / "tables" / "turns" / "_delta_log").glob(torn)
+    path.write_bytes(path.read_bytes()[:10])
+    again = Warehouse(tmp_path, {"turns": SCHEMA})
+    assert len(ids_of(again)) == 25
+    again.append("turns", rows(["new"], [99]))
+    again.commit()
+    assert len(ids_of(again)) == 26
+
+
+def test_a_crash_between_table_and_journal_duplicates_nothing(store: Warehouse, tmp_path: Path) -> None:
+    """A journal that was committed but not deleted gives no row twice."""
+    store.append("turns", rows(["a", "b"]))
+    shutil.copytree(tmp_path / "store" / "journal", tmp_path / "kept")
+    store.commit()
+    shutil.copytree(tmp_path / "kept", tmp_path / "store" / "journal", dirs_exist_ok=True)
+    assert store.commit().duplicates == {"turns": 2}
+    assert sorted(ids_of(store)) == ["a", "b"]
+
+
+def test_a_full_disk_during_commit_loses_nothing(store: Warehouse) -> None:
+    """A commit that the disk refuses raises a retryable StoreError, and the next one succeeds."""
+    noise = [os.urandom(2000).hex() for _ in range(50)]
+    store.append("turns", rows([str(i) for i in range(50)], user_id=noise))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(StoreError, match="'turns'") as caught:
+            store.commit()
+        assert caught.value.retryable
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(store._folder("turns").glob("*.parquet"))
+    assert store.commit().added == {"turns": 50}
+
+
+def test_many_small_commits_are_compacted(store: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commit merges small files when there are many; rows, seqs and answers stay the same, and times are in order."""
+    monkeypatch.setattr("andon.store.warehouse.COMPACT_FILES", 10)
+    for i in range(25):
+        store.append("turns", rows([f"r{i}", f"s{i}"], [100 - i, i], score=[1.0, 2.0]))
+        store.commit()
+    found = delta.snapshot(store._folder("turns"))
+    assert found is not None
+    assert len(found.files) <= 10
+    assert store.newest("turns") == 25
+    answer = store.run(Rollup(table="turns", metrics=("score", "seq"))).to_pylist()[0]
+    assert (answer["rows"], answer["score.sum"], answer["seq.sum"]) == (50, 75.0, 650.0)
+    assert store.compact("turns") > 0
+    assert len(ids_of(store)) == 50
+    assert store.append("turns", rows(["r3"], [97])) == 1
+    assert store.commit().duplicates == {"turns": 1}
+
+
+def test_expire_forgets_old_rows(store: Warehouse) -> None:
+    """Rows before the border go, rows on it stay, and the number that went is returned."""
+    for day in range(4):
+        store.append("turns", rows([f"a{day}", f"b{day}"], [day * DAY, day * DAY + 5]))
+        store.commit()
+    assert store.expire("turns", before_us=2 * DAY + 1) == 5
+    assert ids_of(store) == ["b2", "a3", "b3"]
+    assert store.expire("turns", before_us=2 * DAY + 1) == 0
+
+
+def test_erase_leaves_no_trace(store: Warehouse, tmp_path: Path) -> None:
+    """Erasure removes a person's rows, committed or not, from every file on the disk, and keeps all others."""
+    names = ["eve", "bob", None]
+    for i in range(3):
+        sent = rows([f"{i}-{n}" for n in range(3)], [i * 10 + n for n in range(3)], user_id=names)
+        store.append("turns", sent.append_column("parts", pa.array([[{"text": "SECRET-OF-EVE"}], None, None])))
+        if i < 2:
+            store.commit()
+    store.compact("turns")
+    assert store.erase("turns", "user_id", "eve") == 3
+    assert ids_of(store) == [f"{i}-{n}" for i in range(3) for n in (1, 2)]
+    left = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert left
+    assert not [path for path in left if b"SECRET-OF-EVE" in path.read_bytes() or b"eve" in path.read_bytes()]
+    with pytest.raises(InputError, match=r"'nope'.*user_id"):
+        store.erase("turns", "nope", "x")
+
+
+def test_files_outside_the_span_are_not_opened(store: Warehouse) -> None:
+    """A span prunes whole files before the engine sees them."""
+    for day in range(5):
+        store.append("turns", rows([f"r{day}"], [day * DAY]))
+        store.commit()
+    span = Span(start_us=2 * DAY, end_us=3 * DAY + 1)
+    assert len(store._files(Slice(table="turns", columns=("id",), span=span))) == 1 + 2
+    assert store.run(Lookup(table="turns", ids=("r1", "r3"), columns=("id",), span=span)).to_pylist() == [{"id": "r3"}]
+
+
+def test_a_file_that_vanished_is_looked_for_once_more(store: Warehouse, tmp_path: Path) -> None:
+    """A query that loses a file to an erasure is repeated on the next snapshot; a file lost for good is an error."""
+    store.append("turns", rows(["a"]))
+    store.commit()
+    calls = []
+
+    class Flaky:
+        def run(self, plan: Any, files: Any, schema: pa.Schema) -> pa.Table:
+            calls.append(files)
+            if len(calls) == 1:
+                raise StoreError("gone", retryable=True)
+            return pa.table({"id": ["a"]})
+
+    second = Warehouse(tmp_path / "store", {"turns": SCHEMA, "scores": SCHEMA}, Flaky())
+    assert ids_of(second) == ["a"]
+    assert len(calls) == 2
+    for path in store._folder("turns").glob("*.parquet"):
+        path.unlink()
+    with pytest.raises(StoreError, match="DuckDB"):
+        ids_of(store)
+
+
+def test_threads_share_a_warehouse(store: Warehouse) -> None:
+    """Threads append, commit and ask at the same time; nothing is lost or doubled, and counts never go back."""
+    errors: list[BaseException] = []
+    counts: list[int] = []
+
+    def work(worker: int) -> None:
+        try:
+            for i in range(8):
+                store.append("turns", rows([f"{worker}-{i}-{n}" for n in range(20)]))
+                if i % 3 == worker % 3:
+                    store.commit()
+                if worker == 0:
+                    counts.append(store.run(Rollup(table="turns")).to_pylist()[0]["rows"])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert counts == sorted(counts)
+    store.commit()
+    assert len(set(ids_of(store))) == len(ids_of(store)) == 4 * 8 * 20
+
+
+def test_any_folder_name_will_do(tmp_path: Path) -> None:
+    """Spaces, quotes and brackets in the folder's name change nothing."""
+    root = tmp_path / "a b[1]*'\"; --é"
+    store = Warehouse(root, {"turns": SCHEMA})
+    store.append("turns", rows(["a"]))
+    store.commit()
+    assert ids_of(store) == ["a"]
+    assert store.erase("turns", "user_id", "x") == 0
+    assert [path.name for path in tmp_path.iterdir()] == [root.name]
+
+
+def test_a_per_cent_sign_in_the_folders_name_is_refused(tmp_path: Path) -> None:
+    """delta-rs decodes a path twice and would write elsewhere, so such a folder stops the start."""
+    with pytest.raises(ConfigError, match="%"):
+        Warehouse(tmp_path / "a%20b", {"turns": SCHEMA})
+    assert list(tmp_path.iterdir()) == []
+
+
+HOSTILE = [
+    "'; DROP TABLE turns; --",
+    '" OR 1=1 --',
+    "$1",
+    "?",
+    "%s",
+    "\0",
+    "COPY x TO '/tmp/x'",
+    "\\'",
+    "read_csv('/etc/passwd')",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_only_text(store: Warehouse, text: str) -> None:
+    """Hostile values are stored, found and told apart like any others, and as names they are refused."""
+    store.append("turns", rows([text, "other"], user_id=[text, "x"]))
+    store.commit()
+    only = [{"id": text}]
+    for where in (
+        Where(column="user_id", op="eq", value=text),
+        Where(column="user_id", op="in", value=(text,)),
+        Where(column="user_id", op="contains", value=text),
+        Where(column="id", op="lt", value=text + "\0"),
+    ):
+        got = store.run(Slice(table="turns", columns=("id",), where=(where,))).to_pylist()
+        assert only[0] in got
+        assert got == only or where.op == "lt"
+    assert store.run(Lookup(table="turns", ids=(text,), columns=("id",))).to_pylist() == only
+    for plan in (
+        Slice(table=text, columns=("id",)),
+        Slice(table="turns", columns=(text,)),
+        Rollup(table="turns", metrics=(text,)),
+        Rollup(table="turns", keys=(text,)),
+        Rollup(table="turns", where=(Where(column=text, op="null"),)),
+    ):
+        with pytest.raises(InputError, match="there is no"):
+            store.run(plan)
+    assert store.erase("turns", "user_id", text) == 1
+    assert ids_of(store) == ["other"]
+
+
+def test_another_program_may_read_the_table(store: Warehouse) -> None:
+    """The table is plain Delta Lake: any reader sees the same rows and schema."""
+    store.append("turns", rows(["a", "b"]))
+    store.commit()
+    table = DeltaTable(store._folder("turns").as_uri())
+    assert sorted(table.to_pyarrow_table()["id"].to_pylist()) == ["a", "b"]
+    assert pa.schema(table.schema()).names == store.schema("turns").names
