@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from andon.errors import InputError
-from andon.rollouts.compare import compare
+from andon.rollouts.compare import Comparison, compare
 from andon.rollouts.records import Arm, Decision
 from andon.scores import LABELS, SCORERS, Scorer
 from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
@@ -75,22 +75,21 @@ def compare_arms(
     ]
     result = compare(arms[0], arms[1], planned_share=planned_share, margin=margin, alpha=alpha)
     question = repr((app, metric, by, control, treatment, span, now_us, planned_share, margin, alpha))
-    decision = Decision(
+    decision = _decision(question, now_us, app, metric, arms, result)
+    ledger.put(decision, now_us=now_us, by="rollouts")
+    return decision
+
+
+def _decision(question: str, now_us: int, app: str, metric: str, arms: Sequence[Arm], result: Comparison) -> Decision:
+    return Decision(
         id=f"DEC-{hashlib.sha256(question.encode()).hexdigest()[:10]}",
         at_us=now_us,
         app=app,
         metric=metric,
         control=arms[0],
         treatment=arms[1],
-        outcome=result.outcome,
-        reason=result.reason,
-        effect=result.effect,
-        low=result.low,
-        high=result.high,
-        ratio_mismatch=result.ratio_mismatch,
+        **result._asdict(),
     )
-    ledger.put(decision, now_us=now_us, by="rollouts")
-    return decision
 
 
 def _metric(name: str, scorers: Sequence[Scorer]) -> _Metric:

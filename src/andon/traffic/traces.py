@@ -377,7 +377,7 @@ class _Trace:
         for span in self.call:
             said = _number(span.attributes.get("gen_ai.response.time_to_first_chunk"))
             times = [e["time_us"] for e in span.events if e["name"] in _FIRST_TOKEN_EVENTS]
-            first_us = None if said is None else span.time_us + round(said * 1e6)
+            first_us = span.time_us + round(said * 1e6) if said is not None and 0 <= said < 1e6 else None
             first_us = min(times) if first_us is None and times else first_us
             if first_us is not None and first_us >= span.time_us:
                 return (first_us - self.spans[0].time_us) / 1e6

@@ -1,0 +1,37 @@
+"""The command line: parse, call one function of a stage, show the result.
+
+Exit codes: 0 done (or the gate passes), 1 the gate fails, 2 the input or the configuration is wrong, 3 the gate is
+undecided, 4 it could not be run (the store or something beyond a seam failed).
+"""
+
+import sys
+
+import typer
+
+from andon.cli import golden, incidents, levers, work
+from andon.cli.screen import fail
+from andon.errors import AndonError, SeamError, StoreError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="andon",
+    help="Every failure of an AI system is paid for once: detect, stop, explain, and turn it into a test.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+work.add_to(app)
+incidents.add_to(app)
+golden.add_to(app)
+levers.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except AndonError as error:
+        fail(str(error))
+        sys.exit(4 if isinstance(error, (StoreError, SeamError)) else 2)

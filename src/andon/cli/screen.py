@@ -1,0 +1,81 @@
+"""Output for people: tables and lines, with everything that came from traffic made harmless for a terminal."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from andon.loop import Loop, open_loop
+from andon.settings import Settings, load
+
+__all__ = ["fail", "now_us", "opened", "plain", "progress", "say", "settings", "show_table", "who"]
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def plain(text: object) -> str:
+    """Text without control characters: an answer cannot move the cursor, colour the screen or fake a line."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
+
+
+def say(text: str) -> None:
+    """One line."""
+    _out.print(Text(plain(text)))
+
+
+def fail(text: str) -> None:
+    """One line of error."""
+    _err.print(Text("error: ", style="bold red") + Text(plain(text)))
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table, or one sentence where there is nothing to show."""
+    rows = list(rows)
+    if not rows:
+        say(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain("" if cell is None else cell)) for cell in row))
+    _out.print(table)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress bar on stderr, silent where stderr is not a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as bar:
+        yield bar
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    return load()
+
+
+@contextmanager
+def opened(chosen: Settings | None = None) -> Iterator[Loop]:
+    """The loop over the store of this process, closed at the end."""
+    loop = open_loop(chosen or settings())
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+def now_us() -> int:
+    """The clock."""
+    return time.time_ns() // 1000
+
+
+def who() -> str:
+    """Who gives this command, for the record."""
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or "somebody at the command line"

@@ -1,0 +1,218 @@
+"""Commands that move traffic and turn the crank: import, replay, serve, tick, status, demo, change, model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from andon.changes import KINDS, Change
+from andon.changes.run import change_from, record_change
+from andon.cli.screen import now_us, opened, progress, say, settings, show_table, who
+from andon.errors import InputError
+from andon.incidents import Incident
+from andon.traffic import format_time
+
+__all__ = ["add_to"]
+
+WIDTHS_S = (60, 300, 900, 3600)
+MOST_WINDOWS = 5_000
+
+Files = Annotated[
+    list[Path], typer.Argument(help="JSONL (.jsonl, .jsonl.gz) or Parquet files.", exists=True, dir_okay=False)
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (replay, serve, tick, status, demo):
+        app.command()(command)
+    app.command(name="import")(import_)
+    change = typer.Typer(help="The log of what moved in the control plane.", no_args_is_help=True)
+    change.command(name="record")(change_record)
+    change.command(name="list")(change_list)
+    app.add_typer(change, name="change")
+    model = typer.Typer(help="The embedding model that compares texts by meaning.", no_args_is_help=True)
+    model.command(name="fetch")(model_fetch)
+    model.command(name="status")(model_status)
+    app.add_typer(model, name="model")
+
+
+def import_(
+    files: Files,
+    feedback: Annotated[bool, typer.Option("--feedback", help="The files hold feedback, not interactions.")] = False,
+) -> None:
+    """Take in traffic from files. Bad lines are reported and the rest kept; importing again duplicates nothing."""
+    from andon.traffic.run import import_files
+
+    with opened() as loop, progress() as bar:
+        task = bar.add_task("importing", total=None)
+        result = import_files(
+            loop.warehouse,
+            files,
+            table="feedback" if feedback else "interactions",
+            report=lambda p: bar.update(task, description=f"importing {Path(p.file).name}: {p.rows:,} rows"),
+        )
+    for bad in result.bad_rows[:20]:
+        say(f"line {bad.line}: {bad.reason}  {bad.text}")
+    if result.bad > 20:
+        say(f"... and {result.bad - 20:,} more bad lines")
+    say(f"{result.acknowledged:,} of {result.rows:,} rows are in; {result.bad:,} were bad")
+    if result.bad and not result.acknowledged:
+        raise InputError("no row could be read; the lines above say why")
+
+
+def replay(
+    files: Files,
+    changes: Annotated[list[Path] | None, typer.Option(help="JSONL files of changes.", exists=True)] = None,
+    feedback: Annotated[list[Path] | None, typer.Option(help="JSONL files of feedback.", exists=True)] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder for the replay's own store; it must be new or empty.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the postmortems.")] = Path("postmortems"),
+    window: Annotated[
+        int, typer.Option(help="Width of a window in seconds; 0 chooses by the length of the traffic.")
+    ] = 0,
+) -> None:
+    """Run traffic files through the whole loop on the traffic's own clock."""
+    from andon.loop import open_loop
+    from andon.loop import replay as run_replay
+    from andon.postmortems.run import write_documents
+
+    place = home or out / ".andon"
+    if place.exists() and any(place.iterdir()):
+        raise InputError(
+            f"{place} is not empty; give a new folder with --home, or delete it: a replay starts from nothing"
+        )
+    chosen = replace(settings(), home=place, window_s=window or _window_of(files))
+    loop = open_loop(chosen)
+    with progress() as bar:
+        task = bar.add_task("replaying", total=1.0)
+        result = run_replay(
+            loop,
+            files,
+            changes=changes or (),
+            feedback=feedback or (),
+            report=lambda text, share: bar.update(task, description=text, completed=share),
+        )
+    say(f"{result.imported.acknowledged:,} interactions, {len(result.changes)} changes, windows of {chosen.window_s} s")
+    if result.imported.bad:
+        say(
+            f"{result.imported.bad:,} bad lines; the first: line {result.imported.bad_rows[0].line}: {result.imported.bad_rows[0].reason}"
+        )
+    for postmortem in result.postmortems:
+        incident, first = postmortem.incident, postmortem.investigation.suspects[0]
+        say(f"{incident.id} {incident.severity} {incident.impact}: {incident.title}")
+        say(f"  first suspect ({first.probability:.0%}): {first.title}")
+        for path in write_documents(postmortem, out):
+            say(f"  {path}")
+    if not result.postmortems:
+        say("no incident: every chart stayed within its limits")
+    loop.close()
+
+
+def _window_of(files: list[Path]) -> int:
+    """The narrowest of the usual widths that cuts this traffic into at most 5,000 windows."""
+    from andon.traffic import Interaction, read_interactions
+
+    times = [i.time_us for path in files for i in read_interactions(path) if isinstance(i, Interaction)]
+    span_s = (max(times) - min(times)) / 1e6 if times else 0
+    return next((w for w in WIDTHS_S if span_s / w <= MOST_WINDOWS), WIDTHS_S[-1])
+
+
+def serve() -> None:
+    """Run the service: OTLP and JSON in, the loop, levers over OFREP, the page."""
+    from andon.server import serve as run
+
+    run(settings())
+
+
+def tick() -> None:
+    """Turn the crank once, for people who have a scheduler."""
+    with opened() as loop:
+        done = loop.tick(now_us())
+    say(
+        f"{done.assembled} traces assembled, {done.changes} new versions, {done.scored} scored, {done.signals} signals, "
+        f"incidents touched: {', '.join(done.incidents) or 'none'}"
+    )
+
+
+def status() -> None:
+    """Is anything wrong? Open incidents, what came in, and what is missing."""
+    from andon.scores.embedding import notice
+    from andon.store import Rollup
+
+    chosen = settings()
+    with opened(chosen) as loop:
+        row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",))).to_pylist()[0]
+        incidents = [i for i in loop.ledger.all(Incident) if i.state != "closed"]
+    if row["rows"]:
+        say(
+            f"{row['rows']:,} interactions from {format_time(int(row['time_us.min']))} to {format_time(int(row['time_us.max']))}"
+        )
+    else:
+        say(f"no traffic yet in {chosen.home}; `andon import FILE` or `andon serve` takes it in")
+    rows = [(i.id, i.severity, i.impact, i.state, i.title) for i in incidents]
+    show_table(("incident", "", "class", "state", "what is wrong"), rows, empty="no open incident")
+    if text := notice(chosen):
+        say(text)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the stories' stores and postmortems.")] = Path("andon-demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the simulated traffic.")] = 0,
+) -> None:
+    """Tell three simulated stories with published numbers, each ending in a postmortem."""
+    from andon.demo import tell
+
+    with progress() as bar:
+        task = bar.add_task("the three stories", total=3.0)
+        told = tell(out, seed=seed, report=lambda text, share: bar.update(task, description=text, completed=share))
+    for story in told:
+        say(story.text)
+
+
+def change_record(
+    kind: Annotated[str, typer.Option(help=f"What moved: {', '.join(KINDS)}.")],
+    title: Annotated[str, typer.Option(help="One line that a person recognises it by.")],
+    app: Annotated[str, typer.Option(help="The application.")] = "default",
+    environment: Annotated[str, typer.Option(help="The environment.")] = "production",
+    at: Annotated[str | None, typer.Option(help="When it happened (ISO 8601); now unless given.")] = None,
+    before: Annotated[str | None, typer.Option(help="Version before.")] = None,
+    after: Annotated[str | None, typer.Option(help="Version after.")] = None,
+    field: Annotated[str | None, typer.Option(help="Field of the interactions that carries the version.")] = None,
+    link: Annotated[str | None, typer.Option(help="Where to read more.")] = None,
+) -> None:
+    """Record a change: a model, prompt, policy, index, corpus, route, tool, budget..."""
+    data: dict[str, object] = {"kind": kind, "title": title, "app": app, "environment": environment, "author": who()}
+    extra = {"at": at, "before": before, "after": after, "version_field": field, "link": link}
+    data |= {k: v for k, v in extra.items() if v is not None}
+    now = now_us()
+    with opened() as loop:
+        change = record_change(loop.ledger, change_from(data, now_us=now), now_us=now, by=who())
+    say(f"{change.id} {change.kind}: {change.title} at {format_time(change.at_us)}")
+
+
+def change_list(limit: Annotated[int, typer.Option(help="How many of the newest.")] = 50) -> None:
+    """What changed, newest first; versions first seen in traffic are here too."""
+    with opened() as loop:
+        found = sorted(loop.ledger.all(Change), key=lambda c: (-c.at_us, c.id))[:limit]
+    rows = [(c.id, format_time(c.at_us), c.kind, c.app, c.title, c.author) for c in found]
+    show_table(("change", "when", "kind", "app", "what", "who"), rows, empty="no change is recorded yet")
+
+
+def model_fetch() -> None:
+    """Install the weights of all-MiniLM-L6-v2 (90 MB, no torch), so that texts are compared by meaning."""
+    from andon.scores.minilm import fetch
+
+    fetch(say)
+
+
+def model_status() -> None:
+    """Which embedder is in use, and what is missing for a better one."""
+    from andon.scores.embedding import choose, notice
+
+    chosen = settings()
+    say(f"embedder: {choose(chosen).name}")
+    if text := notice(chosen):
+        say(text)

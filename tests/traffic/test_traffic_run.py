@@ -1,0 +1,302 @@
+"""Traffic into a real store and out of it."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_traffic_otlp import agent_trace
+
+from andon.errors import InputError
+from andon.store import Ledger, Rollup, Span, Warehouse
+from andon.traffic import SCHEMAS, Feedback, Interaction, SpanRow, assemble, spans_of, spans_to_rows
+from andon.traffic.run import (
+    Assembled,
+    TraceCursor,
+    assemble_traces,
+    import_files,
+    read_interactions_by_id,
+    read_new,
+    read_new_feedback,
+    receive_spans,
+    record,
+    record_feedback,
+)
+
+US = 1_790_000_000_000_000
+S = 1_000_000
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    opened = Warehouse(tmp_path / "store", SCHEMAS)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ledger():
+    opened = Ledger("sqlite://")
+    yield opened
+    opened.close()
+
+
+def rows_in(warehouse, table="interactions"):
+    return warehouse.run(Rollup(table=table))["rows"].to_pylist()[0]
+
+
+def test_what_is_recorded_can_be_read_and_is_there_once(warehouse):
+    """Interactions and feedback come back as they were recorded; recorded again they are still there once."""
+    items = [Interaction(id=str(i), time_us=US + i, query="q", features={"x": 1.5}) for i in range(5)]
+    said = [Feedback(id="f", interaction_id="1", time_us=US, kind="thumb", value=1.0)]
+    for _ in range(2):
+        assert record(warehouse, items) == 5
+        assert record_feedback(warehouse, said) == 1
+        warehouse.commit()
+    found, seq = read_new(warehouse, 0, 100)
+    assert found == items
+    assert read_new(warehouse, seq, 100) == ([], seq)
+    assert read_new_feedback(warehouse, 0, 100)[0] == said
+    assert read_interactions_by_id(warehouse, ["3", "1", "none", "1"]) == [items[1], items[3]]
+    assert read_interactions_by_id(warehouse, ["3"], Span(start_us=0, end_us=US)) == []
+    assert record(warehouse, []) == 0
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(1, 12))
+def test_reading_on_skips_and_repeats_nothing(tmp_path_factory, commits, limit):
+    """Reading by seq with any limit gives every row once, commit by commit, also when old times come late."""
+    warehouse = Warehouse(tmp_path_factory.mktemp("read"), SCHEMAS)
+    expected = []
+    for n, size in enumerate(commits):
+        items = [Interaction(id=f"{n}-{i}", time_us=US - n * S + i) for i in range(size)]
+        record(warehouse, items[::-1])
+        warehouse.commit()
+        expected += items
+    found, seq = [], 0
+    for _ in range(20):
+        more, seq = read_new(warehouse, seq, limit)
+        found += more
+    assert found == expected
+    warehouse.close()
+
+
+def test_an_import_counts_and_keeps_what_is_good(warehouse, tmp_path):
+    """An import takes the good rows of all files, names the bad ones with file and line, and adds none twice."""
+    good = [orjson.dumps({"time": US + i, "query": str(i)}) for i in range(50)]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join([*good, b"broken"]))
+    (tmp_path / "b.ndjson").write_bytes(b"\n".join([orjson.dumps({"query": "no time"}), *good[:10]]))
+    seen = []
+    for _ in range(2):
+        result = import_files(warehouse, [tmp_path / "a.jsonl", str(tmp_path / "b.ndjson")], report=seen.append)
+        assert (result.rows, result.acknowledged, result.bad) == (62, 60, 2)
+        assert [(b.line, Path(b.file).name) for b in result.bad_rows] == [(51, "a.jsonl"), (1, "b.ndjson")]
+        assert rows_in(warehouse) == 50
+    assert (seen[1].rows, seen[1].acknowledged, seen[1].bad) == (62, 60, 2)
+    (tmp_path / "f.jsonl").write_bytes(orjson.dumps({"time": US, "interaction_id": "a", "thumb": "up"}))
+    assert import_files(warehouse, [tmp_path / "f.jsonl"], table="feedback").acknowledged == 1
+    assert rows_in(warehouse, "feedback") == 1
+
+
+def test_an_import_that_cannot_start_takes_nothing(warehouse, tmp_path):
+    """When one of the files is not there, nothing of the others is taken."""
+    (tmp_path / "a.jsonl").write_bytes(orjson.dumps({"time": US}))
+    with pytest.raises(InputError, match="cannot be read"):
+        import_files(warehouse, [tmp_path / "a.jsonl", tmp_path / "none.jsonl"])
+    warehouse.commit()
+    assert rows_in(warehouse) == 0
+
+
+def test_bad_rows_are_all_counted_but_not_all_kept(warehouse, tmp_path):
+    """Of very many bad rows the first 1,000 are kept, and the count is that of all."""
+    (tmp_path / "a.jsonl").write_bytes(b"broken\n" * 25_000)
+    result = import_files(warehouse, [tmp_path / "a.jsonl"])
+    assert (result.bad, len(result.bad_rows), result.acknowledged) == (25_000, 1_000, 0)
+
+
+def bodies(parts):
+    recorder = agent_trace()
+    finished = sorted(recorder.exporter.get_finished_spans(), key=lambda s: s.end_time)
+    (expected,) = assemble(spans_of(recorder.body())[0])
+    size = -(-len(finished) // parts)
+    return [recorder.body(finished[i : i + size]) for i in range(0, len(finished), size)], expected
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_a_trace_split_over_requests_is_written_once_when_settled(warehouse, ledger, parts):
+    """Spans that come in several requests, with calls in between, give one interaction, when the last has settled."""
+    requests, expected = bodies(parts)
+    end_us = expected.time_us + round(expected.latency_s * 1e6)
+    for body in requests:
+        assert receive_spans(warehouse, body)[1] == []
+        found = assemble_traces(warehouse, ledger, now_us=end_us + 29 * S, settle_us=30 * S)
+        assert found == Assembled(written=0, waiting=1, late=0, foreign=0)
+    receive_spans(warehouse, requests[0])
+    found = assemble_traces(warehouse, ledger, now_us=end_us + 30 * S, settle_us=30 * S)
+    assert found == Assembled(written=1, waiting=0, late=0, foreign=0)
+    assert read_new(warehouse, 0, 10)[0] == [expected]
+    assert assemble_traces(warehouse, ledger, now_us=end_us + 99 * S, settle_us=30 * S).written == 0
+
+
+def test_late_spans_are_counted_once_and_kept(warehouse, ledger):
+    """A span that comes after its trace was written is counted as late, once, and stays in the table of spans."""
+    requests, expected = bodies(2)
+    receive_spans(warehouse, requests[1])
+    assert assemble_traces(warehouse, ledger, now_us=US + 999 * S, settle_us=S).written == 1
+    receive_spans(warehouse, requests[0])
+    late = assemble_traces(warehouse, ledger, now_us=US + 1000 * S, settle_us=S)
+    assert (late.written, late.late) == (0, 3)
+    assert assemble_traces(warehouse, ledger, now_us=US + 1001 * S, settle_us=S).late == 0
+    assert rows_in(warehouse, "spans") == 5
+
+
+def span(trace, name, at_s, took_s, parent=None, **attributes):
+    at = US + at_s * S
+    return SpanRow(
+        trace_id=f"{trace:032x}", span_id=f"{trace:08x}{name:08x}", time_us=at, end_us=at + took_s * S,
+        parent_span_id=None if parent is None else f"{trace:08x}{parent:08x}",
+        attributes={"gen_ai.operation.name": "chat", **attributes},
+    )  # fmt: skip
+
+
+def test_a_trace_without_its_root_waits_longer(warehouse, ledger):
+    """While a span's parent is missing the trace waits four times as long, so that a long call is not cut in two."""
+    warehouse.append("spans", spans_to_rows([span(1, 2, 0, 1, parent=1)]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 60 * S, settle_us=30 * S).waiting == 1
+    warehouse.append("spans", spans_to_rows([span(1, 1, 0, 59)]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 88 * S, settle_us=30 * S).waiting == 1
+    assert assemble_traces(warehouse, ledger, now_us=US + 89 * S, settle_us=30 * S).written == 1
+    warehouse.append("spans", spans_to_rows([span(2, 2, 0, 1, parent=1)]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 121 * S, settle_us=30 * S).written == 1
+
+
+def test_a_long_trace_does_not_hold_up_the_others(warehouse, ledger):
+    """A trace that goes on for an hour is held apart: the cursor moves on, others are written, and so is it at last."""
+    for minute in range(60):
+        others = [span(100 + minute, 1, minute * 60, 1)]
+        warehouse.append("spans", spans_to_rows([span(1, minute + 2, minute * 60, 1, parent=1), *others]))
+        found = assemble_traces(warehouse, ledger, now_us=US + minute * 60 * S + 10 * S, settle_us=5 * S)
+        assert (found.written, found.waiting, found.late) == (1, 1, 0)
+    cursor = ledger.get(TraceCursor, "traffic")
+    assert cursor.seq == warehouse.newest("spans")
+    assert len(cursor.held) == 1
+    warehouse.append("spans", spans_to_rows([span(1, 1, 0, 3600)]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 3605 * S, settle_us=5 * S).written == 1
+    (long,) = read_interactions_by_id(warehouse, [f"{1:032x}"])
+    assert long.latency_s == 3600
+    assert ledger.get(TraceCursor, "traffic").held == ()
+
+
+def test_foreign_traces_are_counted_and_do_not_hide_a_late_model_call(warehouse, ledger):
+    """A trace without a model is passed over once; when a model call of it comes after all, all its spans are read."""
+    web = replace(span(1, 1, 0, 1), attributes={"http.route": "/chat", "service.name": "shop"})
+    warehouse.append("spans", spans_to_rows([web]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 60 * S, settle_us=S).foreign == 1
+    assert assemble_traces(warehouse, ledger, now_us=US + 61 * S, settle_us=S).foreign == 0
+    warehouse.append("spans", spans_to_rows([span(1, 2, 0, 1, parent=1)]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 62 * S, settle_us=S).written == 1
+    (found,) = read_interactions_by_id(warehouse, [f"{1:032x}"])
+    assert found.app == "shop"
+
+
+def test_a_wrong_clock_of_a_sender_does_not_wait_for_years(warehouse, ledger):
+    """A span that ends more than an hour in the future is not waited for."""
+    warehouse.append("spans", spans_to_rows([span(1, 1, 10**7, 1)]))
+    assert assemble_traces(warehouse, ledger, now_us=US, settle_us=S).written == 1
+
+
+class Stop(Exception):
+    pass
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_any_course_of_events_writes_each_trace_once_and_whole(tmp_path_factory, rng):
+    """Requests in any order, calls at any time and crashes before the cursor is written: each trace is there once.
+
+    A trace whose spans all come before it settles is complete; no trace is lost; no call after the end finds work.
+    """
+    warehouse, ledger = Warehouse(tmp_path_factory.mktemp("any"), SCHEMAS), Ledger("sqlite://")
+    spans = [span(t, n, t * 5, 5 - n, parent=0 if n else None) for t in range(12) for n in range(4)]
+    expected = assemble(spans)
+    arrivals = sorted((s.time_us + rng.randrange(0, 12) * S, n) for n, s in enumerate(spans))
+    put = ledger.put
+    for at, n in arrivals:
+        warehouse.append("spans", spans_to_rows([spans[n]]))
+        if rng.random() < 0.4:
+            crash = rng.random() < 0.3
+
+            def put_or_stop(*args, crash=crash, **kwargs):
+                if crash:
+                    raise Stop
+                return put(*args, **kwargs)
+
+            ledger.put = put_or_stop
+            try:
+                assemble_traces(warehouse, ledger, now_us=at, settle_us=20 * S)
+            except Stop:
+                pass
+    ledger.put = put
+    last = assemble_traces(warehouse, ledger, now_us=US + 1000 * S, settle_us=20 * S)
+    assert (last.waiting, last.foreign) == (0, 0)
+    assert read_interactions_by_id(warehouse, [i.id for i in expected]) == expected
+    assert rows_in(warehouse) == len(expected)
+    assert assemble_traces(warehouse, ledger, now_us=US + 2000 * S, settle_us=20 * S) == Assembled(
+        written=0, waiting=0, late=0, foreign=0
+    )
+    warehouse.close()
+    ledger.close()
+
+
+IMPORTER = """
+import sys
+from pathlib import Path
+from andon.store import Warehouse
+from andon.traffic import SCHEMAS
+from andon.traffic import run
+run._BATCH, run._COMMIT_ROWS = 500, 2000
+warehouse = Warehouse(Path(sys.argv[1]), SCHEMAS)
+print("open", flush=True)
+run.import_files(warehouse, sys.argv[2:], report=lambda p: print(p.acknowledged, flush=True))
+print("done", flush=True)
+"""
+
+
+def test_kill_9_loses_no_acknowledged_row_and_importing_again_adds_none(tmp_path):
+    """An import killed at any moment keeps every row that it acknowledged; importing again makes the table whole."""
+    rows = 40_000
+    source = tmp_path / "rows.jsonl"
+    source.write_bytes(b"\n".join(orjson.dumps({"time": US + i, "query": f"question {i}"}) for i in range(rows)))
+    rng = random.Random(7)
+    store = tmp_path / "store"
+    command = [sys.executable, "-c", IMPORTER, str(store), str(source)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    best = 0
+    for attempt in range(6):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert process.stdout.readline() == "open\n"
+        time.sleep(rng.uniform(0.02, 0.3 + 0.2 * attempt))
+        process.send_signal(signal.SIGKILL)
+        lines = process.stdout.read().split()
+        process.wait()
+        process.stdout.close()
+        best = max([best, *(int(n) for n in lines if n.isdecimal())])
+        warehouse = Warehouse(store, SCHEMAS)
+        warehouse.commit()
+        assert best <= rows_in(warehouse) <= rows
+        warehouse.close()
+    warehouse = Warehouse(store, SCHEMAS)
+    import_files(warehouse, [source])
+    assert rows_in(warehouse) == rows
+    import_files(warehouse, [source])
+    assert rows_in(warehouse) == rows
+    warehouse.close()
+    assert best > 0
