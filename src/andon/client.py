@@ -82,7 +82,7 @@ class Andon:
         self._reset()
         _CLIENTS.add(self)
 
-    def record(self, *, id: str | None = None, **fields: Any) -> str:  # noqa: A002 - the field's name
+    def record(self, /, *, id: str | None = None, **fields: Any) -> str:  # noqa: A002 - the field's name
         """Queue one interaction and return its id (a new one unless given); the time is now unless given."""
         identity = uuid.uuid4().hex
         try:
@@ -95,6 +95,7 @@ class Andon:
 
     def feedback(
         self,
+        /,
         interaction_id: str,
         thumb: str | None = None,
         *,

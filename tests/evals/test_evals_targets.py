@@ -127,6 +127,7 @@ from andon.evals import Output
 def text(question): return question.upper()
 def rows(question): return {"answer": "a", "contexts": ["c"]}
 def none(question): return None
+def warm(question, temperature=0.7): return f"at {temperature}"
 def whole(question): return Output(answer="w", latency_s=1.5)
 def seen(question, temperature=0.7, *, case): return f"{case.metric} {temperature}"
 async def later(question): return "later"
@@ -157,6 +158,7 @@ def test_a_python_function_is_a_target(app, case):
     assert said["text"] == Output(answer="HOW TALL IS K2?")
     assert said["rows"] == Output(answer="a", contexts=("c",))
     assert said["none"] == Output(answer=None)
+    assert make_target(f"{app}:warm").ask(case()).answer == "at 0.7"
     assert said["whole"] == Output(answer="w", latency_s=1.5)
     assert said["seen"].answer == "normalised_match 0.7"
     assert (said["later"].answer, said["Bot.reply"].answer) == ("later", "static")
@@ -204,12 +206,15 @@ def test_a_program_that_fails_is_a_seam_error(tmp_path, case, body, word):
 
 def test_a_program_that_hangs_is_ended_with_its_children(tmp_path, case):
     """A time-out ends the program even when a child of it holds its output open."""
-    body = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)']); time.sleep(30)"
+    child = f"import pathlib, time; time.sleep(1.2); pathlib.Path({str(tmp_path / 'alive')!r}).touch(); time.sleep(30)"
+    body = f"subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(30)"
     begun = time.monotonic()
     with pytest.raises(SeamError, match=r"within 0\.5 s") as caught:
         make_target(script(tmp_path, body), timeout_s=0.5).ask(case())
     assert caught.value.retryable
     assert time.monotonic() - begun < 10
+    time.sleep(1.5)
+    assert not (tmp_path / "alive").exists()
 
 
 def test_no_shell_reads_the_question_or_the_command(tmp_path, case):

@@ -199,3 +199,9 @@ def test_exit_codes_are_apart():
         for o in ("pass", "fail", "undecided", "error")
     ]
     assert codes == [0, 1, 3, 4]
+
+
+def test_only_cases_that_ran_in_both_are_compared():
+    """A case that could not run in one of the runs is not counted; where none is left, nothing is decided."""
+    assert judge(make("p" * 30 + "e"), make("e" + "p" * 30)).reason.startswith("of 29 cases that ran in both")
+    assert judge(make("ppp"), make("eee")).outcome == "undecided"

@@ -1,6 +1,5 @@
 """What is not ours: foreign exceptions are mapped, and tables that another program changed are refused."""
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import sqlalchemy.exc
 from deltalake import DeltaTable, TableFeatures, write_deltalake
 
 from andon.errors import StoreError
-from andon.store import Ledger, Slice, Warehouse, duck, ledger
+from andon.store import Slice, Warehouse, duck, ledger
 from andon.store import table as delta
 
 SCHEMA = pa.schema([("id", pa.string()), ("time_us", pa.int64())])
@@ -59,52 +58,6 @@ def test_what_sqlalchemy_raises_is_a_store_error(kind: type[Exception]) -> None:
     """No exception of SQLAlchemy leaves the ledger as it is."""
     with pytest.raises(StoreError, match="why"), ledger._database_errors():
         raise kind("why")
-
-
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    """A ledger over some other file says so at once."""
-    path = tmp_path / "ledger.db"
-    path.write_bytes(b"not a database at all, but long enough to look at" * 100)
-    with pytest.raises(StoreError, match="not a database"):
-        Ledger.open(path)
-
-
-def test_an_unknown_database_url() -> None:
-    """A URL of an unknown kind of database is a StoreError, not an import error."""
-    with pytest.raises(StoreError, match="nosuchthing"):
-        Ledger("nosuchthing://host/x")
-
-
-def test_a_locked_ledger_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger that another program keeps locked fails retryably after waiting, and still answers reads."""
-    from dataclasses import dataclass
-
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Thing:
-        id: str
-
-    monkeypatch.setattr(ledger, "BUSY_S", 0.05)
-    book = Ledger.open(tmp_path / "ledger.db")
-    book.put(Thing(id="a"), now_us=1, by="ada")
-    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="locked") as caught:
-        book.put(Thing(id="b"), now_us=2, by="ada")
-    assert caught.value.retryable
-    assert book.all(Thing) == [Thing(id="a")]
-    other.execute("ROLLBACK")
-    other.close()
-    assert book.put(Thing(id="b"), now_us=2, by="ada") == 1
-    book.close()
-
-
-def test_the_ledger_is_written_through(tmp_path: Path) -> None:
-    """A file ledger runs in WAL mode with synchronous=FULL, so an acknowledged version survives a power cut."""
-    book = Ledger.open(tmp_path / "ledger.db")
-    with book._engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-    book.close()
 
 
 def test_damaged_files_are_store_errors(tmp_path: Path) -> None:

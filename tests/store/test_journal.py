@@ -39,8 +39,8 @@ def test_a_torn_tail_costs_only_the_torn_record(tmp_path: Path) -> None:
     """Cut at any byte, a segment gives every record that lies wholly before the cut."""
     journal = Journal(tmp_path / "whole")
     ends = []
-    for name in ("a", "b", "c"):
-        journal.append("turns", rows(name))
+    for name in ("a", "b"):
+        journal.append("turns", pa.table({"id": [name]}))
         (path,) = (tmp_path / "whole").iterdir()
         ends.append(path.stat().st_size)
     journal.close()

@@ -17,9 +17,9 @@ _BY_NAME = {
     "time_us": times,
     "app": text,
     "environment": text,
-    "contexts": st.lists(
-        st.builds(Context, text=text, id=st.none() | text, score=st.none() | number), max_size=3
-    ).map(tuple),
+    "contexts": st.lists(st.builds(Context, text=text, id=st.none() | text, score=st.none() | number), max_size=3).map(
+        tuple
+    ),
     "tool_calls": st.lists(
         st.builds(ToolCall, name=text, arguments=st.none() | text, result=st.none() | text, error=st.none() | text),
         max_size=3,
@@ -30,9 +30,7 @@ _BY_NAME = {
     "escalated": st.none() | st.booleans(),
     "input_tokens": st.none() | count,
     "output_tokens": st.none() | count,
-    **dict.fromkeys(
-        ("confidence", "latency_s", "first_token_s", "cost_usd", "prediction_score"), st.none() | number
-    ),
+    **dict.fromkeys(("confidence", "latency_s", "first_token_s", "cost_usd", "prediction_score"), st.none() | number),
     "weight": number,
 }
 interactions = st.builds(Interaction, **{f.name: _BY_NAME.get(f.name, st.none() | text) for f in fields(Interaction)})

@@ -49,7 +49,10 @@ class Recorder:
     def span(self, name, parent, start_ms, end_ms, *, status=None, events=(), **attributes):
         context = None if parent is None else set_span_in_context(parent)
         span = self.tracer.start_span(
-            name, context, start_time=T0 + start_ms * MS, attributes={k.replace("__", "."): v for k, v in attributes.items()}
+            name,
+            context,
+            start_time=T0 + start_ms * MS,
+            attributes={k.replace("__", "."): v for k, v in attributes.items()},
         )
         for event, at_ms, values in events:
             span.add_event(event, values, T0 + at_ms * MS)
@@ -62,6 +65,7 @@ class Recorder:
 
 
 def end(*made):
+    """End the spans and return the first."""
     for span, at in made:
         span.end(at)
     return made[0][0]
@@ -170,13 +174,15 @@ def test_one_bad_span_does_not_cost_the_others():
 @given(st.binary(max_size=200))
 def test_a_body_that_is_no_request_is_an_input_error(body):
     """Random bytes are an InputError or an empty or partial request, never another exception."""
+    refused = "ExportTraceServiceRequest"
+    spans, problems = [], []
     try:
         spans, problems = spans_of(body)
     except InputError as error:
-        assert "ExportTraceServiceRequest" in str(error)
-    else:
-        assert all(isinstance(s, SpanRow) for s in spans)
-        assert all(isinstance(p, str) for p in problems)
+        refused = str(error)
+    assert "ExportTraceServiceRequest" in refused
+    assert all(isinstance(s, SpanRow) for s in spans)
+    assert all(isinstance(p, str) for p in problems)
 
 
 def test_double_spans_are_counted_once():
@@ -184,7 +190,13 @@ def test_double_spans_are_counted_once():
     r = Recorder()
     root = r.span("app", None, 0, 100, openinference__span__kind="CHAIN", input__value="q")
     outer = r.span(
-        "oi", root[0], 10, 90, openinference__span__kind="LLM", llm__token_count__prompt=7, llm__token_count__completion=3
+        "oi",
+        root[0],
+        10,
+        90,
+        openinference__span__kind="LLM",
+        llm__token_count__prompt=7,
+        llm__token_count__completion=3,
     )
     inner = r.span("sdk", outer[0], 11, 89, gen_ai__operation__name="chat", gen_ai__usage__input_tokens=7,
                    gen_ai__usage__output_tokens=3, gen_ai__response__model="m", gen_ai__response__id="r1")  # fmt: skip
@@ -224,7 +236,9 @@ def test_a_missing_answer_is_none_and_an_empty_one_is_empty():
     answers = []
     for parts in ([{"type": "text", "content": ""}], [{"type": "tool_call", "name": "t", "id": "1"}], None):
         r = Recorder()
-        said = {} if parts is None else {"gen_ai__output__messages": json.dumps([{"role": "assistant", "parts": parts}])}
+        said = (
+            {} if parts is None else {"gen_ai__output__messages": json.dumps([{"role": "assistant", "parts": parts}])}
+        )
         end(r.span("chat", None, 0, 5, gen_ai__operation__name="chat", **said))
         answers.append(assemble(spans_of(r.body())[0])[0].answer)
     assert answers == ["", None, None]
@@ -257,19 +271,38 @@ def test_every_name_of_the_table_is_read(reading):
 
 
 wild = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-wild_json = wild | wild.map(lambda v: json.dumps(v))
+wild_json = wild | wild.map(json.dumps)
 wild_names = st.sampled_from(
-    sorted({n for r in READINGS for n in r.names})
-    + ["gen_ai.operation.name", "openinference.span.kind", "input.value", "output.value", "gen_ai.input.messages",
-       "gen_ai.output.messages", "gen_ai.retrieval.documents", "gen_ai.tool.definitions", "metadata",
-       "llm.invocation_parameters", "gen_ai.prompt.0.content", "llm.input_messages.0.message.content",
-       "llm.input_messages.9.message.contents.1.message_content", "llm.output_messages.0", "llm.tools.0.tool",
-       "retrieval.documents.0.document", "retrieval.documents.1.document.content", "gen_ai.tool.call.arguments"]
-)  # fmt: skip
+    [
+        *sorted({n for r in READINGS for n in r.names}),
+        "gen_ai.operation.name",
+        "openinference.span.kind",
+        "input.value",
+        "output.value",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.retrieval.documents",
+        "gen_ai.tool.definitions",
+        "metadata",
+        "llm.invocation_parameters",
+        "gen_ai.prompt.0.content",
+        "llm.input_messages.0.message.content",
+        "llm.input_messages.9.message.contents.1.message_content",
+        "llm.output_messages.0",
+        "llm.tools.0.tool",
+        "retrieval.documents.0.document",
+        "retrieval.documents.1.document.content",
+        "gen_ai.tool.call.arguments",
+    ]
+)
 kinds = st.sampled_from(["chat", "invoke_agent", "execute_tool", "retrieval", "embeddings", ""])
 ids = st.sampled_from(["a" * 16, "b" * 16, "c" * 16, "d" * 16])
 
@@ -312,6 +345,7 @@ def test_a_long_chain_of_spans_takes_linear_time():
 
 
 def samples(shared):
+    """The folder of recorded requests."""
     folder = shared / "otlp-samples"
     if not folder.is_dir():
         pytest.skip(f"real data absent: {folder}")
@@ -333,7 +367,7 @@ def protobuf(request):
     return json_format.ParseDict(fixed(request), ExportTraceServiceRequest()).SerializeToString()
 
 
-def test_every_real_protobuf_body_is_accepted(shared):
+def test_every_real_protobuf_body_is_accepted(shared, record_property):
     """Each recorded protobuf body of four instrumentations gives at least one span and exactly one interaction."""
     answered = total = 0
     for path in sorted((samples(shared) / "protobuf").glob("*.traces.pb")):
@@ -344,11 +378,12 @@ def test_every_real_protobuf_body_is_accepted(shared):
         assert from_rows(to_rows([found])) == [found]
         total += 1
         answered += found.model is not None and found.answer is not None
-    print(f"{answered} of {total} protobuf bodies give an interaction with model and answer")
+    record_property("with_model_and_answer", f"{answered} of {total}")
     assert answered >= 9  # embeddings, errors, tool calls and content in log records leave no answer in their spans
 
 
 def read_flavour(folder, flavour):
+    """The interaction of every recorded call of one instrumentation, by the id of the call."""
     found = {}
     with gzip.open(folder / f"{flavour}.jsonl.gz", "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -373,17 +408,19 @@ def test_two_instrumentations_of_one_call_agree(shared):
     assert len(both) > 150
 
 
-def test_recorded_facts_are_found(shared):
+def test_recorded_facts_are_found(shared, record_property):
     """Recorded calls that succeeded have model and answer or tool calls; recorded API errors have an error type."""
     folder = samples(shared)
     with (folder / "index.csv").open(encoding="utf-8") as file:
-        facts = [row for row in csv.DictReader(file) if row["flavour"] in ("openinference", "openllmetry", "pydantic-ai")]
+        facts = [
+            row for row in csv.DictReader(file) if row["flavour"] in ("openinference", "openllmetry", "pydantic-ai")
+        ]
     found = {f: read_flavour(folder, f) for f in ("openinference", "openllmetry", "pydantic-ai")}
     ours = [(fact, found[fact["flavour"]][fact["id"]]) for fact in facts if fact["id"] in found[fact["flavour"]]]
     assert all((i.error is not None) == bool(fact["api_error"]) for fact, i in ours if fact["op"] != "agent")
     talk = [i for fact, i in ours if fact["op"] != "embeddings" and not fact["api_error"]]
     heard = [i for i in talk if i.model and (i.answer is not None or i.tool_calls)]
-    print(f"{len(heard)} of {len(talk)} successful recorded calls have model and answer or tool calls")
+    record_property("with_model_and_answer_or_tools", f"{len(heard)} of {len(talk)}")
     assert len(heard) > 0.95 * len(talk)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,7 @@ S = 1_000_000
 
 @pytest.fixture
 def warehouse(tmp_path):
+    """An empty store with the tables of this stage."""
     opened = Warehouse(tmp_path / "store", SCHEMAS)
     yield opened
     opened.close()
@@ -44,12 +46,14 @@ def warehouse(tmp_path):
 
 @pytest.fixture
 def ledger():
+    """An empty ledger in memory."""
     opened = Ledger("sqlite://")
     yield opened
     opened.close()
 
 
 def rows_in(warehouse, table="interactions"):
+    """How many rows a table has."""
     return warehouse.run(Rollup(table=table))["rows"].to_pylist()[0]
 
 
@@ -70,7 +74,7 @@ def test_what_is_recorded_can_be_read_and_is_there_once(warehouse):
     assert record(warehouse, []) == 0
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(1, 12))
 def test_reading_on_skips_and_repeats_nothing(tmp_path_factory, commits, limit):
     """Reading by seq with any limit gives every row once, commit by commit, also when old times come late."""
@@ -123,6 +127,7 @@ def test_bad_rows_are_all_counted_but_not_all_kept(warehouse, tmp_path):
 
 
 def bodies(parts):
+    """One trace as several requests, as it would be exported, and its interaction."""
     recorder = agent_trace()
     finished = sorted(recorder.exporter.get_finished_spans(), key=lambda s: s.end_time)
     (expected,) = assemble(spans_of(recorder.body())[0])
@@ -148,7 +153,7 @@ def test_a_trace_split_over_requests_is_written_once_when_settled(warehouse, led
 
 def test_late_spans_are_counted_once_and_kept(warehouse, ledger):
     """A span that comes after its trace was written is counted as late, once, and stays in the table of spans."""
-    requests, expected = bodies(2)
+    requests, _ = bodies(2)
     receive_spans(warehouse, requests[1])
     assert assemble_traces(warehouse, ledger, now_us=US + 999 * S, settle_us=S).written == 1
     receive_spans(warehouse, requests[0])
@@ -159,6 +164,7 @@ def test_late_spans_are_counted_once_and_kept(warehouse, ledger):
 
 
 def span(trace, name, at_s, took_s, parent=None, **attributes):
+    """A span of trace number `trace`, with a number for its name and times in seconds."""
     at = US + at_s * S
     return SpanRow(
         trace_id=f"{trace:032x}", span_id=f"{trace:08x}{name:08x}", time_us=at, end_us=at + took_s * S,
@@ -179,8 +185,8 @@ def test_a_trace_without_its_root_waits_longer(warehouse, ledger):
 
 
 def test_a_long_trace_does_not_hold_up_the_others(warehouse, ledger):
-    """A trace that goes on for an hour is held apart: the cursor moves on, others are written, and so is it at last."""
-    for minute in range(60):
+    """A trace that goes on for long is held apart: the cursor moves on, others are written, and so is it at last."""
+    for minute in range(20):
         others = [span(100 + minute, 1, minute * 60, 1)]
         warehouse.append("spans", spans_to_rows([span(1, minute + 2, minute * 60, 1, parent=1), *others]))
         found = assemble_traces(warehouse, ledger, now_us=US + minute * 60 * S + 10 * S, settle_us=5 * S)
@@ -188,21 +194,21 @@ def test_a_long_trace_does_not_hold_up_the_others(warehouse, ledger):
     cursor = ledger.get(TraceCursor, "traffic")
     assert cursor.seq == warehouse.newest("spans")
     assert len(cursor.held) == 1
-    warehouse.append("spans", spans_to_rows([span(1, 1, 0, 3600)]))
-    assert assemble_traces(warehouse, ledger, now_us=US + 3605 * S, settle_us=5 * S).written == 1
+    warehouse.append("spans", spans_to_rows([span(1, 1, 0, 1200)]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 1205 * S, settle_us=5 * S).written == 1
     (long,) = read_interactions_by_id(warehouse, [f"{1:032x}"])
-    assert long.latency_s == 3600
+    assert long.latency_s == 1200
     assert ledger.get(TraceCursor, "traffic").held == ()
 
 
 def test_foreign_traces_are_counted_and_do_not_hide_a_late_model_call(warehouse, ledger):
     """A trace without a model is passed over once; when a model call of it comes after all, all its spans are read."""
     web = replace(span(1, 1, 0, 1), attributes={"http.route": "/chat", "service.name": "shop"})
-    warehouse.append("spans", spans_to_rows([web]))
-    assert assemble_traces(warehouse, ledger, now_us=US + 60 * S, settle_us=S).foreign == 1
-    assert assemble_traces(warehouse, ledger, now_us=US + 61 * S, settle_us=S).foreign == 0
+    warehouse.append("spans", spans_to_rows([web, span(9, 1, 55, 4)]))  # another trace holds up the cursor
+    assert assemble_traces(warehouse, ledger, now_us=US + 60 * S - 1, settle_us=S).foreign == 1
+    assert assemble_traces(warehouse, ledger, now_us=US + 60 * S - 1, settle_us=S).foreign == 0
     warehouse.append("spans", spans_to_rows([span(1, 2, 0, 1, parent=1)]))
-    assert assemble_traces(warehouse, ledger, now_us=US + 62 * S, settle_us=S).written == 1
+    assert assemble_traces(warehouse, ledger, now_us=US + 62 * S, settle_us=S).written == 2
     (found,) = read_interactions_by_id(warehouse, [f"{1:032x}"])
     assert found.app == "shop"
 
@@ -213,11 +219,11 @@ def test_a_wrong_clock_of_a_sender_does_not_wait_for_years(warehouse, ledger):
     assert assemble_traces(warehouse, ledger, now_us=US, settle_us=S).written == 1
 
 
-class Stop(Exception):
-    pass
+class StopError(Exception):
+    """A crash."""
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_any_course_of_events_writes_each_trace_once_and_whole(tmp_path_factory, rng):
     """Requests in any order, calls at any time and crashes before the cursor is written: each trace is there once.
@@ -225,7 +231,7 @@ def test_any_course_of_events_writes_each_trace_once_and_whole(tmp_path_factory,
     A trace whose spans all come before it settles is complete; no trace is lost; no call after the end finds work.
     """
     warehouse, ledger = Warehouse(tmp_path_factory.mktemp("any"), SCHEMAS), Ledger("sqlite://")
-    spans = [span(t, n, t * 5, 5 - n, parent=0 if n else None) for t in range(12) for n in range(4)]
+    spans = [span(t, n, t * 5, 5 - n, parent=0 if n else None) for t in range(8) for n in range(3)]
     expected = assemble(spans)
     arrivals = sorted((s.time_us + rng.randrange(0, 12) * S, n) for n, s in enumerate(spans))
     put = ledger.put
@@ -236,14 +242,12 @@ def test_any_course_of_events_writes_each_trace_once_and_whole(tmp_path_factory,
 
             def put_or_stop(*args, crash=crash, **kwargs):
                 if crash:
-                    raise Stop
+                    raise StopError
                 return put(*args, **kwargs)
 
             ledger.put = put_or_stop
-            try:
+            with suppress(StopError):
                 assemble_traces(warehouse, ledger, now_us=at, settle_us=20 * S)
-            except Stop:
-                pass
     ledger.put = put
     last = assemble_traces(warehouse, ledger, now_us=US + 1000 * S, settle_us=20 * S)
     assert (last.waiting, last.foreign) == (0, 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from andon.changes.records import Change
 from andon.traffic import VERSIONS
 
-__all__ = ["Inventory", "Sighting", "discover", "group_field"]
+__all__ = ["Inventory", "Sighting", "discover", "group_field", "inventory_id"]
 
 MANY = 200
 """A field with more values than this does not hold versions; its new values are no changes."""
@@ -29,10 +29,13 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """The versions of one app that traffic has shown so far: ``field|group`` -> value -> first time seen."""
+    """The versions of one app that traffic has shown so far: ``field|group`` -> value -> first time seen.
+
+    At most one value more than `MANY` is kept of a field: it holds no versions then.
+    """
 
     id: str
-    """``app/environment``."""
+    """``app/environment`` (`inventory_id`)."""
     seen: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
@@ -41,28 +44,35 @@ def group_field(name: str) -> str | None:
     return "requested_model" if name == "model" else None
 
 
-def discover(inventory: Inventory, sightings: Iterable[Sighting]) -> tuple[Inventory, list[Change]]:
-    """Add sightings to the inventory; every value that is new beside known ones is a change at its first time.
+def inventory_id(app: str, environment: str) -> str:
+    """Id of the inventory of an app: ``app/environment``, with every other slash marked."""
+    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in (app, environment))
 
-    The first value of a field is the inventory, not a change. A new resolved model behind the same requested model is a
-    change that somebody else made (``own=False``), and so is a new traffic source.
+
+def discover(inventory: Inventory, sightings: Iterable[Sighting]) -> tuple[Inventory, list[Change]]:
+    """Add sightings to the inventory; every value that is new beside earlier ones is a change at its first time.
+
+    The first value of a field is the inventory, not a change; nor is a value that turns out to be older than all known
+    ones (it came late). A new resolved model behind the same requested model is a change that somebody else made
+    (``own=False``), and so is a new traffic source. Any partition of the same sightings into calls, in order of time,
+    gives the same changes.
     """
     seen = {key: dict(values) for key, values in inventory.seen.items()}
     changes = []
-    app, _, environment = inventory.id.partition("/")
     for s in sorted(sightings, key=lambda s: (s.first_us, s.field, s.group, s.value)):
         values = seen.setdefault(f"{s.field}|{s.group}", {})
-        if s.value in values:
+        if s.value in values or len(values) > MANY:
             continue
-        before = max(values, key=lambda v: (values[v], v), default=None)
+        earlier = [v for v in values if values[v] <= s.first_us]
+        before = max(earlier, key=lambda v: (values[v], v), default=None)
         values[s.value] = s.first_us
         if before is not None and len(values) <= MANY:
-            changes.append(_change(app, environment, s, before))
+            changes.append(_change(s, before))
     return replace(inventory, seen=seen), changes
 
 
-def _change(app: str, environment: str, s: Sighting, before: str) -> Change:
-    silent = s.field == "model" and s.group not in ("", s.value)
+def _change(s: Sighting, before: str) -> Change:
+    silent = s.field == "model" and s.group != ""
     own = not silent and s.field != "source"
     if silent:
         title = f"the model behind {s.group} moved from {before} to {s.value}"
@@ -70,14 +80,14 @@ def _change(app: str, environment: str, s: Sighting, before: str) -> Change:
         title = f"a new traffic source appeared: {s.value}"
     else:
         title = f"{VERSIONS[s.field]} {before} -> {s.value}" + ("" if s.field == VERSIONS[s.field] else f" ({s.field})")
-    digest = hashlib.sha256(f"{app}/{environment}/{s.field}/{s.group}/{s.value}".encode()).hexdigest()[:10]
+    digest = hashlib.sha256(f"{inventory_id(s.app, s.environment)}/{s.field}/{s.group}/{s.value}".encode()).hexdigest()[:10]
     return Change(
         id=f"CHG-{digest}",
         at_us=s.first_us,
         kind=VERSIONS[s.field],
         title=title,
-        app=app,
-        environment=environment,
+        app=s.app,
+        environment=s.environment,
         before=before,
         after=s.value,
         version_field=s.field,

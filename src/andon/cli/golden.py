@@ -78,7 +78,7 @@ def label(
 
 def _ask(loop: Loop) -> list[LabelRow]:
     done = {x.id for x in loop.ledger.all(Label)}
-    rows = []
+    rows: list[LabelRow] = []
     for f in loop.ledger.all(Failure):
         if f.id in done:
             continue

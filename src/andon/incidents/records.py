@@ -5,8 +5,9 @@ from typing import Literal
 
 from andon.scores import Harm
 
-__all__ = ["Incident", "TimelineEvent"]
+__all__ = ["Incident", "Severity", "State", "TimelineEvent"]
 
+Severity = Literal["P1", "P2", "P3"]
 State = Literal["open", "stabilised", "diagnosed", "recovered", "closed"]
 
 
@@ -23,7 +24,7 @@ class Incident:
     impact: Harm = "usefulness"
     """What users lose: the class of the incident."""
     impact_reason: str = ""
-    severity: Literal["P1", "P2", "P3"] = "P3"
+    severity: Severity = "P3"
     severity_reason: str = ""
     scope: dict[str, str] = field(default_factory=dict)
     """Part of the traffic of the leading signal."""

@@ -16,23 +16,42 @@ from andon.store import Ledger
 
 __all__ = ["add_note", "close_incident", "find_incident", "respond", "signals_of", "timeline_of"]
 
+ATTEMPTS = 3
+"""How often signals are given again when somebody writes the same incident at the same time."""
+
 LOOK_BACK_US = 7 * 86_400_000_000
 """Changes of the week before the onset stand in the timeline."""
 
 
 def respond(ledger: Ledger, signals: Iterable[Signal]) -> list[Incident]:
-    """Give every signal to an incident, in order of time; returns the incidents that were opened or changed."""
+    """Give every signal to an incident, in order of time; returns the incidents that were opened or changed.
+
+    Signals that have an incident are passed over, so calling again changes nothing; their order within a call is no matter.
+    """
     touched: dict[str, Incident] = {}
     ordered = sorted(signals, key=lambda s: (s.at_us, s.app, s.environment, s.id))
     for _, together in groupby(ordered, key=lambda s: (s.at_us, s.app, s.environment)):
+        incident = _give(ledger, list({s.id: s for s in together}.values()))
+        if incident is not None:
+            touched[incident.id] = incident
+    return list(touched.values())
+
+
+def _give(ledger: Ledger, together: Sequence[Signal]) -> Incident | None:
+    """Give signals of one app and moment to one incident; a person who closes it meanwhile is not overruled."""
+    for attempt in range(ATTEMPTS):
         known = ledger.all(Incident)
         attached = {i for incident in known for i in incident.signals}
         fresh = [s for s in together if s.id not in attached]
-        if fresh:
-            home = next((i for i in reversed(known) if merges(i, fresh[0])), None)
-            incident = _opened(ledger, len(known) + 1, fresh) if home is None else _joined(ledger, home, fresh)
-            touched[incident.id] = incident
-    return list(touched.values())
+        if not fresh:
+            return None
+        home = next((i for i in reversed(known) if merges(i, fresh[0])), None)
+        try:
+            return _opened(ledger, len(known) + 1, fresh) if home is None else _joined(ledger, home, fresh)
+        except StateError:
+            if attempt == ATTEMPTS - 1:
+                raise
+    return None
 
 
 def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
@@ -49,12 +68,28 @@ def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
 
 
 def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incident:
-    incident = join(home, [*signals_of(ledger, home), *signals])
+    together = [*signals_of(ledger, home), *signals]
+    incident = join(home, together)
     now_us = signals[0].at_us
-    ledger.put(incident, now_us=now_us, by="andon")
+    _replace(ledger, home, incident, now_us=now_us, by="andon")
     strongest = max(signals, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
+    if incident.lead != home.lead:
+        lead = next(s for s in together if s.id == incident.lead)
+        _event(ledger, incident, incident.onset_us, now_us, "onset", _onset_text(lead))
     _event(ledger, incident, now_us, now_us, "signal", _signals_text(strongest, len(signals)))
     return incident
+
+
+def _replace(ledger: Ledger, old: Incident, new: Incident, *, now_us: int, by: str) -> None:
+    """Write the next version of an incident if `old` is still the latest one.
+
+    Raises:
+        StateError: somebody wrote another version meanwhile.
+    """
+    versions = ledger.history(Incident, old.id)
+    if versions and versions[-1].record != old:
+        raise StateError(f"{old.id} was changed by {versions[-1].by} meanwhile; read it again")
+    ledger.put(new, now_us=now_us, by=by, expect=len(versions))
 
 
 def find_incident(ledger: Ledger, incident_id: str) -> Incident:
@@ -96,12 +131,13 @@ def close_incident(ledger: Ledger, incident: Incident, why: str, *, now_us: int,
         StateError: it is closed already.
         InputError: no reason was given.
     """
+    incident = ledger.get(Incident, incident.id) or incident
     if incident.state == "closed":
         raise StateError(f"{incident.id} is closed already ({incident.closed_why}); a new signal opens a new incident")
     if not why.strip():
         raise InputError(f"say why {incident.id} may be closed: what was measured that shows it is over?")
     closed = replace(incident, state="closed", closed_us=now_us, closed_why=why)
-    ledger.put(closed, now_us=now_us, by=by)
+    _replace(ledger, incident, closed, now_us=now_us, by=by)
     _event(ledger, closed, now_us, now_us, "state", f"closed: {why}", by=by)
     return closed
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from andon.incidents.records import Incident
-from andon.incidents.words import phrase_of, scope_text
+from andon.incidents.records import Incident, Severity
+from andon.incidents.words import one_line, phrase_of, scope_text
 from andon.monitors import Signal
 from andon.scores import Harm
 from andon.traffic import format_time
@@ -27,8 +27,8 @@ def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     proxy; then those with at least nine tenths of the largest excess of harm, and of these the one whose rate rose most:
     the part of the traffic that holds all the harm and little else.
     """
-    worst = min(signals, key=lambda s: WORST_FIRST.index(s.harm))  # type: ignore[arg-type]
-    harm: Harm = worst.harm  # type: ignore[assignment]
+    worst = min(signals, key=lambda s: WORST_FIRST.index(s.harm))
+    harm = worst.harm
     peers = [s for s in signals if s.harm == harm]
     direct = [s for s in peers if s.kind == "binary"] or peers
     most = max(_excess(s) for s in direct)
@@ -44,15 +44,19 @@ def _excess(signal: Signal) -> float:
     return signal.x - signal.n * signal.baseline_rate
 
 
-def severity_of(harm: Harm, lead: Signal) -> tuple[str, str]:
+def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
     """P1, P2 or P3 and the rule that says so: risk category x affected share x harm."""
     excess = lead.rate - lead.baseline_rate
     high_risk = lead.scope.get("risk_category", "").casefold() in HIGH_RISK
     share = f"{excess:+.0%} of {scope_text(lead.scope)}"
-    if harm in ("safety", "compliance") or (high_risk and excess >= 0.05):
-        return "P1", f"P1: {harm} harm or a high-risk category ({share})"
-    if excess >= 0.10 or harm in ("correctness", "availability"):
-        return "P2", f"P2: {harm} harm, or at least a tenth more of the traffic affected ({share})"
+    if harm in ("safety", "compliance"):
+        return "P1", f"P1: any {harm} harm ({share})"
+    if high_risk and excess >= 0.05:
+        return "P1", f"P1: at least 5 % more of a high-risk category affected ({share})"
+    if harm in ("correctness", "availability"):
+        return "P2", f"P2: any {harm} harm ({share})"
+    if excess >= 0.10:
+        return "P2", f"P2: at least a tenth more of the traffic affected ({share})"
     return "P3", f"P3: {harm} harm below a tenth of the traffic ({share})"
 
 
@@ -60,7 +64,7 @@ def title_of(lead: Signal) -> str:
     """What is wrong, for whom and since when, in one sentence."""
     return (
         f"{_sentence(phrase_of(lead.metric, lead.direction))} rose from {_percent(lead.baseline_rate)} to {_percent(lead.rate)} "
-        f"in {scope_text(lead.scope)} of {lead.app} since {format_time(lead.onset_us)[:16].replace('T', ' ')} UTC"
+        f"in {scope_text(lead.scope)} of {one_line(lead.app)} since {format_time(lead.onset_us)[:16].replace('T', ' ')} UTC"
     )
 
 
@@ -107,11 +111,11 @@ def join(incident: Incident, signals: Sequence[Signal]) -> Incident:
 
 
 def merges(incident: Incident, signal: Signal) -> bool:
-    """Whether a signal belongs to an incident: same app and environment, not closed, and near in time."""
+    """Whether a signal belongs to an incident: same app and environment, not closed, and within a day of its signals."""
     return (
         incident.state != "closed"
         and (incident.app, incident.environment) == (signal.app, signal.environment)
-        and signal.at_us - incident.last_signal_us <= MERGE_US
+        and incident.alarmed_us - MERGE_US <= signal.at_us <= incident.last_signal_us + MERGE_US
     )
 
 

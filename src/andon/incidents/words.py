@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["duration", "phrase_of", "scope_text"]
+__all__ = ["duration", "one_line", "phrase_of", "scope_text"]
 
 _PHRASES = {
     ("error", "up"): "calls that fail or answer nothing",
@@ -39,8 +39,17 @@ def phrase_of(metric: str, direction: str) -> str:
 
 
 def scope_text(scope: Mapping[str, str]) -> str:
-    """A part of the traffic in words: ``risk category high, task triage``; ``all traffic`` for the whole."""
-    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in scope.items()) or "all traffic"
+    """A part of the traffic in words: ``risk category high, task triage``; ``all traffic`` for the whole.
+
+    Values come from traffic: each is put on one line, without characters that a terminal obeys, and shortened.
+    """
+    return ", ".join(f"{k.replace('_', ' ')} {one_line(v)}" for k, v in scope.items()) or "all traffic"
+
+
+def one_line(text: str, limit: int = 60) -> str:
+    """Text from traffic on one line, shortened, without characters that a terminal obeys."""
+    short = text[:limit] + ("…" if len(text) > limit else "")
+    return " ".join("".join(c if c.isprintable() else " " for c in short).split()) or "(blank)"
 
 
 def duration(seconds: float) -> str:

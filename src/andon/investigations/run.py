@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from andon import stats
 from andon.changes import Change
@@ -218,7 +219,7 @@ def _suspects(case: _Case, ledger: Ledger, traffic: Traffic) -> tuple[Suspect, .
 
 
 def _exposure(case: _Case, change: Change) -> Exposure | None:
-    if change.version_field not in VERSIONS or change.after is None:
+    if change.version_field is None or change.version_field not in VERSIONS or change.after is None:
         return None
     saw = Where(column=change.version_field, op="eq", value=change.after)
     exposed_n, exposed_x = case.count(case.after, saw), case.count(case.after, saw, case.harm)
@@ -291,7 +292,7 @@ def _traffic(case: _Case, embedder: Embedder, rng: np.random.Generator) -> Traff
     return Traffic(shifted=True, explained=explained, words=words)
 
 
-def _rate(harmed: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:
+def _rate(harmed: NDArray[np.float64]) -> str:
     return f"{harmed.mean():.0%}" if len(harmed) else "none"
 
 

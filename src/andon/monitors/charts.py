@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from andon import stats
 from andon.monitors.records import Monitor, Signal
 from andon.monitors.series import tells
+from andon.scores import Harm
 
 __all__ = ["Charts", "Counts"]
 
@@ -62,7 +63,7 @@ class Charts:
         window_us: int,
         false_pages_per_month: float,
         kinds: Mapping[str, str],
-        harms: Mapping[tuple[str, str], str],
+        harms: Mapping[tuple[str, str], Harm],
     ) -> None:
         self.window_us, self.budget, self.kinds, self.harms = window_us, false_pages_per_month, kinds, harms
         self.monitors: list[Monitor] = []

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from andon.scores import Harm
+
 __all__ = ["Monitor", "Point", "Signal"]
 
 
@@ -51,7 +53,7 @@ class Signal:
     direction: str
     scope: dict[str, str] = field(default_factory=dict)
     kind: str = "binary"
-    harm: str = "usefulness"
+    harm: Harm = "usefulness"
     at_us: int
     """End of the window in which the chart signalled."""
     window_us: int

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from andon.monitors.charts import Charts, Counts
 from andon.monitors.limits import control_points
@@ -139,7 +140,7 @@ def _by_window(table: pa.Table, metric: str) -> dict[int, int]:
     return dict(zip(table["window_us"].to_pylist(), table[f"{metric}.n"].to_pylist(), strict=True))
 
 
-def _binary(values: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Counts:
+def _binary(values: NDArray[np.int64]) -> Counts:
     """Rows of (window, fine, harm) as counts of the bins 0 and 1."""
     window = np.concatenate([values[:, 0], values[:, 0]])
     bins = np.repeat(np.array([0, 1], dtype=np.int64), len(values))
@@ -151,6 +152,6 @@ def _cells(table: pa.Table) -> list[tuple[str, str, Mapping[str, str | None]]]:
     return [(str(a), str(e), dict(zip(SEGMENTS, rest, strict=True))) for a, e, *rest in zip(*columns, strict=True)]
 
 
-def _ints(table: pa.Table, column: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _ints(table: pa.Table, column: str) -> NDArray[np.int64]:
     values = table[column].to_numpy(zero_copy_only=False).astype(np.float64)
     return np.asarray(np.nan_to_num(values), dtype=np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from andon.monitors.records import Monitor
-from andon.scores import LABELS, Scorer
+from andon.scores import LABELS, Harm, Scorer
 from andon.traffic import SEGMENTS
 
 __all__ = ["Metric", "gather", "metrics_of", "parts_of", "tells", "watched"]
@@ -22,11 +22,11 @@ class Metric:
 
     __slots__ = ("directions", "harm", "kind", "name")
 
-    def __init__(self, name: str, kind: str, bad: str, harm: str) -> None:
+    def __init__(self, name: str, kind: str, bad: str, harm: Harm) -> None:
         self.name, self.kind, self.harm = name, kind, harm
         self.directions = ("up", "down") if bad == "both" else (bad,)
 
-    def harm_of(self, direction: str) -> str:
+    def harm_of(self, direction: str) -> Harm:
         """What is lost when the metric moves this way; fewer refusals are a matter of safety, more of usefulness."""
         return "safety" if self.name == "refusal" and direction == "down" else self.harm
 
@@ -59,8 +59,8 @@ def tells(metric: str, direction: str, baseline_rate: float) -> bool:
 
 
 def gather(
-    cells: Sequence[tuple[str, str, Mapping[str, str | None]]], values: NDArray[np.float64], metric: str, direction: str
-) -> dict[Monitor, NDArray[np.float64]]:
+    cells: Sequence[tuple[str, str, Mapping[str, str | None]]], values: NDArray[np.int64], metric: str, direction: str
+) -> dict[Monitor, NDArray[np.int64]]:
     """Sum the rows of cells into charts.
 
     Args:

@@ -1,6 +1,7 @@
 """A postmortem as Markdown: headings, tables, no raw HTML from traffic."""
 
 import re
+from collections.abc import Sequence
 
 from andon.incidents import duration, scope_text
 from andon.investigations import Suspect
@@ -40,7 +41,7 @@ def _prose(text: str) -> str:
     return re.sub(r"\\\[(E\d[E\d, ]*)\\\]", lambda m: f"[{m[1]}](#evidence)", inert(text, 2000))
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 

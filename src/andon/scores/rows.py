@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from andon.scores.records import Scorer
+from andon.scores.records import Harm, Scorer
 from andon.traffic import SEGMENTS, VERSIONS, Feedback, Interaction
 
 __all__ = ["KEYS", "LABELS", "failing", "feedback_columns", "score_row", "score_schema"]
@@ -12,7 +12,7 @@ __all__ = ["KEYS", "LABELS", "failing", "feedback_columns", "score_row", "score_
 KEYS: tuple[str, ...] = ("app", "environment", *dict.fromkeys((*SEGMENTS, *VERSIONS)), "arm", "user_id", "session_id")
 """Columns copied from the interaction, so that a metric can be sliced without a join."""
 
-LABELS = {
+LABELS: Mapping[str, tuple[str, str, Harm, str]] = {
     "thumbs": ("thumb", "down", "usefulness", "Thumbs up."),
     "label_match": ("label", "down", "correctness", "The label that came later equals the answer or prediction."),
     "rating": ("rating", "down", "correctness", "A person's rating, 0..1."),
@@ -47,6 +47,8 @@ def feedback_columns(feedback: Feedback, interaction: Interaction) -> dict[str, 
         if feedback.kind != kind:
             continue
         if kind == "label" and feedback.text is not None:
+            if not feedback.text.strip():
+                return {}
             given = interaction.prediction if interaction.prediction is not None else interaction.answer
             return {metric: float(given is not None and given.strip() == feedback.text.strip())}
         return {} if feedback.value is None else {metric: float(feedback.value)}

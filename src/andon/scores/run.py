@@ -126,11 +126,14 @@ def _values(interaction: Interaction, scorers: Iterable[Scorer], embedder: Embed
 
 
 def _interactions(warehouse: Warehouse, given: Sequence[Feedback]) -> list[Interaction]:
-    """The interactions that feedback speaks of; feedback comes after them, seldom by more than a month."""
+    """The interactions that feedback speaks of; it comes after them, seldom by more than a month.
+
+    Clocks differ, so feedback may also seem to come up to a day before its interaction.
+    """
     if not given:
         return []
     month = 31 * 86_400_000_000
-    span = Span(start_us=min(f.time_us for f in given) - month, end_us=max(f.time_us for f in given) + 1)
+    span = Span(start_us=min(f.time_us for f in given) - month, end_us=max(f.time_us for f in given) + DAY_US)
     return read_interactions_by_id(warehouse, sorted({f.interaction_id for f in given}), span)
 
 
