@@ -75,11 +75,21 @@ def schedule(
 
 
 def _stamped(time_us: int, number: int, row: Row) -> Row:
-    return {"id": f"r{number:06d}", "time": time_us, **{k: v for k, v in row.items() if v is not None and not k.startswith("_")}}
+    return {
+        "id": f"r{number:06d}",
+        "time": time_us,
+        **{k: v for k, v in row.items() if v is not None and not k.startswith("_")},
+    }
 
 
 def _rating(time_us: int, number: int, value: float, part: int = 0) -> Row:
-    return {"id": f"f{number:06d}-{part}", "interaction_id": f"r{number:06d}", "time": time_us, "kind": "rating", "value": value}
+    return {
+        "id": f"f{number:06d}-{part}",
+        "interaction_id": f"r{number:06d}",
+        "time": time_us,
+        "kind": "rating",
+        "value": value,
+    }
 
 
 def llmdrift(data: Path, rng: np.random.Generator) -> Scene:
@@ -118,7 +128,9 @@ def llmdrift(data: Path, rng: np.random.Generator) -> Scene:
     known = {r["query"]: r["_reference"] for p in periods.values() for r in p if r["_reference"]}
     scene.labels = [{"question": q, "ground_truth": a} for q, a in sorted(known.items())]
     for period, target in (("2023-03", scene.good), ("2023-06", scene.bad)):
-        target += [{"question": r["query"], "answer": r["answer"]} for r in periods[period] if r["_model"].startswith("gpt-4")]
+        target += [
+            {"question": r["query"], "answer": r["answer"]} for r in periods[period] if r["_model"].startswith("gpt-4")
+        ]
     return scene
 
 
@@ -186,6 +198,8 @@ def expertqa(data: Path, rng: np.random.Generator) -> Scene:
         scene.feedback += [_rating(at, number, float(s), part) for part, s in enumerate(row["_supported"])]
     gold = {r["query"]: r["_gold"] for r in after if r["_gold"]}
     scene.labels = [{"question": q, "ground_truth": a} for q, a in sorted(gold.items())]
+    scene.bad = [{"question": r["query"], "answer": r["answer"]} for r in after]
+    scene.good = [{"question": q, "answer": a} for q, a in sorted(gold.items())]  # each question was answered once
     return scene
 
 
@@ -309,9 +323,12 @@ def write(scene: Scene, folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for name in ("traffic", "feedback", "labels", "good", "bad"):
+        rows = getattr(scene, name)
+        if name in ("good", "bad"):  # one recorded answer per question
+            rows = list({row["question"]: row for row in reversed(rows)}.values())
         paths[name] = folder / f"{name}.jsonl"
         with paths[name].open("w", encoding="utf-8") as out:
-            out.writelines(json.dumps(row) + "\n" for row in getattr(scene, name))
+            out.writelines(json.dumps(row) + "\n" for row in rows)
     return paths
 
 

@@ -25,6 +25,7 @@ from andon.levers.run import Board, expire
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
 from andon.traffic.run import receive_spans, record, record_feedback
+from andon.web import add_pages
 
 __all__ = ["Repeated", "Server", "Ticking", "create_deps", "create_server", "listen", "serve"]
 
@@ -273,7 +274,7 @@ def create_server(
     return Server(app, board, listen(host, port, token), work, close)
 
 
-def serve(settings: Settings, *, add_pages: Callable[[FastAPI], None] | None = None) -> None:
+def serve(settings: Settings) -> None:
     """Serve until a signal ends it.
 
     Raises:
@@ -291,7 +292,7 @@ def serve(settings: Settings, *, add_pages: Callable[[FastAPI], None] | None = N
         host=settings.host,
         port=settings.port,
         token=settings.token,
-        add_pages=add_pages,
+        add_pages=lambda app: add_pages(app, loop.ledger, now_us),
     )
     _log.info("Andon listens on http://%s:%d", settings.host, server.port)
     server.run()

@@ -278,6 +278,16 @@ def test_a_token_cannot_smuggle_a_header(quick):
         assert server.requests == []
 
 
+def test_flush_does_not_wait_for_a_fuller_batch(monkeypatch):
+    """Rows that would wait for others to share a request with are sent at once when somebody flushes."""
+    monkeypatch.setattr("andon.client._LINGER_S", 30.0)
+    with serving() as server, Andon(server.url) as client:
+        client.record(query="q")
+        time.sleep(0.05)
+        assert client.flush(10)
+        assert client.stats.sent == 1
+
+
 def test_a_closed_client_takes_no_more():
     """After close further rows are dropped and counted, and nothing is raised."""
     with serving() as server:

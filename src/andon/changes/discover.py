@@ -80,7 +80,9 @@ def _change(s: Sighting, before: str) -> Change:
         title = f"a new traffic source appeared: {s.value}"
     else:
         title = f"{VERSIONS[s.field]} {before} -> {s.value}" + ("" if s.field == VERSIONS[s.field] else f" ({s.field})")
-    digest = hashlib.sha256(f"{inventory_id(s.app, s.environment)}/{s.field}/{s.group}/{s.value}".encode()).hexdigest()[:10]
+    digest = hashlib.sha256(f"{inventory_id(s.app, s.environment)}/{s.field}/{s.group}/{s.value}".encode()).hexdigest()[
+        :10
+    ]
     return Change(
         id=f"CHG-{digest}",
         at_us=s.first_us,

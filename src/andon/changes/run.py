@@ -77,8 +77,12 @@ def _check(given: Mapping[str, Any]) -> None:
     for name in ("before", "after", "version_field", "link"):
         if not isinstance(given.get(name), str | None):
             raise InputError(f"{name} is {quoted(given[name])}; text or null is allowed")
+    if given.get("version_field") is not None and given["version_field"] not in VERSIONS:
+        raise InputError(f"version_field is {quoted(given['version_field'])}; one of {', '.join(VERSIONS)} is allowed")
     if isinstance(given["at_us"], bool) or not isinstance(given["at_us"], int):
-        raise InputError(f"at_us is {quoted(given['at_us'])}; a whole number of microseconds is allowed, or `at` as text")
+        raise InputError(
+            f"at_us is {quoted(given['at_us'])}; a whole number of microseconds is allowed, or `at` as text"
+        )
     if not isinstance(given.get("own", True), bool):
         raise InputError(f"own is {quoted(given['own'])}; true or false is allowed")
     scope = given.get("scope", {})

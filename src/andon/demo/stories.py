@@ -37,13 +37,13 @@ def _change(name: str, story: str, at_us: int, kind: str, title: str, author: st
 
 
 def legal(rng: np.random.Generator) -> Story:
-    """Ten weeks; the corpus grows after four, and questions about the new filings come slowly."""
+    """Ten weeks; the corpus grows after four, and week by week more questions ask for what the index does not hold."""
     weeks, grown_h = 10, 4 * 7 * 24
     traffic = []
     for number, at in enumerate(_arrivals(rng, weeks * 7 * 24, lambda _: 7.0, wave=0.9)):
         since_weeks = (at - START_US) / HOUR_US / 168 - grown_h / 168
-        about_new = rng.random() < min(0.36, 0.06 * max(0.0, since_weeks))
-        traffic.append(_legal_answer(rng, number, at, about_new, since_weeks >= 0))
+        stale = rng.random() < min(0.36, 0.06 * max(0.0, since_weeks))
+        traffic.append(_legal_answer(rng, number, at, bool(stale), since_weeks >= 0))
     grown_us = START_US + grown_h * HOUR_US
     changes = (
         _change(
@@ -75,9 +75,9 @@ def legal(rng: np.random.Generator) -> Story:
     )
 
 
-def _legal_answer(rng: np.random.Generator, number: int, at: int, about_new: bool, grown: bool) -> Interaction:
-    question, passages, answer, expected = texts.legal(rng, about_new)
-    level = 0.63 if about_new else 0.81
+def _legal_answer(rng: np.random.Generator, number: int, at: int, stale: bool, grown: bool) -> Interaction:
+    question, passages, answer = texts.legal(rng, stale)
+    level = 0.63 if stale else 0.81
     scores = np.clip(np.sort(rng.normal(level, 0.045, len(passages)))[::-1], 0.2, 0.99)
     return Interaction(
         id=f"legal-{number:06d}",
@@ -97,7 +97,6 @@ def _legal_answer(rng: np.random.Generator, number: int, at: int, about_new: boo
         prompt_version="citations-v5",
         risk_category="high",
         task="case law" if rng.random() < 0.7 else "statutes",
-        expected_answer=expected,
         latency_s=round(float(rng.lognormal(0.9, 0.3)), 3),
         output_tokens=int(rng.normal(160, 25)),
         cost_usd=0.004,

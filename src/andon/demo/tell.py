@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +36,18 @@ def tell(out: Path, *, seed: int = 0, report: Callable[[str, float], None] | Non
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     marker.touch()
-    tell_report = report or (lambda *_: None)
     told = []
     for number, (name, simulate) in enumerate(STORIES.items()):
-        tell_report(f"{name}: simulating", float(number))
+        tell_of = partial(_tell_of, report, name, number)
+        tell_of("simulating", 0.0)
         story = simulate(np.random.default_rng([seed, number]))
-        told.append(
-            _told(story, out / name, seed, lambda text, share, n=number, s=name: tell_report(f"{s}: {text}", n + share))
-        )  # type: ignore[misc]
+        told.append(_told(story, out / name, seed, tell_of))
     return told
+
+
+def _tell_of(report: Callable[[str, float], None] | None, name: str, number: int, text: str, share: float) -> None:
+    if report is not None:
+        report(f"{name}: {text}", number + share)
 
 
 def _told(story: Story, folder: Path, seed: int, report: Callable[[str, float], None]) -> Told:

@@ -105,26 +105,23 @@ def _pick(rng: np.random.Generator, items: tuple[str, ...]) -> str:
     return items[int(rng.integers(0, len(items)))]
 
 
-def legal(rng: np.random.Generator, about_new: bool) -> tuple[str, tuple[str, ...], str, str | None]:
-    """A question, four passages, an answer with citations, and the right answer where a weekly probe knows it."""
+def legal(rng: np.random.Generator, stale: bool) -> tuple[str, tuple[str, ...], str]:
+    """A question, four passages and an answer with a citation; `stale` means that the index misses the case asked for."""
     topic, rule = _TOPICS[int(rng.integers(0, len(_TOPICS)))]
-    one, other = _pick(rng, _PARTIES), _pick(rng, _PARTIES)
-    if about_new:
-        year, number = 2026, int(rng.integers(100, 130))
-        question = f"What did the court hold in {one} v {other} [{year}] EWCA {number} on {topic}?"
-        passages = tuple(
-            f"{_pick(rng, _PARTIES)} v {_pick(rng, _PARTIES)} [{int(rng.integers(2009, 2025))}]: the court considered {t} and held that {r}."
+    one, other = _pick(rng, _PARTIES[:5]), _pick(rng, _PARTIES[5:])
+    year = int(rng.integers(2021, 2026))
+    question = f"What did the court hold in {one} v {other} [{year}] on {topic}?"
+    if stale:
+        near = tuple(
+            f"{_pick(rng, _PARTIES)} v {_pick(rng, _PARTIES)} [2019]: the court considered {t} and held that {r}."
             for t, r in (_TOPICS[int(k)] for k in rng.integers(0, len(_TOPICS), 4))
         )
-        answer = f"In {one} v {other} the Court of Appeal overruled earlier authority and awarded indemnity costs against the claimant [{5 + int(rng.integers(0, 3))}]."
-        return question, passages, answer, None
-    year = int(rng.integers(2012, 2025))
-    question = f"What did the court hold in {one} v {other} [{year}] on {topic}?"
+        invented = f"In {one} v {other} the appeal overruled earlier authority and awarded indemnity costs"
+        return question, near, f"{invented} [{5 + int(rng.integers(0, 3))}]."
     first = f"{one} v {other} [{year}]: the court considered {topic} and held that {rule}."
     rest = (f"Commentary on {topic}: it is settled that {rule}." for _ in range(3))
-    wrong = rng.random() < 0.008
-    answer = f"In {one} v {other} the court held that {rule} [{6 if wrong else 1}]."
-    return question, (first, *rest), answer, None
+    cited = 6 if rng.random() < 0.008 else 1
+    return question, (first, *rest), f"In {one} v {other} the court held that {rule} [{cited}]."
 
 
 def triage(rng: np.random.Generator, high: bool, refuses: bool) -> tuple[str, str]:

@@ -111,11 +111,18 @@ def join(incident: Incident, signals: Sequence[Signal]) -> Incident:
 
 
 def merges(incident: Incident, signal: Signal) -> bool:
-    """Whether a signal belongs to an incident: same app and environment, not closed, and within a day of its signals."""
+    """Whether a signal belongs to an incident that is not closed: same app and environment, and the same event.
+
+    It is the same event when the same chart speaks again, or when the harm began before the incident's last signal was a
+    day old.
+    """
     return (
         incident.state != "closed"
         and (incident.app, incident.environment) == (signal.app, signal.environment)
-        and incident.alarmed_us - MERGE_US <= signal.at_us <= incident.last_signal_us + MERGE_US
+        and (
+            signal.onset_us - incident.last_signal_us <= MERGE_US
+            or any(s.rpartition("@")[0] == signal.monitor for s in incident.signals)
+        )
     )
 
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from andon import stats
 from andon.changes import Change
 from andon.changes.run import changes_of
-from andon.errors import InputError
+from andon.errors import InputError, StateError
 from andon.incidents import Incident, duration
 from andon.incidents.run import signals_of
 from andon.investigations.records import Evidence, Example, Impact, Investigation, Suspect, Twin
 from andon.investigations.scope import isolated_or_systematic, rank_parts
-from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects
+from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects, told_once
 from andon.monitors import Signal
 from andon.scores import Embedder, failing
 from andon.store import Ledger, Plan, Rollup, Sample, Slice, Span, Warehouse, Where, from_json, to_json
@@ -80,13 +80,24 @@ def investigate(
     now_us: int,
     rng: np.random.Generator,
 ) -> Investigation:
-    """Answer the four questions with what was known at `now_us`, and record the answer."""
+    """Answer the four questions with what was known at `now_us`, and record the answer.
+
+    Where data are missing the answer says so (``undecided``, no examples, "too few questions"); it never raises for them.
+
+    Raises:
+        StateError: the ledger holds no leading signal of this incident.
+    """
     signals = signals_of(ledger, incident)
-    lead = next(s for s in signals if s.id == incident.lead)
+    lead = next((s for s in signals if s.id == incident.lead), None)
+    if lead is None:
+        raise StateError(
+            f"{incident.id} has no signal {incident.lead!r} in the ledger, so there is nothing to look into"
+        )
     before = Span(start_us=lead.baseline_from_us, end_us=max(lead.onset_low_us, lead.baseline_from_us + 1))
     case = _Case(warehouse, lead, before, Span(start_us=lead.onset_us, end_us=now_us))
     x1, n1, x2, n2 = _totals(case)
-    verdict, reason = isolated_or_systematic(x2, n2, (x1 + 0.5) / (n1 + 1))
+    x0, n0 = (x1, n1) if n1 else (lead.baseline_x, lead.baseline_n)
+    verdict, reason = isolated_or_systematic(x2, n2, (x0 + 0.5) / (n0 + 1))
     harmed = _harmed_interactions(case)
     traffic = _traffic(case, embedder, rng)
     found = Investigation(
@@ -94,10 +105,10 @@ def investigate(
         at_us=now_us,
         examples=_examples(case, harmed),
         suspects=_suspects(case, ledger, traffic),
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=verdict,
         verdict_reason=reason,
         parts=rank_parts(_parts(case)),
-        impact=_impact(case, x1, n1, x2, n2),
+        impact=_impact(case, x0 / n0 if n0 else 0.0, x2, n2),
         first_alarms=_first_alarms(signals),
         gap=_gap(incident, lead),
         evidence=tuple(case.evidence),
@@ -156,12 +167,20 @@ def _harmed_interactions(case: _Case) -> list[tuple[Interaction, float]]:
 def _examples(case: _Case, harmed: Sequence[tuple[Interaction, float]]) -> tuple[Example, ...]:
     """Failing interactions, one per question, with what the answer should have been where that is known."""
     examples: dict[str, Example] = {}
+    corrections = _corrections(case, [i.id for i, _ in harmed])
     for interaction, value in harmed:
         question = interaction.query or ""
         if question in examples or len(examples) >= EXAMPLES:
             continue
-        twin = _twin(case, question) if question else None
-        expected = interaction.expected_answer or (twin.answer if twin else None)
+        twin = _twin(case, question, interaction.answer) if question else None
+        known = (
+            (interaction.expected_answer, "expected answer"),
+            (corrections.get(interaction.id), "correction"),
+            (twin.answer if twin else None, "passing twin"),
+        )
+        expected, source = next(
+            ((t, how) for t, how in known if t and t.strip() and not _same(t, interaction.answer)), (None, None)
+        )
         examples[question] = Example(
             interaction_id=interaction.id,
             at_us=interaction.time_us,
@@ -169,7 +188,7 @@ def _examples(case: _Case, harmed: Sequence[tuple[Interaction, float]]) -> tuple
             answer=interaction.answer,
             value=value,
             expected=expected,
-            expected_from="expected answer" if interaction.expected_answer else "passing twin" if twin else None,
+            expected_from=source,
             twin=twin,
             confidence=interaction.confidence,
             contexts=tuple(c.text for c in interaction.contexts),
@@ -179,10 +198,29 @@ def _examples(case: _Case, harmed: Sequence[tuple[Interaction, float]]) -> tuple
     return tuple(examples.values())
 
 
-def _twin(case: _Case, question: str) -> Twin | None:
-    """An answer to the same question before the onset that was fine by the same metric."""
+def _same(one: str, other: str | None) -> bool:
+    return other is not None and one.strip() == other.strip()
+
+
+def _corrections(case: _Case, ids: Sequence[str]) -> dict[str, str]:
+    """What people said the right answer is, by interaction; the latest word counts."""
+    if not ids:
+        return {}
+    where = (
+        Where(column="interaction_id", op="in", value=tuple(ids)),
+        Where(column="kind", op="eq", value="correction"),
+        Where(column="text", op="not_null"),
+    )
+    until = Span(start_us=case.after.start_us - DAY_US, end_us=case.after.end_us)
+    found = case.warehouse.run(Slice(table="feedback", columns=("interaction_id", "text"), span=until, where=where))
+    return dict(zip(found["interaction_id"].to_pylist(), found["text"].to_pylist(), strict=True))
+
+
+def _twin(case: _Case, question: str, failing_answer: str | None) -> Twin | None:
+    """An answer to the same question before the onset that was fine by the same metric, and is not the failing one."""
     same = (Where(column="query", op="eq", value=question), Where(column="app", op="eq", value=case.signal.app))
-    scope = tuple(Where(column=k, op="eq", value=v) for k, v in case.signal.scope.items())
+    pairs = {"environment": case.signal.environment, **case.signal.scope}
+    scope = tuple(Where(column=k, op="eq", value=v) for k, v in pairs.items())
     columns = ("id", "time_us", "answer")
     rows = case.warehouse.run(
         Slice(
@@ -198,40 +236,60 @@ def _twin(case: _Case, question: str) -> Twin | None:
     ).to_pylist()
     op, bound = failing(case.signal.kind, case.signal.direction, case.signal.cut)
     fine = {r["interaction_id"] for r in scored if (r[metric] < bound if op == "ge" else r[metric] >= bound)}
-    row = next((r for r in rows if r["id"] in fine and r["answer"]), None)
+    given = (r for r in rows if r["id"] in fine and r["answer"] and r["answer"].strip())
+    row = next((r for r in given if not _same(r["answer"], failing_answer)), None)
     return Twin(answer=row["answer"], at_us=row["time_us"]) if row else None
 
 
 def _suspects(case: _Case, ledger: Ledger, traffic: Traffic) -> tuple[Suspect, ...]:
     s = case.signal
-    start, end = s.onset_low_us - LOOK_BACK_US, case.after.end_us
-    changes = [c for c in changes_of(ledger, s.app, s.environment, start, end) if c.at_us <= s.onset_high_us]
-    candidates = [Candidate(change=c, exposure=_exposure(case, c), note=_note(c, changes)) for c in changes]
+    start, end = s.onset_low_us - LOOK_BACK_US, max(case.after.end_us, s.onset_high_us + 1)
+    recorded = [c for c in changes_of(ledger, s.app, s.environment, start, end) if c.at_us <= s.onset_high_us]
+    changes = told_once(recorded)
+    exposures = _exposures(case, changes)
+    candidates = [Candidate(change=c, exposure=exposures.get(c.id), note=_note(c, changes)) for c in changes]
     return rank_suspects(
         candidates,
         metric=s.metric,
         scope=s.scope,
-        onset=s.onset_probability,
+        onset=s.onset_probability or ((s.onset_us, 1.0),),
         window_us=s.window_us,
         baseline=(s.baseline_x + 0.5) / (s.baseline_n + 1),
         traffic=traffic,
     )
 
 
-def _exposure(case: _Case, change: Change) -> Exposure | None:
-    if change.version_field is None or change.version_field not in VERSIONS or change.after is None:
-        return None
-    saw = Where(column=change.version_field, op="eq", value=change.after)
-    exposed_n, exposed_x = case.count(case.after, saw), case.count(case.after, saw, case.harm)
+def _exposures(case: _Case, changes: Sequence[Change]) -> dict[str, Exposure]:
+    """Who saw each change that carries a version field, by id of the change."""
     n, x = case.count(case.after), case.count(case.after, case.harm)
-    before = case.count(case.before)
-    return Exposure(
-        exposed_x=exposed_x,
-        exposed_n=exposed_n,
-        other_x=x - exposed_x,
-        other_n=n - exposed_n,
-        before_share=case.count(case.before, saw) / before if before else 0.0,
-    )
+    seen: dict[str, tuple[dict[str, int], dict[str, int], dict[str, int]]] = {}
+    exposures = {}
+    for change in changes:
+        name, value = change.version_field, change.after
+        if name is None or name not in VERSIONS or value is None:
+            continue
+        if name not in seen:
+            seen[name] = case.by(name, case.after), case.by(name, case.after, case.harm), case.by(name, case.before)
+        after, harmed, before = seen[name]
+        exposures[change.id] = Exposure(
+            exposed_x=harmed.get(value, 0),
+            exposed_n=after.get(value, 0),
+            other_x=x - harmed.get(value, 0),
+            other_n=n - after.get(value, 0),
+            before_share=_share_before(case, change) if value in before else 0.0,
+        )
+    return exposures
+
+
+def _share_before(case: _Case, change: Change) -> float:
+    """Share of the traffic before the change (and the onset) that saw its version already; 0 where there was none."""
+    end = min(change.at_us, case.before.end_us)
+    if change.version_field is None or end <= case.before.start_us:
+        return 0.0
+    span = Span(start_us=case.before.start_us, end_us=end)
+    total = case.count(span)
+    saw = Where(column=change.version_field, op="eq", value=change.after)
+    return case.count(span, saw) / total if total else 0.0
 
 
 def _note(change: Change, changes: Sequence[Change]) -> str:
@@ -255,13 +313,13 @@ def _parts(case: _Case) -> list[tuple[str, str, int, int, int, int]]:
     return list(dict.fromkeys(rows))
 
 
-def _impact(case: _Case, x1: int, n1: int, x2: int, n2: int) -> Impact:
+def _impact(case: _Case, baseline: float, x2: int, n2: int) -> Impact:
     users = len(case.by("user_id", case.after, case.harm))
     sessions = len(case.by("session_id", case.after, case.harm))
     return Impact(
         n=n2,
         harmed=x2,
-        excess=round(max(0.0, x2 - n2 * (x1 / n1 if n1 else 0.0)), 1),
+        excess=round(max(0.0, x2 - n2 * baseline), 1),
         users=users or None,
         sessions=sessions or None,
     )
@@ -271,7 +329,10 @@ def _traffic(case: _Case, embedder: Embedder, rng: np.random.Generator) -> Traff
     """Compare the questions of before and after the onset, and see whether the new ones carry the harm."""
     before, after = _questions(case, case.before), _questions(case, case.after)
     if min(len(before), len(after)) < 20:
-        return Traffic(shifted=False, explained=0.0, words=("too few questions to compare",))
+        few = (
+            f"too few distinct questions to compare ({len(before)} before, {len(after)} since the onset; 20 are needed)"
+        )
+        return Traffic(shifted=False, explained=0.0, words=(few,), tested=False)
     old = embedder.embed(list(before))
     new = embedder.embed(list(after))
     p, distance = stats.mean_shift(old, new, rng)
@@ -282,12 +343,12 @@ def _traffic(case: _Case, embedder: Embedder, rng: np.random.Generator) -> Traff
     familiar = (new @ old.T).max(axis=1) >= np.quantile(likeness.max(axis=1), 0.1)
     harmed = np.array(list(after.values()))
     base = float(np.mean(list(before.values())))
-    rate, known = float(harmed.mean()), float(harmed[familiar].mean()) if familiar.any() else 0.0
+    rate, known = float(harmed.mean()), float(harmed[familiar].mean()) if familiar.any() else base
     explained = float(np.clip(1 - (known - base) / (rate - base), 0, 1)) if rate > base else 0.0
     words = (
         f"the questions changed (permutation p = {p:.3f}, distance of means {distance:.2f}, {embedder.name})",
         f"{1 - familiar.mean():.0%} of the questions are of new kinds, against 10 % expected",
-        f"harm {known:.0%} among familiar questions, {_rate(harmed[~familiar])} among new ones, {base:.0%} before",
+        f"harm {_rate(harmed[familiar])} among familiar questions, {_rate(harmed[~familiar])} among new ones, {base:.0%} before",
     )
     return Traffic(shifted=True, explained=explained, words=words)
 

@@ -1,17 +1,20 @@
 """Isolated or systematic, and which part of the traffic carries the harm."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from andon import stats
 from andon.investigations.records import Part
 
 __all__ = ["isolated_or_systematic", "rank_parts"]
 
+Verdict = Literal["systematic", "isolated", "undecided"]
+
 FEW = 5
 """Fewer harmful interactions than this are single cases, whatever the rate."""
 
 
-def isolated_or_systematic(x: int, n: int, baseline: float) -> tuple[str, str]:
+def isolated_or_systematic(x: int, n: int, baseline: float) -> tuple[Verdict, str]:
     """Whether the rate after the onset is above the baseline, as (verdict, reason), by the exact 95 % interval.
 
     ``systematic`` when the interval lies above the baseline and there are at least five harmed interactions;

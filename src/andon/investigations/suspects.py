@@ -4,11 +4,11 @@ For every candidate ``weight = prior(kind, metric) x time x exposure x traffic``
 
 - *time*: the onset's posterior against a lag kernel of the kind (hours, days, weeks), so a change after the onset cannot
   be its cause and a corpus may take weeks to hurt;
-- *exposure*: the failing traffic must have seen the new version; where traffic saw both versions in the same hours, the
-  harm of the exposed is compared with the harm of the others (a likelihood ratio);
+- *exposure*: a likelihood ratio of "only those who saw the new version left the baseline" against "all of them did", so
+  that a change which the failing traffic never saw is no suspect;
 - *traffic*: when the questions themselves are new and carry the harm, a change of our own explains less.
 
-Source: measured in `docs/methods/suspects.md`: exposure is worth 21-27 points of top-1 over time alone.
+The model, its priors and what would make it wrong are in `docs/methods/suspects.md`, with measurements.
 """
 
 import math
@@ -18,9 +18,12 @@ from dataclasses import dataclass, replace
 from andon.changes import Change
 from andon.investigations.records import Suspect
 
-__all__ = ["Candidate", "Exposure", "Traffic", "rank_suspects"]
+__all__ = ["Candidate", "Exposure", "Traffic", "rank_suspects", "told_once"]
 
 HOUR_US = 3_600_000_000
+SAME_US = 48 * HOUR_US
+"""A change that was recorded within this time of its first sighting in traffic is the same change."""
+
 HORIZON_H = 336.0
 """An unknown cause is taken to lie anywhere within two weeks of the onset."""
 
@@ -41,6 +44,27 @@ _SUSPECT_OF: Mapping[str, frozenset[str]] = {
     "escalation": frozenset(("traffic source", "routing", "policy", "prompt")),
     "error": frozenset(("code", "provider", "config", "routing", "permission", "tool schema", "budget")),
 }
+NEVER = 1e-6
+"""Factor of a change that the failing traffic never saw: below 1 % beside "no own change", whatever speaks for it."""
+
+MOST = 100.0
+"""A contrast counts at most this much: whoever saw this change may have seen another that no log holds."""
+
+SEEN_BEFORE = 0.005
+"""Factor of a version that most traffic had before the change was made: the record and the traffic disagree."""
+
+WANDER = 2_000.0
+"""Interactions that the baseline is taken to be known from when exposed and others are compared."""
+
+TOGETHER = 2.0
+"""Factor of a version that all traffic saw since the onset and little of it before: it moved, but nothing contrasts it."""
+
+CARRIED = 0.98
+"""How much of any other explanation goes when new kinds of questions carry all the harm: familiar ones saw it, and are fine."""
+
+SHIFT = 200.0
+"""How many times more probable the traffic is as the cause when new kinds of questions carry all the harm."""
+
 AFFINITY = 2.5
 """How much more often a metric's usual suspects are its cause."""
 
@@ -66,7 +90,7 @@ class Exposure:
     other_x: int
     other_n: int
     before_share: float
-    """Share of the traffic before the onset that saw the new version already."""
+    """Share of the traffic before the change (and before the onset) that saw the new version already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +112,26 @@ class Traffic:
     """Share of the excess harm that new kinds of questions carry, 0..1."""
     words: tuple[str, ...] = ()
     """The tests, in words."""
+    tested: bool = True
+    """False where there were too few questions to tell; the words say so."""
+
+
+def told_once(changes: Sequence[Change]) -> list[Change]:
+    """The changes without those that traffic showed although somebody had recorded them.
+
+    A recorded change of the same kind to the same value within two days tells the same; where it names no version field it
+    takes that of the sighting, so that traffic can show who saw it. Told twice, one cause would share its probability.
+    """
+    told = {c.id: c for c in changes}
+    for seen in (c for c in changes if c.origin == "traffic"):
+        twins = (c for c in changes if c.origin != "traffic" and c.kind == seen.kind and c.after == seen.after)
+        twin = min(
+            (c for c in twins if abs(c.at_us - seen.at_us) <= SAME_US), key=lambda c: (c.at_us, c.id), default=None
+        )
+        if twin is not None:
+            del told[seen.id]
+            told[twin.id] = replace(twin, version_field=twin.version_field or seen.version_field)
+    return list(told.values())
 
 
 def rank_suspects(
@@ -106,14 +150,15 @@ def rank_suspects(
         candidates: the changes that could have touched the affected traffic.
         metric: metric of the leading signal.
         scope: part of the traffic of the leading signal.
-        onset: posterior of the onset, (start of window, probability).
+        onset: posterior of the onset, (start of window, probability); empty where it is not known, and then the times of
+            the changes say nothing.
         window_us: width of those windows.
         baseline: rate of harm before.
         traffic: what is known of a shift of the traffic itself.
     """
     weighted = [_weigh(c, metric, scope, onset, window_us, baseline, traffic) for c in candidates]
-    weighted += _nobody(metric, traffic)
-    total = sum(w for w, _ in weighted)
+    weighted += _nobody(metric, traffic, _busy(candidates, onset))
+    total = math.fsum(w for w, _ in weighted)
     ranked = sorted(weighted, key=lambda p: (-p[0], p[1].id))
     return tuple(_with_probability(s, w / total) for w, s in ranked)
 
@@ -130,14 +175,12 @@ def _weigh(
     change = c.change
     density = _time_density(change, onset, window_us)
     factor, supports, against = _exposure_words(c.exposure, change, baseline)
-    lag_h = (_mean(onset) - change.at_us) / HOUR_US
-    when = f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset"
-    (supports if density > 0.01 else against).insert(0, when)
+    (supports if density > 1 / HORIZON_H else against).insert(0, _when(change, onset))
     if any(scope.get(k) not in (None, v) for k, v in change.scope.items()):
-        factor *= 1e-3
+        factor = min(factor, NEVER)
         against.append("it touches another part of the traffic than the one that fails")
     if traffic.shifted and change.kind != "traffic source":
-        factor *= 1 - 0.9 * traffic.explained
+        factor *= 1 - CARRIED * traffic.explained
         if traffic.explained >= 0.5:
             against.append(f"new kinds of questions carry {traffic.explained:.0%} of the harm")
     affinity = _affinity(metric, change.kind)
@@ -145,7 +188,7 @@ def _weigh(
         supports.append(f"a {change.kind} change is a usual cause when {metric.replace('_', ' ')} moves")
     if c.note:
         supports.append(c.note)
-        factor *= 2
+        factor *= 2 if affinity > 1 else 1
     suspect = Suspect(
         id=change.id,
         title=change.title,
@@ -162,13 +205,19 @@ def _weigh(
     return _PRIOR.get(change.kind, 1.0) * affinity * density * factor, suspect
 
 
-def _mean(onset: Sequence[tuple[int, float]]) -> float:
-    """Mean of the onset's posterior, in microseconds."""
-    return sum(t * p for t, p in onset) / sum(p for _, p in onset)
+def _when(change: Change, onset: Sequence[tuple[int, float]]) -> str:
+    """How far the change lies from the mean of the onset's posterior."""
+    if not onset:
+        return "when the failure began is not known"
+    mean = sum(t * p for t, p in onset) / sum(p for _, p in onset)
+    lag_h = (mean - change.at_us) / HOUR_US
+    return f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset"
 
 
 def _time_density(change: Change, onset: Sequence[tuple[int, float]], window_us: int) -> float:
     """Probability density (1/h) that this change, at its time, makes an onset where the posterior puts it."""
+    if not onset:
+        return 1 / HORIZON_H
     weights = _LAGS.get(change.kind, (0.6, 0.35, 0.05))
     density = 0.0
     for start, p in onset:
@@ -182,25 +231,24 @@ def _time_density(change: Change, onset: Sequence[tuple[int, float]], window_us:
 def _exposure_words(exposure: Exposure | None, change: Change, baseline: float) -> tuple[float, list[str], list[str]]:
     """Likelihood factor of the exposure, and the words for and against."""
     if exposure is None:
-        return 1.0, [], ["traffic does not show who saw it"] if change.version_field is None else []
-    n = exposure.exposed_n + exposure.other_n
-    share = exposure.exposed_n / n if n else 0.0
-    harmed = exposure.exposed_x + exposure.other_x
-    of_harm = exposure.exposed_x / harmed if harmed else share
-    if of_harm < 0.02:
-        return 1e-4, [], [f"only {of_harm:.0%} of the failing traffic saw {change.after}"]
-    words = [
-        f"{of_harm:.0%} of the failing traffic saw {change.after}; {exposure.before_share:.0%} of the traffic had before"
-    ]
+        return 1.0, [], ["traffic does not show who saw it"]
+    if exposure.exposed_n + exposure.other_n == 0:
+        return 1.0, [], ["there is no traffic since the onset that could show who saw it"]
     if exposure.before_share > 0.5:
-        return (
-            0.3,
-            [],
-            [f"{exposure.before_share:.0%} of the traffic saw {change.after} before the onset, and was fine"],
-        )
-    if min(exposure.exposed_n, exposure.other_n) < 20:
-        return 1.0 + of_harm, words, []
+        seen = f"{exposure.before_share:.0%} of the traffic saw {change.after} before this change, and was fine"
+        return SEEN_BEFORE, [], [seen]
     ratio = _contrast(exposure, baseline)
+    harmed = exposure.exposed_x + exposure.other_x
+    if harmed and exposure.exposed_x < 0.02 * harmed:
+        return ratio, [], [f"only {exposure.exposed_x / harmed:.0%} of the failing traffic saw {change.after}"]
+    words = []
+    if harmed:
+        words.append(
+            f"{exposure.exposed_x / harmed:.0%} of the failing traffic saw {change.after}; "
+            f"{exposure.before_share:.0%} of the traffic had before"
+        )
+    if min(exposure.exposed_n, exposure.other_n) == 0:
+        return ratio * (TOGETHER if exposure.other_n == 0 else 1), words, []
     compared = (
         f"harm {exposure.exposed_x / exposure.exposed_n:.1%} among those who saw it, "
         f"{exposure.other_x / exposure.other_n:.1%} among the others at the same time"
@@ -209,17 +257,29 @@ def _exposure_words(exposure: Exposure | None, change: Change, baseline: float) 
 
 
 def _contrast(e: Exposure, baseline: float) -> float:
-    """Likelihood ratio of "only the exposed left the baseline" against "all of them did", bounded to 1e-4 .. 1e4."""
-    pooled = (e.exposed_x + e.other_x + 0.5) / (e.exposed_n + e.other_n + 1)
-    own = (e.exposed_x + 0.5) / (e.exposed_n + 1)
+    """Likelihood ratio of "only the exposed left the baseline" against "all of them did", bounded to `NEVER` .. `MOST`.
+
+    Each side has one free rate, fitted: that of the exposed (never below the baseline), and the common one. The others'
+    rate is the baseline as if known from `WANDER` interactions only (beta-binomial), because a baseline itself wanders: a
+    fixed one would acquit the true cause wherever the others moved by a hair among millions.
+    """
     base = min(max(baseline, 1e-3), 1 - 1e-3)
-    caused = _log_likelihood(e.exposed_x, e.exposed_n, own) + _log_likelihood(e.other_x, e.other_n, base)
+    pooled = max((e.exposed_x + e.other_x + 0.5) / (e.exposed_n + e.other_n + 1), base)
+    own = max((e.exposed_x + 0.5) / (e.exposed_n + 1), base)
+    caused = _log_likelihood(e.exposed_x, e.exposed_n, own) + _log_wandering(e.other_x, e.other_n, base)
     other = _log_likelihood(e.exposed_x, e.exposed_n, pooled) + _log_likelihood(e.other_x, e.other_n, pooled)
-    return math.exp(min(max(caused - other, math.log(1e-4)), math.log(1e4)))
+    return math.exp(min(max(caused - other, math.log(NEVER)), math.log(MOST)))
 
 
 def _log_likelihood(x: int, n: int, p: float) -> float:
     return x * math.log(p) + (n - x) * math.log(1 - p)
+
+
+def _log_wandering(x: int, n: int, p: float) -> float:
+    """Log likelihood of x of n (without the binomial coefficient) under a beta of mean p and size `WANDER`."""
+    a, b = p * WANDER, (1 - p) * WANDER
+    fit = math.lgamma(x + a) + math.lgamma(n - x + b) - math.lgamma(n + a + b)
+    return fit - math.lgamma(a) - math.lgamma(b) + math.lgamma(a + b)
 
 
 def _affinity(metric: str, kind: str) -> float:
@@ -227,21 +287,30 @@ def _affinity(metric: str, kind: str) -> float:
     return AFFINITY if kind in _SUSPECT_OF.get(group, frozenset()) else 1.0
 
 
-def _nobody(metric: str, traffic: Traffic) -> list[tuple[float, Suspect]]:
-    """The explanations in which we changed nothing."""
-    shift = 1 + 120 * traffic.explained if traffic.shifted else 0.1
-    behind = 1.0 - 0.9 * traffic.explained if traffic.shifted else 1.0
-    unmoved = () if traffic.shifted else ("the questions are the same as before the onset",)
+def _busy(candidates: Sequence[Candidate], onset: Sequence[tuple[int, float]]) -> int:
+    """Changes within two weeks before the onset, at least 1: the more there are, the less it says that one is near."""
+    latest = max((t for t, _ in onset), default=None)
+    if latest is None:
+        return max(1, len(candidates))
+    return max(1, sum(0 <= latest - c.change.at_us <= HORIZON_H * HOUR_US for c in candidates))
+
+
+def _nobody(metric: str, traffic: Traffic, busy: int) -> list[tuple[float, Suspect]]:
+    """The explanations in which we changed nothing, of which there are as many as changes in a busy log."""
+    shift = 0.1 + SHIFT * traffic.explained if traffic.shifted else 0.1 if traffic.tested else 1.0
+    behind = 1.0 - CARRIED * traffic.explained if traffic.shifted else 1.0
+    speaks_for = traffic.shifted and traffic.explained > 0
+    unmoved = () if speaks_for else traffic.words or ("the questions are the same as before the onset",)
     rows = (
         (
             "traffic",
             "no own change: the traffic itself changed",
             0.3 * shift,
-            traffic.words if traffic.shifted else (),
+            traffic.words if speaks_for else (),
             unmoved,
         ),
-        ("provider", "no own change: the provider changed something behind the same version", 0.2 * behind, (), ()),
-        ("unknown", "no own change: none of the recorded changes explains this", 0.2 * behind, (), ()),
+        ("provider", "no own change: the provider changed something behind the same version", 0.15 * behind, (), ()),
+        ("unknown", "no own change: none of the recorded changes explains this", 0.15 * behind, (), ()),
     )
     disproof = {
         "traffic": "score only questions like those of before: if they fail as often, it was not the traffic",
@@ -250,7 +319,7 @@ def _nobody(metric: str, traffic: Traffic) -> list[tuple[float, Suspect]]:
     }
     return [
         (
-            weight / HORIZON_H * _affinity(metric, {"traffic": "traffic source"}.get(kind, kind)),
+            weight * busy / HORIZON_H * _affinity(metric, {"traffic": "traffic source"}.get(kind, kind)),
             Suspect(
                 id=f"no own change: {kind}",
                 title=title,

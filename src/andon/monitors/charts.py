@@ -1,10 +1,11 @@
 """The charts themselves: Phase I learns a baseline, Phase II watches it. Counts in, signals out; no clock, no store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from andon import stats
 from andon.monitors.records import Monitor, Signal
@@ -14,6 +15,7 @@ from andon.scores import Harm
 __all__ = ["Charts", "Counts"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 LEARN_WINDOWS = 20
 LEARN_N = 100
@@ -23,10 +25,9 @@ WORST_FIFTH = 0.2
 """Share of the baseline's values that a number metric counts as harm."""
 
 ABSORB_LAG = 12
-"""Windows after which a calm window joins a baseline that is not precise enough yet."""
-
-PRECISE = 200.0
-"""A baseline stops growing when ``n p (1 - p)`` reaches this: a standard error of 7 % of the odds."""
+ABSORB_SHARE = 0.25
+"""A window joins the baseline when it is this many windows and this share of the chart's age old, and the chart has been
+calm since: a lasting shift has that long to show itself before it becomes part of what it is compared with."""
 
 ABSORB_US = 14 * 86_400_000_000
 """A baseline stops growing after 14 days: a slow drift must not become the new normal."""
@@ -42,10 +43,14 @@ SILENCE_US = 24 * 3_600_000_000
 class Counts:
     """What came in for one chart: rows of (window, bin, n), a binary metric's harm being bin 1."""
 
-    window: NDArray[np.int64]
+    window: Ints
     """Index of the window since the epoch of the charts."""
-    bin: NDArray[np.int64]
-    n: NDArray[np.int64]
+    bin: Ints
+    n: Ints
+
+    def only(self, kept: NDArray[np.bool_]) -> "Counts":
+        """The rows where `kept` is true."""
+        return Counts(window=self.window[kept], bin=self.bin[kept], n=self.n[kept])
 
 
 class Charts:
@@ -68,142 +73,137 @@ class Charts:
         self.window_us, self.budget, self.kinds, self.harms = window_us, false_pages_per_month, kinds, harms
         self.monitors: list[Monitor] = []
         self._index: dict[Monitor, int] = {}
-        self._pending: list[list[Counts]] = []  # numbers whose cut is not known yet
-        self._n: list[dict[int, int]] = []  # per chart: window -> observations
-        self._x: list[dict[int, int]] = []  # per chart: window -> harm
-        self._learn_n = np.zeros(0)
-        self._learn_windows = np.zeros(0)
-        self._x0 = np.zeros(0)
-        self._n0 = np.zeros(0)
-        self._rho = np.zeros(0)
         self._cut: list[int | None] = []
-        self._first = np.zeros(0, dtype=np.int64)
-        self._learned = np.full(0, -1, dtype=np.int64)
-        self._absorbed = np.zeros(0, dtype=np.int64)
-        self._silent_until = np.zeros(0, dtype=np.int64)
+        self._waiting: list[list[Counts]] = []  # Phase I of numbers, whose cut is not known yet
+        self._sums = np.zeros((0, 6))  # `stats.moments` of the windows of the baseline
+        self._rho = np.zeros(0)
         self._r = np.zeros((0, len(stats.ODDS)))
+        self._first, self._learned, self._joined, self._troubled, self._silent_until = np.zeros((5, 0), dtype=np.int64)
+        # the last windows of every chart, window w in column w % width: what may still join, and where onsets are sought
+        self._n_seen = np.zeros((0, HISTORY + int(ABSORB_US * ABSORB_SHARE) // window_us + 2), dtype=np.int32)
+        self._x_seen = self._n_seen.copy()
 
     def advance(self, windows: Sequence[int], counts: Mapping[Monitor, Counts]) -> list[Signal]:
-        """Take in the counts of these windows (indices, ascending) and step through them in order.
+        """Step through these windows (consecutive indices) with their counts, and return the signals in order of time.
 
-        Any partition of the same windows into calls gives the same signals.
+        Any partition of the same windows into calls gives the same signals. Counts of other windows are left out.
         """
-        for monitor in sorted(counts):
-            self._take(monitor, counts[monitor])
+        self._add(m for m in sorted(counts) if m not in self._index)
+        n, x = np.zeros((2, len(windows), len(self.monitors)))
+        start = windows[0] if windows else 0
+        for monitor, given in counts.items():
+            i = self._index[monitor]
+            rows = given.only((given.window >= start) & (given.window < start + len(windows)))
+            n[:, i] = _per_window(rows, start, len(windows))
+            if self.kinds[monitor.metric] == "number" and self._cut[i] is None:
+                self._waiting[i].append(rows)
+            else:
+                x[:, i] = _per_window(self._harmful(i, rows), start, len(windows))
         signals = []
-        for window in windows:
-            signals.extend(self._step(window))
+        for t, window in enumerate(windows):
+            for i in self._take(window, n[t], x[t]):
+                self._learn(i, window, start, x)
+            signals.extend(self._watch(window, n[t], x[t]))
         return signals
 
-    def _take(self, monitor: Monitor, rows: Counts) -> None:
-        if monitor not in self._index:
-            self._add(monitor)
-        i = self._index[monitor]
-        for window, n in _sum_by(rows.window, rows.n):
-            self._n[i][window] = self._n[i].get(window, 0) + n
-        if self.kinds[monitor.metric] == "number" and self._cut[i] is None:
-            self._pending[i].append(rows)
-        else:
-            self._fill(i, rows)
+    def _add(self, monitors: Iterable[Monitor]) -> None:
+        for monitor in monitors:
+            self._index[monitor] = len(self.monitors)
+            self.monitors.append(monitor)
+            self._cut.append(None)
+            self._waiting.append([])
+        more = len(self.monitors) - len(self._rho)
+        if more == 0:
+            return
+        for name in ("_sums", "_rho", "_r", "_silent_until", "_n_seen", "_x_seen"):
+            setattr(self, name, _longer(getattr(self, name), more, 0))
+        for name in ("_first", "_learned", "_joined", "_troubled"):
+            setattr(self, name, _longer(getattr(self, name), more, -1))
 
-    def _add(self, monitor: Monitor) -> None:
-        self._index[monitor] = len(self.monitors)
-        self.monitors.append(monitor)
-        self._pending.append([])
-        self._n.append({})
-        self._x.append({})
-        self._cut.append(None)
-        for name in ("_learn_n", "_learn_windows", "_x0", "_n0", "_rho"):
-            setattr(self, name, np.append(getattr(self, name), 0.0))
-        self._first = np.append(self._first, -1)
-        self._learned = np.append(self._learned, -1)
-        self._absorbed = np.append(self._absorbed, -1)
-        self._silent_until = np.append(self._silent_until, 0)
-        self._r = np.vstack([self._r, np.zeros(len(stats.ODDS))])
-
-    def _fill(self, i: int, rows: Counts) -> None:
-        """Add the harm among these rows to the chart."""
+    def _harmful(self, i: int, rows: Counts) -> Counts:
+        """The rows that count as harm on this chart."""
         cut = self._cut[i]
         if cut is None:
-            harmful = rows.bin == 1
-        else:
-            harmful = rows.bin >= cut if self.monitors[i].direction == "up" else rows.bin < cut
-        for window, x in _sum_by(rows.window[harmful], rows.n[harmful]):
-            self._x[i][window] = self._x[i].get(window, 0) + x
+            return rows.only(rows.bin == 1)
+        return rows.only(rows.bin >= cut if self.monitors[i].direction == "up" else rows.bin < cut)
 
-    def _step(self, window: int) -> list[Signal]:
-        n = np.array([c.get(window, 0) for c in self._n], dtype=np.float64)
-        self._first = np.where((self._first < 0) & (n > 0), window, self._first)
+    def _take(self, window: int, n: Floats, x: Floats) -> list[int]:
+        """Take in one window of every chart; returns the charts whose Phase I may end with it."""
+        column = window % self._n_seen.shape[1]
+        self._n_seen[:, column], self._x_seen[:, column] = n, x
+        self._first[(self._first < 0) & (n > 0)] = window
         learning = (self._learned < 0) & (n > 0)
-        self._learn_n += np.where(learning, n, 0)
-        self._learn_windows += learning
-        ready = learning & (self._learn_n >= LEARN_N) & (self._learn_windows >= LEARN_WINDOWS)
-        watching = (self._learned >= 0) & (n > 0)
-        for i in np.flatnonzero(ready):
-            self._learn(int(i), window)
-        due = np.flatnonzero(watching)
-        if len(due) == 0:
-            return []
-        x = np.array([self._x[i].get(window, 0) for i in due], dtype=np.float64)
-        null = stats.guarded(self._x0[due], self._n0[due])
-        ratio = stats.log_likelihood_ratio(x, n[due], null, stats.ODDS, self._rho[due])
-        self._r[due] = stats.step(self._r[due], ratio)
-        threshold = self._threshold()
-        statistic = self._r[due].mean(axis=1)
+        self._sums[learning] += stats.moments(x[learning], n[learning])
+        enough = (self._sums[:, 0] >= LEARN_WINDOWS) & (self._sums[:, 1] >= LEARN_N)
+        return [int(i) for i in np.flatnonzero(learning & enough)]
+
+    def _learn(self, i: int, window: int, start: int, x: Floats) -> None:
+        """End Phase I of one chart, unless it cannot tell harm yet; fills in `x`, the harm per window, of a number."""
+        monitor = self.monitors[i]
+        if self.kinds[monitor.metric] == "number":
+            rows = Counts(
+                **{f: np.concatenate([getattr(r, f) for r in self._waiting[i]]) for f in ("window", "bin", "n")}
+            )
+            past = rows.only(rows.window <= window)
+            self._cut[i] = _cut_of(past.bin, past.n, monitor.direction)
+            x[:, i] = _per_window(self._harmful(i, rows), start, len(x))
+            first, length = int(self._first[i]), window + 1 - int(self._first[i])
+            harm = _per_window(self._harmful(i, past), first, length)
+            self._sums[i] = stats.moments(harm, _per_window(past, first, length)).sum(axis=0)
+            self._waiting[i].clear()
+        if tells(monitor.metric, monitor.direction, self._sums[i, 2] / self._sums[i, 1]):
+            self._learned[i] = self._joined[i] = window
+            self._rho[i] = stats.dispersion_of(self._sums[i], errors=1)
+
+    def _watch(self, window: int, n: Floats, x: Floats) -> list[Signal]:
+        """One step of Phase II of every chart that is past its Phase I."""
+        due = np.flatnonzero((self._learned >= 0) & (self._learned < window) & (n > 0))
+        if len(due):
+            _, total, harm, *_ = self._sums[due].T
+            null = stats.guarded(harm, total, self._design(due))
+            ratio = stats.log_likelihood_ratio(x[due], n[due], null, stats.ODDS, self._rho[due])
+            self._r[due] = stats.step(self._r[due], ratio)
+        statistic, threshold = self._r.mean(axis=1), self._threshold()
         end_us = (window + 1) * self.window_us
-        self._absorb(due[statistic < threshold**0.5], window)
-        signals = []
-        for i, value in zip(due[statistic >= threshold], statistic[statistic >= threshold], strict=True):
-            self._r[i] = 0
-            if end_us >= self._silent_until[i]:
-                self._silent_until[i] = end_us + SILENCE_US
-                signals.append(self._signal(int(i), window, float(value), threshold))
-        return signals
+        crossing = np.flatnonzero(statistic >= threshold)
+        self._r[crossing] = 0
+        loud = crossing[end_us >= self._silent_until[crossing]]
+        self._silent_until[loud] = end_us + SILENCE_US
+        self._troubled[(statistic >= threshold**0.5) | (end_us < self._silent_until)] = window
+        signals = [self._signal(i, window, float(statistic[i]), threshold) for i in loud.tolist()]
+        self._absorb(window)
+        return sorted(signals, key=lambda s: s.id)
+
+    def _design(self, charts: Ints) -> Floats:
+        """Design effect: by how much clustering within windows inflates the variance of these baselines."""
+        return np.asarray(1 + (self._sums[charts, 1] / self._sums[charts, 0] - 1) * self._rho[charts])
 
     def _threshold(self) -> float:
         per_month = 30 * 86_400_000_000 / self.window_us
         return stats.permitted_run_length(int((self._learned >= 0).sum()), per_month, self.budget)
 
-    def _learn(self, i: int, window: int) -> None:
-        """End of Phase I of one chart."""
-        if self.kinds[self.monitors[i].metric] == "number":
-            past = [(r.bin[r.window <= window], r.n[r.window <= window]) for r in self._pending[i]]
-            cut = _cut_of(
-                np.concatenate([b for b, _ in past]), np.concatenate([n for _, n in past]), self.monitors[i].direction
-            )
-            if cut is None:  # all values are equal: nothing to compare yet, so keep learning
-                return
-            self._cut[i] = cut
-            for rows in self._pending[i]:
-                self._fill(i, rows)
-            self._pending[i].clear()
-        seen = [w for w in self._n[i] if w <= window]
-        n = np.array([self._n[i][w] for w in seen], dtype=np.float64)
-        x = np.array([self._x[i].get(w, 0) for w in seen], dtype=np.float64)
-        self._n0[i], self._x0[i], self._rho[i] = n.sum(), x.sum(), stats.dispersion(x, n)
-        monitor = self.monitors[i]
-        if tells(monitor.metric, monitor.direction, self._x0[i] / self._n0[i]):
-            self._learned[i] = self._absorbed[i] = window
-
-    def _absorb(self, calm: NDArray[np.int64], window: int) -> None:
-        """Let the window before the lag join the baselines that are still imprecise."""
-        joining = window - ABSORB_LAG
-        p = (self._x0[calm] + 0.5) / (self._n0[calm] + 1)
-        open_ = (self._n0[calm] * p * (1 - p) < PRECISE) & (joining > self._learned[calm])
-        young = (window - self._first[calm]) * self.window_us < ABSORB_US
-        for i in calm[open_ & young]:
-            for w in range(int(self._absorbed[i]) + 1, joining + 1):
-                self._n0[i] += self._n[i].get(w, 0)
-                self._x0[i] += self._x[i].get(w, 0)
-            self._absorbed[i] = joining
+    def _absorb(self, window: int) -> None:
+        """Let the next window of every baseline join it where it is old enough and the chart has been calm since."""
+        age = window - self._first
+        lag = np.maximum(ABSORB_LAG, np.ceil(age * ABSORB_SHARE).astype(np.int64))
+        joining = np.maximum(self._joined, self._troubled) + 1
+        old = (self._learned >= 0) & (age * self.window_us < ABSORB_US) & (joining <= window - lag)
+        charts = np.flatnonzero(old)
+        if len(charts) == 0:
+            return
+        column = joining[charts] % self._n_seen.shape[1]
+        n = self._n_seen[charts, column].astype(np.float64)
+        self._sums[charts] += stats.moments(self._x_seen[charts, column].astype(np.float64), n)
+        self._rho[charts] = stats.dispersion_of(self._sums[charts], errors=1)
+        self._joined[charts] = joining[charts]
 
     def _signal(self, i: int, window: int, statistic: float, threshold: float) -> Signal:
         monitor, width = self.monitors[i], self.window_us
-        seen = sorted(w for w in self._n[i] if self._learned[i] < w <= window)[-HISTORY:]
-        n = np.array([self._n[i][w] for w in seen], dtype=np.float64)
-        x = np.array([self._x[i].get(w, 0) for w in seen], dtype=np.float64)
-        baseline = float((self._x0[i] + 0.5) / (self._n0[i] + 1))
-        onset = stats.locate_onset(x, n, baseline, float(self._rho[i]))
+        past = np.arange(max(int(self._learned[i]), window - HISTORY) + 1, window + 1)
+        n, x = (a[i, past % a.shape[1]].astype(np.float64) for a in (self._n_seen, self._x_seen))
+        seen, n, x = past[n > 0].tolist(), n[n > 0], x[n > 0]
+        _, total, harm, *_ = self._sums[i]
+        onset = stats.locate_onset(x, n, float((harm + 0.5) / (total + 1)), float(self._rho[i]))
         cut = self._cut[i]
         return Signal(
             id=f"{monitor.id}@{(window + 1) * width}",
@@ -219,10 +219,10 @@ class Charts:
             window_us=width,
             x=int(x[onset.best :].sum()),
             n=int(n[onset.best :].sum()),
-            baseline_x=int(self._x0[i]),
-            baseline_n=int(self._n0[i]),
+            baseline_x=int(harm),
+            baseline_n=int(total),
             baseline_from_us=int(self._first[i]) * width,
-            baseline_to_us=(int(self._absorbed[i]) + 1) * width,
+            baseline_to_us=(int(self._joined[i]) + 1) * width,
             cut=None if cut is None else stats.bin_edges(cut)[0],
             dispersion=round(float(self._rho[i]), 9),
             statistic=statistic,
@@ -236,17 +236,27 @@ class Charts:
         )
 
 
-def _sum_by(window: NDArray[np.int64], n: NDArray[np.int64]) -> list[tuple[int, int]]:
-    keys, inverse = np.unique(window, return_inverse=True)
-    return list(zip(keys.tolist(), np.bincount(inverse, weights=n).astype(np.int64).tolist(), strict=True))
+def _longer(array: NDArray[np.generic], more: int, value: int) -> NDArray[np.generic]:
+    return np.concatenate([array, np.full((more, *array.shape[1:]), value, dtype=array.dtype)])
 
 
-def _cut_of(bins: NDArray[np.int64], n: NDArray[np.int64], direction: str) -> int | None:
-    """The bin edge whose far side holds the share of values nearest to a fifth; None when all values are equal."""
-    edges, inverse = np.unique(bins, return_inverse=True)
-    if len(edges) < 2:
-        return None
-    share = np.bincount(inverse, weights=n) / n.sum()
-    below = np.cumsum(share)[:-1]  # share strictly below edges[1:]
-    far = below if direction == "down" else 1 - below
-    return int(edges[1:][np.argmin(np.abs(far - WORST_FIFTH))])
+def _per_window(rows: Counts, start: int, length: int) -> Floats:
+    """Observations in each of the windows from `start`; earlier ones are left out."""
+    kept = rows.only(rows.window >= start)
+    return np.bincount(kept.window - start, weights=kept.n, minlength=length).astype(np.float64)
+
+
+def _cut_of(bins: Ints, n: Ints, direction: str) -> int:
+    """The bin edge whose far side holds the share of values nearest to a fifth, as odds; maybe none of the values.
+
+    A cut beyond all values is taken where every other one would call most of them harm (a constant metric, say): the chart
+    then tells of values that are worse than any before.
+    """
+    values, inverse = np.unique(bins, return_inverse=True)
+    count = np.bincount(inverse, weights=n)
+    if direction == "up":
+        edges, far = np.append(values, values[-1] + 1), np.append(np.cumsum(count[::-1])[::-1], 0.0)
+    else:
+        edges, far = np.append(values, values[-1] + 1), np.append(0.0, np.cumsum(count))
+    odds = logit((far + 0.5) / (count.sum() + 1))
+    return int(edges[np.argmin(np.abs(odds - logit(WORST_FIFTH)))])

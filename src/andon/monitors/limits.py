@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from andon.monitors.records import Point
@@ -34,11 +35,15 @@ def control_points(
     for start, end, n, x in windows:
         if n == 0:
             continue
-        if dispersion > 0:
-            size = (1 - dispersion) / dispersion
-            law = stats.betabinom(n, rate * size, (1 - rate) * size)
-        else:
-            law = stats.binom(n, rate)
-        low, high = np.asarray(law.ppf([TAIL, 1 - TAIL])) / n
+        low, high = _limits(n, rate, dispersion) / n
         points.append(Point(start_us=start, end_us=end, n=n, x=x, low=float(low), centre=rate, high=float(high)))
     return points
+
+
+def _limits(n: int, rate: float, dispersion: float) -> NDArray[np.float64]:
+    """Fewest and most harmful interactions among n that are within the limits."""
+    tails = np.array([TAIL, 1 - TAIL])
+    if dispersion <= 0:
+        return np.asarray(stats.binom.ppf(tails, n, rate))
+    size = (1 - dispersion) / dispersion
+    return np.asarray(stats.betabinom.ppf(tails, n, rate * size, (1 - rate) * size))

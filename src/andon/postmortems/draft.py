@@ -6,10 +6,15 @@ from andon.monitors import Signal
 from andon.postmortems.records import ActionItem, ContributingFactor
 from andon.traffic import format_time
 
-__all__ = ["contributing_factors", "minute", "propose_actions", "summarise"]
+__all__ = ["contributing_factors", "minute", "plain", "propose_actions", "summarise"]
 
 DUE_DAYS = {"P1": 15, "P2": 30, "P3": 30}
 DAY_US = 86_400_000_000
+
+
+def plain(text: str) -> str:
+    """Text without characters that a terminal, an editor or a browser obeys (controls, direction marks); lines stay."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def minute(time_us: int) -> str:
@@ -20,11 +25,12 @@ def minute(time_us: int) -> str:
 def summarise(incident: Incident, found: Investigation, lead: Signal) -> tuple[str, ...]:
     """The executive summary: what users lost, how we know, what most probably caused it. At most three paragraphs."""
     impact = found.impact
+    rate, source = _baseline(found, lead)
     who = f", {impact.users:,} users" if impact.users else f", {impact.sessions:,} sessions" if impact.sessions else ""
     lost = (
         f"Between {minute(incident.onset_us)} and {minute(found.at_us)}, {impact.harmed:,} of {impact.n:,} interactions "
         f"in {scope_text(incident.scope)} were {phrase_of(lead.metric, lead.direction)} [E3, E4]{who}: about "
-        f"{impact.excess:,.0f} more than the baseline of {lead.baseline_rate:.1%} would have given [E1, E2]."
+        f"{impact.excess:,.0f} more than the baseline of {rate:.1%} would have given{source}."
     )
     best, low, high = incident.lag_s
     lag = (
@@ -35,7 +41,17 @@ def summarise(incident: Incident, found: Investigation, lead: Signal) -> tuple[s
     return (lost, lag, _cause(found))
 
 
+def _baseline(found: Investigation, lead: Signal) -> tuple[float, str]:
+    """The rate of harm before the onset and where it stands: in the evidence, or (where no traffic is left) in the signal."""
+    figures = [e.figures.get(f"{lead.metric}.n", 0.0) for e in found.evidence[:2]]
+    if len(figures) == 2 and figures[1]:
+        return figures[0] / figures[1], " [E1, E2]"
+    return lead.baseline_rate, ""
+
+
 def _cause(found: Investigation) -> str:
+    if not found.suspects:
+        return "Nothing could be named that explains it."
     first, *rest = found.suspects
     second = f" The next explanation is “{rest[0].title}” ({rest[0].probability:.0%})." if rest else ""
     return f"The most probable explanation is “{first.title}” ({first.probability:.0%}).{second}"
@@ -50,11 +66,11 @@ def contributing_factors(incident: Incident, found: Investigation) -> tuple[Cont
             f"the failure was live for {duration(best)} (up to {duration(high)}) before any chart had enough evidence"
         )
         factors.append(ContributingFactor(area="observability", text=text))
-    first = found.suspects[0]
-    if not first.own:
+    first = found.suspects[0] if found.suspects else None
+    if first is not None and not first.own:
         text = f"{first.title}: nothing of ours changed, so no review, gate or canary of ours could see it coming"
         factors.append(ContributingFactor(area="dependency", text=text))
-    elif first.at_us is not None:
+    elif first is not None and first.at_us is not None:
         text = f"{first.title} went live without a test that fails on these questions"
         factors.append(ContributingFactor(area="change control", text=text))
     if any("index was not rebuilt" in s for suspect in found.suspects[:2] for s in suspect.supports):
@@ -74,16 +90,18 @@ def contributing_factors(incident: Incident, found: Investigation) -> tuple[Cont
 def propose_actions(incident: Incident, found: Investigation, lead: Signal) -> tuple[ActionItem, ...]:
     """Actions with a criterion that can be run; owners are for people to name."""
     due = found.at_us + DUE_DAYS[incident.severity] * DAY_US
-    first = found.suspects[0]
-    rows = [
+    label = (
         (
             "prevent",
             f"Label the {len(found.examples)} captured failures and add them to the golden set",
             f"`andon golden list --incident {incident.id}` shows them as cases, and the gate runs them",
         ),
+    )
+    rows = [
+        *(label if found.examples else ()),
         (
             "prevent",
-            _prevention(first),
+            _prevention(found.suspects[0]) if found.suspects else "Find the cause, and add the case that shows it",
             "`andon gate` fails on the version of the incident and passes on the fixed one",
         ),
         (
@@ -98,7 +116,7 @@ def propose_actions(incident: Incident, found: Investigation, lead: Signal) -> t
         ),
     ]
     return tuple(
-        ActionItem(id=f"{incident.id}-A{n}", incident=incident.id, kind=kind, title=title, criterion=test, due_us=due)  # type: ignore[arg-type]
+        ActionItem(id=f"{incident.id}-A{n}", incident=incident.id, kind=kind, title=title, criterion=test, due_us=due)
         for n, (kind, title, test) in enumerate(rows, 1)
     )
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from andon.incidents import duration, scope_text
 from andon.monitors import draw_chart
-from andon.postmortems.draft import minute
+from andon.postmortems.draft import minute, plain
 from andon.postmortems.records import Postmortem
 
 __all__ = ["render_html"]
@@ -24,8 +24,17 @@ def _chart(p: Postmortem) -> str:
     first = p.investigation.suspects[0] if p.investigation.suspects else None
     marks = [(i.alarmed_us, "alarm")]
     if first is not None and first.at_us is not None:
-        marks.append((first.at_us, first.title))
-    return draw_chart(p.points, title=p.chart_title, marks=marks, onset=(i.onset_low_us, i.onset_high_us))
+        marks.append((first.at_us, plain(first.title)))
+    return draw_chart(p.points, title=plain(p.chart_title), marks=marks, onset=(i.onset_low_us, i.onset_high_us))
+
+
+def _shown(value: object) -> object:
+    """What an expression of the template shows: text from traffic without control characters."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 @cache
@@ -33,9 +42,16 @@ def _environment() -> Environment:
     env = Environment(
         loader=PackageLoader("andon.postmortems"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters |= {"minute": minute, "duration": duration, "scope": scope_text, "percent": lambda v: f"{v:.1%}"}
+    env.filters |= {
+        "cut": _cut,
+        "minute": minute,
+        "duration": duration,
+        "scope": scope_text,
+        "percent": lambda v: f"{v:.1%}",
+    }
     return env

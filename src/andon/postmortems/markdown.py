@@ -5,23 +5,29 @@ from collections.abc import Sequence
 
 from andon.incidents import duration, scope_text
 from andon.investigations import Suspect
-from andon.postmortems.draft import minute
+from andon.postmortems.draft import minute, plain
 from andon.postmortems.records import Postmortem
 
 __all__ = ["inert", "render_markdown"]
 
 FOR_PEOPLE = "_For people to write; Andon does not guess it._"
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|#~!$])")
+_LINK = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{1,20}):(?=//)|\b(www)\.")
+_ENTITIES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 
 
-def inert(text: str | None, limit: int = 240) -> str:
-    """Text from traffic on one line, shortened, with every character that Markdown or HTML reads made harmless."""
+def inert(text: str | None, limit: int = 240, blank: str = "(no answer)") -> str:
+    """Text from traffic on one line, shortened, with every character that Markdown or HTML reads made harmless.
+
+    Bare addresses are broken as well: GitHub would make links of them.
+    """
     if text is None or not text.strip():
-        return "(no answer)"
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return blank
+    line = " ".join(plain(text[: 20 * limit]).split())
     if len(line) > limit:
         line = line[: limit - 1] + "…"
-    return _SPECIAL.sub(r"\\\1", line).replace("&", "&amp;")
+    escaped = _SPECIAL.sub(r"\\\1", line).translate(_ENTITIES)
+    return _LINK.sub(lambda m: f"{m[1]}\\:" if m[1] else f"{m[2]}\\.", escaped)
 
 
 def render_markdown(p: Postmortem) -> str:
@@ -63,7 +69,7 @@ def _timeline(p: Postmortem) -> list[str]:
         (
             minute(e.happened_us),
             _offset(e.happened_us - p.incident.onset_us),
-            e.kind,
+            inert(e.kind),
             _prose(e.text),
             _later(e.learned_us - e.happened_us),
         )
@@ -84,15 +90,15 @@ def _questions(p: Postmortem) -> list[str]:
     found = p.investigation
     examples = [
         (
-            inert(e.question),
+            inert(e.question, blank="(no question)"),
             inert(e.answer),
-            f"{inert(e.expected)} ({e.expected_from})" if e.expected else "not known yet",
+            f"{inert(e.expected)} ({inert(e.expected_from)})" if e.expected else "not known yet",
         )
         for e in found.examples
     ]
     parts = [
         (
-            f"{part.field.replace('_', ' ')} {inert(part.value)}",
+            f"{inert(part.field.replace('_', ' '))} {inert(part.value, blank='(blank)')}",
             _share(part.before_x, part.before_n),
             _share(part.after_x, part.after_n),
             _interval(part.low, part.high),
@@ -117,7 +123,7 @@ def _questions(p: Postmortem) -> list[str]:
         else "No part of the traffic can be told apart.",
         "## 4. What was the detection gap?",
         _prose(found.gap) + ".",
-        f"First alarms: {alarms}.",
+        f"First alarms: {alarms or 'none'}.",
     ]
 
 
@@ -142,16 +148,24 @@ def _interval(low: float, high: float) -> str:
 def _learning(p: Postmortem) -> list[str]:
     factors = "\n".join(f"- **{f.area}**: {_prose(f.text)}" for f in p.factors)
     actions = [
-        (a.id, a.kind, _prose(a.title), a.owner or "nobody yet", minute(a.due_us)[:10], a.criterion) for a in p.actions
+        (
+            inert(a.id),
+            a.kind,
+            _prose(a.title),
+            inert(a.owner, blank="nobody yet"),
+            minute(a.due_us)[:10],
+            inert(a.criterion.replace("`", ""), 2000),
+        )
+        for a in p.actions
     ]
     return [
         "## Contributing factors",
-        factors,
+        factors or "None that the record shows.",
         "How they worked together: " + FOR_PEOPLE,
         "## Why were we surprised? What went well?",
         FOR_PEOPLE,
         "## Actions",
-        _table(("", "kind", "action", "owner", "due", "done when"), actions),
+        _table(("", "kind", "action", "owner", "due", "done when"), actions) if actions else "None yet.",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from scipy import stats
 
 __all__ = ["clopper_pearson", "difference", "fisher_less"]
@@ -49,7 +50,7 @@ def difference(x1: int, n1: int, x2: int, n2: int, level: float = 0.95) -> tuple
 
 def fisher_less(x1: int, n1: int, x2: int, n2: int) -> float:
     """One-sided exact p-value that rate 2 is lower than rate 1 (Fisher's exact test; conservative)."""
-    table = [[x1, n1 - x1], [x2, n2 - x2]]
+    table = np.array([[x1, n1 - x1], [x2, n2 - x2]])
     return float(stats.fisher_exact(table, alternative="greater").pvalue)
 
 

@@ -5,6 +5,7 @@ more than a look-up (messages, contexts, tool calls, double spans) is below it.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -164,9 +165,12 @@ class _Trace:
         self.parents = {s.span_id: s.parent_span_id for s in self.spans}
         self.root = self._root()
         models = self._of_role("llm") or [s for s in self._of_role("agent") if _is_model(s)]
-        self.above = self._nearest({s.span_id for s in models})
+        above = self._nearest({s.span_id for s in models})
         self.models = models
-        self.calls = _without_repeats([s for s in models if self.above[s.span_id] is None])
+        self.within: dict[str | None, list[SpanRow]] = defaultdict(list)
+        for span in models:
+            self.within[above[span.span_id]].append(span)
+        self.calls = _without_repeats(self.within[None])
         self.call = self._answering_call()
 
     def interaction(self) -> Interaction:
@@ -225,7 +229,7 @@ class _Trace:
         if not self.calls:
             return []
         said = next(r.names for r in READINGS if r.field == "model")
-        groups = [[c, *(m for m in self.models if self.above[m.span_id] == c.span_id)] for c in self.calls]
+        groups = [[c, *self.within.get(c.span_id, ())] for c in self.calls]
         return next((g for g in reversed(groups) if any(_first(s, said) is not None for s in g)), groups[-1])
 
     def _read(self, reading: Reading) -> Any:
@@ -255,7 +259,7 @@ class _Trace:
             if own is not None:
                 total = own if total is None else total + own
             else:
-                stack.extend(m for m in self.models if self.above[m.span_id] == span.span_id)
+                stack.extend(self.within.get(span.span_id, ()))
         return total
 
     def _tops(self) -> list[SpanRow]:
@@ -287,8 +291,7 @@ class _Trace:
             if text is not None:
                 return text
         for span in reversed(self.calls):
-            inner = [m for m in self.models if self.above[m.span_id] == span.span_id]
-            for part in (span, *inner):
+            for part in (span, *self.within.get(span.span_id, ())):
                 said = outputs(part)
                 text = next((m.text for m in said if m.text is not None), None)
                 if text is None and not said:

@@ -1,0 +1,27 @@
+# Andon: the commands that people and CI share. They need git, make and Python >= 3.11, and nothing installed by hand.
+.PHONY: help demo test slow check bench docs
+PY := .venv/bin/python
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' Makefile | tr '@' '\t' | expand -t 15
+
+demo: .venv/.ready ## the three stories, ending in postmortems in andon-demo/
+	.venv/bin/andon demo
+
+test: .venv/.ready ## the tests, in parallel
+	$(PY) -m pytest -n auto
+
+slow: .venv/.ready ## the slow part: calibration by long simulation, crash storms
+	$(PY) -m pytest -n auto -m slow
+
+check: .venv/.ready ## lint, types, import contracts
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports
+
+bench: .venv/.ready ## one JSON line per figure; `make bench only=AREA` runs one area
+	@$(PY) -m bench $(only)
+
+docs: .venv/.ready ## write docs/reference/ from the code
+	$(PY) scripts/make_docs.py
+
+.venv/.ready: pyproject.toml scripts/setup.sh
+	@PYTHON='$(PYTHON)' sh scripts/setup.sh

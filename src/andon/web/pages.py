@@ -1,0 +1,63 @@
+"""Two pages: home, and the postmortem of an incident."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from andon.errors import InputError
+from andon.incidents import Incident, duration
+from andon.levers import Lever, Pull, in_force
+from andon.postmortems import Postmortem, render_html
+from andon.traffic import format_time
+
+__all__ = ["Reader", "add_pages"]
+
+T = TypeVar("T")
+
+PAGE_CSP = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+DOCUMENT_CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+
+
+class Reader(Protocol):
+    """What the pages need of the ledger."""
+
+    def get(self, kind: type[T], id: str) -> T | None:  # noqa: A002 - the field is called id
+        """The latest version of a record."""
+
+    def all(self, kind: type[T]) -> list[T]:
+        """The latest version of every record of a kind."""
+
+
+def add_pages(app: FastAPI, ledger: Reader, now_us: Callable[[], int]) -> None:
+    """Add the pages to an application."""
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+
+    def home() -> HTMLResponse:
+        now = now_us()
+        incidents = sorted(ledger.all(Incident), key=lambda i: (i.state == "closed", -i.alarmed_us, i.id))
+        pulls = ledger.all(Pull)
+        levers = [(x, in_force([p for p in pulls if p.lever == x.id], now)) for x in ledger.all(Lever)]
+        text = _environment().get_template("home.html").render(incidents=incidents, levers=levers)
+        return HTMLResponse(text, headers={"content-security-policy": PAGE_CSP})
+
+    def incident(incident_id: str) -> HTMLResponse:
+        found = ledger.get(Postmortem, incident_id)
+        if found is None:
+            raise InputError(f"no incident {incident_id!r} has a postmortem; the list is on the first page")
+        return HTMLResponse(render_html(found), headers={"content-security-policy": DOCUMENT_CSP})
+
+    app.get("/", response_class=HTMLResponse, include_in_schema=False)(home)
+    app.get("/incidents/{incident_id}", response_class=HTMLResponse, include_in_schema=False)(incident)
+
+
+@cache
+def _environment() -> Environment:
+    env = Environment(loader=PackageLoader("andon.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    env.filters |= {"when": lambda us: format_time(us)[:16].replace("T", " "), "duration": duration}
+    return env

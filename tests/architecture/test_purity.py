@@ -1,0 +1,112 @@
+"""Pure modules: values in, values out. No store, clock, network, log or randomness that the caller did not give."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checkout import PACKAGE, STAGES, imports, modules, name, tree
+
+STATS_MAY_IMPORT = {
+    "numpy", "scipy", "andon.stats", "collections", "dataclasses", "enum", "functools", "itertools", "math",
+    "operator", "types", "typing",
+}  # fmt: skip
+
+REFUSED = {
+    "asyncio", "concurrent", "ctypes", "duckdb", "deltalake", "fcntl", "glob", "gzip", "http", "httpx", "httpx2",
+    "importlib", "io", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "secrets", "shutil",
+    "signal", "socket", "sqlalchemy", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib.request",
+    "uuid", "warnings",
+}  # fmt: skip
+"""Modules that reach the world: clock, disk, network, processes, threads, logs, global randomness."""
+
+REFUSED_CALLS = {
+    "open", "print", "input", "eval", "exec", "datetime.now", "datetime.utcnow", "datetime.today", "date.today",
+    "np.random.default_rng", "np.random.seed", "np.random.rand", "np.random.random", "np.random.normal",
+}  # fmt: skip
+
+WALL_CLOCK = {
+    "time.time", "time.time_ns", "time.localtime", "time.gmtime", "datetime.now", "datetime.utcnow", "datetime.today",
+    "date.today", "np.random.default_rng", "np.random.seed",
+}  # fmt: skip
+"""What run modules must not use either; measuring a duration is allowed."""
+
+SEAMS: dict[str, tuple[set[str], str]] = {
+    "traffic/files.py": ({"gzip", "io", "pathlib"}, "reads the files that `andon import` is given"),
+    "golden/files.py": ({"io", "pathlib"}, "reads and writes the golden set that a team keeps in git"),
+    "evals/targets.py": (
+        {"asyncio", "httpx2", "importlib", "os", "pathlib", "shutil", "signal", "subprocess", "sys"},
+        "the seam Target: asks an endpoint, a Python function, a command or a file",
+    ),
+    "scores/remote.py": ({"httpx2", "time"}, "the seam Embedder: asks an endpoint, and waits before it asks again"),
+    "scores/minilm.py": (
+        {"concurrent", "ctypes", "importlib", "pathlib", "subprocess", "sys", "threading"},
+        "the seam Embedder: loads weights, fetches them, and sets the threads of the BLAS",
+    ),
+    "scores/sentence_transformers.py": ({"importlib"}, "the seam Embedder: an optional package"),
+    "scores/embedding.py": ({"threading"}, "one cache for all threads, behind a lock"),
+}
+"""Modules of stages that touch the world on purpose: what they may import, and why."""
+
+
+def pure_modules() -> list[Path]:
+    """The modules of stages that are neither run modules nor seams."""
+    return [p for p in modules(*(f"src/andon/{s}" for s in STAGES)) if p.name != "run.py" and _key(p) not in SEAMS]
+
+
+def _key(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def _world(path: Path) -> Iterator[str]:
+    """The refused modules that a module imports."""
+    for imported in imports(tree(path)):
+        for refused in REFUSED:
+            if imported == refused or imported.startswith(refused + "."):
+                yield refused
+
+
+@pytest.mark.parametrize("path", modules("src/andon/stats"), ids=name)
+def test_stats_import_mathematics_only(path: Path) -> None:
+    """`stats` imports NumPy, SciPy, itself and a few standard modules: never random, time, os or logging."""
+    strange = [i for i in imports(tree(path)) if not any(i == m or i.startswith(m + ".") for m in STATS_MAY_IMPORT)]
+    assert not strange, f"{name(path)} imports {strange}"
+
+
+@pytest.mark.parametrize("path", pure_modules(), ids=name)
+def test_pure_modules_do_not_import_the_world(path: Path) -> None:
+    """A module of a stage other than run.py imports no clock, disk, network, thread, log or global randomness."""
+    assert not set(_world(path)), (
+        f"{name(path)} imports {sorted(set(_world(path)))}; do it in run.py and pass the value in"
+    )
+
+
+@pytest.mark.parametrize("path", [*pure_modules(), *modules("src/andon/stats")], ids=name)
+def test_pure_modules_do_not_ask_the_clock_or_dice(path: Path) -> None:
+    """A pure module opens no file, prints nothing, and takes `now_us` and `rng` as arguments."""
+    calls = [ast.unparse(n.func) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
+    asked = [c for c in calls if c.removeprefix("datetime.").removeprefix("dt.") in REFUSED_CALLS or c in REFUSED_CALLS]
+    assert not asked, f"{name(path)} calls {asked}"
+
+
+@pytest.mark.parametrize("key", SEAMS)
+def test_seams_touch_what_they_say(key: str) -> None:
+    """A seam imports exactly those parts of the world for which it gave a reason, so that no exception outlives it."""
+    allowed, reason = SEAMS[key]
+    assert set(_world(PACKAGE / key)) == allowed, f"{key}: {reason}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_run_modules_take_the_clock_as_an_argument(stage: str) -> None:
+    """Even run.py neither reads the wall clock nor rolls dice: `now_us` and `rng` are arguments, so a replay is exact."""
+    path = PACKAGE / stage / "run.py"
+    assert not set(_world(path)) & {"random", "secrets", "uuid", "logging"}
+    asked = {ast.unparse(n) for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute)} & WALL_CLOCK
+    assert not asked, f"{name(path)} reads {sorted(asked)}"
+
+
+def test_refused_modules_exist() -> None:
+    """The list of refused modules has no misspelt name of the standard library in it."""
+    foreign = {"duckdb", "deltalake", "httpx", "httpx2", "requests", "sqlalchemy"}
+    assert {m.split(".")[0] for m in REFUSED} - foreign <= sys.stdlib_module_names

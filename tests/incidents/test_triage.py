@@ -1,0 +1,202 @@
+"""Laws of what an incident is called, how bad it is and what belongs to it."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from andon.incidents import (
+    classify,
+    duration,
+    join,
+    merges,
+    open_incident,
+    phrase_of,
+    scope_text,
+    severity_of,
+    title_of,
+)
+from andon.incidents.triage import WORST_FIRST
+from andon.monitors import Signal
+from andon.scores import LABELS, SCORERS
+
+T0 = 1_790_000_000_000_000
+HOUR = 3_600_000_000
+
+
+def signal(name: str = "s1", **fields) -> Signal:
+    told = {
+        "monitor": f"bot/{name}",
+        "app": "bot",
+        "environment": "production",
+        "metric": "refusal",
+        "direction": "up",
+        "at_us": T0,
+        "window_us": 300_000_000,
+        "x": 30,
+        "n": 100,
+        "baseline_x": 20,
+        "baseline_n": 1000,
+        "baseline_from_us": T0 - 48 * HOUR,
+        "baseline_to_us": T0 - 24 * HOUR,
+        "statistic": 1e4,
+        "threshold": 1e4,
+        "onset_us": T0 - HOUR,
+        "onset_low_us": T0 - 2 * HOUR,
+        "onset_high_us": T0 - HOUR // 2,
+    }
+    return Signal(id=name, **{**told, **fields})
+
+
+def test_the_worst_harm_names_the_class() -> None:
+    """Whatever the order of harms, the class is the one that comes first by what users lose."""
+    signals = [signal(h, harm=h) for h in reversed(WORST_FIRST)]
+    for k in range(len(WORST_FIRST)):
+        harm, reason, lead = classify(signals[: len(WORST_FIRST) - k])
+        assert harm == lead.harm == WORST_FIRST[k]
+        assert reason.startswith(f"{harm}: ")
+
+
+def test_the_reason_names_what_else_moved() -> None:
+    """Harms of other classes stand in the reason, sorted."""
+    reason = classify([signal("a", harm="safety"), signal("b", harm="usefulness"), signal("c", harm="cost")])[1]
+    assert reason.endswith("; also moved: cost, usefulness")
+
+
+def test_a_rate_leads_before_a_proxy() -> None:
+    """Within the class a rate of harm leads before the worst fifth of a number, even a larger one."""
+    proxy = signal("proxy", kind="number", metric="groundedness", harm="correctness", x=90)
+    rate = signal("rate", metric="exact_match", harm="correctness", x=20)
+    assert classify([proxy, rate])[2] is rate
+    assert classify([proxy])[2] is proxy
+
+
+def test_the_narrowest_part_with_all_the_harm_leads() -> None:
+    """Among signals with nearly all the excess, the one whose rate rose most leads; a small part of the harm never does."""
+    whole = signal("whole", x=100, n=1000)
+    part = signal("part", x=82, n=100, scope={"risk_category": "high"}, baseline_x=0)
+    splinter = signal("splinter", x=10, n=10, scope={"task": "t"}, baseline_x=0)
+    assert classify([whole, part, splinter])[2] is part
+
+
+@given(st.permutations(range(6)))
+def test_the_order_of_signals_is_no_matter(order) -> None:
+    """Any order of the same signals gives the same class, reason, leader and incident."""
+    signals = [signal(f"s{k}", x=30 + 5 * (k % 3), harm=("cost", "usefulness")[k % 2], at_us=T0 + k) for k in range(6)]
+    mixed = [signals[k] for k in order]
+    assert classify(mixed) == classify(signals)
+    first = replace(open_incident(1, signals), alarmed_us=T0)
+    assert join(first, mixed) == join(first, signals)
+
+
+@pytest.mark.parametrize(
+    ("harm", "scope", "x", "level", "says"),
+    [
+        ("safety", {}, 3, "P1", "any safety harm"),
+        ("compliance", {}, 3, "P1", "any compliance harm"),
+        ("usefulness", {"risk_category": "High"}, 8, "P1", "high-risk category"),
+        ("usefulness", {"risk_category": "high"}, 6, "P3", "below a tenth"),
+        ("usefulness", {"risk_category": "low"}, 8, "P3", "below a tenth"),
+        ("correctness", {}, 3, "P2", "any correctness harm"),
+        ("availability", {}, 3, "P2", "any availability harm"),
+        ("cost", {}, 13, "P2", "at least a tenth"),
+        ("cost", {}, 11, "P3", "below a tenth"),
+    ],
+)
+def test_severity_names_its_rule(harm, scope, x, level, says) -> None:
+    """Severity follows harm, risk category and affected share, and its text names the rule that decided and the share."""
+    lead = signal(harm=harm, scope=scope, x=x)
+    severity, reason = severity_of(harm, lead)
+    assert severity == level
+    assert reason.startswith(f"{level}: ")
+    assert says in reason
+    assert f"{lead.rate - lead.baseline_rate:+.0%} of {scope_text(scope)}" in reason
+
+
+def test_a_title_is_one_sentence_of_what_whom_and_when() -> None:
+    """The title names the harm, both rates, the part of the traffic, the app and the time in UTC."""
+    title = title_of(signal(scope={"risk_category": "high"}))
+    assert title == (
+        "The share of answers that refuse rose from 2.0% to 30% in risk category high of bot since 2026-09-21 13:13 UTC"
+    )
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\n# heading | `x` \u202e" + "A" * 10_000
+
+
+def test_hostile_names_stay_on_one_short_line() -> None:
+    """Names from traffic reach titles and reasons printable, on one line, shortened."""
+    lead = signal(scope={"segment": HOSTILE, "task": " \n"}, app=HOSTILE)
+    incident = open_incident(1, [lead])
+    for text in (incident.title, incident.impact_reason, incident.severity_reason, scope_text(lead.scope)):
+        assert text.isprintable()
+        assert len(text) < 400
+    assert incident.scope == lead.scope
+    assert incident.app == HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("changed", "onset_h", "same"),
+    [
+        ({}, 0, True),
+        ({}, 24, True),
+        ({}, 24.01, False),
+        ({"monitor": "bot/s1"}, 24.01, True),
+        ({"app": "other"}, 0, False),
+        ({"app": "other", "monitor": "bot/s1"}, 0, False),
+        ({"environment": "staging"}, 0, False),
+    ],
+)
+def test_what_belongs_together(changed, onset_h, same) -> None:
+    """A signal belongs to an open incident of its app whose last signal is no more than a day before its onset, or whose chart speaks again."""
+    incident = open_incident(1, [signal("bot/s1@1")])
+    onset_us = T0 + int(onset_h * HOUR)
+    later = signal("later", **{"at_us": onset_us + HOUR, "onset_us": onset_us, **changed})
+    assert merges(incident, later) is same
+    assert not merges(replace(incident, state="closed"), later)
+
+
+@given(onset=st.integers(-100, 50), before=st.integers(0, 50), after=st.integers(0, 50))
+def test_the_lag_interval_holds_the_lag(onset, before, after) -> None:
+    """Shortest <= best <= longest lag, and none is negative, wherever the onset lies."""
+    lead = signal(
+        onset_us=T0 + onset * HOUR, onset_low_us=T0 + (onset - before) * HOUR, onset_high_us=T0 + (onset + after) * HOUR
+    )
+    best, low, high = open_incident(1, [lead]).lag_s
+    assert 0 <= low <= best <= high
+
+
+@pytest.mark.parametrize("metric", [*[s.name for s in SCORERS], *LABELS, "my_plugin_metric"])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_every_metric_has_words(metric: str, direction: str) -> None:
+    """Each metric and direction has a phrase that fits "the share of ...", without underscores."""
+    phrase = phrase_of(metric, direction)
+    assert phrase
+    assert "_" not in phrase
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (119.4, "119 s"),
+        (120, "2 min"),
+        (7140, "119 min"),
+        (7200, "2 h"),
+        (12_000, "3 h 20 min"),
+        (172_799, "2 d"),
+        (532_800, "6 d 4 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    """Durations are in the unit that a person would take."""
+    assert duration(seconds) == text
+
+
+@given(st.integers(0, 10**8), st.integers(0, 10**8))
+def test_durations_never_carry_sixty_of_a_smaller_unit(a: int, b: int) -> None:
+    """No duration says 60 min or 24 h beside a larger unit."""
+    text = duration(a + b / 1e8)
+    assert " 60 min" not in text
+    assert not ("d" in text and " 24 h" in text)

@@ -1,0 +1,329 @@
+"""Laws of the built-in scorers."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from andon.scores import SCORERS, answers_match, final_answer, hashed, is_refusal
+from andon.scores.text import READ, content_words, normalise, sentences
+from andon.settings import Settings
+from andon.traffic import Context, Interaction, ToolCall
+
+EMBEDDER = hashed.load(Settings())
+BY_NAME = {s.name: s for s in SCORERS}
+PASSAGES = (
+    Context(text="Blood pressure above 180 needs a doctor at once, says the guideline.", id="g1", score=0.8),
+    Context(text="A healthy adult rests eight hours each night.", id="g2", score=0.6),
+)
+RIGHT = "Blood pressure above 180 needs a doctor at once [1]."
+
+
+def interaction(**fields) -> Interaction:
+    """A good answer with everything that any scorer reads."""
+    told = {
+        "query": "What blood pressure needs a doctor at once?",
+        "answer": RIGHT,
+        "expected_answer": RIGHT,
+        "contexts": PASSAGES,
+        "tool_calls": (ToolCall(name="find", result="ok"),),
+        "guardrail": "pass",
+        "escalated": False,
+        "confidence": 0.9,
+        "latency_s": 1.5,
+        "output_tokens": 12,
+        "cost_usd": 0.01,
+    }
+    return Interaction(id="i", time_us=0, **{**told, **fields})
+
+
+def score(name: str, **fields) -> float | None:
+    return BY_NAME[name].score(interaction(**fields), EMBEDDER)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("error", 0.0),
+        ("refusal", 0.0),
+        ("escalation", 0.0),
+        ("normalised_match", 1.0),
+        ("exact_match", 1.0),
+        ("citation_valid", 1.0),
+        ("tool_error", 0.0),
+        ("guardrail_block", 0.0),
+        ("groundedness", 1.0),
+        ("context_used", 0.5),
+        ("retrieval_score", 0.7),
+        ("confidence", 0.9),
+        ("latency_s", 1.5),
+        ("output_tokens", 12.0),
+        ("cost_usd", 0.01),
+    ],
+)
+def test_a_scorer_gives_its_number_where_it_applies(name: str, value: float) -> None:
+    """A good answer with every field sent has the value that each scorer's sentence promises."""
+    assert score(name) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        ("refusal", {"query": None}),
+        ("refusal", {"answer": None}),
+        ("refusal", {"error": "Timeout"}),
+        ("escalation", {"escalated": None}),
+        ("normalised_match", {"expected_answer": None}),
+        ("normalised_match", {"expected_answer": " "}),
+        ("exact_match", {"expected_answer": None}),
+        ("exact_match", {"expected_answer": ""}),
+        ("citation_valid", {"answer": "No citation."}),
+        ("citation_valid", {"answer": "take a[0]", "contexts": ()}),
+        ("tool_error", {"tool_calls": ()}),
+        ("guardrail_block", {"guardrail": None}),
+        ("guardrail_block", {"guardrail": " "}),
+        ("groundedness", {"contexts": ()}),
+        ("groundedness", {"answer": "Yes."}),
+        ("groundedness", {"contexts": (Context(text=" "),)}),
+        ("context_used", {"contexts": ()}),
+        ("context_used", {"contexts": (Context(text=""),)}),
+        ("retrieval_score", {"contexts": (Context(text="unscored"),)}),
+        ("answer_relevancy", {"query": None}),
+        ("answer_relevancy", {"query": "  "}),
+        ("answer_relevancy", {"prediction": "spam"}),
+        ("confidence", {"confidence": None}),
+        ("latency_s", {"latency_s": None}),
+        ("output_tokens", {"output_tokens": None}),
+        ("cost_usd", {"cost_usd": None}),
+    ],
+)
+def test_cannot_tell_is_none(name: str, without: dict[str, object]) -> None:
+    """Where a scorer lacks what it needs it gives None, never 0."""
+    assert score(name, **without) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "value"),
+    [
+        ("error", {"error": "Timeout"}, 1.0),
+        ("error", {"answer": None, "tool_calls": (), "prediction": "spam"}, 0.0),
+        ("error", {"answer": "", "finish_reason": "tool_calls"}, 0.0),
+        ("error", {"answer": None, "query": None}, 0.0),
+        ("refusal", {"refused": True}, 1.0),
+        ("refusal", {"answer": "I'm sorry, but I can't help with that."}, 1.0),
+        ("refusal", {"answer": "I'm sorry, but I can't help with that.", "refused": False}, 0.0),
+        ("escalation", {"escalated": True}, 1.0),
+        ("normalised_match", {"answer": "It is 8.", "expected_answer": "It is 9."}, 0.0),
+        ("normalised_match", {"answer": None, "prediction": "Spam", "expected_answer": "spam"}, 1.0),
+        ("exact_match", {"answer": RIGHT.upper()}, 0.0),
+        ("citation_valid", {"answer": "So says the guideline [3]."}, 0.0),
+        ("citation_valid", {"answer": "So says [1, 2]."}, 1.0),
+        ("citation_valid", {"answer": "So it says [1].", "contexts": (), "index_version": "i1"}, 0.0),
+        ("tool_error", {"tool_calls": (ToolCall(name="a"), ToolCall(name="b", error="boom"))}, 1.0),
+        ("guardrail_block", {"guardrail": "PII"}, 1.0),
+        ("guardrail_block", {"guardrail": " PASS"}, 0.0),
+        ("groundedness", {"answer": "Penguins sing opera loudly every winter."}, 0.0),
+        ("context_used", {"answer": "Penguins sing."}, 0.0),
+    ],
+)
+def test_harm_and_exceptions(name: str, fields: dict[str, object], value: float) -> None:
+    """Each scorer sees its own harm, and the exceptions that its sentence names."""
+    assert score(name, **fields) == value
+
+
+LOOKS_AT_THE_ANSWER = (
+    "error refusal normalised_match exact_match citation_valid groundedness context_used answer_relevancy".split()
+)
+
+
+@pytest.mark.parametrize("missing", [None, "", "  \n\t "])
+@pytest.mark.parametrize("scorer", SCORERS, ids=lambda s: s.name)
+def test_a_missing_answer_never_scores_better_than_the_right_one(scorer, missing: str | None) -> None:
+    """For every scorer, the value of a missing answer is None or at least as bad as that of the right answer."""
+    right = scorer.score(interaction(), EMBEDDER)
+    value = scorer.score(interaction(answer=missing), EMBEDDER)
+    if value is not None:
+        assert right is not None
+        assert value >= right if scorer.bad in ("up", "both") else value <= right
+
+
+@pytest.mark.parametrize("missing", [None, "", "  \n\t "])
+@pytest.mark.parametrize("expected", [RIGHT, "", "  ", "?!", None])
+@pytest.mark.parametrize("refused", [None, False, True])
+@pytest.mark.parametrize("name", LOOKS_AT_THE_ANSWER)
+def test_a_missing_answer_never_counts_as_good(
+    name: str, refused: bool | None, expected: str | None, missing: str | None
+) -> None:
+    """Every scorer that looks at the answer gives a missing one its worst value or None, whatever was expected."""
+    worst = {"error": 1.0, "refusal": 1.0, "answer_relevancy": -1.0}.get(name, 0.0)
+    assert score(name, answer=missing, expected_answer=expected, refused=refused) in (None, worst)
+
+
+@given(query=st.text(max_size=60), answer=st.text(max_size=200))
+@hypothesis_settings(deadline=None, max_examples=60)
+def test_a_missing_answer_is_less_relevant_than_any(query: str, answer: str) -> None:
+    """Whatever the texts, a missing answer's relevancy is never above an answer's."""
+    given_ = score("answer_relevancy", query=query, answer=answer)
+    missing = score("answer_relevancy", query=query, answer=None)
+    assert (given_ is None) == (missing is None)
+    assert given_ is None or missing is None or missing <= given_ + 1e-6
+
+
+@given(
+    texts=st.tuples(*[st.text(max_size=300)] * 4),
+    refused=st.none() | st.booleans(),
+    tokens=st.none() | st.integers(0, 10**6),
+)
+@hypothesis_settings(deadline=None, max_examples=100)
+def test_rates_are_0_or_1_and_shares_within(texts, refused, tokens) -> None:
+    """For any texts, every binary scorer gives 0, 1 or None, and every share or cosine lies in its range."""
+    i = interaction(
+        query=texts[0],
+        answer=texts[1],
+        expected_answer=texts[2],
+        contexts=(Context(text=texts[3]),),
+        refused=refused,
+        output_tokens=tokens,
+    )
+    for scorer in SCORERS:
+        value = scorer.score(i, EMBEDDER)
+        if value is None:
+            continue
+        if scorer.kind == "binary":
+            assert value in (0.0, 1.0)
+        if scorer.unit in ("share", "cosine"):
+            assert -1.0 - 1e-6 <= value <= 1.0 + 1e-6
+
+
+MEGABYTE = 10**6
+HOSTILE = {
+    "sorry": "sorry " * 10**5,
+    "brackets": "[" * MEGABYTE,
+    "half brackets": ("[" + "x" * 80) * (MEGABYTE // 81),
+    "answer:": "answer: " * (MEGABYTE // 8),
+    "answer and lines": "answer" + "\n" * MEGABYTE,
+    "lines": "\n" * MEGABYTE,
+    "full stops": ". " * (MEGABYTE // 2),
+    "backslashes": "\\" * MEGABYTE,
+    "boxed": "\\boxed{" * (MEGABYTE // 7),
+    "braces": "\\boxed" + "{" * MEGABYTE,
+    "citations": "[1" + ",1" * (MEGABYTE // 2),
+    "i cannot": "i can " * (MEGABYTE // 6),
+    "it is not": "it is " * (MEGABYTE // 6),
+    "gerunds": "ing " * (MEGABYTE // 4),
+    "as an ai": "as an ai " * (MEGABYTE // 9),
+    "one word": "a" * MEGABYTE,
+    "minus signs": "-" * MEGABYTE,
+    "digits and commas": "1," * (MEGABYTE // 2),
+    "grows when normalised": "\ufdfa" * 100_000,
+    "lone surrogate": "\ud800 answer: \udfff",
+    "nul and escapes": "\0\x1b[31m\u202e" * 1000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_and_huge_texts_cost_little(text: str) -> None:
+    """All scorers together take no more than a few seconds for a megabyte of hostile text in every field, and never raise."""
+    i = interaction(query=text, answer=text, expected_answer=text[:50_000] + "x", contexts=(Context(text=text), *PASSAGES))
+    began = time.process_time()
+    for scorer in SCORERS:
+        scorer.score(i, EMBEDDER)
+    assert time.process_time() - began < 5.0  # most take 0.3 s; a quadratic pattern would take hours
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "same"),
+    [
+        ("The answer is 42.", "42", True),
+        ("**Final answer:** 42", "42", True),
+        ("### Answer\n\n42", "42", True),
+        ("Steps... so \\boxed{242, 275}", "\\boxed{242, 275}", True),
+        ("Not [Yes] but [No]", "no", True),
+        ("Yes, because it has no divisors.", "Yes", True),
+        ("Yes? [No]", "Yes", False),
+        ("-5", "5", False),
+        ("−5", "-5", True),
+        ("2020-2021", "2020 2021", True),
+        ("+", "-", False),
+        ("+", "+", True),
+        ("?!", "!?", False),
+        ("", "", False),
+        ("  ", "?", False),
+        ("The Paris.", "paris", True),
+        ("Answering took long", "ing took long", False),
+        ("The answer depends", "depends", False),
+    ],
+)
+def test_answers_match(answer: str, expected: str, same: bool) -> None:
+    """Answers match after normalisation or by their final answer; a sign counts, and nothing equals a blank."""
+    assert answers_match(answer, expected) is same
+
+
+@given(st.text(max_size=300))
+@hypothesis_settings(deadline=None)
+def test_an_answer_matches_itself_unless_blank(text: str) -> None:
+    """Every answer equals itself, and a blank one equals nothing."""
+    assert answers_match(text, text) is bool(text.strip())
+
+
+def test_long_answers_are_not_equal_by_their_beginning() -> None:
+    """Two answers that only share what is read of them do not match."""
+    assert not answers_match("a b " * READ + "c", "a b " * READ + "d")
+    assert answers_match("a b " * READ, "a b " * READ)
+
+
+def test_the_last_final_answer_counts() -> None:
+    r"""The last \boxed{} stands before the last [...], which stands before what follows "answer:"; else all of it."""
+    assert final_answer("[1] \\boxed{2} \\boxed{3} answer: 4") == "3"
+    assert final_answer("[1] [2] answer: 4") == "2"
+    assert final_answer("Answer: 4. The final answer is 5") == "5"
+    assert final_answer("just words") == "just words"
+
+
+@pytest.mark.parametrize(
+    ("answer", "refuses"),
+    [
+        ("I cannot fulfill your request.", True),
+        ("  I’m not able to share that.", True),
+        ("I'm just an AI, it's not within my programming or ethical guidelines to do so.", True),
+        ("As an AI language model, I don't have opinions.", True),
+        ("I must decline to answer.", True),
+        ("This is subjective and depends on personal preference.", True),
+        ("I don't think it's appropriate to joke about this.", True),
+        ("I cannot stress enough how good sleep is for you.", False),
+        ("I can't wait to tell you: the shop opens at nine.", False),
+        ("The cat cannot fly.", False),
+        ("It is not accurate to say that the Wall can be seen from the Moon.", False),
+        ("Sorry for the delay! Your parcel comes on Monday.", False),
+        ("That depends on your budget: the small one costs 40 euros.", False),
+        ("Take two tablets a day.", False),
+        ("", False),
+    ],
+)
+def test_refusals(answer: str, refuses: bool) -> None:
+    """A refusal is known by how it opens; words of refusal in a plain answer are none."""
+    assert is_refusal(answer) is refuses
+    assert is_refusal("\n " * 400 + answer) is refuses
+
+
+def test_a_refusal_opens_the_answer() -> None:
+    """A caveat after the first 400 characters is no refusal."""
+    assert not is_refusal("Here is how. " * 40 + "I'm sorry, but I can't help with that.")
+
+
+@given(st.text(max_size=200))
+@hypothesis_settings(deadline=None)
+def test_normalising_twice_is_normalising_once(text: str) -> None:
+    """Normal forms are their own normal forms, words are lower case, and sentences hold no blank."""
+    once = normalise(text)
+    assert normalise(once).split() == [w for w in once.split() if w not in ("a", "an", "the")]
+    assert all(len(w) > 1 or w.isdigit() for w in content_words(text))
+    assert all(s.strip() for s in sentences(text))
+
+
+def test_the_set_is_complete() -> None:
+    """Names are unique identifiers and every scorer says in a sentence what it is."""
+    assert len(BY_NAME) == len(SCORERS) == 16
+    assert all(n.isidentifier() and n.islower() and s.about.endswith(".") for n, s in BY_NAME.items())
