@@ -18,7 +18,7 @@ from bench.peers import ask
 
 __all__ = ["run"]
 
-TEXTS = 1_500
+TEXTS = 400
 LAYERS, WIDTH, INNER = 6, 384, 1536
 PIECES_AT_ONCE = 512
 WORDS = """the order was sent back because price of my last bill seems wrong and nobody at support could say when refund

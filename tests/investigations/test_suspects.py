@@ -175,6 +175,14 @@ def test_new_questions_that_carry_the_harm_are_the_first_explanation(metric: str
     assert found[0].supports == NEW.words
 
 
+def test_a_new_source_is_named_before_the_traffic_in_general() -> None:
+    """When new questions carry the harm and came from a new source, the source is the first explanation; unseen, it is not."""
+    told = {"version_field": "source", "own": False}
+    source = Candidate(change=change("tv", -30, "traffic source", **told), exposure=CONTRAST)
+    assert rank(source, traffic=NEW, metric="escalation")[0].id == "tv"
+    assert rank(replace(source, exposure=NOBODY), traffic=NEW, metric="escalation")[0].id == "no own change: traffic"
+
+
 @pytest.mark.parametrize("explained", [0.0, 0.02])
 def test_new_questions_without_the_harm_explain_nothing(explained: float) -> None:
     """New questions that fail no more than the others do not make the traffic the first explanation."""

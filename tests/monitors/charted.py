@@ -1,5 +1,6 @@
 """Simulated traffic for charts: counts with a known rate, dispersion, daily wave and shift, and what charts make of them."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,13 +16,13 @@ DAY = 288
 
 
 def monitor(name: str = "all", metric: str = "harm", direction: str = "up") -> Monitor:
+    """A chart of one segment."""
     return Monitor(app="a", environment="e", metric=metric, direction=direction, scope=(("segment", name),))
 
 
 def charts(kind: str = "binary", budget: float = 1.0, metric: str = "harm") -> Charts:
-    return Charts(
-        WIDTH_US, budget, {metric: kind}, {(metric, "up"): "correctness", (metric, "down"): "correctness"}
-    )
+    """The charts of a process that knows one metric."""
+    return Charts(WIDTH_US, budget, {metric: kind}, {(metric, "up"): "correctness", (metric, "down"): "correctness"})
 
 
 def binary(window: NDArray[np.int64], n: NDArray[np.int64], x: NDArray[np.int64]) -> Counts:
@@ -31,6 +32,7 @@ def binary(window: NDArray[np.int64], n: NDArray[np.int64], x: NDArray[np.int64]
 
 
 def numbers(window: Sequence[int], bins: Sequence[int], n: Sequence[int]) -> Counts:
+    """Counts of a number metric."""
     return Counts(window=np.array(window), bin=np.array(bins), n=np.array(n))
 
 
@@ -78,4 +80,10 @@ def watch(traffic: Traffic, budget: float = 1.0, chunk: int = 1_000) -> list[Sig
 
 
 def window_of(signal: Signal) -> int:
+    """Index of the window in which a chart signalled."""
     return signal.at_us // WIDTH_US - 1
+
+
+def say(text: str) -> None:
+    """Write one line: `pytest -s` shows it."""
+    sys.stdout.write(text + "\n")

@@ -1,5 +1,6 @@
 """Near-duplicate questions, by exact cosine. No index: a golden set is small enough to compare with all of it."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ THRESHOLD = 0.92
 
 ROUNDING = 1e-6
 """Unit vectors in float32 have a cosine with themselves of 1 within this; every comparison allows for it."""
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 BLOCK = 2048
 """Rows that are compared at once: bounds memory at 32 MB whatever the size of the set."""
@@ -57,9 +60,10 @@ def find_duplicate(
 ) -> tuple[Case, float] | None:
     """The case that `new` repeats, and the cosine of their questions; None when it is new.
 
-    A repeated case has a near question and the same right answer, in the same app. A near question with a different right
-    answer is no duplicate: "may I fly with a cat" and "may I fly with a bat" are two tests. `vectors` has shape
-    (len(cases), d), `vector` shape (d,).
+    A repeated case has a near question with the same numbers and the same right answer, in the same app. A near question
+    with a different right answer is no duplicate: "may I fly with a cat" and "may I fly with a bat" are two tests. Nor is
+    one with other numbers, which an embedding hardly sees: "is 17 a prime" and "is 19 a prime" are two tests. `vectors`
+    has shape (len(cases), d), `vector` shape (d,).
 
     Raises:
         InputError: the threshold is not in (0, 1].
@@ -71,16 +75,24 @@ def find_duplicate(
     for index in np.argsort(-cosines, kind="stable").tolist():
         if cosines[index] < threshold - ROUNDING:
             return None
-        if cases[index].app == new.app and same_text(cases[index].ground_truth, new.ground_truth):
+        if _same_test(cases[index], new):
             return cases[index], float(cosines[index])
     return None
+
+
+def _same_test(one: Case, other: Case) -> bool:
+    return (
+        one.app == other.app
+        and _NUMBER.findall(one.question) == _NUMBER.findall(other.question)
+        and same_text(one.ground_truth, other.ground_truth)
+    )
 
 
 def refusal(case: Case, cosine: float, embedder: str, threshold: float = THRESHOLD) -> str:
     """Why a near-duplicate of `case` is refused, in one sentence."""
     return (
         f"it repeats case {case.id}: the questions have a cosine of {cosine:.3f} (from {threshold:g} on they count as the same,"
-        f" by {embedder}) and the right answer is the same; a different right answer would make it a new case"
+        f" by {embedder}) and the right answer is the same; other numbers or another right answer would make it a new case"
     )
 
 

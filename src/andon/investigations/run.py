@@ -27,7 +27,7 @@ DAY_US = 86_400_000_000
 LOOK_BACK_US = 60 * DAY_US
 """Changes this long before the onset are candidates: a corpus may take six weeks to hurt."""
 
-EXAMPLES = 8
+EXAMPLES = 12
 QUESTIONS = 800
 """Questions before and after that are compared by meaning."""
 

@@ -50,7 +50,7 @@ NEVER = 1e-6
 MOST = 100.0
 """A contrast counts at most this much: whoever saw this change may have seen another that no log holds."""
 
-SEEN_BEFORE = 0.005
+SEEN_BEFORE = 0.002
 """Factor of a version that most traffic had before the change was made: the record and the traffic disagree."""
 
 WANDER = 2_000.0
@@ -179,7 +179,9 @@ def _weigh(
     if any(scope.get(k) not in (None, v) for k, v in change.scope.items()):
         factor = min(factor, NEVER)
         against.append("it touches another part of the traffic than the one that fails")
-    if traffic.shifted and change.kind != "traffic source":
+    if traffic.shifted and change.kind == "traffic source":
+        factor *= max(1.0, SHIFT * traffic.explained)  # new questions are what a new source brings
+    elif traffic.shifted:
         factor *= 1 - CARRIED * traffic.explained
         if traffic.explained >= 0.5:
             against.append(f"new kinds of questions carry {traffic.explained:.0%} of the harm")

@@ -26,8 +26,8 @@ WORST_FIFTH = 0.2
 
 ABSORB_LAG = 12
 ABSORB_SHARE = 0.25
-"""A window joins the baseline when it is this many windows and this share of the chart's age old, and the chart has been
-calm since: a lasting shift has that long to show itself before it becomes part of what it is compared with."""
+"""A window joins the baseline when it is this many windows and this share of the chart's age old, and only while the chart
+is calm: a lasting shift has that long to show itself before it becomes part of what it is compared with."""
 
 ABSORB_US = 14 * 86_400_000_000
 """A baseline stops growing after 14 days: a slow drift must not become the new normal."""
@@ -78,7 +78,7 @@ class Charts:
         self._sums = np.zeros((0, 6))  # `stats.moments` of the windows of the baseline
         self._rho = np.zeros(0)
         self._r = np.zeros((0, len(stats.ODDS)))
-        self._first, self._learned, self._joined, self._troubled, self._silent_until = np.zeros((5, 0), dtype=np.int64)
+        self._first, self._learned, self._joined, self._left_out, self._silent_until = np.zeros((5, 0), dtype=np.int64)
         # the last windows of every chart, window w in column w % width: what may still join, and where onsets are sought
         self._n_seen = np.zeros((0, HISTORY + int(ABSORB_US * ABSORB_SHARE) // window_us + 2), dtype=np.int32)
         self._x_seen = self._n_seen.copy()
@@ -117,7 +117,7 @@ class Charts:
             return
         for name in ("_sums", "_rho", "_r", "_silent_until", "_n_seen", "_x_seen"):
             setattr(self, name, _longer(getattr(self, name), more, 0))
-        for name in ("_first", "_learned", "_joined", "_troubled"):
+        for name in ("_first", "_learned", "_joined", "_left_out"):
             setattr(self, name, _longer(getattr(self, name), more, -1))
 
     def _harmful(self, i: int, rows: Counts) -> Counts:
@@ -169,9 +169,9 @@ class Charts:
         self._r[crossing] = 0
         loud = crossing[end_us >= self._silent_until[crossing]]
         self._silent_until[loud] = end_us + SILENCE_US
-        self._troubled[(statistic >= threshold**0.5) | (end_us < self._silent_until)] = window
+        self._left_out[end_us < self._silent_until] = window
         signals = [self._signal(i, window, float(statistic[i]), threshold) for i in loud.tolist()]
-        self._absorb(window)
+        self._absorb(window, statistic < threshold**0.5)
         return sorted(signals, key=lambda s: s.id)
 
     def _design(self, charts: Ints) -> Floats:
@@ -182,12 +182,16 @@ class Charts:
         per_month = 30 * 86_400_000_000 / self.window_us
         return stats.permitted_run_length(int((self._learned >= 0).sum()), per_month, self.budget)
 
-    def _absorb(self, window: int) -> None:
-        """Let the next window of every baseline join it where it is old enough and the chart has been calm since."""
+    def _absorb(self, window: int, calm: NDArray[np.bool_]) -> None:
+        """Let the next window of every baseline join it where it is old enough and the chart is calm.
+
+        What came before a signal, and during its silence, never joins. What came before a chart merely rose does, once it
+        has sunk again: to leave it out would leave out the bad side of chance, and so make the baseline too low.
+        """
         age = window - self._first
         lag = np.maximum(ABSORB_LAG, np.ceil(age * ABSORB_SHARE).astype(np.int64))
-        joining = np.maximum(self._joined, self._troubled) + 1
-        old = (self._learned >= 0) & (age * self.window_us < ABSORB_US) & (joining <= window - lag)
+        joining = np.maximum(self._joined, self._left_out) + 1
+        old = calm & (self._learned >= 0) & (age * self.window_us < ABSORB_US) & (joining <= window - lag)
         charts = np.flatnonzero(old)
         if len(charts) == 0:
             return

@@ -57,7 +57,7 @@ def log_likelihood_ratio(x: Floats, n: Floats, null: Floats, odds: Floats, rho: 
 
 def step(r: Floats, log_ratio: Floats) -> Floats:
     """One window: ``(1 + R) * LR`` for every alternative; shapes (k, m), bounded so that it cannot overflow."""
-    return np.asarray(np.minimum((1 + r) * np.exp(np.minimum(log_ratio, 300.0)), 1e300))
+    return np.asarray(np.minimum((1 + r) * np.exp(np.minimum(log_ratio, 300.0)), 1e150))
 
 
 def _rising(a: Floats, count: Floats) -> Floats:

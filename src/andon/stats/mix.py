@@ -17,11 +17,11 @@ def mix_shift(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[floa
 
     Use instead: `mean_shift` when the categories are not known beforehand.
 
-    Source: Sokal & Rohlf, Biometry (1995), section 17.2 (G-test).
+    Source: the likelihood ratio test of homogeneity; Sokal & Rohlf, Biometry, 3rd ed. (1995), chapter 17 (G-test).
     """
     names = sorted(set(before) | set(after))
     table = np.array([[before.get(c, 0) for c in names], [after.get(c, 0) for c in names]], dtype=np.float64)
-    if table.sum(axis=1).min(initial=0) == 0:
+    if not names or table.sum(axis=1).min() == 0:
         raise ValueError("both sides need observations")
     distance = 0.5 * float(np.abs(table[0] / table[0].sum() - table[1] / table[1].sum()).sum())
     expected = table.sum(axis=0) * (table.sum(axis=1).min() / table.sum())
