@@ -15,3 +15,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ANDON_"):
             monkeypatch.delenv(name)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes get the name of their parameter: compressed ones may differ in each process, and pytest-xdist must agree."""
+    return argname if isinstance(val, bytes) else None

@@ -1,6 +1,7 @@
 """Laws of finding versions in traffic."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -14,11 +15,13 @@ HOUR = 3_600_000_000
 
 
 def seen(value: str, at: int = 0, field: str = "prompt_version", group: str = "", **more: str) -> Sighting:
+    """A sighting, in hours."""
     told = {"app": "bot", "environment": "production", **more}
     return Sighting(field=field, group=group, value=value, first_us=at * HOUR, n=1, **told)
 
 
 def blank() -> Inventory:
+    """The inventory of an app without traffic."""
     return Inventory(id="bot/production")
 
 
@@ -105,7 +108,7 @@ def test_any_partition_in_time_order_gives_the_same_changes(rows, cuts, shuffle)
     whole = discover(blank(), sightings)
     inventory, changes = blank(), []
     edges = [0, *sorted(set(cuts)), 31]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         part = [s for s in sightings if low * HOUR <= s.first_us < high * HOUR]
         shuffle.shuffle(part)
         inventory, more = discover(inventory, part)

@@ -28,12 +28,14 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def tell(ledger: Ledger, *signals: Signal) -> list[Incident]:
+    """Put the signals into the ledger and respond to them."""
     for s in signals:
         ledger.put(s, now_us=s.at_us, by="andon")
     return respond(ledger, signals)
 
 
 def everything(ledger: Ledger) -> tuple[list[object], ...]:
+    """Every version of every incident and event."""
     return ledger.history(Incident), ledger.history(TimelineEvent)
 
 
@@ -150,11 +152,16 @@ def test_the_timeline_has_two_clocks(ledger: Ledger) -> None:
 
 
 def test_a_new_leader_tells_its_own_onset(ledger: Ledger) -> None:
-    """When a worse signal takes the lead, class, title and onset are its own, and the timeline keeps both onsets."""
+    """When a worse signal takes the lead, the class is its own, the incident's onset stays, and the timeline has both."""
     tell(ledger, signal("a"))
     worse = signal("b", metric="exact_match", direction="down", harm="correctness", at_us=T0 + HOUR, onset_us=T0)
     (incident,) = tell(ledger, worse)
-    assert (incident.lead, incident.impact, incident.onset_us, incident.alarmed_us) == ("b", "correctness", T0, T0)
+    assert (incident.lead, incident.impact, incident.onset_us, incident.alarmed_us) == (
+        "b",
+        "correctness",
+        T0 - HOUR,
+        T0,
+    )
     onsets = [(e.happened_us, e.learned_us) for e in timeline_of(ledger, incident) if e.kind == "onset"]
     assert onsets == [(T0 - HOUR, T0), (T0, T0 + HOUR)]
 

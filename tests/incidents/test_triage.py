@@ -26,6 +26,7 @@ HOUR = 3_600_000_000
 
 
 def signal(name: str = "s1", **fields) -> Signal:
+    """A signal of 30 refusals in 100 against 2 in 100, an hour after its onset."""
     told = {
         "monitor": f"bot/{name}",
         "app": "bot",
@@ -116,7 +117,8 @@ def test_severity_names_its_rule(harm, scope, x, level, says) -> None:
 
 def test_a_title_is_one_sentence_of_what_whom_and_when() -> None:
     """The title names the harm, both rates, the part of the traffic, the app and the time in UTC."""
-    title = title_of(signal(scope={"risk_category": "high"}))
+    lead = signal(scope={"risk_category": "high"})
+    title = title_of(lead, lead.onset_us)
     assert title == (
         "The share of answers that refuse rose from 2.0% to 30% in risk category high of bot since 2026-09-21 13:13 UTC"
     )

@@ -41,7 +41,16 @@ USUAL = {
     "index": "retrieval_score",
     "corpus": "groundedness",
 }
-METRICS = ("error", "refusal", "escalation", "groundedness", "normalised_match", "latency_s", "thumbs", "retrieval_score")
+METRICS = (
+    "error",
+    "refusal",
+    "escalation",
+    "groundedness",
+    "normalised_match",
+    "latency_s",
+    "thumbs",
+    "retrieval_score",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +216,10 @@ def measure(worlds: int, seed: int = 7) -> tuple[str, str, str]:
     """Tables of accuracy, of "no own change", and of calibration."""
     rng = np.random.default_rng(seed)
     accuracy = ["| traffic, effect | " + " | ".join(WAYS) + " |", "|---" * (len(WAYS) + 1) + "|"]
-    nobody = ["| traffic, effect | worlds | ranked first | above 50 % together | blamed on a change above 90 % |", "|---" * 5 + "|"]
+    nobody = [
+        "| traffic, effect | worlds | ranked first | above 50 % together | blamed on a change above 90 % |",
+        "|---" * 5 + "|",
+    ]
     stated: list[tuple[float, bool]] = []
     for name, per_hour, odds in ROWS:
         made = [world(rng, per_hour, odds) for _ in range(worlds)]

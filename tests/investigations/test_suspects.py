@@ -31,6 +31,7 @@ def change(name: str = "c", hours: float = -1.0, kind: str = "prompt", **more) -
 
 
 def rank(*candidates: Candidate, traffic: Traffic = SAME, **more) -> tuple[Suspect, ...]:
+    """Rank these for refusals that began about T0."""
     asked = {
         "metric": "refusal",
         "scope": {},
@@ -42,6 +43,7 @@ def rank(*candidates: Candidate, traffic: Traffic = SAME, **more) -> tuple[Suspe
 
 
 def chances(*candidates: Candidate, **more) -> dict[str, float]:
+    """Probability by id."""
     return {s.id: s.probability for s in rank(*candidates, **more)}
 
 
@@ -142,10 +144,17 @@ def test_exposure_beats_nearness() -> None:
 
 def test_more_contrast_is_more_suspect() -> None:
     """The same change is the more probable the more of the harm lies with those who saw it."""
-    steps = [NO_CONTRAST, *(Exposure(exposed_x=x, exposed_n=500, other_x=200 - x, other_n=500, before_share=0.0) for x in (120, 150, 190))]
+    steps = [
+        NO_CONTRAST,
+        *(
+            Exposure(exposed_x=x, exposed_n=500, other_x=200 - x, other_n=500, before_share=0.0)
+            for x in (120, 150, 190)
+        ),
+    ]
     found = [chances(Candidate(change=change(hours=-40), exposure=e))["c"] for e in steps]
     assert found == sorted(found)
-    assert found[0] < 0.05 < 0.5 < found[-1]
+    assert found[0] < 0.05
+    assert found[-1] > 0.5
 
 
 def test_a_little_harm_among_the_others_does_not_acquit_the_cause() -> None:
@@ -253,7 +262,9 @@ def test_the_page_says_what_the_simulation_gives() -> None:
     """The tables of docs/methods/suspects.md are those of the seeded simulation, to the letter."""
     page = PAGE.read_text(encoding="utf-8")
     for part in simulated.measure(600):
-        assert part in page, "run `python tests/investigations/suspects_simulated.py` and put this on the page:\n" + part
+        assert part in page, (
+            "run `python tests/investigations/suspects_simulated.py` and put this on the page:\n" + part
+        )
 
 
 def test_simulated_worlds_are_ranked_better_than_by_time() -> None:

@@ -24,27 +24,38 @@ def false_alarms(traffic: Traffic) -> tuple[int, int, float]:
 
 
 def test_a_stable_stream_keeps_the_budget() -> None:
-    """300 stable charts over 5,000 windows give at most one false alarm beyond the budget of 30 pages a month."""
+    """300 stable charts over 5,000 windows give no more false alarms than the budget of 30 pages a month."""
     signals = watch(Traffic(series=300, windows=5000, seed=7), budget=30.0)
     permitted = 30.0 * 5000 / (30 * DAY)
     say(f"{len(signals)} false alarms, {permitted:.1f} permitted")
-    assert len(signals) <= permitted + 1
+    assert len(signals) <= permitted
 
 
 @pytest.mark.slow
 def test_stable_streams_of_all_kinds_keep_the_budget() -> None:
-    """Over seven kinds of stable traffic, the charts that cry wolf are at most twice what the budgets permit in all."""
+    """Over seven kinds of stable traffic, the charts that cry wolf are at most what the budgets permit in all."""
     found, permitted = 0, 0.0
     for name, traffic in STABLE.items():
         signals, alarmed, budget = false_alarms(traffic)
         say(f"{name}: {signals} signals on {alarmed} of {traffic.series} charts, {budget:.2f} permitted")
         found, permitted = found + alarmed, permitted + budget
     say(f"all: {found} charts cry wolf, {permitted:.2f} permitted")
-    assert found <= 2 * permitted + 2
+    assert found <= permitted
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shift", [150, 400, 2500])
+@pytest.mark.xfail(strict=True, reason="baselines have no hour of the day yet, see docs/methods/baseline.md")
+@pytest.mark.parametrize("n", [20, 200])
+def test_a_daily_wave_keeps_the_budget(n: int) -> None:
+    """A rate that swings by a quarter every day is no shift."""
+    traffic = Traffic(series=300, windows=3500, n=n, rate=0.02, wave=0.25, seed=1)
+    signals, alarmed, permitted = false_alarms(traffic)
+    say(f"daily wave of 25 %, n={n}: {signals} signals on {alarmed} of 300 charts, {permitted:.2f} permitted")
+    assert alarmed <= 2 * permitted + 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [60, 150, 400, 2500])
 @pytest.mark.parametrize("odds", [1.6, 3.0])
 def test_delay(shift: int, odds: float) -> None:
     """The delay of a shift shrinks with the age of the baseline, and no shift of three times the odds is missed."""

@@ -92,13 +92,23 @@ def test_no_signal_while_it_learns(start: int, pairs: list[tuple[int, int]]) -> 
         assert start * WIDTH_US <= s.onset_low_us <= s.onset_us < s.onset_high_us <= s.at_us
 
 
-def test_silent_for_a_day_after_a_signal() -> None:
-    """After a signal a chart is silent for a day; while the harm lasts there is about one reminder a day."""
-    signals = watch(Traffic(series=30, windows=6 * DAY, shift=DAY, odds=8, seed=1))
+def test_one_signal_per_event_and_a_reminder_a_week() -> None:
+    """While harm lasts a chart signals once, and again after each whole week."""
+    signals = watch(Traffic(series=30, windows=17 * DAY, shift=DAY, odds=8, seed=1))
+    assert len({s.monitor for s in signals}) == 30
     for name in {s.monitor for s in signals}:
         own = [s.at_us for s in signals if s.monitor == name]
-        assert all(b - a >= SILENCE_US for a, b in pairwise(own))
-        assert 4 <= len(own) <= 5
+        assert all(b - a >= 7 * SILENCE_US for a, b in pairwise(own))
+        assert len(own) == 3
+
+
+def test_a_calm_day_ends_an_event() -> None:
+    """Harm that returns after more than a calm day is a new signal, within the week of silence of the first."""
+    window, n = np.arange(8 * DAY), np.full(8 * DAY, 20)
+    harmed = np.isin(window // DAY, (3, 6))
+    x = np.where(harmed, 12, 1)
+    signals = charts(budget=1e4).advance(range(8 * DAY), {monitor(): binary(window, n, x)})
+    assert [s.at_us // WIDTH_US // DAY for s in signals] == [3, 6]
 
 
 def test_an_improvement_never_signals() -> None:

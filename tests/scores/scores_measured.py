@@ -20,8 +20,7 @@ DATA = Path(os.environ.get("ANDON_TEST_DATA", Path(__file__).parents[3] / "share
 def rows(name: str) -> list[dict]:
     """The rows of one file of a pack."""
     path = DATA / name
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
 
@@ -31,7 +30,7 @@ def agreement(items: Iterable[tuple[str, bool, bool]]) -> list[tuple[str, int, s
     for name, said, label in items:
         for key in (name, "all"):
             counts[key][2 * (not label) + (said != label)] += 1
-    order = sorted(k for k in counts if k != "all") + ["all"]
+    order = [*sorted(k for k in counts if k != "all"), "all"]
     return [
         (k, sum(c), _percent(c[0] + c[2], sum(c)), f"{c[1]} of {c[0] + c[1]}", f"{c[3]} of {c[2] + c[3]}")
         for k, c in ((k, counts[k]) for k in order)

@@ -40,6 +40,7 @@ def interaction(**fields) -> Interaction:
 
 
 def score(name: str, **fields) -> float | None:
+    """The value of one scorer for a changed good answer."""
     return BY_NAME[name].score(interaction(**fields), EMBEDDER)
 
 
@@ -133,9 +134,16 @@ def test_harm_and_exceptions(name: str, fields: dict[str, object], value: float)
     assert score(name, **fields) == value
 
 
-LOOKS_AT_THE_ANSWER = (
-    "error refusal normalised_match exact_match citation_valid groundedness context_used answer_relevancy".split()
-)
+LOOKS_AT_THE_ANSWER = [
+    "error",
+    "refusal",
+    "normalised_match",
+    "exact_match",
+    "citation_valid",
+    "groundedness",
+    "context_used",
+    "answer_relevancy",
+]
 
 
 @pytest.mark.parametrize("missing", [None, "", "  \n\t "])
@@ -226,7 +234,9 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_and_huge_texts_cost_little(text: str) -> None:
     """All scorers together take no more than a few seconds for a megabyte of hostile text in every field, and never raise."""
-    i = interaction(query=text, answer=text, expected_answer=text[:50_000] + "x", contexts=(Context(text=text), *PASSAGES))
+    i = interaction(
+        query=text, answer=text, expected_answer=text[:50_000] + "x", contexts=(Context(text=text), *PASSAGES)
+    )
     began = time.process_time()
     for scorer in SCORERS:
         scorer.score(i, EMBEDDER)

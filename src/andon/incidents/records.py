@@ -36,7 +36,7 @@ class Incident:
     onset_us: int
     onset_low_us: int
     onset_high_us: int
-    """95 % interval of the onset, by the leading signal."""
+    """95 % interval of the onset, by the leading one of the signals that opened the incident."""
     alarmed_us: int
     """When the first signal was raised."""
     last_signal_us: int

@@ -9,7 +9,7 @@ from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.errors import InputError, StateError
 from andon.incidents.records import Incident, TimelineEvent
-from andon.incidents.triage import join, merges, open_incident
+from andon.incidents.triage import join, leaves_lead, merges, open_incident
 from andon.incidents.words import phrase_of, scope_text
 from andon.monitors import Signal
 from andon.store import Ledger
@@ -68,14 +68,18 @@ def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
 
 
 def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incident:
-    together = [*signals_of(ledger, home), *signals]
-    incident = join(home, together)
     now_us = signals[0].at_us
+    if leaves_lead(home, signals):
+        ids = (*home.signals, *(s.id for s in signals))
+        incident = replace(home, signals=tuple(sorted(ids)), last_signal_us=now_us)
+    else:
+        together = [*signals_of(ledger, home), *signals]
+        incident = join(home, together)
     _replace(ledger, home, incident, now_us=now_us, by="andon")
     strongest = max(signals, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
     if incident.lead != home.lead:
         lead = next(s for s in together if s.id == incident.lead)
-        _event(ledger, incident, incident.onset_us, now_us, "onset", _onset_text(lead))
+        _event(ledger, incident, lead.onset_us, now_us, "onset", _onset_text(lead))
     _event(ledger, incident, now_us, now_us, "signal", _signals_text(strongest, len(signals)))
     return incident
 

@@ -9,7 +9,7 @@ from andon.monitors import Signal
 from andon.scores import Harm
 from andon.traffic import format_time
 
-__all__ = ["classify", "join", "merges", "open_incident", "severity_of", "title_of"]
+__all__ = ["classify", "join", "leaves_lead", "merges", "open_incident", "severity_of", "title_of"]
 
 WORST_FIRST: tuple[Harm, ...] = ("safety", "compliance", "correctness", "availability", "usefulness", "cost")
 """Classes by what users lose, worst first."""
@@ -24,13 +24,15 @@ def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     """The class of an incident with these signals, the reason, and the leading signal.
 
     The worst harm among the signals names the class. Among the signals of that class a rate leads before a worst-fifth
-    proxy; then those with at least nine tenths of the largest excess of harm, and of these the one whose rate rose most:
-    the part of the traffic that holds all the harm and little else.
+    proxy, if it spoke within a day of the first; then those with at least nine tenths of the largest excess of harm, and of
+    these the one whose rate rose most: the part of the traffic that holds all the harm and little else.
     """
     worst = min(signals, key=lambda s: WORST_FIRST.index(s.harm))
     harm = worst.harm
     peers = [s for s in signals if s.harm == harm]
-    direct = [s for s in peers if s.kind == "binary"] or peers
+    first_us = min(s.at_us for s in peers)
+    early = [s for s in peers if s.at_us - first_us <= MERGE_US]
+    direct = [s for s in early if s.kind == "binary"] or early
     most = max(_excess(s) for s in direct)
     full = [s for s in direct if _excess(s) >= 0.9 * most]
     lead = max(full, key=lambda s: (round(s.rate - s.baseline_rate, 9), -len(s.scope), s.id))
@@ -60,40 +62,43 @@ def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
     return "P3", f"P3: {harm} harm below a tenth of the traffic ({share})"
 
 
-def title_of(lead: Signal) -> str:
+def title_of(lead: Signal, onset_us: int) -> str:
     """What is wrong, for whom and since when, in one sentence."""
     return (
         f"{_sentence(phrase_of(lead.metric, lead.direction))} rose from {_percent(lead.baseline_rate)} to {_percent(lead.rate)} "
-        f"in {scope_text(lead.scope)} of {one_line(lead.app)} since {format_time(lead.onset_us)[:16].replace('T', ' ')} UTC"
+        f"in {scope_text(lead.scope)} of {one_line(lead.app)} since {format_time(onset_us)[:16].replace('T', ' ')} UTC"
     )
 
 
 def open_incident(number: int, signals: Sequence[Signal]) -> Incident:
-    """A new incident for signals of one app."""
-    first = signals[0]
+    """A new incident for signals of one app that were raised together; its onset is that of their leading one."""
+    _, _, lead = classify(signals)
     blank = Incident(
         id=f"INC-{number:04d}",
         title="",
-        app=first.app,
-        environment=first.environment,
-        metric=first.metric,
-        lead=first.id,
-        onset_us=first.onset_us,
-        onset_low_us=first.onset_low_us,
-        onset_high_us=first.onset_high_us,
-        alarmed_us=first.at_us,
-        last_signal_us=first.at_us,
+        app=lead.app,
+        environment=lead.environment,
+        metric=lead.metric,
+        lead=lead.id,
+        onset_us=lead.onset_us,
+        onset_low_us=lead.onset_low_us,
+        onset_high_us=lead.onset_high_us,
+        alarmed_us=lead.at_us,
+        last_signal_us=lead.at_us,
     )
     return join(blank, signals)
 
 
 def join(incident: Incident, signals: Sequence[Signal]) -> Incident:
-    """The incident with all these signals, its class, severity and title worked out anew; alarm and number stay."""
+    """The incident with all these signals, its class, severity and title worked out anew.
+
+    Number, onset and first alarm stay: a chart that speaks later, of a rate that is still rising, dates its own rise.
+    """
     harm, reason, lead = classify(signals)
     severity, rule = severity_of(harm, lead)
     return replace(
         incident,
-        title=title_of(lead),
+        title=title_of(lead, incident.onset_us),
         impact=harm,
         impact_reason=reason,
         severity=severity,
@@ -102,12 +107,14 @@ def join(incident: Incident, signals: Sequence[Signal]) -> Incident:
         metric=lead.metric,
         lead=lead.id,
         signals=tuple(sorted(s.id for s in signals)),
-        onset_us=lead.onset_us,
-        onset_low_us=lead.onset_low_us,
-        onset_high_us=lead.onset_high_us,
-        alarmed_us=min(s.at_us for s in signals),
         last_signal_us=max(s.at_us for s in signals),
     )
+
+
+def leaves_lead(incident: Incident, signals: Sequence[Signal]) -> bool:
+    """Whether these further signals cannot change who leads: none is of a worse class, and all come after the first day."""
+    rank = WORST_FIRST.index(incident.impact)
+    return all(WORST_FIRST.index(s.harm) >= rank and s.at_us - incident.alarmed_us > 2 * MERGE_US for s in signals)
 
 
 def merges(incident: Incident, signal: Signal) -> bool:

@@ -86,6 +86,8 @@ class Impact:
     harmed: int
     excess: float
     """Harmed interactions beyond what the baseline would have given."""
+    lately: float | None = None
+    """Rate of harm in the last tenth of the time since the onset; None when there was no traffic."""
     users: int | None
     """Distinct users among the harmed; None when traffic names no users."""
     sessions: int | None

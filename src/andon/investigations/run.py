@@ -95,7 +95,7 @@ def investigate(
         )
     before = Span(start_us=lead.baseline_from_us, end_us=max(lead.onset_low_us, lead.baseline_from_us + 1))
     case = _Case(warehouse, lead, before, Span(start_us=lead.onset_us, end_us=now_us))
-    x1, n1, x2, n2 = _totals(case)
+    x1, n1, x2, n2, x3, n3 = _totals(case)
     x0, n0 = (x1, n1) if n1 else (lead.baseline_x, lead.baseline_n)
     verdict, reason = isolated_or_systematic(x2, n2, (x0 + 0.5) / (n0 + 1))
     harmed = _harmed_interactions(case)
@@ -108,7 +108,7 @@ def investigate(
         verdict=verdict,
         verdict_reason=reason,
         parts=rank_parts(_parts(case)),
-        impact=_impact(case, x0 / n0 if n0 else 0.0, x2, n2),
+        impact=_impact(case, x0 / n0 if n0 else 0.0, x2, n2, lately=x3 / n3 if n3 else None),
         first_alarms=_first_alarms(signals),
         gap=_gap(incident, lead),
         evidence=tuple(case.evidence),
@@ -134,17 +134,18 @@ def _figures(warehouse: Warehouse, plan: Rollup) -> dict[str, float]:
     return {k: float(v) for k, v in row.items() if v is not None}
 
 
-def _totals(case: _Case) -> tuple[int, int, int, int]:
-    """Harm and traffic before and after the onset, kept as evidence."""
+def _totals(case: _Case) -> list[int]:
+    """Harm and traffic before the onset, since it, and in the last tenth of the time since it, kept as evidence."""
+    start, end = case.after.start_us, case.after.end_us
+    lately = Span(start_us=end - max(case.signal.window_us, (end - start) // 10), end_us=end)
     numbers = []
-    for name, span in (("before the onset", case.before), ("since the onset", case.after)):
+    for name, span in (("before the onset", case.before), ("since the onset", case.after), ("lately", lately)):
         for what, extra in (("harmed interactions", (case.harm,)), ("interactions", ())):
             plan = Rollup(table="scores", metrics=(case.signal.metric,), span=span, where=(*case.scope, *extra))
             figures = _figures(case.warehouse, plan)
             case.keep(f"{what} {name}", plan, figures)
             numbers.append(int(figures[f"{case.signal.metric}.n"]))
-    x1, n1, x2, n2 = numbers
-    return x1, n1, x2, n2
+    return numbers
 
 
 def _harmed_interactions(case: _Case) -> list[tuple[Interaction, float]]:
@@ -313,13 +314,14 @@ def _parts(case: _Case) -> list[tuple[str, str, int, int, int, int]]:
     return list(dict.fromkeys(rows))
 
 
-def _impact(case: _Case, baseline: float, x2: int, n2: int) -> Impact:
+def _impact(case: _Case, baseline: float, x2: int, n2: int, *, lately: float | None) -> Impact:
     users = len(case.by("user_id", case.after, case.harm))
     sessions = len(case.by("session_id", case.after, case.harm))
     return Impact(
         n=n2,
         harmed=x2,
         excess=round(max(0.0, x2 - n2 * baseline), 1),
+        lately=lately,
         users=users or None,
         sessions=sessions or None,
     )

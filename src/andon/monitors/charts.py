@@ -36,7 +36,10 @@ HISTORY = 5_000
 """Windows back from an alarm among which the onset is looked for."""
 
 SILENCE_US = 24 * 3_600_000_000
-"""After a signal a chart is silent for a day: one signal per event, and a reminder a day later if it lasts."""
+"""After a signal a chart is silent until it has been calm for a day: one signal per event."""
+
+REMINDER_US = 7 * SILENCE_US
+"""An event that lasts is told again after a week, should its incident have been closed too early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,8 @@ class Charts:
         self._sums = np.zeros((0, 6))  # `stats.moments` of the windows of the baseline
         self._rho = np.zeros(0)
         self._r = np.zeros((0, len(stats.ODDS)))
-        self._first, self._learned, self._joined, self._left_out, self._silent_until = np.zeros((5, 0), dtype=np.int64)
+        self._first, self._learned, self._joined, self._left_out = np.zeros((4, 0), dtype=np.int64)
+        self._silent_until, self._told = np.zeros((2, 0), dtype=np.int64)
         # the last windows of every chart, window w in column w % width: what may still join, and where onsets are sought
         self._n_seen = np.zeros((0, HISTORY + int(ABSORB_US * ABSORB_SHARE) // window_us + 2), dtype=np.int32)
         self._x_seen = self._n_seen.copy()
@@ -115,7 +119,7 @@ class Charts:
         more = len(self.monitors) - len(self._rho)
         if more == 0:
             return
-        for name in ("_sums", "_rho", "_r", "_silent_until", "_n_seen", "_x_seen"):
+        for name in ("_sums", "_rho", "_r", "_silent_until", "_told", "_n_seen", "_x_seen"):
             setattr(self, name, _longer(getattr(self, name), more, 0))
         for name in ("_first", "_learned", "_joined", "_left_out"):
             setattr(self, name, _longer(getattr(self, name), more, -1))
@@ -167,8 +171,10 @@ class Charts:
         end_us = (window + 1) * self.window_us
         crossing = np.flatnonzero(statistic >= threshold)
         self._r[crossing] = 0
-        loud = crossing[end_us >= self._silent_until[crossing]]
-        self._silent_until[loud] = end_us + SILENCE_US
+        told, silent_until = self._told[crossing], self._silent_until[crossing]
+        loud = crossing[(end_us >= silent_until) | (end_us >= told + REMINDER_US)]
+        self._told[loud] = end_us
+        self._silent_until[crossing] = end_us + SILENCE_US
         self._left_out[end_us < self._silent_until] = window
         signals = [self._signal(i, window, float(statistic[i]), threshold) for i in loud.tolist()]
         self._absorb(window, statistic < threshold**0.5)

@@ -31,16 +31,16 @@ def draw_chart(
         The text of an ``<svg>`` element that scales to its container.
     """
     if not points:
-        return f'<p class="empty">No observations to draw for {escape(title)}.</p>'
+        return f'<p class="empty">No observations to draw for {_safe(title)}.</p>'
     frame = _Frame(points)
     out = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}" class="chart" '
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_safe(title)}" class="chart" '
         'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="11">',
-        f"<title>{escape(title)}</title>",
+        f"<title>{_safe(title)}</title>",
         f"<desc>{escape(_describe(points))}</desc>",
     ]
     out += _axes(frame, points)
-    if onset is not None:
+    if onset is not None and onset[0] < frame.end and onset[1] > frame.start:
         left, right = frame.x(max(onset[0], frame.start)), frame.x(min(onset[1], frame.end))
         out.append(
             f'<rect class="onset" x="{left:.1f}" y="{TOP}" width="{max(2.0, right - left):.1f}" '
@@ -126,7 +126,7 @@ def _marks(frame: _Frame, marks: Sequence[tuple[int, str]]) -> list[str]:
         row += 1
         out.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#7c3aed" stroke-dasharray="4 2"/>'
-            f'<text x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}" fill="#7c3aed">{escape(label[:60])}</text>'
+            f'<text x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}" fill="#7c3aed">{_safe(label[:60])}</text>'
         )
     return out
 
@@ -138,3 +138,8 @@ def _describe(points: Sequence[Point]) -> str:
         f"{len(points)} windows from {format_time(first.start_us)} to {format_time(last.end_us)}; centre line "
         f"{first.centre:.1%}; {beyond} windows above the limit; last window {last.x} of {last.n}."
     )
+
+
+def _safe(text: str) -> str:
+    """Hostile text for XML: markup escaped, characters that nobody sees (controls, direction marks) replaced."""
+    return escape("".join(c if c.isprintable() else "\ufffd" for c in text), quote=True)

@@ -15,7 +15,11 @@ TAIL = 0.00135
 
 
 def control_points(
-    windows: Sequence[tuple[int, int, int, int]], baseline_x: int, baseline_n: int, dispersion: float = 0.0
+    windows: Sequence[tuple[int, int, int, int]],
+    baseline_x: int,
+    baseline_n: int,
+    dispersion: float = 0.0,
+    clusters: int = 1,
 ) -> list[Point]:
     """Points of a p-chart with exact limits: quantiles of the (beta-)binomial at the baseline rate and the window's n.
 
@@ -23,7 +27,8 @@ def control_points(
         windows: (start_us, end_us, n, x) of each window; windows without observations are left out.
         baseline_x: harmful interactions in the baseline.
         baseline_n: interactions in the baseline.
-        dispersion: intraclass correlation of windows.
+        dispersion: intraclass correlation within a monitoring window.
+        clusters: how many monitoring windows one of these windows spans; what clusters within each of them evens out.
 
     The chart is for reading; alarms come from the e-detector, which sees small lasting shifts that no single point shows.
 
@@ -35,9 +40,14 @@ def control_points(
     for start, end, n, x in windows:
         if n == 0:
             continue
-        low, high = _limits(n, rate, dispersion) / n
+        low, high = _limits(n, rate, _spread(n, dispersion, clusters)) / n
         points.append(Point(start_us=start, end_us=end, n=n, x=x, low=float(low), centre=rate, high=float(high)))
     return points
+
+
+def _spread(n: int, dispersion: float, clusters: int) -> float:
+    """Intraclass correlation of n observations in this many clusters taken as one: the same design effect."""
+    return 0.0 if n <= clusters else dispersion * (n / clusters - 1) / (n - 1)
 
 
 def _limits(n: int, rate: float, dispersion: float) -> NDArray[np.float64]:

@@ -88,7 +88,8 @@ class Watch:
         )
         cells, window = _cells(table), _ints(table, "window_us") // self._width
         for metric in binary:
-            n, ones = _ints(table, f"{metric.name}.n"), _ints(table, f"{metric.name}.sum")
+            n = _ints(table, f"{metric.name}.n")
+            ones = np.clip(_ints(table, f"{metric.name}.sum"), 0, n)  # a plug-in may call binary what is not
             for direction in metric.directions:
                 harm = ones if direction == "up" else n - ones
                 rows = np.column_stack([window, n - harm, harm])[n > 0]
@@ -127,7 +128,7 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     counts = _by_window(warehouse.run(total), signal.metric)
     harmed = _by_window(warehouse.run(failed), signal.metric)
     windows = [(w, w + width, n, harmed.get(w, 0)) for w, n in sorted(counts.items())]
-    return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion)
+    return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion, width // signal.window_us)
 
 
 def scope_of(signal: Signal) -> tuple[Where, ...]:

@@ -28,10 +28,12 @@ def summarise(incident: Incident, found: Investigation, lead: Signal) -> tuple[s
     rate, source = _baseline(found, lead)
     who = f", {impact.users:,} users" if impact.users else f", {impact.sessions:,} sessions" if impact.sessions else ""
     lost = (
-        f"Between {minute(incident.onset_us)} and {minute(found.at_us)}, {impact.harmed:,} of {impact.n:,} interactions "
+        f"Between {minute(lead.onset_us)} and {minute(found.at_us)}, {impact.harmed:,} of {impact.n:,} interactions "
         f"in {scope_text(incident.scope)} were {phrase_of(lead.metric, lead.direction)} [E3, E4]{who}: about "
         f"{impact.excess:,.0f} more than the baseline of {rate:.1%} would have given{source}."
     )
+    if impact.lately is not None:
+        lost += f" At the end of that time it was {impact.lately:.1%} [E5, E6]."
     best, low, high = incident.lag_s
     lag = (
         f"It began at about {minute(incident.onset_us)} (95 % interval {minute(incident.onset_low_us)} to "

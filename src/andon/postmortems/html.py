@@ -24,8 +24,10 @@ def _chart(p: Postmortem) -> str:
     first = p.investigation.suspects[0] if p.investigation.suspects else None
     marks = [(i.alarmed_us, "alarm")]
     if first is not None and first.at_us is not None:
-        marks.append((first.at_us, plain(first.title)))
-    return draw_chart(p.points, title=plain(p.chart_title), marks=marks, onset=(i.onset_low_us, i.onset_high_us))
+        marks.append((first.at_us, plain(_cut(first.title, 80))))
+    return draw_chart(
+        p.points, title=plain(_cut(p.chart_title, 400)), marks=marks, onset=(i.onset_low_us, i.onset_high_us)
+    )
 
 
 def _shown(value: object) -> object:

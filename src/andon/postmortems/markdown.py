@@ -21,9 +21,9 @@ def inert(text: str | None, limit: int = 240, blank: str = "(no answer)") -> str
 
     Bare addresses are broken as well: GitHub would make links of them.
     """
-    if text is None or not text.strip():
+    line = " ".join(plain((text or "").strip()[: 20 * limit]).split())
+    if not line:
         return blank
-    line = " ".join(plain(text[: 20 * limit]).split())
     if len(line) > limit:
         line = line[: limit - 1] + "…"
     escaped = _SPECIAL.sub(r"\\\1", line).translate(_ENTITIES)

@@ -133,9 +133,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # the library raises bare Exception
-        raise ConfigError(
-            f"{folder / 'tokenizer.json'} cannot be read: {error}; run `andon model fetch`"
-        ) from error
+        raise ConfigError(f"{folder / 'tokenizer.json'} cannot be read: {error}; run `andon model fetch`") from error
     if tokenizer.get_vocab_size() != 30522:
         raise ConfigError(
             f"{folder / 'tokenizer.json'} has {tokenizer.get_vocab_size()} word pieces, that of {NAME} has 30522; "
@@ -185,8 +183,7 @@ def _weights(folder: Path) -> _Weights:
     w = safetensors.numpy.load(raw)
     return _Weights(
         pieces=w["embeddings.word_embeddings.weight"],
-        positions=w["embeddings.position_embeddings.weight"]
-        + w["embeddings.token_type_embeddings.weight"][0],
+        positions=w["embeddings.position_embeddings.weight"] + w["embeddings.token_type_embeddings.weight"][0],
         norm=(w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]),
         layers=tuple(_layer(w, f"encoder.layer.{i}.") for i in range(_LAYERS)),
     )
@@ -245,9 +242,7 @@ class _MiniLM:
         order = order[lengths[order] > _BARE_PIECES]
 
         def embed_part(part: NDArray[np.int64]) -> None:
-            vectors[part] = _forward(
-                self._weights, np.concatenate([ids[i] for i in part]), _runs(lengths[part])
-            )
+            vectors[part] = _forward(self._weights, np.concatenate([ids[i] for i in part]), _runs(lengths[part]))
 
         parts = list(_parts(order, lengths[order]))
         if len(parts) < 2:
@@ -299,9 +294,7 @@ def _forward(w: _Weights, ids: NDArray[np.int32], runs: Sequence[_Run]) -> Vecto
         x += np.matmul(inner, layer.down, out=added)
         x += layer.down_bias
         _normalise_layer(x, *layer.norm_2)
-    means = [
-        x[first : first + n * length].reshape(n, length, _WIDTH).mean(axis=1) for first, n, length in runs
-    ]
+    means = [x[first : first + n * length].reshape(n, length, _WIDTH).mean(axis=1) for first, n, length in runs]
     vectors: Vectors = np.concatenate(means)
     vectors /= np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
     return vectors
@@ -331,9 +324,7 @@ def _normalise_layer(x: _Floats, gain: _Floats, bias: _Floats) -> None:
 
 # atanh(erf(x / sqrt 2)) / x on [0, 5] as a polynomial in x*x, fitted (iteratively reweighted least squares) to the
 # smallest greatest error of GELU: 6e-7 in exact arithmetic, 1.1e-6 in float32. Beyond 5 tanh is 1 to that error.
-_ERF = tuple(
-    _F32(c) for c in (0.79787267, 0.036365557, -5.7795042e-05, -4.7281408e-05, 2.7998478e-06, -5.6647053e-08)
-)
+_ERF = tuple(_F32(c) for c in (0.79787267, 0.036365557, -5.7795042e-05, -4.7281408e-05, 2.7998478e-06, -5.6647053e-08))
 _ERF_SQUARE_MAX = _F32(25)
 
 

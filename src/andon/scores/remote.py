@@ -42,9 +42,7 @@ def load(settings: Settings) -> Embedder:
     if not usable:  # the value is not repeated: it may hold a password
         raise ConfigError("ANDON_EMBEDDER_URL is not a URL of the form http(s)://host[:port]/path")
     if not (settings.embedder_key.isascii() and settings.embedder_key.isprintable()):
-        raise ConfigError(
-            "ANDON_EMBEDDER_KEY holds a character that a header cannot carry (a line end, perhaps)"
-        )
+        raise ConfigError("ANDON_EMBEDDER_KEY holds a character that a header cannot carry (a line end, perhaps)")
     return _Remote(
         name=f"openai:{settings.embedder_model}",
         model=settings.embedder_model,
@@ -128,9 +126,7 @@ class _Remote:
             )
         self.width = self.width or vectors.shape[1]
         if vectors.shape[1] != self.width:
-            raise self._failed(
-                f"vectors of {vectors.shape[1]} numbers after vectors of {self.width}", retryable=False
-            )
+            raise self._failed(f"vectors of {vectors.shape[1]} numbers after vectors of {self.width}", retryable=False)
         with np.errstate(over="ignore"):
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(lengths).all() and (lengths > 0).all()):

@@ -36,7 +36,6 @@ def run_length(x: Floats, n: Floats, null: Floats, rho: Floats, threshold: float
     return x.size / max(alarms, 1)
 
 
-# measured mean run length / A: 1.32, 1.36, 2.2, 1.15
 @pytest.mark.parametrize(("n", "rate", "rho"), [(20, 0.05, 0.0), (5, 0.3, 0.0), (200, 0.01, 0.0), (50, 0.05, 0.02)])
 def test_run_length_with_a_known_baseline(n: float, rate: float, rho: float) -> None:
     """With the true rate and dispersion, false alarms are at least A windows apart on average, and not ten times that."""

@@ -1,0 +1,111 @@
+"""Laws of the drawn chart and of its limits."""
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from charted import WIDTH_US
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from andon.monitors import Point, control_points, draw_chart
+from andon.monitors.limits import TAIL
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def points(
+    pairs: list[tuple[int, int]], baseline: tuple[int, int] = (50, 1000), dispersion: float = 0.0
+) -> list[Point]:
+    """Control points of windows with these (n, x)."""
+    windows = [(k * WIDTH_US, (k + 1) * WIDTH_US, n, x) for k, (n, x) in enumerate(pairs)]
+    return control_points(windows, *baseline, dispersion)
+
+
+@given(n=st.integers(1, 3000), x0=st.integers(0, 1000), rho=st.sampled_from([0.0, 0.001, 0.05]))
+@settings(max_examples=60, deadline=None)
+def test_limits_hold_the_stated_tail(n: int, x0: int, rho: float) -> None:
+    """At the baseline rate a window lies beyond either limit with probability at most 0.00135, and the limits are no wider than that needs."""
+    (point,) = points([(n, 0)], (x0, 1000), rho)
+    p = (x0 + 0.5) / 1001
+    size = (1 - rho) / rho if rho else 0.0
+    law = scipy_stats.betabinom(n, p * size, (1 - p) * size) if rho else scipy_stats.binom(n, p)
+    low, high = round(point.low * n), round(point.high * n)
+    assert law.sf(high) <= TAIL * (1 + 1e-9)
+    assert law.cdf(low - 1) <= TAIL * (1 + 1e-9)
+    assert high == 0 or law.sf(high - 1) > TAIL * (1 - 1e-9)
+    assert point.low <= point.centre + 1 / n
+    assert point.centre - 1 / n <= point.high
+
+
+def test_empty_windows_have_no_point() -> None:
+    """A window without observations is left out: no rate, no point."""
+    assert [p.n for p in points([(10, 1), (0, 0), (5, 0)])] == [10, 5]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pairs=st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1)), min_size=1, max_size=60),
+    title=st.text(),
+    marks=st.lists(st.tuples(st.integers(-1, 70), st.text()), max_size=8),
+    onset=st.none() | st.tuples(st.integers(-50, 100), st.integers(0, 50)),
+)
+def test_any_chart_is_valid_xml(
+    pairs: list[tuple[int, float]], title: str, marks: list[tuple[int, str]], onset: tuple[int, int] | None
+) -> None:
+    """Whatever the points, titles, labels and onsets, the chart is one well-formed SVG with every point and inside its box."""
+    drawn = points([(n, int(n * share)) for n, share in pairs])
+    band = None if onset is None else (onset[0] * WIDTH_US, (onset[0] + onset[1]) * WIDTH_US)
+    svg = ET.fromstring(draw_chart(drawn, title=title, marks=[(k * WIDTH_US, label) for k, label in marks], onset=band))
+    assert svg.tag == f"{SVG}svg"
+    circles = svg.findall(f"{SVG}circle")
+    assert len(circles) == len(drawn)
+    for c in circles:
+        assert 0 <= float(c.get("cx", "")) <= 860
+        assert 0 <= float(c.get("cy", "")) <= 300
+    red = [c for c in circles if c.get("fill") == "#dc2626"]
+    assert len(red) == sum(p.x / p.n > p.high + 1e-12 for p in drawn)
+    assert {e.tag for e in svg.iter()} <= {
+        SVG + t for t in ("svg", "title", "desc", "line", "text", "rect", "polygon", "polyline", "circle")
+    }
+
+
+def test_hostile_labels_are_text() -> None:
+    """Markup in titles and labels is shown, never run, and characters that nobody sees are replaced."""
+    hostile = "</text><script>alert(1)</script>\" onload='x' \x00\u202e"
+    drawn = draw_chart(points([(10, 1), (10, 2)]), title=hostile, marks=[(0, hostile)])
+    assert "<script" not in drawn
+    svg = ET.fromstring(drawn)
+    assert svg.get("onload") is None
+    assert "<script>" in (svg.findtext(f"{SVG}title") or "")
+    assert "\u202e" not in drawn
+
+
+def test_nothing_to_draw_is_said() -> None:
+    """Without points there is a sentence instead of a chart, its title escaped."""
+    text = draw_chart([], title="<b>x</b>")
+    assert "<svg" not in text
+    assert "&lt;b&gt;x" in text
+
+
+def test_one_point_is_drawn() -> None:
+    """A single window makes a chart too."""
+    svg = ET.fromstring(draw_chart(points([(20, 20)]), title="one"))
+    (circle,) = svg.findall(f"{SVG}circle")
+    assert circle.get("fill") == "#dc2626"
+
+
+def test_an_onset_outside_the_range_is_not_drawn() -> None:
+    """The band of the onset is drawn where it overlaps the chart, and only there."""
+    drawn = points([(10, 1)] * 10)
+    assert 'class="onset"' in draw_chart(drawn, title="t", onset=(-WIDTH_US, WIDTH_US))
+    assert 'class="onset"' not in draw_chart(drawn, title="t", onset=(20 * WIDTH_US, 30 * WIDTH_US))
+
+
+def test_description_says_what_is_seen() -> None:
+    """The text alternative names the number of windows, the centre line and the windows above the limit."""
+    text = draw_chart(points([(100, 5)] * 9 + [(100, 60)]), title="t")
+    assert "10 windows" in text
+    assert "1 windows above the limit" in text
+    assert float(re.findall(r"centre line ([\d.]+)%", text)[0]) == pytest.approx(5.0, abs=0.1)
