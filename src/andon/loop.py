@@ -83,9 +83,13 @@ class Loop:
         scored += score_feedback(self.warehouse, self.ledger, self.scorers, now_us=now_us)
         signals = self._watch.advance(now_us - settle_us)
         touched: dict[str, None] = {}
+        for incident in self.ledger.all(Incident):
+            if self.ledger.get(Postmortem, incident.id) is None:  # a crash came between its opening and its draft
+                self.look_into(incident, incident.last_signal_us)
         for at_us, together in groupby(sorted(signals, key=lambda s: (s.at_us, s.id)), key=lambda s: s.at_us):
             for incident in self._respond(list(together), at_us):
                 touched[incident.id] = None
+        self._watch.done()
         expire(self.ledger, now_us=now_us)
         return Tick(
             assembled=assembled.written,
@@ -112,8 +116,8 @@ class Loop:
         """Open or change incidents; look into those that are new or have another leading signal."""
         touched = respond(self.ledger, signals)
         for incident in touched:
-            known = self.ledger.history(Incident, incident.id)
-            if len(known) < 2 or known[-2].record.lead != incident.lead:
+            drafted = self.ledger.get(Postmortem, incident.id)
+            if drafted is None or drafted.incident.lead != incident.lead:
                 self.look_into(incident, at_us)
         return touched
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_triage import HOUR, T0, signal
 
@@ -56,6 +56,7 @@ def test_the_same_signals_again_change_nothing(ledger: Ledger) -> None:
     ),
     seed=st.integers(0, 10**6),
 )
+@settings(max_examples=25, deadline=None)
 def test_any_order_within_one_call_gives_the_same(rows, seed) -> None:
     """The order of the signals of one call changes no incident and no event, and each signal has exactly one incident."""
     signals = [signal(f"s{k}", app=a, at_us=T0 + h * HOUR, x=x) for k, (a, h, x) in enumerate(rows)]

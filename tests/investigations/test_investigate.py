@@ -78,9 +78,9 @@ def test_the_numbers_are_those_of_the_traffic(found: Investigation) -> None:
 
 
 def test_evidence_gives_the_same_figures_again(planted: Planted, found: Investigation) -> None:
-    """Every piece of evidence, recomputed from its plan, has the figures that it states; E1 to E4 are the totals."""
-    assert [e.id for e in found.evidence] == ["E1", "E2", "E3", "E4"]
-    assert [e.figures["refusal.n"] for e in found.evidence] == [0, 590, 90, 240]
+    """Every piece of evidence, recomputed from its plan, has the figures that it states; E1 to E6 are the totals."""
+    assert [e.id for e in found.evidence] == ["E1", "E2", "E3", "E4", "E5", "E6"]
+    assert [e.figures["refusal.n"] for e in found.evidence] == [0, 590, 90, 240, 9, 24]
     for e in found.evidence:
         assert recompute(planted.warehouse, e) == e.figures
 

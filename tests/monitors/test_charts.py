@@ -107,7 +107,7 @@ def test_a_calm_day_ends_an_event() -> None:
     window, n = np.arange(8 * DAY), np.full(8 * DAY, 20)
     harmed = np.isin(window // DAY, (3, 6))
     x = np.where(harmed, 12, 1)
-    signals = charts(budget=1e4).advance(range(8 * DAY), {monitor(): binary(window, n, x)})
+    signals = charts().advance(range(8 * DAY), {monitor(): binary(window, n, x)})
     assert [s.at_us // WIDTH_US // DAY for s in signals] == [3, 6]
 
 

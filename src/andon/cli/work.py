@@ -140,12 +140,14 @@ def tick() -> None:
 def status() -> None:
     """Is anything wrong? Open incidents, what came in, and what is missing."""
     from andon.scores.embedding import notice
+    from andon.scores.run import ScorerFailure
     from andon.store import Rollup
 
     chosen = settings()
     with opened(chosen) as loop:
         row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",))).to_pylist()[0]
         incidents = [i for i in loop.ledger.all(Incident) if i.state != "closed"]
+        failures = loop.ledger.all(ScorerFailure)
     if row["rows"]:
         say(
             f"{row['rows']:,} interactions from {format_time(int(row['time_us.min']))} to {format_time(int(row['time_us.max']))}"
@@ -154,6 +156,8 @@ def status() -> None:
         say(f"no traffic yet in {chosen.home}; `andon import FILE` or `andon serve` takes it in")
     rows = [(i.id, i.severity, i.impact, i.state, i.title) for i in incidents]
     show_table(("incident", "", "class", "state", "what is wrong"), rows, empty="no open incident")
+    for f in failures:
+        say(f"scorer {f.id} failed {f.count:,} times, last on {f.last_interaction}: {f.last_error}")
     if text := notice(chosen):
         say(text)
 

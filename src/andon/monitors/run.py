@@ -58,7 +58,10 @@ class Watch:
         self._next: int | None = None
 
     def advance(self, until_us: int) -> list[Signal]:
-        """Turn the charts through every whole window that ends at or before `until_us`; new signals are recorded."""
+        """Turn the charts through every whole window that ends at or before `until_us`; new signals are recorded.
+
+        What is returned stays new until `done` is called, so that a crash in between loses no signal.
+        """
         if self._next is None:
             first = self._warehouse.run(Rollup(table="scores", metrics=("time_us",)))["time_us.min"][0].as_py()
             if first is None:
@@ -74,10 +77,16 @@ class Watch:
         fresh = [s for s in signals if cursor is None or s.at_us > cursor.until_us]
         for signal in fresh:
             self._ledger.put(signal, now_us=signal.at_us, by="andon")
-        done = WatchCursor(id="monitors", until_us=last * self._width)
+        return fresh
+
+    def done(self) -> None:
+        """Say that everything up to the last window has been dealt with."""
+        if self._next is None:
+            return
+        cursor = self._ledger.get(WatchCursor, "monitors")
+        done = WatchCursor(id="monitors", until_us=self._next * self._width)
         if cursor is None or done.until_us > cursor.until_us:
             self._ledger.put(done, now_us=done.until_us, by="andon")
-        return fresh
 
     def _read(self, start: int, stop: int) -> dict[Monitor, Counts]:
         span = Span(start_us=start * self._width, end_us=stop * self._width)

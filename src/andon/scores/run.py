@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from andon.changes import Change
 from andon.plugins import load_all
 from andon.scores.records import Embedder, Scorer
 from andon.scores.rows import feedback_columns, score_row, score_schema
 from andon.store import Ledger, Lookup, Slice, Span, Warehouse, Where
-from andon.traffic import Feedback, Interaction, feedback_from_rows
+from andon.traffic import Feedback, Interaction, feedback_from_rows, quoted
 from andon.traffic.run import read_interactions_by_id, read_new
 
-__all__ = ["ScoreCursor", "ScorerSet", "installed_scorers", "score_feedback", "score_new", "values_of"]
+__all__ = ["ScoreCursor", "ScorerFailure", "ScorerSet", "installed_scorers", "score_feedback", "score_new", "values_of"]
 
 BATCH = 20_000
 DAY_US = 86_400_000_000
@@ -27,8 +28,21 @@ class ScoreCursor:
     id: str
     seq: int = 0
     feedback_seq: int = 0
+    scorers: str | None = None
+    """Id of the scorer set that was used last."""
     waiting: tuple[str, ...] = ()
     """Feedback whose interaction has not arrived yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerFailure:
+    """A scorer that raised: it gave no number for some interactions, and the others went on."""
+
+    id: str
+    """Name and version of the scorer."""
+    count: int
+    last_interaction: str
+    last_error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,26 +68,54 @@ def installed_scorers() -> list[Scorer]:
 def score_new(
     warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Scorer], embedder: Embedder, *, now_us: int
 ) -> int:
-    """Score the interactions that came since the last call; returns how many."""
+    """Score the interactions that came since the last call; returns how many.
+
+    Another set of scorers than last time is recorded as a change of every app whose traffic it measures.
+    """
     cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
     chosen = _scorer_set(scorers, embedder)
     seq, done = cursor.seq, 0
+    failures: dict[str, ScorerFailure] = {}
     while True:
         batch, reached = read_new(warehouse, seq, BATCH)
         if not batch:
             break
         ledger.put(chosen, now_us=now_us, by="andon")
+        _record_new_measure(ledger, cursor.scorers, chosen, batch)
         rows = [
             score_row(i, values, chosen.id, f"{i.id}/{chosen.id}", i.time_us)
-            for i, values in zip(batch, values_of(batch, scorers, embedder), strict=True)
+            for i, values in zip(batch, values_of(batch, scorers, embedder, failures), strict=True)
         ]
         warehouse.append("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)))
         warehouse.commit()
         seq, done = reached, done + len(batch)
+    for failure in failures.values():
+        before = ledger.get(ScorerFailure, failure.id)
+        total = failure.count + (before.count if before else 0)
+        ledger.put(replace(failure, count=total), now_us=now_us, by="andon")
     if seq != cursor.seq:
-        moved = replace(cursor, seq=seq)
-        ledger.put(moved, now_us=now_us, by="andon")
+        ledger.put(replace(cursor, seq=seq, scorers=chosen.id), now_us=now_us, by="andon")
     return done
+
+
+def _record_new_measure(ledger: Ledger, before: str | None, chosen: ScorerSet, batch: Sequence[Interaction]) -> None:
+    if before in (None, chosen.id):
+        return
+    for app, environment in sorted({(i.app, i.environment) for i in batch}):
+        first = min(i.time_us for i in batch if (i.app, i.environment) == (app, environment))
+        change = Change(
+            id=f"CHG-scorers-{app}-{environment}-{chosen.id}",
+            at_us=first,
+            kind="scorer",
+            title=f"traffic is scored by another set of scorers ({chosen.id}, embedder {chosen.embedder})",
+            app=app,
+            environment=environment,
+            before=before,
+            after=chosen.id,
+            author="andon",
+        )
+        if ledger.get(Change, change.id) is None:
+            ledger.put(change, now_us=first, by="andon")
 
 
 def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Scorer], *, now_us: int) -> int:
@@ -96,7 +138,7 @@ def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Score
         warehouse.append("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)))
         warehouse.commit()
     waiting = tuple(f.id for f in given if f.interaction_id not in known and now_us - f.time_us < DAY_US)
-    moved = ScoreCursor(id="scores", seq=cursor.seq, feedback_seq=newest, waiting=waiting)
+    moved = replace(cursor, feedback_seq=newest, waiting=waiting)
     ledger.put(moved, now_us=now_us, by="andon")
     return len(rows)
 
@@ -111,18 +153,51 @@ def _feedback(warehouse: Warehouse, cursor: ScoreCursor) -> list[Feedback]:
 
 
 def values_of(
-    interactions: Sequence[Interaction], scorers: Sequence[Scorer], embedder: Embedder
+    interactions: Sequence[Interaction],
+    scorers: Sequence[Scorer],
+    embedder: Embedder,
+    failures: dict[str, ScorerFailure] | None = None,
 ) -> list[dict[str, float]]:
-    """The scores of each interaction: metric -> value, without the metrics that do not apply."""
+    """The scores of each interaction: metric -> value, without the metrics that do not apply.
+
+    A scorer that raises gives no number and is counted in `failures`; a plug-in must not stop the loop.
+    """
     wanted = dict.fromkeys(t for s in scorers if s.texts for i in interactions for t in s.texts(i))
     if wanted:
         embedder.embed(list(wanted))  # one batch: the embedder caches, so the scorers below find every vector
-    return [_values(i, scorers, embedder) for i in interactions]
+    counted = {} if failures is None else failures
+    return [_values(i, scorers, embedder, counted) for i in interactions]
 
 
-def _values(interaction: Interaction, scorers: Iterable[Scorer], embedder: Embedder) -> dict[str, float]:
-    values = ((s.name, s.score(interaction, embedder)) for s in scorers)
-    return {name: float(v) for name, v in values if v is not None}
+def _values(
+    interaction: Interaction, scorers: Iterable[Scorer], embedder: Embedder, failures: dict[str, ScorerFailure]
+) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for s in scorers:
+        try:
+            value = s.score(interaction, embedder)
+        except Exception as error:
+            name = f"{s.name}@{s.version}"
+            count = failures[name].count + 1 if name in failures else 1
+            what = quoted(f"{type(error).__name__}: {error}", 200)
+            failures[name] = ScorerFailure(id=name, count=count, last_interaction=interaction.id, last_error=what)
+            continue
+        if value is not None:
+            values[s.name] = float(value)
+    if interaction.label is not None:
+        values |= feedback_columns(_label(interaction), interaction)
+    return values
+
+
+def _label(interaction: Interaction) -> Feedback:
+    """A label that came with the interaction, as the feedback that it would have been later."""
+    return Feedback(
+        id=f"{interaction.id}/label",
+        interaction_id=interaction.id,
+        time_us=interaction.time_us,
+        kind="label",
+        text=interaction.label,
+    )
 
 
 def _interactions(warehouse: Warehouse, given: Sequence[Feedback]) -> list[Interaction]:
