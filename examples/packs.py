@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 __all__ = ["SCENES", "Scene", "build", "write"]
 
@@ -235,9 +236,10 @@ def clinc(data: Path, rng: np.random.Generator) -> Scene:
     plan, scene.changed_us = schedule(data, usual, mixed, rng)
     scene.traffic = [_stamped(at, number, row) for number, (at, row) in enumerate(plan)]
     scene.labels = [{"question": r["text"], "ground_truth": r["intent"]} for r in fresh + outside]
-    better = train_router(known + [r for r in outside if r["split"] != "test"] + outside[::2])
+    better = retrained_router(known + outside)
+    questions = [r["query"] for r in usual + strange]
     scene.bad = [{"question": r["query"], "answer": r["answer"]} for r in usual + strange]
-    scene.good = [{"question": r["query"], "answer": better(r["query"])[0]} for r in usual + strange]
+    scene.good = [{"question": q, "answer": a} for q, a in zip(questions, better(questions), strict=True)]
     return scene
 
 
@@ -300,6 +302,27 @@ def train_router(rows: list[Row]) -> Callable[[str], tuple[str, float]]:
         scores = centroids @ vector(set(word.findall(text.lower())))
         best = int(scores.argmax())
         return intents[best], float(scores[best])
+
+    return route
+
+
+def retrained_router(rows: list[Row]) -> Callable[[list[str]], list[str]]:
+    """The fix: a router that has seen the new questions too, with the intent of the most similar one that it knows."""
+    word = re.compile(r"\w+")
+    column: dict[str, int] = {}
+
+    def matrix(texts: list[str]) -> Any:
+        found = [(k, w) for k, text in enumerate(texts) for w in set(word.findall(text.lower()))]
+        columns = [column.setdefault(w, len(column)) for _, w in found]
+        shape = (len(texts), 50_000)
+        raw = sparse.csr_matrix((np.ones(len(found)), ([k for k, _ in found], columns)), shape=shape)
+        return sparse.diags(1 / np.sqrt(np.maximum(raw.sum(axis=1).A1, 1))) @ raw
+
+    known = matrix([r["text"] for r in rows])
+
+    def route(texts: list[str]) -> list[str]:
+        nearest = np.asarray((matrix(texts) @ known.T).argmax(axis=1)).ravel()
+        return [rows[k]["intent"] for k in nearest]
 
     return route
 

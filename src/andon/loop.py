@@ -18,7 +18,7 @@ from andon.errors import InputError
 from andon.golden.from_incident import failures_of
 from andon.golden.run import capture
 from andon.incidents import Incident
-from andon.incidents.run import respond, signals_of
+from andon.incidents.run import respond, restate, signals_of
 from andon.investigations import Investigation
 from andon.investigations.run import investigate
 from andon.levers.run import expire
@@ -104,6 +104,8 @@ class Loop:
         rng = np.random.default_rng([self.seed, int(incident.id.rpartition("-")[2])])
         found = investigate(self.warehouse, self.ledger, incident, self.embedder, now_us=now_us, rng=rng)
         lead = next(s for s in signals_of(self.ledger, incident) if s.id == incident.lead)
+        if incident.state != "closed":
+            incident = restate(self.ledger, incident, found.impact.lately, now_us=now_us)
         capture(self.ledger, failures_of(incident, found, lead), now_us=now_us)
         return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=now_us)
 

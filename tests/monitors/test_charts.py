@@ -92,6 +92,14 @@ def test_no_signal_while_it_learns(start: int, pairs: list[tuple[int, int]]) -> 
         assert start * WIDTH_US <= s.onset_low_us <= s.onset_us < s.onset_high_us <= s.at_us
 
 
+def test_the_last_window_of_phase_one_is_not_watched() -> None:
+    """A burst in the very window that ends Phase I belongs to the baseline and is no signal."""
+    n, x = np.full(LEARN_WINDOWS, 20), np.zeros(LEARN_WINDOWS, dtype=np.int64)
+    x[-1] = 20
+    process = charts(budget=1e4)
+    assert process.advance(range(len(n)), {monitor(): binary(np.arange(len(n)), n, x)}) == []
+
+
 def test_one_signal_per_event_and_a_reminder_a_week() -> None:
     """While harm lasts a chart signals once, and again after each whole week."""
     signals = watch(Traffic(series=30, windows=17 * DAY, shift=DAY, odds=8, seed=1))

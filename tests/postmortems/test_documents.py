@@ -323,7 +323,7 @@ def test_every_figure_of_the_summary_is_that_of_its_evidence() -> None:
     assert f"about {by_id['E3'] - by_id['E4'] * by_id['E1'] / by_id['E2']:,.0f} more" in lost
     assert "321 users" in lost
     assert "detection lag of 3 h (2 h to 4 h)" in lag
-    assert "“words” (90%)" in cause
+    assert "“words” (90 %)" in cause
 
 
 def test_a_baseline_without_evidence_is_the_charts() -> None:

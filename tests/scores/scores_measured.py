@@ -14,7 +14,7 @@ from andon.scores import SCORERS, answers_match, hashed, is_refusal
 from andon.settings import Settings
 from andon.traffic import Context, Interaction
 
-DATA = Path(os.environ.get("ANDON_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def rows(name: str) -> list[dict]:

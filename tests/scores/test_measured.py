@@ -16,7 +16,7 @@ def packs() -> None:
     """Skip, and say so, where the real data are absent."""
     absent = [name for name in PACKS if not (measured.DATA / name).is_dir()]
     if absent:
-        pytest.skip(f"real data absent: {', '.join(absent)} under {measured.DATA}; set ANDON_TEST_DATA")
+        pytest.skip(f"real data absent: {', '.join(absent)} under {measured.DATA}; set SHARED_DATA")
 
 
 def test_the_page_says_what_is_measured() -> None:

@@ -129,7 +129,8 @@ def export(path: Annotated[Path, typer.Argument(help="JSONL file to write.")], a
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="JSONL file to read.", exists=True)], app: str = "default"
+    path: Annotated[Path, typer.Argument(help="JSONL file to read.", exists=True)],
+    app: Annotated[str, typer.Option(help="Application of cases that name none.")] = "default",
 ) -> None:
     """Take an existing golden set in."""
     with opened() as loop:

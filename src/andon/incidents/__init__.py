@@ -6,7 +6,7 @@ an incident is never reopened, lost or opened twice for one signal; *happened at
 
 from andon.incidents.records import Incident, TimelineEvent
 from andon.incidents.triage import classify, join, merges, open_incident, severity_of, title_of
-from andon.incidents.words import duration, phrase_of, scope_text
+from andon.incidents.words import duration, odds, phrase_of, scope_text
 
 __all__ = [
     "Incident",
@@ -15,6 +15,7 @@ __all__ = [
     "duration",
     "join",
     "merges",
+    "odds",
     "open_incident",
     "phrase_of",
     "scope_text",

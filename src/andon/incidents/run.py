@@ -9,12 +9,12 @@ from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.errors import InputError, StateError
 from andon.incidents.records import Incident, TimelineEvent
-from andon.incidents.triage import join, leaves_lead, merges, open_incident
+from andon.incidents.triage import join, leaves_lead, merges, open_incident, title_of
 from andon.incidents.words import phrase_of, scope_text
 from andon.monitors import Signal
 from andon.store import Ledger
 
-__all__ = ["add_note", "close_incident", "find_incident", "respond", "signals_of", "timeline_of"]
+__all__ = ["add_note", "close_incident", "find_incident", "respond", "restate", "signals_of", "timeline_of"]
 
 ATTEMPTS = 3
 """How often signals are given again when somebody writes the same incident at the same time."""
@@ -94,6 +94,17 @@ def _replace(ledger: Ledger, old: Incident, new: Incident, *, now_us: int, by: s
     if versions and versions[-1].record != old:
         raise StateError(f"{old.id} was changed by {versions[-1].by} meanwhile; read it again")
     ledger.put(new, now_us=now_us, by=by, expect=len(versions))
+
+
+def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: int) -> Incident:
+    """Bring the title up to date with the latest rate of harm."""
+    lead = ledger.get(Signal, incident.lead)
+    if lead is None or rate is None:
+        return incident
+    told = replace(incident, title=title_of(lead, incident.onset_us, rate))
+    if told != incident:
+        _replace(ledger, incident, told, now_us=now_us, by="andon")
+    return told
 
 
 def find_incident(ledger: Ledger, incident_id: str) -> Incident:

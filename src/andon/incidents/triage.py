@@ -7,7 +7,7 @@ from andon.incidents.records import Incident, Severity
 from andon.incidents.words import one_line, phrase_of, scope_text
 from andon.monitors import Signal
 from andon.scores import Harm
-from andon.traffic import format_time
+from andon.traffic import SEGMENTS, format_time
 
 __all__ = ["classify", "join", "leaves_lead", "merges", "open_incident", "severity_of", "title_of"]
 
@@ -35,10 +35,15 @@ def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     direct = [s for s in early if s.kind == "binary"] or early
     most = max(_excess(s) for s in direct)
     full = [s for s in direct if _excess(s) >= 0.9 * most]
-    lead = max(full, key=lambda s: (round(s.rate - s.baseline_rate, 9), -len(s.scope), s.id))
+    lead = max(full, key=lambda s: (round(s.rate - s.baseline_rate, 9), -len(s.scope), _first_segment(s), s.id))
     others = sorted({s.harm for s in signals} - {harm})
     reason = f"{harm}: {phrase_of(lead.metric, lead.direction)} rose in {scope_text(lead.scope)}"
     return harm, reason + (f"; also moved: {', '.join(others)}" if others else ""), lead
+
+
+def _first_segment(signal: Signal) -> int:
+    """Parts that hold the same traffic are named by risk category before task, and so on in the order of `SEGMENTS`."""
+    return -min((SEGMENTS.index(k) for k in signal.scope if k in SEGMENTS), default=0)
 
 
 def _excess(signal: Signal) -> float:
@@ -62,10 +67,10 @@ def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
     return "P3", f"P3: {harm} harm below a tenth of the traffic ({share})"
 
 
-def title_of(lead: Signal, onset_us: int) -> str:
-    """What is wrong, for whom and since when, in one sentence."""
+def title_of(lead: Signal, onset_us: int, rate: float | None = None) -> str:
+    """What is wrong, for whom and since when, in one sentence; `rate` is the latest one known, else that of the signal."""
     return (
-        f"{_sentence(phrase_of(lead.metric, lead.direction))} rose from {_percent(lead.baseline_rate)} to {_percent(lead.rate)} "
+        f"{_sentence(phrase_of(lead.metric, lead.direction))} rose from {_percent(lead.baseline_rate)} to {_percent(lead.rate if rate is None else rate)} "
         f"in {scope_text(lead.scope)} of {one_line(lead.app)} since {format_time(onset_us)[:16].replace('T', ' ')} UTC"
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["duration", "one_line", "phrase_of", "scope_text"]
+__all__ = ["duration", "odds", "one_line", "phrase_of", "scope_text"]
 
 _PHRASES = {
     ("error", "up"): "calls that fail or answer nothing",
@@ -50,6 +50,13 @@ def one_line(text: str, limit: int = 60) -> str:
     """Text from traffic on one line, shortened, without characters that a terminal obeys."""
     short = text[:limit] + ("…" if len(text) > limit else "")
     return " ".join("".join(c if c.isprintable() else " " for c in short).split()) or "(blank)"
+
+
+def odds(probability: float) -> str:
+    """A probability for people, never a certainty: ``< 1 %``, ``42 %``, ``> 99 %``."""
+    if probability < 0.01:
+        return "< 1 %"
+    return "> 99 %" if probability > 0.99 else f"{probability:.0%}".replace("%", " %")
 
 
 def duration(seconds: float) -> str:

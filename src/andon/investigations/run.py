@@ -93,8 +93,9 @@ def investigate(
         raise StateError(
             f"{incident.id} has no signal {incident.lead!r} in the ledger, so there is nothing to look into"
         )
-    before = Span(start_us=lead.baseline_from_us, end_us=max(lead.onset_low_us, lead.baseline_from_us + 1))
-    case = _Case(warehouse, lead, before, Span(start_us=lead.onset_us, end_us=now_us))
+    before = Span(start_us=lead.baseline_from_us, end_us=max(incident.onset_low_us, lead.baseline_from_us + 1))
+    case = _Case(warehouse, lead, before, Span(start_us=incident.onset_us, end_us=now_us))
+    opener = next((s for s in signals if (s.at_us, s.onset_us) == (incident.alarmed_us, incident.onset_us)), lead)
     x1, n1, x2, n2, x3, n3 = _totals(case)
     x0, n0 = (x1, n1) if n1 else (lead.baseline_x, lead.baseline_n)
     verdict, reason = isolated_or_systematic(x2, n2, (x0 + 0.5) / (n0 + 1))
@@ -104,7 +105,7 @@ def investigate(
         id=incident.id,
         at_us=now_us,
         examples=_examples(case, harmed),
-        suspects=_suspects(case, ledger, traffic),
+        suspects=_suspects(case, ledger, traffic, opener),
         verdict=verdict,
         verdict_reason=reason,
         parts=rank_parts(_parts(case)),
@@ -242,10 +243,11 @@ def _twin(case: _Case, question: str, failing_answer: str | None) -> Twin | None
     return Twin(answer=row["answer"], at_us=row["time_us"]) if row else None
 
 
-def _suspects(case: _Case, ledger: Ledger, traffic: Traffic) -> tuple[Suspect, ...]:
+def _suspects(case: _Case, ledger: Ledger, traffic: Traffic, opener: Signal) -> tuple[Suspect, ...]:
+    """Rank the changes before the onset; `opener` is the signal that dated it."""
     s = case.signal
-    start, end = s.onset_low_us - LOOK_BACK_US, max(case.after.end_us, s.onset_high_us + 1)
-    recorded = [c for c in changes_of(ledger, s.app, s.environment, start, end) if c.at_us <= s.onset_high_us]
+    start, end = opener.onset_low_us - LOOK_BACK_US, max(case.after.end_us, opener.onset_high_us + 1)
+    recorded = [c for c in changes_of(ledger, s.app, s.environment, start, end) if c.at_us <= opener.onset_high_us]
     changes = told_once(recorded)
     exposures = _exposures(case, changes)
     candidates = [Candidate(change=c, exposure=exposures.get(c.id), note=_note(c, changes)) for c in changes]
@@ -253,7 +255,7 @@ def _suspects(case: _Case, ledger: Ledger, traffic: Traffic) -> tuple[Suspect, .
         candidates,
         metric=s.metric,
         scope=s.scope,
-        onset=s.onset_probability or ((s.onset_us, 1.0),),
+        onset=opener.onset_probability or ((opener.onset_us, 1.0),),
         window_us=s.window_us,
         baseline=(s.baseline_x + 0.5) / (s.baseline_n + 1),
         traffic=traffic,

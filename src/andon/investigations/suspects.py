@@ -213,6 +213,8 @@ def _when(change: Change, onset: Sequence[tuple[int, float]]) -> str:
         return "when the failure began is not known"
     mean = sum(t * p for t, p in onset) / sum(p for _, p in onset)
     lag_h = (mean - change.at_us) / HOUR_US
+    if min(t for t, _ in onset) <= change.at_us <= max(t for t, _ in onset):
+        return "within the interval in which the failure began"
     return f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset"
 
 

@@ -1,6 +1,6 @@
 """The parts of a draft that follow from the record: summary, contributing factors, proposed actions."""
 
-from andon.incidents import Incident, duration, phrase_of, scope_text
+from andon.incidents import Incident, duration, odds, phrase_of, scope_text
 from andon.investigations import Investigation, Suspect
 from andon.monitors import Signal
 from andon.postmortems.records import ActionItem, ContributingFactor
@@ -28,7 +28,7 @@ def summarise(incident: Incident, found: Investigation, lead: Signal) -> tuple[s
     rate, source = _baseline(found, lead)
     who = f", {impact.users:,} users" if impact.users else f", {impact.sessions:,} sessions" if impact.sessions else ""
     lost = (
-        f"Between {minute(lead.onset_us)} and {minute(found.at_us)}, {impact.harmed:,} of {impact.n:,} interactions "
+        f"Between {minute(incident.onset_us)} and {minute(found.at_us)}, {impact.harmed:,} of {impact.n:,} interactions "
         f"in {scope_text(incident.scope)} were {phrase_of(lead.metric, lead.direction)} [E3, E4]{who}: about "
         f"{impact.excess:,.0f} more than the baseline of {rate:.1%} would have given{source}."
     )
@@ -55,8 +55,8 @@ def _cause(found: Investigation) -> str:
     if not found.suspects:
         return "Nothing could be named that explains it."
     first, *rest = found.suspects
-    second = f" The next explanation is “{rest[0].title}” ({rest[0].probability:.0%})." if rest else ""
-    return f"The most probable explanation is “{first.title}” ({first.probability:.0%}).{second}"
+    second = f" The next explanation is “{rest[0].title}” ({odds(rest[0].probability)})." if rest else ""
+    return f"The most probable explanation is “{first.title}” ({odds(first.probability)}).{second}"
 
 
 def contributing_factors(incident: Incident, found: Investigation) -> tuple[ContributingFactor, ...]:

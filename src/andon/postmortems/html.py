@@ -5,7 +5,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from andon.incidents import duration, scope_text
+from andon.incidents import duration, odds, scope_text
 from andon.monitors import draw_chart
 from andon.postmortems.draft import minute, plain
 from andon.postmortems.records import Postmortem
@@ -24,7 +24,7 @@ def _chart(p: Postmortem) -> str:
     first = p.investigation.suspects[0] if p.investigation.suspects else None
     marks = [(i.alarmed_us, "alarm")]
     if first is not None and first.at_us is not None:
-        marks.append((first.at_us, plain(_cut(first.title, 80))))
+        marks.append((first.at_us, f"{first.kind} change"))
     return draw_chart(
         p.points, title=plain(_cut(p.chart_title, 400)), marks=marks, onset=(i.onset_low_us, i.onset_high_us)
     )
@@ -54,6 +54,7 @@ def _environment() -> Environment:
         "minute": minute,
         "duration": duration,
         "scope": scope_text,
+        "odds": odds,
         "percent": lambda v: f"{v:.1%}",
     }
     return env

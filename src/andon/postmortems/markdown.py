@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from andon.incidents import duration, scope_text
+from andon.incidents import duration, odds, scope_text
 from andon.investigations import Suspect
 from andon.postmortems.draft import minute, plain
 from andon.postmortems.records import Postmortem
@@ -130,7 +130,7 @@ def _questions(p: Postmortem) -> list[str]:
 def _suspect(s: Suspect) -> tuple[str, ...]:
     return (
         f"**{inert(s.title)}**",
-        f"{s.probability:.0%}" if s.probability >= 0.01 else "< 1 %",
+        inert(odds(s.probability)),
         _prose("; ".join(s.supports)) if s.supports else "–",
         _prose("; ".join(s.against)) if s.against else "–",
         _prose(s.disproof),

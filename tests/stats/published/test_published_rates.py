@@ -93,7 +93,7 @@ def test_nothing_differs() -> None:
 
 
 def test_fisher_tea() -> None:
-    """The lady tasting tea: 3 of 4 against 1 of 4 is p = 17/70 (Fisher, The Design of Experiments (1935), section 5)."""
+    """The lady tasting tea: 3 of 4 against 1 of 4 is p = 17/70 (Fisher, The Design of Experiments (1935), chapter 2)."""
     # hypergeometric: [C(4,3) C(4,1) + C(4,4) C(4,0)] / C(8,4) = (16 + 1) / 70
     assert fisher_less(3, 4, 1, 4) == pytest.approx(17 / 70)
 
