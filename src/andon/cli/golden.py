@@ -173,15 +173,14 @@ def gate(
 
 
 def _run(loop: Loop, cases: list[Case], target: str) -> EvalRun:
-    with progress() as bar:
-        task = bar.add_task("asking the target", total=len(cases))
+    with progress("asking the target", len(cases)) as tell:
         return evals.run_evals(
             cases,
             make_target(target),
             {s.name: s for s in loop.scorers},
             loop.embedder,
             now_us=now_us(),
-            report=lambda done, _: bar.update(task, completed=done),
+            report=lambda done, _: tell("asking the target", done),
         )
 
 

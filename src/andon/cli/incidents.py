@@ -7,7 +7,7 @@ import typer
 
 from andon.cli.screen import now_us, opened, say, show_table, who
 from andon.errors import InputError
-from andon.incidents import Incident, duration
+from andon.incidents import Incident, duration, odds
 from andon.incidents.run import add_note, close_incident, find_incident, timeline_of
 from andon.investigations import Investigation
 from andon.postmortems import Postmortem
@@ -53,7 +53,7 @@ def show(incident_id: Id) -> None:
     best, low, high = incident.lag_s
     say(f"detection lag: {duration(best)} ({duration(low)} to {duration(high)})")
     if found is not None:
-        suspects = [(f"{s.probability:.0%}", s.title, "; ".join(s.supports)) for s in found.suspects[:6]]
+        suspects = [(odds(s.probability), s.title, "; ".join(s.supports)) for s in found.suspects[:6]]
         show_table(("", "suspect", "for"), suspects, empty="no suspects")
     rows = [(format_time(e.happened_us), e.kind, e.text, e.by) for e in events]
     show_table(("happened at", "what", "", "by"), rows, empty="the timeline is empty")
@@ -84,7 +84,7 @@ def investigate(incident_id: Id) -> None:
     with opened() as loop:
         found = loop.look_into(find_incident(loop.ledger, incident_id), now_us()).investigation
     say(f"{found.verdict}: {found.verdict_reason}")
-    rows = [(f"{s.probability:.0%}", s.title, "; ".join(s.supports), "; ".join(s.against)) for s in found.suspects[:8]]
+    rows = [(odds(s.probability), s.title, "; ".join(s.supports), "; ".join(s.against)) for s in found.suspects[:8]]
     show_table(("", "suspect", "for", "against"), rows, empty="no suspects")
 
 

@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -49,11 +50,22 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, empty: 
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """A progress bar on stderr, silent where stderr is not a terminal."""
+def progress(title: str, total: float | None = 1.0) -> Iterator[Callable[[str, float], None]]:
+    """Progress on stderr: give the text and how much is done. A bar on a terminal, else a line per new text."""
+    if not _err.is_terminal:
+        told: set[str] = set()
+
+        def line(text: str, _: float) -> None:
+            if text not in told:
+                told.add(text)
+                _err.print(Text(plain(text)))
+
+        yield line
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as bar:
-        yield bar
+    with Progress(*columns, console=_err, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda text, done: bar.update(task, description=escape(plain(text)), completed=done)
 
 
 def settings() -> Settings:

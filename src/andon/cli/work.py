@@ -10,7 +10,7 @@ from andon.changes import KINDS, Change
 from andon.changes.run import change_from, record_change
 from andon.cli.screen import now_us, opened, progress, say, settings, show_table, who
 from andon.errors import InputError
-from andon.incidents import Incident
+from andon.incidents import Incident, odds
 from andon.traffic import format_time
 
 __all__ = ["add_to"]
@@ -45,13 +45,12 @@ def import_(
     """Take in traffic from files. Bad lines are reported and the rest kept; importing again duplicates nothing."""
     from andon.traffic.run import import_files
 
-    with opened() as loop, progress() as bar:
-        task = bar.add_task("importing", total=None)
+    with opened() as loop, progress("importing", None) as tell:
         result = import_files(
             loop.warehouse,
             files,
             table="feedback" if feedback else "interactions",
-            report=lambda p: bar.update(task, description=f"importing {Path(p.file).name}: {p.rows:,} rows"),
+            report=lambda p: tell(f"importing {Path(p.file).name}: {p.rows:,} rows are durable", 0.0),
         )
     for bad in result.bad_rows[:20]:
         say(f"line {bad.line}: {bad.reason}  {bad.text}")
@@ -86,14 +85,13 @@ def replay(
         )
     chosen = replace(settings(), home=place, window_s=window or _window_of(files))
     loop = open_loop(chosen)
-    with progress() as bar:
-        task = bar.add_task("replaying", total=1.0)
+    with progress("replaying") as tell:
         result = run_replay(
             loop,
             files,
             changes=changes or (),
             feedback=feedback or (),
-            report=lambda text, share: bar.update(task, description=text, completed=share),
+            report=tell,
         )
     say(f"{result.imported.acknowledged:,} interactions, {len(result.changes)} changes, windows of {chosen.window_s} s")
     if result.imported.bad:
@@ -103,7 +101,7 @@ def replay(
     for postmortem in result.postmortems:
         incident, first = postmortem.incident, postmortem.investigation.suspects[0]
         say(f"{incident.id} {incident.severity} {incident.impact}: {incident.title}")
-        say(f"  first suspect ({first.probability:.0%}): {first.title}")
+        say(f"  first suspect ({odds(first.probability)}): {first.title}")
         for path in write_documents(postmortem, out):
             say(f"  {path}")
     if not result.postmortems:
@@ -167,13 +165,13 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated traffic.")] = 0,
 ) -> None:
     """Tell three simulated stories with published numbers, each ending in a postmortem."""
-    from andon.demo import tell
+    from andon.demo import tell as tell_stories
 
-    with progress() as bar:
-        task = bar.add_task("the three stories", total=3.0)
-        told = tell(out, seed=seed, report=lambda text, share: bar.update(task, description=text, completed=share))
+    with progress("the three stories", 3.0) as tell:
+        told = tell_stories(out, seed=seed, report=tell)
     for story in told:
-        say(story.text)
+        for line in story.text.splitlines():
+            say(line)
 
 
 def change_record(

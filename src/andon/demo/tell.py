@@ -12,7 +12,7 @@ from andon.changes.run import record_change
 from andon.demo.records import Story, Told
 from andon.demo.stories import STORIES
 from andon.errors import InputError
-from andon.incidents import duration
+from andon.incidents import duration, odds
 from andon.loop import Loop, Replay, open_loop, replay
 from andon.postmortems.run import write_documents
 from andon.settings import load
@@ -75,7 +75,7 @@ def _text(story: Story, loop: Loop, result: Replay, documents: list[Path]) -> st
         lines += [
             f"  {p.incident.id} {p.incident.severity} {p.incident.impact}: {p.incident.title}",
             f"  began {format_time(story.began_us)[:16]}, alarmed {format_time(p.incident.alarmed_us)[:16]} ({duration(lag)} later)",
-            f"  first suspect ({first.probability:.0%}): {first.title}",
+            f"  first suspect ({odds(first.probability)}): {first.title}",
         ]
     lines += [f"  read {path}" for path in documents if path.suffix == ".html"]
     return "\n".join(lines)
