@@ -72,6 +72,11 @@ class Loop:
             false_pages_per_month=settings.false_pages_per_month,
         )
 
+    @property
+    def charts(self) -> tuple[int, int]:
+        """How many charts watch, and how many still learn their baseline, as of the last tick."""
+        return self._watch.phases
+
     def tick(self, now_us: int) -> Tick:
         """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture."""
         settle_us = self.settings.settle_s * 1_000_000

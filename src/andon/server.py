@@ -292,7 +292,7 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         token=settings.token,
-        add_pages=lambda app: add_pages(app, loop.ledger, now_us),
+        add_pages=lambda app: add_pages(app, loop.ledger, now_us, lambda: loop.charts),
     )
     _log.info("Andon listens on http://%s:%d", settings.host, server.port)
     server.run()

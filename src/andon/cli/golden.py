@@ -147,6 +147,8 @@ def run(
     """Run the golden set against a target and save the run."""
     with opened() as loop:
         cases = _cases(loop, golden_file, app)
+        if not cases:
+            raise InputError("the golden set is empty; `andon golden add` or `andon golden import` fills it")
         result = _run(loop, cases, target)
         evals.keep_run(loop.ledger, result, now_us=now_us(), by=who())
     if out:
@@ -191,6 +193,4 @@ def _cases(loop: Loop, path: Path | None, app: str | None) -> list[Case]:
         from andon.golden.files import parse_cases, read_text
 
         cases = list(parse_cases(read_text(path), name=str(path)))
-    if not cases:
-        raise InputError("the golden set is empty; `andon golden add` or `andon golden import` fills it")
     return cases

@@ -26,8 +26,9 @@ def plain(text: object) -> str:
 
 
 def say(text: str) -> None:
-    """One line."""
-    _out.print(Text(plain(text)))
+    """Lines of text."""
+    for line in text.split("\n"):
+        _out.print(Text(plain(line)))
 
 
 def fail(text: str) -> None:

@@ -120,8 +120,11 @@ def _window_of(files: list[Path]) -> int:
 
 def serve() -> None:
     """Run the service: OTLP and JSON in, the loop, levers over OFREP, the page."""
+    import logging
+
     from andon.server import serve as run
 
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     run(settings())
 
 
@@ -170,8 +173,7 @@ def demo(
     with progress("the three stories", 3.0) as tell:
         told = tell_stories(out, seed=seed, report=tell)
     for story in told:
-        for line in story.text.splitlines():
-            say(line)
+        say(story.text)
 
 
 def change_record(

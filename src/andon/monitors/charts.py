@@ -87,6 +87,12 @@ class Charts:
         self._n_seen = np.zeros((0, HISTORY + int(ABSORB_US * ABSORB_SHARE) // window_us + 2), dtype=np.int32)
         self._x_seen = self._n_seen.copy()
 
+    @property
+    def phases(self) -> tuple[int, int]:
+        """How many charts watch, and how many still learn their baseline."""
+        watching = int((self._learned >= 0).sum())
+        return watching, len(self.monitors) - watching
+
     def advance(self, windows: Sequence[int], counts: Mapping[Monitor, Counts]) -> list[Signal]:
         """Step through these windows (consecutive indices) with their counts, and return the signals in order of time.
 

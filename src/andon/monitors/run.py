@@ -57,6 +57,11 @@ class Watch:
         )
         self._next: int | None = None
 
+    @property
+    def phases(self) -> tuple[int, int]:
+        """How many charts watch, and how many still learn their baseline, as of the last turn."""
+        return self._charts.phases
+
     def advance(self, until_us: int) -> list[Signal]:
         """Turn the charts through every whole window that ends at or before `until_us`; new signals are recorded.
 

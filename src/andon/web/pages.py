@@ -34,16 +34,21 @@ class Reader(Protocol):
         """The latest version of every record of a kind."""
 
 
-def add_pages(app: FastAPI, ledger: Reader, now_us: Callable[[], int]) -> None:
-    """Add the pages to an application."""
+def add_pages(app: FastAPI, ledger: Reader, now_us: Callable[[], int], charts: Callable[[], tuple[int, int]]) -> None:
+    """Add the pages to an application; `charts` tells how many charts watch and how many still learn."""
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
     def home() -> HTMLResponse:
         now = now_us()
         incidents = sorted(ledger.all(Incident), key=lambda i: (i.state == "closed", -i.alarmed_us, i.id))
         pulls = ledger.all(Pull)
+        watching, learning = charts()
         levers = [(x, in_force([p for p in pulls if p.lever == x.id], now)) for x in ledger.all(Lever)]
-        text = _environment().get_template("home.html").render(incidents=incidents, levers=levers)
+        text = (
+            _environment()
+            .get_template("home.html")
+            .render(incidents=incidents, levers=levers, watching=watching, learning=learning)
+        )
         return HTMLResponse(text, headers={"content-security-policy": PAGE_CSP})
 
     def incident(incident_id: str) -> HTMLResponse:
