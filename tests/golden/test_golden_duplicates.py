@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from andon.errors import InputError
-from andon.golden import THRESHOLD, duplicates, find_duplicate, find_pairs, nearest
+from andon.golden import THRESHOLD, Case, duplicates, find_duplicate, find_pairs, nearest
 from andon.golden.duplicates import refusal
 
 grids = hnp.arrays(np.int8, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(-2, 2))
@@ -83,3 +85,21 @@ def test_a_threshold_is_a_cosine(case, threshold):
     """A threshold outside (0, 1] is refused with the value."""
     with pytest.raises(InputError, match=str(threshold)):
         find_pairs(np.zeros((2, 2), np.float32), threshold)
+
+
+def test_other_numbers_make_another_test() -> None:
+    """Two questions that differ only in a number are two tests, however near their vectors are."""
+    one = Case(
+        question="Is 17077 a prime number?",
+        answer=None,
+        contexts=(),
+        ground_truth="yes",
+        source="",
+        failure_reason="",
+        added_date="2026-01-01",
+        id="G-1",
+    )
+    other = replace(one, question="Is 19997 a prime number?")
+    same = np.ones((1, 1), dtype=np.float32)
+    assert find_duplicate([one], same, other, same[0]) is None
+    assert find_duplicate([one], same, replace(one, question="is 17077 prime"), same[0]) is not None

@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,6 +54,11 @@ def legal(rng: np.random.Generator) -> Story:
             "permission",
             "two more offices may use the assistant",
             "it-operations",
+        ),
+        replace(
+            _change("filings", "legal", grown_us, "corpus", "14,000 filings were added to the corpus", "content-team"),
+            before="filings-2025-07-04",
+            after="filings-2026-03-30",
         ),
         _change(
             "footer",

@@ -79,7 +79,8 @@ def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incide
     strongest = max(signals, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
     if incident.lead != home.lead:
         lead = next(s for s in together if s.id == incident.lead)
-        _event(ledger, incident, lead.onset_us, now_us, "onset", _onset_text(lead))
+        if lead.onset_us >= incident.onset_low_us:  # a slow chart's earlier guess adds nothing to the dated onset
+            _event(ledger, incident, lead.onset_us, now_us, "onset", _onset_text(lead))
     _event(ledger, incident, now_us, now_us, "signal", _signals_text(strongest, len(signals)))
     return incident
 

@@ -1,12 +1,12 @@
 """The parts of a draft that follow from the record: summary, contributing factors, proposed actions."""
 
 from andon.incidents import Incident, duration, odds, phrase_of, scope_text
-from andon.investigations import Investigation, Suspect
+from andon.investigations import Evidence, Investigation, Suspect
 from andon.monitors import Signal
 from andon.postmortems.records import ActionItem, ContributingFactor
 from andon.traffic import format_time
 
-__all__ = ["contributing_factors", "minute", "plain", "propose_actions", "summarise"]
+__all__ = ["contributing_factors", "counts_of", "minute", "plain", "propose_actions", "summarise"]
 
 DUE_DAYS = {"P1": 15, "P2": 30, "P3": 30}
 DAY_US = 86_400_000_000
@@ -49,6 +49,11 @@ def _baseline(found: Investigation, lead: Signal) -> tuple[float, str]:
     if len(figures) == 2 and figures[1]:
         return figures[0] / figures[1], " [E1, E2]"
     return lead.baseline_rate, ""
+
+
+def counts_of(evidence: Evidence) -> list[tuple[str, float]]:
+    """The figures of a piece of evidence that a document shows: how many; the record keeps the sums as well."""
+    return sorted((k.removesuffix(".n"), v) for k, v in evidence.figures.items() if k.endswith(".n"))
 
 
 def _cause(found: Investigation) -> str:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from andon.incidents import duration, odds, scope_text
 from andon.monitors import draw_chart
-from andon.postmortems.draft import minute, plain
+from andon.postmortems.draft import counts_of, minute, plain
 from andon.postmortems.records import Postmortem
 
 __all__ = ["render_html"]
@@ -50,6 +50,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters |= {
+        "counts": counts_of,
         "cut": _cut,
         "minute": minute,
         "duration": duration,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from andon.incidents import duration, odds, scope_text
 from andon.investigations import Suspect
-from andon.postmortems.draft import minute, plain
+from andon.postmortems.draft import counts_of, minute, plain
 from andon.postmortems.records import Postmortem
 
 __all__ = ["inert", "render_markdown"]
@@ -174,7 +174,7 @@ def _evidence(p: Postmortem) -> list[str]:
         (
             e.id,
             inert(e.claim),
-            ", ".join(f"{inert(k)} = {v:,.6g}" for k, v in sorted(e.figures.items())),
+            ", ".join(f"{inert(k)}: {v:,.0f}" for k, v in counts_of(e)),
             str(e.plan.get("plan", "")),
         )
         for e in p.investigation.evidence
