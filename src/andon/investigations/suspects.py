@@ -175,7 +175,7 @@ def _weigh(
     change = c.change
     density = _time_density(change, onset, window_us)
     factor, supports, against = _exposure_words(c.exposure, change, baseline)
-    (supports if density > 1 / HORIZON_H else against).insert(0, _when(change, onset))
+    (supports if density > 1 / HORIZON_H else against).insert(0, _when(change, onset, window_us))
     if any(scope.get(k) not in (None, v) for k, v in change.scope.items()):
         factor = min(factor, NEVER)
         against.append("it touches another part of the traffic than the one that fails")
@@ -207,13 +207,13 @@ def _weigh(
     return _PRIOR.get(change.kind, 1.0) * affinity * density * factor, suspect
 
 
-def _when(change: Change, onset: Sequence[tuple[int, float]]) -> str:
+def _when(change: Change, onset: Sequence[tuple[int, float]], window_us: int) -> str:
     """How far the change lies from the mean of the onset's posterior."""
     if not onset:
         return "when the failure began is not known"
     mean = sum(t * p for t, p in onset) / sum(p for _, p in onset)
     lag_h = (mean - change.at_us) / HOUR_US
-    if min(t for t, _ in onset) <= change.at_us <= max(t for t, _ in onset):
+    if min(t for t, _ in onset) <= change.at_us < max(t for t, _ in onset) + window_us:
         return "within the interval in which the failure began"
     return f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset"
 
