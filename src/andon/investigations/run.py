@@ -302,15 +302,13 @@ def _note(change: Change, changes: Sequence[Change]) -> str:
 
 
 def _parts(case: _Case) -> list[tuple[str, str, int, int, int, int]]:
+    """Harm before and after by each value of each segment and version field; a value that all traffic has tells nothing."""
     rows = []
     for name in (*SEGMENTS, *VERSIONS):
-        if name in case.signal.scope:
+        after, before = case.by(name, case.after), case.by(name, case.before)
+        if name in case.signal.scope or len({*after, *before}) < 2:
             continue
-        after = case.by(name, case.after)
-        if not after or (name == "requested_model" and "model" in case.signal.scope):
-            continue
-        harm_after = case.by(name, case.after, case.harm)
-        before, harm_before = case.by(name, case.before), case.by(name, case.before, case.harm)
+        harm_after, harm_before = case.by(name, case.after, case.harm), case.by(name, case.before, case.harm)
         for value, n in after.items():
             rows.append((name, value, harm_before.get(value, 0), before.get(value, 0), harm_after.get(value, 0), n))
     return list(dict.fromkeys(rows))
