@@ -12,12 +12,10 @@
 A message names the value, what is allowed and the next step. Exceptions of engines and libraries never leave the
 module that calls them: they are mapped to one of these.
 
-"Cannot tell" is not an error: it is the value `Undecided`, which says why.
+"Cannot tell" is not an error: it is None, or a verdict ``undecided`` that says why and what would decide it.
 """
 
-from dataclasses import dataclass
-
-__all__ = ["AndonError", "ConfigError", "InputError", "SeamError", "StateError", "StoreError", "Undecided"]
+__all__ = ["AndonError", "ConfigError", "InputError", "SeamError", "StateError", "StoreError"]
 
 
 class AndonError(Exception):
@@ -52,10 +50,3 @@ class SeamError(AndonError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
-
-
-@dataclass(frozen=True, slots=True)
-class Undecided:
-    """The data do not answer the question; `reason` says why, and what would."""
-
-    reason: str

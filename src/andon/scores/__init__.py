@@ -6,7 +6,7 @@ offline agree by construction; a missing answer is never a good answer; a score 
 """
 
 from andon.scores.builtin import SCORERS, answers_match, final_answer, is_refusal
-from andon.scores.records import Embedder, Harm, Score, Scorer, Vectors
+from andon.scores.records import Embedder, Harm, Scorer, Vectors
 from andon.scores.rows import KEYS, LABELS, failing, score_schema
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "SCORERS",
     "Embedder",
     "Harm",
-    "Score",
     "Scorer",
     "Vectors",
     "answers_match",

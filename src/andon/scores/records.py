@@ -1,4 +1,4 @@
-"""Records of the stage `scores`: what a scorer is, and one number that it gave."""
+"""Records of the stage `scores`: what a scorer and an embedder are."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from andon.traffic import Interaction
 
-__all__ = ["Embedder", "Harm", "Score", "Scorer", "Vectors"]
+__all__ = ["Embedder", "Harm", "Scorer", "Vectors"]
 
 Vectors = NDArray[np.float32]
 """Shape (n, d), every row of length 1, so that a dot product is a cosine."""
@@ -50,14 +50,3 @@ class Scorer:
     """The number, or None where it does not apply (never 0 for "cannot tell")."""
     texts: Callable[[Interaction], Sequence[str]] | None = None
     """Texts that `score` will embed; they are embedded in one batch beforehand."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """One number about one interaction."""
-
-    interaction_id: str
-    metric: str
-    value: float
-    version: str
-    weight: float = 1.0

@@ -5,7 +5,7 @@ gives the formula, shapes, assumptions, when to use something else, and the sour
 """
 
 from andon.stats.baseline import dispersion, dispersion_of, guarded, moments
-from andon.stats.binomial import clopper_pearson, difference, fisher_less
+from andon.stats.binomial import clopper_pearson, difference
 from andon.stats.bins import bin_edges, bin_of
 from andon.stats.edetector import ODDS, log_likelihood_ratio, permitted_run_length, step
 from andon.stats.mix import mean_shift, mix_shift
@@ -23,7 +23,6 @@ __all__ = [
     "difference",
     "dispersion",
     "dispersion_of",
-    "fisher_less",
     "guarded",
     "locate_onset",
     "log_likelihood_ratio",

@@ -2,10 +2,9 @@
 
 import math
 
-import numpy as np
 from scipy import stats
 
-__all__ = ["clopper_pearson", "difference", "fisher_less"]
+__all__ = ["clopper_pearson", "difference"]
 
 
 def clopper_pearson(x: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -46,12 +45,6 @@ def difference(x1: int, n1: int, x2: int, n2: int, level: float = 0.95) -> tuple
         delta - math.hypot(p2 - low2, high1 - p1),
         delta + math.hypot(high2 - p2, p1 - low1),
     )
-
-
-def fisher_less(x1: int, n1: int, x2: int, n2: int) -> float:
-    """One-sided exact p-value that rate 2 is lower than rate 1 (Fisher's exact test; conservative)."""
-    table = np.array([[x1, n1 - x1], [x2, n2 - x2]])
-    return float(stats.fisher_exact(table, alternative="greater").pvalue)
 
 
 def _wilson(x: int, n: int, level: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from andon.stats import clopper_pearson, compare_paired, difference, fisher_less
+from andon.stats import clopper_pearson, compare_paired, difference
 
 # Newcombe, Statistics in Medicine 17 (1998), 873-890, Table II, method 10 (hybrid score, no continuity correction).
 # The paper gives p1 - p2 for a/m - b/n; `difference` takes the rate that is subtracted first.
@@ -90,12 +90,6 @@ def test_nothing_differs() -> None:
     assert compare_paired(9, 0, 0).p_worse == 1.0
     with pytest.raises(ValueError, match="within n=3"):
         compare_paired(3, 2, 2)
-
-
-def test_fisher_tea() -> None:
-    """The lady tasting tea: 3 of 4 against 1 of 4 is p = 17/70 (Fisher, The Design of Experiments (1935), chapter 2)."""
-    # hypergeometric: [C(4,3) C(4,1) + C(4,4) C(4,0)] / C(8,4) = (16 + 1) / 70
-    assert fisher_less(3, 4, 1, 4) == pytest.approx(17 / 70)
 
 
 def test_difference_narrows_with_more_data() -> None:
