@@ -15,7 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.errors import ConfigError, InputError, StoreError
-from andon.store import Committed, Lookup, Rollup, Slice, Span, Warehouse, Where
+from andon.store import (
+    REPEATED,
+    REPLACES,
+    REPLACES_EVER,
+    Committed,
+    Lookup,
+    Rollup,
+    Slice,
+    Span,
+    Warehouse,
+    Where,
+)
 from andon.store import table as delta
 from andon.store.rows import hash_ids
 
@@ -496,3 +507,72 @@ def test_another_program_may_read_the_table(store: Warehouse) -> None:
     table = DeltaTable(store._folder("turns").as_uri())
     assert sorted(table.to_pyarrow_table()["id"].to_pylist()) == ["a", "b"]
     assert pa.schema(table.schema()).names == store.schema("turns").names
+
+
+def replacing(root: Path, mode: bytes) -> Warehouse:
+    """A store of one table in which a later row takes the place of an earlier one."""
+    schema = pa.schema([("id", pa.string()), ("time_us", pa.int64()), ("text", pa.string())])
+    return Warehouse(root, {"notes": schema.with_metadata({REPEATED: mode})})
+
+
+def say(store: Warehouse, *rows: tuple[str, int, str]) -> Committed:
+    """Append rows of (id, time, text) and commit."""
+    columns = [list(c) for c in zip(*rows, strict=True)]
+    store.append("notes", pa.table(dict(zip(("id", "time_us", "text"), columns, strict=True))))
+    return store.commit()
+
+
+def notes(store: Warehouse) -> dict[str, str]:
+    """Text by id; fails when an id is there twice."""
+    rows = store.run(Slice(table="notes", columns=("id", "text"))).to_pylist()
+    assert len({r["id"] for r in rows}) == len(rows)
+    return {r["id"]: r["text"] for r in rows}
+
+
+@pytest.mark.parametrize("mode", [REPLACES, REPLACES_EVER])
+def test_the_last_word_counts_where_the_schema_says_so(tmp_path: Path, mode: bytes) -> None:
+    """A row with a known id replaces the earlier one, its neighbours stay; the same row again is dropped; seq grows."""
+    store = replacing(tmp_path, mode)
+    assert say(store, ("a", 1, "old"), ("b", 2, "b")).added == {"notes": 2}
+    before = store.newest("notes")
+    done = say(store, ("a", 1, "new"), ("c", 3, "c"), ("b", 2, "b"))
+    assert (done.added, done.replaced, done.duplicates) == ({"notes": 1}, {"notes": 1}, {"notes": 1})
+    assert notes(store) == {"a": "new", "b": "b", "c": "c"}
+    after = Where(column="seq", op="ge", value=before + 1)
+    assert [r["id"] for r in store.run(Slice(table="notes", columns=("id",), where=(after,))).to_pylist()] == ["a", "c"]
+    store.close()
+
+
+def test_of_two_words_in_one_commit_the_later_counts(tmp_path: Path) -> None:
+    """Within one commit the row with the latest time stays, and of equal times the last to come."""
+    store = replacing(tmp_path, REPLACES)
+    say(store, ("a", 5, "late"), ("a", 1, "early"), ("b", 1, "first"), ("b", 1, "second"))
+    assert notes(store) == {"a": "late", "b": "second"}
+    say(store, ("a", 2, "older"))
+    assert notes(store) == {"a": "late", "b": "second"}
+    store.close()
+
+
+def test_a_word_of_another_week_replaces_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    """``at any time`` reaches rows of any day; without it an id is one row within neighbouring days only."""
+    week = 7 * DAY
+    for mode, expected in ((REPLACES_EVER, 1), (REPLACES, 2)):
+        store = replacing(tmp_path / mode.decode(), mode)
+        say(store, ("a", 1, "old"))
+        say(store, ("a", 1 + week, "new"))
+        assert store.run(Rollup(table="notes"))["rows"][0].as_py() == expected
+        store.close()
+
+
+def test_sealed_rows_can_be_committed_by_another_process(tmp_path: Path) -> None:
+    """What one store has appended and sealed, a second one commits; the size of what waits goes to zero."""
+    front, back = replacing(tmp_path, REPLACES), replacing(tmp_path, REPLACES)
+    front.append("notes", pa.table({"id": ["a"], "time_us": [1], "text": ["x"]}))
+    assert front.uncommitted_bytes() > 0
+    assert back.commit().added == {}
+    front.seal()
+    assert back.commit().added == {"notes": 1}
+    assert front.uncommitted_bytes() == 0
+    assert notes(front) == {"a": "x"}
+    front.close()
+    back.close()

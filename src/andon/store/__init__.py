@@ -3,7 +3,7 @@
 In:     Arrow tables of rows with an id and a time (`Warehouse.append`), frozen dataclasses with an id (`Ledger.put`).
 Out:    answers to five plans (`Warehouse.run`), records and all their versions (`Ledger.get`, `all`, `history`).
 Always: what `append` or `put` acknowledged is on disk; a row is there once, however often it is sent, imported or
-        recovered; a record's versions have no gap and are never changed; plans are read-only and give the same answer
+        recovered (of what is said anew about an id the last word counts, where the schema asks for that); a record's versions have no gap and are never changed; plans are read-only and give the same answer
         on every engine; only the exceptions of `andon.errors` leave this package.
 """
 
@@ -23,9 +23,13 @@ from andon.store.plan import (
     from_json,
     to_json,
 )
+from andon.store.rows import REPEATED, REPLACES, REPLACES_EVER
 from andon.store.warehouse import Committed, Warehouse
 
 __all__ = [
+    "REPEATED",
+    "REPLACES",
+    "REPLACES_EVER",
     "Committed",
     "Engine",
     "Histogram",

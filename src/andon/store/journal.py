@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,6 +147,14 @@ class Journal:
         finally:
             for handle in handles:
                 os.close(handle)
+
+    def size(self) -> int:
+        """Bytes in the segments of all processes."""
+        total = 0
+        for entry in os.scandir(self._folder):
+            with suppress(FileNotFoundError):  # committed meanwhile
+                total += entry.stat().st_size
+        return total
 
     def close(self) -> None:
         """Seal this process's segment; a later `append` opens a new one."""

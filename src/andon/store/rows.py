@@ -18,12 +18,17 @@ from andon.store.table import kept_type
 
 __all__ = [
     "DAY_US",
+    "REPEATED",
+    "REPLACES",
+    "REPLACES_EVER",
     "STORED",
+    "changed",
     "check_schema",
     "conform",
     "first_of_each",
     "fits",
     "hash_ids",
+    "last_of_each",
     "stamp",
     "stored_schema",
 ]
@@ -31,6 +36,11 @@ __all__ = [
 DAY_US = 86_400_000_000
 STORED = pa.schema([("id_hash", pa.int64()), ("day", pa.int32()), ("seq", pa.int64())])
 """The columns that the store adds to every table."""
+
+REPEATED = b"andon.repeated"
+REPLACES, REPLACES_EVER = b"replaces", b"replaces at any time"
+"""What the metadata of a schema may say of a row whose id is there already: unless it does, the first row stays. A row
+``replaces`` the one before on the same or a neighbouring day, or ``at any time``."""
 
 TAKEN = frozenset({*STORED.names, "window_us", "rows", "bin", "n"})
 """Names that no column may have: they are columns of answers, or the store's own."""
@@ -154,3 +164,35 @@ def first_of_each(rows: pa.Table, known: Mapping[int, list[int]]) -> pa.Table:
         else:
             on.append(day)
     return rows if keep.all() else rows.filter(pa.array(keep))
+
+
+def last_of_each(rows: pa.Table) -> pa.Table:
+    """The rows without those that a later one of the same id replaces: the one with the latest time, then the last to come."""
+    ids, times = rows["id"].to_pylist(), rows["time_us"].to_pylist()
+    last: dict[str, int] = {}
+    for at, name in enumerate(ids):
+        if name not in last or times[at] >= times[last[name]]:
+            last[name] = at
+    return rows if len(last) == rows.num_rows else rows.take(pa.array(sorted(last.values())))
+
+
+def changed(rows: pa.Table, stored: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows that are new or say something else than what is stored, and the stored rows that they replace.
+
+    A row that is older than the stored one of its id says nothing new: it was late.
+    """
+    columns = [name for name in rows.column_names if name not in STORED.names]
+    names = set(rows["id"].to_pylist())
+    before = {row["id"]: (at, row) for at, row in enumerate(stored.select(columns).to_pylist()) if row["id"] in names}
+    if not before:
+        return rows, stored.slice(0, 0)
+    doubtful = pc.is_in(rows["id"], pa.array(list(before), pa.string())).to_pylist()
+    keep, out = np.ones(rows.num_rows, dtype=bool), []
+    for at in np.flatnonzero(doubtful).tolist():
+        [new] = rows.slice(at, 1).select(columns).to_pylist()
+        position, old = before[new["id"]]
+        if new == old or new["time_us"] < old["time_us"]:
+            keep[at] = False
+        else:
+            out.append(position)
+    return rows.filter(pa.array(keep)), stored.take(pa.array(sorted(out), pa.int64()))

@@ -33,6 +33,7 @@ __all__ = [
     "ensure",
     "heal",
     "kept_type",
+    "replace",
     "rewrite",
     "rows_with",
     "snapshot",
@@ -136,7 +137,15 @@ def ensure(folder: Path, schema: pa.Schema) -> None:
 
 def append(folder: Path, rows: pa.Table, seq: int) -> None:
     """Add rows as one file and one commit; on return it is on disk."""
-    _publish(folder, rows, [], seq=seq)
+    _publish(folder, [rows], [], seq=seq)
+
+
+def replace(folder: Path, found: Snapshot, rows: pa.Table, paths: set[str], drop: pa.Array, seq: int) -> None:
+    """Add rows and take others out, in one commit: those of the files `paths` whose ``id_hash`` is in `drop`."""
+    files = [f for f in found.files if f.path in paths]
+    with _engine_errors(f"replace rows of the table {folder.name!r}"):
+        kept = [_dataset([f], found.schema).to_table(filter=~pc.field("id_hash").isin(drop)) for f in files]
+    _publish(folder, [rows, *kept], files, seq=seq)
 
 
 def compact(folder: Path) -> int:
@@ -147,7 +156,7 @@ def compact(folder: Path) -> int:
         assert found is not None
         with _engine_errors(f"compact the table {folder.name!r}"):
             rows = _dataset(group, found.schema).to_table().sort_by("time_us")
-        _publish(folder, rows, group, same_rows=True)
+        _publish(folder, [rows], group, same_rows=True)
         merged += len(group)
     if merged:
         vacuum(folder, hours=KEEP_FILES_HOURS)
@@ -168,17 +177,30 @@ def rewrite(folder: Path, drop: pc.Expression, keep: pc.Expression) -> int:
             hits = data.count_rows(filter=drop)
             rows = data.to_table(filter=keep) if hits else None
         if rows is not None:
-            _publish(folder, rows, [file])
+            _publish(folder, [rows], [file])
             dropped += hits
     return dropped
 
 
-def rows_with(found: Snapshot, hashes: pa.Array, start_us: int, end_us: int) -> pa.Table:
-    """``id_hash`` and ``day`` of the rows with one of these hashes, from files that reach into the range of time."""
-    files = [f for f in found.files if f.overlaps(start_us, end_us)]
+def rows_with(
+    found: Snapshot, hashes: pa.Array, span_us: tuple[int, int] | None, columns: tuple[str, ...] | None = None
+) -> pa.Table:
+    """The rows with one of these hashes, with the path of their file as ``path``.
+
+    Args:
+        found: the table.
+        hashes: values of ``id_hash``.
+        span_us: only files that reach into this range of time; None for all.
+        columns: which; all unless given.
+    """
+    files = [f for f in found.files if span_us is None or f.overlaps(*span_us)]
+    names = columns or tuple(found.schema.names)
+    if not files:
+        return pa.schema([*(found.schema.field(n) for n in names), ("path", pa.string())]).empty_table()
     with _engine_errors("look for ids that are already in the table"):
         wanted = pc.field("id_hash").isin(hashes)
-        return _dataset(files, found.schema).to_table(columns=["id_hash", "day"], filter=wanted)
+        rows = _dataset(files, found.schema).to_table(columns=[*names, "__filename"], filter=wanted)
+        return rows.rename_columns([*names, "path"])
 
 
 def vacuum(folder: Path, *, hours: int) -> None:
@@ -244,12 +266,12 @@ def _open(folder: Path) -> DeltaTable:
 
 
 def _publish(
-    folder: Path, rows: pa.Table, remove: list[File], *, seq: int | None = None, same_rows: bool = False
+    folder: Path, parts: list[pa.Table], remove: list[File], *, seq: int | None = None, same_rows: bool = False
 ) -> None:
-    """One commit that adds these rows as a file and removes others: bytes first, then the log entry, each fsynced."""
+    """One commit that adds each part as a file and removes others: bytes first, then the log entry, each fsynced."""
     with _engine_errors(f"write the table {folder.name!r}"):
         now_ms = time.time_ns() // 1_000_000
-        added = [_write(folder, rows, now_ms, data_change=not same_rows)] if rows.num_rows else []
+        added = [_write(folder, rows, now_ms, data_change=not same_rows) for rows in parts if rows.num_rows]
         removed = [RemoveAction(Path(f.path).name, not same_rows, now_ms) for f in remove]
         marks = None if seq is None else [Transaction(SEQ, seq)]
         try:

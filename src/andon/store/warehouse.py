@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
@@ -19,14 +19,26 @@ from andon.store.duck import Duck
 from andon.store.engine import Engine
 from andon.store.journal import Claim, Journal
 from andon.store.plan import Plan
-from andon.store.rows import DAY_US, check_schema, conform, first_of_each, fits, stamp, stored_schema
+from andon.store.rows import (
+    DAY_US,
+    REPEATED,
+    REPLACES_EVER,
+    changed,
+    check_schema,
+    conform,
+    first_of_each,
+    fits,
+    last_of_each,
+    stamp,
+    stored_schema,
+)
 
 __all__ = ["Committed", "Warehouse"]
 
 RECORD_ROWS = 50_000
 """Most rows of one journal record."""
 
-BATCH_BYTES = 256 * 2**20
+BATCH_BYTES = 128 * 2**20
 """Most journal bytes that one commit holds in memory."""
 
 COMPACT_FILES = 200
@@ -42,6 +54,8 @@ class Committed:
     """Rows dropped because their id was there before."""
     waiting: Mapping[str, int]
     """Rows that stay in the journal, because a newer Andon wrote them with a table or column unknown to this one."""
+    replaced: Mapping[str, int] = field(default_factory=dict)
+    """Rows that took the place of an earlier one with their id; they are not among `added`."""
 
 
 class Warehouse:
@@ -49,7 +63,9 @@ class Warehouse:
 
     `append` is durable when it returns; `commit` makes rows visible. Rows are told apart by id: the first one stays, and
     any later one with the same id on the same or a neighbouring day is dropped, so whatever is sent, imported or
-    recovered twice is there once. Any number of threads and processes of one machine may use the same folder.
+    recovered twice is there once. In a table whose schema says so (`andon.store.REPEATED`), a later row that says
+    something else takes the place of the earlier one instead. Any number of threads and processes of one machine may use
+    the same folder; one may append and seal while another commits.
     """
 
     def __init__(self, root: Path, schemas: Mapping[str, pa.Schema], engine: Engine | None = None) -> None:
@@ -105,25 +121,24 @@ class Warehouse:
         Raises:
             StoreError: the rows stay in the journal.
         """
-        added, duplicates, waiting = (
-            defaultdict[str, int](int),
-            defaultdict[str, int](int),
-            defaultdict[str, int](int),
-        )
+        added, duplicates, replaced, waiting = (defaultdict[str, int](int) for _ in range(4))
         with self._committing(), self._journal.claimed() as claims:
             for batch in _batches(claims):
                 ready: dict[str, list[pa.Table]] = defaultdict(list)
                 done = [claim for claim in batch if self._unpack(claim, ready, waiting)]
                 for name, parts in ready.items():
-                    taken, dropped = self._store(name, pa.concat_tables(parts))
-                    added[name] += taken
-                    duplicates[name] += dropped
+                    rows = pa.concat_tables(parts)
+                    taken, instead = self._store(name, rows)
+                    added[name] += taken - instead
+                    replaced[name] += instead
+                    duplicates[name] += rows.num_rows - taken
                 with disk_errors("empty the journal"):
                     for claim in done:
                         claim.delete()
         return Committed(
             added=MappingProxyType(dict(added)),
             duplicates=MappingProxyType(dict(duplicates)),
+            replaced=MappingProxyType({name: n for name, n in replaced.items() if n}),
             waiting=MappingProxyType(dict(waiting)),
         )
 
@@ -183,11 +198,19 @@ class Warehouse:
         if column not in texts:
             raise InputError(f"table {table!r} has no text column {column!r} to erase by; it has {', '.join(texts)}")
         self.commit()
-        field = pc.field(column)
+        cell = pc.field(column)
         with self._committing():
-            erased = delta.rewrite(self._folder(table), field == value, (field != value) | field.is_null())
+            erased = delta.rewrite(self._folder(table), cell == value, (cell != value) | cell.is_null())
             delta.vacuum(self._folder(table), hours=0)
         return erased
+
+    def seal(self) -> None:
+        """Let other processes commit what this one has appended so far; for a process that does not commit by itself."""
+        self._journal.close()
+
+    def uncommitted_bytes(self) -> int:
+        """Size of what waits in the journal, of all processes."""
+        return self._journal.size()
 
     def close(self) -> None:
         """Close the journal; rows that were not committed stay in it for whoever commits next."""
@@ -207,21 +230,32 @@ class Warehouse:
         return True
 
     def _store(self, name: str, rows: pa.Table) -> tuple[int, int]:
-        """Commit new rows to one table; returns how many were added and how many were there before."""
+        """Commit new rows to one table; returns how many were taken, and how many of them replaced an earlier one."""
         folder, found = self._folder(name), self._snapshot(name)
         stamped = stamp(rows, found.seq + 1)
         days = pc.min_max(stamped["day"]).as_py()
-        start_us, end_us = (days["min"] - 1) * DAY_US, (days["max"] + 2) * DAY_US
-        known: dict[int, list[int]] = defaultdict(list)
-        hits = delta.rows_with(found, stamped["id_hash"].combine_chunks(), start_us, end_us)
-        for hashed, day in zip(hits["id_hash"].to_pylist(), hits["day"].to_pylist(), strict=True):
-            known[hashed].append(day)
-        fresh = first_of_each(stamped, known)
-        if fresh.num_rows:
+        span_us = (days["min"] - 1) * DAY_US, (days["max"] + 2) * DAY_US
+        hashes = stamped["id_hash"].combine_chunks()
+        mode = (self._incoming[name].metadata or {}).get(REPEATED)
+        if mode is None:
+            known: dict[int, list[int]] = defaultdict(list)
+            hits = delta.rows_with(found, hashes, span_us, ("id_hash", "day"))
+            for hashed, day in zip(hits["id_hash"].to_pylist(), hits["day"].to_pylist(), strict=True):
+                known[hashed].append(day)
+            fresh, old = first_of_each(stamped, known), hits.slice(0, 0)
+        else:
+            hits = delta.rows_with(found, hashes, None if mode == REPLACES_EVER else span_us)
+            fresh, old = changed(last_of_each(stamped), hits)
+        if old.num_rows:
+            paths = set(old["path"].to_pylist())
+            delta.replace(
+                folder, found, fresh.sort_by("time_us"), paths, old["id_hash"].combine_chunks(), found.seq + 1
+            )
+        elif fresh.num_rows:
             delta.append(folder, fresh.sort_by("time_us"), found.seq + 1)
         if sum(file.small for file in found.files) >= COMPACT_FILES:
             delta.compact(folder)
-        return fresh.num_rows, rows.num_rows - fresh.num_rows
+        return fresh.num_rows, old.num_rows
 
     def _files(self, plan: Plan) -> list[str]:
         files = self._snapshot(plan.table).files

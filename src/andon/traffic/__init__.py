@@ -20,7 +20,7 @@ from andon.traffic.intake import (
 )
 from andon.traffic.otlp import SpanRow, spans_of
 from andon.traffic.quoting import quoted
-from andon.traffic.records import SEGMENTS, VERSIONS, Context, Feedback, Interaction, ToolCall
+from andon.traffic.records import FEEDBACK_KINDS, SEGMENTS, VERSIONS, Context, Feedback, Interaction, Step, ToolCall
 from andon.traffic.rows import (
     SCHEMAS,
     feedback_from_rows,
@@ -33,6 +33,7 @@ from andon.traffic.rows import (
 from andon.traffic.traces import READINGS, Reading, assemble
 
 __all__ = [
+    "FEEDBACK_KINDS",
     "FEEDBACK_SYNONYMS",
     "READINGS",
     "SCHEMAS",
@@ -45,6 +46,7 @@ __all__ = [
     "Interaction",
     "Reading",
     "SpanRow",
+    "Step",
     "ToolCall",
     "assemble",
     "check_file",

@@ -8,15 +8,15 @@ from typing import Any, Literal
 from andon.errors import InputError
 from andon.traffic.quoting import quoted
 
-__all__ = ["Digits", "check_time", "format_time", "parse_time"]
+__all__ = ["END_US", "FIRST_US", "Digits", "check_time", "format_time", "parse_time"]
 
 Digits = Literal["minute", "second", "millisecond", "microsecond"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - a time without a zone is taken as UTC
 _TICK = timedelta(microseconds=1)
-_FIRST_US = (datetime(2000, 1, 1, tzinfo=UTC) - _EPOCH) // _TICK
-_END_US = (datetime(2101, 1, 1, tzinfo=UTC) - _EPOCH) // _TICK
+FIRST_US = (datetime(2000, 1, 1, tzinfo=UTC) - _EPOCH) // _TICK
+END_US = (datetime(2101, 1, 1, tzinfo=UTC) - _EPOCH) // _TICK
 _NUMBER = re.compile(r"-?[0-9]{9,20}(\.[0-9]{1,12})?", re.ASCII)
 _TIMESPEC = {
     "minute": "minutes",
@@ -50,7 +50,7 @@ def parse_time(value: Any) -> int:
         us = _from_datetime(datetime(value.year, value.month, value.day, tzinfo=UTC))
     else:
         raise _refused(value)
-    if not _FIRST_US <= us < _END_US:
+    if not FIRST_US <= us < END_US:
         raise _refused(value)
     return us
 
@@ -61,7 +61,7 @@ def check_time(us: int) -> int:
     Raises:
         InputError: they do not.
     """
-    if not _FIRST_US <= us < _END_US:
+    if not FIRST_US <= us < END_US:
         raise InputError(f"{us} us since 1970 is not between 2000 and 2100; the sender's clock or unit is wrong")
     return us
 
@@ -90,10 +90,10 @@ def _from_number(number: int | Decimal, value: Any) -> int:
     if not 0 < number < 10**19:
         raise _refused(value)
     for unit_us in (1_000_000, 1_000, 1):
-        if _FIRST_US <= number * unit_us < _END_US:
+        if FIRST_US <= number * unit_us < END_US:
             return int(number * unit_us)
     us = int(number // 1000)
-    if not _FIRST_US <= us < _END_US:
+    if not FIRST_US <= us < END_US:
         raise _refused(value)
     return us
 

@@ -6,8 +6,20 @@ None: never an invented zero, never an empty answer taken for a good one.
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
-__all__ = ["SEGMENTS", "VERSIONS", "Context", "Feedback", "Interaction", "ToolCall"]
+__all__ = [
+    "FEEDBACK_KINDS",
+    "SEGMENTS",
+    "VERSIONS",
+    "Context",
+    "Feedback",
+    "Interaction",
+    "LogRow",
+    "SpanRow",
+    "Step",
+    "ToolCall",
+]
 
 VERSIONS = MappingProxyType(
     {
@@ -22,6 +34,8 @@ VERSIONS = MappingProxyType(
         "route_version": "routing",
         "tools_version": "tool schema",
         "code_version": "code",
+        "revision": "code",
+        "agent_version": "code",
         "sampling_params": "sampling parameter",
         "source": "traffic source",
     }
@@ -30,6 +44,9 @@ VERSIONS = MappingProxyType(
 
 SEGMENTS = ("risk_category", "task", "segment", "requested_model")
 """Fields by which quality is watched apart, because a mean over them hides harm."""
+
+FEEDBACK_KINDS = ("thumb", "correction", "label", "rating", "abandonment", "follow_up", "copy", "evaluation")
+"""What a piece of feedback can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +71,24 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of an agent's run, or of any interaction that took more than one."""
+
+    kind: str
+    """``agent``, ``chain``, ``llm``, ``tool``, ``retriever``, ``reranker``, ``embedding``, ``guardrail`` or ``other``."""
+    name: str
+    parent: int | None = None
+    """Position in the list of the step within which this one ran; None at the top."""
+    start_s: float
+    """Seconds after the interaction began."""
+    latency_s: float
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
     """One question and its answer, with everything that could explain the answer."""
 
@@ -71,6 +106,8 @@ class Interaction:
     """What the user got; for a classical model the predicted class or value as text."""
     contexts: tuple[Context, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    steps: tuple[Step, ...] = ()
+    """Steps in the order in which they began; empty where there was only one."""
 
     provider: str | None = None
     model: str | None = None
@@ -85,6 +122,9 @@ class Interaction:
     route_version: str | None = None
     tools_version: str | None = None
     code_version: str | None = None
+    revision: str | None = None
+    """Revision of the source code (``vcs.ref.head.revision``)."""
+    agent_version: str | None = None
     sampling_params: str | None = None
     source: str | None = None
     """Where the traffic comes from: a referrer, a channel, a campaign."""
@@ -110,7 +150,15 @@ class Interaction:
     latency_s: float | None = None
     first_token_s: float | None = None
     input_tokens: int | None = None
+    """All tokens that went in, those read from a cache and those written to one included."""
     output_tokens: int | None = None
+    """All tokens that came out, reasoning included."""
+    cache_read_tokens: int | None = None
+    """Part of `input_tokens`."""
+    cache_write_tokens: int | None = None
+    """Part of `input_tokens`."""
+    reasoning_tokens: int | None = None
+    """Part of `output_tokens`."""
     cost_usd: float | None = None
     expected_answer: str | None = None
     """The right answer where it is known (a probe, a test set, a label that came with the traffic)."""
@@ -128,15 +176,74 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What somebody said about an interaction afterwards."""
+    """What somebody, or something, said about an interaction afterwards. The same id sent again replaces it."""
 
     id: str
     interaction_id: str
+    """The interaction; with scope ``session`` the session."""
     time_us: int
     kind: str
-    """``thumb``, ``correction``, ``label``, ``rating``, ``abandonment``, ``follow_up``, ``copy``."""
+    """One of `FEEDBACK_KINDS`."""
     value: float | None = None
-    """A thumb is 1 (up) or 0 (down); a rating is 0..1."""
+    """A thumb is 1 (up) or 0 (down); a rating is 0..1; an evaluation has the scale of its evaluator."""
     text: str | None = None
     """A correction's right answer, a label, a comment."""
     author: str | None = None
+    """Who said it: a person, or the name of an evaluator."""
+    scope: str = "interaction"
+    """``interaction`` or ``session``."""
+    name: str | None = None
+    """What an evaluation measured (``Relevance``)."""
+    label: str | None = None
+    """The word that an evaluation gave (``relevant``)."""
+    source: str = "human"
+    """``human``, ``model`` (a judge), ``code``, or ``andon`` for what was found in the traffic itself."""
+    version: str | None = None
+    """Version of the evaluator: another judge is another measure."""
+    error: str | None = None
+    """Type of the error of an evaluation that could not be made; it is neither good nor bad then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanRow:
+    """One span, with the attributes of its resource and scope merged under its own."""
+
+    trace_id: str
+    """32 hexadecimal digits."""
+    span_id: str
+    """16 hexadecimal digits."""
+    parent_span_id: str | None = None
+    parent_remote: bool | None = None
+    """Whether the parent lives in another process; None where the sender did not say."""
+    name: str = ""
+    kind: str = "unspecified"
+    time_us: int
+    end_us: int
+    status: str = "unset"
+    """``unset``, ``ok`` or ``error``."""
+    status_message: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    events: tuple[dict[str, Any], ...] = ()
+    """Each with ``name``, ``time_us`` and ``attributes``."""
+    links: tuple[dict[str, Any], ...] = ()
+    """Each with ``trace_id``, ``span_id`` and ``attributes``."""
+
+    @property
+    def id(self) -> str:
+        """Identity of the span: re-sent spans have the same."""
+        return f"{self.trace_id}:{self.span_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRow:
+    """One log record that holds what was said in a model call."""
+
+    id: str
+    """A digest of its content: a record that is sent again is the same."""
+    time_us: int
+    trace_id: str | None = None
+    span_id: str | None = None
+    name: str = ""
+    """Name of the event (``gen_ai.user.message``)."""
+    body: Any = None
+    attributes: dict[str, Any] = field(default_factory=dict)

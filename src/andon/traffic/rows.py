@@ -15,15 +15,16 @@ import orjson
 import pyarrow as pa
 
 from andon.errors import InputError
-from andon.traffic.otlp import SpanRow
 from andon.traffic.quoting import quoted
-from andon.traffic.records import Context, Feedback, Interaction, ToolCall
+from andon.traffic.records import Context, Feedback, Interaction, LogRow, SpanRow, Step, ToolCall
 
 __all__ = [
     "SCHEMAS",
     "feedback_from_rows",
     "feedback_to_rows",
     "from_rows",
+    "logs_from_rows",
+    "logs_to_rows",
     "spans_from_rows",
     "spans_to_rows",
     "to_rows",
@@ -31,15 +32,29 @@ __all__ = [
 
 _CONTEXT = pa.struct([("text", pa.string()), ("id", pa.string()), ("score", pa.float64())])
 _TOOL_CALL = pa.struct([(name, pa.string()) for name in ("name", "arguments", "result", "error")])
+_STEP = pa.struct(
+    [
+        ("kind", pa.string()),
+        ("name", pa.string()),
+        ("parent", pa.int64()),
+        ("start_s", pa.float64()),
+        ("latency_s", pa.float64()),
+        ("model", pa.string()),
+        ("input_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("error", pa.string()),
+    ]
+)
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 _NUMBERS = ("confidence", "latency_s", "first_token_s", "cost_usd", "prediction_score", "weight")
 _TYPES: dict[str, pa.DataType] = {
     "time_us": pa.int64(),
     "contexts": pa.list_(_CONTEXT),
     "tool_calls": pa.list_(_TOOL_CALL),
+    "steps": pa.list_(_STEP),
     "refused": pa.bool_(),
     "escalated": pa.bool_(),
-    "input_tokens": pa.int64(),
-    "output_tokens": pa.int64(),
+    **dict.fromkeys(_COUNTS, pa.int64()),
     **dict.fromkeys(_NUMBERS, pa.float64()),
 }
 _SPAN_TYPES: dict[str, pa.DataType] = {
@@ -59,9 +74,22 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
         "interactions": _schema(Interaction, _TYPES),
         "feedback": _schema(Feedback, {"time_us": pa.int64(), "value": pa.float64()}),
         "spans": pa.schema([pa.field("id", pa.string()), *_SPAN_SCHEMA]),
+        "logs": _schema(LogRow, {"time_us": pa.int64()}),
+        "intake": pa.schema(
+            [
+                ("id", pa.string()),
+                ("time_us", pa.int64()),
+                ("what", pa.string()),
+                ("subject", pa.string()),
+                ("count", pa.int64()),
+            ]
+        ),
     }
 )
-"""Columns of each table of this stage; a column has the name of its field."""
+"""Columns of each table of this stage; a column has the name of its field.
+
+``intake`` counts what was done to rows on their way in: ``what`` (``redacted``, ``sampled out``...), ``subject`` to which.
+"""
 
 
 def to_rows(interactions: Sequence[Interaction]) -> pa.Table:
@@ -73,6 +101,7 @@ def to_rows(interactions: Sequence[Interaction]) -> pa.Table:
     special: dict[str, Callable[[Sequence[Any]], pa.Array]] = {
         "contexts": lambda lists: _lists(lists, _CONTEXT),
         "tool_calls": lambda lists: _lists(lists, _TOOL_CALL),
+        "steps": lambda lists: _lists(lists, _STEP),
         "attributes": lambda column: pa.array([_json(v) for v in column], pa.string()),
         "features": lambda column: pa.array([_features(v) for v in column], pa.string()),
     }
@@ -88,6 +117,7 @@ def from_rows(table: pa.Table) -> list[Interaction]:
     special: dict[str, Callable[[Any], Any]] = {
         "contexts": lambda structs: tuple(Context(**c) for c in structs),
         "tool_calls": lambda structs: tuple(ToolCall(**c) for c in structs),
+        "steps": lambda structs: tuple(Step(**s) for s in structs),
         "attributes": orjson.loads,
         "features": orjson.loads,
     }
@@ -113,11 +143,8 @@ def feedback_from_rows(table: pa.Table) -> list[Feedback]:
 
 
 def spans_to_rows(spans: Sequence[SpanRow]) -> pa.Table:
-    """Spans as one table of the schema ``SCHEMAS["spans"]``; attributes and events are JSON text."""
-    special: dict[str, Callable[[Sequence[Any]], pa.Array]] = {
-        "attributes": lambda column: pa.array([_json(v) for v in column], pa.string()),
-        "events": lambda column: pa.array([_json(v) for v in column], pa.string()),
-    }
+    """Spans as one table of the schema ``SCHEMAS["spans"]``; attributes, events and links are JSON text."""
+    special = dict.fromkeys(("attributes", "events", "links"), _json_column)
     return _table(spans, SCHEMAS["spans"], special)
 
 
@@ -126,8 +153,19 @@ def spans_from_rows(table: pa.Table) -> list[SpanRow]:
     special: dict[str, Callable[[Any], Any]] = {
         "attributes": orjson.loads,
         "events": lambda text: tuple(orjson.loads(text)),
+        "links": lambda text: tuple(orjson.loads(text)),
     }
     return _records(table, SpanRow, special)
+
+
+def logs_to_rows(logs: Sequence[LogRow]) -> pa.Table:
+    """Log records as one table of the schema ``SCHEMAS["logs"]``; body and attributes are JSON text."""
+    return _table(logs, SCHEMAS["logs"], dict.fromkeys(("body", "attributes"), _json_column))
+
+
+def logs_from_rows(table: pa.Table) -> list[LogRow]:
+    """The log records of a table."""
+    return _records(table, LogRow, {"body": orjson.loads, "attributes": orjson.loads})
 
 
 def _table(
@@ -177,6 +215,10 @@ def _read(values: list[Any], convert: Callable[[Any], Any] | None, default: Any,
     if convert is not None:
         return [default if v is None else convert(v) for v in values]
     return values if default is None else [default if v is None else v for v in values]
+
+
+def _json_column(column: Sequence[Any]) -> pa.Array:
+    return pa.array([_json(v) for v in column], pa.string())
 
 
 def _json(value: Any) -> str:
