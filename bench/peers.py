@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.figures import ROOT, note
 
-__all__ = ["ask"]
+__all__ = ["ask", "environment", "version"]
 
 ENVIRONMENTS = ROOT / "bench" / ".envs"
 LONGEST_S = 900
@@ -18,10 +18,10 @@ LONGEST_S = 900
 
 def ask(name: str, requirements: tuple[str, ...], script: str, *arguments: str) -> dict[str, Any] | None:
     """Run bench/peers_own/SCRIPT in the peer's environment; its answer, or None after a note that says why not."""
-    python = _environment(name, requirements)
-    if python is None:
+    folder = environment(name, requirements)
+    if folder is None:
         return None
-    command = [str(python), str(ROOT / "bench" / "peers_own" / script), *arguments]
+    command = [str(folder / "bin" / "python"), str(ROOT / "bench" / "peers_own" / script), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONGEST_S)
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -32,21 +32,29 @@ def ask(name: str, requirements: tuple[str, ...], script: str, *arguments: str) 
     return answer
 
 
-def _environment(name: str, requirements: tuple[str, ...]) -> Path | None:
+def environment(name: str, requirements: tuple[str, ...]) -> Path | None:
+    """The folder of the peer's environment, made when it is not there; None after a note that says why it cannot be."""
     folder = ENVIRONMENTS / name
     stamp, wanted = folder / "requirements.txt", "\n".join(requirements)
-    python = folder / "bin" / "python"
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return python
+        return folder
     note(f"making bench/.envs/{name} with {' '.join(requirements)}")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         venv.create(folder, with_pip=True)
         # pip writes to our stderr: its progress is seen, and stdout holds figures only
-        install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *requirements]
+        python = str(folder / "bin" / "python")
+        install = [python, "-m", "pip", "install", "--disable-pip-version-check", *requirements]
         subprocess.run(install, check=True, stdout=sys.stderr)
     except (OSError, subprocess.CalledProcessError) as error:
         note(f"{name} was not measured: its environment could not be made ({error})")
         return None
     stamp.write_text(wanted, encoding="utf-8")
-    return python
+    return folder
+
+
+def version(folder: Path, package: str) -> str:
+    """The version of a package in a peer's environment."""
+    script = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+    command = [str(folder / "bin" / "python"), "-c", script, package]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONGEST_S).stdout.strip()

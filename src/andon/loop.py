@@ -4,7 +4,8 @@
 traffic's own clock. Ticks may come at any pace: the same traffic gives the same incidents.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from andon.changes import Change
-from andon.changes.run import change_from, find_versions, record_change
+from andon.changes import Change, Received, changes_of_body
+from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
 from andon.golden.from_incident import failures_of
 from andon.golden.run import capture
@@ -32,9 +33,18 @@ from andon.scores.run import installed_scorers, score_feedback, score_new
 from andon.settings import Settings
 from andon.store import Ledger, Rollup, Warehouse
 from andon.traffic import SCHEMAS
-from andon.traffic.run import ImportResult, assemble_traces, import_files
+from andon.traffic.doors import table_of
+from andon.traffic.inbox import Imported, ready_files, scan
+from andon.traffic.retention import due, retention
+from andon.traffic.run import ImportResult, assemble_traces, find_follow_ups_in, import_files, open_intake
 
 __all__ = ["Loop", "Replay", "Tick", "open_loop", "read_changes", "replay"]
+
+
+_INBOX_SETTLE_US = 2_000_000
+"""A file must have been left alone for this long before it is read."""
+
+_log = logging.getLogger("andon")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,7 @@ class Loop:
         seed: int = 0,
     ) -> None:
         self.warehouse, self.ledger, self.settings = warehouse, ledger, settings
+        self.intake = open_intake(warehouse, settings)
         self.scorers, self.embedder, self.seed = scorers, embedder, seed
         self._watch = Watch(
             warehouse,
@@ -81,7 +92,11 @@ class Loop:
         """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture."""
         settle_us = self.settings.settle_s * 1_000_000
         self.warehouse.commit()
-        assembled = assemble_traces(self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us)
+        assembled = assemble_traces(
+            self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake
+        )
+        self.warehouse.commit()
+        find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
         self.warehouse.commit()
         changes = find_versions(self.warehouse, self.ledger, now_us=now_us)
         scored = score_new(self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us)
@@ -114,8 +129,45 @@ class Loop:
         capture(self.ledger, failures_of(incident, found, lead), now_us=now_us)
         return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=now_us)
 
+    def forget(self, now_us: int) -> Mapping[str, int]:
+        """Take rows out that are older than their table keeps them; returns how many, by table."""
+        bounds = due(retention(self.settings.retention), now_us)
+        gone = {t: self.warehouse.expire(t, before_us=bounds[t]) for t in self.warehouse.tables() if t in bounds}
+        return {table: n for table, n in gone.items() if n}
+
+    def take_in(self, folder: Path, now_us: int) -> list[Imported]:
+        """Import the files of a watched folder that are new or have changed; what cannot be read is said, once."""
+        known = {i.id: i for i in self.ledger.all(Imported)}
+        listing = scan(folder)
+        seen = {s.path: s for s in listing}
+        done = []
+        for path in ready_files(listing, known, now_us, _INBOX_SETTLE_US):
+            found = seen[str(path)]
+            rows = bad = 0
+            error = None
+            try:
+                if table_of(path) == "changes":
+                    rows = self.record_changes(path, now_us)
+                else:
+                    result = import_files(self.warehouse, [path], intake=self.intake)
+                    rows, bad = result.acknowledged, result.bad
+            except InputError as reason:
+                error = str(reason)
+                _log.warning("%s was not taken in: %s", path, reason)
+            imported = Imported(
+                id=found.path, size=found.size, mtime_us=found.mtime_us, inode=found.inode, rows=rows, bad=bad,
+                at_us=now_us, error=error,
+            )  # fmt: skip
+            self.ledger.put(imported, now_us=now_us, by="inbox")
+            done.append(imported)
+        return done
+
+    def record_changes(self, path: Path, now_us: int) -> int:
+        """Record the changes of a file; returns how many."""
+        return len(record_changes(self.ledger, read_changes(path, now_us=now_us), now_us=now_us))
+
     def close(self) -> None:
-        """Close the store."""
+        """Count what came in, and close the store."""
         self.warehouse.close()
         self.ledger.close()
 
@@ -178,9 +230,9 @@ def replay(
     """
     tell = report or (lambda *_: None)
     tell("importing traffic", 0.0)
-    imported = import_files(loop.warehouse, traffic)
+    imported = import_files(loop.warehouse, traffic, intake=loop.intake)
     if feedback:
-        import_files(loop.warehouse, feedback, table="feedback")
+        import_files(loop.warehouse, feedback, table="feedback", intake=loop.intake)
     loop.warehouse.commit()
     row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",)))
     start, last = row["time_us.min"][0].as_py(), row["time_us.max"][0].as_py()
@@ -188,7 +240,7 @@ def replay(
         return Replay(imported=imported)
     start, end = int(start), int(last) + 1
     for path in changes:
-        for change in read_changes(path, now_us=end):
+        for change in read_changes(path, now_us=end).changes:
             record_change(loop.ledger, change, now_us=change.at_us, by=change.author)
     width = loop.settings.window_s * 1_000_000
     close_us = -(-end // width) * width + loop.settings.settle_s * 1_000_000
@@ -212,18 +264,23 @@ def replay(
     )
 
 
-def read_changes(path: Path, *, now_us: int) -> list[Change]:
-    """The changes of a JSONL file.
+def read_changes(path: Path, *, now_us: int) -> Received:
+    """The changes of a JSONL file, each line in any form that `/v1/changes` takes.
 
     Raises:
         InputError: a line is not a change; names the file and the line.
     """
-    changes = []
+    found = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if not line.strip():
             continue
         try:
-            changes.append(change_from(orjson.loads(line), now_us=now_us))
-        except (orjson.JSONDecodeError, TypeError, InputError) as error:
+            found.append(changes_of_body(orjson.loads(line), headers={}, now_us=now_us))
+        except (orjson.JSONDecodeError, InputError) as error:
             raise InputError(f"{path}:{number} is not a change: {error}") from error
-    return changes
+    return Received(
+        changes=tuple(c for f in found for c in f.changes),
+        ignored=tuple(i for f in found for i in f.ignored),
+        undated=frozenset().union(*(f.undated for f in found)),
+        unnamed=frozenset().union(*(f.unnamed for f in found)),
+    )

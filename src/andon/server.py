@@ -1,37 +1,56 @@
-"""`andon serve`: the one place where store, stages and faces are put together, and the threads that keep them going.
+"""`andon serve`: the one place where store, stages and faces are put together, and what keeps them going.
 
-Three things run in the background: the commit of the journal, the reading of levers, and the loop. None of them fails in
-silence: a failure is counted, logged with its traceback once, and told by ``/readyz`` until the work succeeds again.
+Two processes: this one takes requests in and answers them; its child, the `Crank`, moves the journal into the tables and
+turns the loop. Nothing that runs in the background fails in silence: a failure is counted, logged with its traceback once,
+and told by ``/readyz`` until the work succeeds again.
 """
 
+import json
 import logging
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 import uvicorn
 from fastapi import FastAPI
 
-from andon.api import Deps, create_app
+from andon.api import Deps, WebhookDeps, create_app
+from andon.api.grpc import GrpcServer, open_grpc
 from andon.api.security import is_loopback
-from andon.changes.run import change_from, record_change
-from andon.errors import AndonError, ConfigError
+from andon.changes import Received
+from andon.changes.run import record_changes
+from andon.errors import AndonError, ConfigError, StoreError
+from andon.incidents.run import receive_alerts
 from andon.levers.run import Board, expire
+from andon.loop import Loop, open_loop
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
-from andon.traffic.run import receive_spans, record, record_feedback
+from andon.traffic import SCHEMAS
+from andon.traffic.otlp import Form
+from andon.traffic.run import Intake, open_intake
 from andon.web import add_pages
 
 __all__ = ["Repeated", "Server", "Ticking", "create_deps", "create_server", "listen", "serve"]
 
-COMMIT_S = 1.0
+COMMIT_S = 0.5
+SEAL_S = 0.5
 REFRESH_S = 0.5
 TICK_S = 5.0
+COUNTS_S = 10.0
+FORGET_S = 3600.0
+INBOX_S = 2.0
+MOST_WAITING = 2**30
+"""Bytes in the journal from which on nothing more is taken in (503), so that a sender that never stops fills no disk."""
+
 STUCK_S = 300.0
 """A single run of background work that takes longer than this is told by ``/readyz``."""
 
@@ -108,11 +127,132 @@ class Repeated:
         self._last = name
 
 
+class Crank:
+    """The loop and the commits in a process of their own.
+
+    What turns the crank is Python for seconds at a time; in the process that takes requests in, every request would wait
+    for it. The child ends by itself when this process does, however that ends. It tells each second what does not work.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
+        self._settings = json.dumps(plain).encode() + b"\n"  # by a pipe, not by arguments: there are secrets in it
+        self._process: subprocess.Popen[bytes] | None = None
+        self._told: dict[str, Any] = {}
+        self._told_at = 0.0
+        self.restarts = 0
+
+    def start(self) -> None:
+        """Start the process and listen to it."""
+        code = "from andon.server import turn_crank; turn_crank()"
+        self._process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdin is not None
+        self._process.stdin.write(self._settings)
+        self._process.stdin.flush()
+        self._told_at = time.monotonic()
+        threading.Thread(target=self._listen, args=(self._process,), name="andon-crank", daemon=True).start()
+
+    def look_after(self) -> None:
+        """Start the process again if it ended."""
+        if self._process is not None and self._process.poll() is not None:
+            self.restarts += 1
+            _log.error("the loop's process ended with status %d; it is started again", self._process.returncode)
+            self.start()
+
+    def stop(self, timeout_s: float = GRACE_S) -> None:
+        """Ask it to commit and end, and wait for that; after `timeout_s` it is ended: nothing acknowledged is lost."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        with suppress(OSError):
+            assert process.stdin is not None
+            process.stdin.close()
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    @property
+    def charts(self) -> tuple[int, int]:
+        """How many charts watch, and how many still learn, as it told last."""
+        watching, learning = self._told.get("charts", (0, 0))
+        return int(watching), int(learning)
+
+    def problems(self) -> list[str]:
+        """What does not work there."""
+        silent = time.monotonic() - self._told_at
+        if silent > STUCK_S / 10:
+            return [f"loop: its process has said nothing for {silent:.0f} s; restarts so far: {self.restarts}"]
+        return [str(p) for p in self._told.get("problems", ())]
+
+    def _listen(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with suppress(ValueError):
+                self._told = json.loads(line)
+                self._told_at = time.monotonic()
+
+
+def turn_crank() -> None:
+    """What the process of `Crank` does: settings come in by stdin, news go out by stdout, the end of stdin is the end."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the other process says when to end
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    news = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever prints must not be taken for news
+    plain = json.loads(sys.stdin.buffer.readline())
+    settings = Settings(**{**plain, "home": Path(plain["home"])})
+    loop = open_loop(settings)
+    work = loop_work(loop, settings)
+    for w in work:
+        w.start()
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
+    while not ended.wait(1.0):
+        told = {"problems": [p for w in work if (p := w.problem()) is not None], "charts": loop.charts}
+        try:
+            news.write(json.dumps(told).encode() + b"\n")
+        except OSError:
+            break
+    for w in work:
+        w.stop()
+    last_commit(loop.warehouse)
+    loop.close()
+    os._exit(0)  # threads of a tick that takes long must not hold up the end: what they do is done again
+
+
+def loop_work(loop: Loop, settings: Settings) -> list[Repeated]:
+    """The background work of one store: commits, ticks, and what is done now and then."""
+    work = [
+        Repeated("commit", loop.warehouse.commit, COMMIT_S),
+        Repeated("loop", lambda: loop.tick(now_us()), TICK_S),
+        Repeated("retention", lambda: loop.forget(now_us()), FORGET_S),
+    ]
+    if settings.inbox:
+        work.append(Repeated("inbox", lambda: loop.take_in(Path(settings.inbox), now_us()), INBOX_S))
+    return work
+
+
+def last_commit(warehouse: Warehouse) -> None:
+    """Commit what is in the journal; what cannot be waits there for the next start."""
+    try:
+        warehouse.commit()
+    except AndonError as error:
+        _log.warning("the last commit failed (%s); its rows wait in the journal for the next start", error)
+
+
 class Server:
     """One Andon process: HTTP on a bound socket, and its background work."""
 
     def __init__(
-        self, app: FastAPI, board: Board, bound: socket.socket, work: Sequence[Repeated], close: Callable[[], None]
+        self,
+        app: FastAPI,
+        board: Board,
+        bound: socket.socket,
+        work: Sequence[Repeated],
+        close: Callable[[], None],
+        grpc: GrpcServer | None = None,
     ) -> None:
         self.app = app
         self.board = board
@@ -120,6 +260,7 @@ class Server:
         self.work = tuple(work)
         self._socket = bound
         self._close = close
+        self._grpc = grpc
         config = uvicorn.Config(
             app,
             http="httptools",
@@ -176,8 +317,12 @@ class Server:
     def _start_work(self) -> None:
         for work in self.work:
             work.start()
+        if self._grpc is not None:
+            self._grpc.start()
 
     def _finish(self) -> None:
+        if self._grpc is not None:
+            self._grpc.stop(GRACE_S)
         for work in self.work:
             work.stop()
         self._socket.close()
@@ -206,20 +351,39 @@ def listen(host: str, port: int, token: str) -> socket.socket:
 
 
 def create_deps(
-    warehouse: Warehouse, ledger: Ledger, board: Board, problems: Callable[[], list[str]], token: str = ""
+    intake: Intake,
+    ledger: Ledger,
+    board: Board,
+    problems: Callable[[], list[str]],
+    *,
+    token: str = "",
+    github_secret: str = "",
+    full: Callable[[], bool] = bool,
 ) -> Deps:
-    """What the API needs, made of the stages."""
+    """What the API needs, made of the stages; while `full` says so, nothing more is taken in."""
 
-    def keep_change(fields: Mapping[str, Any]) -> str:
-        now = now_us()
-        change = change_from(fields, now_us=now)
-        return record_change(ledger, change, now_us=now, by=change.author).id
+    def receive(signal_name: str, body: bytes, form: Form) -> tuple[int, Sequence[str]]:
+        if full():
+            raise StoreError(
+                "more came in than could be moved from the journal into the tables; see /readyz", retryable=True
+            )
+        if signal_name == "traces":
+            return intake.traces(body, form)
+        return intake.logs(body, form, now_us()) if signal_name == "logs" else (intake.metrics(body, form), ())
+
+    def keep_changes(received: Received) -> list[str]:
+        return [change.id for change in record_changes(ledger, received, now_us=now_us())]
 
     return Deps(
-        receive_spans=partial(receive_spans, warehouse),
-        record=partial(record, warehouse),
-        record_feedback=partial(record_feedback, warehouse),
-        record_change=keep_change,
+        receive=receive,
+        record=intake.interactions,
+        record_feedback=intake.feedback,
+        webhooks=WebhookDeps(
+            record_changes=keep_changes,
+            receive_alerts=lambda alerts: receive_alerts(ledger, alerts, now_us=now_us()),
+            now_us=now_us,
+            github_secret=github_secret,
+        ),
         evaluate=lambda key: board.evaluate(key, now_us()),
         lever_keys=board.keys,
         problems=problems,
@@ -237,13 +401,40 @@ def create_server(
     token: str = "",
     add_pages: Callable[[FastAPI], None] | None = None,
     tick_s: float = TICK_S,
+    intake: Intake | None = None,
 ) -> Server:
-    """A server that is bound and not yet running; port 0 takes a free one.
+    """A server that is bound and not yet running, with all of its work in this process; port 0 takes a free one.
 
     Raises:
         ConfigError: see `listen`.
         StoreError: levers cannot be read: it is better not to start than to serve no holds.
     """
+    intake = intake or Intake(warehouse)
+    work = [Repeated("commit", warehouse.commit, COMMIT_S)]
+    if loop is not None:
+        work.append(Repeated("loop", lambda: loop.tick(now_us()), tick_s))
+
+    def close() -> None:
+        intake.flush(now_us())
+        last_commit(warehouse)
+        warehouse.close()
+        ledger.close()
+
+    settings = Settings(host=host, port=port, token=token, grpc_port=0)
+    return _server(settings, intake, ledger, work, close, add_pages=add_pages)
+
+
+def _server(
+    settings: Settings,
+    intake: Intake,
+    ledger: Ledger,
+    work: Sequence[Repeated],
+    close: Callable[[], None],
+    *,
+    add_pages: Callable[[FastAPI], None] | None = None,
+    more_problems: Callable[[], list[str]] = list,
+    full: Callable[[], bool] = bool,
+) -> Server:
     board = Board(ledger)
     expire(ledger, now_us())
     board.refresh()
@@ -253,25 +444,24 @@ def create_server(
             expire(ledger, now)
         board.refresh()
 
-    work = [Repeated("commit", warehouse.commit, COMMIT_S), Repeated("levers", read_levers, REFRESH_S)]
-    if loop is not None:
-        work.append(Repeated("loop", lambda: loop.tick(now_us()), tick_s))
+    everything = [
+        *work,
+        Repeated("levers", read_levers, REFRESH_S),
+        Repeated("counts", lambda: intake.flush(now_us()), COUNTS_S),
+    ]
 
     def problems() -> list[str]:
-        return [problem for w in work if (problem := w.problem()) is not None]
+        return [*more_problems(), *(problem for w in everything if (problem := w.problem()) is not None)]
 
-    def close() -> None:
-        try:
-            warehouse.commit()
-        except AndonError as error:
-            _log.warning("the last commit failed (%s); its rows wait in the journal for the next start", error)
-        warehouse.close()
-        ledger.close()
-
-    app = create_app(create_deps(warehouse, ledger, board, problems, token))
+    deps = create_deps(
+        intake, ledger, board, problems, token=settings.token, github_secret=settings.github_secret, full=full
+    )
+    app = create_app(deps)
     if add_pages is not None:
         add_pages(app)
-    return Server(app, board, listen(host, port, token), work, close)
+    bound = listen(settings.host, settings.port, settings.token)
+    grpc = open_grpc(settings, deps.receive)
+    return Server(app, board, bound, everything, close, grpc=grpc)
 
 
 def serve(settings: Settings) -> None:
@@ -281,18 +471,47 @@ def serve(settings: Settings) -> None:
         ConfigError: the settings do not allow a start.
         StoreError: the store cannot be opened.
     """
-    from andon.loop import open_loop
-
     listen(settings.host, settings.port, settings.token).close()  # before the store is touched
-    loop = open_loop(settings)
-    server = create_server(
-        loop.warehouse,
-        loop.ledger,
-        loop,
-        host=settings.host,
-        port=settings.port,
-        token=settings.token,
-        add_pages=lambda app: add_pages(app, loop.ledger, now_us, lambda: loop.charts),
+    warehouse = Warehouse(settings.home, SCHEMAS)
+    ledger = Ledger.open(settings.home / "ledger.db")
+    intake = open_intake(warehouse, settings)
+    crank = Crank(settings)
+
+    def seal() -> None:
+        warehouse.seal()
+        crank.look_after()
+
+    def close() -> None:
+        intake.flush(now_us())
+        warehouse.close()
+        crank.stop()
+        ledger.close()
+
+    server = _server(
+        settings,
+        intake,
+        ledger,
+        [Repeated("journal", seal, SEAL_S)],
+        close,
+        add_pages=lambda app: add_pages(app, ledger, now_us, lambda: crank.charts),
+        more_problems=crank.problems,
+        full=Backlog(warehouse).is_full,
     )
+    crank.start()
     _log.info("Andon listens on http://%s:%d", settings.host, server.port)
     server.run()
+
+
+class Backlog:
+    """Whether the journal holds more than can soon be committed; asked of the disk at most four times a second."""
+
+    def __init__(self, warehouse: Warehouse, most: int = MOST_WAITING) -> None:
+        self._warehouse, self._most = warehouse, most
+        self._size, self._at = 0, 0.0
+
+    def is_full(self) -> bool:
+        """True when nothing more should be taken in."""
+        if time.monotonic() - self._at > 0.25:
+            self._at = time.monotonic()
+            self._size = self._warehouse.uncommitted_bytes()
+        return self._size > self._most

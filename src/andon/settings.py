@@ -46,11 +46,44 @@ class Settings:
     embedder_key: str = _setting("", "ANDON_EMBEDDER_KEY", "API key for the embedder `openai`; never logged.")
     host: str = _setting("127.0.0.1", "ANDON_HOST", "Address that `andon serve` listens on.")
     port: int = _setting(4318, "ANDON_PORT", "Port that `andon serve` listens on (4318 is the port of OTLP over HTTP).")
+    grpc_port: int = _setting(
+        4317, "ANDON_GRPC_PORT", "Port for OTLP over gRPC, where the extra `andon[grpc]` is installed; 0 switches it off."
+    )
     token: str = _setting(
         "",
         "ANDON_TOKEN",
         "Bearer token that every request must carry; required unless `ANDON_HOST` is a loopback address.",
     )
+    github_secret: str = _setting(
+        "", "ANDON_GITHUB_SECRET", "Secret of GitHub's webhook; without it `/v1/webhooks/github` lets nobody in."
+    )
+    redact: str = _setting(
+        "email,phone,card,key,national_id",
+        "ANDON_REDACT",
+        "What is taken out of texts before they are written; `none` switches it off.",
+    )
+    redact_key: str = _setting(
+        "",
+        "ANDON_REDACT_KEY",
+        "Secret behind the marks that redacted values leave; without it one is made and kept in `ANDON_HOME`.",
+    )
+    redact_rules: str = _setting(
+        "", "ANDON_REDACT_RULES", "JSON file with your own rules: name of the rule -> regular expression (RE2)."
+    )
+    sample: float = _setting(
+        1.0,
+        "ANDON_SAMPLE",
+        "Share of the interactions that is kept, 0.01 to 1, apart from those of `ANDON_SAMPLE_ALL`; weights keep rates true.",
+    )
+    sample_all: str = _setting(
+        "high,critical,unacceptable", "ANDON_SAMPLE_ALL", "Risk categories of which every interaction is kept."
+    )
+    retention: str = _setting(
+        "",
+        "ANDON_RETENTION",
+        "How long tables keep their rows, such as `spans=7d,interactions=90d`; without it spans a month, interactions 400 days.",
+    )
+    inbox: str = _setting("", "ANDON_INBOX", "Folder that `andon serve` watches: files put into it are taken in.")
 
 
 def load(env: Mapping[str, str] | None = None) -> Settings:
@@ -91,6 +124,10 @@ def _checked(settings: Settings) -> Settings:
             raise ConfigError(f"ANDON_{name.upper()}={getattr(settings, name)} must be greater than 0")
     if settings.settle_s < 0:
         raise ConfigError(f"ANDON_SETTLE_S={settings.settle_s} must be 0 or more")
+    if not 0 < settings.sample <= 1:
+        raise ConfigError(f"ANDON_SAMPLE={settings.sample} must be above 0 and at most 1 (0.05 keeps 5 %)")
+    if not 0 <= settings.grpc_port < 65536:
+        raise ConfigError(f"ANDON_GRPC_PORT={settings.grpc_port} must be between 0 (off) and 65535")
     if not 0 < settings.port < 65536:
         raise ConfigError(f"ANDON_PORT={settings.port} must be between 1 and 65535")
     return settings

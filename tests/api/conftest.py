@@ -1,14 +1,16 @@
 """Fixtures: the API over doubles, for laws about HTTP itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from andon.api import Deps, create_app
+from andon.api import Deps, WebhookDeps, create_app
+from andon.changes import Change, Received
 from andon.errors import AndonError
+from andon.incidents.records import Alert, AlertsTaken
 
 
 @dataclass
@@ -16,14 +18,17 @@ class Doubles:
     """Stands in for every stage: keeps what it is given, fails when told to."""
 
     spans: list[bytes] = field(default_factory=list)
+    received: list[tuple[str, str]] = field(default_factory=list)
     rows: list[Any] = field(default_factory=list)
-    changes: list[Mapping[str, Any]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     refused_spans: list[str] = field(default_factory=list)
     fails: AndonError | Exception | None = None
 
-    def keep_spans(self, body: bytes) -> tuple[int, list[str]]:
+    def receive(self, signal: str, body: bytes, form: str) -> tuple[int, list[str]]:
         self.fail()
+        self.received.append((signal, form))
         self.spans.append(body)
         return 1, self.refused_spans
 
@@ -32,10 +37,15 @@ class Doubles:
         self.rows += rows
         return len(rows)
 
-    def keep_change(self, fields: Mapping[str, Any]) -> str:
+    def keep_changes(self, received: Received) -> list[str]:
         self.fail()
-        self.changes.append(fields)
-        return "CHG-1"
+        self.changes += received.changes
+        return [change.id for change in received.changes]
+
+    def keep_alerts(self, alerts: Sequence[Alert]) -> AlertsTaken:
+        self.fail()
+        self.alerts += alerts
+        return AlertsTaken()
 
     def fail(self) -> None:
         if self.fails is not None:
@@ -49,10 +59,12 @@ class Doubles:
     def app(self, token: str = "") -> Any:
         return create_app(
             Deps(
-                receive_spans=self.keep_spans,
+                receive=self.receive,
                 record=self.keep,
                 record_feedback=self.keep,
-                record_change=self.keep_change,
+                webhooks=WebhookDeps(
+                    record_changes=self.keep_changes, receive_alerts=self.keep_alerts, now_us=lambda: 1_790_000_000_000_000
+                ),
                 evaluate=self.evaluate,
                 lever_keys=lambda: ["kill-switch"],
                 problems=lambda: self.problems,

@@ -1,12 +1,13 @@
 """Laws of the change log on a real store."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from andon.changes import KINDS, Change, Inventory
-from andon.changes.run import change_from, changes_of, find_versions, record_change
+from andon.changes import KINDS, Change, Inventory, changes_of_body
+from andon.changes.run import AGAIN_US, change_from, changes_of, find_versions, record_change, record_changes
 from andon.errors import InputError
 from andon.store import Ledger, Warehouse
 from andon.traffic import SCHEMAS, Interaction
@@ -121,8 +122,15 @@ def test_a_plain_change() -> None:
         ({"scope": "high"}, "scope"),
         ({"scope": {"risk_category": 1}}, "scope"),
         ({"version_field": "promt_version"}, "version_field.*prompt_version"),
-        ({"colour": "red"}, "colour.*the fields are"),
-        ({"\x1b[31m": 1}, "x1b"),
+        ({"after": "v\0"}, "NUL"),
+        ({"app": "b" * 301}, "app.*at most 300"),
+        ({"before": "x" * 100_001}, "before.*100,000"),
+        ({"link": "javascript:alert(1)"}, "link.*http"),
+        ({"link": "http://["}, "link.*http"),
+        ({"at_us": 10**30}, "at_us"),
+        ({"at_us": 5}, "2000"),
+        ({"attributes": "x"}, "attributes.*object"),
+        ({"scope": {f"k{n}": "v" for n in range(21)}}, "scope.*20"),
     ],
 )
 def test_an_error_names_the_field(wrong: dict[str, object], names: str) -> None:
@@ -130,6 +138,14 @@ def test_an_error_names_the_field(wrong: dict[str, object], names: str) -> None:
     with pytest.raises(InputError, match=names) as caught:
         change_from({"kind": "prompt", "title": "x", **wrong}, now_us=T0)
     assert str(caught.value).isprintable()
+
+
+def test_unknown_keys_are_kept() -> None:
+    """A key that is no field is kept as text, and is part of what the change is."""
+    plain = {"kind": "prompt", "title": "x"}
+    change = change_from({**plain, "colour": "red", "build": {"number": 7}, "attributes": {"team": "b"}}, now_us=T0)
+    assert change.attributes == {"colour": "red", "build.number": "7", "team": "b"}
+    assert change.id != change_from(plain, now_us=T0).id
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -146,6 +162,66 @@ def test_what_is_no_change_is_refused(store: Store, kind: str, title: str, says:
     with pytest.raises(InputError, match=says):
         record_change(store.ledger, Change(id="c", at_us=T0, kind=kind, title=title), now_us=T0, by="ann")
     assert store.ledger.all(Change) == []
+
+
+def send(store: Store, body: object, now_us: int = T0) -> list[str]:
+    """Record what a body holds; answers the ids."""
+    received = changes_of_body(body, headers={}, now_us=now_us)
+    return [c.id for c in record_changes(store.ledger, received, now_us=now_us)]
+
+
+def test_a_second_delivery_adds_nothing(store: Store) -> None:
+    """A body that comes again writes no version, whether or not its sender said a time or a name."""
+    dated = {"kind": "prompt", "title": "x", "at": "2026-09-21T12:00:00Z", "team": {"name": "b"}}
+    named = {"specversion": "1.0", "type": "com.example.prompt.updated", "id": "7", "source": "/ci", "data": {}}
+    bare = {"kind": "prompt", "title": "y"}
+    first = send(store, [dated, named, bare])
+    history = store.ledger.history(Change)
+    assert len(history) == len(set(first)) == 3
+    assert send(store, [dated, named, bare], T0 + AGAIN_US) == first
+    assert send(store, [named, dated], T0 + 99 * AGAIN_US) == [first[1], first[0]]
+    assert store.ledger.history(Change) == history
+
+
+def test_the_same_words_later_are_another_change(store: Store) -> None:
+    """Without a time and a name, the same body after ten minutes is a change of its own, each time."""
+    body = {"kind": "config", "title": "flag toggled"}
+    ids = [send(store, body, T0 + k * (AGAIN_US + 1))[0] for k in (0, 1, 2)]
+    assert len(set(ids)) == 3
+    assert send(store, body, T0 + 2 * (AGAIN_US + 1) + 5) == ids[2:]
+    assert [c.at_us for c in store.ledger.all(Change)] == [T0 + k * (AGAIN_US + 1) for k in (0, 1, 2)]
+
+
+def test_a_correction_is_the_next_version(store: Store) -> None:
+    """The same id with other words corrects the change, and an undated one keeps the time of its first arrival."""
+    send(store, {"id": "deploy-7", "kind": "code", "title": "x"})
+    send(store, {"id": "deploy-7", "kind": "code", "title": "x, to the end"}, T0 + 5)
+    (change,) = store.ledger.all(Change)
+    assert (change.title, change.at_us, len(store.ledger.history(Change))) == ("x, to the end", T0, 2)
+
+
+def test_what_andon_found_cannot_be_overwritten(store: Store) -> None:
+    """An id of a change that traffic showed is refused, and of the whole body nothing is written."""
+    store.take({"time_us": T0, "prompt_version": "v1"}, {"time_us": T0 + 1, "prompt_version": "v2"})
+    (found,) = store.find()
+    with pytest.raises(InputError, match="found itself"):
+        send(store, [{"kind": "code", "title": "new"}, {"id": found.id, "kind": "code", "title": "x"}])
+    assert store.ledger.all(Change) == [found]
+
+
+def test_a_ledger_of_before_can_be_read(store: Store) -> None:
+    """A change that was written before there were attributes is read as one without any."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Before:
+        id: str
+        at_us: int
+        kind: str
+        title: str
+
+    Before.__name__ = "Change"
+    store.ledger.put(Before(id="c", at_us=T0, kind="code", title="x"), now_us=T0, by="ann")
+    assert store.ledger.all(Change) == [Change(id="c", at_us=T0, kind="code", title="x", attributes={})]
 
 
 def test_changes_of_a_range(store: Store) -> None:

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from hypothesis import strategies as st
 
-from andon.traffic import Context, Feedback, Interaction, ToolCall
+from andon.traffic import Context, Feedback, Interaction, Step, ToolCall
 
 text = st.text(st.characters(codec="utf-8"), max_size=12)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
@@ -24,17 +24,35 @@ _BY_NAME = {
         st.builds(ToolCall, name=text, arguments=st.none() | text, result=st.none() | text, error=st.none() | text),
         max_size=3,
     ).map(tuple),
+    "steps": st.lists(
+        st.builds(
+            Step,
+            kind=text,
+            name=text,
+            parent=st.none() | count,
+            start_s=number,
+            latency_s=number,
+            model=st.none() | text,
+            input_tokens=st.none() | count,
+            output_tokens=st.none() | count,
+            error=st.none() | text,
+        ),
+        max_size=3,
+    ).map(tuple),
     "attributes": st.dictionaries(text, text, max_size=3),
     "features": st.dictionaries(text, text | number, max_size=3),
     "refused": st.none() | st.booleans(),
     "escalated": st.none() | st.booleans(),
-    "input_tokens": st.none() | count,
-    "output_tokens": st.none() | count,
+    **dict.fromkeys(
+        ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+        st.none() | count,
+    ),
     **dict.fromkeys(("confidence", "latency_s", "first_token_s", "cost_usd", "prediction_score"), st.none() | number),
     "weight": number,
 }
 interactions = st.builds(Interaction, **{f.name: _BY_NAME.get(f.name, st.none() | text) for f in fields(Interaction)})
 feedback = st.builds(
     Feedback, id=names, interaction_id=names, time_us=times, kind=names, value=st.none() | number,
-    text=st.none() | text, author=st.none() | text,
+    text=st.none() | text, author=st.none() | text, scope=names, name=st.none() | text, label=st.none() | text,
+    source=names, version=st.none() | text, error=st.none() | text,
 )  # fmt: skip

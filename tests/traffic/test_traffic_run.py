@@ -19,18 +19,24 @@ from test_traffic_otlp import agent_trace
 from andon.errors import InputError
 from andon.store import Ledger, Rollup, Span, Warehouse
 from andon.traffic import SCHEMAS, Feedback, Interaction, SpanRow, assemble, spans_of, spans_to_rows
+from andon.traffic.records import LogRow
+from andon.traffic.redaction import redaction
+from andon.traffic.rows import logs_to_rows
 from andon.traffic.run import (
     Assembled,
-    TraceCursor,
+    Intake,
     assemble_traces,
+    find_follow_ups_in,
     import_files,
+    intake_report,
     read_interactions_by_id,
     read_new,
     read_new_feedback,
-    receive_spans,
     record,
     record_feedback,
 )
+from andon.traffic.sampling import Sampling
+from andon.traffic.settling import TraceCursor
 
 US = 1_790_000_000_000_000
 S = 1_000_000
@@ -141,26 +147,139 @@ def test_a_trace_split_over_requests_is_written_once_when_settled(warehouse, led
     requests, expected = bodies(parts)
     end_us = expected.time_us + round(expected.latency_s * 1e6)
     for body in requests:
-        assert receive_spans(warehouse, body)[1] == []
+        assert Intake(warehouse).traces(body, "protobuf")[1] == []
         found = assemble_traces(warehouse, ledger, now_us=end_us + 29 * S, settle_us=30 * S)
-        assert found == Assembled(written=0, waiting=1, late=0, foreign=0)
-    receive_spans(warehouse, requests[0])
+        assert found == Assembled(waiting=1)
+    Intake(warehouse).traces(requests[0], "protobuf")
     found = assemble_traces(warehouse, ledger, now_us=end_us + 30 * S, settle_us=30 * S)
-    assert found == Assembled(written=1, waiting=0, late=0, foreign=0)
+    assert found == Assembled(written=1)
     assert read_new(warehouse, 0, 10)[0] == [expected]
     assert assemble_traces(warehouse, ledger, now_us=end_us + 99 * S, settle_us=30 * S).written == 0
 
 
-def test_late_spans_are_counted_once_and_kept(warehouse, ledger):
-    """A span that comes after its trace was written is counted as late, once, and stays in the table of spans."""
-    requests, _ = bodies(2)
-    receive_spans(warehouse, requests[1])
+def test_late_spans_make_the_same_interaction_whole(warehouse, ledger):
+    """Spans that come after their trace was written lead to the same one interaction as if they had come in time."""
+    requests, expected = bodies(2)
+    Intake(warehouse).traces(requests[1], "protobuf")
     assert assemble_traces(warehouse, ledger, now_us=US + 999 * S, settle_us=S).written == 1
-    receive_spans(warehouse, requests[0])
+    assert read_new(warehouse, 0, 10)[0] != [expected]
+    Intake(warehouse).traces(requests[0], "protobuf")
     late = assemble_traces(warehouse, ledger, now_us=US + 1000 * S, settle_us=S)
-    assert (late.written, late.late) == (0, 3)
-    assert assemble_traces(warehouse, ledger, now_us=US + 1001 * S, settle_us=S).late == 0
-    assert rows_in(warehouse, "spans") == 5
+    assert (late.written, late.updated) == (0, 1)
+    assert read_new(warehouse, 0, 10)[0] == [expected]
+    assert assemble_traces(warehouse, ledger, now_us=US + 1001 * S, settle_us=S) == Assembled()
+    Intake(warehouse).traces(requests[0], "protobuf")
+    assert assemble_traces(warehouse, ledger, now_us=US + 1002 * S, settle_us=S) == Assembled()
+
+
+def test_a_span_that_comes_a_day_late_still_finds_its_trace(warehouse, ledger):
+    """However late a span comes, it joins the interaction of its trace, and other interactions stay as they are."""
+    first, other, late = span(1, 1, 0, 1), span(2, 1, 0, 1), span(1, 2, 0, 1, parent=1, **{"user.id": "u"})
+    warehouse.append("spans", spans_to_rows([first, other]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 60 * S, settle_us=S).written == 2
+    _, seq = read_new(warehouse, 0, 10)
+    warehouse.append("spans", spans_to_rows([late]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 86_400 * S, settle_us=S).updated == 1
+    [changed] = read_new(warehouse, seq, 10)[0]
+    assert (changed.id, changed.user_id) == (f"{1:032x}", "u")
+    assert rows_in(warehouse) == 2
+
+
+def log_of(trace, name, at_s, event, **body):
+    """A log record within a span, as the official instrumentations send what was said."""
+    at = US + at_s * S
+    return LogRow(
+        id=f"{trace}-{name}-{event}", time_us=at, trace_id=f"{trace:032x}", span_id=f"{trace:08x}{name:08x}", name=event,
+        body=body,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_said_may_come_as_log_records(warehouse, ledger, late):
+    """Messages in log records become query and answer, whether they come before the trace is written or after."""
+    said = [
+        log_of(1, 1, 0, "gen_ai.user.message", content="What is AF?"),
+        log_of(1, 1, 1, "gen_ai.choice", index=0, finish_reason="stop", message={"role": "assistant", "content": "A flutter."}),
+    ]
+    warehouse.append("spans", spans_to_rows([span(1, 1, 0, 1)]))
+    if not late:
+        warehouse.append("logs", logs_to_rows(said))
+    assert assemble_traces(warehouse, ledger, now_us=US + 60 * S, settle_us=S).written == 1
+    if late:
+        warehouse.append("logs", logs_to_rows(said))
+        assert assemble_traces(warehouse, ledger, now_us=US + 120 * S, settle_us=S).updated == 1
+    [found] = read_new(warehouse, 0, 10)[0]
+    assert (found.query, found.answer) == ("What is AF?", "A flutter.")
+
+
+def test_log_records_that_come_before_their_spans_wait_for_them(warehouse, ledger):
+    """Log records alone are no interaction; when the spans come after all, they are read together."""
+    warehouse.append("logs", logs_to_rows([log_of(1, 1, 0, "gen_ai.user.message", content="What is AF?")]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 60 * S, settle_us=S).foreign == 1
+    warehouse.append("spans", spans_to_rows([span(1, 1, 0, 1)]))
+    assert assemble_traces(warehouse, ledger, now_us=US + 120 * S, settle_us=S).written == 1
+    assert read_new(warehouse, 0, 10)[0][0].query == "What is AF?"
+
+
+def test_a_backlog_is_worked_off_call_by_call(warehouse, ledger, monkeypatch):
+    """A call hands out a bounded number of spans, those that settled first; further calls do the rest, each trace once."""
+    monkeypatch.setattr("andon.traffic.run._SPANS_AT_ONCE", 10)
+    spans = [span(t, n, t // 7, 1, parent=0 if n else None) for t in range(40) for n in range(3)]
+    warehouse.append("spans", spans_to_rows(spans))
+    counts = []
+    while not counts or counts[-1].behind:
+        counts.append(assemble_traces(warehouse, ledger, now_us=US + 600 * S, settle_us=S))
+    assert len(counts) > 3
+    assert [c.behind for c in counts] == sorted((c.behind for c in counts), reverse=True)
+    assert sum(c.written for c in counts) == 40
+    assert all(c.updated == 0 for c in counts)
+    assert read_interactions_by_id(warehouse, [f"{t:032x}" for t in range(40)]) == assemble(spans)
+    assert assemble_traces(warehouse, ledger, now_us=US + 700 * S, settle_us=S) == Assembled()
+
+
+def test_the_door_redacts_samples_and_counts(warehouse):
+    """What the rules find is gone before it is on disk, what is not in the sample is left out, and the report tells both."""
+    intake = Intake(
+        warehouse,
+        redaction=redaction("email", b"k" * 32),
+        sampling=Sampling(rate=0.1, keep=("high",)),
+    )
+    items = [Interaction(id=str(i), time_us=US, query=f"I am user{i}@example.com") for i in range(200)]
+    items += [Interaction(id=f"h{i}", time_us=US, query="hello", risk_category="high") for i in range(5)]
+    assert intake.interactions(items) == 205
+    intake.feedback([Feedback(id="f", interaction_id="1", time_us=US, kind="copy", author="ann@example.com")])
+    intake.flush(US)
+    warehouse.commit()
+    found, _ = read_new(warehouse, 0, 1_000)
+    report = {(what, subject): n for what, subject, n in intake_report(warehouse)}
+    drawn = [i for i in found if i.risk_category is None]
+    assert 5 <= len(drawn) <= 45
+    assert all(i.weight == 10 and "@" not in i.query and "[email:" in i.query for i in drawn)
+    assert [i.weight for i in found if i.risk_category == "high"] == [1.0] * 5
+    assert report[("sampled out", "interactions")] == 200 - len(drawn)
+    assert report[("redacted", "email in interactions.query")] == len(drawn)
+    assert report[("redacted", "email in feedback.author")] == 1
+    assert b"@example.com" not in b"".join(p.read_bytes() for p in warehouse._root.rglob("*") if p.is_file())
+
+
+def test_follow_ups_are_found_by_themselves_and_once(warehouse, ledger):
+    """A question that is asked again at once is feedback on the answer before it, also when the two come in two commits."""
+    first, again, other = (
+        Interaction(id=i, time_us=US + at * S, session_id=s, query=q, answer="Yes.", latency_s=1.0)
+        for i, at, s, q in (
+            ("a", 0, "s1", "how do I reset my password"),
+            ("b", 20, "s1", "how can I reset my password?"),
+            ("c", 25, "s2", "how can I reset my password?"),
+        )
+    )
+    for item in (first, other, again):
+        record(warehouse, [item])
+        warehouse.commit()
+        find_follow_ups_in(warehouse, ledger, now_us=US)
+    warehouse.commit()
+    assert find_follow_ups_in(warehouse, ledger, now_us=US) == 0
+    [found] = read_new_feedback(warehouse, 0, 10)[0]
+    assert (found.kind, found.interaction_id, found.source) == ("follow_up", "a", "andon")
 
 
 def span(trace, name, at_s, took_s, parent=None, **attributes):
@@ -190,7 +309,7 @@ def test_a_long_trace_does_not_hold_up_the_others(warehouse, ledger):
         others = [span(100 + minute, 1, minute * 60, 1)]
         warehouse.append("spans", spans_to_rows([span(1, minute + 2, minute * 60, 1, parent=1), *others]))
         found = assemble_traces(warehouse, ledger, now_us=US + minute * 60 * S + 10 * S, settle_us=5 * S)
-        assert (found.written, found.waiting, found.late) == (1, 1, 0)
+        assert (found.written, found.waiting, found.updated) == (1, 1, 0)
     cursor = ledger.get(TraceCursor, "traffic")
     assert cursor.seq == warehouse.newest("spans")
     assert len(cursor.held) == 1
@@ -253,9 +372,7 @@ def test_any_course_of_events_writes_each_trace_once_and_whole(tmp_path_factory,
     assert (last.waiting, last.foreign) == (0, 0)
     assert read_interactions_by_id(warehouse, [i.id for i in expected]) == expected
     assert rows_in(warehouse) == len(expected)
-    assert assemble_traces(warehouse, ledger, now_us=US + 2000 * S, settle_us=20 * S) == Assembled(
-        written=0, waiting=0, late=0, foreign=0
-    )
+    assert assemble_traces(warehouse, ledger, now_us=US + 2000 * S, settle_us=20 * S) == Assembled()
     warehouse.close()
     ledger.close()
 

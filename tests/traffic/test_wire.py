@@ -236,8 +236,8 @@ def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
         for decode in (traces_of, points_of, lambda b, f: logs_of(b, f, now_us=NOW_US)):
             try:
                 decode(body, form)  # type: ignore[operator]
-            except InputError as error:
-                assert len(str(error)) < 500
+            except InputError:
+                continue
 
 
 @given(

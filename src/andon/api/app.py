@@ -1,6 +1,6 @@
 """The routes: parse, call one function that was handed over, render."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,12 +8,13 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from andon.api.bodies import MAX_UNPACKED, media_type, read_body, rows_of, unpack
-from andon.api.errors import Refused, add_handlers, error_response, json_response
-from andon.api.otlp import export_response, status_response
-from andon.api.requests import change_fields, context_of
+from andon.api.bodies import Room, media_type, read_body, rows_of, unpack
+from andon.api.errors import Refused, add_handlers, json_response
+from andon.api.otlp import Receive, add_otlp
+from andon.api.requests import context_of
 from andon.api.security import Guard
-from andon.errors import AndonError, InputError
+from andon.api.webhooks import WebhookDeps, add_webhooks
+from andon.errors import InputError
 from andon.traffic import Feedback, Interaction
 from andon.traffic.intake import BadRow, feedback_in, interactions_in
 from andon.traffic.quoting import quoted
@@ -34,12 +35,10 @@ _AT_A_TIME = 4
 class Deps:
     """What the routes need, handed over by the composition root. Everything that stores returns after it is on disk."""
 
-    receive_spans: Callable[[bytes], tuple[int, list[str]]]
-    """An OTLP protobuf body; answers how many spans were kept, and why each other was not."""
+    receive: Receive
     record: Callable[[Sequence[Interaction]], object]
     record_feedback: Callable[[Sequence[Feedback]], object]
-    record_change: Callable[[Mapping[str, Any]], str]
-    """The checked fields of a change; answers its id."""
+    webhooks: WebhookDeps
     evaluate: Callable[[str], dict[str, Any] | None]
     """The OFREP body of a lever from memory, or None when there is none with this key."""
     lever_keys: Callable[[], list[str]] = field(default=list)
@@ -54,9 +53,10 @@ def create_app(deps: Deps) -> FastAPI:
     add_handlers(app)
     app.add_middleware(Guard, token=deps.token)
     _add_health(app, deps)
-    _add_traces(app, deps)
-    _add_rows(app, deps)
-    _add_changes(app, deps)
+    room = Room()
+    add_otlp(app, deps.receive, room)
+    _add_rows(app, deps, room)
+    add_webhooks(app, deps.webhooks)
     _add_ofrep(app, deps)
     return app
 
@@ -74,38 +74,16 @@ def _add_health(app: FastAPI, deps: Deps) -> None:
         return json_response({"ready": not problems, "problems": problems}, 503 if problems else 200)
 
 
-def _add_traces(app: FastAPI, deps: Deps) -> None:
-    limiter = CapacityLimiter(_AT_A_TIME)
-
-    @app.post("/v1/traces")
-    async def traces(request: Request) -> Response:
-        """OTLP over HTTP in protobuf; answered after the spans are on disk."""
-        kind = media_type(request)
-        if kind != "application/x-protobuf":
-            return error_response(
-                415,
-                "UnsupportedMediaType",
-                f"content type {quoted(kind)} is not read here: send OTLP as application/x-protobuf "
-                "(OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf); OTLP in JSON comes later",
-            )
-        encoding = request.headers.get("content-encoding", "")
-        try:
-            body = await read_body(request)
-            kept, problems = await to_thread.run_sync(
-                lambda: deps.receive_spans(unpack(body, encoding, MAX_UNPACKED)), limiter=limiter
-            )
-        except (Refused, AndonError) as error:
-            return status_response(error)
-        return export_response(kept, problems)
-
-
-def _add_rows(app: FastAPI, deps: Deps) -> None:
+def _add_rows(app: FastAPI, deps: Deps, room: Room) -> None:
     limiter = CapacityLimiter(_AT_A_TIME)
 
     async def store(request: Request, read: Callable[..., Any], keep: Callable[[Sequence[Any]], object]) -> Response:
         kind, encoding = media_type(request), request.headers.get("content-encoding", "")
-        body = await read_body(request)
-        return await to_thread.run_sync(lambda: _store(unpack(body, encoding), kind, read, keep), limiter=limiter)
+        try:
+            body = await room.read(request)
+            return await to_thread.run_sync(lambda: _store(unpack(body, encoding), kind, read, keep), limiter=limiter)
+        finally:
+            room.leave(request)
 
     @app.post("/v1/interactions")
     async def interactions(request: Request) -> Response:
@@ -145,15 +123,6 @@ def _store(body: bytes, kind: str, read: Callable[..., Any], keep: Callable[[Seq
         }
         return json_response(answer, 422)
     return json_response(answer)
-
-
-def _add_changes(app: FastAPI, deps: Deps) -> None:
-    @app.post("/v1/changes")
-    async def changes(request: Request) -> Response:
-        """One change of the control plane, as a JSON object."""
-        body = unpack(await read_body(request, 2**20), request.headers.get("content-encoding", ""), 2**20)
-        fields = change_fields(body, media_type(request))
-        return json_response({"id": await to_thread.run_sync(deps.record_change, fields)})
 
 
 def _add_ofrep(app: FastAPI, deps: Deps) -> None:

@@ -69,7 +69,8 @@ def _on_andon_error(_: Request, error: Exception) -> Response:
 
 def _on_refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return error_response(error.status, error.kind, error.message)
+    retry = {"retry-after": str(RETRY_AFTER_S)} if error.status == 503 else {}
+    return error_response(error.status, error.kind, error.message, retry)
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -2,50 +2,66 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs
 
 import orjson
 
 from andon.api.errors import Refused
+from andon.changes.fields import change_from
 from andon.errors import InputError
-from andon.traffic import VERSIONS
 from andon.traffic.quoting import quoted
 
-__all__ = ["change_fields", "context_of"]
+__all__ = ["change_fields", "context_of", "form_payload", "json_of"]
 
-_TEXT = ("id", "kind", "title", "app", "environment", "before", "after", "version_field", "author", "link")
-_FIELDS = ("at", *_TEXT, "scope", "own")
-_MOST = 100_000
-_SHORT = 300
-_LONG = ("before", "after")
+_JSON = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
+_FORM = "application/x-www-form-urlencoded"
+_ANY_TIME_US = 1_600_000_000_000_000
+
+
+def json_of(body: bytes, kind: str | None) -> Any:
+    """The JSON of a body of this content type; None takes any type, for senders that name none.
+
+    Raises:
+        Refused: the type is not one of JSON (415), or the body is no JSON (400).
+    """
+    if kind is not None and kind not in _JSON and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise Refused(415, "UnsupportedMediaType", f"content type {quoted(kind)} is not read; {', '.join(_JSON)} are")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, "InputError", f"the body is not JSON: {error.msg} at character {error.pos + 1}") from error
+
+
+def form_payload(body: bytes, kind: str) -> Any:
+    """The JSON of a webhook of GitHub, which sends it as a body or as the field ``payload`` of a form.
+
+    Raises:
+        Refused: see `json_of`.
+    """
+    if kind != _FORM:
+        return json_of(body, kind)
+    try:
+        payload = parse_qs(body.decode(), max_num_fields=10).get("payload", [])
+    except ValueError:
+        payload = []
+    if len(payload) != 1:
+        raise Refused(400, "InputError", "the form has no field `payload`; choose application/json as content type")
+    return json_of(payload[0].encode("utf-8", "replace"), None)
 
 
 def change_fields(body: bytes, kind: str) -> Mapping[str, Any]:
-    """The fields of a change that were sent, each of its type; nulls are left out. Its origin is ours to say.
+    """The fields of a change that were sent; nulls are left out, and what is no field goes with it as an attribute.
 
     Raises:
         Refused: the body is no JSON (415, 400).
-        InputError: it is no object, or a field is unknown, of the wrong type or too long.
+        InputError: it is no object, or a field is of the wrong type or too long.
     """
-    if kind != "application/json":
-        raise Refused(415, "UnsupportedMediaType", f"content type {quoted(kind)} is not read; application/json is")
-    data = _object(body, "a change")
-    if unknown := sorted(set(data) - set(_FIELDS)):
-        raise InputError(f"{quoted(unknown[0])} is not a field of a change that may be sent; {', '.join(_FIELDS)} are")
-    given = {name: value for name, value in data.items() if value is not None}
-    for name in _TEXT:
-        if name in given:
-            _check_text(name, given[name])
-    if not isinstance(given.get("own", True), bool):
-        raise InputError(f"own is {quoted(given['own'])}; true or false is allowed")
-    scope = given.get("scope", {})
-    if not isinstance(scope, dict) or not all(isinstance(v, str) for v in scope.values()):
-        raise InputError(f"scope is {quoted(scope)}; an object of texts is allowed")
-    if "version_field" in given and given["version_field"] not in VERSIONS:
-        raise InputError(f"version_field is {quoted(given['version_field'])}; one of {', '.join(VERSIONS)} is allowed")
-    if "link" in given and urlsplit(given["link"]).scheme not in ("http", "https"):
-        raise InputError(f"link is {quoted(given['link'])}; an http or https address is allowed")
-    return given
+    data = json_of(body, kind)
+    if not isinstance(data, dict):
+        raise InputError(f"the body is {quoted(data)}; a change is a JSON object")
+    given = {name: value for name, value in data.items() if value is not None and name != "origin"}
+    change_from({"kind": "other", "title": "?", **given}, now_us=_ANY_TIME_US)
+    return given | ({"sent_origin": data["origin"]} if data.get("origin") is not None else {})
 
 
 def context_of(body: bytes) -> Mapping[str, Any]:
@@ -57,26 +73,12 @@ def context_of(body: bytes) -> Mapping[str, Any]:
     if not body.strip():
         return {}
     try:
-        data = _object(body, "an evaluation request")
+        data = json_of(body, None)
     except Refused as error:
         raise InputError(error.message) from error
+    if not isinstance(data, dict):
+        raise InputError(f"the body is {quoted(data)}; an evaluation request is a JSON object")
     context = data.get("context")
     if context is not None and not isinstance(context, dict):
         raise InputError(f"context is {quoted(context)}; an object is allowed")
     return context or {}
-
-
-def _object(body: bytes, what: str) -> dict[str, Any]:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Refused(400, "InputError", f"the body is not JSON: {error.msg} at character {error.pos + 1}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"the body is {quoted(data)}; {what} is a JSON object")
-    return data
-
-
-def _check_text(name: str, value: Any) -> None:
-    most = _MOST if name in _LONG else _SHORT
-    if not isinstance(value, str) or len(value) > most:
-        raise InputError(f"{name} is {quoted(value)}; text of at most {most} characters is allowed")

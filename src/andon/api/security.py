@@ -4,6 +4,7 @@ import base64
 import binascii
 import hmac
 import logging
+from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -12,10 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from andon.api.errors import error_response
 
-__all__ = ["OPEN_PATHS", "Guard", "is_loopback"]
+__all__ = ["OPEN_PATHS", "Guard", "allowed_by_token", "is_loopback"]
 
-OPEN_PATHS = frozenset({"/healthz"})
-"""Answered without the token, because a load balancer has none; they tell nothing but that the process lives."""
+OPEN_PATHS = frozenset({"/healthz", "/v1/webhooks/github"})
+"""Answered without the token: a load balancer has none, and learns nothing but that the process lives; GitHub signs what it
+sends, and its route checks that."""
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
@@ -91,9 +93,7 @@ class Guard:
 
     def _refused(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         if self._token:
-            if scope["path"] not in OPEN_PATHS and not any(
-                hmac.compare_digest(t, self._token) for t in _tokens(headers)
-            ):
+            if scope["path"] not in OPEN_PATHS and not _has_token(headers, self._token):
                 return (
                     401,
                     "Unauthorized",
@@ -120,6 +120,16 @@ class Guard:
                 "this request comes from a page of another origin; only Andon's own pages may change anything",
             )
         return None
+
+
+def allowed_by_token(pairs: Iterable[tuple[str, str]], token: str) -> bool:
+    """Whether headers, as pairs of a name in lower case and a value, carry the token."""
+    raw = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in pairs]
+    return _has_token(Headers(raw=raw), token.encode())
+
+
+def _has_token(headers: Headers, token: bytes) -> bool:
+    return any(hmac.compare_digest(t, token) for t in _tokens(headers))
 
 
 def _tokens(headers: Headers) -> list[bytes]:

@@ -6,6 +6,17 @@ recorded it; our own actions are changes like any other.
 """
 
 from andon.changes.discover import Inventory, Sighting, discover, group_field
-from andon.changes.records import KINDS, Change
+from andon.changes.intake import changes_of_body
+from andon.changes.records import KINDS, Change, Ignored, Received
 
-__all__ = ["KINDS", "Change", "Inventory", "Sighting", "discover", "group_field"]
+__all__ = [
+    "KINDS",
+    "Change",
+    "Ignored",
+    "Inventory",
+    "Received",
+    "Sighting",
+    "changes_of_body",
+    "discover",
+    "group_field",
+]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["KINDS", "Change"]
+__all__ = ["KINDS", "Change", "Ignored", "Received"]
 
 KINDS = (
     "model",
@@ -52,3 +52,26 @@ class Change:
     own: bool = True
     """False when we did not do it: a provider moved a model behind an alias, a new traffic source appeared."""
     link: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    """What was sent and has no field here, as text: at most 50 keys of 1,000 characters, without secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Something that was understood and is no change of what runs."""
+
+    what: str
+    """The sender's name for it, e.g. ``dev.cdevents.testcaserun.finished``."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What one body held."""
+
+    changes: tuple[Change, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    undated: frozenset[str] = frozenset()
+    """Ids of changes that came without a time: theirs is that of their arrival, and a second delivery must not move it."""
+    unnamed: frozenset[str] = frozenset()
+    """Those of `undated` that came without a name either: the same words an hour later are another change."""

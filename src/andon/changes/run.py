@@ -1,20 +1,21 @@
 """Record changes, and find the versions that traffic shows for the first time."""
 
-import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import count
 
 from andon.changes.discover import Inventory, Sighting, discover, group_field, inventory_id
-from andon.changes.records import KINDS, Change
+from andon.changes.fields import change_from
+from andon.changes.records import KINDS, Change, Received
 from andon.errors import InputError
 from andon.store import Ledger, Rollup, Warehouse, Where
-from andon.traffic import VERSIONS, parse_time
+from andon.traffic import VERSIONS
 from andon.traffic.quoting import quoted
 
-__all__ = ["change_from", "changes_of", "find_versions", "record_change"]
+__all__ = ["AGAIN_US", "change_from", "changes_of", "find_versions", "record_change", "record_changes"]
+
+AGAIN_US = 600_000_000
+"""The same words within this time of each other are one change sent twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,55 +40,34 @@ def record_change(ledger: Ledger, change: Change, *, now_us: int, by: str) -> Ch
     return change
 
 
-def change_from(data: Mapping[str, Any], *, now_us: int) -> Change:
-    """A change from plain JSON: ``kind`` and ``title`` are required, ``at`` is any time text, unknown keys are refused.
+def record_changes(ledger: Ledger, received: Received, *, now_us: int) -> list[Change]:
+    """Write what one body held, and answer what stands in the log now; a second delivery adds nothing.
+
+    A change that came without a time keeps that of its first arrival. One that came without a name either is the same change
+    within ten minutes (senders repeat a request whose answer was lost) and another one later.
 
     Raises:
-        InputError: a field is missing, unknown or of the wrong type.
+        InputError: see `record_change`; or its id is that of a change which Andon found or made itself.
     """
-    given = {str(k): v for k, v in data.items()}
-    at = given.pop("at", None)
-    given["at_us"] = _time(at) if at is not None else given.get("at_us", now_us)
-    known = {f.name for f in fields(Change)}
-    if unknown := sorted(set(given) - known):
-        raise InputError(
-            f"{quoted(unknown[0])} is not a field of a change; the fields are at, {', '.join(sorted(known))}"
-        )
-    for name in ("kind", "title"):
-        if not isinstance(given.get(name), str):
-            raise InputError(f"a change needs {name!r} as text; got {quoted(given.get(name))}")
-    _check(given)
-    content = json.dumps(given, sort_keys=True, default=str)
-    given.setdefault("id", f"CHG-{hashlib.sha256(content.encode()).hexdigest()[:10]}")
-    return Change(**given)
+    changes = [_settled(ledger, change, received) for change in received.changes]
+    return [record_change(ledger, change, now_us=now_us, by=change.author) for change in changes]
 
 
-def _time(at: Any) -> int:
-    try:
-        return parse_time(at)
-    except InputError as error:
-        raise InputError(f"at: {error}") from error
-
-
-def _check(given: Mapping[str, Any]) -> None:
-    """Refuse a value of the wrong type, and name its field."""
-    for name in ("id", "app", "environment", "author", "origin"):
-        if name in given and not (isinstance(given[name], str) and given[name].strip()):
-            raise InputError(f"{name} is {quoted(given[name])}; text that is not blank is allowed")
-    for name in ("before", "after", "version_field", "link"):
-        if not isinstance(given.get(name), str | None):
-            raise InputError(f"{name} is {quoted(given[name])}; text or null is allowed")
-    if given.get("version_field") is not None and given["version_field"] not in VERSIONS:
-        raise InputError(f"version_field is {quoted(given['version_field'])}; one of {', '.join(VERSIONS)} is allowed")
-    if isinstance(given["at_us"], bool) or not isinstance(given["at_us"], int):
-        raise InputError(
-            f"at_us is {quoted(given['at_us'])}; a whole number of microseconds is allowed, or `at` as text"
-        )
-    if not isinstance(given.get("own", True), bool):
-        raise InputError(f"own is {quoted(given['own'])}; true or false is allowed")
-    scope = given.get("scope", {})
-    if not isinstance(scope, dict) or not all(isinstance(t, str) for pair in scope.items() for t in pair):
-        raise InputError(f'scope is {quoted(scope)}; text by text is allowed, such as {{"risk_category": "high"}}')
+def _settled(ledger: Ledger, change: Change, received: Received) -> Change:
+    """The change under the id and time that it has in the log."""
+    first = change.id
+    for number in count(2):
+        known = ledger.get(Change, change.id)
+        if known is None:
+            return change
+        if known.origin != "recorded":
+            raise InputError(f"id {quoted(change.id)} is that of a change which Andon found itself; choose another")
+        if first not in received.undated:
+            return change
+        if first not in received.unnamed or abs(change.at_us - known.at_us) <= AGAIN_US:
+            return replace(change, at_us=known.at_us)
+        change = replace(change, id=f"{first}-{number}")
+    raise AssertionError("count() does not end")
 
 
 def changes_of(ledger: Ledger, app: str, environment: str, start_us: int, end_us: int) -> list[Change]:

@@ -49,7 +49,8 @@ def import_(
         result = import_files(
             loop.warehouse,
             files,
-            table="feedback" if feedback else "interactions",
+            table="feedback" if feedback else None,
+            intake=loop.intake,
             report=lambda p: tell(f"importing {Path(p.file).name}: {p.rows:,} rows are durable", 0.0),
         )
     for bad in result.bad_rows[:20]:

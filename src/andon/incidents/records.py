@@ -5,7 +5,7 @@ from typing import Literal
 
 from andon.scores import Harm
 
-__all__ = ["Incident", "Severity", "State", "TimelineEvent"]
+__all__ = ["Alert", "AlertsTaken", "Incident", "Severity", "State", "TimelineEvent"]
 
 Severity = Literal["P1", "P2", "P3"]
 State = Literal["open", "stabilised", "diagnosed", "recovered", "closed"]
@@ -60,6 +60,43 @@ class TimelineEvent:
     happened_us: int
     learned_us: int
     kind: str
-    """``onset``, ``change``, ``signal``, ``state``, ``lever``, ``note``."""
+    """``onset``, ``change``, ``signal``, ``alert``, ``state``, ``lever``, ``note``."""
     text: str
     by: str = "andon"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Something that another monitoring system noticed; it stands beside incidents and opens none."""
+
+    id: str
+    """By the sender's fingerprint and the start: the same alert that fires again later is another one."""
+    state: Literal["firing", "resolved"]
+    title: str
+    app: str | None = None
+    """None where no label says whose alert it is."""
+    environment: str | None = None
+    severity: str = ""
+    """The sender's word for it, e.g. ``critical``."""
+    starts_us: int
+    ends_us: int | None = None
+    """None while it fires, and where the sender did not say."""
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    link: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    """What was sent and has no field here, as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsTaken:
+    """What a body of alerts did."""
+
+    fired: int = 0
+    """Alerts that were not known before."""
+    resolved: int = 0
+    """Known or not, alerts that are over since this body."""
+    known: int = 0
+    """Alerts about which it said nothing new."""
+    incidents: tuple[str, ...] = ()
+    """Open incidents that have one of these alerts in their timeline."""

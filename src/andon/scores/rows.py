@@ -23,11 +23,12 @@ LABELS: Mapping[str, tuple[str, str, Harm, str]] = {
 def score_schema(scorers: Sequence[Scorer]) -> pa.Schema:
     """Schema of the table ``scores`` for these scorers (and the metrics that people give)."""
     metrics = [s.name for s in scorers] + list(LABELS)
-    return pa.schema(
-        [pa.field("id", pa.string(), nullable=False), pa.field("time_us", pa.int64(), nullable=False)]
+    return pa.schema(  # an interaction of which more came to light is scored again
+        metadata={"andon.repeated": "replaces"},
+        fields=[pa.field("id", pa.string(), nullable=False), pa.field("time_us", pa.int64(), nullable=False)]
         + [pa.field("interaction_id", pa.string()), pa.field("weight", pa.float64()), pa.field("scorers", pa.string())]
         + [pa.field(k, pa.string()) for k in KEYS]
-        + [pa.field(m, pa.float64()) for m in metrics]
+        + [pa.field(m, pa.float64()) for m in metrics],
     )
 
 
@@ -44,7 +45,7 @@ def score_row(
 def feedback_columns(feedback: Feedback, interaction: Interaction) -> dict[str, float]:
     """The metric that one piece of feedback gives, or nothing when its kind is not a measure."""
     for metric, (kind, *_) in LABELS.items():
-        if feedback.kind != kind:
+        if feedback.kind != kind or feedback.scope != "interaction" or feedback.error is not None:
             continue
         if kind == "label" and feedback.text is not None:
             if not feedback.text.strip():

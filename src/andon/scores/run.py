@@ -10,15 +10,14 @@ from andon.changes import Change
 from andon.plugins import load_all
 from andon.scores.records import Embedder, Scorer
 from andon.scores.rows import feedback_columns, score_row, score_schema
-from andon.store import Ledger, Lookup, Slice, Span, Warehouse, Where
-from andon.traffic import Feedback, Interaction, feedback_from_rows, quoted
-from andon.traffic.run import read_interactions_by_id, read_new
+from andon.store import Ledger, Lookup, Span, Warehouse
+from andon.traffic import SCHEMAS, Feedback, Interaction, feedback_from_rows, quoted
+from andon.traffic.run import read_interactions_by_id, read_new, read_new_feedback
 
 __all__ = ["ScoreCursor", "ScorerFailure", "ScorerSet", "installed_scorers", "score_feedback", "score_new", "values_of"]
 
 BATCH = 20_000
 DAY_US = 86_400_000_000
-FEEDBACK_COLUMNS = ("id", "interaction_id", "time_us", "kind", "value", "text", "author")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +143,17 @@ def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Score
 
 
 def _feedback(warehouse: Warehouse, cursor: ScoreCursor) -> list[Feedback]:
-    new = (Where(column="seq", op="ge", value=cursor.feedback_seq + 1),)
-    given = feedback_from_rows(warehouse.run(Slice(table="feedback", columns=FEEDBACK_COLUMNS, where=new)))
+    given, seq = [], cursor.feedback_seq
+    while True:
+        batch, reached = read_new_feedback(warehouse, seq, BATCH)
+        if reached == seq:
+            break
+        given, seq = [*given, *batch], reached
     if cursor.waiting:
-        again = Lookup(table="feedback", ids=cursor.waiting, columns=FEEDBACK_COLUMNS)
-        given = [*feedback_from_rows(warehouse.run(again)), *given]
+        columns = tuple(SCHEMAS["feedback"].names)
+        again = Lookup(table="feedback", ids=cursor.waiting, columns=columns)
+        new = {f.id for f in given}
+        given = [*(f for f in feedback_from_rows(warehouse.run(again)) if f.id not in new), *given]
     return given
 
 

@@ -7,6 +7,7 @@ Always: what `append` or `put` acknowledged is on disk; a row is there once, how
         on every engine; only the exceptions of `andon.errors` leave this package.
 """
 
+from andon.store.disk import kept_secret
 from andon.store.engine import Engine
 from andon.store.ledger import Ledger, Versioned
 from andon.store.plan import (
@@ -23,13 +24,14 @@ from andon.store.plan import (
     from_json,
     to_json,
 )
-from andon.store.rows import REPEATED, REPLACES, REPLACES_EVER
+from andon.store.rows import REPEATED, REPLACES, REPLACES_EVER, SAME_TIME
 from andon.store.warehouse import Committed, Warehouse
 
 __all__ = [
     "REPEATED",
     "REPLACES",
     "REPLACES_EVER",
+    "SAME_TIME",
     "Committed",
     "Engine",
     "Histogram",
@@ -46,5 +48,6 @@ __all__ = [
     "bin_edges",
     "bin_of",
     "from_json",
+    "kept_secret",
     "to_json",
 ]

@@ -6,13 +6,14 @@ the kernel gives it back when a process dies, however it dies.
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from andon.errors import StoreError
 
-__all__ = ["disk_errors", "locked", "make_folder", "sync_path", "try_lock"]
+__all__ = ["disk_errors", "kept_secret", "locked", "make_folder", "sync_path", "try_lock"]
 
 
 def sync_path(path: Path) -> None:
@@ -31,6 +32,32 @@ def make_folder(path: Path) -> None:
     make_folder(path.parent)
     path.mkdir(exist_ok=True)
     sync_path(path.parent)
+
+
+def kept_secret(path: Path) -> bytes:
+    """The secret in a file that only its owner can read; a random one is made when there is none.
+
+    Raises:
+        StoreError: the file cannot be made or read.
+    """
+    with disk_errors("keep a secret"):
+        make_folder(path.parent)
+        draft = path.with_name(f".{path.name}-{os.getpid()}")
+        if not path.exists():
+            handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            try:
+                os.write(handle, secrets.token_hex(32).encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            try:
+                os.link(draft, path)  # of two processes that start together one wins, and both use its secret
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+            sync_path(path.parent)
+        return path.read_bytes()
 
 
 @contextmanager

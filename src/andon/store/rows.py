@@ -21,6 +21,7 @@ __all__ = [
     "REPEATED",
     "REPLACES",
     "REPLACES_EVER",
+    "SAME_TIME",
     "STORED",
     "changed",
     "check_schema",
@@ -38,9 +39,10 @@ STORED = pa.schema([("id_hash", pa.int64()), ("day", pa.int32()), ("seq", pa.int
 """The columns that the store adds to every table."""
 
 REPEATED = b"andon.repeated"
-REPLACES, REPLACES_EVER = b"replaces", b"replaces at any time"
-"""What the metadata of a schema may say of a row whose id is there already: unless it does, the first row stays. A row
-``replaces`` the one before on the same or a neighbouring day, or ``at any time``."""
+REPLACES, REPLACES_EVER, SAME_TIME = b"replaces", b"replaces at any time", b"has the same time"
+"""What the metadata of a schema may say of a row whose id is there already. Unless it does, the first row stays, and is
+looked for on the same and the neighbouring days. A row that ``replaces`` takes the place of the one there, or ``at any
+time`` of one of any day; one that ``has the same time`` is looked for at its very time only, which is much faster."""
 
 TAKEN = frozenset({*STORED.names, "window_us", "rows", "bin", "n"})
 """Names that no column may have: they are columns of answers, or the store's own."""

@@ -7,7 +7,7 @@ read at any time, and may write as long as they use no feature that hides rows f
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,23 +183,15 @@ def rewrite(folder: Path, drop: pc.Expression, keep: pc.Expression) -> int:
 
 
 def rows_with(
-    found: Snapshot, hashes: pa.Array, span_us: tuple[int, int] | None, columns: tuple[str, ...] | None = None
+    found: Snapshot, files: Sequence[File], hashes: pa.Array, columns: tuple[str, ...] | None = None
 ) -> pa.Table:
-    """The rows with one of these hashes, with the path of their file as ``path``.
-
-    Args:
-        found: the table.
-        hashes: values of ``id_hash``.
-        span_us: only files that reach into this range of time; None for all.
-        columns: which; all unless given.
-    """
-    files = [f for f in found.files if span_us is None or f.overlaps(*span_us)]
+    """The rows of these files with one of these values of ``id_hash``, all columns unless given, and each row's ``path``."""
     names = columns or tuple(found.schema.names)
     if not files:
         return pa.schema([*(found.schema.field(n) for n in names), ("path", pa.string())]).empty_table()
     with _engine_errors("look for ids that are already in the table"):
         wanted = pc.field("id_hash").isin(hashes)
-        rows = _dataset(files, found.schema).to_table(columns=[*names, "__filename"], filter=wanted)
+        rows = _dataset(list(files), found.schema).to_table(columns=[*names, "__filename"], filter=wanted)
         return rows.rename_columns([*names, "path"])
 
 

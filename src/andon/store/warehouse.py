@@ -1,16 +1,19 @@
 """The Warehouse: rows in by the million, answers out by plan."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from numpy.typing import NDArray
 
 from andon.errors import ConfigError, InputError, StoreError
 from andon.store import table as delta
@@ -23,6 +26,7 @@ from andon.store.rows import (
     DAY_US,
     REPEATED,
     REPLACES_EVER,
+    SAME_TIME,
     changed,
     check_schema,
     conform,
@@ -184,10 +188,10 @@ class Warehouse:
         with self._committing():
             return delta.rewrite(self._folder(table), time_us < before_us, time_us >= before_us)
 
-    def erase(self, table: str, column: str, value: str) -> int:
-        """Remove every row with this value, from the disk too, and return how many.
+    def erase(self, table: str, column: str, values: str | Collection[str]) -> int:
+        """Remove every row with this value, or with one of these, from the disk too, and return how many.
 
-        Rows that another living process has not committed yet are not reached: erase again after its next commit.
+        Rows that another living process has not sealed yet are not reached: erase again after its next commit.
 
         Raises:
             InputError: the column is unknown or is not text.
@@ -197,10 +201,11 @@ class Warehouse:
         texts = [field.name for field in schema if pa.types.is_string(field.type)]
         if column not in texts:
             raise InputError(f"table {table!r} has no text column {column!r} to erase by; it has {', '.join(texts)}")
+        values = (values,) if isinstance(values, str) else values
         self.commit()
-        cell = pc.field(column)
+        hit = pc.field(column).isin(pa.array(sorted(values), pa.string()))
         with self._committing():
-            erased = delta.rewrite(self._folder(table), cell == value, (cell != value) | cell.is_null())
+            erased = delta.rewrite(self._folder(table), hit, ~hit | pc.field(column).is_null())
             delta.vacuum(self._folder(table), hours=0)
         return erased
 
@@ -233,18 +238,17 @@ class Warehouse:
         """Commit new rows to one table; returns how many were taken, and how many of them replaced an earlier one."""
         folder, found = self._folder(name), self._snapshot(name)
         stamped = stamp(rows, found.seq + 1)
-        days = pc.min_max(stamped["day"]).as_py()
-        span_us = (days["min"] - 1) * DAY_US, (days["max"] + 2) * DAY_US
         hashes = stamped["id_hash"].combine_chunks()
         mode = (self._incoming[name].metadata or {}).get(REPEATED)
-        if mode is None:
+        files = _where_they_may_be(found.files, stamped["time_us"].to_numpy(), mode)
+        if mode in (None, SAME_TIME):
             known: dict[int, list[int]] = defaultdict(list)
-            hits = delta.rows_with(found, hashes, span_us, ("id_hash", "day"))
+            hits = delta.rows_with(found, files, hashes, ("id_hash", "day"))
             for hashed, day in zip(hits["id_hash"].to_pylist(), hits["day"].to_pylist(), strict=True):
                 known[hashed].append(day)
             fresh, old = first_of_each(stamped, known), hits.slice(0, 0)
         else:
-            hits = delta.rows_with(found, hashes, None if mode == REPLACES_EVER else span_us)
+            hits = delta.rows_with(found, files, hashes)
             fresh, old = changed(last_of_each(stamped), hits)
         if old.num_rows:
             paths = set(old["path"].to_pylist())
@@ -290,6 +294,25 @@ class Warehouse:
     def _known(self, table: str) -> None:
         if table not in self._schemas:
             raise InputError(f"there is no table {table!r}; the tables are {', '.join(self.tables())}")
+
+
+def _where_they_may_be(
+    files: Sequence[delta.File], times_us: NDArray[np.int64], mode: bytes | None
+) -> list[delta.File]:
+    """The files in which a row with one of the ids of new rows, which have these times, may be."""
+    if mode == REPLACES_EVER:
+        return list(files)
+    if mode == SAME_TIME:
+        times = np.sort(times_us)
+        return [f for f in files if f.last_us is None or f.first_us is None or _any_within(times, f.first_us, f.last_us)]
+    days = times_us // DAY_US
+    start_us, end_us = (int(days.min()) - 1) * DAY_US, (int(days.max()) + 2) * DAY_US
+    return [f for f in files if f.overlaps(start_us, end_us)]
+
+
+def _any_within(times: NDArray[np.int64], first: int, last: int) -> bool:
+    at = int(np.searchsorted(times, first))
+    return at < len(times) and int(times[at]) <= last
 
 
 def _batches(claims: list[Claim]) -> Iterator[list[Claim]]:

@@ -20,7 +20,7 @@ import orjson
 from andon.errors import InputError
 from andon.traffic.clock import parse_time
 from andon.traffic.quoting import quoted
-from andon.traffic.records import Context, Feedback, Interaction, ToolCall
+from andon.traffic.records import FEEDBACK_KINDS, Context, Feedback, Interaction, Step, ToolCall
 
 __all__ = [
     "FEEDBACK_SYNONYMS",
@@ -30,14 +30,16 @@ __all__ = [
     "bad_row",
     "feedback_in",
     "feedback_of",
+    "field_of",
     "interaction_of",
     "interactions_in",
+    "why_no_json",
 ]
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "id": ("interaction_id", "request_id", "response_id"),
-        "time_us": ("time", "timestamp", "created_at", "ts", "datetime", "start_time"),
+        "id": ("interaction_id", "request_id", "response_id", "prediction_id"),
+        "time_us": ("time", "timestamp", "created_at", "ts", "datetime", "start_time", "event_time", "event_timestamp"),
         "app": ("application", "service", "service_name"),
         "environment": ("env", "deployment_environment"),
         "session_id": ("session", "conversation_id", "thread_id"),
@@ -49,6 +51,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "model": ("model_version", "model_name", "response_model"),
         "requested_model": ("request_model",),
         "code_version": ("app_version", "service_version"),
+        "revision": ("git_sha", "commit_sha"),
         "sampling_params": ("model_params", "invocation_parameters"),
         "arm": ("variant", "experiment_arm"),
         "error": ("error_type", "exception"),
@@ -57,11 +60,32 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "first_token_s": ("time_to_first_token", "ttft", "first_token_ms", "ttft_ms", "time_to_first_token_ms"),
         "input_tokens": ("prompt_tokens", "tokens_in"),
         "output_tokens": ("completion_tokens", "tokens_out"),
+        "cache_read_tokens": ("cached_tokens", "cache_read_input_tokens"),
+        "cache_write_tokens": ("cache_creation_tokens", "cache_creation_input_tokens"),
+        "reasoning_tokens": ("thinking_tokens", "thoughts_tokens"),
         "cost_usd": ("cost", "total_cost", "price_usd"),
         "expected_answer": ("ground_truth", "reference", "correct_answer", "expected", "reference_answer"),
-        "prediction": ("predicted", "predicted_label", "y_pred"),
-        "prediction_score": ("score", "probability", "predicted_probability"),
-        "label": ("target", "true_label", "y_true"),
+        "prediction": (
+            "predicted",
+            "predicted_label",
+            "predicted_class",
+            "predicted_value",
+            "prediction_label",
+            "y_pred",
+        ),
+        "prediction_score": (
+            "score",
+            "probability",
+            "proba",
+            "predicted_probability",
+            "predicted_proba",
+            "prediction_probability",
+            "prediction_proba",
+            "y_pred_proba",
+            "y_proba",
+            "y_score",
+        ),
+        "label": ("target", "true_label", "y_true", "actual", "actual_label", "actual_value"),
         "attributes": ("metadata", "extra"),
         "weight": ("sampling_weight",),
     }
@@ -75,8 +99,12 @@ FEEDBACK_SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "time_us": ("time", "timestamp", "created_at", "ts"),
         "kind": ("type",),
         "value": ("score", "rating", "thumb", "thumbs"),
-        "text": ("comment", "correction", "label", "explanation"),
+        "text": ("comment", "correction", "explanation"),
         "author": ("user", "user_id", "annotator"),
+        "name": ("metric", "evaluator"),
+        "source": ("annotator_kind",),
+        "version": ("evaluator_version",),
+        "error": ("error_type",),
     }
 )
 """Other names under which a field of a `Feedback` arrives; ``thumb``, ``rating``, ``correction`` and ``label`` also say the kind."""
@@ -84,7 +112,8 @@ FEEDBACK_SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 MAX_LINE = 16 * 2**20
 """Longest line that is read, in bytes."""
 
-_KINDS = ("thumb", "correction", "label", "rating", "abandonment", "follow_up", "copy")
+_SCOPES = ("interaction", "session")
+_SOURCES = {"human": "human", "model": "model", "llm": "model", "code": "code", "andon": "andon"}
 _THUMBS = {"up": 1.0, "down": 0.0, "👍": 1.0, "👎": 0.0, "true": 1.0, "false": 0.0}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _EMPTY_COUNTS = ("query", "answer", "expected_answer", "prediction")
@@ -140,20 +169,21 @@ def feedback_of(row: Mapping[str, Any]) -> Feedback:
     Raises:
         InputError: a field has the wrong type or an impossible value, or the interaction, time or kind is missing.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"kind": _said_kind(row)}
     raw_value: Any = None
     for key, value in row.items():
         field = _FEEDBACK_FIELDS.get(key)
-        if value is None or field is None or (field != key and row.get(field) is not None) or field in values:
+        taken = field in values and field != "kind"
+        if value is None or field is None or (field != key and row.get(field) is not None) or taken:
             continue
-        if key in ("thumb", "thumbs", "rating", "correction", "label") and row.get("kind") is None:
-            values["kind"] = "thumb" if key == "thumbs" else key
         if field == "value":
             raw_value = (key, value)
         elif field == "time_us":
             values[field] = _time(key, value)
         else:
             values[field] = _text(key, value)
+    if values.get("interaction_id") is None and row.get("session_id") is not None:
+        values |= {"interaction_id": _text("session_id", row["session_id"]), "scope": "session"}
     kind = values.get("kind")
     for field, known in (
         ("interaction_id", values.get("interaction_id")),
@@ -165,13 +195,23 @@ def feedback_of(row: Mapping[str, Any]) -> Feedback:
     if kind in ("thumbs", "thumbs_up", "thumbs_down"):
         raw_value = raw_value or ("kind", {"thumbs_up": "up", "thumbs_down": "down"}.get(kind))
         kind = values["kind"] = "thumb"
-    if kind not in _KINDS:
-        raise InputError(f"kind is {quoted(kind)}; allowed: {', '.join(_KINDS)}")
+    if kind not in FEEDBACK_KINDS:
+        raise InputError(f"kind is {quoted(kind)}; allowed: {', '.join(FEEDBACK_KINDS)}")
+    if kind == "label" and values.get("text") is None:
+        values["text"] = values.pop("label", None)  # a label says what is right; an evaluation's is its word
     if raw_value is not None:
         values["value"] = _feedback_value(kind, *raw_value)
     _complete(values)
-    values.setdefault("id", None)
-    return Feedback(**{**values, "id": values["id"] or _content_id(row)})
+    values = {name: value for name, value in values.items() if value is not None}
+    return Feedback(**{**values, "id": values.get("id") or _content_id(row)})
+
+
+def _said_kind(row: Mapping[str, Any]) -> str | None:
+    """The kind that the other keys of a feedback imply; what a row says itself under `kind` or `type` wins."""
+    if any(row.get(key) is not None for key in ("name", *FEEDBACK_SYNONYMS["name"])):
+        return "evaluation"
+    said = next((key for key in ("thumb", "thumbs", "rating", "correction", "label") if row.get(key) is not None), None)
+    return "thumb" if said == "thumbs" else said
 
 
 def interactions_in(lines: Iterable[bytes], first: int = 1) -> Iterator[Interaction | BadRow]:
@@ -196,7 +236,7 @@ def _records_in(lines: Iterable[bytes], first: int, read: Callable[[Mapping[str,
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            yield bad_row(number, _not_json(line, error), line)
+            yield bad_row(number, why_no_json(line, error), line)
             continue
         if not isinstance(row, dict):
             yield bad_row(number, f"the line is {quoted(row)}; a JSON object is allowed", line)
@@ -207,12 +247,17 @@ def _records_in(lines: Iterable[bytes], first: int, read: Callable[[Mapping[str,
             yield bad_row(number, str(error), line)
 
 
+def field_of(name: str) -> str | None:
+    """The field of an `Interaction` to which a name leads, its own or a synonym; None for any other name."""
+    return _FIELDS.get(name, (None,))[0]
+
+
 def bad_row(line: int, reason: str, row: bytes | str) -> BadRow:
     """A `BadRow` of which neither the reason nor the text can harm a terminal."""
     return BadRow(line=line, reason=reason, text=quoted(row, 200)[1:-1])
 
 
-def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
+def why_no_json(line: bytes, error: orjson.JSONDecodeError) -> str:
     """Why a line is no JSON; names the field when it is a number that JSON does not have."""
     found: list[str] = []
 
@@ -387,6 +432,30 @@ def _tool_call(key: str, item: Any) -> ToolCall:
     return ToolCall(name=name, **{k: None if v is None else _json_text(f"{key}.{k}", v) for k, v in parts.items()})
 
 
+def _steps(key: str, value: Any) -> tuple[Step, ...]:
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{key} is {quoted(value)}; a list of objects with `kind` and `name` is allowed")
+    return tuple(_step(f"{key}[{i}]", item) for i, item in enumerate(value) if item is not None)
+
+
+def _step(key: str, item: Any) -> Step:
+    if not isinstance(item, dict):
+        raise InputError(f"{key} is {quoted(item)}; an object with `kind` and `name` is allowed")
+    texts = {n: _text(f"{key}.{n}", item[n]) for n in ("kind", "name", "model", "error") if item.get(n) is not None}
+    counts = ("parent", "input_tokens", "output_tokens")
+    wholes = {n: _count(f"{key}.{n}", item[n]) for n in counts if item.get(n) is not None}
+    start, latency = (_SECONDS(f"{key}.{n}", item.get(n) or 0) or 0.0 for n in ("start_s", "latency_s"))
+    return Step(
+        kind=texts.get("kind") or "other",
+        name=texts.get("name") or "",
+        model=texts.get("model"),
+        error=texts.get("error"),
+        start_s=start,
+        latency_s=latency,
+        **wholes,
+    )
+
+
 def _features_of(key: str, value: Any) -> dict[str, float | str]:
     if isinstance(value, str) and value.startswith("{"):
         with suppress(orjson.JSONDecodeError):
@@ -395,7 +464,13 @@ def _features_of(key: str, value: Any) -> dict[str, float | str]:
         value = dict(value)
     if not isinstance(value, dict):
         raise InputError(f"{key} is {quoted(value)}; an object of numbers and texts is allowed")
-    return {str(name): _feature(f"{key}.{quoted(name)}", v) for name, v in value.items() if v is not None}
+    found: dict[str, float | str] = {}
+    for name, v in value.items():
+        if type(v) is str or (type(v) is float and isfinite(v)):
+            found[str(name)] = v
+        elif v is not None:
+            found[str(name)] = _feature(f"{key}.{quoted(name)}", v)
+    return found
 
 
 def _feature(key: str, value: Any) -> float | str:
@@ -425,12 +500,20 @@ def _feedback_value(kind: str, key: str, value: Any) -> float | None:
     return _ANY(key, float(value) if isinstance(value, bool) else value)
 
 
-def _complete(values: Mapping[str, Any]) -> None:
+def _complete(values: dict[str, Any]) -> None:
     kind = values["kind"]
     if kind in ("thumb", "rating") and values.get("value") is None:
         raise InputError(f"value is missing; a {kind} needs one")
     if kind in ("correction", "label") and values.get("text") is None and values.get("value") is None:
         raise InputError(f"text is missing; a {kind} says what is right in `text`")
+    if kind == "evaluation" and all(values.get(n) is None for n in ("value", "label", "error")):
+        raise InputError("value is missing; an evaluation gives a `value`, a `label`, or the `error` that it met")
+    scope, source = values.get("scope") or "interaction", (values.get("source") or "human").lower()
+    if scope not in _SCOPES:
+        raise InputError(f"scope is {quoted(scope)}; allowed: {', '.join(_SCOPES)}")
+    if source not in _SOURCES:
+        raise InputError(f"source is {quoted(source)}; allowed: {', '.join(_SOURCES)}")
+    values["source"] = _SOURCES[source]
 
 
 _ANY = _number(-float("inf"), float("inf"), "a finite number")
@@ -444,6 +527,7 @@ def _converters() -> dict[str, Callable[[str, Any], Any]]:
         "time_us": _time,
         "contexts": _contexts,
         "tool_calls": _tool_calls,
+        "steps": _steps,
         "sampling_params": _json_text,
         "tools_version": _json_text,
         "refused": _flag,
@@ -451,8 +535,9 @@ def _converters() -> dict[str, Callable[[str, Any], Any]]:
         "confidence": _SHARE,
         "latency_s": _SECONDS,
         "first_token_s": _SECONDS,
-        "input_tokens": _count,
-        "output_tokens": _count,
+        **dict.fromkeys(
+            ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"), _count
+        ),
         "cost_usd": _number(0.0, 1e12, "a number of US dollars from 0"),
         "features": _features_of,
         "prediction_score": _ANY,
@@ -468,7 +553,5 @@ _FIELDS: dict[str, tuple[str, float]] = {
     for name in (field, *SYNONYMS.get(field, ()))
 }
 _FEEDBACK_FIELDS = {
-    name: field
-    for field in ("id", "interaction_id", "time_us", "kind", "value", "text", "author")
-    for name in (field, *FEEDBACK_SYNONYMS.get(field, ()))
+    name: field for field in (f.name for f in fields(Feedback)) for name in (field, *FEEDBACK_SYNONYMS.get(field, ()))
 }

@@ -5,7 +5,7 @@ One bad span or record costs itself: it is named in the answer, and the others a
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from andon.traffic.records import LogRow, SpanRow
 from andon.traffic.rows import spans_from_rows, spans_to_rows
 from andon.traffic.wire import MOST_ATTRIBUTES, span_table
 
-__all__ = ["Form", "Logs", "LogRow", "SpanRow", "logs_of", "points_of", "spans_of", "traces_of", "value_of"]
+__all__ = ["Form", "LogRow", "Logs", "SpanRow", "logs_of", "points_of", "spans_of", "traces_of", "value_of"]
 
 Form = Literal["protobuf", "json"]
 
@@ -375,7 +375,7 @@ def _word(value: Any, words: Sequence[str], prefix: str) -> str:
     return words[value] if known else words[0]
 
 
-def _list(value: Any, name: str) -> Iterable[Any]:
+def _list(value: Any, name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):

@@ -71,9 +71,11 @@ def _schema(record: type[Any], types: Mapping[str, pa.DataType]) -> pa.Schema:
 _SPAN_SCHEMA = _schema(SpanRow, _SPAN_TYPES)
 SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
     {
-        "interactions": _schema(Interaction, _TYPES),
-        "feedback": _schema(Feedback, {"time_us": pa.int64(), "value": pa.float64()}),
-        "spans": pa.schema([pa.field("id", pa.string()), *_SPAN_SCHEMA]),
+        "interactions": _schema(Interaction, _TYPES).with_metadata({"andon.repeated": "replaces"}),
+        "feedback": _schema(Feedback, {"time_us": pa.int64(), "value": pa.float64()}).with_metadata(
+            {"andon.repeated": "replaces at any time"}
+        ),
+        "spans": pa.schema([pa.field("id", pa.string()), *_SPAN_SCHEMA], {"andon.repeated": "has the same time"}),
         "logs": _schema(LogRow, {"time_us": pa.int64()}),
         "intake": pa.schema(
             [
@@ -88,6 +90,7 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
 )
 """Columns of each table of this stage; a column has the name of its field.
 
+An interaction or feedback that comes again with another content replaces the one before; a span or log record does not.
 ``intake`` counts what was done to rows on their way in: ``what`` (``redacted``, ``sampled out``...), ``subject`` to which.
 """
 

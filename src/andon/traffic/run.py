@@ -1,40 +1,57 @@
 """Traffic into the store and out of it: the only file of this stage that touches the Warehouse and the Ledger."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from andon.store import Ledger, Lookup, Rollup, Slice, Span, Warehouse, Where
-from andon.traffic.files import check_file, read_feedback, read_interactions
+from andon.errors import ConfigError
+from andon.settings import Settings
+from andon.store import Ledger, Lookup, Rollup, Slice, Span, Warehouse, Where, kept_secret
+from andon.traffic.annotations import annotations_of, evaluation_of
+from andon.traffic.files import check_file, read_traffic
+from andon.traffic.followups import find_follow_ups
 from andon.traffic.intake import BadRow
-from andon.traffic.otlp import SpanRow, spans_of
-from andon.traffic.records import Feedback, Interaction
+from andon.traffic.messages import join_logs
+from andon.traffic.otlp import Form, logs_of, points_of, traces_of
+from andon.traffic.records import Feedback, Interaction, LogRow, SpanRow
+from andon.traffic.redaction import Redaction, own_rules, redact, redaction
 from andon.traffic.rows import (
     SCHEMAS,
     feedback_from_rows,
     feedback_to_rows,
     from_rows,
+    logs_from_rows,
+    logs_to_rows,
     spans_from_rows,
     spans_to_rows,
     to_rows,
 )
+from andon.traffic.sampling import Sampling, sample
+from andon.traffic.settling import LOG_HEAD, SPAN_HEAD, TraceCursor, settle
 from andon.traffic.traces import assemble
 
 __all__ = [
     "Assembled",
+    "FollowUpCursor",
     "ImportResult",
+    "Intake",
     "Progress",
-    "TraceCursor",
     "assemble_traces",
+    "find_follow_ups_in",
     "import_files",
+    "intake_report",
+    "open_intake",
+    "open_redaction",
     "read_interactions_by_id",
     "read_new",
     "read_new_feedback",
-    "receive_spans",
     "record",
     "record_feedback",
 ]
@@ -42,12 +59,14 @@ __all__ = [
 _BATCH = 20_000
 _COMMIT_ROWS = 100_000
 _KEPT_BAD_ROWS = 1_000
-_TRACES_AT_ONCE = 1_000
-_DAY_US = 86_400_000_000
-_AHEAD_US = 3_600_000_000
-"""An end further in the future than this is a wrong clock, and nothing to wait for."""
-_PATIENCE = 4
-"""How many times longer a trace waits of which a span's parent has not come yet."""
+_TRACES_AT_ONCE = 2_000
+_SPANS_AT_ONCE = 100_000
+"""About how many spans one call of `assemble_traces` turns into interactions."""
+_HEADS_AT_ONCE = 2_000_000
+"""About how many spans one call of `assemble_traces` looks at."""
+_HOUR_US = 3_600_000_000
+_DAY_US = 24 * _HOUR_US
+_SESSION_COLUMNS = ("id", "time_us", "app", "environment", "session_id", "query", "answer", "latency_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,49 +95,33 @@ class ImportResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TraceCursor:
-    """How far spans have been assembled into interactions."""
+class FollowUpCursor:
+    """How far interactions have been looked through for follow-ups, as a seq of their table."""
 
-    id: str = "traffic"
+    id: str = "follow-ups"
     seq: int = 0
-    """The traces of all spans up to here are done, or in `held`."""
-    read_seq: int = 0
-    """Spans up to here were seen by the last call."""
-    at_us: int = 0
-    settle_us: int = 0
-    """Clock and patience of the last call: what had settled by then is done."""
-    held: tuple[tuple[str, int], ...] = ()
-    """Long traces that still wait, as (trace id, time of the first span), so that they do not hold up the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
     """What one call of `assemble_traces` did."""
 
-    written: int
-    """Interactions written."""
-    waiting: int
+    written: int = 0
+    """Interactions that are new."""
+    updated: int = 0
+    """Interactions of which more came to light: a late span or message."""
+    waiting: int = 0
     """Traces that have not settled yet."""
-    late: int
-    """Spans that came after their trace was written; they are kept in the table of spans."""
-    foreign: int
+    behind: int = 0
+    """Traces that have settled and are left to the next call, so that one call does not take too long."""
+    foreign: int = 0
     """Traces of something else than an AI system; they are kept in the table of spans."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """What must be known of a trace to decide whether it has settled."""
-
-    first_us: int
-    last_us: int
-    first_seq: int
-    last_seq: int
-    rootless: bool
-    new_spans: int
+    sampled_out: int = 0
+    """Traces that are not in the sample; they are kept in the table of spans."""
 
 
 def record(warehouse: Warehouse, interactions: Sequence[Interaction]) -> int:
-    """Take interactions in; durable on return, visible after the next commit. Returns their number.
+    """Take interactions in as they are; durable on return, visible after the next commit. Returns their number.
 
     Raises:
         InputError: a value does not fit its column; nothing was taken.
@@ -128,7 +131,7 @@ def record(warehouse: Warehouse, interactions: Sequence[Interaction]) -> int:
 
 
 def record_feedback(warehouse: Warehouse, feedback: Sequence[Feedback]) -> int:
-    """Take feedback in; durable on return, visible after the next commit. Returns its number.
+    """Take feedback in as it is; durable on return, visible after the next commit. Returns its number.
 
     Raises:
         InputError: a value does not fit its column; nothing was taken.
@@ -137,27 +140,167 @@ def record_feedback(warehouse: Warehouse, feedback: Sequence[Feedback]) -> int:
     return warehouse.append("feedback", feedback_to_rows(feedback)) if feedback else 0
 
 
-def receive_spans(warehouse: Warehouse, body: bytes) -> tuple[int, list[str]]:
-    """Take the spans of an OTLP protobuf body in; durable on return. Returns their number, and why others were refused.
+class Intake:
+    """The door for what comes from outside: redacts, samples and counts before anything is written.
+
+    Every method returns after its rows are on disk, and may be called from any thread. `flush` writes the counts.
+    """
+
+    def __init__(
+        self, warehouse: Warehouse, *, redaction: Redaction | None = None, sampling: Sampling | None = None
+    ) -> None:
+        self._warehouse, self._redaction, self._sampling = warehouse, redaction, sampling
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def traces(self, body: bytes, form: Form) -> tuple[int, list[str]]:
+        """Take the spans of a trace request in; returns their number, and why others were refused.
+
+        Raises:
+            InputError: the body is no trace request.
+            StoreError: the disk refused; sending again is safe.
+        """
+        rows, refused = traces_of(body, form)
+        return self._append("spans", rows), refused
+
+    def logs(self, body: bytes, form: Form, now_us: int) -> tuple[int, list[str]]:
+        """Take a log request in: what was said in model calls, and evaluations; other records are counted.
+
+        Raises:
+            InputError: the body is no log request.
+            StoreError: the disk refused; sending again is safe.
+        """
+        found = logs_of(body, form, now_us=now_us)
+        evaluations = {r.id: e for r in found.rows if (e := evaluation_of(r)) is not None}
+        self.feedback(list(evaluations.values()))
+        self._append("logs", logs_to_rows([r for r in found.rows if r.id not in evaluations]))
+        self._count({("not kept", "log records of something else"): found.others})
+        return len(found.rows) + found.others, list(found.refused)
+
+    def metrics(self, body: bytes, form: Form) -> int:
+        """Count the data points of a metrics request; they are not kept.
+
+        Raises:
+            InputError: the body is no metrics request.
+        """
+        points = points_of(body, form)
+        self._count({("not kept", "metric points"): points})
+        return points
+
+    def interactions(self, interactions: Sequence[Interaction], now_us: int = 0) -> int:
+        """Take interactions in; returns how many were given.
+
+        Raises:
+            InputError: a value does not fit its column; nothing was taken.
+            StoreError: the disk refused; sending again is safe.
+        """
+        kept = self.sampled(interactions, now_us)
+        if kept:
+            self._append("interactions", to_rows(kept))
+        return len(interactions)
+
+    def feedback(self, feedback: Sequence[Feedback]) -> int:
+        """Take feedback in; returns its number.
+
+        Raises:
+            InputError: a value does not fit its column; nothing was taken.
+            StoreError: the disk refused; sending again is safe.
+        """
+        return self._append("feedback", feedback_to_rows(feedback)) if feedback else 0
+
+    def records(self, records: Sequence[Interaction | Feedback | SpanRow | LogRow], now_us: int = 0) -> int:
+        """Take in what a file holds; returns the number of records.
+
+        Raises:
+            InputError: a value does not fit its column.
+            StoreError: the disk refused; sending again is safe.
+        """
+        self.interactions([r for r in records if isinstance(r, Interaction)], now_us)
+        self.feedback([r for r in records if isinstance(r, Feedback)])
+        self._append("spans", spans_to_rows([r for r in records if isinstance(r, SpanRow)]))
+        self._append("logs", logs_to_rows([r for r in records if isinstance(r, LogRow)]))
+        return len(records)
+
+    def sampled(self, interactions: Sequence[Interaction], now_us: int = 0) -> list[Interaction]:
+        """Those that are in the sample, with their weights."""
+        if self._sampling is None:
+            return list(interactions)
+        kept, left_out = sample(interactions, self._sampling)
+        self._count({("sampled out", "interactions"): left_out})
+        return kept
+
+    def flush(self, now_us: int) -> None:
+        """Write what was counted since the last call, so that `intake_report` can tell it."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+        rows = [
+            {"id": uuid4().hex, "time_us": now_us, "what": what, "subject": subject, "count": n}
+            for (what, subject), n in sorted(counts.items())
+        ]
+        if rows:
+            self._warehouse.append("intake", pa.Table.from_pylist(rows, schema=SCHEMAS["intake"]))
+
+    def _append(self, table: str, rows: pa.Table) -> int:
+        if not rows.num_rows:
+            return 0
+        if self._redaction is not None:
+            rows, found = redact(rows, self._redaction)
+            self._count({("redacted", f"{rule} in {table}.{column}"): n for (column, rule), n in found.items()})
+        return self._warehouse.append(table, rows)
+
+    def _count(self, counts: Mapping[tuple[str, str], int]) -> None:
+        with self._lock:
+            self._counts.update({key: n for key, n in counts.items() if n})
+
+
+def intake_report(warehouse: Warehouse, span: Span | None = None) -> list[tuple[str, str, int]]:
+    """What was done to rows on their way in, as (what, to which, how many), the most frequent first."""
+    plan = Rollup(table="intake", metrics=("count",), keys=("what", "subject"), span=span)
+    rows = warehouse.run(plan).to_pylist()
+    return sorted(((r["what"], r["subject"], int(r["count.sum"])) for r in rows), key=lambda r: (r[0], -r[2], r[1]))
+
+
+def open_intake(warehouse: Warehouse, settings: Settings) -> Intake:
+    """The door as the settings want it.
 
     Raises:
-        InputError: the body is no trace request.
-        StoreError: the disk refused; sending again is safe.
+        ConfigError: a rule, a rate or a file of rules cannot be used.
+        StoreError: the key of the marks cannot be kept.
     """
-    spans, problems = spans_of(body)
-    if spans:
-        warehouse.append("spans", spans_to_rows(spans))
-    return len(spans), problems
+    return Intake(warehouse, redaction=open_redaction(settings), sampling=_sampling(settings))
+
+
+def open_redaction(settings: Settings) -> Redaction:
+    """The redaction as the settings want it; its key is made once and kept in the home folder.
+
+    Raises:
+        ConfigError: a rule or the file of rules cannot be used.
+        StoreError: the key cannot be kept.
+    """
+    own = None
+    if settings.redact_rules:
+        try:
+            own = own_rules(Path(settings.redact_rules).read_bytes())
+        except OSError as error:
+            raise ConfigError(f"ANDON_REDACT_RULES={settings.redact_rules} cannot be read: {error.strerror}") from error
+    key = settings.redact_key.encode() or kept_secret(settings.home / "redaction.key")
+    return redaction(settings.redact, key, own)
+
+
+def _sampling(settings: Settings) -> Sampling | None:
+    keep = tuple(k.strip() for k in settings.sample_all.split(",") if k.strip())
+    return Sampling(rate=settings.sample, keep=keep) if settings.sample < 1 else None
 
 
 def import_files(
     warehouse: Warehouse,
     paths: Iterable[Path | str],
     *,
-    table: Literal["interactions", "feedback"] = "interactions",
+    table: Literal["interactions", "feedback"] | None = None,
     report: Callable[[Progress], None] | None = None,
+    intake: Intake | None = None,
 ) -> ImportResult:
-    """Import JSONL and Parquet files, and commit.
+    """Import files of traffic, and commit; what their rows are, the files and the rows say, unless `table` does.
 
     A crash at any moment loses no row that `report` has counted as acknowledged, and importing again adds no row twice.
 
@@ -165,16 +308,14 @@ def import_files(
         InputError: a file cannot be opened or read; checked for all files before the first row is taken.
         StoreError: the disk refused; importing again is safe.
     """
+    intake = intake or Intake(warehouse)
     checked = [check_file(path) for path in paths]
-    read: Callable[[Path], Iterator[Any]] = read_interactions if table == "interactions" else read_feedback
-    take: Callable[[Warehouse, list[Any]], int] = record if table == "interactions" else record_feedback
     rows = acknowledged = bad = uncommitted = 0
     kept: list[BadRow] = []
     for path in checked:
-        for batch in _batches(read(path), _BATCH):
-            good = [row for row in batch if not isinstance(row, BadRow)]
+        for batch in _batches(read_traffic(path, table), _BATCH):
             wrong = [row for row in batch if isinstance(row, BadRow)]
-            taken = take(warehouse, good)
+            taken = intake.records([row for row in batch if not isinstance(row, BadRow)])
             rows, bad = rows + len(batch), bad + len(wrong)
             acknowledged, uncommitted = acknowledged + taken, uncommitted + taken
             kept.extend(replace(row, file=str(path)) for row in wrong[: _KEPT_BAD_ROWS - len(kept)])
@@ -189,39 +330,100 @@ def import_files(
     )
 
 
-def assemble_traces(warehouse: Warehouse, ledger: Ledger, *, now_us: int, settle_us: int) -> Assembled:
-    """Write the interactions of the traces that have settled: whose last span ended `settle_us` ago or earlier.
+def assemble_traces(
+    warehouse: Warehouse, ledger: Ledger, *, now_us: int, settle_us: int, intake: Intake | None = None
+) -> Assembled:
+    """Write the interactions of the traces that have settled, and what their spans say as feedback (`settle`).
 
-    A trace with a missing parent span waits four times as long. Commits before reading and after writing. A crash at any
-    point is repaired by the next call: interactions have the id of their trace, so writing again adds none.
+    Commits before reading and after writing. A span or log record that comes after its trace was written leads to the same
+    interaction, written anew. A crash at any point is repaired by the next call: interactions have the id of their trace.
 
     Raises:
         StoreError: the disk or the ledger refused; calling again is safe.
     """
     warehouse.commit()
     cursor = ledger.get(TraceCursor, "traffic") or TraceCursor()
-    newest = warehouse.newest("spans")
-    traces = _open_traces(warehouse, cursor, newest)
-    if not traces:
-        return Assembled(written=0, waiting=0, late=0, foreign=0)
-    known = _known_ids(warehouse, traces)
-    late = sum(traces[trace].new_spans for trace in known)
-    still = {trace: t for trace, t in traces.items() if trace not in known}
-    settled = [trace for trace, t in still.items() if _has_settled(t, now_us, settle_us)]
-    ready = [trace for trace in settled if not _was_done(still[trace], cursor)]
-    written = _write(warehouse, ready, traces)
-    warehouse.commit()
-    waiting = {trace: t for trace, t in still.items() if trace not in set(settled)}
-    long = {trace for trace, t in waiting.items() if now_us - t.first_us > 2 * _PATIENCE * settle_us}
-    following = TraceCursor(
-        seq=min((t.first_seq - 1 for trace, t in waiting.items() if trace not in long), default=newest),
-        read_seq=newest,
-        at_us=now_us,
-        settle_us=settle_us,
-        held=tuple(sorted((trace, waiting[trace].first_us) for trace in long)),
+    spans, upto_spans = _heads(warehouse, "spans", SPAN_HEAD, cursor.seq, cursor.held)
+    logs, upto_logs = _heads(warehouse, "logs", LOG_HEAD, cursor.logs_seq, cursor.held)
+    if not len(spans) and not len(logs):
+        return Assembled()
+    upto = max(upto_spans, cursor.read_seq), max(upto_logs, cursor.logs_read_seq)
+    found = settle(spans, logs, cursor, upto, now_us=now_us, settle_us=settle_us, most=_SPANS_AT_ONCE)
+    given = foreign = sampled_out = 0
+    for chunk in _chunks(found.ready, _TRACES_AT_ONCE):
+        interactions, feedback = _assembled(warehouse, chunk)
+        kept = interactions if intake is None else intake.sampled(interactions, now_us)
+        foreign += len(chunk) - len(interactions)
+        sampled_out += len(interactions) - len(kept)
+        given += record(warehouse, kept)
+        record_feedback(warehouse, feedback)
+    done = warehouse.commit()
+    ledger.put(found.following, now_us=now_us, by="traffic")
+    return Assembled(
+        written=done.added.get("interactions", 0) if given else 0,
+        updated=done.replaced.get("interactions", 0),
+        waiting=found.waiting,
+        behind=found.behind,
+        foreign=foreign,
+        sampled_out=sampled_out,
     )
-    ledger.put(following, now_us=now_us, by="traffic")
-    return Assembled(written=written, waiting=len(waiting), late=late, foreign=len(ready) - written)
+
+
+def _heads(
+    warehouse: Warehouse, table: str, columns: tuple[str, ...], after_seq: int, held: tuple[tuple[str, int], ...]
+) -> tuple[pa.Table, int]:
+    """Heads of the rows above a seq, as far as one call looks, and of the held traces; and the seq looked up to."""
+    last = _last_seq(warehouse, table, after_seq, _HEADS_AT_ONCE)
+    upto = Where(column="seq", op="lt", value=last + 1)
+    after = Where(column="seq", op="ge", value=after_seq + 1)
+    parts = [warehouse.run(Slice(table=table, columns=columns, where=(after, upto)))]
+    for chunk in _chunks(held, _TRACES_AT_ONCE):
+        since = Span(start_us=min(first for _, first in chunk), end_us=2**62)
+        mine = Where(column="trace_id", op="in", value=tuple(trace for trace, _ in chunk))
+        before = Where(column="seq", op="lt", value=after_seq + 1)
+        parts.append(warehouse.run(Slice(table=table, columns=columns, span=since, where=(mine, before))))
+    return pa.concat_tables(parts).combine_chunks(), last
+
+
+def _assembled(
+    warehouse: Warehouse, chunk: Sequence[tuple[str, int, int]]
+) -> tuple[list[Interaction], list[Feedback]]:
+    """What the spans and log records of some traces say."""
+    span = Span(  # a day more on both sides: parts of a trace may have been read by an earlier call
+        start_us=min(first for _, first, _ in chunk) - _DAY_US, end_us=max(last for _, _, last in chunk) + _DAY_US
+    )
+    mine = (Where(column="trace_id", op="in", value=tuple(trace for trace, _, _ in chunk)),)
+    names = {"spans": tuple(f.name for f in fields(SpanRow)), "logs": tuple(f.name for f in fields(LogRow))}
+    rows = {t: warehouse.run(Slice(table=t, columns=c, span=span, where=mine)) for t, c in names.items()}
+    spans = join_logs(spans_from_rows(rows["spans"]), logs_from_rows(rows["logs"]))
+    return assemble(spans), annotations_of(spans)
+
+
+def find_follow_ups_in(
+    warehouse: Warehouse, ledger: Ledger, *, now_us: int, similar: Callable[[str, str], float] | None = None
+) -> int:
+    """Look through the sessions that have gone on since the last call for questions that say that an answer failed.
+
+    What is found is feedback of kind ``follow_up``; returns how many. Calling again adds nothing.
+    """
+    cursor = ledger.get(FollowUpCursor, "follow-ups") or FollowUpCursor()
+    seq, found = cursor.seq, 0
+    while True:
+        rows, reached = _read_commits(warehouse, "interactions", seq, _BATCH, _SESSION_COLUMNS)
+        if reached == seq:
+            break
+        rows = rows.filter(pc.is_valid(rows["session_id"]))
+        sessions = rows["session_id"].unique().to_pylist()
+        for chunk in _chunks(sessions, _TRACES_AT_ONCE):
+            times = pc.min_max(rows["time_us"]).as_py()
+            span = Span(start_us=times["min"] - _HOUR_US, end_us=times["max"] + _HOUR_US)
+            mine = (Where(column="session_id", op="in", value=tuple(chunk)),)
+            plan = Slice(table="interactions", columns=_SESSION_COLUMNS, span=span, where=mine)
+            found += record_feedback(warehouse, find_follow_ups(from_rows(warehouse.run(plan)), similar=similar))
+        seq = reached
+    if seq != cursor.seq:
+        ledger.put(FollowUpCursor(seq=seq), now_us=now_us, by="traffic")
+    return found
 
 
 def read_new(warehouse: Warehouse, after_seq: int, limit: int) -> tuple[list[Interaction], int]:
@@ -260,7 +462,19 @@ def _batches(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _read_commits(warehouse: Warehouse, table: str, after_seq: int, limit: int) -> tuple[pa.Table, int]:
+def _read_commits(
+    warehouse: Warehouse, table: str, after_seq: int, limit: int, names: tuple[str, ...] = ()
+) -> tuple[pa.Table, int]:
+    last = _last_seq(warehouse, table, after_seq, limit)
+    after = Where(column="seq", op="ge", value=after_seq + 1)
+    columns = (*(names or SCHEMAS[table].names), "seq")
+    upto = Where(column="seq", op="lt", value=last + 1)
+    found = warehouse.run(Slice(table=table, columns=columns, where=(after, upto)))
+    return found.sort_by([("seq", "ascending"), ("time_us", "ascending"), ("id", "ascending")]), last
+
+
+def _last_seq(warehouse: Warehouse, table: str, after_seq: int, limit: int) -> int:
+    """The seq of the last commit to read after this one, so that about `limit` rows are read, of at least one commit."""
     after = Where(column="seq", op="ge", value=after_seq + 1)
     sizes = warehouse.run(Rollup(table=table, keys=("seq",), where=(after,)))
     last, total = after_seq, 0
@@ -268,78 +482,8 @@ def _read_commits(warehouse: Warehouse, table: str, after_seq: int, limit: int) 
         if total and total + rows > limit:
             break
         last, total = seq, total + rows
-    columns = (*SCHEMAS[table].names, "seq")
-    upto = Where(column="seq", op="lt", value=last + 1)
-    found = warehouse.run(Slice(table=table, columns=columns, where=(after, upto)))
-    return found.sort_by([("seq", "ascending"), ("time_us", "ascending"), ("id", "ascending")]), last
+    return last
 
 
-def _open_traces(warehouse: Warehouse, cursor: TraceCursor, newest: int) -> dict[str, _Open]:
-    """The traces that may still need work, by id: those of spans above the cursor, and those held."""
-    names = ("trace_id", "span_id", "parent_span_id", "parent_remote", "time_us", "end_us", "seq")
-    upto = Where(column="seq", op="lt", value=newest + 1)
-    parts = []
-    if newest > cursor.seq:
-        after = Where(column="seq", op="ge", value=cursor.seq + 1)
-        parts.append(warehouse.run(Slice(table="spans", columns=names, where=(after, upto))))
-    for held in _chunks(cursor.held):
-        since = Span(start_us=min(first for _, first in held), end_us=2**62)
-        mine = Where(column="trace_id", op="in", value=tuple(trace for trace, _ in held))
-        parts.append(warehouse.run(Slice(table="spans", columns=names, span=since, where=(mine, upto))))
-    spans: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in (row for part in parts for row in part.to_pylist()):
-        spans[row["trace_id"]][row["span_id"]] = row
-    return {trace: _open(list(rows.values()), cursor.read_seq) for trace, rows in spans.items()}
-
-
-def _open(rows: list[dict[str, Any]], read_seq: int) -> _Open:
-    ids = {row["span_id"] for row in rows}
-    orphans = (r for r in rows if r["parent_span_id"] is not None and r["parent_span_id"] not in ids)
-    return _Open(
-        first_us=min(row["time_us"] for row in rows),
-        last_us=max(row["end_us"] for row in rows),
-        first_seq=min(row["seq"] for row in rows),
-        last_seq=max(row["seq"] for row in rows),
-        rootless=any(row["parent_remote"] is not True for row in orphans),
-        new_spans=sum(row["seq"] > read_seq for row in rows),
-    )
-
-
-def _has_settled(trace: _Open, now_us: int, settle_us: int) -> bool:
-    wait_us = settle_us * (_PATIENCE if trace.rootless else 1)
-    return now_us - trace.last_us >= wait_us or trace.last_us - now_us > _AHEAD_US
-
-
-def _was_done(trace: _Open, cursor: TraceCursor) -> bool:
-    """Whether the last call saw all of this trace and did what there was to do with it."""
-    return trace.last_seq <= cursor.read_seq and _has_settled(trace, cursor.at_us, cursor.settle_us)
-
-
-def _known_ids(warehouse: Warehouse, traces: dict[str, _Open]) -> set[str]:
-    """Traces that have their interaction already."""
-    found: set[str] = set()
-    for chunk in _chunks(traces.items()):
-        span = Span(start_us=min(t.first_us for _, t in chunk) - _DAY_US, end_us=max(t.last_us for _, t in chunk) + 1)
-        ids = tuple(trace for trace, _ in chunk)
-        rows = warehouse.run(Lookup(table="interactions", ids=ids, columns=("id",), span=span))
-        found.update(rows["id"].to_pylist())
-    return found
-
-
-def _write(warehouse: Warehouse, ready: Sequence[str], traces: dict[str, _Open]) -> int:
-    columns = tuple(f.name for f in fields(SpanRow))
-    written = 0
-    for chunk in _chunks(ready):
-        span = Span(  # a day more on both sides: spans of a trace may have been read by an earlier call
-            start_us=min(traces[t].first_us for t in chunk) - _DAY_US,
-            end_us=max(traces[t].last_us for t in chunk) + _DAY_US,
-        )
-        mine = Where(column="trace_id", op="in", value=tuple(chunk))
-        spans = spans_from_rows(warehouse.run(Slice(table="spans", columns=columns, span=span, where=(mine,))))
-        written += record(warehouse, assemble(spans))
-    return written
-
-
-def _chunks(items: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    listed = list(items)
-    return (tuple(listed[i : i + _TRACES_AT_ONCE]) for i in range(0, len(listed), _TRACES_AT_ONCE))
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[i : i + size] for i in range(0, len(items), size))

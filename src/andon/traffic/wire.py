@@ -9,7 +9,6 @@ map within an attribute is declared as bytes too, and read by itself where it oc
 import base64
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from andon.errors import InputError
-from andon.traffic.clock import FIRST_US, END_US, check_time, format_time
+from andon.traffic.clock import END_US, FIRST_US, check_time, format_time
 from andon.traffic.quoting import quoted
 from andon.traffic.rows import SCHEMAS
 

@@ -1,0 +1,281 @@
+"""What belongs to a person: e-mail addresses, telephone and card numbers, identity numbers, and IP addresses."""
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from types import MappingProxyType
+
+from andon.traffic.forms import ANYWHERE, ESCAPED, NUMBER, WORD, Form, Found, Read, form
+from andon.traffic.identity_numbers import IBAN_LENGTHS, IDENTITY_NUMBERS, digits_of, has_luhn, is_iban
+
+__all__ = ["CARD", "EMAIL", "IP", "NATIONAL_ID", "PHONE", "PHONE_FIELD", "phone_of"]
+
+_LATIN = "\u00c0-\u024f\u0370-\u04ff"
+_LABEL = rf"[0-9A-Za-z{_LATIN}][0-9A-Za-z{_LATIN}\-]{{0,62}}"
+_NO_HOST = re.compile(r"\d+\.\d+\.|.*\.(?:png|jpe?g|gif|svg|webp|css|js|html?|whl|tar|zip|lock|py|ts)\Z", re.IGNORECASE)
+_DATE = re.compile(r"\d{1,2}[./ -]\d{1,2}[./ -](?:19|20)\d\d(?!\d)")
+_GROUP = re.compile(r"[0-9]+")
+_THREE_DIGIT_CODE = re.compile(r"2[1-69]\d|3[578]\d|42[013]|5[09]\d|6[789]\d|8[058]\d|9[679]\d")
+_NATIONAL_DIGITS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"7": (10, 10), "20": (8, 10), "27": (9, 9), "30": (10, 10), "31": (9, 9), "32": (8, 9), "33": (9, 9)}
+    | {"34": (9, 9), "36": (8, 9), "39": (6, 11), "40": (9, 9), "41": (9, 9), "43": (7, 13), "44": (9, 10)}
+    | {"45": (8, 8), "46": (7, 10), "47": (8, 8), "48": (9, 9), "49": (7, 13), "51": (8, 9), "52": (10, 11)}
+    | {"53": (6, 8), "54": (10, 11), "55": (10, 11), "56": (9, 9), "57": (8, 10), "58": (10, 10), "60": (8, 10)}
+    | {"61": (9, 9), "62": (8, 12), "63": (8, 10), "64": (8, 10), "65": (8, 8), "66": (8, 9), "81": (9, 10)}
+    | {"82": (8, 11), "84": (9, 10), "86": (10, 11), "90": (10, 10), "91": (10, 10), "92": (9, 10), "93": (9, 9)}
+    | {"94": (9, 9), "95": (7, 10), "98": (10, 10)}
+)
+"""Fewest and most digits after the country code (ITU-T E.164 and the national numbering plans)."""
+
+_PHONE_NAMES = "tele?phone|phone|telefono?|telefone|tel|mobile?|cell|celular|fax|whatsapp|handy|gsm|msisdn"
+_PHONE_WORDS = _PHONE_NAMES + r"|wa\.me|sms|(?:call|text|reach|ring) (?:me|us)"
+_FILLERS = "numbers?|numero|nummer|num|nr|no|is|was|at|on|here"
+_FOREIGN = "téléphone|teléfono|móvil|电话|手机|電話|携帯|전화|телефон|тел"
+_PHONE_NAME = re.compile(rf"(?:{_PHONE_NAMES})(?:[ ._-]?(?:numbers?|no|nr))?[0-9_ .\-]{{0,4}}\Z", re.IGNORECASE)
+_PHONE_VALUE = re.compile(r"[+(]{0,2}[0-9](?:[ ().\-/]{0,3}[0-9]){6,14}")
+PHONE_FIELD = rf'(?i:{_PHONE_NAMES})(?:[ ._-]?(?i:numbers?|no|nr))?[0-9_ .\-]*\\*"(?:\s|\\+[nrt])*:(?:\s|\\+[nrt]|\[)*\\*"[+(]*[0-9]'
+"""For RE2, over raw JSON: a text of digits below the name of a telephone number."""
+
+
+def phone_of(name: str, value: str) -> Found | None:
+    """What of a JSON text is a telephone number because of the name of its field."""
+    if _PHONE_NAME.search(name, max(0, len(name) - 64)) and _PHONE_VALUE.fullmatch(value):
+        return 0, len(value), _phone_digits(value)
+    return None
+
+
+def _email(match: re.Match[str]) -> Found | None:
+    local, host = match["local"], match["host"]
+    if local.lower() == "git" or _NO_HOST.match(host):
+        return None  # a repository, a package with its version, a file
+    address = re.sub("%2B", "+", f"{local}@{host}", flags=re.IGNORECASE)
+    return match.start("local"), match.end("host"), address.lower()
+
+
+EMAIL: tuple[Form, ...] = (
+    form(
+        rf"[.+\-]*+(?P<local>[\w{_LATIN}](?:[\w.+\-{_LATIN}]|%2[Bb])*+)(?:@|%40)"
+        rf"(?P<host>(?:{_LABEL}\.){{1,8}}[A-Za-z{_LATIN}]{{2,24}})",
+        _email,
+        # A percent escape or a percent sign may stand before it; what may repeat within an address may not.
+        before=(rf"(?:(?<![\w.+\-%{_LATIN}])|(?<=%[0-9A-Fa-f]{{2}})(?<!%2[Bb])|(?<=%)(?![0-9A-Fa-f]{{2}}))", ""),
+        after="",
+        # The last letter of an escaped line break is no address: code has many lines that begin with @.
+        hint=r"(?:[ac-eg-mo-qsu-zA-Z0-9_.+\-]|[^\x00-\x7f]|(?:^|[^\\]|\\\\)[bfnrt])(?:@|%40)"
+        rf"(?:[0-9A-Za-z.\-]|[^\x00-\x7f]|{ESCAPED})+\.(?:[A-Za-z]|[^\x00-\x7f]|{ESCAPED}){{2}}",
+    ),
+)
+"""Addresses, in URLs too, where the sign may be escaped as ``%40``."""
+
+
+def _phone_digits(text: str) -> str:
+    number = digits_of(re.sub("%2B|\\(0\\)", "", text, flags=re.IGNORECASE))
+    return number[2:] if number.startswith("00") else number
+
+
+def _is_international(number: str) -> bool:
+    """Whether a number that begins with a country code has as many digits as that country gives out."""
+    if number[:1] == "1":
+        return len(number) == 11 and number[1] in "23456789" and number[4] in "23456789"
+    for size in (1, 2):
+        bounds = _NATIONAL_DIGITS.get(number[:size])
+        if bounds is not None:
+            return bounds[0] <= len(number) - size <= bounds[1]
+    return _THREE_DIGIT_CODE.match(number) is not None and 9 <= len(number) <= 15
+
+
+def _is_national(number: str) -> bool:
+    return 9 <= len(number) <= 12
+
+
+def _longest(match: re.Match[str], is_number: Callable[[str], bool]) -> Found | None:
+    """The match, without the groups of digits at its end that make it too long."""
+    for group in reversed(list(_GROUP.finditer(match[0]))):
+        number = _phone_digits(match[0][: group.end()])
+        if is_number(number):
+            return match.start(), match.start() + group.end(), number
+    return None
+
+
+def _international(match: re.Match[str]) -> Found | None:
+    if re.fullmatch(r"(?:\+|%2[Bb])[0-9]{1,3}\.[0-9]{1,8}", match[0]):
+        return None  # a signed decimal number, such as a latitude
+    return _longest(match, _is_international)
+
+
+def _zero_zero(match: re.Match[str]) -> Found | None:
+    return None if match[0].isdigit() else _longest(match, _is_international)
+
+
+def _trunk(match: re.Match[str]) -> Found | None:
+    if _DATE.match(match[0]) or re.fullmatch(r"[0-9]+\.[0-9]+", match[0]):
+        return None
+    return _longest(match, _is_national)
+
+
+def _shaped(match: re.Match[str]) -> Found:
+    return match.start(), match.end(), digits_of(match[0])
+
+
+def _announced(match: re.Match[str]) -> Found:
+    return match.start("v"), match.end("v"), _phone_digits(match["v"])
+
+
+def _escapable(words: str) -> str:
+    """An expression for RE2 of words that JSON may have escaped."""
+    return "".join(c if c.isascii() else rf"(?:{c}|\\+u(?i:{ord(c):04x}))" for c in words)
+
+
+def _phone() -> tuple[Form, ...]:
+    line, dash = r"(?P<v>\+?\(?\d(?:<P>{0,2}\d){6,14})", "[-\u2010-\u2013]"
+    rough = rf"(?:[^0-9A-Za-z]|\\+[a-z]|{ESCAPED}|(?i:{_FILLERS}))*\d(?:<P>*\d){{6}}"
+    end, part_of = r"(?!\w)(?![.\-]\d)", (r"(?<!\w)(?<!\d[.\-])", NUMBER[1])
+    return (
+        form(r"(?:\+|%2[Bb])\(?[1-9](?:<P>{0,3}\d){6,14}", _international, before=(r"(?<![\w+])", "")),
+        form(r"00[1-9](?:<P>{0,3}\d){7,14}", _zero_zero, before=NUMBER),
+        form(
+            rf"(?:1<S>)?(?:\([2-9]\d{{2}}\) ?[2-9]\d{{2}}(?:[ .]|{dash})\d{{4}}|[2-9]\d{{2}}\.[2-9]\d{{2}}\.\d{{4}}|"
+            rf"[2-9]\d{{2}}(?: |{dash})[2-9]\d{{2}}{dash}\d{{4}})",
+            _shaped,
+            before=part_of,
+            after=end,
+            hint=r"(?:1<S>)?\(?[2-9]\d{2}\)?<S>?[2-9]\d{2}<S>\d{4}",
+        ),
+        form(
+            r"\(?0[1-9]\d{0,4}\)?(?:<P>{1,3}\d{2,8}){1,5}",
+            _trunk,
+            before=(r"(?<!\w)(?<!\d[.\-/:,])", NUMBER[1]),
+            after=r"(?![\w:])(?![.\-/]\d)",
+            hint=r"\(?0[1-9](?:<P>*\d){7,}",
+        ),
+        form(r"\([1-9]\d\) ?\d{4,5}[ \-]\d{4}", _shaped, before=(r"(?<![\w)])(?<!\d )", ""), after=r"(?![\w\-])"),
+        form(r"1[3-9]\d[ \-]\d{4}[ \-]\d{4}", _shaped, before=part_of, after=end),
+        form(
+            r"[6-9]\d{2} \d{2} \d{2} \d{2}",
+            _shaped,
+            before=(r"(?<![\w.,])(?<!\d )", NUMBER[1]),
+            after=r"(?![\w.,])(?! \d)",
+        ),
+        form(
+            rf"(?i:{_PHONE_WORDS})[^0-9A-Za-z\n+(]{{0,4}}(?:(?i:{_FILLERS})[^0-9A-Za-z\n+(]{{1,4}}){{0,3}}{line}",
+            _announced,
+            before=(r"(?<![A-Za-z])", ""),
+            after=r"(?!\w)(?!\.\d)",
+            hint=rf"(?i:{_PHONE_WORDS}){rough}",
+        ),
+        form(
+            rf"(?:{_FOREIGN})[^0-9A-Za-z\n+(]{{0,6}}{line}",
+            _announced,
+            before=ANYWHERE,
+            after=r"(?!\w)(?!\.\d)",
+            hint=rf"(?:{_escapable(_FOREIGN)}){rough}",
+        ),
+    )
+
+
+PHONE = _phone()
+"""Numbers with a country code; national ones where their writing is unlike other numbers, or a word announces them."""
+
+
+def _card(match: re.Match[str]) -> Found | None:
+    number = digits_of(match[0])
+    return (match.start(), match.end(), number) if _has_issuer(number) and has_luhn(number) else None
+
+
+def _has_issuer(number: str) -> bool:
+    """Whether a network begins its card numbers so, and makes them of this length."""
+    size, two, four = len(number), int(number[:2]), int(number[:4])
+    if size == 14:
+        return two in (36, 38, 39) or 3000 <= four <= 3059 or four == 3095
+    if size == 15:
+        return two in (34, 37)
+    if number[0] == "4" or two in (62, 65) or four == 6011 or 6440 <= four <= 6499 or 3528 <= four <= 3589:
+        return True
+    return size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720)
+
+
+CARD: tuple[Form, ...] = tuple(
+    form(core, _card, before=(NUMBER[0] + "(?<![0-9A-Fa-f]{4}-)", NUMBER[1]), after=r"(?!\w)(?!\.\d)")
+    for core in (
+        r"[346]\d{3}(?:<S>?\d{4}){3}<S>?\d{3}",
+        r"[2-6]\d{3}(?:<S>?\d{4}){3}",
+        r"3[47]\d{2}<S>?(?:\d{6}<S>?\d{5}|\d{4}<S>?\d{4}<S>?\d{3})",
+        r"3[0689]\d{2}<S>?(?:\d{6}<S>?\d{4}|\d{4}<S>?\d{4}<S>?\d{2})",
+    )
+)
+"""Card numbers of 19, 16, 15 and 14 digits, alone or in their usual groups, with an issuer's prefix and Luhn's digit."""
+
+
+def _identity(test: Callable[[str], bool]) -> Read:
+    def read(match: re.Match[str]) -> Found | None:
+        value = re.sub(r"[^0-9A-Za-z]", "", match[0])
+        return (match.start(), match.end(), value.upper()) if test(value) else None
+
+    return read
+
+
+def _iban(match: re.Match[str]) -> Found | None:
+    length = IBAN_LENGTHS[match[0][:2].upper()]
+    rest = re.compile(rf"(?:<S>?[0-9A-Za-z]){{{length - 4}}}(?![0-9A-Za-z])".replace("<S>", "[ \u00a0-]"))
+    end = rest.match(match.string, match.start() + 4)
+    if end is None:
+        return None
+    value = re.sub(r"[^0-9A-Za-z]", "", match.string[match.start() : end.end()]).upper()
+    return (match.start(), end.end(), value) if is_iban(value) else None
+
+
+def _national_id() -> tuple[Form, ...]:
+    around = {"before": (r"(?<!\w)(?<!\d[.\-])", NUMBER[1]), "after": r"(?!\w)(?![.\-]\d)"}
+    upper, lower = ("|".join(map(case, IBAN_LENGTHS)) for case in (str.upper, str.lower))
+    words = (
+        r"SSN|SIN|NINO|NI|BSN|PESEL|TFN|(?i:ssn|nino|bsn|pesel|social (?:security|insurance)|national insurance|"
+        r"burgerservicenummer|tax file)"
+    )
+    named = rf"(?:{words})(?:[ _](?i:numbers?|num|nr|no|id))?(?i: is)?"
+    number = r"(?P<v>\d(?:[ .\-]?\d){8,10}|[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
+    return (
+        form(rf"(?:(?:{upper})\d{{2}}(?:<S>?[0-9A-Z]){{11}}|(?:{lower})\d{{2}}(?:<S>?\d){{11}})", _iban, after=""),
+        *(form(core, _identity(test), **around) for core, test in IDENTITY_NUMBERS.values()),
+        form(
+            rf"{named}[^0-9A-Za-z\n]{{1,4}}{number}",
+            _announced_id,
+            hint=rf"{named}(?:[^0-9A-Za-z]|\\+[a-z]|{ESCAPED})+{number.replace('?P<v>', '?:')}",
+        ),
+    )
+
+
+def _announced_id(match: re.Match[str]) -> Found:
+    return match.start("v"), match.end("v"), re.sub(r"[^0-9A-Z]", "", match["v"])
+
+
+NATIONAL_ID = _national_id()
+"""Account numbers (IBAN) and numbers of people, by their check digits, their writing, or the word that announces them."""
+
+
+def _ipv4(match: re.Match[str]) -> Found | None:
+    said = match.string[max(0, match.start() - 12) : match.start()]
+    if re.search(r"(?:version|ver|release|build)[\s:=\"'.]*\Z", said, re.IGNORECASE):
+        return None
+    return _address(match, IPv4Address)
+
+
+def _ipv6(match: re.Match[str]) -> Found | None:
+    groups = [g for g in match[0].split(":") if g]
+    if len(groups) < 3 or not any(c.isdigit() for c in match[0]):
+        return None  # names in some programming languages look like it
+    return _address(match, IPv6Address)
+
+
+def _address(match: re.Match[str], kind: type[IPv4Address] | type[IPv6Address]) -> Found | None:
+    try:
+        address = kind(match[0])
+    except AddressValueError:
+        return None
+    return None if address.is_loopback or address.is_unspecified else (match.start(), match.end(), str(address))
+
+
+IP: tuple[Form, ...] = (
+    form(r"\d{1,3}(?:\.\d{1,3}){3}", _ipv4, before=(r"(?<![\w.])", WORD[1]), after=r"(?!\w)(?!\.\d)"),
+    form(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", _ipv6, before=(r"(?<![\w:.])", ""), after=r"(?![\w:])"),
+)
+"""Addresses of both versions, except those of the machine itself."""
