@@ -4,6 +4,7 @@
 traffic's own clock. Ticks may come at any pace: the same traffic gives the same incidents.
 """
 
+import hmac
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,19 @@ from andon.traffic import SCHEMAS
 from andon.traffic.doors import table_of
 from andon.traffic.inbox import Imported, ready_files, scan
 from andon.traffic.retention import due, retention
-from andon.traffic.run import ImportResult, assemble_traces, find_follow_ups_in, import_files, open_intake
+from andon.traffic.erasure import Blanking
+from andon.traffic.records import Erasure
+from andon.traffic.redaction import mark_of
+from andon.traffic.run import (
+    ImportResult,
+    assemble_traces,
+    erase_traffic,
+    find_follow_ups_in,
+    import_files,
+    open_intake,
+    open_redaction,
+    traffic_of,
+)
 
 __all__ = ["Loop", "Replay", "Tick", "open_loop", "read_changes", "replay"]
 
@@ -134,6 +147,35 @@ class Loop:
         bounds = due(retention(self.settings.retention), now_us)
         gone = {t: self.warehouse.expire(t, before_us=bounds[t]) for t in self.warehouse.tables() if t in bounds}
         return {table: n for table, n in gone.items() if n}
+
+    def erase(self, user: str, now_us: int, by: str) -> Erasure:
+        """Remove what came from one user: rows of every table, and texts in evidence, failures and cases; then look again.
+
+        Found are interactions of this `user_id`, whole traces in which the user is named, feedback and scores of both, and
+        feedback by the user. Files that a team keeps elsewhere (golden cases in git) are not reached.
+
+        Raises:
+            InputError: the user is empty.
+            StoreError: the disk or the ledger refused; calling again goes on.
+        """
+        if not user.strip():
+            raise InputError("say which user: the `user_id` that your application sends")
+        rules = open_redaction(self.settings)
+        names = tuple(dict.fromkeys((user, mark_of(user, rules))))
+        found = traffic_of(self.warehouse, names)
+        rows = erase_traffic(self.warehouse, names, found)
+        texts = Blanking(names=names, ids=found.ids, texts=found.texts)
+        records = self.ledger.blank(texts)
+        again = traffic_of(self.warehouse, names)
+        left = [f"{len(again.ids)} rows of traffic"] if again.ids else []
+        if any(texts.touches(body) for body in self.ledger.bodies()):
+            left.append("records of the ledger")
+        if self.warehouse.uncommitted_bytes():
+            left.append("rows that another process has not committed yet: run this again in a few seconds")
+        digest = hmac.new(rules.key, user.encode(), "sha256").hexdigest()[:12]
+        done = Erasure(id=f"ERASE-{digest}", at_us=now_us, rows=rows, records=records, left=tuple(left))
+        self.ledger.put(done, now_us=now_us, by=by)
+        return done
 
     def take_in(self, folder: Path, now_us: int) -> list[Imported]:
         """Import the files of a watched folder that are new or have changed; what cannot be read is said, once."""

@@ -330,7 +330,10 @@ def log_as_csv(contexts):
         ("log.csv", log_as_csv(str)),
         ("log.jsonl", "\n".join(map(json.dumps, LOG_ROWS))),
         ("log.json", json.dumps(LOG_ROWS, indent=2)),
-        ("log.jsonl", "\n".join(json.dumps({**r, "retrieved_contexts": str(r["retrieved_contexts"])}) for r in LOG_ROWS)),
+        (
+            "log.jsonl",
+            "\n".join(json.dumps({**r, "retrieved_contexts": str(r["retrieved_contexts"])}) for r in LOG_ROWS),
+        ),
     ],
 )
 def test_a_failure_log_gives_interactions_and_what_was_said_of_them(read, name, body):
@@ -341,7 +344,11 @@ def test_a_failure_log_gives_interactions_and_what_was_said_of_them(read, name, 
     assert len(found) == 5
     assert [(i.query, i.answer, i.expected_answer, i.time_us) for i in asked] == [
         ("q1", "wrong", "right", US), ("q2", "rude", None, US), ("q3", "fine", None, US)]  # fmt: skip
-    assert [i.contexts for i in asked] == [(Context(text="c1"), Context(text="c2")), (Context(text="c3"),), (Context(text="c4"),)]
+    assert [i.contexts for i in asked] == [
+        (Context(text="c1"), Context(text="c2")),
+        (Context(text="c3"),),
+        (Context(text="c4"),),
+    ]
     assert [i.attributes for i in asked] == [{"failure_reason": "hallucination"}, {"failure_reason": "tone"}, {}]
     assert [(f.interaction_id, f.kind, f.value, f.text) for f in said] == [
         (asked[0].id, "correction", None, "right"), (asked[1].id, "thumb", 0.0, "tone")]  # fmt: skip

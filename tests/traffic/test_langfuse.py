@@ -97,7 +97,10 @@ def test_the_real_exports_agree_with_themselves(pack, name):
     assert (i.id, i.trace_id) == (trace["id"], trace["id"])
     assert abs(i.time_us - parse_time(trace["timestamp"])) <= 5_000
     assert i.latency_s == pytest.approx(trace["latency"], abs=0.02)
-    assert (i.user_id, i.session_id) == (trace["userId"], trace["sessionId"] or (name == "langgraph-python" and "demo-thread-1" or None))
+    assert (i.user_id, i.session_id) == (
+        trace["userId"],
+        trace["sessionId"] or ("demo-thread-1" if name == "langgraph-python" else None),
+    )
     assert (i.code_version, i.environment) == (
         trace["version"], "production" if trace["environment"] == "default" else trace["environment"])  # fmt: skip
     said = [f for f in found if isinstance(f, Feedback)]
@@ -113,7 +116,10 @@ def test_tool_calls_of_the_real_exports_have_arguments_and_results(pack):
     for name in ("langgraph-python", "openai-agents", "csharp-agent-with-gemini", "agno"):
         (i,) = [f for f in read_traffic(pack[name]) if isinstance(f, Interaction)]
         calls |= {t.name: t for t in i.tool_calls}
-    assert (calls["get_weather"].arguments, calls["get_weather"].result) == ('{"city":"Tokyo"}', "The weather in Tokyo is sunny.")
+    assert (calls["get_weather"].arguments, calls["get_weather"].result) == (
+        '{"city":"Tokyo"}',
+        "The weather in Tokyo is sunny.",
+    )
     assert calls["Web-Search"].arguments == '{"query":"example"}'
     assert json.loads(calls["Web-Search"].result)[0]["url"] == "https://example.com"
     assert "No data found" in calls["get_custom_report"].result
@@ -141,7 +147,10 @@ def test_observations_alone_are_spans_that_make_the_same_interaction(pack, tmp_p
     """Observations exported one by one, in any of the formats, are spans of the trace: assembled, they say the same."""
     document = orjson.loads(gzip.decompress(pack[name].read_bytes()))
     (whole,) = [f for f in read_traffic(pack[name]) if isinstance(f, Interaction)]
-    rows = [{**o, "sessionId": document["trace"]["sessionId"], "userId": document["trace"]["userId"]} for o in document["observations"]]
+    rows = [
+        {**o, "sessionId": document["trace"]["sessionId"], "userId": document["trace"]["userId"]}
+        for o in document["observations"]
+    ]
     rows = [snake(r) for r in rows] if form == "snake.jsonl" else rows
     path = tmp_path / f"observations.{form}"
     if form == "csv":
@@ -170,15 +179,26 @@ def test_a_list_of_traces_gives_each(pack, tmp_path):
         path = tmp_path / "traces.json"
         path.write_bytes(orjson.dumps(body))
         found = [f for f in read_traffic(path) if isinstance(f, Interaction)]
-        assert found == [next(f for f in read_traffic(pack[n]) if isinstance(f, Interaction)) for n in ("agno", "autogen", "crewai")]
+        assert found == [
+            next(f for f in read_traffic(pack[n]) if isinstance(f, Interaction)) for n in ("agno", "autogen", "crewai")
+        ]
 
 
 def test_usage_that_a_call_repeats_is_counted_once():
     """Of a call seen twice, one within the other, the inner count is taken; where the inner has none, the outer."""
     outer = observation(id="a", usageDetails={"input": 500, "output": 50, "total": 550}, costDetails={"total": 0.5})
-    inner = observation(id="b", parentObservationId="a", usageDetails={"input": 100, "output": 10, "total": 110}, costDetails={"total": 0.1})
+    inner = observation(
+        id="b",
+        parentObservationId="a",
+        usageDetails={"input": 100, "output": 10, "total": 110},
+        costDetails={"total": 0.1},
+    )
     beside = observation(id="c", parentObservationId="a", usageDetails={"input": 30, "output": 3})
-    assert (one(outer, inner).input_tokens, one(outer, inner).output_tokens, one(outer, inner).cost_usd) == (100, 10, 0.1)
+    assert (one(outer, inner).input_tokens, one(outer, inner).output_tokens, one(outer, inner).cost_usd) == (
+        100,
+        10,
+        0.1,
+    )
     assert one(outer, inner, beside).input_tokens == 130
     silent = {**inner, "usageDetails": {}, "costDetails": {}}
     assert (one(outer, silent).input_tokens, one(outer, silent).cost_usd) == (500, 0.5)
@@ -226,7 +246,11 @@ def test_what_a_trace_says_of_itself_arrives():
 
 def test_a_call_has_its_prompt_parameters_and_first_token():
     """Prompt with version, parameters, provider's own model name and the time to the first token are read."""
-    raw = {"object": "chat.completion", "model": "gpt-4o-2024-08-06", "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "length"}]}
+    raw = {
+        "object": "chat.completion",
+        "model": "gpt-4o-2024-08-06",
+        "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "length"}],
+    }
     found = one(
         observation(promptName="qa", promptVersion=3, model="gpt-4o", modelParameters='{"temperature": 0.5, "seed": ""}',
                     completionStartTime="2026-01-31T12:00:00.700Z", input=[{"role": "user", "content": "hello"}], output=json.dumps(raw))
@@ -243,7 +267,12 @@ def test_a_call_has_its_prompt_parameters_and_first_token():
         ({"args": [], "kwargs": {"question": "why?", "user": "u"}}, {"answer": "so"}, "why?", "so"),
         ({"args": ["a", "b"], "kwargs": {}}, {"x": 1, "y": 2}, None, None),
         ('"why?"', '"{\\"answer\\": \\"so\\"}"', "why?", "so"),
-        ({"messages": [{"type": "human", "content": "why?"}]}, {"messages": [{"type": "ai", "content": "so"}]}, "why?", "so"),
+        (
+            {"messages": [{"type": "human", "content": "why?"}]},
+            {"messages": [{"type": "ai", "content": "so"}]},
+            "why?",
+            "so",
+        ),
         ("why?", {"raw": "so", "tasks_output": []}, "why?", "so"),
         (None, None, None, None),
         ("", "null", None, None),
@@ -251,7 +280,10 @@ def test_a_call_has_its_prompt_parameters_and_first_token():
 )
 def test_question_and_answer_are_what_a_person_wrote_and_read(given, made, query, answer):
     """Texts are found in arguments of functions, messages and wrapped JSON; structure alone is no text of anybody."""
-    for found in (one(observation(type="SPAN"), input=given, output=made), one(observation(type="AGENT", input=given, output=made))):
+    for found in (
+        one(observation(type="SPAN"), input=given, output=made),
+        one(observation(type="AGENT", input=given, output=made)),
+    ):
         assert (found.query, found.answer) == (query, answer)
 
 
@@ -276,7 +308,10 @@ def test_the_answers_of_the_large_providers_are_read(output, answer, tools):
 def test_documents_of_a_retriever_are_contexts():
     """What a retriever found, as texts or documents, are the contexts."""
     docs = [{"page_content": "one", "id": "7", "metadata": {}}, "two"]
-    found = one(observation(type="SPAN"), observation(id="r", type="RETRIEVER", parentObservationId="o1", input="q", output=docs))
+    found = one(
+        observation(type="SPAN"),
+        observation(id="r", type="RETRIEVER", parentObservationId="o1", input="q", output=docs),
+    )
     assert found.contexts == (Context(text="one", id="7"), Context(text="two"))
     assert [s.kind for s in found.steps] == ["chain", "retriever"]
 
@@ -284,7 +319,9 @@ def test_documents_of_a_retriever_are_contexts():
 def test_types_of_observations_are_kinds_of_steps():
     """Each type is the kind of step that it names; a judge within the trace is no step of the application."""
     types = ("AGENT", "GENERATION", "TOOL", "RETRIEVER", "EMBEDDING", "GUARDRAIL", "CHAIN", "EVENT", "EVALUATOR", "NEW")
-    found = one(*(observation(id=t, type=t, parentObservationId=None if t == "AGENT" else "AGENT", name=t) for t in types))
+    found = one(
+        *(observation(id=t, type=t, parentObservationId=None if t == "AGENT" else "AGENT", name=t) for t in types)
+    )
     assert {s.name: s.kind for s in found.steps} == {
         "AGENT": "agent", "GENERATION": "llm", "TOOL": "tool", "RETRIEVER": "retriever", "EMBEDDING": "embedding",
         "GUARDRAIL": "guardrail", "CHAIN": "chain", "EVENT": "other", "NEW": "chain"}  # fmt: skip
@@ -296,11 +333,21 @@ def test_an_error_is_an_error_and_a_warning_is_none():
     assert one(failed).error == "openai.RateLimitError"
     assert one({**failed, "statusMessage": "it broke"}).error == "error"
     assert one({**failed, "level": "WARNING"}).error is None
-    within = one(observation(id="a", type="SPAN", output="fine"), {**failed, "parentObservationId": "a", "type": "TOOL"})
+    within = one(
+        observation(id="a", type="SPAN", output="fine"), {**failed, "parentObservationId": "a", "type": "TOOL"}
+    )
     assert (within.error, [s.error for s in within.steps]) == (None, [None, "openai.RateLimitError"])
 
 
-SCORE = {"id": "s1", "traceId": "t1", "name": "quality", "timestamp": END, "dataType": "NUMERIC", "value": 0.5, "source": "EVAL"}
+SCORE = {
+    "id": "s1",
+    "traceId": "t1",
+    "name": "quality",
+    "timestamp": END,
+    "dataType": "NUMERIC",
+    "value": 0.5,
+    "source": "EVAL",
+}
 
 
 @pytest.mark.parametrize(
@@ -343,9 +390,26 @@ def test_a_bad_part_is_named_and_the_rest_is_kept():
 
 def test_traces_without_observations_are_taken_as_far_as_they_go():
     """A trace that says how long it took is an interaction; one that does not waits as a span for its observations."""
-    row = {"id": "t9", "timestamp": START, "name": "n", "bookmarked": False, "input": "q", "output": "a", "sessionId": "s"}
-    (found,), _ = records_of_export({**row, "latency": 1.5, "totalCost": 0.1, "observations": ["o1", "o2"], "scores": ["s1"]})
-    assert (found.id, found.query, found.answer, found.latency_s, found.cost_usd, found.session_id) == ("t9", "q", "a", 1.5, 0.1, "s")
+    row = {
+        "id": "t9",
+        "timestamp": START,
+        "name": "n",
+        "bookmarked": False,
+        "input": "q",
+        "output": "a",
+        "sessionId": "s",
+    }
+    (found,), _ = records_of_export(
+        {**row, "latency": 1.5, "totalCost": 0.1, "observations": ["o1", "o2"], "scores": ["s1"]}
+    )
+    assert (found.id, found.query, found.answer, found.latency_s, found.cost_usd, found.session_id) == (
+        "t9",
+        "q",
+        "a",
+        1.5,
+        0.1,
+        "s",
+    )
     (waiting,), _ = records_of_export(row)
     assert (type(waiting), waiting.trace_id) == (SpanRow, "t9")
     (spans,), _ = records_of_export({**observation(traceId="t9", parentObservationId=None), "output": "hi"})
@@ -376,7 +440,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6) | st.sampled_from(["role", "content", "messages"]), inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
-keys = st.sampled_from(sorted(observation()) + ["input", "output", "model", "modelParameters", "usageDetails", "costDetails", "metadata",
+keys = st.sampled_from([*observation(), "input", "output", "model", "modelParameters", "usageDetails", "costDetails", "metadata",
                        "completionStartTime", "promptName", "toolDefinitions", "tags", "environment", "scores", "userId", "value"])  # fmt: skip
 
 

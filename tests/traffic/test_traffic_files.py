@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import time
 from contextlib import suppress
 from dataclasses import fields
@@ -217,13 +218,28 @@ def test_deep_and_long_rows_are_named(tmp_path):
 @given(st.data())
 @settings(max_examples=30)
 def test_a_damaged_gzip_file_keeps_what_came_before(tmp_path_factory, data):
-    """A gzip file that is cut or altered gives rows and at most one more BadRow about the file, never a crash."""
+    """A gzip file that is cut or altered gives rows and bad rows, or an InputError where not even the first is there."""
     path = tmp_path_factory.mktemp("gz") / "rows.jsonl.gz"
     body = gzip.compress(b"".join(orjson.dumps({"time": WHEN, "query": str(i)}) + b"\n" for i in range(200)))
     cut = data.draw(st.integers(0, len(body)))
     path.write_bytes(body[:cut] + data.draw(st.binary(max_size=20)))
-    found = list(read_interactions(path))
-    assert sum(isinstance(f, BadRow) for f in found) <= 3
+    found = []
+    with suppress(InputError):
+        found = list(read_interactions(path))
+    assert all(isinstance(f, Interaction | BadRow) for f in found)
+    assert [f.query for f in found if isinstance(f, Interaction)][:3] == ["0", "1", "2"][: len(found)]
+
+
+def test_rows_before_a_damage_are_kept(tmp_path):
+    """Of a compressed file that was cut in half about half of the rows are read, and the damage is the last thing said."""
+    path = tmp_path / "rows.jsonl.gz"
+    rng = random.Random(0)
+    rows = [orjson.dumps({"time": WHEN, "query": rng.randbytes(100).hex()}) for _ in range(5_000)]
+    body = gzip.compress(b"\n".join(rows))
+    path.write_bytes(body[: len(body) // 2])
+    *found, last = read_interactions(path)
+    assert 2_300 < sum(isinstance(f, Interaction) for f in found) < 2_700
+    assert "cannot be read further" in last.reason
 
 
 def test_parquet_and_jsonl_give_the_same_interactions(tmp_path):
@@ -285,7 +301,7 @@ def test_a_damaged_parquet_file_is_refused_or_read(tmp_path_factory, noise, at):
 @pytest.mark.parametrize(
     ("name", "body", "reason"),
     [
-        ("rows.csv", b"", "ending"),
+        ("rows.xlsx", b"", "ending"),
         ("rows.parquet", b"none", "not a Parquet"),
         ("\x1brows.jsonl", None, "cannot be read"),
     ],
@@ -309,6 +325,18 @@ def test_feedback_is_read_with_its_synonyms(tmp_path):
         {"interaction_id": "a", "time": WHEN, "rating": "0.8", "id": "f1"},
         {"interaction_id": "a", "time": WHEN, "kind": "label", "text": "spam"},
         {"interaction_id": "a", "time": WHEN, "kind": "copy"},
+        {"interaction_id": "a", "time": WHEN, "label": "spam"},
+        {"session_id": "s", "time": WHEN, "type": "thumbs_down"},
+        {
+            "trace_id": "a",
+            "time": WHEN,
+            "name": "Relevance",
+            "label": "relevant",
+            "score": 1,
+            "annotator_kind": "LLM",
+            "explanation": "it is",
+            "evaluator_version": "3",
+        },
     ]
     path = tmp_path / "feedback.ndjson"
     path.write_bytes(b"\n".join(map(orjson.dumps, rows)))
@@ -316,8 +344,12 @@ def test_feedback_is_read_with_its_synonyms(tmp_path):
     assert [(f.kind, f.value, f.text) for f in found] == [
         ("thumb", 1.0, None), ("thumb", 0.0, "wrong dose"), ("thumb", 1.0, None),
         ("correction", None, "the right answer"), ("rating", 0.8, None), ("label", None, "spam"), ("copy", None, None),
+        ("label", None, "spam"), ("thumb", 0.0, None), ("evaluation", 1.0, "it is"),
     ]  # fmt: skip
-    assert (found[3].author, found[4].id, len({f.id for f in found})) == ("ann", "f1", 7)
+    assert (found[3].author, found[4].id, len({f.id for f in found})) == ("ann", "f1", 10)
+    assert [(f.scope, f.interaction_id, f.source) for f in found[7:]] == [
+        ("interaction", "a", "human"), ("session", "s", "human"), ("interaction", "a", "model")]  # fmt: skip
+    assert (found[9].name, found[9].label, found[9].version) == ("Relevance", "relevant", "3")
 
 
 @pytest.mark.parametrize(
@@ -331,6 +363,9 @@ def test_feedback_is_read_with_its_synonyms(tmp_path):
         ({"interaction_id": "a", "time": WHEN, "kind": "thumb"}, "value is missing"),
         ({"interaction_id": "a", "time": WHEN, "kind": "rating", "value": 5}, "0 to 1"),
         ({"interaction_id": "a", "time": WHEN, "kind": "label"}, "text is missing"),
+        ({"interaction_id": "a", "time": WHEN, "kind": "evaluation"}, "a `value`, a `label`, or the `error`"),
+        ({"interaction_id": "a", "time": WHEN, "kind": "copy", "scope": "world"}, "allowed: interaction, session"),
+        ({"interaction_id": "a", "time": WHEN, "kind": "copy", "source": "oracle"}, "allowed: human, model"),
     ],
 )
 def test_bad_feedback_says_why(row, reason):

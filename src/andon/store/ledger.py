@@ -6,7 +6,7 @@ a change is the next version, with its author and time.
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from sqlalchemy import (
     insert,
     make_url,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -184,6 +185,38 @@ class Ledger:
             Versioned(record=_load(kind, row.body), version=row.version, at_us=row.at_us, by=row.author)
             for row in self._read(query)
         ]
+
+    def blank(self, change: Callable[[Any], Any]) -> int:
+        """Rewrite bodies in all versions, for the erasure of what a person asked to have erased; returns how many changed.
+
+        The one exception to "nothing is ever changed": versions, times and authors stay. What was there before is removed
+        from the file too.
+
+        Args:
+            change: is given the JSON value of a body, and answers it as it shall be (the same object: no change).
+        """
+        changed = 0
+        query = select(_V.entry, _V.body)
+        with _database_errors(), self._turn, self._engine.begin() as connection:
+            if sqlite := connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA secure_delete = ON")
+            for row in connection.execute(query).all():
+                before = json.loads(row.body)
+                after = change(before)
+                if after is not before:
+                    text = json.dumps(after, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+                    connection.execute(update(_VERSIONS).where(_V.entry == row.entry).values(body=text))
+                    changed += 1
+        if changed and sqlite:
+            with _database_errors(), self._turn, self._engine.connect() as connection:
+                connection = connection.execution_options(**{READING: True})
+                for command in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    connection.exec_driver_sql(command)
+        return changed
+
+    def bodies(self) -> Iterator[str]:
+        """The JSON text of every version of every record, in the order of writing."""
+        return iter([row.body for row in self._read(select(_V.body).order_by(_V.entry))])
 
     def close(self) -> None:
         """Close all connections."""

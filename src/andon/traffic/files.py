@@ -9,7 +9,7 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import IO, Any
 
@@ -135,8 +135,29 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     with ExitStack() as opened:
         stream: IO[bytes] = opened.enter_context(path.open("rb"))
         if path.name.lower().endswith(".gz"):
-            stream = BufferedReader(gzip.GzipFile(fileobj=stream), 2**20)
+            stream = BufferedReader(_Unpacked(stream), 2**20)
         yield stream
+
+
+class _Unpacked(RawIOBase):
+    """A compressed stream unpacked as far as it goes: what comes before a damage is read before the damage is an error."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._file = gzip.GzipFile(fileobj=stream)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """Position in what was unpacked."""
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with what one step of unpacking gives."""
+        data = self._file.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _check_text(path: Path, ending: str) -> None:

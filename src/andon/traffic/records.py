@@ -13,6 +13,7 @@ __all__ = [
     "SEGMENTS",
     "VERSIONS",
     "Context",
+    "Erasure",
     "Feedback",
     "Interaction",
     "LogRow",
@@ -247,3 +248,18 @@ class LogRow:
     """Name of the event (``gen_ai.user.message``)."""
     body: Any = None
     attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """The proof that what came from one user was erased; it does not say who it was."""
+
+    id: str
+    """``ERASE-`` and a keyed digest of the user."""
+    at_us: int
+    rows: dict[str, int]
+    """Rows that were removed, by table."""
+    records: int
+    """Versions of records of the ledger (evidence, failures, cases) in which texts were blanked."""
+    left: tuple[str, ...] = ()
+    """Where something was still found afterwards; empty when the check found nothing."""

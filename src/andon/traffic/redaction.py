@@ -35,7 +35,7 @@ RULES: Mapping[str, tuple[Form, ...]] = MappingProxyType(
 """The rules by name, in the order in which they are tried: what one has covered, the next does not see."""
 DEFAULT_RULES = "email,phone,card,key,national_id"
 LEFT = frozenset(
-    ("id", "trace_id", "span_id", "parent_span_id", "kind", "status", "app", "environment", "arm", "provider", "model")
+    ("id", "interaction_id", "trace_id", "span_id", "parent_span_id", "kind", "status", "app", "environment", "arm", "provider", "model")
     + ("requested_model", "prompt_version", "policy_version", "index_version", "corpus_version", "embedding_model")
     + ("route_version", "tools_version", "code_version", "revision", "agent_version", "scope")
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +16,7 @@ from andon.errors import ConfigError
 from andon.settings import Settings
 from andon.store import Ledger, Lookup, Rollup, Slice, Span, Warehouse, Where, kept_secret
 from andon.traffic.annotations import annotations_of, evaluation_of
+from andon.traffic.erasure import Traces, texts_of
 from andon.traffic.files import check_file, read_traffic
 from andon.traffic.followups import find_follow_ups
 from andon.traffic.intake import BadRow
@@ -44,6 +46,7 @@ __all__ = [
     "Intake",
     "Progress",
     "assemble_traces",
+    "erase_traffic",
     "find_follow_ups_in",
     "import_files",
     "intake_report",
@@ -54,6 +57,7 @@ __all__ = [
     "read_new_feedback",
     "record",
     "record_feedback",
+    "traffic_of",
 ]
 
 _BATCH = 20_000
@@ -424,6 +428,40 @@ def find_follow_ups_in(
     if seq != cursor.seq:
         ledger.put(FollowUpCursor(seq=seq), now_us=now_us, by="traffic")
     return found
+
+
+def traffic_of(warehouse: Warehouse, names: Sequence[str]) -> Traces:
+    """What the users of these names left behind: interactions of theirs, and traces in which they are named as the user."""
+    warehouse.commit()
+    columns = tuple(SCHEMAS["interactions"].names)
+    mine = (Where(column="user_id", op="in", value=tuple(names)),)
+    interactions = from_rows(warehouse.run(Slice(table="interactions", columns=columns, where=mine)))
+    ids = {i for found in interactions for i in (found.id, found.trace_id) if i}
+    for name in names:  # traces that gave no interaction yet, or none in the sample
+        heard = (Where(column="attributes", op="contains", value=orjson.dumps(name).decode()[1:-1]),)
+        rows = warehouse.run(Slice(table="spans", columns=("trace_id", "time_us", "end_us"), where=heard)).to_pylist()
+        parts = sorted({r["trace_id"]: (r["trace_id"], r["time_us"], r["end_us"]) for r in rows}.values())
+        for chunk in _chunks([part for part in parts if part[0] not in ids], _TRACES_AT_ONCE):
+            theirs = [i for i in _assembled(warehouse, chunk)[0] if i.user_id in names]
+            interactions += theirs
+            ids |= {i.id for i in theirs}
+    return Traces(
+        ids=frozenset(ids),
+        sessions=frozenset(i.session_id for i in interactions if i.session_id),
+        texts=frozenset(t for i in interactions for t in texts_of(i)),
+    )
+
+
+def erase_traffic(warehouse: Warehouse, names: Sequence[str], found: Traces) -> dict[str, int]:
+    """Remove the rows of these users from every table that has any, from the disk too; rows removed by table."""
+    wanted = {"user_id": names, "author": names, "interaction_id": sorted(found.ids), "trace_id": sorted(found.ids)}
+    removed: Counter[str] = Counter()
+    for table in warehouse.tables():
+        columns = [c for c in wanted if c in warehouse.schema(table).names and wanted[c]]
+        columns += ["id"] if table == "interactions" and found.ids else []
+        for column in columns:
+            removed[table] += warehouse.erase(table, column, wanted.get(column, sorted(found.ids)))
+    return {table: n for table, n in removed.items() if n}
 
 
 def read_new(warehouse: Warehouse, after_seq: int, limit: int) -> tuple[list[Interaction], int]:

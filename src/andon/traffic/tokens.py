@@ -21,8 +21,8 @@ from andon.traffic.views import View
 
 __all__ = ["NONE", "Tokens", "tokens_of"]
 
-_NAMES = {f: names_of(f"{f}_tokens") for f in ("input", "output", "cache_read", "cache_write", "reasoning")}
-_FIELDS = frozenset(f"{f}_tokens" for f in _NAMES)
+_FIELDS = tuple(f"{name}_tokens" for name in ("input", "output", "cache_read", "cache_write", "reasoning"))
+_NAMES = tuple(names_of(field) for field in _FIELDS)
 _RAW_PROVIDERS = ("anthropic", "amazon-bedrock", "bedrock", "vertex.anthropic")
 
 
@@ -53,17 +53,17 @@ def tokens_of(view: View) -> Tokens:
     reads = view.layout.reads
     if reads.isdisjoint(_FIELDS):
         return NONE
-    counts = {f: _first(view.attributes, names) for f, names in _NAMES.items() if f"{f}_tokens" in reads}
-    found = Tokens(**counts)
+    attributes = view.attributes
+    found = Tokens(*(_first(attributes, n) if f in reads else None for f, n in zip(_FIELDS, _NAMES, strict=True)))
     cached, thought = (found.cache_read or 0) + (found.cache_write or 0), found.reasoning or 0
     if not cached and not thought:
         return found
-    total = _first(view.attributes, TOTALS)
+    total = _first(attributes, TOTALS)
     besides = None if total is None else total - (found.input or 0) - (found.output or 0)
     with_cache = cached > 0 and besides in (cached, cached + thought)
     with_thought = thought > 0 and besides in (thought, cached + thought) and besides != cached
     given, made = found.input, found.output
-    if given is not None and (cached > given or with_cache or (cached > 0 and _is_raw(view.attributes))):
+    if given is not None and (cached > given or with_cache or (cached > 0 and _is_raw(attributes))):
         given += cached
     if made is not None and (thought > made or with_thought):
         made += thought

@@ -138,15 +138,14 @@ class _Trace:
         return None
 
     def _spent(self) -> dict[str, Any]:
-        total, cost = NONE, None
-        for call in self.tree.calls:
-            total = total.plus(self.tree.tokens(call))
-            paid = self.tree.total(call, _cost_of, float.__add__)
+        tree, total, cost = self.tree, NONE, None
+        for call in tree.calls:
+            tokens = tree.tokens(call)
+            total = total.plus(tokens) if total is not NONE else tokens
+            paid = tree.total(call, _cost_of, float.__add__) if "cost_usd" in self.reads else None
             if paid is not None:
                 cost = paid if cost is None else cost + paid
-        spent: dict[str, Any] = {
-            f"{n}_tokens": c for n, c in total._asdict().items() if c is not None and c < _MOST_TOKENS
-        }
+        spent: dict[str, Any] = {f"{n}_tokens": c for n, c in total._asdict().items() if c is not None and c < _MOST_TOKENS}
         return {**spent, "cost_usd": cost if cost is not None and isfinite(cost) else None}
 
     def _query(self) -> str | None:
@@ -362,8 +361,6 @@ def _arm(flags: dict[str, str]) -> str | None:
 
 
 def _cost_of(view: View) -> float | None:
-    if "cost_usd" not in view.layout.reads:
-        return None
     for name in _COST.names:
         if name in view.attributes and (whole := number(view.attributes[name])) is not None:
             return whole
