@@ -9,6 +9,7 @@ at once. One JSON line at the end says what was acknowledged.
 import argparse
 import http.client
 import json
+import math
 import os
 import signal
 import statistics
@@ -213,7 +214,7 @@ def _summary(tally: Tally, begun: float) -> dict[str, Any]:
         "begun": begun,
         "last_ack": tally.last_ack or begun,
         "p50_ms": statistics.median(latencies) * 1000,
-        "p95_ms": latencies[int(0.95 * (len(latencies) - 1))] * 1000,
+        "p95_ms": latencies[math.ceil(0.95 * len(latencies)) - 1] * 1000,
         "refused": tally.statuses[429] + tally.statuses[503],
         "refused_without_retry_after": tally.unsaid,
         "rejected_spans": tally.rejected,

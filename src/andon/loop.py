@@ -35,11 +35,11 @@ from andon.settings import Settings
 from andon.store import Ledger, Rollup, Warehouse
 from andon.traffic import SCHEMAS
 from andon.traffic.doors import table_of
-from andon.traffic.inbox import Imported, ready_files, scan
-from andon.traffic.retention import due, retention
 from andon.traffic.erasure import Blanking
+from andon.traffic.inbox import Imported, ready_files, scan
 from andon.traffic.records import Erasure
 from andon.traffic.redaction import mark_of
+from andon.traffic.retention import due, retention
 from andon.traffic.run import (
     ImportResult,
     assemble_traces,
@@ -105,9 +105,7 @@ class Loop:
         """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture."""
         settle_us = self.settings.settle_s * 1_000_000
         self.warehouse.commit()
-        assembled = assemble_traces(
-            self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake
-        )
+        assembled = assemble_traces(self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake)
         self.warehouse.commit()
         find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
         self.warehouse.commit()

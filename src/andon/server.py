@@ -145,7 +145,8 @@ class Crank:
     def start(self) -> None:
         """Start the process and listen to it."""
         code = "from andon.server import turn_crank; turn_crank()"
-        self._process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-c", code]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         assert self._process.stdin is not None
         self._process.stdin.write(self._settings)
         self._process.stdin.flush()
@@ -208,7 +209,12 @@ def turn_crank() -> None:
     for w in work:
         w.start()
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
+
+    def wait_for_end() -> None:
+        sys.stdin.buffer.read()
+        ended.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
     while not ended.wait(1.0):
         told = {"problems": [p for w in work if (p := w.problem()) is not None], "charts": loop.charts}
         try:

@@ -63,7 +63,9 @@ class Doubles:
                 record=self.keep,
                 record_feedback=self.keep,
                 webhooks=WebhookDeps(
-                    record_changes=self.keep_changes, receive_alerts=self.keep_alerts, now_us=lambda: 1_790_000_000_000_000
+                    record_changes=self.keep_changes,
+                    receive_alerts=self.keep_alerts,
+                    now_us=lambda: 1_790_000_000_000_000,
                 ),
                 evaluate=self.evaluate,
                 lever_keys=lambda: ["kill-switch"],

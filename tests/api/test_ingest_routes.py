@@ -132,7 +132,9 @@ def test_every_encoding_gives_the_body_back(encoding: str, pack: Any, size: int)
         assert cut.value.status == 400
 
 
-def test_who_does_not_fit_is_asked_to_come_again(open_client: Any, doubles: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_does_not_fit_is_asked_to_come_again(
+    open_client: Any, doubles: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While bodies fill the room, a further one is a 503 with an integer Retry-After, and when they are done it is taken."""
     monkeypatch.setattr("andon.api.bodies.Room.__init__.__defaults__", (100,))
     gate, inside = threading.Event(), threading.Event()

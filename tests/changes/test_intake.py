@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.changes import KINDS, Change, Ignored, Received, changes_of_body
-from andon.changes.attributes import LEFT_OUT, MOST_KEYS, MOST_NAME, MOST_TEXT, SECRET, attributes_of
+from andon.changes.attributes import LEFT_OUT, MOST_KEYS, MOST_NAME, MOST_TEXT, SECRET, attributes_of, is_link
 from andon.changes.cdevents import CUSTOM, STANDARD
 from andon.changes.fields import kind_of_words
 from andon.changes.intake import MOST_CHANGES, pagerduty_of_body
@@ -192,6 +192,7 @@ def test_a_change_event_of_pagerduty() -> None:
     assert (change.link, change.author) == ("https://shop.example/build/2", "unknown")
     assert change.attributes["build_state"] == "passed"
     assert PAGERDUTY["routing_key"] not in repr(change)
+    assert "routing_key" not in change.attributes
     assert pagerduty_of_body(PAGERDUTY, now_us=T0).changes == (change,)
 
 
@@ -476,6 +477,21 @@ def test_secrets_are_not_kept(key: str) -> None:
     assert "hunter2" not in repr(kept)
     assert kept[key] == SECRET
     assert attributes_of({"max_tokens": 5, "secretary": "x"}) == {"max_tokens": "5", "secretary": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("https://a.example/b?c=d", True),
+        ("HTTP://a.example", True),
+        ("https:", False),
+        ("http:///b", False),
+        ("//a", False),
+    ],
+)
+def test_an_address_has_a_host(text: str, is_one: bool) -> None:
+    """A link is http or https and has a host."""
+    assert is_link(text) == is_one
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from andon.golden import Failure
 from andon.loop import Loop, open_loop
 from andon.settings import Settings
 from andon.store import Slice
-from andon.traffic import Context, Feedback, Interaction, SpanRow, spans_to_rows
+from andon.traffic import Context, Feedback, Interaction, SpanRow
 from andon.traffic.records import Erasure, LogRow
 from andon.traffic.redaction import mark_of
-from andon.traffic.rows import logs_to_rows
 from andon.traffic.run import open_redaction, read_new
 
 US = 1_790_000_000_000_000
@@ -47,11 +46,17 @@ def loop(tmp_path: Path) -> Loop:
     for user in ("eve@example.com", "bob"):
         loop.intake.interactions([traffic(user, 1, f"{SECRET} of {user}"), traffic(user, 2, "yes")])
         loop.intake.feedback(
-            [Feedback(id=f"f-{user[:3]}", interaction_id=f"{user[:3]}-1", time_us=US, kind="thumb", value=0.0, author=user)]
+            [
+                Feedback(
+                    id=f"f-{user[:3]}", interaction_id=f"{user[:3]}-1", time_us=US, kind="thumb", value=0.0, author=user
+                )
+            ]
         )
     for trace, user in ((1, "eve@example.com"), (2, "bob")):
         attributes = {"metadata": orjson.dumps({"user_id": user}).decode(), "gen_ai.operation.name": "chat"}
-        span = SpanRow(trace_id=f"{trace:032x}", span_id=f"{trace:016x}", time_us=US, end_us=US + S, attributes=attributes)
+        span = SpanRow(
+            trace_id=f"{trace:032x}", span_id=f"{trace:016x}", time_us=US, end_us=US + S, attributes=attributes
+        )
         loop.intake.records([span])
         said = LogRow(
             id=f"log-{trace}", time_us=US, trace_id=span.trace_id, span_id=span.span_id, name="gen_ai.user.message",

@@ -199,7 +199,15 @@ def test_what_was_said_may_come_as_log_records(warehouse, ledger, late):
     """Messages in log records become query and answer, whether they come before the trace is written or after."""
     said = [
         log_of(1, 1, 0, "gen_ai.user.message", content="What is AF?"),
-        log_of(1, 1, 1, "gen_ai.choice", index=0, finish_reason="stop", message={"role": "assistant", "content": "A flutter."}),
+        log_of(
+            1,
+            1,
+            1,
+            "gen_ai.choice",
+            index=0,
+            finish_reason="stop",
+            message={"role": "assistant", "content": "A flutter."},
+        ),
     ]
     warehouse.append("spans", spans_to_rows([span(1, 1, 0, 1)]))
     if not late:

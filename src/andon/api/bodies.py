@@ -73,7 +73,9 @@ class Room:
 
     def _take(self, size: int) -> int:
         if self._held and self._held + size > self._most:
-            raise Refused(503, "Busy", "more arrives than can be stored now; nothing of this was kept: send it again later")
+            raise Refused(
+                503, "Busy", "more arrives than can be stored now; nothing of this was kept: send it again later"
+            )
         self._held += size
         return size
 
@@ -124,7 +126,7 @@ def _inflated(body: bytes, limit: int, name: str, wbits: int) -> bytes:
         while not stream.eof:
             try:
                 piece = stream.decompress(rest, _STEP)
-            except isal_zlib.error as error:
+            except isal_zlib.error as error:  # type: ignore[misc]
                 raise Refused(400, "InputError", f"the body is not {name}: {error}") from error
             rest = stream.unused_data if stream.eof else stream.unconsumed_tail
             out.append(piece)
@@ -147,7 +149,9 @@ def _zstd(body: bytes, limit: int) -> bytes:
                 if size > limit:
                     raise _too_large(limit)
     except (OSError, pa.ArrowException) as error:
-        raise Refused(400, "InputError", f"the body is not zstd, or ends too early: {quoted(str(error), 80)}") from error
+        raise Refused(
+            400, "InputError", f"the body is not zstd, or ends too early: {quoted(str(error), 80)}"
+        ) from error
     return b"".join(out)
 
 

@@ -48,9 +48,7 @@ def add_otlp(app: FastAPI, receive: Receive, room: Room) -> None:
         app.add_api_route(f"/v1/{signal}", _route(signal, receive, room, limiter), methods=["POST"], name=signal)
 
 
-def _route(
-    signal: str, receive: Receive, room: Room, limiter: CapacityLimiter
-) -> Callable[[Request], object]:
+def _route(signal: str, receive: Receive, room: Room, limiter: CapacityLimiter) -> Callable[[Request], object]:
     async def export(request: Request) -> Response:
         """OTLP over HTTP; answered after everything is on disk."""
         kind = media_type(request)

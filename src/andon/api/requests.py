@@ -1,4 +1,4 @@
-"""JSON requests to checked values: what a stranger may say about a change, and an OFREP context."""
+"""Bodies to JSON: of a change or an alert, of a webhook of GitHub, and the context of an OFREP request."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,13 @@ from urllib.parse import parse_qs
 import orjson
 
 from andon.api.errors import Refused
-from andon.changes.fields import change_from
 from andon.errors import InputError
 from andon.traffic.quoting import quoted
 
-__all__ = ["change_fields", "context_of", "form_payload", "json_of"]
+__all__ = ["context_of", "form_payload", "json_of"]
 
 _JSON = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
 _FORM = "application/x-www-form-urlencoded"
-_ANY_TIME_US = 1_600_000_000_000_000
 
 
 def json_of(body: bytes, kind: str | None) -> Any:
@@ -47,21 +45,6 @@ def form_payload(body: bytes, kind: str) -> Any:
     if len(payload) != 1:
         raise Refused(400, "InputError", "the form has no field `payload`; choose application/json as content type")
     return json_of(payload[0].encode("utf-8", "replace"), None)
-
-
-def change_fields(body: bytes, kind: str) -> Mapping[str, Any]:
-    """The fields of a change that were sent; nulls are left out, and what is no field goes with it as an attribute.
-
-    Raises:
-        Refused: the body is no JSON (415, 400).
-        InputError: it is no object, or a field is of the wrong type or too long.
-    """
-    data = json_of(body, kind)
-    if not isinstance(data, dict):
-        raise InputError(f"the body is {quoted(data)}; a change is a JSON object")
-    given = {name: value for name, value in data.items() if value is not None and name != "origin"}
-    change_from({"kind": "other", "title": "?", **given}, now_us=_ANY_TIME_US)
-    return given | ({"sent_origin": data["origin"]} if data.get("origin") is not None else {})
 
 
 def context_of(body: bytes) -> Mapping[str, Any]:

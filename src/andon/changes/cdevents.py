@@ -106,7 +106,18 @@ _ELSEWHERE = {
 }
 _BEFORE = ("before", "previousVersion", "previous_version", "fromVersion", "previousArtifactId", "from")
 _AFTER = ("after", "version", "newVersion", "toVersion", "to", "artifactId", "desiredState")
-_ENVELOPE = ("specversion", "type", "source", "id", "time", "subject", "datacontenttype", "dataschema", "data", "data_base64")
+_ENVELOPE = (
+    "specversion",
+    "type",
+    "source",
+    "id",
+    "time",
+    "subject",
+    "datacontenttype",
+    "dataschema",
+    "data",
+    "data_base64",
+)
 
 
 def is_cdevent(data: Any) -> bool:

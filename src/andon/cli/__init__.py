@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from andon.cli import golden, incidents, levers, work
+from andon.cli import golden, incidents, levers, traffic, work
 from andon.cli.screen import fail
 from andon.errors import AndonError, SeamError, StoreError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+traffic.add_to(app)
 work.add_to(app)
 incidents.add_to(app)
 golden.add_to(app)

@@ -1,4 +1,4 @@
-"""Commands that move traffic and turn the crank: import, replay, serve, tick, status, demo, change, model."""
+"""Commands that turn the crank: replay, serve, tick, status, demo, change, model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ WIDTHS_S = (60, 300, 900, 3600)
 MOST_WINDOWS = 5_000
 
 Files = Annotated[
-    list[Path], typer.Argument(help="JSONL (.jsonl, .jsonl.gz) or Parquet files.", exists=True, dir_okay=False)
+    list[Path], typer.Argument(help="JSON lines, JSON, CSV or Parquet files of traffic.", exists=True, dir_okay=False)
 ]
 
 
@@ -27,7 +27,6 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     for command in (replay, serve, tick, status, demo):
         app.command()(command)
-    app.command(name="import")(import_)
     change = typer.Typer(help="The log of what moved in the control plane.", no_args_is_help=True)
     change.command(name="record")(change_record)
     change.command(name="list")(change_list)
@@ -36,30 +35,6 @@ def add_to(app: typer.Typer) -> None:
     model.command(name="fetch")(model_fetch)
     model.command(name="status")(model_status)
     app.add_typer(model, name="model")
-
-
-def import_(
-    files: Files,
-    feedback: Annotated[bool, typer.Option("--feedback", help="The files hold feedback, not interactions.")] = False,
-) -> None:
-    """Take in traffic from files. Bad lines are reported and the rest kept; importing again duplicates nothing."""
-    from andon.traffic.run import import_files
-
-    with opened() as loop, progress("importing", None) as tell:
-        result = import_files(
-            loop.warehouse,
-            files,
-            table="feedback" if feedback else None,
-            intake=loop.intake,
-            report=lambda p: tell(f"importing {Path(p.file).name}: {p.rows:,} rows are durable", 0.0),
-        )
-    for bad in result.bad_rows[:20]:
-        say(f"line {bad.line}: {bad.reason}  {bad.text}")
-    if result.bad > 20:
-        say(f"... and {result.bad - 20:,} more bad lines")
-    say(f"{result.acknowledged:,} of {result.rows:,} rows are in; {result.bad:,} were bad")
-    if result.bad and not result.acknowledged:
-        raise InputError("no row could be read; the lines above say why")
 
 
 def replay(

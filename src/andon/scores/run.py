@@ -143,7 +143,8 @@ def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Score
 
 
 def _feedback(warehouse: Warehouse, cursor: ScoreCursor) -> list[Feedback]:
-    given, seq = [], cursor.feedback_seq
+    given: list[Feedback] = []
+    seq = cursor.feedback_seq
     while True:
         batch, reached = read_new_feedback(warehouse, seq, BATCH)
         if reached == seq:

@@ -208,8 +208,8 @@ class Ledger:
                     connection.execute(update(_VERSIONS).where(_V.entry == row.entry).values(body=text))
                     changed += 1
         if changed and sqlite:
-            with _database_errors(), self._turn, self._engine.connect() as connection:
-                connection = connection.execution_options(**{READING: True})
+            with _database_errors(), self._turn, self._engine.connect() as opened:
+                connection = opened.execution_options(**{READING: True})  # VACUUM must not stand in a transaction
                 for command in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
                     connection.exec_driver_sql(command)
         return changed

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-
 from numpy.typing import NDArray
 
 from andon.errors import ConfigError, InputError, StoreError
@@ -304,7 +303,9 @@ def _where_they_may_be(
         return list(files)
     if mode == SAME_TIME:
         times = np.sort(times_us)
-        return [f for f in files if f.last_us is None or f.first_us is None or _any_within(times, f.first_us, f.last_us)]
+        return [
+            f for f in files if f.last_us is None or f.first_us is None or _any_within(times, f.first_us, f.last_us)
+        ]
     days = times_us // DAY_US
     start_us, end_us = (int(days.min()) - 1) * DAY_US, (int(days.max()) + 2) * DAY_US
     return [f for f in files if f.overlaps(start_us, end_us)]

@@ -3,7 +3,6 @@
 One bad span or record costs itself: it is named in the answer, and the others are kept.
 """
 
-import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from andon.traffic.records import LogRow, SpanRow
 from andon.traffic.rows import spans_from_rows, spans_to_rows
 from andon.traffic.wire import MOST_ATTRIBUTES, span_table
 
-__all__ = ["Form", "LogRow", "Logs", "SpanRow", "logs_of", "points_of", "spans_of", "traces_of", "value_of"]
+__all__ = ["Form", "LogRow", "Logs", "SpanRow", "logs_of", "points_of", "spans_of", "traces_of"]
 
 Form = Literal["protobuf", "json"]
 
@@ -109,26 +108,6 @@ def points_of(body: bytes, form: Form) -> int:
     listed = (item for item, _ in _json_items(body, "resourceMetrics", "scopeMetrics", "metrics", "metrics"))
     data = (v for m in listed if isinstance(m, dict) for v in m.values() if isinstance(v, dict))
     return sum(len(_list(d.get("dataPoints"), "dataPoints")) for d in data)
-
-
-def value_of(value: Any, depth: int = 0) -> Any:
-    """The plain value of an ``AnyValue`` message of protobuf.
-
-    Raises:
-        InputError: it is nested too deeply.
-    """
-    if depth > _DEPTH:
-        raise InputError(f"a value is nested more than {_DEPTH} deep")
-    kind = value.WhichOneof("value")
-    if kind is None:
-        return None
-    if kind == "array_value":
-        return [value_of(v, depth + 1) for v in value.array_value.values]
-    if kind == "kvlist_value":
-        return {v.key: value_of(v.value, depth + 1) for v in value.kvlist_value.values}
-    if kind == "bytes_value":
-        return base64.b64encode(value.bytes_value).decode()
-    return _plain(getattr(value, kind))
 
 
 def _plain(value: Any) -> Any:

@@ -47,6 +47,7 @@ __all__ = [
     "Progress",
     "assemble_traces",
     "erase_traffic",
+    "feedback_on",
     "find_follow_ups_in",
     "import_files",
     "intake_report",
@@ -191,14 +192,14 @@ class Intake:
         self._count({("not kept", "metric points"): points})
         return points
 
-    def interactions(self, interactions: Sequence[Interaction], now_us: int = 0) -> int:
+    def interactions(self, interactions: Sequence[Interaction]) -> int:
         """Take interactions in; returns how many were given.
 
         Raises:
             InputError: a value does not fit its column; nothing was taken.
             StoreError: the disk refused; sending again is safe.
         """
-        kept = self.sampled(interactions, now_us)
+        kept = self.sampled(interactions)
         if kept:
             self._append("interactions", to_rows(kept))
         return len(interactions)
@@ -212,20 +213,20 @@ class Intake:
         """
         return self._append("feedback", feedback_to_rows(feedback)) if feedback else 0
 
-    def records(self, records: Sequence[Interaction | Feedback | SpanRow | LogRow], now_us: int = 0) -> int:
+    def records(self, records: Sequence[Interaction | Feedback | SpanRow | LogRow]) -> int:
         """Take in what a file holds; returns the number of records.
 
         Raises:
             InputError: a value does not fit its column.
             StoreError: the disk refused; sending again is safe.
         """
-        self.interactions([r for r in records if isinstance(r, Interaction)], now_us)
+        self.interactions([r for r in records if isinstance(r, Interaction)])
         self.feedback([r for r in records if isinstance(r, Feedback)])
         self._append("spans", spans_to_rows([r for r in records if isinstance(r, SpanRow)]))
         self._append("logs", logs_to_rows([r for r in records if isinstance(r, LogRow)]))
         return len(records)
 
-    def sampled(self, interactions: Sequence[Interaction], now_us: int = 0) -> list[Interaction]:
+    def sampled(self, interactions: Sequence[Interaction]) -> list[Interaction]:
         """Those that are in the sample, with their weights."""
         if self._sampling is None:
             return list(interactions)
@@ -356,7 +357,7 @@ def assemble_traces(
     given = foreign = sampled_out = 0
     for chunk in _chunks(found.ready, _TRACES_AT_ONCE):
         interactions, feedback = _assembled(warehouse, chunk)
-        kept = interactions if intake is None else intake.sampled(interactions, now_us)
+        kept = interactions if intake is None else intake.sampled(interactions)
         foreign += len(chunk) - len(interactions)
         sampled_out += len(interactions) - len(kept)
         given += record(warehouse, kept)
@@ -389,9 +390,7 @@ def _heads(
     return pa.concat_tables(parts).combine_chunks(), last
 
 
-def _assembled(
-    warehouse: Warehouse, chunk: Sequence[tuple[str, int, int]]
-) -> tuple[list[Interaction], list[Feedback]]:
+def _assembled(warehouse: Warehouse, chunk: Sequence[tuple[str, int, int]]) -> tuple[list[Interaction], list[Feedback]]:
     """What the spans and log records of some traces say."""
     span = Span(  # a day more on both sides: parts of a trace may have been read by an earlier call
         start_us=min(first for _, first, _ in chunk) - _DAY_US, end_us=max(last for _, _, last in chunk) + _DAY_US
@@ -487,6 +486,14 @@ def read_interactions_by_id(warehouse: Warehouse, ids: Iterable[str], span: Span
     if not wanted:
         return []
     return from_rows(warehouse.run(Lookup(table="interactions", ids=wanted, columns=columns, span=span)))
+
+
+def feedback_on(warehouse: Warehouse, interaction_id: str) -> list[Feedback]:
+    """What was said about one interaction, in order of time."""
+    mine = (Where(column="interaction_id", op="eq", value=interaction_id),)
+    return feedback_from_rows(
+        warehouse.run(Slice(table="feedback", columns=tuple(SCHEMAS["feedback"].names), where=mine))
+    )
 
 
 def _batches(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:

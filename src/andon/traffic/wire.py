@@ -431,14 +431,29 @@ def _nested(raw: bytes, kind: str) -> str:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from opentelemetry.proto.common.v1 import common_pb2
 
-    from andon.traffic.otlp import value_of
-
     try:
         known = (common_pb2.ArrayValue if kind == "list" else common_pb2.KeyValueList).FromString(raw)
     except DecodeError as error:  # no UTF-8, or nested more than a hundred deep
         raise InputError(f"a {kind} that is broken, nested too deeply or no UTF-8") from error
-    value = [value_of(v) for v in known.values] if kind == "list" else {v.key: value_of(v.value) for v in known.values}
+    value: Any = [_value(v) for v in known.values]
+    if kind == "map":
+        value = {v.key: _value(v.value) for v in known.values}
     return orjson.dumps(value).decode()
+
+
+def _value(value: Any) -> Any:
+    """The plain value of an ``AnyValue``; protobuf itself refuses one that is nested more than a hundred deep."""
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return None
+    if kind == "array_value":
+        return [_value(v) for v in value.array_value.values]
+    if kind == "kvlist_value":
+        return {v.key: _value(v.value) for v in value.kvlist_value.values}
+    if kind == "bytes_value":
+        return base64.b64encode(value.bytes_value).decode()
+    plain = getattr(value, kind)
+    return str(plain) if isinstance(plain, float) and plain - plain != 0 else plain
 
 
 _WRITERS: Mapping[str, Any] = {
