@@ -145,7 +145,9 @@ class _Trace:
             paid = tree.total(call, _cost_of, float.__add__) if "cost_usd" in self.reads else None
             if paid is not None:
                 cost = paid if cost is None else cost + paid
-        spent: dict[str, Any] = {f"{n}_tokens": c for n, c in total._asdict().items() if c is not None and c < _MOST_TOKENS}
+        spent: dict[str, Any] = {
+            f"{n}_tokens": c for n, c in total._asdict().items() if c is not None and c < _MOST_TOKENS
+        }
         return {**spent, "cost_usd": cost if cost is not None and isfinite(cost) else None}
 
     def _query(self) -> str | None:
@@ -345,8 +347,7 @@ class _Trace:
         found: dict[str, str] = {f"feature_flag.{k}": v for k, v in flags.items() if k}
         for view in (self.root, *self.views):
             layout, attributes = view.layout, view.attributes
-            own = layout.free + tuple((n, n) for n in layout.free_of_root) if view is self.root else layout.free
-            for name, kept in own:
+            for name, kept in layout.free_of_root if view is self.root else layout.free:
                 if kept not in found:
                     known = text(attributes[name])
                     if known is not None and len(known) <= _FREE_LENGTH:
@@ -408,8 +409,10 @@ def _found_in_events(span: SpanRow) -> list[Context]:
 
 
 def _document(item: dict[str, Any]) -> Context:
-    names = ("content", "text", "page_content", "document")
-    said = next((item[k] for k in names if item.get(k) is not None), None)
+    for name in ("content", "text", "page_content", "document"):
+        said = item.get(name)
+        if said is not None:
+            break
     return Context(text=text(said) or "", id=text(item.get("id")), score=number(item.get("score")))
 
 

@@ -70,14 +70,15 @@ class Layout(NamedTuple):
     ai: bool
     reads: frozenset[str]
     """The fields of `READINGS` of which at least one name is present."""
-    flat: dict[str, tuple[tuple[tuple[str, ...], str], ...]]
-    """The flattened lists: name (``llm.input_messages``) -> (path in it, name of the attribute), ordered by index."""
+    flat: dict[str, tuple[tuple[tuple[str, ...], str, str], ...]]
+    """The flattened lists: name (``llm.input_messages``) -> (path in it, last step of the path, name of the attribute),
+    ordered by index; one path is one object, however many attributes end below it."""
     deep: frozenset[str]
     """Those of the lists whose entries hold lists."""
     free: tuple[tuple[str, str], ...]
     """(name, name under which it is kept) of the free attributes that count wherever they stand."""
-    free_of_root: tuple[str, ...]
-    """Names of the further free attributes, which count on the root only."""
+    free_of_root: tuple[tuple[str, str], ...]
+    """The same of a root, of which all count that nobody has a field for."""
 
 
 class View:
@@ -115,8 +116,13 @@ class View:
             if found:
                 return found
         tree: dict[str, Any] = {}
-        for path, full in self.layout.flat.get(name, ()):
-            _plant(tree, path, attributes[full])
+        branch: dict[str, Any] | None = tree
+        at: tuple[str, ...] | None = None
+        for path, leaf, full in self.layout.flat.get(name, ()):
+            if path is not at:
+                at, branch = path, _branch(tree, path)
+            if branch is not None:
+                branch.setdefault(leaf, attributes[full])
         return list(map(_listed_again, tree.values()) if name in self.layout.deep else tree.values())
 
 
@@ -151,16 +157,18 @@ def text_of(views: Sequence[View], names: Iterable[str]) -> str | None:
 def _layout_of(names: tuple[str, ...]) -> Layout:
     ai = False
     reads: set[str] = set()
-    flat: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    flat: dict[str, list[tuple[tuple[str, ...], str, str]]] = {}
+    paths: dict[tuple[str, ...], tuple[str, ...]] = {}
     free: list[tuple[str, str]] = []
-    of_root: list[str] = []
+    of_root: list[tuple[str, str]] = []
     for name in names:
         if len(name) > _LONGEST_NAME:
             continue
         ai = ai or name in _AI_NAMES or (name.startswith(_AI) and not name.startswith(_NOT_AI))
         start, path = _split(name)
         if start is not None:
-            flat.setdefault(start, []).append((path, name))
+            above = paths.setdefault(path[:-1], path[:-1])
+            flat.setdefault(start, []).append((above, path[-1], name))
         reads.update(_FIELDS.get(name if start is None else start, ()))
         if name.startswith("andon.features."):
             reads.add("features")
@@ -168,10 +176,10 @@ def _layout_of(names: tuple[str, ...]) -> Layout:
         if kept is not None:
             free.append((name, kept))
         elif name not in _USED and name not in _OPENED and not name.startswith(_NOT_FREE):
-            of_root.append(name)
-    ordered = {start: tuple(sorted(v, key=lambda entry: int(entry[0][0]))) for start, v in flat.items()}
-    deep = frozenset(k for k, v in flat.items() if any(step.isdecimal() for path, _ in v for step in path[1:]))
-    return Layout(ai, frozenset(reads), ordered, deep, tuple(free), tuple(of_root))
+            of_root.append((name, name))
+    ordered = {start: tuple(sorted(v, key=lambda entry: int((*entry[0], entry[1])[0]))) for start, v in flat.items()}
+    deep = frozenset(k for k, v in flat.items() if any(s.isdecimal() for path, leaf, _ in v for s in (*path, leaf)[1:]))
+    return Layout(ai, frozenset(reads), ordered, deep, tuple(free), (*free, *of_root))
 
 
 _layout = lru_cache(maxsize=1024)(_layout_of)
@@ -232,13 +240,14 @@ def _answered(attributes: dict[str, Any]) -> bool:
     return "output.value" in attributes or any(n.startswith("llm.output_messages.") for n in attributes)
 
 
-def _plant(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for step in path[:-1]:
+def _branch(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:
+    """Where in a tree a path ends; None where a leaf of another name stands in its way."""
+    for step in path:
         below = tree.setdefault(step, {})
         if not isinstance(below, dict):
-            return  # a leaf and a branch under one name: the leaf came first
+            return None
         tree = below
-    tree.setdefault(path[-1], value)
+    return tree
 
 
 def _listed_again(value: Any) -> Any:

@@ -435,10 +435,9 @@ def _nested(raw: bytes, kind: str) -> str:
         known = (common_pb2.ArrayValue if kind == "list" else common_pb2.KeyValueList).FromString(raw)
     except DecodeError as error:  # no UTF-8, or nested more than a hundred deep
         raise InputError(f"a {kind} that is broken, nested too deeply or no UTF-8") from error
-    value: Any = [_value(v) for v in known.values]
-    if kind == "map":
-        value = {v.key: _value(v.value) for v in known.values}
-    return orjson.dumps(value).decode()
+    if kind == "list":
+        return orjson.dumps([_value(v) for v in known.values]).decode()
+    return orjson.dumps({v.key: _value(v.value) for v in known.values}).decode()
 
 
 def _value(value: Any) -> Any:
