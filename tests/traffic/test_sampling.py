@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.errors import ConfigError, InputError
+from andon.stats import ODDS, log_likelihood_ratio
 from andon.traffic import Interaction, from_rows, to_rows
 from andon.traffic.sampling import Sampling, sample, sample_rows
 
@@ -131,6 +132,32 @@ def test_another_seed_is_another_sample():
     one, other = ({i.id for i in sample(items, Sampling(rate=0.3, seed=s))[0]} for s in (1, 2))
     assert abs(len(one) / 20_000 - 0.3) < 0.015
     assert abs(len(one & other) / 20_000 - 0.09) < 0.01
+
+
+RATES = st.floats(0.001, 0.9)
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1.0), RATES, st.floats(0.01, 1.0)), min_size=1, max_size=5))
+def test_rows_that_count_a_fraction_keep_the_detector_s_promise(strata):
+    """Over any mix of categories, rows counted as at most one observation multiply the detector by at most 1 on average."""
+    assert growth(strata).max() <= 1 + 1e-9
+
+
+def test_rows_that_count_more_than_once_break_the_promise():
+    """Weights summed as if they were counts make the detector grow under stable traffic; equal fractions leave it at 1."""
+    assert growth([(1.0, 0.05, 20.0)]).max() > 1.5
+    assert growth([(0.5, 0.05, 1.0), (0.5, 0.3, 1.0)]) == pytest.approx(np.ones(len(ODDS)))
+
+
+def growth(strata):
+    """Expected factor of one row on the detector, for each alternative, of strata (share, rate, what a row counts)."""
+    share, rate, count = np.array(strata).T
+    share = share / share.sum()
+    null = np.full(len(share), (share * count * rate).sum() / (share * count).sum())
+    fine, harmed = (
+        np.exp(log_likelihood_ratio(count * x, count, null, ODDS, np.zeros(len(share)))) for x in (0.0, 1.0)
+    )
+    return share @ ((1 - rate)[:, None] * fine + rate[:, None] * harmed)
 
 
 def population():
