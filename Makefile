@@ -1,5 +1,5 @@
 # Andon: the commands that people and CI share. They need git, make and Python >= 3.11, and nothing installed by hand.
-.PHONY: help demo test slow check bench docs
+.PHONY: help demo test slow check bench fuzz docs
 PY := .venv/bin/python
 
 help: ## this list
@@ -19,6 +19,10 @@ check: .venv/.ready ## lint, types, import contracts
 
 bench: .venv/.ready ## one JSON line per figure; `make bench only=AREA` runs one area
 	@$(PY) -m bench $(only)
+
+fuzz: .venv/.ready ## damaged requests for the OTLP decoder, for `seconds=60`
+	@$(PY) -c 'import atheris' 2>/dev/null || $(PY) -m pip install --disable-pip-version-check -e '.[fuzz]'
+	$(PY) scripts/fuzz.py $(or $(seconds),60)
 
 docs: .venv/.ready ## write docs/reference/ from the code
 	$(PY) scripts/make_docs.py

@@ -87,6 +87,7 @@ class Loop:
     ) -> None:
         self.warehouse, self.ledger, self.settings = warehouse, ledger, settings
         self.intake = open_intake(warehouse, settings)
+        self._kept = retention(settings.retention)
         self.scorers, self.embedder, self.seed = scorers, embedder, seed
         self._watch = Watch(
             warehouse,
@@ -142,7 +143,7 @@ class Loop:
 
     def forget(self, now_us: int) -> Mapping[str, int]:
         """Take rows out that are older than their table keeps them; returns how many, by table."""
-        bounds = due(retention(self.settings.retention), now_us)
+        bounds = due(self._kept, now_us)
         gone = {t: self.warehouse.expire(t, before_us=bounds[t]) for t in self.warehouse.tables() if t in bounds}
         return {table: n for table, n in gone.items() if n}
 

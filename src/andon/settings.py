@@ -47,7 +47,9 @@ class Settings:
     host: str = _setting("127.0.0.1", "ANDON_HOST", "Address that `andon serve` listens on.")
     port: int = _setting(4318, "ANDON_PORT", "Port that `andon serve` listens on (4318 is the port of OTLP over HTTP).")
     grpc_port: int = _setting(
-        4317, "ANDON_GRPC_PORT", "Port for OTLP over gRPC, where the extra `andon[grpc]` is installed; 0 switches it off."
+        4317,
+        "ANDON_GRPC_PORT",
+        "Port for OTLP over gRPC, where the extra `andon[grpc]` is installed; 0 switches it off.",
     )
     token: str = _setting(
         "",

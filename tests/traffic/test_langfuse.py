@@ -133,6 +133,18 @@ def test_an_application_that_nobody_named_has_the_default_name(pack):
     assert set(apps.values()) == {"default", "agentic-clientinsights"}
 
 
+def test_metadata_is_the_users_own(pack):
+    """Free attributes are the user's metadata and those of the SDK, without what frameworks and Langfuse add for themselves."""
+    found = {n: next(f for f in read_traffic(p) if isinstance(f, Interaction)).attributes for n, p in pack.items()}
+    assert found["langgraph-python"] == {
+        "trace_name": "LangGraph",
+        "thread_id": "demo-thread-1",
+        "tags": "langgraph,demo,langfuse",
+    }
+    assert set(found["autogen"]) == {"trace_name", "email", "tags"}
+    assert not [key for one in found.values() for key in one if key.startswith(("langfuse", "ls_", "public_key"))]
+
+
 def snake(row):
     """The row with the names of the blob storage export."""
     named = {re.sub(r"(?<=[a-z])([A-Z])", lambda m: "_" + m[1].lower(), k): v for k, v in row.items()}
@@ -229,6 +241,7 @@ def test_tokens_include_their_parts_once(usage, expected):
 def test_a_cost_of_nothing_is_unknown():
     """A model without a price costs 0 in the export, which nobody measured; a price is taken from any of its places."""
     assert one(observation(totalCost=0, costDetails={})).cost_usd is None
+    assert one(observation(totalCost=-1, costDetails={"total": -1})).cost_usd is None
     assert one(observation(totalCost=0.2)).cost_usd == 0.2
     assert one(observation(calculatedTotalCost=0.2)).cost_usd == 0.2
 
@@ -373,6 +386,9 @@ def test_scores_are_feedback(score, expected):
         assert within == alone
     (blob,), _ = records_of_export(snake({**SCORE, **score}))
     assert blob == alone
+    cells = {k: str(v) for k, v in snake({**SCORE, **score}).items() if v is not None}
+    (cell,), _ = records_of_export(cells)
+    assert cell == alone
 
 
 def test_a_bad_part_is_named_and_the_rest_is_kept():
@@ -415,6 +431,22 @@ def test_traces_without_observations_are_taken_as_far_as_they_go():
     (spans,), _ = records_of_export({**observation(traceId="t9", parentObservationId=None), "output": "hi"})
     (joined,) = assemble([waiting, spans])
     assert (joined.query, joined.latency_s, joined.session_id) == ("q", 2.5, "s")
+
+
+def test_deep_and_large_values_fit_the_tables():
+    """What is nested deeper than anybody writes, or larger than a column holds, is kept as text or left out."""
+    deep = orjson.loads(b"[" * 900 + b"]" * 900)
+    hostile = {"metadata": {"x": deep, "n": 2**63}, "input": deep, "output": {"a": deep}, "modelParameters": {"seed": deep},
+               "usageDetails": {"input": 2**63}, "toolDefinitions": {"t": deep}, "tags": deep}  # fmt: skip
+    for kind in ("GENERATION", "SPAN", "TOOL", "RETRIEVER"):
+        records, _ = records_of_export(
+            export(
+                observation(**hostile, type=kind), **{k: hostile[k] for k in ("metadata", "input", "output", "tags")}
+            )
+        )
+        assert to_rows(records).num_rows == 1
+        (span,), _ = records_of_export(observation(**hostile, type=kind))
+        assert spans_to_rows([span]).num_rows == 1
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def _first_segment(signal: Signal) -> int:
 
 def _excess(signal: Signal) -> float:
     """Harmed interactions beyond what the baseline would have given."""
-    return signal.x - signal.n * signal.baseline_rate
+    return signal.stands_for * (signal.x - signal.n * signal.baseline_rate)
 
 
 def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:

@@ -53,17 +53,27 @@ class _Case:
         op, bound = failing(self.signal.kind, self.signal.direction, self.signal.cut)
         return Where(column=self.signal.metric, op="ge" if op == "ge" else "lt", value=bound)
 
-    def count(self, span: Span, *extra: Where) -> int:
-        plan = Rollup(table="scores", metrics=(self.signal.metric,), span=span, where=(*self.scope, *extra))
-        return int(self.warehouse.run(plan)[f"{self.signal.metric}.n"][0].as_py() or 0)
+    def unit(self) -> float:
+        """The greatest sampling weight: a row counts as evidence by the fraction that its own weight is of it."""
+        table = self.warehouse.run(Rollup(table="scores", metrics=("weight",), where=self.scope))
+        return table["weight.max"][0].as_py() or 1.0
 
-    def by(self, key: str, span: Span, *extra: Where) -> dict[str, int]:
+    def units(self, key: str) -> dict[str, float]:
+        """The same by value of a key."""
+        table = self.warehouse.run(Rollup(table="scores", metrics=("weight",), keys=(key,), where=self.scope))
+        return {k: u or 1.0 for k, u in zip(table[key].to_pylist(), table["weight.max"].to_pylist(), strict=True)}
+
+    def count(self, span: Span, *extra: Where) -> float:
+        plan = Rollup(table="scores", metrics=(self.signal.metric,), span=span, where=(*self.scope, *extra))
+        return float(self.warehouse.run(plan)[f"{self.signal.metric}.w"][0].as_py() or 0)
+
+    def by(self, key: str, span: Span, *extra: Where) -> dict[str, float]:
         plan = Rollup(
             table="scores", metrics=(self.signal.metric,), keys=(key,), span=span, where=(*self.scope, *extra)
         )
         table = self.warehouse.run(plan)
-        counts = zip(table[key].to_pylist(), table[f"{self.signal.metric}.n"].to_pylist(), strict=True)
-        return {value: int(n) for value, n in counts if value is not None}
+        counts = zip(table[key].to_pylist(), table[f"{self.signal.metric}.w"].to_pylist(), strict=True)
+        return {value: w for value, w in counts if value is not None}
 
     def keep(self, claim: str, plan: Plan, figures: dict[str, float]) -> None:
         self.evidence.append(
@@ -98,7 +108,8 @@ def investigate(
     opener = next((s for s in signals if (s.at_us, s.onset_us) == (incident.alarmed_us, incident.onset_us)), lead)
     x1, n1, x2, n2, x3, n3 = _totals(case)
     x0, n0 = (x1, n1) if n1 else (lead.baseline_x, lead.baseline_n)
-    verdict, reason = isolated_or_systematic(x2, n2, (x0 + 0.5) / (n0 + 1))
+    unit = case.unit()
+    verdict, reason = isolated_or_systematic(round(x2 / unit), round(n2 / unit), (x0 / unit + 0.5) / (n0 / unit + 1))
     harmed = _harmed_interactions(case)
     traffic = _traffic(case, embedder, rng)
     found = Investigation(
@@ -135,7 +146,7 @@ def _figures(warehouse: Warehouse, plan: Rollup) -> dict[str, float]:
     return {k: float(v) for k, v in row.items() if v is not None}
 
 
-def _totals(case: _Case) -> list[int]:
+def _totals(case: _Case) -> list[float]:
     """Harm and traffic before the onset, since it, and in the last tenth of the time since it, kept as evidence."""
     start, end = case.after.start_us, case.after.end_us
     lately = Span(start_us=end - max(case.signal.window_us, (end - start) // 10), end_us=end)
@@ -145,7 +156,7 @@ def _totals(case: _Case) -> list[int]:
             plan = Rollup(table="scores", metrics=(case.signal.metric,), span=span, where=(*case.scope, *extra))
             figures = _figures(case.warehouse, plan)
             case.keep(f"{what} {name}", plan, figures)
-            numbers.append(int(figures[f"{case.signal.metric}.n"]))
+            numbers.append(figures[f"{case.signal.metric}.w"])
     return numbers
 
 
@@ -264,8 +275,8 @@ def _suspects(case: _Case, ledger: Ledger, traffic: Traffic, opener: Signal) -> 
 
 def _exposures(case: _Case, changes: Sequence[Change]) -> dict[str, Exposure]:
     """Who saw each change that carries a version field, by id of the change."""
-    n, x = case.count(case.after), case.count(case.after, case.harm)
-    seen: dict[str, tuple[dict[str, int], dict[str, int], dict[str, int]]] = {}
+    n, x, unit = case.count(case.after), case.count(case.after, case.harm), case.unit()
+    seen: dict[str, tuple[dict[str, float], dict[str, float], dict[str, float]]] = {}
     exposures = {}
     for change in changes:
         name, value = change.version_field, change.after
@@ -275,10 +286,10 @@ def _exposures(case: _Case, changes: Sequence[Change]) -> dict[str, Exposure]:
             seen[name] = case.by(name, case.after), case.by(name, case.after, case.harm), case.by(name, case.before)
         after, harmed, before = seen[name]
         exposures[change.id] = Exposure(
-            exposed_x=harmed.get(value, 0),
-            exposed_n=after.get(value, 0),
-            other_x=x - harmed.get(value, 0),
-            other_n=n - after.get(value, 0),
+            exposed_x=harmed.get(value, 0) / unit,
+            exposed_n=after.get(value, 0) / unit,
+            other_x=(x - harmed.get(value, 0)) / unit,
+            other_n=(n - after.get(value, 0)) / unit,
             before_share=_share_before(case, change) if value in before else 0.0,
         )
     return exposures
@@ -309,17 +320,20 @@ def _parts(case: _Case) -> list[tuple[str, str, int, int, int, int]]:
         if name in case.signal.scope or len({*after, *before}) < 2:
             continue
         harm_after, harm_before = case.by(name, case.after, case.harm), case.by(name, case.before, case.harm)
+        units = case.units(name)
         for value, n in after.items():
-            rows.append((name, value, harm_before.get(value, 0), before.get(value, 0), harm_after.get(value, 0), n))
+            counts = (harm_before.get(value, 0), before.get(value, 0), harm_after.get(value, 0), n)
+            x1, n1, x2, n2 = (round(c / units[value]) for c in counts)
+            rows.append((name, value, x1, n1, x2, n2))
     return list(dict.fromkeys(rows))
 
 
-def _impact(case: _Case, baseline: float, x2: int, n2: int, *, lately: float | None) -> Impact:
+def _impact(case: _Case, baseline: float, x2: float, n2: float, *, lately: float | None) -> Impact:
     users = len(case.by("user_id", case.after, case.harm))
     sessions = len(case.by("session_id", case.after, case.harm))
     return Impact(
-        n=n2,
-        harmed=x2,
+        n=round(n2),
+        harmed=round(x2),
         excess=round(max(0.0, x2 - n2 * baseline), 1),
         lately=lately,
         users=users or None,

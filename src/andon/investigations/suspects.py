@@ -85,10 +85,10 @@ _DISPROOF = {
 class Exposure:
     """Harm among the affected traffic after the onset that saw the new version, and among the rest."""
 
-    exposed_x: int
-    exposed_n: int
-    other_x: int
-    other_n: int
+    exposed_x: float
+    exposed_n: float
+    other_x: float
+    other_n: float
     before_share: float
     """Share of the traffic before the change (and before the onset) that saw the new version already."""
 
@@ -275,11 +275,11 @@ def _contrast(e: Exposure, baseline: float) -> float:
     return math.exp(min(max(caused - other, math.log(NEVER)), math.log(MOST)))
 
 
-def _log_likelihood(x: int, n: int, p: float) -> float:
+def _log_likelihood(x: float, n: float, p: float) -> float:
     return x * math.log(p) + (n - x) * math.log(1 - p)
 
 
-def _log_wandering(x: int, n: int, p: float) -> float:
+def _log_wandering(x: float, n: float, p: float) -> float:
     """Log likelihood of x of n (without the binomial coefficient) under a beta of mean p and size `WANDER`."""
     a, b = p * WANDER, (1 - p) * WANDER
     fit = math.lgamma(x + a) + math.lgamma(n - x + b) - math.lgamma(n + a + b)

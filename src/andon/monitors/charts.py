@@ -49,11 +49,14 @@ class Counts:
     window: Ints
     """Index of the window since the epoch of the charts."""
     bin: Ints
-    n: Ints
+    n: Ints | Floats
+    weight: Floats | None = None
+    """How many interactions each of the n stands for; None is 1."""
 
     def only(self, kept: NDArray[np.bool_]) -> "Counts":
         """The rows where `kept` is true."""
-        return Counts(window=self.window[kept], bin=self.bin[kept], n=self.n[kept])
+        weight = None if self.weight is None else self.weight[kept]
+        return Counts(window=self.window[kept], bin=self.bin[kept], n=self.n[kept], weight=weight)
 
 
 class Charts:
@@ -79,12 +82,12 @@ class Charts:
         self._cut: list[int | None] = []
         self._waiting: list[list[Counts]] = []  # Phase I of numbers, whose cut is not known yet
         self._sums = np.zeros((0, 6))  # `stats.moments` of the windows of the baseline
-        self._rho = np.zeros(0)
+        self._rho, self._top = np.zeros((2, 0))
         self._r = np.zeros((0, len(stats.ODDS)))
         self._first, self._learned, self._joined, self._left_out = np.zeros((4, 0), dtype=np.int64)
         self._silent_until, self._told = np.zeros((2, 0), dtype=np.int64)
         # the last windows of every chart, window w in column w % width: what may still join, and where onsets are sought
-        self._n_seen = np.zeros((0, HISTORY + int(ABSORB_US * ABSORB_SHARE) // window_us + 2), dtype=np.int32)
+        self._n_seen = np.zeros((0, HISTORY + int(ABSORB_US * ABSORB_SHARE) // window_us + 2), dtype=np.float32)
         self._x_seen = self._n_seen.copy()
 
     @property
@@ -104,6 +107,7 @@ class Charts:
         for monitor, given in counts.items():
             i = self._index[monitor]
             rows = given.only((given.window >= start) & (given.window < start + len(windows)))
+            rows = self._fractions(i, rows, start, len(windows))
             n[:, i] = _per_window(rows, start, len(windows))
             if self.kinds[monitor.metric] == "number" and self._cut[i] is None:
                 self._waiting[i].append(rows)
@@ -125,10 +129,23 @@ class Charts:
         more = len(self.monitors) - len(self._rho)
         if more == 0:
             return
-        for name in ("_sums", "_rho", "_r", "_silent_until", "_told", "_n_seen", "_x_seen"):
+        for name in ("_sums", "_rho", "_top", "_r", "_silent_until", "_told", "_n_seen", "_x_seen"):
             setattr(self, name, _longer(getattr(self, name), more, 0))
         for name in ("_first", "_learned", "_joined", "_left_out"):
             setattr(self, name, _longer(getattr(self, name), more, -1))
+
+    def _fractions(self, i: int, rows: Counts, start: int, length: int) -> Counts:
+        """The rows with each observation counted as the fraction that its weight is of the greatest so far.
+
+        A fraction of at most 1 keeps the promise of the detector (`docs/methods/sampling.md`); equal weights all count 1.
+        """
+        if rows.weight is None or len(rows.window) == 0:
+            return rows
+        top = np.full(length, self._top[i])
+        np.maximum.at(top, rows.window - start, rows.weight)
+        top = np.maximum.accumulate(top)
+        self._top[i] = top[-1]
+        return Counts(window=rows.window, bin=rows.bin, n=rows.n * (rows.weight / top[rows.window - start]))
 
     def _harmful(self, i: int, rows: Counts) -> Counts:
         """The rows that count as harm on this chart."""
@@ -233,10 +250,11 @@ class Charts:
             harm=self.harms[monitor.metric, monitor.direction],
             at_us=(window + 1) * width,
             window_us=width,
-            x=int(x[onset.best :].sum()),
-            n=int(n[onset.best :].sum()),
-            baseline_x=int(harm),
-            baseline_n=int(total),
+            x=round(float(x[onset.best :].sum())),
+            n=max(1, round(float(n[onset.best :].sum()))),
+            baseline_x=round(float(harm)),
+            baseline_n=round(float(total)),
+            stands_for=float(self._top[i]) or 1.0,
             baseline_from_us=int(self._first[i]) * width,
             baseline_to_us=(int(self._joined[i]) + 1) * width,
             cut=None if cut is None else stats.bin_edges(cut)[0],
@@ -262,7 +280,7 @@ def _per_window(rows: Counts, start: int, length: int) -> Floats:
     return np.bincount(kept.window - start, weights=kept.n, minlength=length).astype(np.float64)
 
 
-def _cut_of(bins: Ints, n: Ints, direction: str) -> int:
+def _cut_of(bins: Ints, n: Ints | Floats, direction: str) -> int:
     """The bin edge whose far side holds the share of values nearest to a fifth, as odds; maybe none of the values.
 
     A cut beyond all values is taken where every other one would call most of them harm (a constant metric, say): the chart

@@ -67,6 +67,8 @@ class Signal:
     cut: float | None = None
     """For a number metric: the bound of the baseline's worst fifth; values beyond it count as harm."""
     dispersion: float = 0.0
+    stands_for: float = 1.0
+    """Interactions that one of x, n, baseline_x and baseline_n stands for: the greatest sampling weight of this chart."""
     rule: str = "e-SR mixture, beta-binomial"
     statistic: float
     threshold: float

@@ -98,15 +98,21 @@ class Watch:
         binary = [m for m in self._metrics if m.kind == "binary"]
         counts: dict[Monitor, Counts] = {}
         table = self._warehouse.run(
-            Rollup(table="scores", metrics=tuple(m.name for m in binary), keys=KEYS, window_us=self._width, span=span)
+            Rollup(
+                table="scores",
+                metrics=tuple(m.name for m in binary),
+                keys=(*KEYS, "weight"),
+                window_us=self._width,
+                span=span,
+            )
         )
-        cells, window = _cells(table), _ints(table, "window_us") // self._width
+        cells, window, weight = _cells(table), _ints(table, "window_us") // self._width, _weights(table)
         for metric in binary:
             n = _ints(table, f"{metric.name}.n")
             ones = np.clip(_ints(table, f"{metric.name}.sum"), 0, n)  # a plug-in may call binary what is not
             for direction in metric.directions:
                 harm = ones if direction == "up" else n - ones
-                rows = np.column_stack([window, n - harm, harm])[n > 0]
+                rows = np.column_stack([window, n - harm, harm, weight])[n > 0]
                 kept = [c for c, some in zip(cells, n > 0, strict=True) if some]
                 for monitor, values in gather(kept, rows, metric.name, direction).items():
                     counts[monitor] = _binary(values)
@@ -117,16 +123,18 @@ class Watch:
 
     def _read_numbers(self, metric: Metric, span: Span) -> dict[Monitor, Counts]:
         table = self._warehouse.run(
-            Histogram(table="scores", metric=metric.name, keys=KEYS, window_us=self._width, span=span)
+            Histogram(table="scores", metric=metric.name, keys=(*KEYS, "weight"), window_us=self._width, span=span)
         )
         if len(table) == 0:
             return {}
-        rows = np.column_stack([_ints(table, "window_us") // self._width, _ints(table, "bin"), _ints(table, "n")])
+        columns = [_ints(table, "window_us") // self._width, _ints(table, "bin"), _ints(table, "n"), _weights(table)]
+        rows = np.column_stack(columns)
         cells = _cells(table)
         found: dict[Monitor, Counts] = {}
         for direction in metric.directions:
             for monitor, values in gather(cells, rows, metric.name, direction).items():
-                found[monitor] = Counts(window=values[:, 0], bin=values[:, 1], n=values[:, 2])
+                window, bins = values[:, 0].astype(np.int64), values[:, 1].astype(np.int64)
+                found[monitor] = Counts(window=window, bin=bins, n=values[:, 2], weight=values[:, 3])
         return found
 
 
@@ -136,11 +144,13 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     span = Span(start_us=start_us, end_us=end_us)
     where = scope_of(signal)
     op, bound = failing(signal.kind, signal.direction, signal.cut)
-    total = Rollup(table="scores", metrics=(signal.metric,), window_us=width, span=span, where=where)
+    total = Rollup(table="scores", metrics=(signal.metric, "weight"), window_us=width, span=span, where=where)
     harm = Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
     failed = Rollup(table="scores", metrics=(signal.metric,), window_us=width, span=span, where=(*where, harm))
-    counts = _by_window(warehouse.run(total), signal.metric)
-    harmed = _by_window(warehouse.run(failed), signal.metric)
+    table = warehouse.run(total)
+    unit = max(table["weight.max"].to_pylist(), default=None) or 1.0
+    counts = _by_window(table, signal.metric, unit)
+    harmed = _by_window(warehouse.run(failed), signal.metric, unit)
     windows = [(w, w + width, n, harmed.get(w, 0)) for w, n in sorted(counts.items())]
     return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion, width // signal.window_us)
 
@@ -151,20 +161,29 @@ def scope_of(signal: Signal) -> tuple[Where, ...]:
     return tuple(Where(column=k, op="eq", value=v) for k, v in pairs.items())
 
 
-def _by_window(table: pa.Table, metric: str) -> dict[int, int]:
-    return dict(zip(table["window_us"].to_pylist(), table[f"{metric}.n"].to_pylist(), strict=True))
+def _by_window(table: pa.Table, metric: str, unit: float) -> dict[int, int]:
+    """Observations by window, each counted as the fraction that its weight is of `unit`."""
+    counts = (round(w / unit) for w in table[f"{metric}.w"].to_pylist())
+    return dict(zip(table["window_us"].to_pylist(), counts, strict=True))
 
 
-def _binary(values: NDArray[np.int64]) -> Counts:
-    """Rows of (window, fine, harm) as counts of the bins 0 and 1."""
-    window = np.concatenate([values[:, 0], values[:, 0]])
+def _binary(values: NDArray[np.float64]) -> Counts:
+    """Rows of (window, fine, harm, weight) as counts of the bins 0 and 1."""
+    window = np.concatenate([values[:, 0], values[:, 0]]).astype(np.int64)
     bins = np.repeat(np.array([0, 1], dtype=np.int64), len(values))
-    return Counts(window=window, bin=bins, n=np.concatenate([values[:, 1], values[:, 2]]))
+    n, weight = np.concatenate([values[:, 1], values[:, 2]]), np.concatenate([values[:, 3], values[:, 3]])
+    return Counts(window=window, bin=bins, n=n, weight=weight)
 
 
 def _cells(table: pa.Table) -> list[tuple[str, str, Mapping[str, str | None]]]:
     columns = [table[k].to_pylist() for k in KEYS]
     return [(str(a), str(e), dict(zip(SEGMENTS, rest, strict=True))) for a, e, *rest in zip(*columns, strict=True)]
+
+
+def _weights(table: pa.Table) -> NDArray[np.float64]:
+    """The weight of each group; a row without one stands for itself."""
+    weight = table["weight"].to_numpy(zero_copy_only=False).astype(np.float64)
+    return np.where(weight > 0, weight, 1.0)
 
 
 def _ints(table: pa.Table, column: str) -> NDArray[np.int64]:

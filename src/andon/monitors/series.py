@@ -59,8 +59,8 @@ def tells(metric: str, direction: str, baseline_rate: float) -> bool:
 
 
 def gather(
-    cells: Sequence[tuple[str, str, Mapping[str, str | None]]], values: NDArray[np.int64], metric: str, direction: str
-) -> dict[Monitor, NDArray[np.int64]]:
+    cells: Sequence[tuple[str, str, Mapping[str, str | None]]], values: NDArray[np.float64], metric: str, direction: str
+) -> dict[Monitor, NDArray[np.float64]]:
     """Sum the rows of cells into charts.
 
     Args:

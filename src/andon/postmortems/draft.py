@@ -45,7 +45,7 @@ def summarise(incident: Incident, found: Investigation, lead: Signal) -> tuple[s
 
 def _baseline(found: Investigation, lead: Signal) -> tuple[float, str]:
     """The rate of harm before the onset and where it stands: in the evidence, or (where no traffic is left) in the signal."""
-    figures = [e.figures.get(f"{lead.metric}.n", 0.0) for e in found.evidence[:2]]
+    figures = [dict(counts_of(e)).get(lead.metric, 0.0) for e in found.evidence[:2]]
     if len(figures) == 2 and figures[1]:
         return figures[0] / figures[1], " [E1, E2]"
     return lead.baseline_rate, ""
@@ -53,7 +53,9 @@ def _baseline(found: Investigation, lead: Signal) -> tuple[float, str]:
 
 def counts_of(evidence: Evidence) -> list[tuple[str, float]]:
     """The figures of a piece of evidence that a document shows: how many; the record keeps the sums as well."""
-    return sorted((k.removesuffix(".n"), v) for k, v in evidence.figures.items() if k.endswith(".n"))
+    figures = evidence.figures
+    metrics = sorted(k.removesuffix(".n") for k in figures if k.endswith(".n"))
+    return [(m, float(round(figures.get(f"{m}.w", figures[f"{m}.n"])))) for m in metrics]
 
 
 def _cause(found: Investigation) -> str:

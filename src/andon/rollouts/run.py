@@ -43,7 +43,7 @@ def compare_arms(
 
     A rate harms at its bad value; a number harms in the worst fifth of the control (read from log bins, so "a fifth" is
     the largest share of whole bins that is not above it). A metric that may harm both ways is read upward. Each scored
-    row counts once, whatever its sampling weight.
+    row counts as the fraction that its sampling weight is of the greatest one, so that arms have the rates of the traffic.
 
     Args:
         warehouse: Holds the table ``scores``.
@@ -107,11 +107,13 @@ def _metric(name: str, scorers: Sequence[Scorer]) -> _Metric:
 def _rate_counts(
     warehouse: Warehouse, metric: _Metric, by: str, _: str, span: Span, where: tuple[Where, ...]
 ) -> dict[str, tuple[int, int]]:
-    rows = warehouse.run(Rollup(table="scores", metrics=(metric.name,), keys=(by,), span=span, where=where))
-    columns = (rows.column(c).to_pylist() for c in (by, f"{metric.name}.n", f"{metric.name}.sum"))
+    metrics = (metric.name, "weight")
+    rows = warehouse.run(Rollup(table="scores", metrics=metrics, keys=(by,), span=span, where=where))
+    unit = max(rows["weight.max"].to_pylist(), default=None) or 1.0
+    columns = (rows.column(c).to_pylist() for c in (by, f"{metric.name}.w", f"{metric.name}.wsum"))
     counts: dict[str, tuple[int, int]] = {}
-    for arm, n, total in zip(*columns, strict=True):
-        ones = round(total or 0.0)
+    for arm, w, total in zip(*columns, strict=True):
+        n, ones = round(w / unit), round((total or 0.0) / unit)
         counts[arm] = (n, ones if metric.up_is_bad else n - ones)
     return counts
 
@@ -120,19 +122,22 @@ def _number_counts(
     warehouse: Warehouse, metric: _Metric, by: str, control: str, span: Span, where: tuple[Where, ...]
 ) -> dict[str, tuple[int, int]]:
     valued = (*where, Where(column=metric.name, op="not_null"))
-    rows = warehouse.run(Histogram(table="scores", metric=metric.name, keys=(by,), span=span, where=valued))
-    bins: dict[str, dict[int, int]] = {}
-    for arm, index, n in zip(*(rows.column(c).to_pylist() for c in (by, "bin", "n")), strict=True):
-        bins.setdefault(arm, {})[index] = n
+    plan = Histogram(table="scores", metric=metric.name, keys=(by, "weight"), span=span, where=valued)
+    columns = [warehouse.run(plan).column(c).to_pylist() for c in (by, "bin", "n", "weight")]
+    unit = max((w or 1.0 for w in columns[3]), default=1.0)
+    bins: dict[str, dict[int, float]] = {}
+    for arm, index, n, w in zip(*columns, strict=True):
+        counted = bins.setdefault(arm, {})
+        counted[index] = counted.get(index, 0.0) + n * (w or 1.0) / unit
     sign = 1 if metric.up_is_bad else -1
     cut = _cut(bins.get(control, {}), sign)
     return {
-        arm: (sum(of.values()), sum(n for index, n in of.items() if cut is not None and sign * index > cut))
+        arm: (round(sum(of.values())), round(sum(n for k, n in of.items() if cut is not None and sign * k > cut)))
         for arm, of in bins.items()
     }
 
 
-def _cut(bins: dict[int, int], sign: int) -> int | None:
+def _cut(bins: dict[int, float], sign: int) -> int | None:
     """Signed bin beyond which at most the worst share of the control lies: strictly beyond it is harm."""
     room = _WORST * sum(bins.values())
     for index in sorted(bins, key=lambda i: -sign * i):

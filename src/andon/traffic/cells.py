@@ -93,7 +93,11 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if isinstance(value, dict):
         return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    return value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and isfinite(value))
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)
+    if isinstance(value, bool | int):
+        return -(2**63) <= value < 2**63
+    return value is None or (isinstance(value, float) and isfinite(value))
 
 
 def _feature(value: Any) -> float | str | None:

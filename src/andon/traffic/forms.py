@@ -1,12 +1,12 @@
-"""A form: what a kind of value looks like in a text, written once and compiled twice.
+"""What a rule of redaction is made of: forms, which are exact, and an alarm, which is quick.
 
-The exact *pattern* runs over decoded text. The *hint* is an expression for RE2 that runs over whole columns of raw (JSON)
-text: where the pattern finds something in the decoded text, the hint finds something in the raw one; the reverse need
-not hold. Both come from one *core*, which therefore has no look-around, and writes with a mark what JSON may escape:
-``<S>`` a separator within a number, ``<P>`` the same or a parenthesis, ``<W>`` white space, ``<Q>`` a quotation mark,
-``<=>`` a sign of assignment.
+A *form* is a pattern over decoded text, with a test that looks at what it matched. The *alarm* is one expression for an
+engine of finite automata over raw (JSON) text: where a form finds something in the decoded text, the alarm goes off in
+the raw one; the reverse need not hold. So an alarm reads past what JSON may escape, at any depth of JSON within JSON.
 
-Every pattern takes time linear in the text: what repeats without bound cannot start within itself.
+Cores of forms write ``<S>`` for a separator within a number, ``<P>`` for one within a telephone number, ``<W>`` for white
+space, ``<Q>`` for a quotation mark and ``<=>`` for a sign of assignment. Every pattern takes time linear in the text: what
+repeats without bound cannot start within itself.
 """
 
 import re
@@ -14,15 +14,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 __all__ = [
+    "ALONE",
     "ANYWHERE",
     "ESCAPED",
     "HIDDEN",
-    "NUMBER",
-    "TOKEN",
+    "ODD",
+    "ODD_NUMBER",
+    "PART",
+    "PART_END",
+    "RAW_ALONE",
+    "RAW_END",
+    "RAW_PART",
     "WORD",
     "Form",
     "Found",
     "Read",
+    "Rule",
     "form",
     "found_in",
     "whole",
@@ -34,39 +41,55 @@ Found = tuple[int, int, str]
 Read = Callable[[re.Match[str]], Found | None]
 """Looks at a match again: what of it is to be redacted, or None when it is none after all."""
 
-_BETWEEN = " \u00a0\u2009\u202f\u2010-\u2013."
-ESCAPED = r"\\+u[0-9A-Fa-f]{4}"
-"""A character as JSON may write it, at any depth of JSON within JSON."""
-HIDDEN = r"\\u00(?:2[0589bdefBDEF]|3[0-9aA]|[4-7][0-9a-fA-F])"
-"""An escape that JSON does not need: in a raw text that has one, anything may hide."""
-
-_MARKS = (
-    ("<S>", rf"[{_BETWEEN}/\-]", rf"(?:[{_BETWEEN}/\-]|\\+/|{ESCAPED})"),
-    ("<P>", rf"[{_BETWEEN}/()\-]", rf"(?:[{_BETWEEN}/()\-]|\\+/|{ESCAPED})"),
-    ("<W>", r"[ \t\r\n]", rf"(?:\s|\\+[nrt]|{ESCAPED})"),
-    ("<Q>", "[\"'`]", rf"(?:\\*[\"'`]|{ESCAPED})"),
-    ("<=>", "(?:=>|:=|[:=])", rf"(?:[:=]|{ESCAPED})"),
-)
-_COUNT = re.compile(r"\{(\d+),\d*\}")
-
-ANYWHERE = ("", "")
-"""What may stand before a value, for the pattern and for the hint: anything."""
-WORD = (r"(?<!\w)", rf"(?:^|\W|\\[bfnrt]|{ESCAPED})")
-"""No word character; in raw text the end of an escape looks like one."""
-TOKEN = (r"(?<![\w\-])", WORD[1])
-"""As `WORD`, and no dash."""
-NUMBER = (r"(?<!\w)(?<!\d\.)", rf"(?:^|[^\w.]|(?:^|[^0-9]|{ESCAPED})\.|\\[bfnrt]|{ESCAPED})")
-"""As `WORD`, and not the point of a decimal number."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """One shape of a value, and the test whether something of that shape is one."""
 
     pattern: re.Pattern[str]
-    hint: str
-    """For RE2, over raw text."""
     read: Read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Everything that one kind of value looks like."""
+
+    forms: tuple[Form, ...]
+    alarm: str
+    """In the syntax of Rust's regex, without Unicode classes."""
+    field: Callable[[str, str], Found | None] | None = None
+    """What of a JSON text is such a value because of the name of its field; given name and text."""
+
+
+_SPACES = "\u00a0\u2009\u202f\u2010-\u2013"
+"""Spaces that do not break, and dashes."""
+_MARKS = (
+    ("<S>", rf"[ {_SPACES}\-]"),
+    ("<P>", rf"[ {_SPACES}./()\-]"),
+    ("<W>", r"[ \t\r\n]"),
+    ("<Q>", "[\"'`]"),
+    ("<=>", "(?:=>|:=|[:=])"),
+)
+
+# What may stand before a value, and after it. Patterns:
+ANYWHERE = ""
+WORD = r"(?<!\w)"
+ALONE = r"(?<![\w\-])"
+PART = r"(?<!\w)(?<![0-9A-Fa-f]-)(?<!\d[.,/:])"
+"""No part of a longer code (such as a UUID), date or number; `PART_END` is its other end."""
+PART_END = r"(?!\w)(?!-\w)(?![.,/:]\d)"
+
+# The same for alarms. The end of an escape looks like a letter or a digit, and is none.
+ESCAPED = r"\\+u[0-9A-Fa-f]{4}"
+RAW_ALONE = r"(?:^|(?u:[^0-9A-Za-z_\-])|\\(?:[bfnrt]|u[0-9A-Fa-f]{4}))"
+RAW_PART = r"(?:^[.\-]?|(?u:[^0-9A-Za-z_.\-])|(?u:[^0-9])\.|(?u:[^0-9A-Fa-f])-|\\(?:[bfnrt]|u[0-9A-Fa-f]{4})[.\-]?)"
+RAW_END = r"(?:(?u:[^0-9A-Za-z_])|$)"
+ODD = rf"(?:\\+/|{ESCAPED}|(?u:[\x{{a0}}\x{{2009}}\x{{202f}}\x{{2010}}-\x{{2013}}]))"
+"""A separator that is not written as one ASCII character."""
+ODD_NUMBER = rf"[0-9][ ()./\-]*(?:{ODD}[ ()./\-]*)+[0-9]"
+"""Digits with such a separator between them."""
+HIDDEN = r"\\u00(?:2[0589bdefBDEF]|3[0-9aA]|[4-7][0-9A-Fa-f])"
+"""An escape that JSON does not need: in a raw text that has one, anything may hide."""
 
 
 def whole(match: re.Match[str]) -> Found:
@@ -75,23 +98,14 @@ def whole(match: re.Match[str]) -> Found:
     return match.start(group), match.end(group), match[group]
 
 
-def form(
-    core: str,
-    read: Read = whole,
-    *,
-    before: tuple[str, str] = WORD,
-    after: str = r"(?!\w)",
-    hint: str | None = None,
-) -> Form:
-    """A form from its core; a core that RE2 does not read comes with a `hint` of its own, written with the same marks."""
-    rough = re.sub(r"\(\?P<\w+>", "(?:", core) if hint is None else hint
-    for mark, plain, raw in _MARKS:
-        core, rough = core.replace(mark, plain), rough.replace(mark, raw)
-    rough = _COUNT.sub(lambda m: "*" if m[1] == "0" else f"{{{m[1]},}}", rough)  # fewer states for the same duty
-    return Form(pattern=re.compile(before[0] + core + after, re.ASCII), hint=before[1] + rough, read=read)
+def form(core: str, read: Read = whole, *, before: str = WORD, after: str = r"(?!\w)") -> Form:
+    """A form from its core and from what may not stand on either side of it."""
+    for mark, meaning in _MARKS:
+        core = core.replace(mark, meaning)
+    return Form(pattern=re.compile(before + core + after, re.ASCII), read=read)
 
 
-def found_in(text: str, one: Form) -> Iterator[Found]:
+def found_in(one: Form, text: str) -> Iterator[Found]:
     """What a form finds in a decoded text, from left to right; what it finds does not overlap."""
     search, read, at = one.pattern.search, one.read, 0
     while (match := search(text, at)) is not None:

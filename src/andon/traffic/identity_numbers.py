@@ -121,7 +121,6 @@ def _spain(v: str) -> bool:
 
 
 def _italy(v: str) -> bool:
-    v = v.upper()
     even = sum(int(c) if c.isdigit() else ord(c) - 65 for c in v[1:15:2])
     return chr(65 + (sum(_ODD[c] for c in v[0:15:2]) + even) % 26) == v[15]
 
@@ -196,13 +195,14 @@ IDENTITY_NUMBERS: Mapping[str, tuple[str, Callable[[str], bool]]] = MappingProxy
         "United Kingdom, NINO": (r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] \d{2} \d{2} \d{2} [A-D]", _united_kingdom),
         "Germany, tax": (r"[1-9]\d{10}", _germany),
         "Germany, tax, in groups": (r"[1-9]\d \d{3} \d{3} \d{3}", _germany),
-        "France, INSEE": (
-            r"[12]<S>?\d{2}<S>?(?:0[1-9]|1[0-2]|[2-9]\d)<S>?(?:\d{2}|2[ABab])<S>?\d{3}<S>?\d{3}<S>?\d{2}",
+        "France, INSEE": (r"[12]\d{2}(?:0[1-9]|1[0-2]|[2-9]\d)(?:\d{2}|2[ABab])\d{8}", _france),
+        "France, INSEE, in groups": (
+            r"[12]<S>\d{2}<S>(?:0[1-9]|1[0-2]|[2-9]\d)<S>(?:\d{2}|2[ABab])<S>\d{3}<S>\d{3}<S>\d{2}",
             _france,
         ),
         "Spain, DNI": (r"\d{8}-?[A-HJ-NP-TV-Z]", _spain),
         "Spain, NIE": (r"[XYZ]-?\d{7}-?[A-HJ-NP-TV-Z]", _spain),
-        "Italy, codice fiscale": (r"(?i:[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z])", _italy),
+        "Italy, codice fiscale": (r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]", _italy),
         "Belgium, national number": (r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _belgium),
         "Finland, HETU": (r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", _finland),
         "Sweden, personnummer": (r"(?:19\d{2}|200\d|\d{2})\d{4}[-+]\d{4}", _sweden),

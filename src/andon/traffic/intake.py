@@ -541,7 +541,7 @@ def _converters() -> dict[str, Callable[[str, Any], Any]]:
         "cost_usd": _number(0.0, 1e12, "a number of US dollars from 0"),
         "features": _features_of,
         "prediction_score": _ANY,
-        "weight": _number(1e-12, 1e12, "a number above 0"),
+        "weight": _number(1e-12, 1e6, "a number above 0, at most 1,000,000,"),
     }
     return {f.name: special.get(f.name, _text) for f in fields(Interaction)}
 

@@ -10,7 +10,6 @@ what the SDK sent by itself (``metadata.attributes``) wins over what Langfuse de
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
 from typing import Any
 
 from andon.errors import InputError
@@ -20,6 +19,7 @@ from andon.traffic.observations import attributes_of, decoded, text_of, trace_at
 from andon.traffic.quoting import quoted
 from andon.traffic.records import Feedback, Interaction, SpanRow
 from andon.traffic.traces import assemble
+from andon.traffic.values import number
 
 __all__ = ["is_export", "records_of_export"]
 
@@ -106,7 +106,7 @@ def _trace(row: Mapping[str, Any]) -> tuple[list[Interaction | Feedback | SpanRo
 def _bare(trace: Mapping[str, Any], identity: str) -> Interaction | SpanRow:
     """A trace without observations: an interaction where it says how long it took, else a span that waits for them."""
     time_us = _time(trace, "timestamp", "createdAt")
-    latency = trace.get("latency")
+    latency = number(trace.get("latency"))
     whole = SpanRow(
         trace_id=identity,
         span_id=identity,
@@ -115,12 +115,11 @@ def _bare(trace: Mapping[str, Any], identity: str) -> Interaction | SpanRow:
         end_us=time_us,
         attributes={"openinference.span.kind": "CHAIN", **trace_attributes(trace), **_said(trace)},
     )
-    if isinstance(latency, bool) or not isinstance(latency, int | float) or not 0 <= latency < 1e9:
+    if latency is None or not 0 <= latency < 1e9:
         return whole
     (found,) = assemble([replace(whole, end_us=time_us + round(latency * 1e6))])
-    cost = trace.get("totalCost")
-    paid = isinstance(cost, int | float) and not isinstance(cost, bool) and isfinite(cost) and cost > 0
-    return replace(found, cost_usd=float(cost)) if paid and cost is not None else found
+    cost = number(trace.get("totalCost"))
+    return found if cost is None or cost <= 0 else replace(found, cost_usd=cost)
 
 
 def _with_trace(spans: Sequence[SpanRow], trace: Mapping[str, Any]) -> list[SpanRow]:
@@ -135,9 +134,9 @@ def _with_trace(spans: Sequence[SpanRow], trace: Mapping[str, Any]) -> list[Span
     more: dict[str, dict[str, Any]] = {}
     for span in outer[:1]:
         more[span.span_id] = trace_attributes(trace)
-    for span, name in ((own[:1], "andon.query"), (own[-1:], "andon.answer")):
-        if span and name in said:
-            more.setdefault(span[0].span_id, {})[name] = said[name]
+    for at, name in ((own[:1], "andon.query"), (own[-1:], "andon.answer")):
+        if at and name in said:
+            more.setdefault(at[0].span_id, {})[name] = said[name]
     return [replace(s, attributes={**more[s.span_id], **s.attributes}) if s.span_id in more else s for s in spans]
 
 
@@ -225,9 +224,9 @@ def _score(row: Mapping[str, Any], trace_id: str | None) -> Feedback:
         raise InputError("traceId is missing; a score needs the trace or the session that it is about")
     data_type = str(row.get("dataType")).upper()
     word = next((w for n in ("stringValue", "longStringValue") if (w := _word(row.get(n))) is not None), None)
-    value = row.get("value")
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value)):
-        word, value = word or _word(value), None
+    value = number(row.get("value"))
+    if value is None:
+        word = word or _word(row.get("value"))
     if data_type == "CATEGORICAL":
         value = None  # the place of the word in a list, and no measure
     source = _SOURCES.get(str(row.get("source")).upper(), "human")
@@ -247,7 +246,7 @@ def _score(row: Mapping[str, Any], trace_id: str | None) -> Feedback:
         interaction_id=interaction_id,
         time_us=_time(row, "timestamp", "createdAt"),
         kind=kind,
-        value=None if value is None else float(value),
+        value=value,
         text=text,
         author=_word(row.get("authorUserId")),
         scope="session" if of_trace is None else "interaction",

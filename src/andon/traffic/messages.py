@@ -225,35 +225,45 @@ def _conversation(items: Iterable[Any]) -> list[Message]:
 def _message(item: dict[str, Any] | str) -> Message:
     if isinstance(item, str):
         return Message(role="", text=item)
-    content, role = item.get("content"), item.get("role")
-    if len(item) == 2 and isinstance(content, str) and isinstance(role, str) and content[:2] not in _LISTS:
-        return Message(role=role, text=content)  # most messages are no more than that
     finish = item.get("finish_reason")
-    wrapped = (item.get(w) for w in ("message", "prompt", "completion"))  # the last two are OpenInference's
-    item = next((w for w in wrapped if isinstance(w, dict)), item)
+    for wrapper in ("message", "prompt", "completion"):  # the last two are OpenInference's for text completion
+        inner = item.get(wrapper)
+        if isinstance(inner, dict):
+            item = inner
+            break
+    said, role = item.get("content"), item.get("role")
+    if len(item) == 2 and isinstance(said, str) and isinstance(role, str) and said[:2] not in _LISTS:
+        return Message(role=role, text=said, finish=finish)  # most messages are no more than that
     texts: list[str] = []
     asked: list[Asked] = []
-    also: list[Asked] = []
     results: list[tuple[str, str]] = []
     content = next((item[k] for k in ("parts", "contents", "content", "text") if item.get(k) is not None), None)
     parsed = parse_json(content) if isinstance(content, str) and content[:2] in _LISTS else None
     for part in parsed if isinstance(parsed, list) else content if isinstance(content, list) else [content]:
         _take(part, texts, asked, results)
-    calls = item.get("tool_calls")
-    for call in calls if isinstance(calls, list) else []:
-        _take_call(call, also)
-    if isinstance(item.get("function_call_name"), str):
-        _take_call({"name": item["function_call_name"], "arguments": item.get("function_call_arguments_json")}, also)
-    known = {_key(a) for a in asked}  # OpenInference lists some calls among the parts and again as calls
-    asked.extend(a for a in also if _key(a) not in known)
+    _take_calls_of(item, asked)
     role = str(item.get("role") or item.get("type") or "")
     answered = item.get("tool_call_id") or (item.get("id") if role == "tool" else None)
     if answered is not None:  # a tool speaks, under whatever role: nobody's question and nobody's answer
         results.append((str(answered), "\n".join(texts)))
         role, texts = "tool", []
-    said = "\n".join(texts) if texts and (any(texts) or not asked) else None
+    whole = "\n".join(texts) if texts and (any(texts) or not asked) else None
     finish = item.get("finish_reason") if finish is None else finish
-    return Message(role=role, text=said, asked=tuple(asked), results=tuple(results), finish=finish)
+    return Message(role=role, text=whole, asked=tuple(asked), results=tuple(results), finish=finish)
+
+
+def _take_calls_of(message: dict[str, Any], asked: list[Asked]) -> None:
+    """The calls that stand beside the parts of a message; OpenInference lists some of them in both places."""
+    calls, name = message.get("tool_calls"), message.get("function_call_name")
+    if not calls and not isinstance(name, str):
+        return
+    also: list[Asked] = []
+    for call in calls if isinstance(calls, list) else []:
+        _take_call(call, also)
+    if isinstance(name, str):
+        _take_call({"name": name, "arguments": message.get("function_call_arguments_json")}, also)
+    known = {_key(a) for a in asked}
+    asked.extend(a for a in also if _key(a) not in known)
 
 
 def _take(part: Any, texts: list[str], asked: list[Asked], results: list[tuple[str, str]]) -> None:

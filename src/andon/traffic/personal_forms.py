@@ -5,15 +5,25 @@ from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from types import MappingProxyType
 
-from andon.traffic.forms import ANYWHERE, ESCAPED, NUMBER, WORD, Form, Found, Read, form
+from andon.traffic.forms import (
+    ANYWHERE,
+    ESCAPED,
+    ODD,
+    ODD_NUMBER,
+    PART,
+    PART_END,
+    RAW_END,
+    RAW_PART,
+    Found,
+    Read,
+    Rule,
+    form,
+)
 from andon.traffic.identity_numbers import IBAN_LENGTHS, IDENTITY_NUMBERS, digits_of, has_luhn, is_iban
 
-__all__ = ["CARD", "EMAIL", "IP", "NATIONAL_ID", "PHONE", "PHONE_FIELD", "phone_of"]
+__all__ = ["CARD", "EMAIL", "IP", "NATIONAL_ID", "PHONE", "phone_number"]
 
-_LATIN = "\u00c0-\u024f\u0370-\u04ff"
-_LABEL = rf"[0-9A-Za-z{_LATIN}][0-9A-Za-z{_LATIN}\-]{{0,62}}"
-_NO_HOST = re.compile(r"\d+\.\d+\.|.*\.(?:png|jpe?g|gif|svg|webp|css|js|html?|whl|tar|zip|lock|py|ts)\Z", re.IGNORECASE)
-_DATE = re.compile(r"\d{1,2}[./ -]\d{1,2}[./ -](?:19|20)\d\d(?!\d)")
+_DATE = re.compile(r"\(?\d{1,2}[./ -]\d{1,2}[./ -](?:19|20)\d\d(?!\d)")
 _GROUP = re.compile(r"[0-9]+")
 _THREE_DIGIT_CODE = re.compile(r"2[1-69]\d|3[578]\d|42[013]|5[09]\d|6[789]\d|8[058]\d|9[679]\d")
 _NATIONAL_DIGITS: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -27,21 +37,13 @@ _NATIONAL_DIGITS: Mapping[str, tuple[int, int]] = MappingProxyType(
 )
 """Fewest and most digits after the country code (ITU-T E.164 and the national numbering plans)."""
 
-_PHONE_NAMES = "tele?phone|phone|telefono?|telefone|tel|mobile?|cell|celular|fax|whatsapp|handy|gsm|msisdn"
-_PHONE_WORDS = _PHONE_NAMES + r"|wa\.me|sms|(?:call|text|reach|ring) (?:me|us)"
-_FILLERS = "numbers?|numero|nummer|num|nr|no|is|was|at|on|here"
-_FOREIGN = "téléphone|teléfono|móvil|电话|手机|電話|携帯|전화|телефон|тел"
-_PHONE_NAME = re.compile(rf"(?:{_PHONE_NAMES})(?:[ ._-]?(?:numbers?|no|nr))?[0-9_ .\-]{{0,4}}\Z", re.IGNORECASE)
-_PHONE_VALUE = re.compile(r"[+(]{0,2}[0-9](?:[ ().\-/]{0,3}[0-9]){6,14}")
-PHONE_FIELD = rf'(?i:{_PHONE_NAMES})(?:[ ._-]?(?i:numbers?|no|nr))?[0-9_ .\-]*\\*"(?:\s|\\+[nrt])*:(?:\s|\\+[nrt]|\[)*\\*"[+(]*[0-9]'
-"""For RE2, over raw JSON: a text of digits below the name of a telephone number."""
 
+# E-mail
 
-def phone_of(name: str, value: str) -> Found | None:
-    """What of a JSON text is a telephone number because of the name of its field."""
-    if _PHONE_NAME.search(name, max(0, len(name) - 64)) and _PHONE_VALUE.fullmatch(value):
-        return 0, len(value), _phone_digits(value)
-    return None
+_LATIN = "\u00c0-\u024f\u0370-\u04ff"
+"""Letters of alphabets that put spaces between words; where they do not, an address begins at its first ASCII letter."""
+_LABEL = rf"[0-9A-Za-z{_LATIN}][0-9A-Za-z{_LATIN}\-]{{0,62}}"
+_NO_HOST = re.compile(r"\d+\.\d+\.|.*\.(?:png|jpe?g|gif|svg|webp|css|js|html?|whl|tar|zip|lock|py|ts)\Z", re.IGNORECASE)
 
 
 def _email(match: re.Match[str]) -> Found | None:
@@ -52,25 +54,45 @@ def _email(match: re.Match[str]) -> Found | None:
     return match.start("local"), match.end("host"), address.lower()
 
 
-EMAIL: tuple[Form, ...] = (
-    form(
-        rf"[.+\-]*+(?P<local>[\w{_LATIN}](?:[\w.+\-{_LATIN}]|%2[Bb])*+)(?:@|%40)"
-        rf"(?P<host>(?:{_LABEL}\.){{1,8}}[A-Za-z{_LATIN}]{{2,24}})",
-        _email,
-        # A percent escape or a percent sign may stand before it; what may repeat within an address may not.
-        before=(rf"(?:(?<![\w.+\-%{_LATIN}])|(?<=%[0-9A-Fa-f]{{2}})(?<!%2[Bb])|(?<=%)(?![0-9A-Fa-f]{{2}}))", ""),
-        after="",
-        # The last letter of an escaped line break is no address: code has many lines that begin with @.
-        hint=r"(?:[ac-eg-mo-qsu-zA-Z0-9_.+\-]|[^\x00-\x7f]|(?:^|[^\\]|\\\\)[bfnrt])(?:@|%40)"
-        rf"(?:[0-9A-Za-z.\-]|[^\x00-\x7f]|{ESCAPED})+\.(?:[A-Za-z]|[^\x00-\x7f]|{ESCAPED}){{2}}",
+EMAIL = Rule(
+    forms=(
+        form(
+            rf"[.+\-]*+(?P<local>[\w{_LATIN}](?:[\w.+\-{_LATIN}]|%2[Bb])*+)(?:@|%40)"
+            rf"(?P<host>(?:{_LABEL}\.){{1,8}}[A-Za-z{_LATIN}]{{2,24}})",
+            _email,
+            # A percent escape or a percent sign may stand before it; what may repeat within an address may not.
+            before=rf"(?:(?<![\w.+\-%{_LATIN}])|(?<=%[0-9A-Fa-f]{{2}})(?<!%2[Bb])|(?<=%)(?![0-9A-Fa-f]{{2}}))",
+            after="",
+        ),
     ),
+    alarm=r"(?:[\w.+\-]|(?u:[\x{c0}-\x{4ff}]))@(?:[0-9A-Za-z\\]|(?u:[\x{c0}-\x{4ff}]))|%40",
 )
 """Addresses, in URLs too, where the sign may be escaped as ``%40``."""
 
 
-def _phone_digits(text: str) -> str:
-    number = digits_of(re.sub("%2B|\\(0\\)", "", text, flags=re.IGNORECASE))
+# Telephone
+
+_PHONE_NAMES = (
+    r"(?:phone|telefono?|telefone|\btel|mobile?|\bcell|celular|\bfax|whatsapp|\bhandy|\bgsm|msisdn)"
+    r"(?:[ ._\-]?(?:numbers?|nummer|num|no|nr))?"
+)
+_PHONE_WORDS = rf"(?:{_PHONE_NAMES}|\bwa\.me|\bsms|(?:call|text|reach|ring) (?:me|us))"
+_FILLERS = "numbers?|nummer|num|nr|no|is|at|on"
+_FOREIGN = "téléphone|teléfono|móvil|电话|手机|電話|携帯|전화|телефон|тел"
+_PHONE_NAME = re.compile(rf"{_PHONE_NAMES}[0-9_ .\-]{{0,4}}\Z", re.IGNORECASE)
+_PHONE_VALUE = re.compile(r"[+(]{0,2}[0-9](?:[ ().\-/]{0,3}[0-9]){6,14}")
+
+
+def phone_number(text: str) -> str:
+    """A telephone number without what people write between its digits, and without the sign of a country code."""
+    number = digits_of(re.sub(r"%2B|\(0\)", "", text, flags=re.IGNORECASE))
     return number[2:] if number.startswith("00") else number
+
+
+def _phone_of(name: str, value: str) -> Found | None:
+    if _PHONE_NAME.search(name[-64:]) and _PHONE_VALUE.fullmatch(value):
+        return 0, len(value), phone_number(value)
+    return None
 
 
 def _is_international(number: str) -> bool:
@@ -91,7 +113,7 @@ def _is_national(number: str) -> bool:
 def _longest(match: re.Match[str], is_number: Callable[[str], bool]) -> Found | None:
     """The match, without the groups of digits at its end that make it too long."""
     for group in reversed(list(_GROUP.finditer(match[0]))):
-        number = _phone_digits(match[0][: group.end()])
+        number = phone_number(match[0][: group.end()])
         if is_number(number):
             return match.start(), match.start() + group.end(), number
     return None
@@ -118,63 +140,56 @@ def _shaped(match: re.Match[str]) -> Found:
 
 
 def _announced(match: re.Match[str]) -> Found:
-    return match.start("v"), match.end("v"), _phone_digits(match["v"])
+    return match.start("v"), match.end("v"), phone_number(match["v"])
 
 
 def _escapable(words: str) -> str:
-    """An expression for RE2 of words that JSON may have escaped."""
-    return "".join(c if c.isascii() else rf"(?:{c}|\\+u(?i:{ord(c):04x}))" for c in words)
+    """An expression of words that JSON may have escaped."""
+    return "".join(c if c.isascii() else rf"(?:(?u:{c})|\\+u(?i:{ord(c):04x}))" for c in words)
 
 
-def _phone() -> tuple[Form, ...]:
-    line, dash = r"(?P<v>\+?\(?\d(?:<P>{0,2}\d){6,14})", "[-\u2010-\u2013]"
-    rough = rf"(?:[^0-9A-Za-z]|\\+[a-z]|{ESCAPED}|(?i:{_FILLERS}))*\d(?:<P>*\d){{6}}"
-    end, part_of = r"(?!\w)(?![.\-]\d)", (r"(?<!\w)(?<!\d[.\-])", NUMBER[1])
-    return (
-        form(r"(?:\+|%2[Bb])\(?[1-9](?:<P>{0,3}\d){6,14}", _international, before=(r"(?<![\w+])", "")),
-        form(r"00[1-9](?:<P>{0,3}\d){7,14}", _zero_zero, before=NUMBER),
+_DASH = "[\u2010-\u2013\\-]"
+_LINE = r"(?P<v>\+?\(?\d(?:<P>{0,2}\d){6,14})"
+_GAP = r"[^0-9A-Za-z\x00-\x1f+(]"
+
+PHONE = Rule(
+    forms=(
+        form(r"(?:\+|%2[Bb])\(?[1-9](?:<P>{0,3}\d){6,14}", _international, before=r"(?<![\w+])"),
+        form(r"00[1-9](?:<P>{0,3}\d){7,14}", _zero_zero, before=PART, after=PART_END),
         form(
-            rf"(?:1<S>)?(?:\([2-9]\d{{2}}\) ?[2-9]\d{{2}}(?:[ .]|{dash})\d{{4}}|[2-9]\d{{2}}\.[2-9]\d{{2}}\.\d{{4}}|"
-            rf"[2-9]\d{{2}}(?: |{dash})[2-9]\d{{2}}{dash}\d{{4}})",
+            rf"(?:1[ .\-])?(?:\([2-9]\d{{2}}\) ?[2-9]\d{{2}}(?:[ .]|{_DASH})\d{{4}}|[2-9]\d{{2}}\.[2-9]\d{{2}}\.\d{{4}}|"
+            rf"[2-9]\d{{2}}(?: |{_DASH})[2-9]\d{{2}}{_DASH}\d{{4}})",
             _shaped,
-            before=part_of,
-            after=end,
-            hint=r"(?:1<S>)?\(?[2-9]\d{2}\)?<S>?[2-9]\d{2}<S>\d{4}",
+            before=PART,
+            after=PART_END,
         ),
+        form(r"\(?0[1-9]\d{0,4}\)?(?:<P>{1,3}\d{2,8}){1,5}", _trunk, before=PART, after=PART_END + "(?!:)"),
+        form(r"\([1-9]\d\) ?\d{4,5}[ \-]\d{4}", _shaped, before=r"(?<![\w)])(?<!\d )", after=r"(?![\w\-])"),
+        form(r"1[3-9]\d[ \-]\d{4}[ \-]\d{4}", _shaped, before=PART, after=PART_END),
+        form(r"[6-9]\d{2} \d{2} \d{2} \d{2}", _shaped, before=PART + r"(?<!\d )", after=PART_END + r"(?! \d)"),
         form(
-            r"\(?0[1-9]\d{0,4}\)?(?:<P>{1,3}\d{2,8}){1,5}",
-            _trunk,
-            before=(r"(?<!\w)(?<!\d[.\-/:,])", NUMBER[1]),
-            after=r"(?![\w:])(?![.\-/]\d)",
-            hint=r"\(?0[1-9](?:<P>*\d){7,}",
-        ),
-        form(r"\([1-9]\d\) ?\d{4,5}[ \-]\d{4}", _shaped, before=(r"(?<![\w)])(?<!\d )", ""), after=r"(?![\w\-])"),
-        form(r"1[3-9]\d[ \-]\d{4}[ \-]\d{4}", _shaped, before=part_of, after=end),
-        form(
-            r"[6-9]\d{2} \d{2} \d{2} \d{2}",
-            _shaped,
-            before=(r"(?<![\w.,])(?<!\d )", NUMBER[1]),
-            after=r"(?![\w.,])(?! \d)",
-        ),
-        form(
-            rf"(?i:{_PHONE_WORDS})[^0-9A-Za-z\n+(]{{0,4}}(?:(?i:{_FILLERS})[^0-9A-Za-z\n+(]{{1,4}}){{0,3}}{line}",
-            _announced,
-            before=(r"(?<![A-Za-z])", ""),
-            after=r"(?!\w)(?!\.\d)",
-            hint=rf"(?i:{_PHONE_WORDS}){rough}",
-        ),
-        form(
-            rf"(?:{_FOREIGN})[^0-9A-Za-z\n+(]{{0,6}}{line}",
+            rf"(?i:{_PHONE_WORDS})(?![A-Za-z]){_GAP}{{0,4}}(?:(?i:{_FILLERS}){_GAP}{{1,4}}){{0,3}}{_LINE}",
             _announced,
             before=ANYWHERE,
             after=r"(?!\w)(?!\.\d)",
-            hint=rf"(?:{_escapable(_FOREIGN)}){rough}",
         ),
-    )
-
-
-PHONE = _phone()
+        form(rf"(?:{_FOREIGN}){_GAP}{{0,6}}{_LINE}", _announced, before=ANYWHERE, after=r"(?!\w)(?!\.\d)"),
+    ),
+    alarm="|".join(
+        (
+            r"(?:\+|%2[Bb])\(?[1-9](?:[ ()./\-]*[0-9]){6}",
+            rf"{RAW_PART}(?:0[0-9](?:[ ()./\-]*[0-9]){{7}}|\d{{3}}(?: \d\d){{3}}|"
+            r"(?:1[ .\-])?\(?\d{2,3}(?:[ .\-]|\)[ .\-]?)\d{3,5}[ .\-]\d{4})",
+            rf"(?:(?i:{_PHONE_WORDS})|{_escapable(_FOREIGN)})(?:(?u:[^0-9A-Za-z])|{ESCAPED}|(?i:{_FILLERS}))*[0-9]",
+            ODD_NUMBER,
+        )
+    ),
+    field=_phone_of,
+)
 """Numbers with a country code; national ones where their writing is unlike other numbers, or a word announces them."""
+
+
+# Card
 
 
 def _card(match: re.Match[str]) -> Found | None:
@@ -194,16 +209,23 @@ def _has_issuer(number: str) -> bool:
     return size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720)
 
 
-CARD: tuple[Form, ...] = tuple(
-    form(core, _card, before=(NUMBER[0] + "(?<![0-9A-Fa-f]{4}-)", NUMBER[1]), after=r"(?!\w)(?!\.\d)")
-    for core in (
-        r"[346]\d{3}(?:<S>?\d{4}){3}<S>?\d{3}",
-        r"[2-6]\d{3}(?:<S>?\d{4}){3}",
-        r"3[47]\d{2}<S>?(?:\d{6}<S>?\d{5}|\d{4}<S>?\d{4}<S>?\d{3})",
-        r"3[0689]\d{2}<S>?(?:\d{6}<S>?\d{4}|\d{4}<S>?\d{4}<S>?\d{2})",
-    )
+CARD = Rule(
+    forms=tuple(
+        form(core, _card, before=PART, after=r"(?!\w)(?!\.\d)")
+        for core in (
+            r"[346]\d{3}(?:\d{15}|(?:<S>\d{4}){3}<S>\d{3})",
+            r"[2-6]\d{3}(?:\d{12}|(?:<S>\d{4}){3}|(?:\.\d{4}){3})",
+            r"3[47]\d{2}(?:\d{11}|<S>\d{6}<S>\d{5}|<S>\d{4}<S>\d{4}<S>\d{3})",
+            r"3[0689]\d{2}(?:\d{10}|<S>\d{6}<S>\d{4}|<S>\d{4}<S>\d{4}<S>\d{2})",
+        )
+    ),
+    alarm=rf"{RAW_PART}(?:[2-6](?:\d{{13,15}}|\d{{18}}){RAW_END}|[2-6]\d{{3}}[ .\-]\d{{4}}[ .\-]\d{{4}}|"
+    rf"3\d{{3}}[ \-]\d{{6}}[ \-])|{ODD_NUMBER}",
 )
 """Card numbers of 19, 16, 15 and 14 digits, alone or in their usual groups, with an issuer's prefix and Luhn's digit."""
+
+
+# Identity numbers and bank accounts
 
 
 def _identity(test: Callable[[str], bool]) -> Read:
@@ -215,8 +237,8 @@ def _identity(test: Callable[[str], bool]) -> Read:
 
 
 def _iban(match: re.Match[str]) -> Found | None:
-    length = IBAN_LENGTHS[match[0][:2].upper()]
-    rest = re.compile(rf"(?:<S>?[0-9A-Za-z]){{{length - 4}}}(?![0-9A-Za-z])".replace("<S>", "[ \u00a0-]"))
+    length = IBAN_LENGTHS.get(match[0][:2].upper(), 0)
+    rest = re.compile(rf"(?:[ \u00a0\-]?[0-9A-Za-z]){{{max(0, length - 4)}}}(?![0-9A-Za-z])")
     end = rest.match(match.string, match.start() + 4)
     if end is None:
         return None
@@ -224,32 +246,42 @@ def _iban(match: re.Match[str]) -> Found | None:
     return (match.start(), end.end(), value) if is_iban(value) else None
 
 
-def _national_id() -> tuple[Form, ...]:
-    around = {"before": (r"(?<!\w)(?<!\d[.\-])", NUMBER[1]), "after": r"(?!\w)(?![.\-]\d)"}
-    upper, lower = ("|".join(map(case, IBAN_LENGTHS)) for case in (str.upper, str.lower))
-    words = (
-        r"SSN|SIN|NINO|NI|BSN|PESEL|TFN|(?i:ssn|nino|bsn|pesel|social (?:security|insurance)|national insurance|"
-        r"burgerservicenummer|tax file)"
-    )
-    named = rf"(?:{words})(?:[ _](?i:numbers?|num|nr|no|id))?(?i: is)?"
-    number = r"(?P<v>\d(?:[ .\-]?\d){8,10}|[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
-    return (
-        form(rf"(?:(?:{upper})\d{{2}}(?:<S>?[0-9A-Z]){{11}}|(?:{lower})\d{{2}}(?:<S>?\d){{11}})", _iban, after=""),
-        *(form(core, _identity(test), **around) for core, test in IDENTITY_NUMBERS.values()),
-        form(
-            rf"{named}[^0-9A-Za-z\n]{{1,4}}{number}",
-            _announced_id,
-            hint=rf"{named}(?:[^0-9A-Za-z]|\\+[a-z]|{ESCAPED})+{number.replace('?P<v>', '?:')}",
-        ),
-    )
-
-
 def _announced_id(match: re.Match[str]) -> Found:
     return match.start("v"), match.end("v"), re.sub(r"[^0-9A-Z]", "", match["v"])
 
 
-NATIONAL_ID = _national_id()
+_ID_WORDS = (
+    r"(?:SSN|SIN|NINO|NI|BSN|PESEL|TFN|(?i:ssn|nino|bsn|pesel|social (?:security|insurance)|national insurance|"
+    r"burgerservicenummer|tax file))(?:[ _](?i:numbers?|num|nr|no|id))?(?i: is)?"
+)
+_RAW_S = rf"(?:[ \-]|{ODD})?"
+
+NATIONAL_ID = Rule(
+    forms=(
+        form(r"[A-Z]{2}\d{2}(?:<S>?[0-9A-Z]{4}){2}<S>?[0-9A-Z]{3}", _iban, after=""),
+        *(form(core, _identity(test), before=PART, after=PART_END) for core, test in IDENTITY_NUMBERS.values()),
+        form(
+            rf"{_ID_WORDS}{_GAP}{{1,4}}(?P<v>\d(?:[ .\-]?\d){{8,10}}|[A-Z]{{2}} ?\d{{2}} ?\d{{2}} ?\d{{2}} ?[A-D])",
+            _announced_id,
+        ),
+    ),
+    alarm="|".join(
+        (
+            rf"{RAW_PART}(?:[1-9]\d{{10}}{RAW_END}|[12]\d{{14}}{RAW_END}|[1-9]\d{{16}}[0-9Xx]{RAW_END}|[12]\d{{5}}[ABab]\d{{3}}|"
+            r"[12][ \-]\d\d[ \-]\d\d[ \-]|[1-9]\d(?: \d{3}){3}|[2-9]\d{3} \d{4} \d{4}|\d{3}-\d\d-\d{4}|"
+            r"\d{6}[+\-A-FU-Y]\d{3}|(?:19\d\d|200\d)\d{4}[+\-]\d{4}|756\.?\d{4}\.?\d{4}|\d{3}\.\d{3}\.\d{3}-|\d\d\.\d\d\.\d\d-|"
+            rf"\d{{8}}-?[A-Z]{RAW_END}|[XYZ]-?\d{{7}}|[STFG]\d{{7}}[A-Z]|[A-Z]{{3}}P[A-Z]\d{{4}}|[A-Z]{{4}}\d{{6}}[HMX]|"
+            r"[A-Z]{6}\d\d[A-Z]\d\d[A-Z]|[A-Z]{2} \d\d \d\d )",
+            rf"(?:[A-Z]{{2}})\d\d{_RAW_S}[0-9A-Z]{{4}}{_RAW_S}[0-9A-Z]{{4}}",
+            rf"{_ID_WORDS}(?:(?u:[^0-9A-Za-z])|{ESCAPED})+(?:[0-9]|[A-Z]{{2}} ?\d\d)",
+            ODD_NUMBER,
+        )
+    ),
+)
 """Account numbers (IBAN) and numbers of people, by their check digits, their writing, or the word that announces them."""
+
+
+# IP
 
 
 def _ipv4(match: re.Match[str]) -> Found | None:
@@ -274,8 +306,11 @@ def _address(match: re.Match[str], kind: type[IPv4Address] | type[IPv6Address]) 
     return None if address.is_loopback or address.is_unspecified else (match.start(), match.end(), str(address))
 
 
-IP: tuple[Form, ...] = (
-    form(r"\d{1,3}(?:\.\d{1,3}){3}", _ipv4, before=(r"(?<![\w.])", WORD[1]), after=r"(?!\w)(?!\.\d)"),
-    form(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", _ipv6, before=(r"(?<![\w:.])", ""), after=r"(?![\w:])"),
+IP = Rule(
+    forms=(
+        form(r"\d{1,3}(?:\.\d{1,3}){3}", _ipv4, before=r"(?<![\w.])", after=r"(?!\w)(?!\.\d)"),
+        form(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", _ipv6, before=r"(?<![\w:.])", after=r"(?![\w:])"),
+    ),
+    alarm=r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}[:0-9A-Fa-f]|::[0-9A-Fa-f]",
 )
 """Addresses of both versions, except those of the machine itself."""

@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 from andon.traffic.values import listed, text
 
-__all__ = ["FINISH_REASONS", "KEPT", "PARAMETERS", "READINGS", "TOTALS", "Reading", "finish_reason", "names_of"]
+__all__ = [
+    "FINISH_REASONS",
+    "KEPT",
+    "PARAMETERS",
+    "PROVIDERS",
+    "READINGS",
+    "TOTALS",
+    "Reading",
+    "finish_reason",
+    "names_of",
+]
 
 Of = Literal["trace", "top", "call", "calls", "embedding", "retrieval", "tool", "any"]
 Kind = Literal["text", "number", "count", "flag", "milliseconds", "messages", "documents", "definitions", "json"]
@@ -59,7 +69,14 @@ _SAID = (
     Reading("query", ("andon.query",), "top"),
     Reading(
         "query",
-        ("gen_ai.input.messages", "gen_ai.prompt", "llm.input_messages", "llm.prompts", "ai.prompt.messages"),
+        (
+            "gen_ai.input.messages",
+            "pydantic_ai.all_messages",
+            "gen_ai.prompt",
+            "llm.input_messages",
+            "llm.prompts",
+            "ai.prompt.messages",
+        ),
         "call",
         "messages",
     ),
@@ -375,6 +392,17 @@ KEPT = (
     "reranker.model_name",
 )
 """Attributes without a field of their own that are kept as free attributes, from whichever span has them."""
+
+PROVIDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "xai": "x_ai",
+        "az.ai.openai": "azure.ai.openai",
+        "az.ai.inference": "azure.ai.inference",
+        "vertex_ai": "gcp.vertex_ai",
+        "gemini": "gcp.gemini",
+    }
+)
+"""Names that OpenTelemetry has renamed: a newer instrumentation is no other provider."""
 
 FINISH_REASONS: Mapping[str, str] = MappingProxyType(
     {

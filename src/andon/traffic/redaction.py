@@ -3,8 +3,8 @@
 A mark is ``[email:3f2a91c07d11]``: the rule, and the first 12 hexadecimal digits of the HMAC-SHA256 of the normalised
 value. The same value has the same mark everywhere, under one key; without the key nobody can tell which value it was.
 
-What identifies a row or a version is left as it is (`LEFT`); every other text is covered, in JSON at any depth, its
-numbers excepted. Redacting twice is redacting once.
+What identifies a row, a version or a system is left as it is (`LEFT`); every other text is covered, in JSON at any depth,
+its numbers excepted. Redacting twice is redacting once.
 """
 
 import hmac
@@ -14,37 +14,35 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from andon.errors import ConfigError
-from andon.traffic.forms import HIDDEN, Form, Found, found_in
-from andon.traffic.personal_forms import CARD, EMAIL, IP, NATIONAL_ID, PHONE, PHONE_FIELD, phone_of
+from andon.traffic.forms import HIDDEN, Found, Rule, found_in
+from andon.traffic.personal_forms import CARD, EMAIL, IP, NATIONAL_ID, PHONE, phone_number
 from andon.traffic.quoting import quoted
-from andon.traffic.secret_forms import KEY, SECRET_FIELD, secret_of
+from andon.traffic.records import VERSIONS
+from andon.traffic.secret_forms import KEY
 
 __all__ = ["DEFAULT_RULES", "LEFT", "RULES", "Redaction", "mark_of", "own_rules", "redact", "redaction"]
 
-RULES: Mapping[str, tuple[Form, ...]] = MappingProxyType(
+RULES: Mapping[str, Rule] = MappingProxyType(
     {"key": KEY, "email": EMAIL, "national_id": NATIONAL_ID, "card": CARD, "phone": PHONE, "ip": IP}
 )
 """The rules by name, in the order in which they are tried: what one has covered, the next does not see."""
 DEFAULT_RULES = "email,phone,card,key,national_id"
+_FREE_TEXT = {"sampling_params", "source"}
+"""Versions in which a person or a program may write anything: settings of a call, the address of a page."""
 LEFT = frozenset(
-    ("id", "interaction_id", "trace_id", "span_id", "parent_span_id", "kind", "status", "app", "environment", "arm", "provider", "model")
-    + ("requested_model", "prompt_version", "policy_version", "index_version", "corpus_version", "embedding_model")
-    + ("route_version", "tools_version", "code_version", "revision", "agent_version", "scope")
+    {"id", "trace_id", "span_id", "parent_span_id", "kind", "status", "scope", "app", "environment", "arm", "version"}
+    | (set(VERSIONS) - _FREE_TEXT)
 )
 """Columns, and fields of structs, that are never touched: they identify a row, a version or a system."""
-
-_FIELDS: Mapping[str, tuple[str, Callable[[str, str], Found | None]]] = MappingProxyType(
-    {"key": (SECRET_FIELD, secret_of), "phone": (PHONE_FIELD, phone_of)}
-)
-"""Rules that a JSON field's name can trigger: the hint, and what of the value it is."""
 
 _LEAST_KEY = 16
 _DEPTH = 4
@@ -52,11 +50,13 @@ _DEPTH = 4
 _PASSES = 4
 """A mark is a boundary, beside which more may be found: so often are texts that changed looked at again."""
 _DIGITS = 12
+_BLOCK = 512
+"""Texts that are looked at together: few enough to stay in the processor's cache."""
 _OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _ESCAPE = re.compile(r"(?<!\\)\\++(?:u[0-9A-Fa-f]{4}|[\"'/bfnrt])")
 _PLAIN_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _JSON_TOKEN = re.compile(r'("(?:[^"\\]++|\\.)*+")(\s*+:)?|[\[\]{}]', re.DOTALL)
-_OPEN, _CLOSE = "\x01", "\x02"
+_SIGNS = re.compile("[\x01\x02]")
 _NO_SIGNS = re.compile("[\x01\x02\ud800-\udfff]")
 
 
@@ -77,16 +77,15 @@ def redaction(names: str, key: bytes, own: Mapping[str, str] | None = None) -> R
     Raises:
         ConfigError: an unknown rule, a key that can be guessed, or an own rule that cannot be run safely.
     """
-    wanted = [name.strip() for name in names.split(",")] if names.strip() != "none" else []
+    wanted = [] if names.strip() == "none" else [name.strip() for name in names.split(",")]
     for name in wanted:
         if name not in RULES:
             raise ConfigError(f"{quoted(name)} is no rule of redaction; allowed: {', '.join(RULES)}, or none alone")
     if len(key) < _LEAST_KEY:
         raise ConfigError(f"the key of redaction has {len(key)} bytes; {_LEAST_KEY} or more are allowed")
-    mine = dict(own or {})
-    for name, pattern in mine.items():
+    for name, pattern in (own or {}).items():
         _check_own(name, pattern)
-    return Redaction(rules=tuple(r for r in RULES if r in wanted), key=key, own=tuple(mine.items()))
+    return Redaction(rules=tuple(name for name in RULES if name in wanted), key=key, own=tuple((own or {}).items()))
 
 
 def own_rules(text: str | bytes) -> dict[str, str]:
@@ -98,7 +97,9 @@ def own_rules(text: str | bytes) -> dict[str, str]:
     try:
         rules = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise ConfigError(f"the own rules are not JSON: {error}") from error
+        raise ConfigError(
+            f"the own rules are not JSON: {error}; an object of names and expressions is allowed"
+        ) from error
     if not isinstance(rules, dict) or not all(isinstance(pattern, str) for pattern in rules.values()):
         raise ConfigError(f"the own rules are {quoted(rules)}; an object of names and expressions is allowed")
     return rules
@@ -119,10 +120,15 @@ def redact(rows: pa.Table, rules: Redaction) -> tuple[pa.Table, dict[tuple[str, 
     for place, column in enumerate(rows.schema):
         if column.name in LEFT:
             continue
-        whole = rows.column(place)
-        chunks = [_changed(chunk, column.name, change) for chunk in whole.chunks]
-        if any(new is not old for new, old in zip(chunks, whole.chunks, strict=True)):
-            rows = rows.set_column(place, column, pa.chunked_array(chunks, type=column.type))
+        old = rows.column(place)
+        if column.name == "interaction_id" and "scope" in rows.column_names:
+            new = _sessions_changed(old, rows.column("scope"), change)
+        elif column.name == "interaction_id":
+            continue
+        else:
+            new = [_changed(chunk, column.name, change) for chunk in old.chunks]
+        if any(a is not b for a, b in zip(new, old.chunks, strict=True)):
+            rows = rows.set_column(place, column, pa.chunked_array(new, type=column.type))
     return rows, dict(counts)
 
 
@@ -133,159 +139,183 @@ def mark_of(text: str, rules: Redaction, rule: str | None = None) -> str:
     """
     if rule is None:
         return str(_redacted(pa.array([text], pa.string()), rules, lambda _: None)[0])
-    text = text.strip()
-    found = next((f for form in RULES.get(rule, ()) for f in found_in(text, form)), None)
-    return _mark(rule, found[2] if found and found[:2] == (0, len(text)) else _normal(rule, text), rules)
+    forms = RULES[rule].forms if rule in RULES else ()
+    found = (value for form in forms for start, end, value in found_in(form, text) if (start, end) == (0, len(text)))
+    return _mark(rule, next(found, None) or _normal(rule, text), rules)
+
+
+def _normal(rule: str, text: str) -> str:
+    if rule == "phone":
+        return phone_number(text)
+    return {"email": text.lower(), "card": re.sub("[^0-9]", "", text)}.get(rule, text)
 
 
 def _check_own(name: str, pattern: str) -> None:
-    allowed = "lower-case letters, digits and _, beginning with a letter, that are no built-in rule"
+    """A rule that RE2 can run, of bounded length: then no text makes it slow, and decoding cannot hide a match."""
     if not _OWN_NAME.fullmatch(name) or name in RULES or name == "none":
-        raise ConfigError(f"the own rule is called {quoted(name)}; allowed: {allowed}")
+        raise ConfigError(
+            f"an own rule is called {quoted(name)}; allowed: up to 32 lower-case letters, digits and _, "
+            f"beginning with a letter, except {', '.join(RULES)} and none"
+        )
     said = f"the expression {quoted(pattern)} of the own rule {name}"
     bare = re.sub(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\\.", "", re.sub(r"\\[QEC]", "*", pattern), flags=re.DOTALL)
     if re.search(r"[*+]|\{\d*,\}", bare):
         raise ConfigError(f"{said} has no greatest length; write how often, as in [0-9]{{6,10}}, in place of * or +")
     if re.search(r"[\^$]", bare) or re.search(r"\\[AzZ]", pattern):
-        raise ConfigError(
-            f"{said} has an anchor; it is looked for anywhere in a text: write \\b for the edge of a word"
-        )
+        raise ConfigError(f"{said} has an anchor, but is looked for anywhere in a text; \\b is the edge of a word")
     try:
-        matches_nothing = pc.match_substring_regex(pa.array([""]), pattern)[0].as_py()
+        needs_nothing = pc.match_substring_regex(pa.array([""]), pattern)[0].as_py()
     except pa.ArrowInvalid as error:
         raise ConfigError(f"{said} is none of RE2 (github.com/google/re2/wiki/Syntax): {error}") from error
-    if matches_nothing:
-        raise ConfigError(f"{said} matches nothing at all, and so every text; allowed: one that needs a character")
+    if needs_nothing:
+        raise ConfigError(f"{said} matches the empty text, and so every text; allowed: one that needs a character")
+
+
+# Columns
 
 
 def _changed(array: pa.Array, path: str, change: Callable[[str, pa.Array], pa.Array]) -> pa.Array:
     """The array with its texts changed, at any depth of lists and structs; the same object where none was."""
-    kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    kind, kinds = array.type, pa.types
+    if kinds.is_string(kind) or kinds.is_large_string(kind):
         return change(path, array)
-    if pa.types.is_string_view(kind) or pa.types.is_dictionary(kind):
-        plain = array.cast(pa.large_string()) if not pa.types.is_dictionary(kind) else array.dictionary_decode()
+    if kinds.is_dictionary(kind) or kinds.is_string_view(kind):
+        plain = array.cast(pa.large_string())
         new = _changed(plain, path, change)
         return array if new is plain else new.cast(kind)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if kinds.is_list(kind) or kinds.is_large_list(kind):
         items = array.flatten()
         new = _changed(items, path, change)
-        if new is items:
-            return array
-        sizes = pc.fill_null(pc.list_value_length(array), 0)
-        offsets = pa.concat_arrays([pa.array([0], sizes.type), pc.cumulative_sum(sizes)])
-        return type(array).from_arrays(offsets, new, type=kind, mask=array.is_null() if array.null_count else None)
-    if pa.types.is_struct(kind):
+        return array if new is items else _list_of(new, array)
+    if kinds.is_struct(kind):
         parts = array.flatten()
-        news = [
-            part if f.name in LEFT else _changed(part, f"{path}.{f.name}", change)
-            for f, part in zip(kind, parts, strict=True)
-        ]
-        if all(new is part for new, part in zip(news, parts, strict=True)):
-            return array
-        return pa.StructArray.from_arrays(news, fields=list(kind), mask=array.is_null() if array.null_count else None)
+        paths = [None if f.name in LEFT else f"{path}.{f.name}" for f in kind]
+        new = [part if at is None else _changed(part, at, change) for at, part in zip(paths, parts, strict=True)]
+        if any(a is not b for a, b in zip(new, parts, strict=True)):
+            return pa.StructArray.from_arrays(new, fields=list(kind), mask=array.is_null())
     return array
+
+
+def _list_of(items: pa.Array, like: pa.Array) -> pa.Array:
+    """Lists of other items, as long and as null as those of another array."""
+    sizes = pc.fill_null(pc.list_value_length(like), 0)
+    offsets = pa.concat_arrays([pa.array([0], sizes.type), pc.cumulative_sum(sizes)])
+    return type(like).from_arrays(offsets, items, type=like.type, mask=like.is_null())
+
+
+def _sessions_changed(
+    ids: pa.ChunkedArray, scopes: pa.ChunkedArray, change: Callable[[str, pa.Array], pa.Array]
+) -> list[pa.Array]:
+    """What feedback is about: the id of an interaction is left, the name of a session is covered as in its interactions."""
+    chunks = []
+    for chunk, scope in zip(ids.chunks, scopes.chunks, strict=True):
+        sessions = pc.if_else(pc.equal(scope, "session"), chunk, None)
+        new = change("interaction_id", sessions)
+        chunks.append(chunk if new is sessions else pc.coalesce(new, chunk))
+    return chunks
 
 
 def _redacted(texts: pa.Array, rules: Redaction, count: Callable[[str], None]) -> pa.Array:
     """An array of texts with marks in it; the same object where nothing was found."""
-    if texts.null_count == len(texts):
-        return texts
     suspects = _suspects(texts, rules)
-    where = pc.indices_nonzero(suspects)
-    if not len(where):
-        return texts
-    old: list[str] = texts.take(where).to_pylist()
-    new, live = list(old), list(range(len(old)))
+    new = dict(suspects)
+    live = list(new)
     for _ in range(_PASSES):
-        before = [new[k] for k in live]
-        names = _rules_by_text(before, rules)
-        after = [
-            _rewritten(text, which, rules, count) if which else text for text, which in zip(before, names, strict=True)
-        ]
-        for k, text in zip(live, after, strict=True):
-            new[k] = text
-        live = [k for k, text, was in zip(live, after, before, strict=True) if text != was]
+        names = _rules_by_text([new[k] for k in live], rules)
+        changed = {k: _rewritten(new[k], which, rules, count) for k, which in zip(live, names, strict=True) if which}
+        live = [k for k, text in changed.items() if text != new[k]]
         if not live:
             break
-    if new == old:
+        new |= changed
+    places = [k for k, text in suspects if new[k] != text]
+    if not places:
         return texts
-    return pc.replace_with_mask(texts, suspects, pa.array(new, texts.type))
+    mask = np.zeros(len(texts), bool)
+    mask[places] = True
+    return pc.replace_with_mask(texts, pa.array(mask), pa.array([new[k] for k in places], texts.type))
 
 
-def _suspects(texts: pa.Array, rules: Redaction) -> pa.Array:
-    """Which raw texts may hold something: a superset of those that do."""
-    hint = _hint(rules.rules)
-    found = pc.match_substring_regex(texts, hint) if hint else pa.array([False] * len(texts))
-    for _, pattern in rules.own:
-        found = pc.or_(found, pc.match_substring_regex(texts, pattern))
-    if rules.own:
-        found = pc.or_(found, pc.match_substring(texts, "\\"))  # decoded, it may read otherwise
-    return pc.fill_null(found, False)
+# Which texts, and which rules for each
 
 
 @cache
-def _hint(names: tuple[str, ...]) -> str:
-    """One expression of RE2 over raw text for all of these rules; empty where there are none."""
-    hints = [one.hint for name in names for one in RULES[name]]
-    hints += [_FIELDS[name][0] for name in names if name in _FIELDS]
-    return "|".join(f"(?:{hint})" for hint in (*hints, HIDDEN)) if hints else ""
+def _alarm(names: tuple[str, ...]) -> Callable[[str], bool]:
+    """One quick test of a raw text for all of these rules.
+
+    Rust's regex, which pydantic brings along, keeps its automaton from call to call. RE2 (in Arrow) is as quick over many
+    rows, but builds its own anew for each call, which for one request of 500 spans takes four times as long as the search.
+    """
+    from pydantic_core import SchemaValidator, core_schema
+
+    alarms = "|".join((*(RULES[name].alarm for name in names), HIDDEN))
+    return SchemaValidator(core_schema.str_schema(pattern=f"(?-u){alarms}")).isinstance_python
+
+
+def _suspects(texts: pa.Array, rules: Redaction) -> list[tuple[int, str]]:
+    """Place and text of those that may hold something: a superset of those that do."""
+    if texts.null_count == len(texts):
+        return []
+    own = _own_suspects(texts, rules) if rules.own else frozenset()
+    alarm = _alarm(rules.rules)
+    found: list[tuple[int, str]] = []
+    for start in range(0, len(texts), _BLOCK):
+        block = enumerate(texts.slice(start, _BLOCK).to_pylist(), start)
+        if own:
+            found += [(k, text) for k, text in block if k in own or alarm(text)]
+        else:
+            found += [(k, text) for k, text in block if alarm(text)]
+    return found
+
+
+def _own_suspects(texts: pa.Array, rules: Redaction) -> set[int]:
+    found = pc.match_substring(texts, "\\")  # decoded, such a text may read otherwise
+    for _, pattern in rules.own:
+        found = pc.or_(found, pc.match_substring_regex(texts, pattern))
+    return set(pc.indices_nonzero(pc.fill_null(found, False)).to_pylist())
 
 
 def _rules_by_text(texts: list[str], rules: Redaction) -> list[list[str]]:
     """For each text the rules that may find something in it."""
-    found: list[list[str]] = [[] for _ in texts]
-    column = pa.array(texts, pa.large_string())
-    for name in rules.rules:
-        for k in pc.indices_nonzero(pc.match_substring_regex(column, _hint((name,)))).to_pylist():
-            found[k].append(name)
+    found = [[name for name in rules.rules if _alarm((name,))(text)] for text in texts]
     if rules.own:
-        leaves = [list(_leaves(text)) for text in texts]
-        owners = [k for k, said in enumerate(leaves) for _ in said]
-        flat = pa.array([_NO_SIGNS.sub("\ufffd", leaf) for said in leaves for leaf in said], pa.large_string())
+        leaves = [(k, _NO_SIGNS.sub("\ufffd", leaf)) for k, text in enumerate(texts) for leaf in _leaves(text)]
+        said = pa.array([leaf for _, leaf in leaves], pa.large_string())
         for name, pattern in rules.own:
-            hits = pc.indices_nonzero(pc.match_substring_regex(flat, pattern)).to_pylist()
-            for k in {owners[hit] for hit in hits}:
+            hits = pc.indices_nonzero(pc.match_substring_regex(said, pattern)).to_pylist()
+            for k in {leaves[hit][0] for hit in hits}:
                 found[k].insert(0, name)
     return found
 
 
-def _is_json(text: str) -> bool:
-    if not text.lstrip()[:1].startswith(("{", "[", '"')):
-        return False
-    try:
-        orjson.loads(text)
-    except (orjson.JSONDecodeError, UnicodeEncodeError):
-        return False
-    return True
-
-
 def _leaves(text: str, depth: int = 0) -> Iterator[str]:
     """The decoded texts that a text is made of."""
-    if depth < _DEPTH and _is_json(text):
-        waiting = [orjson.loads(text)]
-        while waiting:
-            value = waiting.pop()
-            if isinstance(value, str):
-                yield from _leaves(value, depth + 1)
-            elif isinstance(value, dict):
-                waiting.extend((*value, *value.values()))
-            elif isinstance(value, list):
-                waiting.extend(value)
-    else:
+    if depth == _DEPTH or not _is_json(text):
         yield _decoded(text)[0]
+        return
+    waiting = [orjson.loads(text)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield from _leaves(value, depth + 1)
+        elif isinstance(value, dict):
+            waiting.extend((*value, *value.values()))
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+# One text
 
 
 def _rewritten(
     text: str, names: list[str], rules: Redaction, count: Callable[[str], None], under: str = "", depth: int = 0
 ) -> str:
     """A text with marks in it; `under` is the name of the JSON field that holds it."""
-    if under and not _marks(rules).fullmatch(text):
-        for name in (name for name in names if name in _FIELDS):
-            found = _FIELDS[name][1](under, text)
-            if found is not None and not _marks(rules).fullmatch(text, found[0]):
-                count(name)
-                return text[: found[0]] + _mark(name, found[2], rules) + text[found[1] :]
+    if under:
+        by_field = ((name, read(under, text)) for name in names if (read := _field(name)) is not None)
+        name, found = next(((name, found) for name, found in by_field if found is not None), ("", None))
+        if found is not None and not _marks(rules).fullmatch(text, found[0]):
+            count(name)
+            return text[: found[0]] + _mark(name, found[2], rules) + text[found[1] :]
     if depth < _DEPTH and _is_json(text):
         return _rewritten_json(text, names, rules, count, depth)
     return _rewritten_plain(text, names, rules, count)
@@ -314,51 +344,59 @@ def _rewritten_json(text: str, names: list[str], rules: Redaction, count: Callab
 
 def _rewritten_plain(text: str, names: list[str], rules: Redaction, count: Callable[[str], None]) -> str:
     view, origin = _decoded(text)
-    free = [(0, len(view))]  # what no mark covers yet
-    free = _without(free, (m.span() for m in _marks(rules).finditer(view)))
+    free = _without([(0, len(view))], [m.span() for m in _marks(rules).finditer(view)])
     marks: list[tuple[int, int, str]] = []
     for name in names:
         for look in _finders(name, rules):
-            taken = []
-            for start, end in free:
-                for low, high, value in look(view[start:end]):
-                    taken.append((start + low, start + high))
-                    marks.append((start + low, start + high, _mark(name, value, rules)))
+            found = [(s + low, s + high, value) for s, e in free for low, high, value in look(view[s:e])]
+            if found:
+                marks += [(low, high, _mark(name, value, rules)) for low, high, value in found]
+                free = _without(free, [(low, high) for low, high, _ in found])
+                for _ in found:
                     count(name)
-            free = _without(free, taken) if taken else free
     pieces, at = [], 0
-    for start, end, mark in sorted(marks):
-        pieces += [text[at : origin(start)], mark]
-        at = origin(end)
+    for low, high, mark in sorted(marks):
+        pieces += [text[at : origin(low)], mark]
+        at = origin(high)
     return "".join((*pieces, text[at:]))
 
 
-def _without(spans: list[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The parts of spans (in order, apart) that are outside of others (in order, apart, each within one of them)."""
-    rest, holes = [], list(taken)
-    at = 0
+def _without(spans: list[tuple[int, int]], holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts of spans that are outside of holes; both in order, and each hole within a span."""
+    rest, waiting = [], iter([*holes, (1 << 62, 1 << 62)])
+    hole = next(waiting)
     for start, end in spans:
         low = start
-        while at < len(holes) and holes[at][1] <= end:
-            if holes[at][0] > low:
-                rest.append((low, holes[at][0]))
-            low = holes[at][1]
-            at += 1
+        while hole[0] < end:
+            if low < hole[0]:
+                rest.append((low, hole[0]))
+            low, hole = hole[1], next(waiting)
         if low < end:
             rest.append((low, end))
     return rest
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip()[:1].startswith(("{", "[", '"')):
+        return False
+    try:
+        orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _decoded(text: str) -> tuple[str, Callable[[int], int]]:
     """A text without the escapes that pieces of JSON leave in it, and where a place of it is in the original."""
     if "\\" not in text:
         return text, lambda place: place
-    pieces, at, size = [], 0, 0
-    places, shifts = [0], [0]
+    pieces, at, size, places, shifts = [], 0, 0, [0], [0]
     for escape in _ESCAPE.finditer(text):
         code = escape[0].lstrip("\\")
-        char = chr(int(code[1:], 16)) if len(code) > 1 else _PLAIN_ESCAPES.get(code, code)
-        pieces += [text[at : escape.start()], char]
+        pieces += [
+            text[at : escape.start()],
+            chr(int(code[1:], 16)) if len(code) > 1 else _PLAIN_ESCAPES.get(code, code),
+        ]
         size += escape.start() - at + 1
         at = escape.end()
         places.append(size)
@@ -366,39 +404,36 @@ def _decoded(text: str) -> tuple[str, Callable[[int], int]]:
     return "".join((*pieces, text[at:])), lambda place: place + shifts[bisect_right(places, place) - 1]
 
 
+def _field(name: str) -> Callable[[str, str], Found | None] | None:
+    return RULES[name].field if name in RULES else None
+
+
 def _finders(name: str, rules: Redaction) -> list[Callable[[str], Iterable[Found]]]:
-    own = dict(rules.own).get(name)
-    if own is not None:
-        return [lambda text: _found_own(text, own)]
-    return [lambda text, one=one: found_in(text, one) for one in RULES[name]]  # type: ignore[misc]
+    if name in RULES:
+        return [partial(found_in, one) for one in RULES[name].forms]
+    return [partial(_found_own, dict(rules.own)[name])]
 
 
-def _found_own(text: str, pattern: str) -> Iterator[Found]:
+def _found_own(pattern: str, text: str) -> Iterator[Found]:
     """What an expression of RE2 finds, which no text can make slow; signs are set around it to see where it is."""
-    signed = pc.replace_substring_regex(pa.array([_NO_SIGNS.sub("\ufffd", text)]), pattern, f"{_OPEN}\\0{_CLOSE}")[
-        0
-    ].as_py()
+    plain = pa.array([_NO_SIGNS.sub("\ufffd", text)], pa.large_string())
+    signed = pc.replace_substring_regex(plain, pattern, "\x01\\0\x02")[0].as_py()
     at = 0
-    for k, piece in enumerate(re.split(f"[{_OPEN}{_CLOSE}]", signed)):
+    for k, piece in enumerate(_SIGNS.split(signed)):
         if k % 2 and piece:
             yield at, at + len(piece), text[at : at + len(piece)]
         at += len(piece)
 
 
-@cache
 def _marks(rules: Redaction) -> re.Pattern[str]:
-    names = "|".join((*RULES, *(name for name, _ in rules.own)))
-    return re.compile(rf"\[(?:{names}):[0-9a-f]{{{_DIGITS}}}\]")
+    return _marks_of((*RULES, *(name for name, _ in rules.own)))
+
+
+@cache
+def _marks_of(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\[(?:{'|'.join(names)}):[0-9a-f]{{{_DIGITS}}}\]")
 
 
 def _mark(rule: str, value: str, rules: Redaction) -> str:
     digest = hmac.digest(rules.key, value.encode("utf-8", "surrogatepass"), "sha256")
     return f"[{rule}:{digest.hex()[:_DIGITS]}]"
-
-
-def _normal(rule: str, text: str) -> str:
-    if rule == "email":
-        return text.lower()
-    if rule in ("phone", "card"):
-        return re.sub("[^0-9]", "", text)
-    return re.sub("[^0-9A-Za-z]", "", text).upper() if rule == "national_id" else text

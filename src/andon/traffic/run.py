@@ -71,7 +71,9 @@ _HEADS_AT_ONCE = 2_000_000
 """About how many spans one call of `assemble_traces` looks at."""
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
-_SESSION_COLUMNS = ("id", "time_us", "app", "environment", "session_id", "query", "answer", "latency_s")
+_SESSION_COLUMNS = (
+    "id", "time_us", "app", "environment", "session_id", "query", "answer", "latency_s", "tool_calls", "error",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

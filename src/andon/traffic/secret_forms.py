@@ -2,14 +2,14 @@
 
 import re
 
-from andon.traffic.forms import ANYWHERE, TOKEN, Form, Found, form, whole
+from andon.traffic.forms import ALONE, ANYWHERE, ESCAPED, RAW_ALONE, Found, Rule, form, whole
 
-__all__ = ["KEY", "SECRET_FIELD", "secret_of"]
+__all__ = ["KEY"]
 
 _NAMES = (
-    r"pass(?:word|wd|phrase|code)s?(?:[ ._-]?hash)?|pwd|(?:client[ ._-]?)?secrets?|credentials?|authorization|set-cookie|"
-    r"(?:api|access|secret|private|auth|encryption|signing|account|subscription|license)[ ._-]?keys?|"
-    r"(?:api|access|auth|refresh|bearer|session|id|csrf|xsrf)[ ._-]?tokens?"
+    r"(?:pass(?:word|wd|phrase|code)|pwd|secret|credential|authorization|set-cookie|"
+    r"(?:api|access|secret|private|auth|encryption|signing|account|subscription|license)[ ._\-]?key|"
+    r"(?:api|access|auth|refresh|bearer|session|id|csrf|xsrf)[ ._\-]?token)s?(?:[ ._\-]?(?:hash|key))?"
 )
 _SHAPES = (
     r"sk-[\w\-]{20,}",
@@ -39,27 +39,24 @@ _NO_SECRET = re.compile(
 """What stands where a secret would: nothing, a switch, a placeholder, a variable."""
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest)\s+", re.IGNORECASE)
 _RANDOM = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])\S{16,}")
-
-_STRONG_FIELD = re.compile(rf"(?:{_NAMES})[0-9_ .\-]{{0,4}}\Z", re.IGNORECASE)
-_WEAK_FIELD = re.compile(r"(?:token|cookie|[^a-z]key)[0-9_ .\-]{0,4}\Z", re.IGNORECASE)
-SECRET_FIELD = rf'(?i:{_NAMES}|token|cookie|key)[0-9_ .\-]*\\*"(?:\s|\\+[nrt])*:(?:\s|\\+[nrt]|\[)*\\*"'
-"""For RE2, over raw JSON: a text below the name of a secret."""
+_STRONG_FIELD = re.compile(rf"{_NAMES}[0-9_ .\-]{{0,4}}\Z", re.IGNORECASE)
+_WEAK_FIELD = re.compile(r"(?:token|cookie)[0-9_ .\-]{0,4}\Z", re.IGNORECASE)
+_LONGEST_NAME = 64
 
 
-def secret_of(name: str, value: str) -> Found | None:
-    """What of a JSON text is a secret because of the name of its field, whatever it looks like.
+def _secret_of(name: str, value: str) -> Found | None:
+    """The secret below a name such as `password`, whatever it looks like.
 
-    Where the name is only `token` (which is also a piece of text), `cookie` or `key`, the value must look like a secret too.
+    Where the name is only `token` (which is also a piece of text) or `cookie`, it must look like a secret too.
     """
+    end = name[-_LONGEST_NAME:]
     scheme = _SCHEME.match(value)
     start = scheme.end() if scheme else 0
     secret = value[start:]
-    if _STRONG_FIELD.search(name, max(0, len(name) - 64)):
+    if _STRONG_FIELD.search(end):
         found = not _NO_SECRET.fullmatch(secret)
-    elif _WEAK_FIELD.search(name, max(0, len(name) - 64)):
-        found = _RANDOM.fullmatch(secret) is not None and not secret.startswith(("http:", "https:", "/"))
     else:
-        found = False
+        found = _WEAK_FIELD.search(end) is not None and _RANDOM.fullmatch(secret) is not None
     return (start, len(value), secret) if found else None
 
 
@@ -85,42 +82,41 @@ def _assigned(match: re.Match[str]) -> Found | None:
     return match.start("v"), match.start("v") + len(value), value
 
 
-KEY: tuple[Form, ...] = (
-    form(
-        r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----"
-        r"(?:(?:[0-9A-Za-z+/=\s:,.()\\]|-(?!----))*+-----END [A-Z ]{0,60}-----|[0-9A-Za-z+/=\s\\]*+)",
-        before=ANYWHERE,
-        after="",
-        hint="-----BEGIN [A-Z ]{0,40}PRIVATE KEY",
+_WHITE = r"(?:[ \t\r\n]|\\+[nrt])*"
+_QUOTE = rf"(?:\\*[\"'`]|{ESCAPED})?"
+_SIGN = r"(?:[:=]|\\+u003[dD])"
+_ALARM = "|".join(
+    (
+        rf"{RAW_ALONE}(?:sk-\w|A(?:KIA|SIA|BIA|CCA)|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|xapp-|AIza|ya29\.|GOCSPX-|"
+        r"[sr]k_(?:live|test)_|whsec_|hf_|npm_|pypi-A|SG\.|(?:gsk|xai|r8|pplx|dop_v1|shpat|lsv2_pt|dapi)[_\-0-9A-Za-z]|"
+        r"eyJ\w|(?i:bearer)[ \t\r\n\\])|-----BEGIN",
+        rf"(?i:(?:{_NAMES}|token|cookie))[0-9_ .\-]*{_QUOTE}{_WHITE}{_SIGN}",
+        r"(?u:[^ \t\r\n/@\"'\\<>])@[\w\-]",
+    )
+)
+
+KEY = Rule(
+    forms=(
+        form(
+            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----"
+            r"(?:(?:[0-9A-Za-z+/=\s:,.()\\]|-(?!----))*+-----END [A-Z ]{0,60}-----|[0-9A-Za-z+/=\s\\]*+)",
+            before=ANYWHERE,
+            after="",
+        ),
+        form(f"(?:{'|'.join(_SHAPES)})", _random, before=ALONE),
+        form(r"(?i:bearer)<W>{1,4}(?P<v>[\w.~+/\-]{16,})", _random_value, before=ALONE, after=""),
+        form(r"(?i:authorization)<Q>?<W>{0,3}<=><W>{0,3}<Q>?(?i:basic)<W>{1,4}(?P<v>[\w+/]{8,})", after=""),
+        form(r"://[^\s/:@\"'\\<>]{1,128}:(?P<v>[^\s/@\"'\\<>]{3,256})@[\w\-]", before=ANYWHERE, after=""),
+        form(
+            rf"(?i:{_NAMES})[0-9]{{0,2}}<Q>?<W>{{0,3}}(?P<sign><=>)<W>{{0,3}}(?P<quote><Q>?)"
+            r"(?P<v>[^\s\"'`<>{}()\[\],;&|\\]{4,256})",
+            _assigned,
+            before=ANYWHERE,
+            after="",
+        ),
+        form(r"(?i:token)<=><Q>?(?P<v>[\w.~+/%\-]{16,})", _random_value, before=r"(?<![A-Za-z])", after=""),
     ),
-    form(f"(?:{'|'.join(_SHAPES)})", _random, before=TOKEN),
-    form(
-        r"(?i:bearer)<W>{1,4}(?P<v>[\w.~+/\-]{16,})",
-        _random_value,
-        after="",
-        hint=r"(?i:bearer)<W>{1,4}[\w.~+/\\\-]{16}",
-    ),
-    form(r"(?i:authorization)<Q>?<W>{0,3}<=><W>{0,3}<Q>?(?i:basic)<W>{1,4}(?P<v>[\w+/]{8,})", after=""),
-    form(
-        r"://[^\s/:@\"'\\<>]{1,128}:(?P<v>[^\s/@\"'\\<>]{3,256})@[\w\-]",
-        before=ANYWHERE,
-        after="",
-        hint=r":(?:\\*/){2}[^\s/:@\"'<>]+:[^\s/@\"'<>]+@",
-    ),
-    form(
-        rf"(?i:{_NAMES})[0-9]{{0,2}}<Q>?<W>{{0,3}}(?P<sign><=>)<W>{{0,3}}(?P<quote><Q>?)"
-        r"(?P<v>[^\s\"'`<>{}()\[\],;&|\\]{4,256})",
-        _assigned,
-        before=ANYWHERE,
-        after="",
-        hint=rf"(?i:{_NAMES})[0-9]{{0,2}}<Q>?<W>{{0,3}}<=>",
-    ),
-    form(
-        r"(?i:token)<=><W>?<Q>?(?P<v>[\w.~+/%\-]{16,})",
-        _random_value,
-        before=(r"(?<![A-Za-z])", ""),
-        after="",
-        hint=r"(?i:token)<=><W>?<Q>?[\w.~+/%\\\-]{8}",
-    ),
+    alarm=_ALARM,
+    field=_secret_of,
 )
 """Keys of providers by their prefix, private keys, JSON Web Tokens, bearer tokens, passwords in URLs, and assignments."""

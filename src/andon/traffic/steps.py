@@ -37,6 +37,7 @@ class Tree:
         if any(v.role == "evaluator" for v in self.views):
             self._leave_out_judges()
         self.ai = [v for v in self.views if v.ai]
+        self._roles = {v.role for v in self.views}
         if not self.ai:
             return
         self.root = self._root()
@@ -55,7 +56,7 @@ class Tree:
 
     def of_role(self, *roles: str) -> list[View]:
         """The spans of these roles, in time order."""
-        return [v for v in self.views if v.role in roles]
+        return [v for v in self.views if v.role in roles] if self._roles.intersection(roles) else []
 
     def group(self, call: View) -> list[View]:
         """A call, and the spans in which others saw the same call."""
@@ -152,7 +153,8 @@ class Tree:
         above = self.above if len(roles) == len(self.ai) else self.nearest(v.row.span_id for v in roles)
         models = self.of_role("llm") or [v for v in self.of_role("agent") if v.first(_MODELS) is not None]
         kept = self._once(models, above)
-        embedded = self._once(self.of_role("embedding"), above)
+        embedded = self.of_role("embedding")
+        embedded = self._once(embedded, above) if embedded else []
         return kept or embedded
 
     def _once(self, calls: list[View], above: dict[str, str | None]) -> list[View]:
@@ -180,10 +182,10 @@ class Tree:
         """Calls of models that speak, without those of guardrails, whose words nobody reads, unless there are no others."""
         if self.calls and self.calls[0].role == "embedding":
             return []
-        guards = {v.row.span_id for v in self.ai if v.role == "guardrail"}
+        guards = self.of_role("guardrail")
         if not guards:
             return self.calls
-        guarded = self.nearest(guards)
+        guarded = self.nearest(v.row.span_id for v in guards)
         return [c for c in self.calls if guarded[c.row.span_id] is None] or self.calls
 
     def _answering(self) -> list[View]:

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from andon.traffic.messages import asked_by, inputs, outputs, plain_text, raw_response
-from andon.traffic.readings import PARAMETERS, READINGS, Reading, finish_reason, names_of
+from andon.traffic.readings import PARAMETERS, PROVIDERS, READINGS, Reading, finish_reason, names_of
 from andon.traffic.records import Context, Interaction, SpanRow, ToolCall
 from andon.traffic.steps import Tree, error_of, order_of, steps_of, tool_name
 from andon.traffic.tokens import NONE
@@ -21,10 +21,14 @@ from andon.traffic.views import View, text_of
 __all__ = ["READINGS", "Reading", "assemble"]
 
 _BY_PLACE = {"provider", "model", "requested_model"}
-_OF_TRACE = tuple(r for r in READINGS if r.of == "trace" and r.kind in CONVERT and r.field != "arm")
+_OF_TRACE = tuple(
+    (r.field, r.names, r.kind) for r in READINGS if r.of == "trace" and r.kind in CONVERT and r.field != "arm"
+)
 _OF_CALL = tuple(r for r in READINGS if r.of == "call" and r.field in _BY_PLACE)
 _EMBEDDING_MODEL = next(r for r in READINGS if r.field == "embedding_model")
 _PARAMETER_FIELDS = frozenset(p.field for p in PARAMETERS)
+_ONE_CHOICE = ("sampling_params.choice.count", 1)
+"""Not said by most senders, and no choice of anybody's."""
 _FINISHED = names_of("finish_reason")
 _COST = next(r for r in READINGS if r.field == "cost_usd")
 _FIRST_TOKEN = tuple(
@@ -36,6 +40,7 @@ _SEARCHED, _EMBEDDED = names_of("query", "retrieval"), names_of("query", "embedd
 _RERANKED, _RETRIEVED = (r.names for r in READINGS if r.field == "contexts")
 _ARGUMENTS, _RESULT, _TOOL_ID = (names_of(f"tool_calls.{n}") for n in ("arguments", "result", "id"))
 _DEFINITIONS = names_of("tools_version")
+_SAME_IN_TOOLS = {"input_schema": "parameters", "inputSchema": "parameters"}
 _OWN_ARM = tuple(n for n in names_of("arm") if not n.startswith("feature_flag."))
 _VARIANTS = tuple(n for n in names_of("arm") if n.startswith("feature_flag."))
 _FLAG_EVENTS = ("feature_flag.evaluation", "feature_flag")
@@ -108,10 +113,12 @@ class _Trace:
     def _values(self, flags: dict[str, str]) -> dict[str, Any]:
         """The fields that one attribute says, those that nobody said left out."""
         reads = self.reads
-        values: dict[str, Any] = {r.field: self._of_trace(r.names, r.kind) for r in _OF_TRACE if r.field in reads}
+        values: dict[str, Any] = {f: self._of_trace(names, kind) for f, names, kind in _OF_TRACE if f in reads}
         for reading in _OF_CALL:
             if self.tree.speaking or reading.field == "provider":
                 values[reading.field] = text_of(self.tree.answering, reading.names)
+        provider = values.get("provider")
+        values["provider"] = PROVIDERS.get(provider, provider) if provider is not None else None
         values["embedding_model"] = text_of(self.tree.of_role("embedding"), _EMBEDDING_MODEL.names)
         values["finish_reason"] = self._finish_reason()
         values["arm"] = self._of_trace(_OWN_ARM, "text") or _arm(flags)
@@ -273,7 +280,7 @@ class _Trace:
             views = [v for v in places[reading.of] if reading.field in v.layout.reads]
             values = (v.attributes.get(n) for n in reading.names for v in views if n in v.attributes)
             value = next((v for v in values if v is not None and v != []), None)
-            if value is not None:
+            if value is not None and (reading.field, value) != _ONE_CHOICE:
                 whole = isinstance(value, float) and value.is_integer()
                 found[reading.field.removeprefix("sampling_params.")] = int(value) if whole else value
         return canonical(found).decode("utf-8", "replace") if found else None
@@ -379,9 +386,8 @@ def _text_in(view: View, names: Iterable[str]) -> str | None:
     if asked is not None:
         return asked
     for name in names:
-        for item in (
-            view.objects(name) if name in ("embedding.embeddings", "ai.values") else [view.attributes.get(name)]
-        ):
+        several = name in ("embedding.embeddings", "ai.values")
+        for item in reversed(view.objects(name)) if several else [view.attributes.get(name)]:
             inner = item.get("embedding", item) if isinstance(item, dict) else item
             found = plain_text(inner, answer=False)
             if found is not None:
@@ -426,11 +432,15 @@ def _tool_run(view: View) -> tuple[str | None, ToolCall]:
 
 
 def _definition(item: Any) -> bytes:
-    """One tool's definition, out of OpenInference's wrapper or its JSON text."""
+    """One tool's definition without what its convention or provider wraps it in."""
     inner = item.get("tool", item) if isinstance(item, dict) else item
     inner = inner.get("json_schema", inner) if isinstance(inner, dict) else inner
     known = parse_json(inner) if isinstance(inner, str) else inner
-    return canonical(inner if known is None else known)
+    if not isinstance(known, dict):
+        return canonical(inner if known is None else known)
+    function = known["function"] if isinstance(known.get("function"), dict) else known
+    said = {_SAME_IN_TOOLS.get(k, k): v for k, v in function.items() if v is not None and v != ""}
+    return canonical({k: v for k, v in said.items() if (k, v) != ("type", "function")})
 
 
 def _raw_finish(raw: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
 """One span, read once: what each of its attribute names is for, so that no later question looks at all of them again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from andon.traffic.readings import KEPT, READINGS
 from andon.traffic.records import SpanRow
 from andon.traffic.values import listed, parse_json, text
 
-__all__ = ["Layout", "View", "text_of", "view_of"]
+__all__ = ["Layout", "View", "layout_of", "objects_of", "text_of", "view_of"]
 
 _AI = (
     "gen_ai.", "llm.", "retrieval.", "embedding.", "reranker.", "traceloop.", "db.vector.", "ai.operationId", "ai.model.",
@@ -28,7 +28,7 @@ _OPENED = ("metadata", "llm.invocation_parameters", "embedding.invocation_parame
 _USED = frozenset(n for r in READINGS for n in (*r.names, *r.parts)) - set(KEPT)
 _NOT_FREE = (
     *_AI, "openinference.", "tool.", "telemetry.", "otel.", "service.instance.", "input.", "output.", "logfire.", "process.",
-    "pydantic_ai.", "final_result", "model_request_parameters", "feature_flag.", "andon.features", "ai.", "annotations.",
+    "pydantic_ai.", "final_result", "model_request_parameters", "model_name", "agent_name", "feature_flag.", "andon.features", "ai.", "annotations.",
     "evaluations.", "trace.annotations.", "trace.evaluations.", "session.annotations.", "session.evaluations.",
 )  # fmt: skip
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -75,6 +75,8 @@ class Layout(NamedTuple):
     ordered by index; one path is one object, however many attributes end below it."""
     deep: frozenset[str]
     """Those of the lists whose entries hold lists."""
+    roles: tuple[str, ...]
+    """The names present that say what a span does."""
     free: tuple[tuple[str, str], ...]
     """(name, name under which it is kept) of the free attributes that count wherever they stand."""
     free_of_root: tuple[tuple[str, str], ...]
@@ -90,7 +92,7 @@ class View:
         self.row = row
         self.attributes = attributes
         """Those of the span, with the entries of its JSON attributes as attributes of their own (``metadata.team``)."""
-        self.layout = _layout(tuple(attributes)) if len(attributes) <= _MOST_NAMES else _layout_of(tuple(attributes))
+        self.layout = layout_of(attributes)
         self.said: dict[str, Any] = {}
         """What was worked out from it already."""
         self.ai = self.layout.ai or (bool(row.events) and any(map(_is_ai_event, row.events)))
@@ -110,20 +112,11 @@ class View:
 
     def objects(self, name: str) -> list[Any]:
         """The entries of a list: as it is, as JSON text, or flattened, in the order of their index."""
-        attributes = self.attributes
-        if name in attributes:
-            found = listed(attributes[name])
+        if name in self.attributes:
+            found = listed(self.attributes[name])
             if found:
                 return found
-        tree: dict[str, Any] = {}
-        branch: dict[str, Any] | None = tree
-        at: tuple[str, ...] | None = None
-        for path, leaf, full in self.layout.flat.get(name, ()):
-            if path is not at:
-                at, branch = path, _branch(tree, path)
-            if branch is not None:
-                branch.setdefault(leaf, attributes[full])
-        return list(map(_listed_again, tree.values()) if name in self.layout.deep else tree.values())
+        return _nested(self.attributes, self.layout, name)
 
 
 def view_of(row: SpanRow) -> View:
@@ -143,6 +136,17 @@ def view_of(row: SpanRow) -> View:
         more["llm.request.model_name"] = attributes["llm.model_name"]  # of a failed call it is the model asked for
         attributes = {k: v for k, v in attributes.items() if k != "llm.model_name"}
     return View(row, {**more, **attributes} if more else attributes)
+
+
+def layout_of(attributes: Mapping[str, Any]) -> Layout:
+    """What the names of some attributes are for."""
+    names = tuple(attributes)
+    return _layout(names) if len(names) <= _MOST_NAMES else _layout_of(names)
+
+
+def objects_of(attributes: Mapping[str, Any], name: str) -> list[Any]:
+    """The entries of a flattened list, in the order of their index."""
+    return _nested(attributes, layout_of(attributes), name)
 
 
 def text_of(views: Sequence[View], names: Iterable[str]) -> str | None:
@@ -179,7 +183,8 @@ def _layout_of(names: tuple[str, ...]) -> Layout:
             of_root.append((name, name))
     ordered = {start: tuple(sorted(v, key=lambda entry: int((*entry[0], entry[1])[0]))) for start, v in flat.items()}
     deep = frozenset(k for k, v in flat.items() if any(s.isdecimal() for path, leaf, _ in v for s in (*path, leaf)[1:]))
-    return Layout(ai, frozenset(reads), ordered, deep, tuple(free), (*free, *of_root))
+    roles = tuple(name for name in _ROLE_NAMES if name in names)
+    return Layout(ai, frozenset(reads), ordered, deep, roles, tuple(free), (*free, *of_root))
 
 
 _layout = lru_cache(maxsize=1024)(_layout_of)
@@ -212,8 +217,9 @@ def _split(name: str) -> tuple[str | None, tuple[str, ...]]:
 
 def _role(view: View) -> str:
     attributes = view.attributes
-    for name in _ROLE_NAMES:
-        if name in attributes and isinstance(said := attributes[name], str):
+    for name in view.layout.roles:
+        said = attributes[name]
+        if isinstance(said, str):
             role = _ROLES.get(said) or _operation(said)
             if role is not None:
                 return role
@@ -238,6 +244,19 @@ def _operation(said: str) -> str | None:
 
 def _answered(attributes: dict[str, Any]) -> bool:
     return "output.value" in attributes or any(n.startswith("llm.output_messages.") for n in attributes)
+
+
+def _nested(attributes: Mapping[str, Any], layout: Layout, name: str) -> list[Any]:
+    tree: dict[str, Any] = {}
+    branch: dict[str, Any] | None = tree
+    at: tuple[str, ...] | None = None
+    for path, leaf, full in layout.flat.get(name, ()):
+        if path is not at:
+            at, branch = path, _branch(tree, path)
+        if branch is not None:
+            value = attributes[full]
+            branch.setdefault(leaf, dict(value) if type(value) is dict else value)  # what was sent stays as it is
+    return list(map(_listed_again, tree.values()) if name in layout.deep else tree.values())
 
 
 def _branch(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:
