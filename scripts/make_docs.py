@@ -184,7 +184,7 @@ def _fields() -> list[str]:
         "",
         "This page lists every field of the traffic that Andon takes in, and every other name under which it may arrive.",
         "",
-        "It holds for JSONL and Parquet files, for `POST /v1/interactions` and `POST /v1/feedback`, and for the client.",
+        "It holds for files (JSON lines, JSON, CSV, Parquet), for `POST /v1/interactions` and `POST /v1/feedback`, and for the client.",
         "The field's own name wins over its synonyms. Null is the same as not sent. Unknown keys become attributes, as",
         "text. Names that end in `_ms` are divided by 1000. A row without an id gets one made from its content, so that",
         "sending it again adds nothing. The only thing that a row must have is a time: ISO 8601 text, or a number since",
@@ -196,7 +196,7 @@ def _fields() -> list[str]:
         lines += ["", f"## {heading}", "", _record_doc(name), ""]
         rows = ((f"`{f}`", f"`{kind}`", about, _codes(synonyms.get(f, ()))) for f, kind, about in described[name])
         lines += _table(("field", "type", "meaning", "also read as"), rows)
-    for name, heading in (("Context", "A context"), ("ToolCall", "A tool call")):
+    for name, heading in (("Context", "A context"), ("ToolCall", "A tool call"), ("Step", "A step")):
         lines += ["", f"## {heading}", "", _record_doc(name), ""]
         lines += _table(("field", "type", "meaning"), ((f"`{f}`", f"`{k}`", about) for f, k, about in described[name]))
     lines += [
@@ -240,34 +240,48 @@ def _fields_of(node: ast.ClassDef) -> Iterator[tuple[str, str, str]]:
 def _otlp() -> list[str]:
     where = {
         "trace": "root span, then the others in time order",
+        "top": "outermost spans of the application",
         "call": "the model call that answered",
         "calls": "sum over the model calls",
         "embedding": "embedding spans",
+        "retrieval": "retrieval spans",
+        "tool": "tool spans",
+        "any": "every span",
     }
     lines = [
         "# OpenTelemetry",
         "",
-        "This page lists the span attributes from which Andon reads each field of an interaction.",
+        "This page lists the attributes of spans from which Andon reads each field of an interaction.",
         "",
-        "Send OTLP over HTTP in protobuf to `POST /v1/traces`. One trace that holds at least one span of an AI system becomes one",
-        "interaction, whose id is the trace id. The conventions OpenTelemetry GenAI, OpenInference and OpenLLMetry are",
-        "read; the first name that is present is taken. An application says what no convention has with `andon.NAME`,",
-        "`metadata.NAME` or `traceloop.association.properties.NAME`.",
+        "One trace that holds at least one span of an AI system becomes one interaction, whose id is the trace id. Read are",
+        "OpenTelemetry GenAI in all its generations, OpenInference, OpenLLMetry and the Vercel AI SDK; the first name that is",
+        "present is taken. What was said in span events or log records is read like the attributes.",
         "",
     ]
-    rows = ((f"`{r.field}`", _codes(r.names), where[r.of], r.kind) for r in READINGS)
+    rows = ((f"`{r.field}`", _codes((*r.names, *r.parts)), where[r.of], r.kind) for r in READINGS)
     lines += _table(("field", "attributes, in reading order", "read from", "kind"), rows)
-    return [
-        *lines,
+    own = sorted({n for r in READINGS for n in r.names if n.startswith("andon.")})
+    lines += [
         "",
-        "Question and answer are read from `andon.query` and `andon.answer`, from the input and output of the outermost",
-        "span, or from the messages of the model calls. Contexts are the documents of the last reranker, else those of the",
-        "retrievers. Tool calls are the tools that ran, and those that a model asked for. `latency_s` is the duration of",
-        "the root span, `error` its error, `tools_version` a hash of all tool definitions, and `sampling_params` the",
-        "parameters of the call that answered. Other short attributes of the root span are kept as attributes.",
+        "## Our own names",
         "",
-        "What the fields mean is on the page [fields](fields.md).",
+        "An application says what no convention carries with these attributes, on any span, or with the same name after",
+        "`metadata.` (OpenInference) or `traceloop.association.properties.` (OpenLLMetry):",
+        "",
+        f"{_codes(own)}, and `andon.judge_version` on an evaluation.",
+        "",
+        "## Tokens",
+        "",
+        "`input_tokens` is everything that went in; what was read from a cache or written to one is part of it, and stands",
+        "apart as well. `output_tokens` is everything that came out, reasoning included. A sender whose input leaves the cache",
+        "out is converted. A call that two libraries recorded counts once.",
+        "",
+        "## Everything else",
+        "",
+        "Other short attributes of the root span are kept as attributes, feature flags as `feature_flag.KEY`. What the fields",
+        "mean is on the page [fields](fields.md).",
     ]
+    return lines
 
 
 def main() -> None:

@@ -382,7 +382,7 @@ def create_deps(
 
     return Deps(
         receive=receive,
-        record=intake.interactions,
+        record=intake.records,
         record_feedback=intake.feedback,
         webhooks=WebhookDeps(
             record_changes=keep_changes,

@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 
 from andon.api.errors import add_handlers
 from andon.api.requests import form_payload, json_of
-from andon.api.webhooks import GITHUB_PATH, MOST_BYTES, WebhookDeps, add_webhooks, is_signed
+from andon.api.security import SIGNED_PATH
+from andon.api.webhooks import MOST_BYTES, WebhookDeps, add_webhooks, is_signed
 from andon.changes import Change, Received
 from andon.changes.run import record_changes
 from andon.errors import AndonError, InputError, StoreError
@@ -211,15 +212,15 @@ def test_the_signature_of_githubs_documentation() -> None:
 def test_a_delivery_of_github(hooked: Doubles) -> None:
     """A signed delivery is a change, as JSON or as a form; a redelivery adds nothing; a ping is answered."""
     client, body = hooked.client(), orjson.dumps(DEPLOYED)
-    answer = client.post(GITHUB_PATH, content=body, headers=signed(body))
+    answer = client.post(SIGNED_PATH, content=body, headers=signed(body))
     (change,) = hooked.ledger.all(Change)
     assert (answer.status_code, answer.json()["id"], change.author) == (200, change.id, "ann-dev")
     form = urlencode({"payload": body.decode()}).encode()
     headers = signed(form) | {"content-type": "application/x-www-form-urlencoded"}
-    assert client.post(GITHUB_PATH, content=form, headers=headers).json()["ids"] == [change.id]
+    assert client.post(SIGNED_PATH, content=form, headers=headers).json()["ids"] == [change.id]
     assert len(hooked.ledger.history(Change)) == 1
     ping = orjson.dumps({"zen": "Speak like a human.", "hook_id": 1})
-    assert client.post(GITHUB_PATH, content=ping, headers=signed(ping, event="ping")).status_code == 202
+    assert client.post(SIGNED_PATH, content=ping, headers=signed(ping, event="ping")).status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ def test_what_github_did_not_sign_is_refused(
     """Without the right signature nothing is read: 401 in the one shape, without the secret or what was expected."""
     body = orjson.dumps(DEPLOYED)
     headers = {k: v.encode() for k, v in spoil(signed(body)).items()}
-    answer = hooked.client().post(GITHUB_PATH, content=body, headers=headers)
+    answer = hooked.client().post(SIGNED_PATH, content=body, headers=headers)
     assert (answer.status_code, answer.json()["error"]["kind"]) == (401, "Unauthorized")
     assert SECRET not in answer.text
     assert signed(body)["x-hub-signature-256"][7:] not in answer.text
@@ -249,7 +250,7 @@ def test_what_github_did_not_sign_is_refused(
 def test_without_a_secret_github_is_not_let_in(hooked: Doubles) -> None:
     """While no secret is set every delivery is a 403 that says what to set, even one signed with the empty text."""
     body = orjson.dumps(DEPLOYED)
-    answer = hooked.client(secret="").post(GITHUB_PATH, content=body, headers=signed(body, secret=""))
+    answer = hooked.client(secret="").post(SIGNED_PATH, content=body, headers=signed(body, secret=""))
     assert answer.status_code == 403
     assert "ANDON_GITHUB_SECRET" in answer.json()["error"]["message"]
     assert hooked.seen == []
@@ -257,9 +258,9 @@ def test_without_a_secret_github_is_not_let_in(hooked: Doubles) -> None:
 
 def test_an_unsigned_body_is_not_even_read(hooked: Doubles) -> None:
     """A stranger's body without a signature is refused before it is read, so it costs nothing."""
-    unsigned = hooked.client().post(GITHUB_PATH, content=b"x" * (MOST_BYTES + 1))
+    unsigned = hooked.client().post(SIGNED_PATH, content=b"x" * (MOST_BYTES + 1))
     assert unsigned.status_code == 401
-    huge = hooked.client().post(GITHUB_PATH, content=b"x" * (MOST_BYTES + 1), headers=signed(b"x"))
+    huge = hooked.client().post(SIGNED_PATH, content=b"x" * (MOST_BYTES + 1), headers=signed(b"x"))
     assert huge.status_code == 413
 
 
@@ -273,11 +274,11 @@ def test_alerts_of_alertmanager(hooked: Doubles) -> None:
     assert (alert.app, alert.environment, alert.title) == ("bot", "production", "Error rate above 5 %")
 
 
-@pytest.mark.parametrize("path", ["/v1/changes", "/v2/change/enqueue", "/v1/alerts", GITHUB_PATH])
+@pytest.mark.parametrize("path", ["/v1/changes", "/v2/change/enqueue", "/v1/alerts", SIGNED_PATH])
 def test_every_route_has_the_same_limits(hooked: Doubles, path: str) -> None:
     """Gzip is unpacked; more than 1 MiB is a 413, also unpacked; what is no JSON is a 400 in the one shape."""
     client = hooked.client()
-    body = orjson.dumps({"/v1/alerts": ALERTS, "/v2/change/enqueue": PAGERDUTY, GITHUB_PATH: DEPLOYED}.get(path, PLAIN))
+    body = orjson.dumps({"/v1/alerts": ALERTS, "/v2/change/enqueue": PAGERDUTY, SIGNED_PATH: DEPLOYED}.get(path, PLAIN))
     packed, bomb = gzip.compress(body), gzip.compress(b" " * (MOST_BYTES + 1))
 
     def send(content: bytes, **more: str) -> Any:

@@ -34,6 +34,7 @@ WALL_CLOCK = {
 
 SEAMS: dict[str, tuple[set[str], str]] = {
     "traffic/files.py": ({"gzip", "io", "pathlib"}, "reads the files that `andon import` is given"),
+    "traffic/inbox.py": ({"os", "pathlib"}, "lists the folder that is watched"),
     "golden/files.py": ({"io", "pathlib"}, "reads and writes the golden set that a team keeps in git"),
     "evals/targets.py": (
         {"asyncio", "httpx2", "importlib", "os", "pathlib", "shutil", "signal", "subprocess", "sys"},

@@ -68,7 +68,7 @@ def test_import_names_bad_lines_and_keeps_the_rest(type_, home: Path) -> None:
     (home / "t.jsonl").write_text(json.dumps(good) + "\nnot json\n" + json.dumps({**good, "id": "b"}) + "\n")
     code, out, _ = type_("import", "t.jsonl")
     assert code == 0
-    assert "line 2" in out
+    assert "t.jsonl:2" in out
     assert "2 of 3 rows are in" in out
     type_("import", "t.jsonl")
     assert "2 interactions" in type_("status")[1]

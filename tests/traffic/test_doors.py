@@ -204,7 +204,8 @@ def test_the_name_of_a_file_says_what_its_rows_are(read):
         "a.jsonl",
         "my-feedback.csv",
     )
-    assert [table_of(PurePath(n)) for n in names] == ["feedback", "feedback", "feedback", "changes", None, None, None]
+    assert [table_of(n) for n in names] == [table_of(PurePath("a.changes.d") / n) for n in names]
+    assert [table_of(n) for n in names] == ["feedback", "feedback", "feedback", "changes", None, None, None]
 
 
 @given(

@@ -15,8 +15,9 @@ from andon.api.requests import context_of
 from andon.api.security import Guard
 from andon.api.webhooks import WebhookDeps, add_webhooks
 from andon.errors import InputError
-from andon.traffic import Feedback, Interaction
-from andon.traffic.intake import BadRow, feedback_in, interactions_in
+from andon.traffic import Feedback
+from andon.traffic.doors import Record, traffic_in
+from andon.traffic.intake import BadRow, feedback_in
 from andon.traffic.quoting import quoted
 
 __all__ = ["Deps", "create_app"]
@@ -36,7 +37,7 @@ class Deps:
     """What the routes need, handed over by the composition root. Everything that stores returns after it is on disk."""
 
     receive: Receive
-    record: Callable[[Sequence[Interaction]], object]
+    record: Callable[[Sequence[Record]], object]
     record_feedback: Callable[[Sequence[Feedback]], object]
     webhooks: WebhookDeps
     evaluate: Callable[[str], dict[str, Any] | None]
@@ -87,8 +88,8 @@ def _add_rows(app: FastAPI, deps: Deps, room: Room) -> None:
 
     @app.post("/v1/interactions")
     async def interactions(request: Request) -> Response:
-        """Interactions as JSON lines, a JSON array or one JSON object."""
-        return await store(request, interactions_in, deps.record)
+        """Interactions as JSON lines, a JSON array or one JSON object; rows of a failure log give feedback too."""
+        return await store(request, lambda lines, first=1: traffic_in(lines, None, first), deps.record)
 
     @app.post("/v1/feedback")
     async def feedback(request: Request) -> Response:

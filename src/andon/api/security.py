@@ -13,11 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from andon.api.errors import error_response
 
-__all__ = ["OPEN_PATHS", "Guard", "allowed_by_token", "is_loopback"]
+__all__ = ["OPEN_PATHS", "SIGNED_PATH", "Guard", "allowed_by_token", "is_loopback"]
 
-OPEN_PATHS = frozenset({"/healthz", "/v1/webhooks/github"})
-"""Answered without the token: a load balancer has none, and learns nothing but that the process lives; GitHub signs what it
-sends, and its route checks that."""
+OPEN_PATHS = frozenset({"/healthz"})
+"""Answered without the token, because a load balancer has none; they tell nothing but that the process lives."""
+
+SIGNED_PATH = "/v1/webhooks/github"
+"""Let in from anywhere without the token: its route lets in who has signed, and nobody while there is no secret."""
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
@@ -92,7 +94,9 @@ class Guard:
             await error_response(500, "InternalError", "Andon failed; its log says why")(scope, receive, send_guarded)
 
     def _refused(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
-        if self._token:
+        if scope["path"] == SIGNED_PATH and scope["method"] == "POST":
+            pass  # GitHub has no token and comes from anywhere; it signs what it sends, and its route checks that
+        elif self._token:
             if scope["path"] not in OPEN_PATHS and not _has_token(headers, self._token):
                 return (
                     401,

@@ -13,15 +13,13 @@ from starlette.responses import Response
 from andon.api.bodies import media_type, read_body, unpack
 from andon.api.errors import Refused, json_response
 from andon.api.requests import form_payload, json_of
-from andon.changes import Received
-from andon.changes.intake import changes_of_body, pagerduty_of_body
+from andon.api.security import SIGNED_PATH
+from andon.changes import Received, changes_of_body
+from andon.changes.intake import pagerduty_of_body
+from andon.incidents import Alert, AlertsTaken
 from andon.incidents.alerts import alerts_of_body
-from andon.incidents.records import Alert, AlertsTaken
 
-__all__ = ["GITHUB_PATH", "MOST_BYTES", "WebhookDeps", "add_webhooks", "is_signed"]
-
-GITHUB_PATH = "/v1/webhooks/github"
-"""Lets GitHub in by its signature; `Guard` asks for no token here."""
+__all__ = ["MOST_BYTES", "WebhookDeps", "add_webhooks", "is_signed"]
 
 MOST_BYTES = 2**20
 """Longest body, as it travels and unpacked."""
@@ -62,7 +60,7 @@ def add_webhooks(app: FastAPI, deps: WebhookDeps) -> None:
         body = await read_body(request, MOST_BYTES)
         return await take(request, body, lambda plain: _enqueued(json_of(plain, None), request, deps))
 
-    @app.post(GITHUB_PATH)
+    @app.post(SIGNED_PATH)
     async def github(request: Request) -> Response:
         """A delivery of GitHub, let in by its signature."""
         _check_signer(request.headers, deps.github_secret)

@@ -35,10 +35,11 @@ def import_(
 ) -> None:
     """Take in traffic, feedback and changes from files. Bad rows are named and the rest kept; again duplicates nothing."""
     from andon.traffic.doors import table_of
-    from andon.traffic.inbox import scan
+    from andon.traffic.inbox import ready_files, scan
     from andon.traffic.run import import_files
 
-    files = [f for place in places for f in ([Path(s.path) for s in scan(place)] if place.is_dir() else [place])]
+    listed = (ready_files(scan(p), {}, now_us(), 0) if p.is_dir() else [p] for p in places)
+    files = [file for some in listed for file in some]
     changes = [f for f in files if table_of(f) == "changes" and not feedback]
     traffic = [f for f in files if f not in changes]
     with opened() as loop, progress("importing", None) as tell:

@@ -87,9 +87,9 @@ def replay(
 
 def _window_of(files: list[Path]) -> int:
     """The narrowest of the usual widths that cuts this traffic into at most 5,000 windows."""
-    from andon.traffic import Interaction, read_interactions
+    from andon.traffic import BadRow, read_traffic
 
-    times = [i.time_us for path in files for i in read_interactions(path) if isinstance(i, Interaction)]
+    times = [row.time_us for path in files for row in read_traffic(path) if not isinstance(row, BadRow)]
     span_s = (max(times) - min(times)) / 1e6 if times else 0
     return next((w for w in WIDTHS_S if span_s / w <= MOST_WINDOWS), WIDTHS_S[-1])
 

@@ -8,7 +8,7 @@ Everything here is pure. What touches the store is in `andon.traffic.run`.
 """
 
 from andon.traffic.clock import format_time, parse_time
-from andon.traffic.files import check_file, lines_of, read_feedback, read_interactions
+from andon.traffic.files import check_file, lines_of, read_feedback, read_interactions, read_traffic
 from andon.traffic.intake import (
     FEEDBACK_SYNONYMS,
     SYNONYMS,
@@ -63,6 +63,7 @@ __all__ = [
     "quoted",
     "read_feedback",
     "read_interactions",
+    "read_traffic",
     "spans_from_rows",
     "spans_of",
     "spans_to_rows",

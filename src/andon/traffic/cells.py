@@ -6,7 +6,6 @@ of the model; elsewhere such columns become attributes, as in JSON.
 
 import ast
 import re
-import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import date, datetime
@@ -24,6 +23,8 @@ _MAX_LITERAL = 2**20
 """Longest cell that is tried as a Python literal: its parser takes a hundred times the memory of the text."""
 _PRINTED = ("['", "('", "{'")
 """How a structure begins that Python printed, and JSON cannot."""
+_PRINTABLE = re.compile(r"(?:[^\\]|\\[\\'\"nrtxuU])*+")
+"""Text with no other escapes than those that Python prints; others make its parser complain."""
 _STRUCTURED = ("contexts", "tool_calls", "steps", "attributes", "features")
 _INDEX = re.compile(r"|index|level_0|Unnamed: [0-9]+|column [0-9]+|__index_level_[0-9]+__")
 """Names that pandas gives to a column of row numbers: a count is no input of a model, and drifts for ever."""
@@ -69,22 +70,14 @@ def parse_cell(text: str) -> Any:
     if not inner.startswith(_PRINTED):
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(inner)
-    if len(inner) > _MAX_LITERAL:
+    if len(inner) > _MAX_LITERAL or not _PRINTABLE.fullmatch(inner):
         return text
     try:
-        found = _literal(inner)
+        found = ast.literal_eval(inner)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return text
     found = list(found) if isinstance(found, tuple) else found
     return found if isinstance(found, list | dict) and _is_plain(found) else text
-
-
-def _literal(text: str) -> Any:
-    if "\\" not in text:
-        return ast.literal_eval(text)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an escape that Python does not know, in a text from outside
-        return ast.literal_eval(text)
 
 
 def _is_plain(value: Any) -> bool:

@@ -6,7 +6,6 @@ request of OTLP in JSON. A file's name can say it first (``thumbs.feedback.jsonl
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, Literal
 
 import orjson
@@ -20,7 +19,18 @@ from andon.traffic.otlp import logs_of, spans_of
 from andon.traffic.quoting import quoted
 from andon.traffic.records import Feedback, Interaction, LogRow, SpanRow
 
-__all__ = ["Found", "Record", "Table", "is_feedback", "is_otlp", "read_value", "reader_of", "table_of", "traffic_in"]
+__all__ = [
+    "Found",
+    "Record",
+    "Table",
+    "column_reader",
+    "is_feedback",
+    "is_otlp",
+    "read_value",
+    "reader_of",
+    "table_of",
+    "traffic_in",
+]
 
 Table = Literal["interactions", "feedback"]
 Record = Interaction | Feedback | SpanRow | LogRow
@@ -62,9 +72,10 @@ class Found:
     """Why parts of it were left out."""
 
 
-def table_of(path: PurePath) -> Literal["interactions", "feedback", "changes"] | None:
+def table_of(path: object) -> Literal["interactions", "feedback", "changes"] | None:
     """What the name of a file says about its rows (``*.feedback.*``, ``*.changes.*``); None where it says nothing."""
-    for part in path.name.lower().split(".")[:-1]:
+    name = str(path).replace("\\", "/").rpartition("/")[2].lower()
+    for part in name.split(".")[:-1]:
         if part in ("feedback", "changes", "interactions"):
             return part  # type: ignore[return-value]
     return None

@@ -25,6 +25,7 @@ __all__ = [
     "RAW_ALONE",
     "RAW_END",
     "RAW_PART",
+    "RAW_WORD",
     "WORD",
     "Form",
     "Found",
@@ -81,6 +82,7 @@ PART_END = r"(?!\w)(?!-\w)(?![.,/:]\d)"
 
 # The same for alarms. The end of an escape looks like a letter or a digit, and is none.
 ESCAPED = r"\\+u[0-9A-Fa-f]{4}"
+RAW_WORD = r"(?:^|(?u:[^0-9A-Za-z_])|\\(?:[bfnrt]|u[0-9A-Fa-f]{4}))"
 RAW_ALONE = r"(?:^|(?u:[^0-9A-Za-z_\-])|\\(?:[bfnrt]|u[0-9A-Fa-f]{4}))"
 RAW_PART = r"(?:^[.\-]?|(?u:[^0-9A-Za-z_.\-])|(?u:[^0-9])\.|(?u:[^0-9A-Fa-f])-|\\(?:[bfnrt]|u[0-9A-Fa-f]{4})[.\-]?)"
 RAW_END = r"(?:(?u:[^0-9A-Za-z_])|$)"

@@ -206,7 +206,7 @@ IDENTITY_NUMBERS: Mapping[str, tuple[str, Callable[[str], bool]]] = MappingProxy
         "Belgium, national number": (r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _belgium),
         "Finland, HETU": (r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", _finland),
         "Sweden, personnummer": (r"(?:19\d{2}|200\d|\d{2})\d{4}[-+]\d{4}", _sweden),
-        "Switzerland, AHV": (r"756\.?\d{4}\.?\d{4}\.?\d{2}", _switzerland),
+        "Switzerland, AHV": (r"756(?:\.\d{4}\.\d{4}\.\d{2}|\d{10})", _switzerland),
         "Brazil, CPF": (r"\d{3}\.\d{3}\.\d{3}-\d{2}", _brazil),
         "India, Aadhaar": (r"[2-9]\d{3} \d{4} \d{4}", _india),
         "India, PAN of a person": (r"[A-Z]{3}P[A-Z]\d{4}[A-Z]", _by_form),

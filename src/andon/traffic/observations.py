@@ -229,7 +229,8 @@ def _take_usage(found: dict[str, Any], row: Mapping[str, Any]) -> None:
                 found.setdefault(f"llm.token_count.{name}", tokens_of)
     costs = row.get("costDetails")
     said = costs.get("total") if isinstance(costs, dict) else None
-    paid = next((c for v in (said, row.get("totalCost"), row.get("calculatedTotalCost")) if (c := number(v))), None)
+    places = (said, row.get("totalCost"), row.get("calculatedTotalCost"))
+    paid = next((cost for cost in map(number, places) if cost), None)
     if paid is not None and paid > 0:  # a model without a price costs 0 there, which nobody measured
         found.setdefault("llm.cost.total", paid)
 

@@ -14,6 +14,7 @@ from andon.traffic.forms import (
     PART_END,
     RAW_END,
     RAW_PART,
+    RAW_WORD,
     Found,
     Read,
     Rule,
@@ -72,14 +73,13 @@ EMAIL = Rule(
 
 # Telephone
 
-_PHONE_NAMES = (
-    r"(?:phone|telefono?|telefone|\btel|mobile?|\bcell|celular|\bfax|whatsapp|\bhandy|\bgsm|msisdn)"
-    r"(?:[ ._\-]?(?:numbers?|nummer|num|no|nr))?"
-)
-_PHONE_WORDS = rf"(?:{_PHONE_NAMES}|\bwa\.me|\bsms|(?:call|text|reach|ring) (?:me|us))"
+_NUMBER_WORD = r"(?:[ ._\-]?(?:numbers?|nummer|num|no|nr))?"
+_LONG_WORDS = r"phone|telefono?|telefone|mobile?|celular|whatsapp|msisdn"
+_SHORT_WORDS = r"tel|cell|fax|handy|gsm"
+_PHRASES = r"wa\.me|sms|(?:call|text|reach|ring) (?:me|us)"
 _FILLERS = "numbers?|nummer|num|nr|no|is|at|on"
-_FOREIGN = "téléphone|teléfono|móvil|电话|手机|電話|携帯|전화|телефон|тел"
-_PHONE_NAME = re.compile(rf"{_PHONE_NAMES}[0-9_ .\-]{{0,4}}\Z", re.IGNORECASE)
+_FOREIGN = "(?:teléfono|móvil|телефон|тел|номер|电话|手机|電話|携帯|전화)(?:号码|番号|번호)?"
+_PHONE_NAME = re.compile(rf"(?:{_LONG_WORDS}|\b(?:{_SHORT_WORDS})){_NUMBER_WORD}[0-9_ .\-]{{0,4}}\Z", re.IGNORECASE)
 _PHONE_VALUE = re.compile(r"[+(]{0,2}[0-9](?:[ ().\-/]{0,3}[0-9]){6,14}")
 
 
@@ -90,7 +90,7 @@ def phone_number(text: str) -> str:
 
 
 def _phone_of(name: str, value: str) -> Found | None:
-    if _PHONE_NAME.search(name[-64:]) and _PHONE_VALUE.fullmatch(value):
+    if _PHONE_VALUE.fullmatch(value) and _PHONE_NAME.search(name[-64:]):
         return 0, len(value), phone_number(value)
     return None
 
@@ -113,9 +113,11 @@ def _is_national(number: str) -> bool:
 def _longest(match: re.Match[str], is_number: Callable[[str], bool]) -> Found | None:
     """The match, without the groups of digits at its end that make it too long."""
     for group in reversed(list(_GROUP.finditer(match[0]))):
-        number = phone_number(match[0][: group.end()])
+        taken = match[0][: group.end()]
+        number = phone_number(taken)
         if is_number(number):
-            return match.start(), match.start() + group.end(), number
+            outside = taken.startswith("(") and ")" not in taken
+            return match.start() + outside, match.start() + group.end(), number
     return None
 
 
@@ -143,11 +145,6 @@ def _announced(match: re.Match[str]) -> Found:
     return match.start("v"), match.end("v"), phone_number(match["v"])
 
 
-def _escapable(words: str) -> str:
-    """An expression of words that JSON may have escaped."""
-    return "".join(c if c.isascii() else rf"(?:(?u:{c})|\\+u(?i:{ord(c):04x}))" for c in words)
-
-
 _DASH = "[\u2010-\u2013\\-]"
 _LINE = r"(?P<v>\+?\(?\d(?:<P>{0,2}\d){6,14})"
 _GAP = r"[^0-9A-Za-z\x00-\x1f+(]"
@@ -168,19 +165,23 @@ PHONE = Rule(
         form(r"1[3-9]\d[ \-]\d{4}[ \-]\d{4}", _shaped, before=PART, after=PART_END),
         form(r"[6-9]\d{2} \d{2} \d{2} \d{2}", _shaped, before=PART + r"(?<!\d )", after=PART_END + r"(?! \d)"),
         form(
-            rf"(?i:{_PHONE_WORDS})(?![A-Za-z]){_GAP}{{0,4}}(?:(?i:{_FILLERS}){_GAP}{{1,4}}){{0,3}}{_LINE}",
+            rf"(?i:(?:{_LONG_WORDS}|\b(?:{_SHORT_WORDS}|{_PHRASES})){_NUMBER_WORD})(?![A-Za-z]){_GAP}{{0,4}}(?:(?i:{_FILLERS}){_GAP}{{1,4}}){{0,3}}{_LINE}",
             _announced,
             before=ANYWHERE,
             after=r"(?!\w)(?!\.\d)",
         ),
-        form(rf"(?:{_FOREIGN}){_GAP}{{0,6}}{_LINE}", _announced, before=ANYWHERE, after=r"(?!\w)(?!\.\d)"),
+        form(rf"{_FOREIGN}[ .:：=#№\"'\-]{{0,5}}{_LINE}", _announced, before=ANYWHERE, after=r"(?!\w)(?!\.\d)"),
     ),
     alarm="|".join(
         (
             r"(?:\+|%2[Bb])\(?[1-9](?:[ ()./\-]*[0-9]){6}",
-            rf"{RAW_PART}(?:0[0-9](?:[ ()./\-]*[0-9]){{7}}|\d{{3}}(?: \d\d){{3}}|"
+            rf"{RAW_PART}(?:0[0-9](?:[ ()./\-]*[0-9]){{7,}}{RAW_END}|\d{{3}}(?: \d\d){{3}}|"
             r"(?:1[ .\-])?\(?\d{2,3}(?:[ .\-]|\)[ .\-]?)\d{3,5}[ .\-]\d{4})",
-            rf"(?:(?i:{_PHONE_WORDS})|{_escapable(_FOREIGN)})(?:(?u:[^0-9A-Za-z])|{ESCAPED}|(?i:{_FILLERS}))*[0-9]",
+            rf"(?i:{_LONG_WORDS}|{RAW_WORD}(?:{_SHORT_WORDS}|{_PHRASES}))"
+            rf"(?:(?u:[^0-9A-Za-z])|{ESCAPED}|(?i:{_FILLERS}))*[0-9]",
+            # Any letter of the other words, and any escape: JSON may have escaped all of them.
+            rf"(?:(?u:[\x{{400}}-\x{{4ff}}\x{{3000}}-\x{{d7ff}}])|{ESCAPED}|(?:{ESCAPED}|(?u:[\x{{c0}}-\x{{4ff}}]))(?:vil|fono))"
+            rf"(?:[ .:=#\"'+(\\\-]|(?u:[^\x00-\x7f])|{ESCAPED})*[0-9](?:[ ()./\-]*[0-9]){{6}}",
             ODD_NUMBER,
         )
     ),
@@ -194,17 +195,22 @@ PHONE = Rule(
 
 def _card(match: re.Match[str]) -> Found | None:
     number = digits_of(match[0])
-    return (match.start(), match.end(), number) if _has_issuer(number) and has_luhn(number) else None
+    is_card = _has_issuer(number, digits_only=number == match[0]) and has_luhn(number)
+    return (match.start(), match.end(), number) if is_card else None
 
 
-def _has_issuer(number: str) -> bool:
+def _has_issuer(number: str, *, digits_only: bool) -> bool:
     """Whether a network begins its card numbers so, and makes them of this length."""
     size, two, four = len(number), int(number[:2]), int(number[:4])
     if size == 14:
         return two in (36, 38, 39) or 3000 <= four <= 3059 or four == 3095
     if size == 15:
         return two in (34, 37)
-    if number[0] == "4" or two in (62, 65) or four == 6011 or 6440 <= four <= 6499 or 3528 <= four <= 3589:
+    if two == 62:
+        return True
+    if size == 19 and digits_only:
+        return False  # identifiers of 64 bits have as many digits
+    if number[0] == "4" or two == 65 or four == 6011 or 6440 <= four <= 6499 or 3528 <= four <= 3589:
         return True
     return size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720)
 
@@ -267,12 +273,12 @@ NATIONAL_ID = Rule(
     ),
     alarm="|".join(
         (
-            rf"{RAW_PART}(?:[1-9]\d{{10}}{RAW_END}|[12]\d{{14}}{RAW_END}|[1-9]\d{{16}}[0-9Xx]{RAW_END}|[12]\d{{5}}[ABab]\d{{3}}|"
+            rf"{RAW_PART}(?:[1-9]\d{{10}}{RAW_END}|[12]\d{{14}}{RAW_END}|[1-9]\d{{16}}[0-9Xx]{RAW_END}|[12]\d{{4}}2[ABab]\d{{3}}|"
             r"[12][ \-]\d\d[ \-]\d\d[ \-]|[1-9]\d(?: \d{3}){3}|[2-9]\d{3} \d{4} \d{4}|\d{3}-\d\d-\d{4}|"
-            r"\d{6}[+\-A-FU-Y]\d{3}|(?:19\d\d|200\d)\d{4}[+\-]\d{4}|756\.?\d{4}\.?\d{4}|\d{3}\.\d{3}\.\d{3}-|\d\d\.\d\d\.\d\d-|"
+            r"\d{6}[+\-A-FU-Y]\d{3}|(?:19\d\d|200\d)\d{4}[+\-]\d{4}|756(?:\.\d{4}\.\d{4}|\d{10})|\d{3}\.\d{3}\.\d{3}-|\d\d\.\d\d\.\d\d-|"
             rf"\d{{8}}-?[A-Z]{RAW_END}|[XYZ]-?\d{{7}}|[STFG]\d{{7}}[A-Z]|[A-Z]{{3}}P[A-Z]\d{{4}}|[A-Z]{{4}}\d{{6}}[HMX]|"
             r"[A-Z]{6}\d\d[A-Z]\d\d[A-Z]|[A-Z]{2} \d\d \d\d )",
-            rf"(?:[A-Z]{{2}})\d\d{_RAW_S}[0-9A-Z]{{4}}{_RAW_S}[0-9A-Z]{{4}}",
+            rf"{RAW_WORD}[A-Z]{{2}}\d\d{_RAW_S}[0-9A-Z]{{4}}{_RAW_S}[0-9A-Z]{{4}}",
             rf"{_ID_WORDS}(?:(?u:[^0-9A-Za-z])|{ESCAPED})+(?:[0-9]|[A-Z]{{2}} ?\d\d)",
             ODD_NUMBER,
         )

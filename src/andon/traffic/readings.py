@@ -92,7 +92,7 @@ _SAID = (
     ),
     Reading(
         "answer",
-        ("traceloop.entity.output", "output.value", "final_result", "ai.response.text", "ai.response.object"),
+        ("traceloop.entity.output", "output.value", "final_result", "ai.response.object"),
         "top",
     ),
     Reading("contexts", ("reranker.output_documents",), "retrieval", "documents"),

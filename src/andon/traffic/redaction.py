@@ -221,8 +221,8 @@ def _redacted(texts: pa.Array, rules: Redaction, count: Callable[[str], None]) -
     new = dict(suspects)
     live = list(new)
     for _ in range(_PASSES):
-        names = _rules_by_text([new[k] for k in live], rules)
-        changed = {k: _rewritten(new[k], which, rules, count) for k, which in zip(live, names, strict=True) if which}
+        looks = zip(live, _looks([new[k] for k in live], rules, count), strict=True)
+        changed = {k: _rewritten(new[k], look) for k, look in looks if look.names or look.own}
         live = [k for k, text in changed.items() if text != new[k]]
         if not live:
             break
@@ -259,32 +259,46 @@ def _suspects(texts: pa.Array, rules: Redaction) -> list[tuple[int, str]]:
     alarm = _alarm(rules.rules)
     found: list[tuple[int, str]] = []
     for start in range(0, len(texts), _BLOCK):
-        block = enumerate(texts.slice(start, _BLOCK).to_pylist(), start)
-        if own:
-            found += [(k, text) for k, text in block if k in own or alarm(text)]
-        else:
-            found += [(k, text) for k, text in block if alarm(text)]
+        block = texts.slice(start, _BLOCK).to_pylist()
+        rings = enumerate(map(alarm, block), start)
+        found += [(k, block[k - start]) for k, rang in rings if rang or k in own]
     return found
 
 
-def _own_suspects(texts: pa.Array, rules: Redaction) -> set[int]:
+def _own_suspects(texts: pa.Array, rules: Redaction) -> frozenset[int]:
     found = pc.match_substring(texts, "\\")  # decoded, such a text may read otherwise
     for _, pattern in rules.own:
         found = pc.or_(found, pc.match_substring_regex(texts, pattern))
-    return set(pc.indices_nonzero(pc.fill_null(found, False)).to_pylist())
+    return frozenset(pc.indices_nonzero(pc.fill_null(found, False)).to_pylist())
 
 
-def _rules_by_text(texts: list[str], rules: Redaction) -> list[list[str]]:
-    """For each text the rules that may find something in it."""
-    found = [[name for name in rules.rules if _alarm((name,))(text)] for text in texts]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What is looked for in one text."""
+
+    names: tuple[str, ...]
+    """The rules of `RULES` whose alarm went off."""
+    own: tuple[tuple[str, str, frozenset[str]], ...]
+    """Name and expression of the own rules that find something, and the decoded texts in which they do."""
+    rules: Redaction
+    count: Callable[[str], None]
+
+
+def _looks(texts: list[str], rules: Redaction, count: Callable[[str], None]) -> list[_Look]:
+    """For each text what may be found in it."""
+    names = [tuple(name for name in rules.rules if _alarm((name,))(text)) for text in texts]
+    own: list[list[tuple[str, str, frozenset[str]]]] = [[] for _ in texts]
     if rules.own:
         leaves = [(k, _NO_SIGNS.sub("\ufffd", leaf)) for k, text in enumerate(texts) for leaf in _leaves(text)]
         said = pa.array([leaf for _, leaf in leaves], pa.large_string())
         for name, pattern in rules.own:
             hits = pc.indices_nonzero(pc.match_substring_regex(said, pattern)).to_pylist()
+            where = frozenset(leaves[hit][1] for hit in hits)
             for k in {leaves[hit][0] for hit in hits}:
-                found[k].insert(0, name)
-    return found
+                own[k].append((name, pattern, where))
+    return [
+        _Look(names=which, own=tuple(mine), rules=rules, count=count) for which, mine in zip(names, own, strict=True)
+    ]
 
 
 def _leaves(text: str, depth: int = 0) -> Iterator[str]:
@@ -306,22 +320,26 @@ def _leaves(text: str, depth: int = 0) -> Iterator[str]:
 # One text
 
 
-def _rewritten(
-    text: str, names: list[str], rules: Redaction, count: Callable[[str], None], under: str = "", depth: int = 0
-) -> str:
+def _rewritten(text: str, look: _Look, under: str = "", depth: int = 0) -> str:
     """A text with marks in it; `under` is the name of the JSON field that holds it."""
-    if under:
-        by_field = ((name, read(under, text)) for name in names if (read := _field(name)) is not None)
-        name, found = next(((name, found) for name, found in by_field if found is not None), ("", None))
-        if found is not None and not _marks(rules).fullmatch(text, found[0]):
-            count(name)
-            return text[: found[0]] + _mark(name, found[2], rules) + text[found[1] :]
+    for name in look.names if under else ():
+        found = _by_field(name, under, text)
+        if found is not None and not _marks(look.rules).fullmatch(text, found[0]):
+            look.count(name)
+            return text[: found[0]] + _mark(name, found[2], look.rules) + text[found[1] :]
+    if not look.own and not _alarm(look.names)(text):
+        return text
     if depth < _DEPTH and _is_json(text):
-        return _rewritten_json(text, names, rules, count, depth)
-    return _rewritten_plain(text, names, rules, count)
+        return _rewritten_json(text, look, depth)
+    return _rewritten_plain(text, look)
 
 
-def _rewritten_json(text: str, names: list[str], rules: Redaction, count: Callable[[str], None], depth: int) -> str:
+def _by_field(name: str, under: str, text: str) -> Found | None:
+    read = RULES[name].field
+    return None if read is None else read(under, text)
+
+
+def _rewritten_json(text: str, look: _Look, depth: int) -> str:
     """Valid JSON with marks in its texts; all else in it, numbers and spaces too, stays as it is written."""
     fields, pieces, at = [""], [], 0
     for token in _JSON_TOKEN.finditer(text):
@@ -335,30 +353,38 @@ def _rewritten_json(text: str, names: list[str], rules: Redaction, count: Callab
         said = json.loads(literal) if "\\" in literal else literal[1:-1]
         if is_name:
             fields[-1] = said
-        new = _rewritten(said, names, rules, count, "" if is_name else fields[-1], depth + 1)
+        new = _rewritten(said, look, "" if is_name else fields[-1], depth + 1)
         if new != said:
             pieces += [text[at : token.start(1)], json.dumps(new, ensure_ascii=literal.isascii())]
             at = token.end(1)
     return "".join((*pieces, text[at:]))
 
 
-def _rewritten_plain(text: str, names: list[str], rules: Redaction, count: Callable[[str], None]) -> str:
+def _rewritten_plain(text: str, look: _Look) -> str:
     view, origin = _decoded(text)
-    free = _without([(0, len(view))], [m.span() for m in _marks(rules).finditer(view)])
+    free = _without([(0, len(view))], [m.span() for m in _marks(look.rules).finditer(view)])
     marks: list[tuple[int, int, str]] = []
-    for name in names:
-        for look in _finders(name, rules):
-            found = [(s + low, s + high, value) for s, e in free for low, high, value in look(view[s:e])]
-            if found:
-                marks += [(low, high, _mark(name, value, rules)) for low, high, value in found]
-                free = _without(free, [(low, high) for low, high, _ in found])
-                for _ in found:
-                    count(name)
+    for name, find in _finders(text, view, look):
+        found = [(s + low, s + high, value) for s, e in free for low, high, value in find(view[s:e])]
+        if found:
+            marks += [(low, high, _mark(name, value, look.rules)) for low, high, value in found]
+            free = _without(free, [(low, high) for low, high, _ in found])
+            for _ in found:
+                look.count(name)
     pieces, at = [], 0
     for low, high, mark in sorted(marks):
         pieces += [text[at : origin(low)], mark]
         at = origin(high)
     return "".join((*pieces, text[at:]))
+
+
+def _finders(text: str, view: str, look: _Look) -> Iterator[tuple[str, Callable[[str], Iterable[Found]]]]:
+    """What to run over a text that reads `view` when decoded, in order: the own rules first."""
+    said = _NO_SIGNS.sub("\ufffd", view) if look.own else view
+    yield from ((name, partial(_found_own, pattern)) for name, pattern, where in look.own if said in where)
+    for name in look.names:
+        if _alarm((name,))(text):
+            yield from ((name, partial(found_in, form)) for form in RULES[name].forms)
 
 
 def _without(spans: list[tuple[int, int]], holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -402,16 +428,6 @@ def _decoded(text: str) -> tuple[str, Callable[[int], int]]:
         places.append(size)
         shifts.append(at - size)
     return "".join((*pieces, text[at:])), lambda place: place + shifts[bisect_right(places, place) - 1]
-
-
-def _field(name: str) -> Callable[[str, str], Found | None] | None:
-    return RULES[name].field if name in RULES else None
-
-
-def _finders(name: str, rules: Redaction) -> list[Callable[[str], Iterable[Found]]]:
-    if name in RULES:
-        return [partial(found_in, one) for one in RULES[name].forms]
-    return [partial(_found_own, dict(rules.own)[name])]
 
 
 def _found_own(pattern: str, text: str) -> Iterator[Found]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import orjson
 import pyarrow as pa
@@ -241,7 +240,7 @@ class Intake:
         with self._lock:
             counts, self._counts = self._counts, Counter()
         rows = [
-            {"id": uuid4().hex, "time_us": now_us, "what": what, "subject": subject, "count": n}
+            {"id": f"{now_us}/{what}/{subject}", "time_us": now_us, "what": what, "subject": subject, "count": n}
             for (what, subject), n in sorted(counts.items())
         ]
         if rows:

@@ -1,6 +1,7 @@
 """Keys, passwords and other secrets: by their shape, by the name they are assigned to, and by the name of a JSON field."""
 
 import re
+from functools import lru_cache
 
 from andon.traffic.forms import ALONE, ANYWHERE, ESCAPED, RAW_ALONE, Found, Rule, form, whole
 
@@ -12,7 +13,6 @@ _NAMES = (
     r"(?:api|access|auth|refresh|bearer|session|id|csrf|xsrf)[ ._\-]?token)s?(?:[ ._\-]?(?:hash|key))?"
 )
 _SHAPES = (
-    r"sk-[\w\-]{20,}",
     r"(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}",
     r"gh[pousr]_[0-9A-Za-z]{30,}",
     r"github_pat_\w{22,}",
@@ -49,15 +49,19 @@ def _secret_of(name: str, value: str) -> Found | None:
 
     Where the name is only `token` (which is also a piece of text) or `cookie`, it must look like a secret too.
     """
-    end = name[-_LONGEST_NAME:]
+    kind = _kind_of_field(name[-_LONGEST_NAME:])
+    if kind is None:
+        return None
     scheme = _SCHEME.match(value)
     start = scheme.end() if scheme else 0
     secret = value[start:]
-    if _STRONG_FIELD.search(end):
-        found = not _NO_SECRET.fullmatch(secret)
-    else:
-        found = _WEAK_FIELD.search(end) is not None and _RANDOM.fullmatch(secret) is not None
+    found = _RANDOM.fullmatch(secret) is not None if kind == "weak" else not _NO_SECRET.fullmatch(secret)
     return (start, len(value), secret) if found else None
+
+
+@lru_cache(4096)  # the same few names come with every row
+def _kind_of_field(name: str) -> str | None:
+    return "strong" if _STRONG_FIELD.search(name) else "weak" if _WEAK_FIELD.search(name) else None
 
 
 def _random(match: re.Match[str]) -> Found | None:
@@ -103,7 +107,8 @@ KEY = Rule(
             before=ANYWHERE,
             after="",
         ),
-        form(f"(?:{'|'.join(_SHAPES)})", _random, before=ALONE),
+        form(r"sk-[\w\-]{20,}", _random, before=ALONE),
+        form(f"(?:{'|'.join(_SHAPES)})", before=ALONE),
         form(r"(?i:bearer)<W>{1,4}(?P<v>[\w.~+/\-]{16,})", _random_value, before=ALONE, after=""),
         form(r"(?i:authorization)<Q>?<W>{0,3}<=><W>{0,3}<Q>?(?i:basic)<W>{1,4}(?P<v>[\w+/]{8,})", after=""),
         form(r"://[^\s/:@\"'\\<>]{1,128}:(?P<v>[^\s/@\"'\\<>]{3,256})@[\w\-]", before=ANYWHERE, after=""),

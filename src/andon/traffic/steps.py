@@ -10,7 +10,7 @@ from andon.traffic.tokens import NONE, Tokens, tokens_of
 from andon.traffic.values import text
 from andon.traffic.views import View, text_of, view_of
 
-__all__ = ["MOST_STEPS", "Tree", "error_of", "order_of", "steps_of"]
+__all__ = ["MOST_STEPS", "Tree", "error_of", "order_of", "steps_of", "tool_name"]
 
 MOST_STEPS = 500
 """Steps of one interaction; what a longer run did after them stays in the table of spans."""

@@ -247,23 +247,28 @@ def _answered(attributes: dict[str, Any]) -> bool:
 
 
 def _nested(attributes: Mapping[str, Any], layout: Layout, name: str) -> list[Any]:
-    tree: dict[str, Any] = {}
-    branch: dict[str, Any] | None = tree
+    tree = _Branch()
+    branch: _Branch | None = tree
     at: tuple[str, ...] | None = None
     for path, leaf, full in layout.flat.get(name, ()):
         if path is not at:
             at, branch = path, _branch(tree, path)
         if branch is not None:
-            value = attributes[full]
-            branch.setdefault(leaf, dict(value) if type(value) is dict else value)  # what was sent stays as it is
+            branch.setdefault(leaf, attributes[full])
     return list(map(_listed_again, tree.values()) if name in layout.deep else tree.values())
 
 
-def _branch(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:
-    """Where in a tree a path ends; None where a leaf of another name stands in its way."""
+class _Branch(dict[str, Any]):
+    """A dict of ours, told from one that was sent, to which nothing may be added."""
+
+
+def _branch(tree: _Branch, path: tuple[str, ...]) -> _Branch | None:
+    """Where in a tree a path ends; None where a leaf stands in its way: the leaf came first."""
     for step in path:
-        below = tree.setdefault(step, {})
-        if not isinstance(below, dict):
+        below = tree.get(step)
+        if below is None:
+            below = tree[step] = _Branch()
+        elif type(below) is not _Branch:
             return None
         tree = below
     return tree

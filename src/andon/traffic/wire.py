@@ -22,7 +22,7 @@ from andon.traffic.clock import END_US, FIRST_US, check_time, format_time
 from andon.traffic.quoting import quoted
 from andon.traffic.rows import SCHEMAS
 
-__all__ = ["span_table"]
+__all__ = ["MOST_ATTRIBUTES", "span_table"]
 
 MOST_ATTRIBUTES = 500_000
 """Most attributes of one request; a body of empty ones would otherwise take two hundred times its size in memory."""
