@@ -117,6 +117,37 @@ def test_of_two_names_the_earlier_wins(reading, earlier, later):
     assert read(both, reading) == expected
 
 
+AGES = (
+    ("andon.",),
+    ("gen_ai.usage.cache_write.", "gen_ai.prompt.version", "gen_ai.retrieval.top_k", "gen_ai.request.reasoning.level"),
+    ("gen_ai.", "deployment.environment.name", "service.", "feature_flag.", "user.", "session.", "error."),
+    ("gen_ai.system", "pydantic_ai."),
+    ("gen_ai.prompt", "gen_ai.completion", "gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens", "traceloop.",
+     "llm.usage.", "llm.request.", "llm.response.", "llm.user", "llm.top_k", "llm.chat.", "llm.frequency", "llm.presence",
+     "gen_ai.usage.details.", "gen_ai.usage.cost", "gen_ai.usage.reasoning_tokens", "gen_ai.usage.cache_read_input_tokens",
+     "gen_ai.usage.cache_write_input_tokens", "gen_ai.usage.cache_creation_input_tokens", "db.", "feature_flag.variant",
+     "gen_ai.request.reasoning_effort", "operation.cost", "deployment.environment", "enduser."),
+    ("", "llm.request.model_name", "llm.response.model_name"),
+    ("ai.",),
+    ("metadata.", "traceloop.association.", "ai.telemetry."),
+    ("prompt.id", "gen_ai.data_source.id", "deployment.id", "vcs.ref.", "openinference.project.", "feature_flag.result.value"),
+)  # fmt: skip
+"""Beginnings of names, from what is read first: our own, the generations from the newest, OpenInference, Vercel, metadata,
+and last resorts."""
+
+
+def age(name):
+    """Where a name stands in the reading order: its longest known beginning says."""
+    known = ((len(start), rank) for rank, starts in enumerate(AGES) for start in starts if name.startswith(start))
+    return max(known)[1]
+
+
+@pytest.mark.parametrize("reading", [r for r in READINGS if r.field != "arm"], ids=lambda r: r.field)
+def test_names_stand_in_reading_order(reading):
+    """Of each row our own word comes first, then the generations from the newest, then other conventions, then last resorts."""
+    assert sorted(reading.names, key=age) == list(reading.names)
+
+
 @pytest.mark.parametrize(
     ("name", "attributes"),
     [
@@ -158,6 +189,14 @@ def test_flattened_tool_calls_are_read(kind):
     inner = f"{kind}.function" if "tool_call" in kind.rsplit(".", 1)[1] else kind
     found = one(span(openinference__span__kind="LLM", **{f"{inner}.name": "t", f"{inner}.arguments": '{"a": 1}'}))
     assert [(t.name, t.arguments) for t in found.tool_calls] == [("t", '{"a":1}')]
+
+
+def test_a_call_that_stands_in_two_places_is_one():
+    """A tool call that OpenInference lists among the parts of a message and again beside them is one call, with or without id."""
+    start = "llm.output_messages.0.message."
+    places = (f"{start}contents.0.tool_call.function", f"{start}tool_calls.0.tool_call.function")
+    flat = {f"{p}.{k}": v for p in places for k, v in (("name", "t"), ("arguments", "{}"))}
+    assert [t.name for t in one(span(openinference__span__kind="LLM", **flat)).tool_calls] == ["t"]
 
 
 @pytest.mark.parametrize("name", ["retrieval.documents", "reranker.output_documents"])

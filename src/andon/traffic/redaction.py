@@ -42,7 +42,9 @@ LEFT = frozenset(
     {"id", "trace_id", "span_id", "parent_span_id", "kind", "status", "scope", "app", "environment", "arm", "version"}
     | (set(VERSIONS) - _FREE_TEXT)
 )
-"""Columns, and fields of structs, that are never touched: they identify a row, a version or a system."""
+"""Columns that are never touched: they identify a row, a version or a system."""
+_LEFT_FIELDS = ("kind", "model")
+"""The same for fields of structs; the id of a context is what somebody called a document, and covered."""
 
 _LEAST_KEY = 16
 _DEPTH = 4
@@ -120,14 +122,14 @@ def redact(rows: pa.Table, rules: Redaction) -> tuple[pa.Table, dict[tuple[str, 
     for place, column in enumerate(rows.schema):
         if column.name in LEFT:
             continue
-        old = rows.column(place)
-        if column.name == "interaction_id" and "scope" in rows.column_names:
-            new = _sessions_changed(old, rows.column("scope"), change)
-        elif column.name == "interaction_id":
-            continue
+        chunks = rows.column(place).chunks
+        if column.name != "interaction_id":
+            new = [_changed(chunk, column.name, change) for chunk in chunks]
+        elif "scope" in rows.column_names:
+            new = _sessions_changed(chunks, rows.column("scope").chunks, change)
         else:
-            new = [_changed(chunk, column.name, change) for chunk in old.chunks]
-        if any(a is not b for a, b in zip(new, old.chunks, strict=True)):
+            continue
+        if any(a is not b for a, b in zip(new, chunks, strict=True)):
             rows = rows.set_column(place, column, pa.chunked_array(new, type=column.type))
     return rows, dict(counts)
 
@@ -189,7 +191,7 @@ def _changed(array: pa.Array, path: str, change: Callable[[str, pa.Array], pa.Ar
         return array if new is items else _list_of(new, array)
     if kinds.is_struct(kind):
         parts = array.flatten()
-        paths = [None if f.name in LEFT else f"{path}.{f.name}" for f in kind]
+        paths = [None if f.name in _LEFT_FIELDS else f"{path}.{f.name}" for f in kind]
         new = [part if at is None else _changed(part, at, change) for at, part in zip(paths, parts, strict=True)]
         if any(a is not b for a, b in zip(new, parts, strict=True)):
             return pa.StructArray.from_arrays(new, fields=list(kind), mask=array.is_null())
@@ -204,11 +206,11 @@ def _list_of(items: pa.Array, like: pa.Array) -> pa.Array:
 
 
 def _sessions_changed(
-    ids: pa.ChunkedArray, scopes: pa.ChunkedArray, change: Callable[[str, pa.Array], pa.Array]
+    ids: list[pa.Array], scopes: list[pa.Array], change: Callable[[str, pa.Array], pa.Array]
 ) -> list[pa.Array]:
     """What feedback is about: the id of an interaction is left, the name of a session is covered as in its interactions."""
     chunks = []
-    for chunk, scope in zip(ids.chunks, scopes.chunks, strict=True):
+    for chunk, scope in zip(ids, scopes, strict=True):
         sessions = pc.if_else(pc.equal(scope, "session"), chunk, None)
         new = change("interaction_id", sessions)
         chunks.append(chunk if new is sessions else pc.coalesce(new, chunk))
@@ -414,8 +416,24 @@ def _is_json(text: str) -> bool:
 
 def _decoded(text: str) -> tuple[str, Callable[[int], int]]:
     """A text without the escapes that pieces of JSON leave in it, and where a place of it is in the original."""
-    if "\\" not in text:
-        return text, lambda place: place
+    origins: list[tuple[list[int], list[int]]] = []
+    while "\\" in text and len(origins) < _DEPTH:
+        plain, places, shifts = _unescaped(text)
+        if plain == text:
+            break
+        origins.append((places, shifts))
+        text = plain
+
+    def origin(place: int) -> int:
+        for places, shifts in reversed(origins):
+            place += shifts[bisect_right(places, place) - 1]
+        return place
+
+    return text, origin
+
+
+def _unescaped(text: str) -> tuple[str, list[int], list[int]]:
+    """A text with one layer of escapes less; from each of the places on, the original is by a shift further."""
     pieces, at, size, places, shifts = [], 0, 0, [0], [0]
     for escape in _ESCAPE.finditer(text):
         code = escape[0].lstrip("\\")
@@ -427,7 +445,7 @@ def _decoded(text: str) -> tuple[str, Callable[[int], int]]:
         at = escape.end()
         places.append(size)
         shifts.append(at - size)
-    return "".join((*pieces, text[at:])), lambda place: place + shifts[bisect_right(places, place) - 1]
+    return "".join((*pieces, text[at:])), places, shifts
 
 
 def _found_own(pattern: str, text: str) -> Iterator[Found]:

@@ -72,6 +72,10 @@ def _random_value(match: re.Match[str]) -> Found | None:
     return whole(match) if _RANDOM.fullmatch(match["v"]) else None
 
 
+def _said(match: re.Match[str]) -> Found | None:
+    return None if _NO_SECRET.fullmatch(match["v"]) else whole(match)
+
+
 def _assigned(match: re.Match[str]) -> Found | None:
     """The value that a name such as `password` is given, where it is a value and no code or sentence."""
     value, quote, sign = match["v"].rstrip(".:!?"), match["quote"], match["sign"]
@@ -112,6 +116,13 @@ KEY = Rule(
         form(r"(?i:bearer)<W>{1,4}(?P<v>[\w.~+/\-]{16,})", _random_value, before=ALONE, after=""),
         form(r"(?i:authorization)<Q>?<W>{0,3}<=><W>{0,3}<Q>?(?i:basic)<W>{1,4}(?P<v>[\w+/]{8,})", after=""),
         form(r"://[^\s/:@\"'\\<>]{1,128}:(?P<v>[^\s/@\"'\\<>]{3,256})@[\w\-]", before=ANYWHERE, after=""),
+        # A field of JSON that is cut off, or stands in prose; in whole JSON `field` looks at it.
+        form(
+            rf"(?i:{_NAMES})[0-9_ .\-]{{0,4}}\"<W>{{0,3}}:<W>{{0,3}}\"(?P<v>[^\"]{{1,1024}})",
+            _said,
+            before=ANYWHERE,
+            after="",
+        ),
         form(
             rf"(?i:{_NAMES})[0-9]{{0,2}}<Q>?<W>{{0,3}}(?P<sign><=>)<W>{{0,3}}(?P<quote><Q>?)"
             r"(?P<v>[^\s\"'`<>{}()\[\],;&|\\]{4,256})",

@@ -223,21 +223,29 @@ def _written(
     spans: NDArray[np.int64],
     reasons: dict[int, str],
 ) -> pa.Array:
-    """JSON of the values that are no plain text, one by one: numbers, lists, and texts with something to escape."""
-    out: list[str] = ["null"] * len(value)
-    for i in np.flatnonzero(harmful).tolist():
-        out[i] = orjson.dumps(texts[i].as_py()).decode()
+    """JSON of the values that are no plain text: numbers, lists, and texts with something to escape."""
+    plain = pc.coalesce(value.field("int").cast(pa.string()), value.field("bool").cast(pa.string()), _scalar("null"))
+    where = [np.flatnonzero(harmful)]
+    found = [orjson.dumps(text).decode() for text in texts.filter(_arrow(harmful)).to_pylist()]
     for name, write in _WRITERS.items():
         column = value.field(name)
         if column.null_count == len(column):
             continue
-        for i in np.flatnonzero(np.asarray(column.is_valid())).tolist():
+        where.append(np.flatnonzero(np.asarray(column.is_valid())))
+        for i, one in zip(where[-1].tolist(), column.drop_null().to_pylist(), strict=True):
             try:
-                out[i] = write(column[i].as_py())
+                found.append(write(one))
             except (InputError, ValueError) as error:
+                found.append("null")
                 key = _key_text(keys, i)
                 reasons.setdefault(int(spans[i]), f"attribute {quoted(key)} cannot be read: {quoted(str(error), 100)}")
-    return pa.array(out, pa.string())
+    at = np.concatenate(where)
+    if not len(at):
+        return plain
+    mask = np.zeros(len(value), dtype=bool)
+    mask[at] = True
+    in_order = pa.array(found, pa.string()).take(_arrow(np.argsort(at, kind="stable")))
+    return pc.replace_with_mask(plain, _arrow(mask), in_order)
 
 
 def _keys(column: pa.Array, spans: NDArray[np.int64], reasons: dict[int, str]) -> tuple[pa.DictionaryArray, list[str]]:
@@ -456,8 +464,6 @@ def _value(value: Any) -> Any:
 
 
 _WRITERS: Mapping[str, Any] = {
-    "bool": lambda v: "true" if v else "false",
-    "int": str,
     "double": _number,
     "list": lambda v: _nested(v, "list"),
     "map": lambda v: _nested(v, "map"),
