@@ -46,7 +46,7 @@ class Stats(NamedTuple):  # not a dataclass: importing those would double the ti
     retried: int
     """Attempts that were repeated (rows, counted once for each repetition)."""
     dropped: int
-    """Given up: the queue was full, the server refused them or stayed away too long."""
+    """Given up: the queue was full, the server could not read them or refused them, or it stayed away too long."""
     rejected: int
     """Never queued, because they were no valid input."""
 
@@ -218,7 +218,7 @@ class Andon:
                 post.close()
                 return
             path, lines = batch
-            sent = False
+            sent = 0
             try:
                 sent = self._send(post, path, b"\n".join(lines) + b"\n", len(lines))
             except Exception as error:
@@ -226,8 +226,8 @@ class Andon:
             with self._changed:
                 self._flying = 0
                 self._done += len(lines)
-                self._sent += len(lines) if sent else 0
-                self._dropped += 0 if sent else len(lines)
+                self._sent += sent
+                self._dropped += len(lines) - sent
                 self._changed.notify_all()
 
     def _next_batch(self) -> tuple[str, list[bytes]] | None:
@@ -255,21 +255,24 @@ class Andon:
             self._flying = len(lines)
             return path, lines
 
-    def _send(self, post: "_Post", path: str, body: bytes, rows: int) -> bool:
+    def _send(self, post: "_Post", path: str, body: bytes, rows: int) -> int:
+        """Send rows until an answer ends it; how many of them the server kept."""
         wait = _FIRST_WAIT_S
         for attempt in range(_ATTEMPTS):
-            status, asked_s, problem = post(path, body)
+            status, asked_s, problem, refused = post(path, body)
             if 200 <= status < 300:
-                return True
+                if refused:
+                    self._say("refused", f"{self._endpoint}{path} kept {rows - refused} of {rows} rows: {problem}")
+                return rows - min(refused, rows)
             self._say(f"status {status}", f"{self._endpoint}{path} did not take {rows} rows: {problem}")
             if status and status < 500 and status not in _AGAIN:
-                return False
+                return 0
             if attempt + 1 == _ATTEMPTS or not self._pause(max(asked_s, wait * _jitter())):
-                return False
+                return 0
             wait = min(2 * wait, _LONGEST_WAIT_S)
             with self._changed:
                 self._retried += rows
-        return False
+        return 0
 
     def _pause(self, seconds: float) -> bool:
         """Wait before the next attempt; False when the client was closed meanwhile."""
@@ -288,8 +291,8 @@ class _Post:
         self._connection: Any = None
         self._base = ""
 
-    def __call__(self, path: str, body: bytes) -> tuple[int, float, str]:
-        """Post rows: (status, seconds the server asks to wait, what was wrong); status 0 when no answer came.
+    def __call__(self, path: str, body: bytes) -> tuple[int, float, str, int]:
+        """Post rows: (status, seconds the server asks to wait, what was wrong, rows refused); status 0 when no answer came.
 
         Raises:
             ValueError: the endpoint or the token cannot be used at all.
@@ -308,10 +311,11 @@ class _Post:
             if not answer.isclosed():
                 self.close()  # a longer answer than we care to read
             asked = answer.getheader("Retry-After", "")
-            return answer.status, float(asked) if asked.isdecimal() else 0.0, f"{answer.status} {text[:200]!r}"
+            wait_s = float(asked) if asked.isdecimal() else 0.0
+            return answer.status, wait_s, f"{answer.status} {text[:200]!r}", _refused(text)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            return 0, 0.0, f"{type(error).__name__}: {error}"
+            return 0, 0.0, f"{type(error).__name__}: {error}", 0
 
     def close(self) -> None:
         """Forget the connection; the next post makes a new one."""
@@ -337,6 +341,13 @@ def _encoded(row: dict[str, Any]) -> bytes:
     if len(line) > _ROW_BYTES:
         raise ValueError(f"the row has {len(line)} bytes; up to {_ROW_BYTES} are allowed")
     return line
+
+
+def _refused(answer: bytes) -> int:
+    """Rows that the server could not read, by its answer."""
+    with suppress(ValueError, TypeError, AttributeError):
+        return int(json.loads(answer).get("rejected_count", 0))
+    return 0
 
 
 def _jitter() -> float:

@@ -28,6 +28,7 @@ class Server:
 
     def __init__(self, answers=()):
         self.answers, self.requests, self.released = list(answers), [], threading.Event()
+        self.said = b"{}"
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,9 +43,9 @@ class Server:
                     self.close_connection = True
                     return
                 self.send_response(answer)
-                self.send_header("Content-Length", "2")
+                self.send_header("Content-Length", str(len(outer.said)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(outer.said)
 
             def log_message(self, *args):
                 pass
@@ -327,6 +328,18 @@ def test_a_program_ends_in_time_although_the_server_hangs():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_rows_that_the_server_could_not_read_are_counted(caplog):
+    """Rows refused inside a 200 are dropped rows, not sent ones, and the reason is said once."""
+    with serving() as server, caplog.at_level(logging.WARNING, "andon"):
+        server.said = b'{"accepted": 2, "rejected": [{"line": 2, "reason": "confidence is 7"}], "rejected_count": 1}'
+        with Andon(server.url) as andon:
+            for confidence in (0.5, 7, 0.7):
+                andon.record(query="q", confidence=confidence)
+            assert andon.flush()
+            assert (andon.stats.sent, andon.stats.dropped) == (2, 1)
+    assert "confidence is 7" in caplog.text
+
+
 def test_a_forked_child_sends_its_own_rows_and_not_its_parents():
     """After a fork (pre-forking servers) the child records through a thread of its own; no row is sent twice."""
     code = """

@@ -63,6 +63,17 @@ def test_a_part_that_another_instrumentation_counted_completes_the_count():
     assert found.steps == ()
 
 
+def test_the_ids_of_all_responses_are_kept():
+    """An interaction can be found by the provider's id of any response in it, each told once."""
+    chat = {"gen_ai.operation.name": "chat"}
+    first, again = (
+        span(1, took=9, **chat, gen_ai__response__id="r-1"),
+        span(2, 1, 1, 5, **chat, gen_ai__response__id="r-1"),
+    )
+    last = span(3, start=20, openinference__span__kind="LLM", ai__response__id="r-2")
+    assert one(first, again, last).attributes == {"gen_ai.response.id": "r-1,r-2"}
+
+
 def test_a_call_within_a_tool_of_a_call_is_a_call_of_its_own():
     """A model call that a tool makes within another model call's span is counted besides it."""
     outer = span(1, took=900, gen_ai__operation__name="chat", gen_ai__usage__input_tokens=10)

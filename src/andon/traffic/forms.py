@@ -107,12 +107,12 @@ def form(core: str, read: Read = whole, *, before: str = WORD, after: str = r"(?
     return Form(pattern=re.compile(before + core + after, re.ASCII), read=read)
 
 
-def found_in(one: Form, text: str) -> Iterator[Found]:
-    """What a form finds in a decoded text, from left to right; what it finds does not overlap."""
+def found_in(one: Form, text: str, is_free: Callable[[int, int], bool] | None = None) -> Iterator[Found]:
+    """What a form finds in a decoded text, from left to right, where it is free; what it finds does not overlap."""
     search, read, at = one.pattern.search, one.read, 0
     while (match := search(text, at)) is not None:
         found = read(match)
-        if found is None:
+        if found is None or not (is_free is None or is_free(found[0], found[1])):
             at = match.start() + 1  # something else may begin within what was none
         else:
             yield found

@@ -151,7 +151,7 @@ _GAP = r"[^0-9A-Za-z\x00-\x1f+(]"
 
 PHONE = Rule(
     forms=(
-        form(r"(?:\+|%2[Bb])\(?[1-9](?:<P>{0,3}\d){6,14}", _international, before=r"(?<![\w+])"),
+        form(r"(?:\+|%2[Bb])\(?[1-9](?:<P>{0,3}\d){6,14}", _international, before=ANYWHERE),
         form(r"00[1-9](?:<P>{0,3}\d){7,14}", _zero_zero, before=PART, after=PART_END),
         form(
             rf"(?:1[ .\-])?(?:\([2-9]\d{{2}}\) ?[2-9]\d{{2}}(?:[ .]|{_DASH})\d{{4}}|[2-9]\d{{2}}\.[2-9]\d{{2}}\.\d{{4}}|"

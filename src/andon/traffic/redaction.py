@@ -10,7 +10,7 @@ its numbers excepted. Redacting twice is redacting once.
 import hmac
 import json
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ _LEFT_FIELDS = ("kind", "model")
 _LEAST_KEY = 16
 _DEPTH = 4
 """How deep JSON within JSON is read; what lies deeper is read as text, through its escapes."""
-_PASSES = 4
+_PASSES = 16
 """A mark is a boundary, beside which more may be found: so often are texts that changed looked at again."""
 _DIGITS = 12
 _BLOCK = 512
@@ -363,14 +363,15 @@ def _rewritten_json(text: str, look: _Look, depth: int) -> str:
 
 
 def _rewritten_plain(text: str, look: _Look) -> str:
+    """A text with marks in it. What is beside a new mark is looked at when the text is looked at again."""
     view, origin = _decoded(text)
-    free = _without([(0, len(view))], [m.span() for m in _marks(look.rules).finditer(view)])
+    taken = _Spans([m.span() for m in _marks(look.rules).finditer(view)])
     marks: list[tuple[int, int, str]] = []
     for name, find in _finders(text, view, look):
-        found = [(s + low, s + high, value) for s, e in free for low, high, value in find(view[s:e])]
+        found = list(find(view, taken.is_free))
         if found:
+            taken = _Spans([*taken.spans, *((low, high) for low, high, _ in found)])
             marks += [(low, high, _mark(name, value, look.rules)) for low, high, value in found]
-            free = _without(free, [(low, high) for low, high, _ in found])
             for _ in found:
                 look.count(name)
     pieces, at = [], 0
@@ -380,28 +381,30 @@ def _rewritten_plain(text: str, look: _Look) -> str:
     return "".join((*pieces, text[at:]))
 
 
-def _finders(text: str, view: str, look: _Look) -> Iterator[tuple[str, Callable[[str], Iterable[Found]]]]:
+Find = Callable[[str, Callable[[int, int], bool]], Iterable[Found]]
+
+
+class _Spans:
+    """Parts of a text that are taken, none of which overlaps another."""
+
+    __slots__ = ("_starts", "spans")
+
+    def __init__(self, spans: list[tuple[int, int]]) -> None:
+        self.spans = sorted(spans)
+        self._starts = [start for start, _ in self.spans]
+
+    def is_free(self, start: int, end: int) -> bool:
+        before = bisect_left(self._starts, end) - 1  # the last that begins before the end
+        return before < 0 or self.spans[before][1] <= start
+
+
+def _finders(text: str, view: str, look: _Look) -> Iterator[tuple[str, Find]]:
     """What to run over a text that reads `view` when decoded, in order: the own rules first."""
     said = _NO_SIGNS.sub("\ufffd", view) if look.own else view
     yield from ((name, partial(_found_own, pattern)) for name, pattern, where in look.own if said in where)
     for name in look.names:
         if _alarm((name,))(text):
             yield from ((name, partial(found_in, form)) for form in RULES[name].forms)
-
-
-def _without(spans: list[tuple[int, int]], holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The parts of spans that are outside of holes; both in order, and each hole within a span."""
-    rest, waiting = [], iter([*holes, (1 << 62, 1 << 62)])
-    hole = next(waiting)
-    for start, end in spans:
-        low = start
-        while hole[0] < end:
-            if low < hole[0]:
-                rest.append((low, hole[0]))
-            low, hole = hole[1], next(waiting)
-        if low < end:
-            rest.append((low, end))
-    return rest
 
 
 def _is_json(text: str) -> bool:
@@ -448,13 +451,13 @@ def _unescaped(text: str) -> tuple[str, list[int], list[int]]:
     return "".join((*pieces, text[at:])), places, shifts
 
 
-def _found_own(pattern: str, text: str) -> Iterator[Found]:
+def _found_own(pattern: str, text: str, is_free: Callable[[int, int], bool]) -> Iterator[Found]:
     """What an expression of RE2 finds, which no text can make slow; signs are set around it to see where it is."""
     plain = pa.array([_NO_SIGNS.sub("\ufffd", text)], pa.large_string())
     signed = pc.replace_substring_regex(plain, pattern, "\x01\\0\x02")[0].as_py()
     at = 0
     for k, piece in enumerate(_SIGNS.split(signed)):
-        if k % 2 and piece:
+        if k % 2 and piece and is_free(at, at + len(piece)):
             yield at, at + len(piece), text[at : at + len(piece)]
         at += len(piece)
 

@@ -10,12 +10,13 @@ from andon.traffic.tokens import NONE, Tokens, tokens_of
 from andon.traffic.values import text
 from andon.traffic.views import View, text_of, view_of
 
-__all__ = ["MOST_STEPS", "Tree", "error_of", "order_of", "steps_of", "tool_name"]
+__all__ = ["MOST_STEPS", "RESPONSES", "Tree", "error_of", "order_of", "steps_of", "tool_name"]
 
 MOST_STEPS = 500
 """Steps of one interaction; what a longer run did after them stays in the table of spans."""
 
-_RESPONSES = ("gen_ai.response.id", "ai.response.id")
+RESPONSES = ("gen_ai.response.id", "ai.response.id")
+"""Names of the provider's id of a response, by which one call is known wherever it is told of."""
 _TOOL_IDS, _TOOL_NAMES = names_of("tool_calls.id"), names_of("tool_calls.name")
 _MODELS = (*names_of("model"), *names_of("requested_model"))
 _ANSWERED = names_of("model")
@@ -171,7 +172,7 @@ class Tree:
                 self.within[outer].append(view)
                 self._repeated.add(view.row.span_id)
                 continue
-            response = view.first(_RESPONSES)
+            response = view.first(RESPONSES)
             if isinstance(response, str) and seen.setdefault(response, view.row.span_id) != view.row.span_id:
                 self._repeated.add(view.row.span_id)
                 continue

@@ -13,7 +13,7 @@ from typing import Any
 from andon.traffic.messages import asked_by, inputs, outputs, plain_text, raw_response
 from andon.traffic.readings import PARAMETERS, PROVIDERS, READINGS, Reading, finish_reason, names_of
 from andon.traffic.records import Context, Interaction, SpanRow, ToolCall
-from andon.traffic.steps import Tree, error_of, order_of, steps_of, tool_name
+from andon.traffic.steps import MOST_STEPS, RESPONSES, Tree, error_of, order_of, steps_of, tool_name
 from andon.traffic.tokens import NONE
 from andon.traffic.values import CONVERT, canonical, compact_json, number, parse_json, text
 from andon.traffic.views import View, text_of
@@ -352,6 +352,10 @@ class _Trace:
 
     def _free_attributes(self, flags: dict[str, str]) -> dict[str, str]:
         found: dict[str, str] = {f"feature_flag.{k}": v for k, v in flags.items() if k}
+        calls = (v for call in self.tree.calls[:MOST_STEPS] for v in self.tree.group(call))
+        responses = dict.fromkeys(r for r in (view.first(RESPONSES) for view in calls) if isinstance(r, str) and r)
+        if responses:
+            found[RESPONSES[0]] = ",".join(responses)  # an evaluation may know no more of the call than this
         for view in (self.root, *self.views):
             layout, attributes = view.layout, view.attributes
             for name, kept in layout.free_of_root if view is self.root else layout.free:
