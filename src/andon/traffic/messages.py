@@ -271,6 +271,9 @@ def _take(part: Any, texts: list[str], asked: list[Asked], results: list[tuple[s
         texts.append(part)
     if not isinstance(part, dict):
         return
+    if part.get("type") == "text" and isinstance(part.get("content"), str):
+        texts.append(part["content"])
+        return
     if isinstance(part.get("message_content"), dict):
         part = {**part, **part["message_content"]}
     kind = str(part.get("type", "text")).replace("-", "_")

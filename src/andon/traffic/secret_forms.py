@@ -29,7 +29,7 @@ _SHAPES = (
     r"pypi-Ag[\w\-]{40,}",
     r"SG\.[\w\-]{16,}\.[\w\-]{16,}",
     r"(?:gsk|xai|r8|pplx|dop_v1|shpat|lsv2_pt|dapi)[_\-]?[0-9A-Za-z]{30,}",
-    r"eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]*",
+    r"eyJ\w[\w\-]{7,}\.[\w\-]{8,}\.[\w\-]*",
 )
 _NO_SECRET = re.compile(
     r"\W*|true|false|null|none|nil|yes|no|on|off|n/?a|undefined|unset|required|optional|string|redacted|hidden|"
@@ -111,7 +111,7 @@ KEY = Rule(
             before=ANYWHERE,
             after="",
         ),
-        form(r"sk-[\w\-]{20,}", _random, before=ALONE),
+        form(r"sk-\w[\w\-]{19,}", _random, before=ALONE),
         form(f"(?:{'|'.join(_SHAPES)})", before=ALONE),
         form(r"(?i:bearer)<W>{1,4}(?P<v>[\w.~+/\-]{16,})", _random_value, before=ALONE, after=""),
         form(r"(?i:authorization)<Q>?<W>{0,3}<=><W>{0,3}<Q>?(?i:basic)<W>{1,4}(?P<v>[\w+/]{8,})", after=""),

@@ -34,11 +34,10 @@ class Tree:
     def __init__(self, spans: Sequence[SpanRow]) -> None:
         self.views = [view_of(s) for s in spans]
         self._parents = {v.row.span_id: v.row.parent_span_id for v in self.views}
-        self._by_id = {v.row.span_id: v for v in self.views}
-        if any(v.role == "evaluator" for v in self.views):
+        self._roles = {v.role for v in self.views}
+        if "evaluator" in self._roles:
             self._leave_out_judges()
         self.ai = [v for v in self.views if v.ai]
-        self._roles = {v.role for v in self.views}
         if not self.ai:
             return
         self.root = self._root()
@@ -47,7 +46,8 @@ class Tree:
         self.tops = self._tops()
         self.within: dict[str, list[View]] = defaultdict(list)
         """For each call the spans in which another instrumentation saw the same call."""
-        self._repeated: set[str] = set()
+        self.repeated = self._tools_seen_twice()
+        """Ids of the spans that show a call which another span shows already."""
         self.calls = self._calls()
         """The calls of models, each once, in time order; those of embedding models where there are no others."""
         self.speaking = self._speaking()
@@ -95,17 +95,6 @@ class Tree:
                 inner = inner.plus(own)
         return found.or_else(inner) if inner != NONE else found
 
-    def is_repeated(self, view: View) -> bool:
-        """Whether the span is another's call, seen by a second instrumentation."""
-        above = self.above[view.row.span_id]
-        if view.role in ("llm", "embedding"):
-            return view.row.span_id in self._repeated
-        if view.role != "tool" or above is None or self._by_id[above].role != "tool":
-            return False
-        mine, theirs = text(view.first(_TOOL_IDS)), text(self._by_id[above].first(_TOOL_IDS))
-        same_name = tool_name(view) == tool_name(self._by_id[above])
-        return mine == theirs if mine is not None and theirs is not None else same_name
-
     def nearest(self, members: Iterable[str]) -> dict[str, str | None]:
         """For each span its nearest ancestor among `members`; a ring of parents has none."""
         among, found, parents = set(members), dict[str, str | None](), self._parents
@@ -134,7 +123,7 @@ class Tree:
         within = self.nearest(judges)
         self.views = [v for v in self.views if v.row.span_id not in judges and within[v.row.span_id] is None]
         self._parents = {v.row.span_id: v.row.parent_span_id for v in self.views}
-        self._by_id = {v.row.span_id: v for v in self.views}
+        self._roles = {v.role for v in self.views}
 
     def _root(self) -> View:
         """The one span without a parent; where there is none or several, the longest of them (else of all)."""
@@ -170,14 +159,26 @@ class Tree:
             outer = above[view.row.span_id]
             if outer is not None and outer in among:
                 self.within[outer].append(view)
-                self._repeated.add(view.row.span_id)
+                self.repeated.add(view.row.span_id)
                 continue
             response = view.first(RESPONSES)
             if isinstance(response, str) and seen.setdefault(response, view.row.span_id) != view.row.span_id:
-                self._repeated.add(view.row.span_id)
+                self.repeated.add(view.row.span_id)
                 continue
             kept.append(view)
         return kept
+
+    def _tools_seen_twice(self) -> set[str]:
+        """Spans of tools right within another span of the same run of a tool."""
+        tools = {v.row.span_id: v for v in self.of_role("tool") if v.ai}
+        found = set()
+        for view in tools.values():
+            outer = tools.get(self.above[view.row.span_id] or "")
+            if outer is not None:
+                mine, theirs = text(view.first(_TOOL_IDS)), text(outer.first(_TOOL_IDS))
+                if mine == theirs if mine is not None and theirs is not None else tool_name(view) == tool_name(outer):
+                    found.add(view.row.span_id)
+        return found
 
     def _speaking(self) -> list[View]:
         """Calls of models that speak, without those of guardrails, whose words nobody reads, unless there are no others."""
@@ -201,7 +202,7 @@ def steps_of(tree: Tree) -> tuple[list[Step], int]:
 
     Empty where a single span of the AI system was all.
     """
-    own = [v for v in tree.ai if not tree.is_repeated(v)]
+    own = [v for v in tree.ai if v.row.span_id not in tree.repeated] if tree.repeated else tree.ai
     if len(own) < 2:
         return [], 0
     kept = own[:MOST_STEPS]
@@ -234,11 +235,12 @@ def _step(tree: Tree, view: View, begin_us: int, place: dict[str, int], above: d
     role, row = view.role, view.row
     counted = role in ("llm", "embedding")
     tokens = tree.tokens(view) if counted else NONE
-    group = tree.group(view) if counted else (view,)
+    group = tree.group(view) if counted else [view]
     outer = above[row.span_id]
+    named = text_of(group, _STEP_NAMES[role]) if role in _STEP_NAMES else None
     return Step(
-        kind="other" if role in ("unknown", "evaluator") else role,
-        name=text_of((view,), _STEP_NAMES.get(role, ())) or row.name or role,
+        kind="other" if role == "unknown" else role,
+        name=named or row.name or role,
         parent=None if outer is None else place[outer],
         start_s=(row.time_us - begin_us) / 1e6,
         latency_s=(row.end_us - row.time_us) / 1e6,

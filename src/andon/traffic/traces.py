@@ -77,10 +77,7 @@ class _Trace:
         self.tree = tree
         self.views = tree.views
         self.root = tree.root
-        self.merged: dict[str, Any] = {}
-        for view in reversed(self.views):
-            self.merged.update(view.attributes)
-        self.merged.update(self.root.attributes)
+        self.from_root = (self.root, *self.views)
         self.reads = frozenset[str]().union(*(v.layout.reads for v in self.views))
 
     def interaction(self) -> Interaction:
@@ -124,7 +121,7 @@ class _Trace:
         values["arm"] = self._of_trace(_OWN_ARM, "text") or _arm(flags)
         values.update(self._spent())
         if (values.get("app") or "").startswith(_NOBODYS_NAME):
-            values["app"] = text(self.merged.get("openinference.project.name"))
+            values["app"] = text_of(self.from_root, ("openinference.project.name",))
         if not 0 <= (values.get("confidence") or 0.0) <= 1:
             values["confidence"] = None
         if not (values.get("weight") or 0.0) > 0:
@@ -132,15 +129,11 @@ class _Trace:
         return {name: value for name, value in values.items() if value is not None}
 
     def _of_trace(self, names: tuple[str, ...], kind: str) -> Any:
-        merged, convert = self.merged, CONVERT[kind]
+        """The value of the first of the names that any span has, the root's before the others'."""
+        convert = CONVERT[kind]
         for name in names:
-            if name in merged:
-                value = convert(merged[name])
-                if value is not None:
-                    return value
-                others = (convert(v.attributes.get(name)) for v in (self.root, *self.views))
-                value = next((v for v in others if v is not None), None)
-                if value is not None:
+            for view in self.from_root:
+                if name in view.attributes and (value := convert(view.attributes[name])) is not None:
                     return value
         return None
 
@@ -219,7 +212,7 @@ class _Trace:
         found: list[tuple[tuple[int, int, str], str | None, ToolCall]] = []
         ran: dict[str, int] = {}
         for view in tree.of_role("tool"):
-            if view.ai and tree.is_repeated(view):
+            if view.row.span_id in tree.repeated:
                 continue
             identity, call = _tool_run(view)
             ran[identity or call.name] = ran.get(identity or call.name, 0) + 1
@@ -287,14 +280,16 @@ class _Trace:
 
     def _features(self) -> dict[str, float | str]:
         """The inputs of a classical model: ``andon.features`` as an object, or one attribute for each."""
-        start = "andon.features."
         if "features" not in self.reads:
             return {}
-        whole = self.merged.get("andon.features")
-        whole = parse_json(whole) if isinstance(whole, str) else whole
-        each = {n.removeprefix(start): v for n, v in self.merged.items() if n.startswith(start)}
+        start, given = "andon.features", dict[str, Any]()
+        for view in self.from_root:
+            whole = view.attributes.get(start)
+            whole = parse_json(whole) if isinstance(whole, str) else whole
+            each = {n.removeprefix(f"{start}."): v for n, v in view.attributes.items() if n.startswith(f"{start}.")}
+            given = {**(whole if isinstance(whole, dict) else {}), **each, **given}
         found: dict[str, float | str] = {}
-        for name, value in (*(whole.items() if isinstance(whole, dict) else ()), *each.items()):
+        for name, value in given.items():
             known = float(value) if isinstance(value, int | float) and number(value) is not None else text(value)
             if known is not None:
                 found[name] = known
@@ -356,7 +351,7 @@ class _Trace:
         responses = dict.fromkeys(r for r in (view.first(RESPONSES) for view in calls) if isinstance(r, str) and r)
         if responses:
             found[RESPONSES[0]] = ",".join(responses)  # an evaluation may know no more of the call than this
-        for view in (self.root, *self.views):
+        for view in self.from_root:
             layout, attributes = view.layout, view.attributes
             for name, kept in layout.free_of_root if view is self.root else layout.free:
                 if kept not in found:
