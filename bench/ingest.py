@@ -35,7 +35,7 @@ __all__ = ["run"]
 ROWS = 60_000
 START_US = 1_760_000_000_000_000
 LOAD_S, KILL_S, FLOOD_S = 20.0, 8.0, 60.0
-FLOOD_CONNECTIONS = 16
+FLOOD_CONNECTIONS = 150
 WAIT_S, STILL_S = 60.0, 10.0
 """How long queryable spans are waited for, and after a crash: without any more of them coming."""
 BURST_BODIES = 6

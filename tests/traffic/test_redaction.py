@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +16,9 @@ from redaction_values import EVERY, FOUND, LEFT, redacted, rule_of
 
 from andon.errors import ConfigError
 from andon.traffic import SCHEMAS, Feedback, Interaction, feedback_to_rows, to_rows
-from andon.traffic import redaction as module
 from andon.traffic.redaction import DEFAULT_RULES, RULES, Redaction, mark_of, own_rules, redact, redaction
 
+module = sys.modules["andon.traffic.redaction"]  # the package may give its name to the function
 DEFAULT = rule_of(DEFAULT_RULES)
 MARK = re.compile(r"\[([a-z][a-z0-9_]*):[0-9a-f]{12}\]")
 VALUES = [(rule, value) for rule, values in FOUND.items() for value in values]
@@ -41,6 +42,7 @@ ENCODERS: dict[str, Encode] = {
     "php": lambda t: json.dumps({"text": t}).replace("/", "\\/"),
     "dotnet": lambda t: f'{{"x": [1, {_dotnet(t)}]}}',
     "every letter": lambda t: f'{{"x":{_every_letter(t)}}}',
+    "named": lambda t: json.dumps({"db.Password_1": t, "phone number 2": [t], "access token": {"a": [1, t]}}),
     "cut off": lambda t: json.dumps({"a": t, "b": "the rest is miss"})[:-7],
     "in prose": lambda t: f"The answer was {json.dumps(t)}, I think.",
 }
@@ -199,6 +201,32 @@ def _without_alarms(text: str, rules: Redaction) -> str:
 def test_the_alarms_miss_nothing(text, more, names):
     """With the quick tests before them the exact forms find all that they find without: in any text, in any JSON."""
     for said in (text, more + text, f"{text} {more}"):
+        raw = _encoded(said, names)
+        assert redacted(raw) == _without_alarms(raw, EVERY)
+
+
+FIELDS = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(("", "x_", "my ", "db.")),
+        st.sampled_from(
+            ("password", "apiKey", "client-secret", "id_token", "token", "set-cookie", "phone", "mobile no", "tel")
+        ),
+        st.sampled_from(("", "s", "_1", " 2", ".", " key", "_hash", "Number", "12345", "_type")),
+    ),
+)
+HELD = st.sampled_from(
+    ("a", "Bearer abc", "5551234567", "+49 (151) 123-4567", "0123456789abcdef0", "true", "x y", "***", "")
+)
+
+
+@settings(max_examples=300)
+@given(
+    FIELDS, HELD, st.sampled_from((lambda v: v, lambda v: [v], lambda v: ["home", [v]], lambda v: {"b": v})), encodings
+)
+def test_the_alarms_miss_no_field(name, value, wrap, names):
+    """Nor do they miss a text that is a value because of the name of its JSON field, however that is written."""
+    for said in (json.dumps({name: wrap(value)}), json.dumps([{name: wrap(value)}], indent=2, ensure_ascii=False)):
         raw = _encoded(said, names)
         assert redacted(raw) == _without_alarms(raw, EVERY)
 
@@ -407,14 +435,19 @@ def test_own_rules_are_tried_first_and_at_any_depth() -> None:
     assert redact(new, rules) == (new, {})
 
 
-@settings(max_examples=100)
-@given(fragments, letters, encodings)
-def test_own_rules_find_what_is_planted(text, more, names):
+@settings(max_examples=150)
+@given(
+    st.sampled_from(("TICKET#[0-9]{4}é?", r"\bTICKET#[0-9]{4}\b", "T[^a]{5}#1234", "(?i)ticket#12[0-9]{2}")),
+    fragments,
+    letters,
+    encodings,
+)
+def test_own_rules_find_what_is_planted(pattern, text, more, names):
     """A value of an own rule is nowhere afterwards, whatever stands around it and however it is nested in JSON."""
-    rules = redaction("none", EVERY.key, {"ticket": "TICKET#[0-9]{4}é?"})
+    rules = redaction("none", EVERY.key, {"ticket": pattern})
     new, counts = redact(pa.table({"answer": [_encoded(f"{text} TICKET#1234 {more}", names)]}), rules)
     assert "TICKET#1234" not in _decoded(new["answer"][0].as_py())
-    assert counts == {("answer", "ticket"): 1}
+    assert counts["answer", "ticket"] >= 1
 
 
 @pytest.mark.parametrize(

@@ -316,10 +316,12 @@ def logs_body(*records: Any) -> bytes:
 def test_log_records_of_model_calls_are_kept_and_others_counted() -> None:
     """An event named gen_ai.* is kept with its body; a line of an ordinary log is counted."""
     old_style = log(eventName=None, attributes=[{"key": "event.name", "value": {"stringValue": "gen_ai.choice"}}])
-    found = logs_of(logs_body(log(), old_style, log(eventName="startup")), "json", now_us=NOW_US)
+    flag = log(eventName="feature_flag.evaluation", body=None)
+    found = logs_of(logs_body(log(), old_style, flag, log(eventName="startup")), "json", now_us=NOW_US)
     assert [(r.name, r.body) for r in found.rows] == [
         ("gen_ai.user.message", {"content": "hi"}),
         ("gen_ai.choice", {"content": "hi"}),
+        ("feature_flag.evaluation", None),
     ]
     assert (found.others, found.refused) == (1, ())
 

@@ -25,6 +25,7 @@ Form = Literal["protobuf", "json"]
 _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
 _REMOTE_KNOWN, _REMOTE = 0x100, 0x200
+_EVENTS = ("gen_ai.", "feature_flag.")
 _DEPTH = 50
 """How deep a value of an attribute may be nested."""
 
@@ -34,7 +35,7 @@ class Logs:
     """The log records of one request."""
 
     rows: tuple[LogRow, ...]
-    """Events of model calls (``gen_ai.*``): what was said, and evaluations."""
+    """Events of model calls (``gen_ai.*``): what was said, and evaluations; and which variant of a flag they saw."""
     others: int
     """Records of anything else; they are counted and not kept."""
     refused: tuple[str, ...]
@@ -200,7 +201,7 @@ def _log(item: Any, inherited: Callable[[], Any], now_us: int) -> LogRow | None:
     log = _object(item, "a log record")
     own = _attributes(log.get("attributes"))
     name = _text(log.get("eventName"), "eventName") or str(own.get("event.name") or "")
-    if not name.startswith("gen_ai."):
+    if not name.startswith(_EVENTS):
         return None
     times = [_nanoseconds(log.get(n), n) for n in ("timeUnixNano", "observedTimeUnixNano")]
     time_us = check_time(next((t // 1000 for t in times if t), now_us))

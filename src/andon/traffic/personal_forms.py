@@ -178,7 +178,7 @@ PHONE = Rule(
             rf"{RAW_PART}(?:0[0-9](?:[ ()./\-]*[0-9]){{7,}}{RAW_END}|\d{{3}}(?: \d\d){{3}}|"
             r"(?:1[ .\-])?\(?\d{2,3}(?:[ .\-]|\)[ .\-]?)\d{3,5}[ .\-]\d{4})",
             rf"(?i:{_LONG_WORDS}|{RAW_WORD}(?:{_SHORT_WORDS}|{_PHRASES}))"
-            rf"(?:(?u:[^0-9A-Za-z])|{ESCAPED}|(?i:{_FILLERS}))*[0-9]",
+            rf"(?:(?u:[^0-9A-Za-z])|\\[nrt]|{ESCAPED}|(?i:{_FILLERS}))*[0-9\[]",
             # Any letter of the other words, and any escape: JSON may have escaped all of them.
             rf"(?:(?u:[\x{{400}}-\x{{4ff}}\x{{3000}}-\x{{d7ff}}])|{ESCAPED}|(?:{ESCAPED}|(?u:[\x{{c0}}-\x{{4ff}}]))(?:vil|fono))"
             rf"(?:[ .:=#\"'+(\\\-]|(?u:[^\x00-\x7f])|{ESCAPED})*[0-9](?:[ ()./\-]*[0-9]){{6}}",

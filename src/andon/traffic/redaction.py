@@ -55,6 +55,11 @@ _DIGITS = 12
 _BLOCK = 512
 """Texts that are looked at together: few enough to stay in the processor's cache."""
 _OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_PLAIN_PATTERN = re.compile(
+    r"(?:[0-9A-Za-z _\-#:;,=@!%~|(){}?]|\\[bdw.+*?(){}|\[\]\-#]|"
+    r"\[(?:[0-9]-[0-9]|[A-Z]-[A-Z]|[a-z]-[a-z]|[0-9A-Za-z _#:;,=@!%~|(){}?.+*$]|\\[dw.\-])+\])*"
+)
+"""An expression that finds only characters that JSON does not escape: what it finds in a text, it finds in its JSON."""
 _ESCAPE = re.compile(r"(?<!\\)\\++(?:u[0-9A-Fa-f]{4}|[\"'/bfnrt])")
 _PLAIN_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _JSON_TOKEN = re.compile(r'("(?:[^"\\]++|\\.)*+")(\s*+:)?|[\[\]{}]', re.DOTALL)
@@ -268,9 +273,13 @@ def _suspects(texts: pa.Array, rules: Redaction) -> list[tuple[int, str]]:
 
 
 def _own_suspects(texts: pa.Array, rules: Redaction) -> frozenset[int]:
-    found = pc.match_substring(texts, "\\")  # decoded, such a text may read otherwise
+    found = pc.match_substring_regex(texts, HIDDEN)
     for _, pattern in rules.own:
-        found = pc.or_(found, pc.match_substring_regex(texts, pattern))
+        if _PLAIN_PATTERN.fullmatch(pattern):
+            found = pc.or_(found, pc.match_substring_regex(texts, pattern.replace("\\b", "")))
+        else:
+            found = pc.or_(found, pc.match_substring(texts, "\\"))  # decoded, such a text may read otherwise
+            found = pc.or_(found, pc.match_substring_regex(texts, pattern))
     return frozenset(pc.indices_nonzero(pc.fill_null(found, False)).to_pylist())
 
 
