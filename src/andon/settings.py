@@ -129,7 +129,9 @@ def _checked(settings: Settings) -> Settings:
     if not 0 < settings.sample <= 1:
         raise ConfigError(f"ANDON_SAMPLE={settings.sample} must be above 0 and at most 1 (0.05 keeps 5 %)")
     if settings.inbox and settings.home.absolute().is_relative_to(Path(settings.inbox).absolute()):
-        raise ConfigError(f"ANDON_INBOX={settings.inbox} must not contain ANDON_HOME={settings.home}; take another folder")
+        raise ConfigError(
+            f"ANDON_INBOX={settings.inbox} must not contain ANDON_HOME={settings.home}; take another folder"
+        )
     if not 0 <= settings.grpc_port < 65536:
         raise ConfigError(f"ANDON_GRPC_PORT={settings.grpc_port} must be between 0 (off) and 65535")
     if not 0 < settings.port < 65536:

@@ -115,7 +115,12 @@ def test_impact_speaks_of_the_traffic(store):
     lead = next(s for s in all_of(signals(warehouse, ledger)))
     (incident,) = respond(ledger, [lead])
     found = investigate(
-        warehouse, ledger, incident, hashed.load(Settings()), now_us=START_US + WINDOWS * WIDTH_US, rng=np.random.default_rng(1)
+        warehouse,
+        ledger,
+        incident,
+        hashed.load(Settings()),
+        now_us=START_US + WINDOWS * WIDTH_US,
+        rng=np.random.default_rng(1),
     )
     first = (incident.onset_us - START_US) // WIDTH_US
     _, x, n = truth(made, first)
@@ -146,7 +151,10 @@ def mixed(charts, windows, seed=7, high=60, p_high=0.2, rest=5, p_rest=0.05, wei
     weights = np.repeat([1.0, weight], 2 * windows)
     return {
         Monitor(app="a", environment="e", metric="harm", direction="up", scope=(("segment", f"{i:03d}"),)): Counts(
-            window=rows, bin=bins, n=np.concatenate([n[0, i] - x[0, i], x[0, i], n[1, i] - x[1, i], x[1, i]]), weight=weights
+            window=rows,
+            bin=bins,
+            n=np.concatenate([n[0, i] - x[0, i], x[0, i], n[1, i] - x[1, i], x[1, i]]),
+            weight=weights,
         )
         for i in range(charts)
     }
