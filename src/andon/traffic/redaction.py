@@ -335,7 +335,7 @@ def _rewritten(text: str, look: _Look, under: str = "", depth: int = 0) -> str:
     """A text with marks in it; `under` is the name of the JSON field that holds it."""
     for name in look.names if under else ():
         found = _by_field(name, under, text)
-        if found is not None and not _marks(look.rules).fullmatch(text, found[0]):
+        if found is not None and not _marks(look.rules).search(text):
             look.count(name)
             return text[: found[0]] + _mark(name, found[2], look.rules) + text[found[1] :]
     if not look.own and not _alarm(look.names)(text):
