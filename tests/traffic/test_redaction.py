@@ -424,6 +424,7 @@ def test_what_was_redacted_is_no_value() -> None:
     text = "phone [phone:491511234567] password=[key:0123456789ab] [hex:0123456789ab]"
     assert redacted(text, rules) == text
     assert redacted("0123456789ab", rules) == mark_of("0123456789ab", rules)
+    assert redacted('{"token": "a;jane@example.com"}') == f'{{"token": "a;{mark_of("jane@example.com", EVERY)}"}}'
 
 
 def test_names_of_fields_are_covered_where_they_are_values() -> None:

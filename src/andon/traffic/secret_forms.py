@@ -28,7 +28,8 @@ _SHAPES = (
     r"npm_[0-9A-Za-z]{36}",
     r"pypi-Ag[\w\-]{40,}",
     r"SG\.[\w\-]{16,}\.[\w\-]{16,}",
-    r"(?:gsk|xai|r8|pplx|dop_v1|shpat|lsv2_pt|dapi)[_\-]?[0-9A-Za-z]{30,}",
+    r"(?:gsk|xai|r8|pplx|dop_v1|shpat|lsv2_pt)[_\-][0-9A-Za-z]{30,}",
+    r"dapi[0-9a-f]{32}",
     r"eyJ\w[\w\-]{7,}\.[\w\-]{8,}\.[\w\-]*",
 )
 _NO_SECRET = re.compile(
@@ -96,7 +97,7 @@ _SIGN = r"(?:[:=]|\\+u003[dD])"
 _ALARM = "|".join(
     (
         rf"{RAW_ALONE}(?:sk-\w|A(?:KIA|SIA|BIA|CCA)|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|xapp-|AIza|ya29\.|GOCSPX-|"
-        r"[sr]k_(?:live|test)_|whsec_|hf_|npm_|pypi-A|SG\.|(?:gsk|xai|r8|pplx|dop_v1|shpat|lsv2_pt|dapi)[_\-0-9A-Za-z]|"
+        r"[sr]k_(?:live|test)_|whsec_|hf_|npm_|pypi-A|SG\.|(?:gsk|xai|r8|pplx|dop_v1|shpat|lsv2_pt)[_\-]|dapi[0-9a-f]|"
         r"eyJ\w|(?i:bearer)[ \t\r\n\\])|-----BEGIN",
         rf"(?i:(?:{_NAMES}|token|cookie))[0-9_ .\-]*{_QUOTE}{_WHITE}{_SIGN}",
         r"(?u:[^ \t\r\n/@\"'\\<>])@[\w\-]",
