@@ -22,6 +22,7 @@ module = sys.modules["andon.traffic.redaction"]  # the package may give its name
 DEFAULT = rule_of(DEFAULT_RULES)
 MARK = re.compile(r"\[([a-z][a-z0-9_]*):[0-9a-f]{12}\]")
 VALUES = [(rule, value) for rule, values in FOUND.items() for value in values]
+TABLES = ("interactions", "feedback", "spans", "logs")
 Encode = Callable[[str], str]
 
 
@@ -79,7 +80,7 @@ def _decoded(text: str) -> str:
 def _places() -> list[tuple[str, str, str | None]]:
     """Every place of a text in the tables: table, column, and field of its structs."""
     places: list[tuple[str, str, str | None]] = []
-    for table in ("interactions", "feedback", "spans"):
+    for table in TABLES:
         for column in SCHEMAS[table]:
             if pa.types.is_string(column.type):
                 places.append((table, column.name, None))
@@ -276,7 +277,7 @@ def test_a_text_without_a_value_is_not_changed(texts, more, place):
 @given(st.lists(st.tuples(st.sampled_from(COVERED), st.builds(_encoded, fragments, encodings)), min_size=1, max_size=6))
 def test_the_counts_add_up(cells):
     """The counts by column and rule are the numbers of marks that are now in the cells of that column."""
-    for table in ("interactions", "feedback", "spans"):
+    for table in TABLES:
         mine = [(place, text) for place, text in cells if place[0] == table and not MARK.search(_decoded(text))]
         if not mine:
             continue
@@ -316,6 +317,7 @@ def test_every_text_column_is_covered_or_left_on_purpose() -> None:
         *(("interactions", c) for c in ("agent_version",)),
         *(("feedback", c) for c in ("id", "interaction_id", "kind", "scope", "version")),
         *(("spans", c) for c in ("id", "trace_id", "span_id", "parent_span_id", "kind", "status")),
+        *(("logs", c) for c in ("id", "trace_id", "span_id")),
     }
 
 

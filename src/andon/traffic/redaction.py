@@ -152,9 +152,12 @@ def mark_of(text: str, rules: Redaction, rule: str | None = None) -> str:
 
 
 def _normal(rule: str, text: str) -> str:
+    """A value as its rule would normalise it, were it of the right form."""
     if rule == "phone":
         return phone_number(text)
-    return {"email": text.lower(), "card": re.sub("[^0-9]", "", text)}.get(rule, text)
+    if rule == "email":
+        return text.lower()
+    return re.sub(r"[ .\-]", "", text).upper() if rule in ("card", "national_id") else text
 
 
 def _check_own(name: str, pattern: str) -> None:
