@@ -34,9 +34,9 @@ from andon.scores.run import installed_scorers, score_feedback, score_new
 from andon.settings import Settings
 from andon.store import Ledger, Rollup, Warehouse
 from andon.traffic import SCHEMAS
-from andon.traffic.doors import table_of
 from andon.traffic.erasure import Blanking
-from andon.traffic.inbox import Imported, ready_files, scan
+from andon.traffic.files.inbox import Imported, ready_files, scan
+from andon.traffic.files.kinds import table_of
 from andon.traffic.records import Erasure
 from andon.traffic.redaction import mark_of
 from andon.traffic.retention import due, retention
@@ -53,6 +53,9 @@ from andon.traffic.run import (
 
 __all__ = ["Loop", "Replay", "Tick", "open_loop", "read_changes", "replay"]
 
+
+_ROUNDS = 8
+"""How often one turn goes on with traces that are behind, before it does the rest of its work."""
 
 _INBOX_SETTLE_US = 2_000_000
 """A file must have been left alone for this long before it is read."""
@@ -106,7 +109,14 @@ class Loop:
         """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture."""
         settle_us = self.settings.settle_s * 1_000_000
         self.warehouse.commit()
-        assembled = assemble_traces(self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake)
+        written = 0
+        for _ in range(_ROUNDS):
+            assembled = assemble_traces(
+                self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake
+            )
+            written += assembled.written
+            if not assembled.behind:
+                break
         self.warehouse.commit()
         find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
         self.warehouse.commit()
@@ -124,7 +134,7 @@ class Loop:
         self._watch.done()
         expire(self.ledger, now_us=now_us)
         return Tick(
-            assembled=assembled.written,
+            assembled=written,
             changes=len(changes),
             scored=scored,
             signals=len(signals),

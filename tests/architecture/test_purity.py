@@ -33,8 +33,8 @@ WALL_CLOCK = {
 """What run modules must not use either; measuring a duration is allowed."""
 
 SEAMS: dict[str, tuple[set[str], str]] = {
-    "traffic/files.py": ({"gzip", "io", "pathlib"}, "reads the files that `andon import` is given"),
-    "traffic/inbox.py": ({"os", "pathlib"}, "lists the folder that is watched"),
+    "traffic/files/reading.py": ({"gzip", "io", "pathlib"}, "reads the files that `andon import` is given"),
+    "traffic/files/inbox.py": ({"os", "pathlib"}, "lists the folder that is watched"),
     "golden/files.py": ({"io", "pathlib"}, "reads and writes the golden set that a team keeps in git"),
     "evals/targets.py": (
         {"asyncio", "httpx2", "importlib", "os", "pathlib", "shutil", "signal", "subprocess", "sys"},

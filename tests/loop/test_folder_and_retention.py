@@ -11,7 +11,7 @@ from andon.loop import Loop, open_loop
 from andon.settings import Settings
 from andon.store import Rollup
 from andon.traffic import Feedback, Interaction
-from andon.traffic.inbox import Imported
+from andon.traffic.files.inbox import Imported
 
 US = 1_790_000_000_000_000
 DAY = 86_400_000_000

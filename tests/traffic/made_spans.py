@@ -1,7 +1,7 @@
 """Spans made by hand, for the tests of what is read from them."""
 
+from andon.traffic.conventions.traces import assemble
 from andon.traffic.records import SpanRow
-from andon.traffic.traces import assemble
 
 T0 = 1_790_000_000_000_000
 TRACE = "1" * 32

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_spans import T0, TRACE, event, span
 
-from andon.traffic.annotations import EVALUATION, annotations_of, evaluation_of
+from andon.traffic.conventions.annotations import EVALUATION, annotations_of, evaluation_of
+from andon.traffic.conventions.traces import assemble
 from andon.traffic.records import FEEDBACK_KINDS, LogRow
 from andon.traffic.rows import feedback_from_rows, feedback_to_rows
-from andon.traffic.traces import assemble
 
 LINKED = {"trace_id": "2" * 32, "span_id": "a" * 16, "attributes": {}}
 FORMS = ["annotations.{n}.annotation", "evaluations.{n}.evaluation"]

@@ -3,8 +3,8 @@
 import pytest
 from made_spans import one, span
 
-from andon.traffic.steps import MOST_STEPS
-from andon.traffic.traces import assemble
+from andon.traffic.conventions.steps import MOST_STEPS
+from andon.traffic.conventions.traces import assemble
 
 COUNTED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 

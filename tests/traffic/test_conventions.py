@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 from made_spans import T0, TRACE, event, one, span
 
-from andon.traffic.messages import join_logs
-from andon.traffic.readings import FINISH_REASONS, KEPT, PARAMETERS, PROVIDERS, READINGS, finish_reason
+from andon.traffic.conventions.messages import join_logs
+from andon.traffic.conventions.readings import FINISH_REASONS, KEPT, PARAMETERS, PROVIDERS, READINGS, finish_reason
+from andon.traffic.conventions.traces import assemble
 from andon.traffic.records import LogRow
-from andon.traffic.traces import assemble
 
 PLACES = {
     "trace": "chat", "any": "chat", "call": "chat", "calls": "chat", "top": "invoke_agent", "embedding": "embeddings",

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from andon.errors import InputError
 from andon.traffic import BadRow, Context, Feedback, Interaction, interaction_of, parse_time
-from andon.traffic import cells as cells_module
-from andon.traffic.cells import feature_columns, parse_cell
-from andon.traffic.delimited import MAX_COLUMNS, open_table
-from andon.traffic.files import check_file, read_traffic
+from andon.traffic.files import cells as cells_module
+from andon.traffic.files.cells import feature_columns, parse_cell
+from andon.traffic.files.delimited import MAX_COLUMNS, open_table
+from andon.traffic.files.reading import check_file, read_traffic
 from andon.traffic.intake import MAX_LINE
 
 WHEN = "2026-01-31T12:00:00Z"

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.errors import InputError
-from andon.traffic import BadRow, Feedback, Interaction, SpanRow, documents, parse_time
-from andon.traffic.documents import values_of
-from andon.traffic.doors import column_reader, read_value, reader_of, table_of, traffic_in
-from andon.traffic.files import ENDINGS, check_file, read_feedback, read_interactions, read_traffic
+from andon.traffic import BadRow, Feedback, Interaction, SpanRow, parse_time
+from andon.traffic.files import documents
+from andon.traffic.files.documents import values_of
+from andon.traffic.files.kinds import column_reader, read_value, reader_of, table_of, traffic_in
+from andon.traffic.files.reading import ENDINGS, check_file, read_feedback, read_interactions, read_traffic
 from andon.traffic.records import LogRow
 
 WHEN = "2026-01-31T12:00:00Z"
@@ -222,7 +223,7 @@ def test_the_name_of_a_file_says_what_its_rows_are(read):
 @settings(max_examples=500)
 def test_the_short_way_is_no_other_way(row):
     """A row that takes the short way, having no telling name, is read as the long way reads it."""
-    from andon.traffic import doors
+    from andon.traffic.files import kinds as doors
 
     raw = orjson.dumps(row)
     found, before = list(read_value(1, raw)), doors._TELLING

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.errors import InputError
-from andon.traffic.files import ENDINGS, read_traffic
-from andon.traffic.inbox import Imported, Seen, ready_files, scan
+from andon.traffic.files.inbox import Imported, Seen, ready_files, scan
+from andon.traffic.files.reading import ENDINGS, read_traffic
 
 NOW = 1_790_000_000_000_000
 S = 1_000_000

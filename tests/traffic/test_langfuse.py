@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from andon.errors import InputError
 from andon.traffic import BadRow, Context, Feedback, Interaction, SpanRow, assemble, parse_time, spans_to_rows, to_rows
-from andon.traffic.files import read_traffic
-from andon.traffic.langfuse import is_export, records_of_export
+from andon.traffic.files.langfuse import is_export, records_of_export
+from andon.traffic.files.reading import read_traffic
 
 START, END = "2026-01-31T12:00:00.000Z", "2026-01-31T12:00:02.500Z"
 US = parse_time(START)

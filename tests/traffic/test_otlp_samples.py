@@ -9,12 +9,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from andon.traffic.annotations import annotations_of
-from andon.traffic.messages import join_logs
+from andon.traffic.conventions.annotations import annotations_of
+from andon.traffic.conventions.messages import join_logs
+from andon.traffic.conventions.traces import assemble
 from andon.traffic.otlp import logs_of, spans_of
 from andon.traffic.records import SpanRow
 from andon.traffic.rows import from_rows, to_rows
-from andon.traffic.traces import assemble
 
 CALLS = ("openinference", "openllmetry", "otel-genai")
 FLAVOURS = (*CALLS, "pydantic-ai", "rag-llamaindex")

@@ -18,7 +18,7 @@ from andon.errors import ConfigError
 from andon.traffic import SCHEMAS, Feedback, Interaction, feedback_to_rows, to_rows
 from andon.traffic.redaction import DEFAULT_RULES, RULES, Redaction, mark_of, own_rules, redact, redaction
 
-module = sys.modules["andon.traffic.redaction"]  # the package may give its name to the function
+module = sys.modules["andon.traffic.redaction.cover"]  # the package may give its name to the function
 DEFAULT = rule_of(DEFAULT_RULES)
 MARK = re.compile(r"\[([a-z][a-z0-9_]*):[0-9a-f]{12}\]")
 VALUES = [(rule, value) for rule, values in FOUND.items() for value in values]

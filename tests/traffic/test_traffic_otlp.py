@@ -32,8 +32,8 @@ from andon.traffic import (
     spans_to_rows,
     to_rows,
 )
-from andon.traffic.annotations import annotations_of
-from andon.traffic.readings import KEPT, TOTALS
+from andon.traffic.conventions.annotations import annotations_of
+from andon.traffic.conventions.readings import KEPT, TOTALS
 
 T0 = 1_790_000_000_000_000_000
 MS = 1_000_000

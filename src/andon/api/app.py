@@ -16,7 +16,7 @@ from andon.api.security import Guard
 from andon.api.webhooks import WebhookDeps, add_webhooks
 from andon.errors import InputError
 from andon.traffic import Feedback
-from andon.traffic.doors import Record, traffic_in
+from andon.traffic.files.kinds import Record, traffic_in
 from andon.traffic.intake import BadRow, feedback_in
 from andon.traffic.quoting import quoted
 

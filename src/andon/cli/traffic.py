@@ -34,8 +34,8 @@ def import_(
     ] = False,
 ) -> None:
     """Take in traffic, feedback and changes from files. Bad rows are named and the rest kept; again duplicates nothing."""
-    from andon.traffic.doors import table_of
-    from andon.traffic.inbox import ready_files, scan
+    from andon.traffic.files.inbox import ready_files, scan
+    from andon.traffic.files.kinds import table_of
     from andon.traffic.run import import_files
 
     listed = (ready_files(scan(p), {}, now_us(), 0) if p.is_dir() else [p] for p in places)

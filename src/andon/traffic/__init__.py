@@ -8,7 +8,8 @@ Everything here is pure. What touches the store is in `andon.traffic.run`.
 """
 
 from andon.traffic.clock import format_time, parse_time
-from andon.traffic.files import check_file, lines_of, read_feedback, read_interactions, read_traffic
+from andon.traffic.conventions.traces import READINGS, Reading, assemble
+from andon.traffic.files.reading import check_file, lines_of, read_feedback, read_interactions, read_traffic
 from andon.traffic.intake import (
     FEEDBACK_SYNONYMS,
     SYNONYMS,
@@ -30,7 +31,6 @@ from andon.traffic.rows import (
     spans_to_rows,
     to_rows,
 )
-from andon.traffic.traces import READINGS, Reading, assemble
 
 __all__ = [
     "FEEDBACK_KINDS",

@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 from andon.errors import ConfigError
 from andon.settings import Settings
 from andon.store import Ledger, Lookup, Rollup, Slice, Span, Warehouse, Where, kept_secret
-from andon.traffic.annotations import annotations_of, evaluation_of
+from andon.traffic.conventions.annotations import annotations_of, evaluation_of
+from andon.traffic.conventions.messages import join_logs
+from andon.traffic.conventions.traces import assemble
 from andon.traffic.erasure import Traces, texts_of
-from andon.traffic.files import check_file, read_traffic
+from andon.traffic.files.reading import check_file, read_traffic
 from andon.traffic.followups import find_follow_ups
 from andon.traffic.intake import BadRow
-from andon.traffic.messages import join_logs
 from andon.traffic.otlp import Form, logs_of, points_of, traces_of
 from andon.traffic.records import Feedback, Interaction, LogRow, SpanRow
 from andon.traffic.redaction import Redaction, own_rules, redact, redaction
@@ -36,7 +37,6 @@ from andon.traffic.rows import (
 )
 from andon.traffic.sampling import Sampling, sample
 from andon.traffic.settling import LOG_HEAD, SPAN_HEAD, TraceCursor, settle
-from andon.traffic.traces import assemble
 
 __all__ = [
     "Assembled",
@@ -63,8 +63,8 @@ __all__ = [
 _BATCH = 20_000
 _COMMIT_ROWS = 100_000
 _KEPT_BAD_ROWS = 1_000
-_TRACES_AT_ONCE = 2_000
-_SPANS_AT_ONCE = 100_000
+_TRACES_AT_ONCE = 5_000
+_SPANS_AT_ONCE = 40_000
 """About how many spans one call of `assemble_traces` turns into interactions."""
 _HEADS_AT_ONCE = 2_000_000
 """About how many spans one call of `assemble_traces` looks at."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from andon.traffic.values import listed, text
+from andon.traffic.conventions.values import listed, text
 
 __all__ = [
     "FINISH_REASONS",

@@ -3,7 +3,7 @@
 Read are a trace with its observations (``{"trace": ..., "observations": [...]}``, or the API's trace), single observations
 and scores as they are exported to blob storage (camelCase and snake_case), and traces without observations.
 
-An observation becomes a span with the attributes of OpenInference and OpenTelemetry that `andon.traffic.readings` lists;
+An observation becomes a span with the attributes of OpenInference and OpenTelemetry that `andon.traffic.conventions.readings` lists;
 what the SDK sent by itself (``metadata.attributes``) wins over what Langfuse derived from it.
 """
 
@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from andon.errors import InputError
-from andon.traffic.cells import parse_cell
 from andon.traffic.clock import parse_time
-from andon.traffic.observations import attributes_of, decoded, text_of, trace_attributes
+from andon.traffic.conventions.traces import assemble
+from andon.traffic.conventions.values import number
+from andon.traffic.files.cells import parse_cell
+from andon.traffic.files.observations import attributes_of, decoded, text_of, trace_attributes
 from andon.traffic.quoting import quoted
 from andon.traffic.records import Feedback, Interaction, SpanRow
-from andon.traffic.traces import assemble
-from andon.traffic.values import number
 
 __all__ = ["is_export", "records_of_export"]
 

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from andon.traffic.forms import ALONE, ANYWHERE, ESCAPED, RAW_ALONE, Found, Rule, form, whole
+from andon.traffic.redaction.forms import ALONE, ANYWHERE, ESCAPED, RAW_ALONE, Found, Rule, form, whole
 
 __all__ = ["KEY"]
 

@@ -23,11 +23,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from andon.errors import ConfigError
-from andon.traffic.forms import HIDDEN, Found, Rule, found_in
-from andon.traffic.personal_forms import CARD, EMAIL, IP, NATIONAL_ID, PHONE, phone_number
 from andon.traffic.quoting import quoted
 from andon.traffic.records import VERSIONS
-from andon.traffic.secret_forms import KEY
+from andon.traffic.redaction.forms import HIDDEN, Found, Rule, found_in
+from andon.traffic.redaction.personal_forms import CARD, EMAIL, IP, NATIONAL_ID, PHONE, phone_number
+from andon.traffic.redaction.secret_forms import KEY
 
 __all__ = ["DEFAULT_RULES", "LEFT", "RULES", "Redaction", "mark_of", "own_rules", "redact", "redaction"]
 

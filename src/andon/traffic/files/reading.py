@@ -1,7 +1,7 @@
 """Read files of traffic row by row: each row gives records or a `BadRow`, and no row ends the reading.
 
 Read are JSON lines, JSON, CSV and its relatives (each also compressed with gzip) and Parquet. What the rows are is found
-from their names (`andon.traffic.doors`), or said by the name of the file. A file is read in bounded memory.
+from their names (`andon.traffic.files.kinds`), or said by the name of the file. A file is read in bounded memory.
 """
 
 import gzip
@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from andon.errors import InputError
-from andon.traffic.delimited import open_table
-from andon.traffic.documents import values_of
-from andon.traffic.doors import Found, Record, Table, column_reader, read_value, table_of, traffic_in
+from andon.traffic.files.delimited import open_table
+from andon.traffic.files.documents import values_of
+from andon.traffic.files.kinds import Found, Record, Table, column_reader, read_value, table_of, traffic_in
+from andon.traffic.files.langfuse import is_export
 from andon.traffic.intake import MAX_LINE, BadRow, bad_row, field_of
-from andon.traffic.langfuse import is_export
 from andon.traffic.quoting import quoted
 from andon.traffic.records import Feedback, Interaction
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from types import MappingProxyType
 
-from andon.traffic.forms import (
+from andon.traffic.redaction.forms import (
     ANYWHERE,
     ESCAPED,
     ODD,
@@ -20,7 +20,7 @@ from andon.traffic.forms import (
     Rule,
     form,
 )
-from andon.traffic.identity_numbers import IBAN_LENGTHS, IDENTITY_NUMBERS, digits_of, has_luhn, is_iban
+from andon.traffic.redaction.identity_numbers import IBAN_LENGTHS, IDENTITY_NUMBERS, digits_of, has_luhn, is_iban
 
 __all__ = ["CARD", "EMAIL", "IP", "NATIONAL_ID", "PHONE", "phone_number"]
 

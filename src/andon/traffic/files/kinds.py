@@ -11,10 +11,10 @@ from typing import Any, Literal
 import orjson
 
 from andon.errors import InputError
-from andon.traffic.captures import capture_of, is_capture
-from andon.traffic.cells import feature_columns, parse_cell, structured_columns, with_features
+from andon.traffic.files.captures import capture_of, is_capture
+from andon.traffic.files.cells import feature_columns, parse_cell, structured_columns, with_features
+from andon.traffic.files.langfuse import is_export, records_of_export
 from andon.traffic.intake import MAX_LINE, BadRow, bad_row, feedback_of, field_of, interaction_of, why_no_json
-from andon.traffic.langfuse import is_export, records_of_export
 from andon.traffic.otlp import logs_of, spans_of
 from andon.traffic.quoting import quoted
 from andon.traffic.records import Feedback, Interaction, LogRow, SpanRow

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from andon.traffic.readings import KEPT, READINGS
+from andon.traffic.conventions.readings import KEPT, READINGS
+from andon.traffic.conventions.values import listed, parse_json, text
 from andon.traffic.records import SpanRow
-from andon.traffic.values import listed, parse_json, text
 
 __all__ = ["Layout", "View", "layout_of", "objects_of", "text_of", "view_of"]
 

@@ -1,6 +1,6 @@
 """The spans of one trace to one `Interaction`.
 
-Which attribute becomes which field is a table (`andon.traffic.readings`). What needs more than a look-up (texts, contexts,
+Which attribute becomes which field is a table (`andon.traffic.conventions.readings`). What needs more than a look-up (texts, contexts,
 tool calls, flags) is here.
 """
 
@@ -10,13 +10,13 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from andon.traffic.messages import asked_by, inputs, outputs, plain_text, raw_response
-from andon.traffic.readings import PARAMETERS, PROVIDERS, READINGS, Reading, finish_reason, names_of
+from andon.traffic.conventions.messages import asked_by, inputs, outputs, plain_text, raw_response
+from andon.traffic.conventions.readings import PARAMETERS, PROVIDERS, READINGS, Reading, finish_reason, names_of
+from andon.traffic.conventions.steps import MOST_STEPS, RESPONSES, Tree, error_of, order_of, steps_of, tool_name
+from andon.traffic.conventions.tokens import NONE
+from andon.traffic.conventions.values import CONVERT, canonical, compact_json, number, parse_json, text
+from andon.traffic.conventions.views import View, text_of
 from andon.traffic.records import Context, Interaction, SpanRow, ToolCall
-from andon.traffic.steps import MOST_STEPS, RESPONSES, Tree, error_of, order_of, steps_of, tool_name
-from andon.traffic.tokens import NONE
-from andon.traffic.values import CONVERT, canonical, compact_json, number, parse_json, text
-from andon.traffic.views import View, text_of
 
 __all__ = ["READINGS", "Reading", "assemble"]
 

@@ -7,7 +7,7 @@ interaction, and what somebody said about it afterwards.
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from andon.traffic.cells import parse_cell
+from andon.traffic.files.cells import parse_cell
 from andon.traffic.intake import field_of, interaction_of
 from andon.traffic.records import Feedback, Interaction
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from andon.errors import InputError
-from andon.traffic.files import ENDINGS
+from andon.traffic.files.reading import ENDINGS
 from andon.traffic.quoting import quoted
 
 __all__ = ["Imported", "Seen", "ready_files", "scan"]

@@ -6,10 +6,10 @@ Names of fields are those of Langfuse's API. Values are anything: structures may
 from collections.abc import Mapping
 from typing import Any
 
-from andon.traffic.cells import parse_cell
-from andon.traffic.messages import plain_text
-from andon.traffic.readings import READINGS
-from andon.traffic.values import count, json_text, number, parse_json
+from andon.traffic.conventions.messages import plain_text
+from andon.traffic.conventions.readings import READINGS
+from andon.traffic.conventions.values import count, json_text, number, parse_json
+from andon.traffic.files.cells import parse_cell
 
 __all__ = ["attributes_of", "decoded", "text_of", "trace_attributes"]
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from andon.traffic.clock import END_US, FIRST_US
+from andon.traffic.conventions.values import number, parse_json, text
+from andon.traffic.conventions.views import layout_of, objects_of
 from andon.traffic.records import Feedback, LogRow, SpanRow
-from andon.traffic.values import number, parse_json, text
-from andon.traffic.views import layout_of, objects_of
 
 __all__ = ["EVALUATION", "annotations_of", "evaluation_of"]
 

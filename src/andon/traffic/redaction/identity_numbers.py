@@ -1,6 +1,6 @@
 """Numbers that states and banks give to people and accounts, by their check digits.
 
-Each is a core (see `andon.traffic.forms`) and a test on the value without its separators. A number that has no check
+Each is a core (see `andon.traffic.redaction.forms`) and a test on the value without its separators. A number that has no check
 digit is in the list only where its written form is unlike anything else.
 """
 

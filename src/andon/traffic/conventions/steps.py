@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from andon.traffic.readings import names_of
+from andon.traffic.conventions.readings import names_of
+from andon.traffic.conventions.tokens import NONE, Tokens, tokens_of
+from andon.traffic.conventions.values import text
+from andon.traffic.conventions.views import View, text_of, view_of
 from andon.traffic.records import SpanRow, Step
-from andon.traffic.tokens import NONE, Tokens, tokens_of
-from andon.traffic.values import text
-from andon.traffic.views import View, text_of, view_of
 
 __all__ = ["MOST_STEPS", "RESPONSES", "Tree", "error_of", "order_of", "steps_of", "tool_name"]
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from andon.traffic.readings import names_of
+from andon.traffic.conventions.readings import names_of
+from andon.traffic.conventions.values import compact_json, json_text, listed, parse_json
+from andon.traffic.conventions.views import View
 from andon.traffic.records import LogRow, SpanRow
-from andon.traffic.values import compact_json, json_text, listed, parse_json
-from andon.traffic.views import View
 
 __all__ = ["Asked", "Message", "asked_by", "inputs", "join_logs", "outputs", "plain_text", "raw_response"]
 

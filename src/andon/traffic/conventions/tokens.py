@@ -15,9 +15,9 @@ whose output leaves the reasoning out. No attribute says so, but the numbers do,
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from andon.traffic.readings import TOTALS, names_of
-from andon.traffic.values import count
-from andon.traffic.views import View
+from andon.traffic.conventions.readings import TOTALS, names_of
+from andon.traffic.conventions.values import count
+from andon.traffic.conventions.views import View
 
 __all__ = ["NONE", "Tokens", "tokens_of"]
 
