@@ -115,8 +115,8 @@ def test_a_full_disk_refuses_and_recovers(small_disk: Path) -> None:
         assert process.poll() is None
         assert mounted("-o", "remount,size=200m", str(small_disk))
         eventually(lambda: sender.send() == 200, 20)
-        eventually(lambda: answers(port, "/readyz"), 30)
-        eventually(lambda: not list((small_disk / "home" / "journal").iterdir()), 30)
+        eventually(lambda: answers(port, "/readyz"), 120)  # after the loop's next turn, which has a backlog
+        eventually(lambda: not list((small_disk / "home" / "journal").iterdir()), 60)
     found = numbers_in(small_disk / "home")
     assert sorted(found) == sorted(sender.acknowledged)
 
