@@ -46,11 +46,11 @@ SEAL_S = 0.5
 REFRESH_S = 0.5
 TICK_S = 5.0
 COUNTS_S = 10.0
+AGAIN_S = 5.0
+"""Least time between two starts of the loop's process after the first restart."""
+
 FORGET_S = 3600.0
 INBOX_S = 2.0
-MOST_WAITING = 2**30
-"""Bytes in the journal from which on nothing more is taken in (503), so that a sender that never stops fills no disk."""
-
 STUCK_S = 300.0
 """A single run of background work that takes longer than this is told by ``/readyz``."""
 
@@ -139,7 +139,9 @@ class Crank:
         self._settings = json.dumps(plain).encode() + b"\n"  # by a pipe, not by arguments: there are secrets in it
         self._process: subprocess.Popen[bytes] | None = None
         self._told: dict[str, Any] = {}
-        self._told_at = 0.0
+        self._told_at = self._began_at = 0.0
+        self._heard = threading.Event()
+        """Set when the present process has said something."""
         self.restarts = 0
 
     def start(self) -> None:
@@ -150,12 +152,29 @@ class Crank:
         assert self._process.stdin is not None
         self._process.stdin.write(self._settings)
         self._process.stdin.flush()
-        self._told_at = time.monotonic()
+        self._heard.clear()
+        self._told_at = self._began_at = time.monotonic()
         threading.Thread(target=self._listen, args=(self._process,), name="andon-crank", daemon=True).start()
 
+    def wait(self) -> None:
+        """Return when the process works.
+
+        Raises:
+            ConfigError: it cannot, because of a setting.
+            StoreError: it cannot, because of the store.
+        """
+        assert self._process is not None
+        while not self._heard.wait(0.05):
+            if self._process.poll() is not None and not self._heard.wait(1.0):
+                raise StoreError(f"the loop's process ended with status {self._process.returncode}; its log says why")
+        if failed := self._told.get("failed"):
+            raise (ConfigError if self._told.get("config") else StoreError)(str(failed))
+
     def look_after(self) -> None:
-        """Start the process again if it ended."""
+        """Start the process again if it ended, but not again and again at once."""
         if self._process is not None and self._process.poll() is not None:
+            if time.monotonic() - self._began_at < AGAIN_S and self.restarts:
+                return
             self.restarts += 1
             _log.error("the loop's process ended with status %d; it is started again", self._process.returncode)
             self.start()
@@ -182,6 +201,10 @@ class Crank:
 
     def problems(self) -> list[str]:
         """What does not work there."""
+        if not self._heard.is_set():
+            return [f"loop: its process is starting; restarts so far: {self.restarts}"]
+        if failed := self._told.get("failed"):
+            return [f"loop: its process cannot start: {failed}"]
         silent = time.monotonic() - self._told_at
         if silent > STUCK_S / 10:
             return [f"loop: its process has said nothing for {silent:.0f} s; restarts so far: {self.restarts}"]
@@ -193,6 +216,7 @@ class Crank:
             with suppress(ValueError):
                 self._told = json.loads(line)
                 self._told_at = time.monotonic()
+                self._heard.set()
 
 
 def turn_crank() -> None:
@@ -204,7 +228,12 @@ def turn_crank() -> None:
     os.dup2(2, 1)  # whatever prints must not be taken for news
     plain = json.loads(sys.stdin.buffer.readline())
     settings = Settings(**{**plain, "home": Path(plain["home"])})
-    loop = open_loop(settings)
+    try:
+        loop = open_loop(settings)
+    except AndonError as error:
+        told: dict[str, Any] = {"failed": str(error), "config": isinstance(error, ConfigError)}
+        news.write(json.dumps(told).encode() + b"\n")
+        sys.exit(2)
     work = loop_work(loop, settings)
     for w in work:
         w.start()
@@ -215,7 +244,9 @@ def turn_crank() -> None:
         ended.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    while not ended.wait(1.0):
+    pause_s = 0.0
+    while not ended.wait(pause_s):
+        pause_s = 1.0
         told = {"problems": [p for w in work if (p := w.problem()) is not None], "charts": loop.charts}
         try:
             news.write(json.dumps(told).encode() + b"\n")
@@ -317,6 +348,11 @@ class Server:
             thread.join(2 * GRACE_S)
             self._finish()
 
+    def abandon(self) -> None:
+        """Let go of everything without having served."""
+        self._socket.close()
+        self._close()
+
     def _asked_to_end(self, *_: object) -> None:
         self._http.should_exit = True
 
@@ -364,15 +400,10 @@ def create_deps(
     *,
     token: str = "",
     github_secret: str = "",
-    full: Callable[[], bool] = bool,
 ) -> Deps:
-    """What the API needs, made of the stages; while `full` says so, nothing more is taken in."""
+    """What the API needs, made of the stages."""
 
     def receive(signal_name: str, body: bytes, form: Form) -> tuple[int, Sequence[str]]:
-        if full():
-            raise StoreError(
-                "more came in than could be moved from the journal into the tables; see /readyz", retryable=True
-            )
         if signal_name == "traces":
             return intake.traces(body, form)
         return intake.logs(body, form, now_us()) if signal_name == "logs" else (intake.metrics(body, form), ())
@@ -439,7 +470,6 @@ def _server(
     *,
     add_pages: Callable[[FastAPI], None] | None = None,
     more_problems: Callable[[], list[str]] = list,
-    full: Callable[[], bool] = bool,
 ) -> Server:
     board = Board(ledger)
     expire(ledger, now_us())
@@ -459,9 +489,7 @@ def _server(
     def problems() -> list[str]:
         return [*more_problems(), *(problem for w in everything if (problem := w.problem()) is not None)]
 
-    deps = create_deps(
-        intake, ledger, board, problems, token=settings.token, github_secret=settings.github_secret, full=full
-    )
+    deps = create_deps(intake, ledger, board, problems, token=settings.token, github_secret=settings.github_secret)
     app = create_app(deps)
     if add_pages is not None:
         add_pages(app)
@@ -482,6 +510,7 @@ def serve(settings: Settings) -> None:
     ledger = Ledger.open(settings.home / "ledger.db")
     intake = open_intake(warehouse, settings)
     crank = Crank(settings)
+    crank.start()
 
     def seal() -> None:
         warehouse.seal()
@@ -501,23 +530,11 @@ def serve(settings: Settings) -> None:
         close,
         add_pages=lambda app: add_pages(app, ledger, now_us, lambda: crank.charts),
         more_problems=crank.problems,
-        full=Backlog(warehouse).is_full,
     )
-    crank.start()
+    try:
+        crank.wait()
+    except AndonError:
+        server.abandon()
+        raise
     _log.info("Andon listens on http://%s:%d", settings.host, server.port)
     server.run()
-
-
-class Backlog:
-    """Whether the journal holds more than can soon be committed; asked of the disk at most four times a second."""
-
-    def __init__(self, warehouse: Warehouse, most: int = MOST_WAITING) -> None:
-        self._warehouse, self._most = warehouse, most
-        self._size, self._at = 0, 0.0
-
-    def is_full(self) -> bool:
-        """True when nothing more should be taken in."""
-        if time.monotonic() - self._at > 0.25:
-            self._at = time.monotonic()
-            self._size = self._warehouse.uncommitted_bytes()
-        return self._size > self._most

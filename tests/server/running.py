@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,11 +27,12 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def start(home: Path, port: int) -> "subprocess.Popen[bytes]":
-    """The command, with a home and a port."""
+def start(home: Path, port: int, more: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    """The command, with a home, a port and more settings."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ANDON_")}
     environment |= {"ANDON_HOME": str(home), "ANDON_PORT": str(port), "ANDON_GRPC_PORT": "0"}
     environment |= {"ANDON_EMBEDDER": "hashed", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment |= more or {}
     command = [sys.executable, "-c", "from andon.cli import main; main()", "serve"]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 

@@ -68,6 +68,19 @@ def test_the_loops_process_is_started_again(tmp_path: Path) -> None:
     assert sorted(numbers_in(tmp_path / "home")) == sorted(sender.acknowledged)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("ANDON_EMBEDDER", "nope", b"nope"), ("ANDON_RETENTION", "spans=ever", b"spans=ever")],
+)
+def test_a_loop_that_cannot_start_stops_the_start(tmp_path: Path, name: str, value: str, said: bytes) -> None:
+    """A setting that only the loop's process reads is one clear line and exit code 2, never a server without its loop."""
+    process = start(tmp_path / "home", free_port(), {name: value})
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert said in errors
+    assert b"Traceback" not in errors
+
+
 def children_of(process: "subprocess.Popen[bytes]") -> list[str]:
     """The processes that it started, by any of its threads."""
     listed = Path(f"/proc/{process.pid}/task").glob("*/children")

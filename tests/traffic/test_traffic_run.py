@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_traffic_otlp import agent_trace
 
-from andon.errors import InputError
+from andon.errors import InputError, StoreError
 from andon.store import Ledger, Rollup, Span, Warehouse
 from andon.traffic import SCHEMAS, Feedback, Interaction, SpanRow, assemble, spans_of, spans_to_rows
 from andon.traffic.records import LogRow
@@ -268,6 +268,26 @@ def test_the_door_redacts_samples_and_counts(warehouse):
     assert report[("redacted", "email in interactions.query")] == len(drawn)
     assert report[("redacted", "email in feedback.author")] == 1
     assert b"@example.com" not in b"".join(p.read_bytes() for p in warehouse._root.rglob("*") if p.is_file())
+
+
+def test_a_full_journal_takes_nothing_more_in_until_it_is_committed(warehouse, monkeypatch):
+    """Beyond the limit every kind of row is refused as something to send again, and after a commit it is taken."""
+    monkeypatch.setattr("andon.traffic.run.MOST_WAITING", 1)
+    intake = Intake(warehouse)
+    said = Feedback(id="f", interaction_id="a", time_us=US, kind="copy")
+    assert intake.interactions([Interaction(id="a", time_us=US)]) == 1
+    for take in (
+        lambda: intake.interactions([Interaction(id="b", time_us=US)]),
+        lambda: intake.feedback([said]),
+        lambda: intake.records([span(1, 1, 0, 1)]),
+    ):
+        with pytest.raises(StoreError, match="journal") as refused:
+            take()
+        assert refused.value.retryable
+    warehouse.commit()
+    assert intake.feedback([said]) == 1
+    warehouse.commit()
+    assert (rows_in(warehouse), rows_in(warehouse, "feedback"), rows_in(warehouse, "spans")) == (1, 1, 0)
 
 
 def test_follow_ups_are_found_by_themselves_and_once(warehouse, ledger):

@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from andon.errors import ConfigError
+from andon.errors import ConfigError, StoreError
 from andon.settings import Settings
 from andon.store import Ledger, Lookup, Rollup, Slice, Span, Warehouse, Where, kept_secret
 from andon.traffic.conventions.annotations import annotations_of, evaluation_of
@@ -39,6 +39,7 @@ from andon.traffic.sampling import Sampling, sample
 from andon.traffic.settling import LOG_HEAD, SPAN_HEAD, TraceCursor, settle
 
 __all__ = [
+    "MOST_WAITING",
     "Assembled",
     "FollowUpCursor",
     "ImportResult",
@@ -68,6 +69,9 @@ _SPANS_AT_ONCE = 40_000
 """About how many spans one call of `assemble_traces` turns into interactions."""
 _HEADS_AT_ONCE = 2_000_000
 """About how many spans one call of `assemble_traces` looks at."""
+MOST_WAITING = 2**30
+"""Bytes in the journal from which on nothing more is taken in, so that a sender that never stops fills no disk."""
+
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
 _SESSION_COLUMNS = (
@@ -249,6 +253,10 @@ class Intake:
     def _append(self, table: str, rows: pa.Table) -> int:
         if not rows.num_rows:
             return 0
+        if self._warehouse.uncommitted_bytes() > MOST_WAITING:
+            raise StoreError(
+                "more came in than could be moved from the journal into the tables; see /readyz", retryable=True
+            )
         if self._redaction is not None:
             rows, found = redact(rows, self._redaction)
             self._count({("redacted", f"{rule} in {table}.{column}"): n for (column, rule), n in found.items()})
