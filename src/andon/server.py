@@ -414,7 +414,6 @@ def create_deps(
     return Deps(
         receive=receive,
         record=intake.records,
-        record_feedback=intake.feedback,
         webhooks=WebhookDeps(
             record_changes=keep_changes,
             receive_alerts=lambda alerts: receive_alerts(ledger, alerts, now_us=now_us()),

@@ -61,7 +61,6 @@ class Doubles:
             Deps(
                 receive=self.receive,
                 record=self.keep,
-                record_feedback=self.keep,
                 webhooks=WebhookDeps(
                     record_changes=self.keep_changes,
                     receive_alerts=self.keep_alerts,

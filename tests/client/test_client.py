@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.client import Andon, Stats
-from andon.traffic import Feedback, Interaction, feedback_in, interactions_in
+from andon.traffic import Feedback, Interaction, traffic_in
 
 
 class Server:
@@ -95,14 +95,14 @@ def test_rows_arrive_as_the_server_reads_them(quick):
         client.feedback(made, "up")
         client.feedback(made, kind="correction", text="because")
         assert client.flush(10)
-        first, second = interactions_in(b for p, _, b in lines(server, "/v1/interactions"))
+        first, second = traffic_in(b for p, _, b in lines(server, "/v1/interactions"))
         assert isinstance(first, Interaction)
         assert (first.id, first.app, first.query, first.answer) == (made, "bot", "why?", "so")
         assert before <= first.time_us <= time.time_ns() // 1000
         assert first.attributes == {"team": "blue"}
         assert UUID(made).version == 4
         assert (second.id, second.app, second.prompt_version) == (given_id, "other", "3") == ("mine", "other", "3")
-        thumb, correction = feedback_in(b for p, _, b in lines(server, "/v1/feedback"))
+        thumb, correction = traffic_in((b for p, _, b in lines(server, "/v1/feedback")), "feedback")
         assert isinstance(thumb, Feedback)
         assert (thumb.interaction_id, thumb.kind, thumb.value) == (made, "thumb", 1.0)
         assert (correction.kind, correction.text) == ("correction", "because")
@@ -237,7 +237,7 @@ def test_common_values_of_applications_are_taken(quick):
         )  # fmt: skip
         assert client.flush(10)
         (row,) = server.rows()
-        (found,) = interactions_in(b for _, _, b in lines(server, "/v1/interactions"))
+        (found,) = traffic_in(b for _, _, b in lines(server, "/v1/interactions"))
         assert isinstance(found, Interaction), found
         assert (found.latency_s, found.input_tokens, found.cost_usd) == (0.5, 3, 0.25)
         assert (row["vector"], row["tags"], row["query"]) == ([1.0, 1.0], ["a", "b"], "half ?")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -15,9 +16,8 @@ from andon.api.requests import context_of
 from andon.api.security import Guard
 from andon.api.webhooks import WebhookDeps, add_webhooks
 from andon.errors import InputError
-from andon.traffic import Feedback
 from andon.traffic.files.kinds import Record, traffic_in
-from andon.traffic.intake import BadRow, feedback_in
+from andon.traffic.intake import BadRow
 from andon.traffic.quoting import quoted
 
 __all__ = ["Deps", "create_app"]
@@ -38,7 +38,6 @@ class Deps:
 
     receive: Receive
     record: Callable[[Sequence[Record]], object]
-    record_feedback: Callable[[Sequence[Feedback]], object]
     webhooks: WebhookDeps
     evaluate: Callable[[str], dict[str, Any] | None]
     """The OFREP body of a lever from memory, or None when there is none with this key."""
@@ -89,12 +88,12 @@ def _add_rows(app: FastAPI, deps: Deps, room: Room) -> None:
     @app.post("/v1/interactions")
     async def interactions(request: Request) -> Response:
         """Interactions as JSON lines, a JSON array or one JSON object; rows of a failure log give feedback too."""
-        return await store(request, lambda lines, first=1: traffic_in(lines, None, first), deps.record)
+        return await store(request, partial(traffic_in, table=None), deps.record)
 
     @app.post("/v1/feedback")
     async def feedback(request: Request) -> Response:
         """Feedback as JSON lines, a JSON array or one JSON object."""
-        return await store(request, feedback_in, deps.record_feedback)
+        return await store(request, partial(traffic_in, table="feedback"), deps.record)
 
 
 def _store(body: bytes, kind: str, read: Callable[..., Any], keep: Callable[[Sequence[Any]], object]) -> Response:

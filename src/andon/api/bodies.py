@@ -181,7 +181,7 @@ def rows_of(body: bytes, kind: str, read: Callable[[Iterable[bytes]], Iterator[A
 
 def read_one(read: Callable[..., Iterator[Any]], item: Any, number: int) -> Iterator[Any]:
     """One item of a JSON array, read like line `number`."""
-    return read((orjson.dumps(item),), number)
+    return read((orjson.dumps(item),), first=number)
 
 
 def _lines(body: bytes) -> Iterator[bytes]:

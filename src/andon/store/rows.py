@@ -188,10 +188,10 @@ def changed(rows: pa.Table, stored: pa.Table) -> tuple[pa.Table, pa.Table]:
     before = {row["id"]: (at, row) for at, row in enumerate(stored.select(columns).to_pylist()) if row["id"] in names}
     if not before:
         return rows, stored.slice(0, 0)
-    doubtful = pc.is_in(rows["id"], pa.array(list(before), pa.string())).to_pylist()
+    doubtful = pc.is_in(rows["id"], pa.array(list(before), pa.string()))
     keep, out = np.ones(rows.num_rows, dtype=bool), []
-    for at in np.flatnonzero(doubtful).tolist():
-        [new] = rows.slice(at, 1).select(columns).to_pylist()
+    again = rows.select(columns).filter(doubtful).to_pylist()
+    for at, new in zip(np.flatnonzero(doubtful.to_numpy(zero_copy_only=False)).tolist(), again, strict=True):
         position, old = before[new["id"]]
         if new == old or new["time_us"] < old["time_us"]:
             keep[at] = False

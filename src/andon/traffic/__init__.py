@@ -9,15 +9,14 @@ Everything here is pure. What touches the store is in `andon.traffic.run`.
 
 from andon.traffic.clock import format_time, parse_time
 from andon.traffic.conventions.traces import READINGS, Reading, assemble
+from andon.traffic.files.kinds import traffic_in
 from andon.traffic.files.reading import check_file, lines_of, read_feedback, read_interactions, read_traffic
 from andon.traffic.intake import (
     FEEDBACK_SYNONYMS,
     SYNONYMS,
     BadRow,
-    feedback_in,
     feedback_of,
     interaction_of,
-    interactions_in,
 )
 from andon.traffic.otlp import SpanRow, spans_of
 from andon.traffic.quoting import quoted
@@ -51,13 +50,11 @@ __all__ = [
     "assemble",
     "check_file",
     "feedback_from_rows",
-    "feedback_in",
     "feedback_of",
     "feedback_to_rows",
     "format_time",
     "from_rows",
     "interaction_of",
-    "interactions_in",
     "lines_of",
     "parse_time",
     "quoted",
@@ -68,4 +65,5 @@ __all__ = [
     "spans_of",
     "spans_to_rows",
     "to_rows",
+    "traffic_in",
 ]

@@ -8,7 +8,7 @@ in which an empty text says something (an empty answer is a fact).
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from math import isfinite
@@ -28,11 +28,9 @@ __all__ = [
     "SYNONYMS",
     "BadRow",
     "bad_row",
-    "feedback_in",
     "feedback_of",
     "field_of",
     "interaction_of",
-    "interactions_in",
     "why_no_json",
 ]
 
@@ -212,39 +210,6 @@ def _said_kind(row: Mapping[str, Any]) -> str | None:
         return "evaluation"
     said = next((key for key in ("thumb", "thumbs", "rating", "correction", "label") if row.get(key) is not None), None)
     return "thumb" if said == "thumbs" else said
-
-
-def interactions_in(lines: Iterable[bytes], first: int = 1) -> Iterator[Interaction | BadRow]:
-    """Each line of JSON as an interaction, or as a `BadRow` with its number (from `first`); empty lines are passed over."""
-    return _records_in(lines, first, interaction_of)
-
-
-def feedback_in(lines: Iterable[bytes], first: int = 1) -> Iterator[Feedback | BadRow]:
-    """Each line of JSON as feedback, or as a `BadRow` with its number (from `first`); empty lines are passed over."""
-    return _records_in(lines, first, feedback_of)
-
-
-def _records_in(lines: Iterable[bytes], first: int, read: Callable[[Mapping[str, Any]], Any]) -> Iterator[Any]:
-    for number, line in enumerate(lines, first):
-        if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-            line = line[3:]  # noqa: PLW2901 - the mark that some editors write before the text
-        if not line or line.isspace():
-            continue
-        if len(line) > MAX_LINE:
-            yield bad_row(number, f"the line is longer than {MAX_LINE} bytes", line)
-            continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            yield bad_row(number, why_no_json(line, error), line)
-            continue
-        if not isinstance(row, dict):
-            yield bad_row(number, f"the line is {quoted(row)}; a JSON object is allowed", line)
-            continue
-        try:
-            yield read(row)
-        except InputError as error:
-            yield bad_row(number, str(error), line)
 
 
 def field_of(name: str) -> str | None:
