@@ -1,10 +1,17 @@
 """Everything an operator can set, read once at start into one frozen object.
 
-Each setting is an environment variable; every default is meant to be right without being set.
+Each setting is an environment variable, and a key of the file `andon.toml` unless it is a secret; every default is meant to
+be right without being set. The file also holds tables, about objectives and monitors: they are read here and understood
+where they are used.
 """
 
+import glob
+import json
+import math
 import os
-from collections.abc import Mapping
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +19,9 @@ from typing import Any
 from andon.errors import ConfigError
 
 __all__ = ["Settings", "describe", "load"]
+
+TABLES = ("objective", "monitor", "openslo")
+_SECRET = re.compile(r"channels|(?:\w+_)?(?:key|secret|token)")
 
 
 def _setting(default: Any, env: str, about: str) -> Any:
@@ -86,54 +96,181 @@ class Settings:
         "How long tables keep their rows, such as `spans=7d,interactions=90d`; without it spans a month, interactions 400 days.",
     )
     inbox: str = _setting("", "ANDON_INBOX", "Folder that `andon serve` watches: files put into it are taken in.")
+    channels: str = _setting(
+        "",
+        "ANDON_CHANNELS",
+        "Where people are told: apprise URLs, by commas or spaces; they hold secrets and are never logged. Empty: nobody is told.",
+    )
+    url: str = _setting("", "ANDON_URL", "Address of this Andon as people reach it, for the links in messages.")
+    config: str = _setting(
+        "andon.toml",
+        "ANDON_CONFIG",
+        "File of settings, objectives and monitors; it may be absent unless it is named here. The environment overrides it.",
+    )
+    tables: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The tables of the file as plain values: ``objective`` and ``monitor``, lists of tables; ``openslo``, pairs of a place
+    and a document."""
 
 
 def load(env: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from environment variables (`os.environ` unless given).
+    """Read the settings: the file `andon.toml` (or the one that ``ANDON_CONFIG`` names), overridden by the environment.
+
+    Args:
+        env: the environment variables; `os.environ` unless given.
 
     Raises:
-        ConfigError: a value has the wrong form, or an ``ANDON_`` variable is not a setting (a misspelt one would
-            otherwise be ignored in silence).
+        ConfigError: a value has the wrong form, or a key or an ``ANDON_`` variable is not a setting (a misspelt one would
+            otherwise be ignored in silence), or a secret stands in the file, or a file cannot be read.
     """
     env = os.environ if env is None else env
-    fields = {f.metadata["env"]: f for f in Settings.__dataclass_fields__.values()}
-    unknown = sorted(k for k in env if k.startswith("ANDON_") and k not in fields)
+    fields = _fields()
+    variables = {f.metadata["env"]: name for name, f in fields.items()}
+    unknown = sorted(k for k in env if k.startswith("ANDON_") and k not in variables)
     if unknown:
-        raise ConfigError(f"{unknown[0]} is not a setting; the settings are {', '.join(fields)}")
-    values: dict[str, Any] = {}
-    for name, f in fields.items():
-        if name in env:
-            values[f.name] = _parse(name, env[name], f.default)
-    return _checked(Settings(**values))
+        raise ConfigError(f"{unknown[0]} is not a setting; the settings are {', '.join(variables)}")
+    file = env.get("ANDON_CONFIG") or fields["config"].default
+    values, tables = _from_file(Path(file), must_exist=bool(env.get("ANDON_CONFIG")))
+    said = {name: f"{file}: {name} = {_shown(value)}" for name, value in values.items()}
+    for variable, name in variables.items():
+        if variable in env:
+            values[name] = _parse(variable, env[variable], fields[name].default)
+            said[name] = f"{variable}={env[variable]}"
+    return _checked(Settings(**{**values, "config": file, "tables": tables}), said)
 
 
 def describe() -> list[tuple[str, str, str]]:
     """Every setting as (variable, default, sentence), in the order of the class."""
-    return [(f.metadata["env"], str(f.default), f.metadata["about"]) for f in Settings.__dataclass_fields__.values()]
+    return [(f.metadata["env"], str(f.default), f.metadata["about"]) for f in _fields().values()]
+
+
+def _fields() -> dict[str, Any]:
+    """The settings that are environment variables, by name."""
+    return {name: f for name, f in Settings.__dataclass_fields__.items() if "env" in f.metadata}
 
 
 def _parse(name: str, text: str, default: Any) -> Any:
     kind = Path if isinstance(default, Path) else type(default)
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError as error:
         raise ConfigError(f"{name}={text!r} is not a number ({kind.__name__}); the default is {default}") from error
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name}={text!r} is not a finite number; the default is {default}")
+    return value
 
 
-def _checked(settings: Settings) -> Settings:
+def _from_file(file: Path, *, must_exist: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings and tables of the file; nothing where there is none."""
+    if not must_exist and not file.exists():
+        return {}, {}
+    try:
+        data = tomllib.loads(_text_of(file, "ANDON_CONFIG names the file of settings"))
+        plain = json.loads(json.dumps({k: v for k, v in data.items() if k in TABLES}, default=str))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file} is not TOML that can be read: {error}") from error
+    fields = _fields()
+    allowed = [name for name in fields if name != "config" and not _SECRET.fullmatch(name)]
+    values = {}
+    for key, value in data.items():
+        if key in TABLES:
+            continue
+        if key in fields and _SECRET.fullmatch(key):
+            raise ConfigError(
+                f"{file}: {key} is a secret, and is read from the environment only ({fields[key].metadata['env']}): files are"
+                " copied, shown and kept in version control"
+            )
+        if key not in allowed:
+            raise ConfigError(f"{file}: {key!r} is not a setting; allowed are {', '.join((*allowed, *TABLES))}")
+        values[key] = _fitting(f"{file}: {key}", value, fields[key].default)
+    if "openslo" in plain:
+        plain["openslo"] = list(_openslo(file, plain["openslo"]))
+    return values, plain
+
+
+def _fitting(what: str, value: Any, default: Any) -> Any:
+    """A value of the file as the type of the setting."""
+    if isinstance(default, str | Path):
+        if isinstance(value, str):
+            return Path(value) if isinstance(default, Path) else value
+        raise ConfigError(f'{what} = {_shown(value)} must be text in quotation marks; the default is "{default}"')
+    fits = isinstance(value, int) or (isinstance(value, float) and isinstance(default, float))
+    if isinstance(value, bool) or not fits or not abs(value) < 1e15:
+        kind = "number" if isinstance(default, float) else "whole number"
+        raise ConfigError(f"{what} = {_shown(value)} must be a {kind} (below 1e15); the default is {default}")
+    return type(default)(value)
+
+
+def _shown(value: Any) -> str:
+    """A value of the file in a message: short, and never so long a number that it cannot be written."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "a number of more than 38 digits"
+    if isinstance(value, list | dict):
+        return f"a {'list' if isinstance(value, list) else 'table'} of {len(value)}"
+    return repr(value)[:80]
+
+
+def _openslo(file: Path, patterns: Any) -> Iterator[tuple[str, Any]]:
+    """The documents of the OpenSLO files, each with its place, in the order of the patterns and then of the names."""
+    if not isinstance(patterns, list) or not all(isinstance(p, str) and "\0" not in p for p in patterns):
+        raise ConfigError(f'{file}: openslo = {_shown(patterns)} must be a list of paths: openslo = ["slo/*.yaml"]')
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        names = sorted(glob.glob(pattern, root_dir=file.parent, recursive=True))  # noqa: PTH207 (takes absolute paths too)
+        paths = [path for name in names if (path := file.parent / name).is_file()]
+        if not paths:
+            raise ConfigError(f"{file}: openslo: {pattern!r} matches no file in {file.parent.absolute()}")
+        found |= dict.fromkeys(paths)
+    for path in found:
+        yield from _documents(path)
+
+
+def _documents(path: Path) -> Iterator[tuple[str, Any]]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """A key that is given twice is an error: the first one would otherwise be ignored in silence."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := next((key for key in keys if keys.count(key) > 1), None):
+                raise yaml.constructor.ConstructorError(None, None, f"{twice!r} is given twice", node.start_mark)
+            return super().construct_mapping(node, deep)
+
+    try:
+        documents = list(yaml.load_all(_text_of(path, "andon.toml names it under openslo"), Loader=Loader))
+        for number, document in enumerate(documents, 1):
+            yield f"{path}, document {number}", json.loads(json.dumps(document, default=str))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
+
+
+def _text_of(path: Path, why: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}); {why}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; {why}") from error
+
+
+def _checked(settings: Settings, said: Mapping[str, str]) -> Settings:
+    """The settings, if they can be used; `said` is how each one was written."""
+
+    def refuse(name: str, why: str) -> None:
+        written = said.get(name) or f"ANDON_{name.upper()}={getattr(settings, name)}"
+        raise ConfigError(f"{written} {why}")
+
     for name in ("window_s", "false_pages_per_month"):
         if getattr(settings, name) <= 0:
-            raise ConfigError(f"ANDON_{name.upper()}={getattr(settings, name)} must be greater than 0")
+            refuse(name, "must be greater than 0")
     if settings.settle_s < 0:
-        raise ConfigError(f"ANDON_SETTLE_S={settings.settle_s} must be 0 or more")
+        refuse("settle_s", "must be 0 or more")
     if not 0 < settings.sample <= 1:
-        raise ConfigError(f"ANDON_SAMPLE={settings.sample} must be above 0 and at most 1 (0.05 keeps 5 %)")
+        refuse("sample", "must be above 0 and at most 1 (0.05 keeps 5 %)")
     if settings.inbox and settings.home.absolute().is_relative_to(Path(settings.inbox).absolute()):
-        raise ConfigError(
-            f"ANDON_INBOX={settings.inbox} must not contain ANDON_HOME={settings.home}; take another folder"
-        )
+        refuse("inbox", f"must not contain ANDON_HOME={settings.home}; take another folder")
     if not 0 <= settings.grpc_port < 65536:
-        raise ConfigError(f"ANDON_GRPC_PORT={settings.grpc_port} must be between 0 (off) and 65535")
+        refuse("grpc_port", "must be between 0 (off) and 65535")
     if not 0 < settings.port < 65536:
-        raise ConfigError(f"ANDON_PORT={settings.port} must be between 1 and 65535")
+        refuse("port", "must be between 1 and 65535")
     return settings

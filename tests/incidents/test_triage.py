@@ -124,6 +124,20 @@ def test_a_title_is_one_sentence_of_what_whom_and_when() -> None:
     )
 
 
+def test_a_title_says_what_kind_of_chart_spoke() -> None:
+    """Traffic that is missing fell, and is no share that rose; a broken objective names what it allows."""
+    silent = signal(metric="traffic", direction="down", harm="availability", x=85, n=100, baseline_x=0)
+    assert title_of(silent, silent.onset_us).startswith(
+        "Traffic fell to 15% of what is usual in all traffic of bot since"
+    )
+    assert classify([silent])[1] == "availability: traffic fell in all traffic"
+    assert severity_of("availability", silent)[1] == "P2: any availability harm (-85% of all traffic)"
+    broken = signal(objective="refusals <1 %", baseline_x=1, baseline_n=100)
+    assert title_of(broken, broken.onset_us).startswith(
+        "The share of answers that refuse is 30% where objective refusals <1 % allows 1.0% in all traffic of bot since"
+    )
+
+
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\n# heading | `x` \u202e" + "A" * 10_000
 
 

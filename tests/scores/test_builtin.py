@@ -35,6 +35,11 @@ def interaction(**fields) -> Interaction:
         "latency_s": 1.5,
         "output_tokens": 12,
         "cost_usd": 0.01,
+        "first_token_s": 0.4,
+        "input_tokens": 200,
+        "cache_read_tokens": 50,
+        "reasoning_tokens": 7,
+        "finish_reason": "stop",
     }
     return Interaction(id="i", time_us=0, **{**told, **fields})
 
@@ -49,11 +54,21 @@ def score(name: str, **fields) -> float | None:
     [
         ("error", 0.0),
         ("refusal", 0.0),
+        ("policy_refusal", 0.0),
+        ("capability_refusal", 0.0),
         ("escalation", 0.0),
         ("normalised_match", 1.0),
         ("exact_match", 1.0),
         ("citation_valid", 1.0),
         ("tool_error", 0.0),
+        ("tool_retries", 0.0),
+        ("tool_calls", 1.0),
+        ("truncated", 0.0),
+        ("markdown", 0.0),
+        ("first_token_s", 0.4),
+        ("input_tokens", 200.0),
+        ("cache_hit", 0.25),
+        ("reasoning_tokens", 7.0),
         ("guardrail_block", 0.0),
         ("groundedness", 1.0),
         ("context_used", 0.5),
@@ -75,6 +90,32 @@ def test_a_scorer_gives_its_number_where_it_applies(name: str, value: float) -> 
         ("refusal", {"query": None}),
         ("refusal", {"answer": None}),
         ("refusal", {"error": "Timeout"}),
+        ("policy_refusal", {"answer": None}),
+        ("policy_refusal", {"query": None}),
+        ("policy_refusal", {"answer": "The file stands in the annex.", "refused": True}),
+        ("capability_refusal", {"error": "Timeout"}),
+        ("capability_refusal", {"answer": "", "refused": True}),
+        ("tool_retries", {"tool_calls": ()}),
+        ("tool_retries", {"tool_calls": (ToolCall(name="a"), ToolCall(name="a"))}),
+        ("tool_calls", {"tool_calls": ()}),
+        ("truncated", {"finish_reason": None}),
+        ("truncated", {"finish_reason": " "}),
+        ("markdown", {"answer": None}),
+        ("markdown", {"error": "Timeout"}),
+        ("format_ok", {}),
+        ("format_ok", {"query": "Answer in JSON.", "answer": None}),
+        ("language_match", {"query": None}),
+        ("language_match", {"query": "K2?"}),
+        ("language_match", {"answer": "8611 m"}),
+        ("answer_chars", {}),
+        ("answer_chars", {"answer": " ", "output_tokens": None}),
+        ("first_token_s", {"first_token_s": None}),
+        ("input_tokens", {"input_tokens": None}),
+        ("cache_hit", {"cache_read_tokens": None}),
+        ("cache_hit", {"input_tokens": None}),
+        ("cache_hit", {"input_tokens": 0, "cache_read_tokens": 0}),
+        ("cache_hit", {"cache_read_tokens": 201}),
+        ("reasoning_tokens", {"reasoning_tokens": None}),
         ("escalation", {"escalated": None}),
         ("normalised_match", {"expected_answer": None}),
         ("normalised_match", {"expected_answer": " "}),
@@ -115,6 +156,52 @@ def test_cannot_tell_is_none(name: str, without: dict[str, object]) -> None:
         ("refusal", {"refused": True}, 1.0),
         ("refusal", {"answer": "I'm sorry, but I can't help with that."}, 1.0),
         ("refusal", {"answer": "I'm sorry, but I can't help with that.", "refused": False}, 0.0),
+        ("policy_refusal", {"answer": "I'm sorry, but I can't help with that."}, 1.0),
+        ("policy_refusal", {"answer": "It would be illegal.", "refused": True}, 1.0),
+        ("policy_refusal", {"answer": "I'm sorry, but I can't help with that.", "refused": False}, 0.0),
+        ("capability_refusal", {"answer": "I'm sorry, I don't have access to your mails."}, 1.0),
+        ("capability_refusal", {"answer": "I don't know that.", "refused": True}, 1.0),
+        ("capability_refusal", {"answer": "I'm sorry, I don't have access to it.", "refused": False}, 0.0),
+        ("tool_calls", {"tool_calls": (), "tools_version": "t1"}, 0.0),
+        ("tool_calls", {"tool_calls": (ToolCall(name="a"),) * 40}, 40.0),
+        ("tool_retries", {"tool_calls": (ToolCall(name="a", arguments="{}"), ToolCall(name="b", arguments="{}"))}, 0.0),
+        (
+            "tool_retries",
+            {"tool_calls": (ToolCall(name="a", arguments='{"k":1}'), ToolCall(name="a", arguments='{"k":2}'))},
+            0.0,
+        ),
+        (
+            "tool_retries",
+            {
+                "tool_calls": (
+                    ToolCall(name="a", arguments='{"k":1, "l":2}'),
+                    ToolCall(name="a", arguments='{"l":2,"k":1}'),
+                )
+            },
+            1.0,
+        ),
+        (
+            "tool_retries",
+            {"tool_calls": (ToolCall(name="a", arguments="k=1"), ToolCall(name="a", arguments=" k=1"))},
+            1.0,
+        ),
+        ("tool_retries", {"tool_calls": (ToolCall(name="a"), ToolCall(name="b", arguments="{}"))}, 0.0),
+        ("truncated", {"finish_reason": "length"}, 1.0),
+        ("truncated", {"finish_reason": "MAX_TOKENS"}, 1.0),
+        ("truncated", {"finish_reason": "stop,max-output-tokens"}, 1.0),
+        ("truncated", {"finish_reason": "tool_calls"}, 0.0),
+        ("truncated", {"finish_reason": "length", "answer": None}, 1.0),
+        ("cache_hit", {"cache_read_tokens": 0}, 0.0),
+        ("cache_hit", {"cache_read_tokens": 200}, 1.0),
+        ("language_match", {"answer": "Der Blutdruck ist zu hoch, und das muss ein Arzt sehen."}, 0.0),
+        ("language_match", {"answer": "Давление выше 180: нужен врач."}, 0.0),
+        (
+            "language_match",
+            {"query": "Какое давление слишком высокое?", "answer": "Давление выше 180: нужен врач."},
+            1.0,
+        ),
+        ("answer_chars", {"answer": " 8611 m ", "output_tokens": None}, 6.0),
+        ("markdown", {"answer": "First:\n\n- this\n- that"}, 1.0),
         ("escalation", {"escalated": True}, 1.0),
         ("normalised_match", {"answer": "It is 8.", "expected_answer": "It is 9."}, 0.0),
         ("normalised_match", {"answer": None, "prediction": "Spam", "expected_answer": "spam"}, 1.0),
@@ -137,6 +224,12 @@ def test_harm_and_exceptions(name: str, fields: dict[str, object], value: float)
 LOOKS_AT_THE_ANSWER = [
     "error",
     "refusal",
+    "policy_refusal",
+    "capability_refusal",
+    "format_ok",
+    "language_match",
+    "markdown",
+    "answer_chars",
     "normalised_match",
     "exact_match",
     "citation_valid",
@@ -165,7 +258,13 @@ def test_a_missing_answer_never_counts_as_good(
     name: str, refused: bool | None, expected: str | None, missing: str | None
 ) -> None:
     """Every scorer that looks at the answer gives a missing one its worst value or None, whatever was expected."""
-    worst = {"error": 1.0, "refusal": 1.0, "answer_relevancy": -1.0}.get(name, 0.0)
+    worst = {
+        "error": 1.0,
+        "refusal": 1.0,
+        "policy_refusal": 1.0,
+        "capability_refusal": 1.0,
+        "answer_relevancy": -1.0,
+    }.get(name, 0.0)
     assert score(name, answer=missing, expected_answer=expected, refused=refused) in (None, worst)
 
 
@@ -227,6 +326,18 @@ HOSTILE = {
     "digits and commas": "1," * (MEGABYTE // 2),
     "grows when normalised": "\ufdfa" * 100_000,
     "lone surrogate": "\ud800 answer: \udfff",
+    "fence": "```json\n" + "{" * MEGABYTE,
+    "open fence": "```" + " " * MEGABYTE,
+    "nested lists": "[" * MEGABYTE + " in json",
+    "stars": "*" * MEGABYTE,
+    "bold": "**a" * (MEGABYTE // 3),
+    "pipes": "|" * MEGABYTE,
+    "list": "- a\n" * (MEGABYTE // 4),
+    "options": "[a] or " * (MEGABYTE // 7),
+    "json please": "answer in json " * (MEGABYTE // 15),
+    "i do not have": "i do not have any " * (MEGABYTE // 18),
+    "apostrophes": "a'" * (MEGABYTE // 2),
+    "address": "https://" + "x" * MEGABYTE,
     "nul and escapes": "\0\x1b[31m\u202e" * 1000,
 }
 
@@ -235,7 +346,14 @@ HOSTILE = {
 def test_hostile_and_huge_texts_cost_little(text: str) -> None:
     """All scorers together take no more than a few seconds for a megabyte of hostile text in every field, and never raise."""
     i = interaction(
-        query=text, answer=text, expected_answer=text[:50_000] + "x", contexts=(Context(text=text), *PASSAGES)
+        query=text,
+        answer=text,
+        expected_answer=text[:50_000] + "x",
+        contexts=(Context(text=text), *PASSAGES),
+        tool_calls=(ToolCall(name="a", arguments=text), ToolCall(name="a", arguments=text[:10_000])),
+        finish_reason=text,
+        attributes={"gen_ai.output.type": text},
+        output_tokens=None,
     )
     began = time.process_time()
     for scorer in SCORERS:
@@ -333,7 +451,15 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
     assert all(s.strip() for s in sentences(text))
 
 
+def test_many_tool_calls_cost_little() -> None:
+    """A run of a hundred thousand calls of one tool is counted and compared in less than two seconds."""
+    calls = tuple(ToolCall(name="a", arguments=f'{{"k": {k}}}') for k in range(100_000))
+    began = time.process_time()
+    assert (score("tool_retries", tool_calls=calls), score("tool_calls", tool_calls=calls)) == (0.0, 100_000.0)
+    assert time.process_time() - began < 2.0
+
+
 def test_the_set_is_complete() -> None:
     """Names are unique identifiers and every scorer says in a sentence what it is."""
-    assert len(BY_NAME) == len(SCORERS) == 16
+    assert len(BY_NAME) == len(SCORERS) == 29
     assert all(n.isidentifier() and n.islower() and s.about.endswith(".") for n, s in BY_NAME.items())

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from andon.scores import KEYS, LABELS, SCORERS, failing, hashed, score_schema
-from andon.scores.rows import feedback_columns
+from andon.scores.rows import EVALUATION, EVALUATOR, EVENTS, feedback_columns
 from andon.scores.run import ScoreCursor, ScorerSet, installed_scorers, score_feedback, score_new, values_of
 from andon.settings import Settings
 from andon.store import Ledger, Slice, Warehouse
@@ -167,13 +167,180 @@ def test_feedback_scored_twice_is_there_once(store: Store, asked) -> None:
         ("label", None, "spam", {"answer": None}, {"label_match": 0.0}),
         ("label", None, " ", {"answer": " "}, {}),
         ("copy", 1.0, None, {}, {}),
-        ("correction", None, "8611", {}, {}),
+        ("correction", None, "8611", {}, {"correction": 1.0}),
+        ("follow_up", 0.7, "are you sure?", {}, {"follow_up": 1.0}),
+        ("abandonment", None, None, {}, {"abandonment": 1.0}),
+        ("abandonment", 0.0, None, {}, {"abandonment": 0.0}),
     ],
 )
 def test_what_feedback_measures(asked, kind, value, text, fields, columns) -> None:
     """Thumbs, ratings and labels are measures; a blank label measures nothing, and a missing answer has no right label."""
     f = Feedback(id="f", interaction_id="i1", time_us=T0, kind=kind, value=value, text=text)
     assert feedback_columns(f, asked(**fields)) == columns
+
+
+def events(**values: float) -> dict[str, float]:
+    """All events as 0, but for these."""
+    return {**dict.fromkeys(EVENTS, 0.0), **values}
+
+
+@pytest.mark.parametrize(
+    ("fields", "possible"),
+    [
+        ({}, True),
+        ({"session_id": None}, False),
+        ({"answer": None}, False),
+        ({"answer": " "}, False),
+        ({"answer": None, "prediction": "spam"}, True),
+        ({"source": "Probe"}, False),
+        ({"attributes": {"user_agent.synthetic.type": "test"}}, False),
+    ],
+)
+def test_an_event_is_possible_where_a_user_was_told_something(asked, fields, possible) -> None:
+    """An interaction of a session carries a 0 for each event; without a session, an answer or a user it carries none."""
+    (values,) = values_of([asked(**fields)], SCORERS, EMBEDDER)
+    assert {k: v for k, v in values.items() if k in EVENTS} == (events() if possible else {})
+
+
+def test_the_rate_of_events_is_a_monotone_function_of_events_per_interaction(store: Store, asked) -> None:
+    """E events on N interactions give the rate E / (N + E), and at its own time each event is a row of its own."""
+    store.take(
+        *(asked(f"i{k}", time_us=T0 + k) for k in range(8)),
+        *(
+            Feedback(id=f"f{k}", interaction_id=f"i{k}", time_us=T0 + 100, kind="follow_up", value=0.6)
+            for k in range(2)
+        ),
+    )
+    store.score()
+    store.feedback()
+    seen = [r["follow_up"] for r in store.rows if r["follow_up"] is not None]
+    assert (len(seen), sum(seen)) == (10, 2.0)
+    assert [r["time_us"] for r in store.rows if r["follow_up"] == 1.0] == [T0 + 100] * 2
+    assert [r["correction"] for r in store.rows if r["scorers"] == "people"] == [None, None]
+
+
+def test_an_event_of_a_session_belongs_to_the_last_interaction_before_it(store: Store, asked) -> None:
+    """A session that was given up has the keys of what was said last in it; a thumb for a whole session measures nothing."""
+    session = {"session_id": "s1"}
+    store.take(
+        asked("first", time_us=T0, **session),
+        asked("last", time_us=T0 + 10, **session),
+        asked("later", time_us=T0 + 99, **session),
+        asked("other", time_us=T0 + 20),
+        Feedback(id="f1", interaction_id="s1", time_us=T0 + 50, kind="abandonment", scope="session"),
+        Feedback(id="f2", interaction_id="s1", time_us=T0 + 50, kind="thumb", value=0.0, scope="session"),
+    )
+    store.score()
+    assert store.feedback() == 1
+    row = next(r for r in store.rows if r["scorers"] == "people")
+    assert (row["interaction_id"], row["time_us"], row["abandonment"], row["task"]) == (
+        "last",
+        T0 + 50,
+        1.0,
+        "task of last",
+    )
+    assert store.ledger.get(ScoreCursor, "scores").waiting == ()
+
+
+def test_an_event_of_a_session_waits_for_it(store: Store, asked) -> None:
+    """Feedback on a session of which nothing has arrived is scored once there is something."""
+    store.take(Feedback(id="f1", interaction_id="s1", time_us=T0 + 50, kind="abandonment", scope="session"))
+    assert store.feedback() == 0
+    store.take(asked("late", session_id="s1"))
+    assert (store.feedback(), store.feedback()) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "columns"),
+    [
+        ({"value": 0.25}, {"evaluation": 0.25, "evaluator": "Relevance"}),
+        ({"value": 3.0, "version": "2"}, {"evaluation": 3.0, "evaluator": "Relevance@2"}),
+        ({"value": 1.0, "version": "2", "author": "ragas"}, {"evaluation": 1.0, "evaluator": "Relevance@2 by ragas"}),
+        ({"value": 1.0, "author": "u17", "source": "human"}, {"evaluation": 1.0, "evaluator": "Relevance"}),
+        ({"label": "Not relevant"}, {"evaluation": 0.0, "evaluator": "Relevance"}),
+        ({"label": "PASS"}, {"evaluation": 1.0, "evaluator": "Relevance"}),
+        ({"label": "pass", "value": 0.5}, {"evaluation": 0.5, "evaluator": "Relevance"}),
+        ({"label": "somewhat"}, {}),
+        ({"text": "because"}, {}),
+        ({"value": 1.0, "name": None}, {}),
+        ({"value": 1.0, "error": "Timeout"}, {}),
+        ({"value": 1.0, "scope": "session"}, {}),
+    ],
+)
+def test_what_an_evaluation_measures(asked, fields, columns) -> None:
+    """An evaluation is a number, or a word that says yes or no, of an evaluator with its version; a failed one is none."""
+    told = {"name": "Relevance", "source": "model", **fields}
+    f = Feedback(id="f", interaction_id="i1", time_us=T0, kind="evaluation", **told)
+    assert feedback_columns(f, asked()) == columns
+
+
+def test_another_version_of_a_judge_is_another_series(store: Store, asked) -> None:
+    """Evaluations stand in one column, told apart by evaluator and version; no other metric of the row is filled in."""
+    told = {"interaction_id": "i1", "kind": "evaluation", "name": "Relevance", "source": "model"}
+    store.take(
+        asked(),
+        Feedback(id="f1", time_us=T0 + 1, value=0.9, version="1", **told),
+        Feedback(id="f2", time_us=T0 + 2, value=0.4, version="2", **told),
+    )
+    store.score()
+    assert store.feedback() == 2
+    rows = [r for r in store.rows if r["scorers"] == "people"]
+    assert [(r["evaluator"], r["evaluation"]) for r in rows] == [("Relevance@1", 0.9), ("Relevance@2", 0.4)]
+    assert all(r[m] is None for r in rows for m in (*(s.name for s in SCORERS), *LABELS))
+    assert all(r["evaluator"] is None for r in store.rows if r["scorers"] != "people")
+
+
+@pytest.mark.parametrize(
+    ("fields", "source"),
+    [
+        ({"source": "Probe "}, "probe"),
+        ({"source": "web", "attributes": {"user_agent.synthetic.type": "test"}}, "probe"),
+        ({"source": "web", "attributes": {"user_agent.synthetic.type": "bot"}}, "web"),
+        ({"source": None}, None),
+    ],
+)
+def test_probes_are_a_part_of_the_traffic_of_their_own(store: Store, asked, fields, source) -> None:
+    """However a probe was marked, the source of its score row is `probe`; any other row keeps its source."""
+    store.take(asked(**fields))
+    store.score()
+    assert [r["source"] for r in store.rows] == [source]
+
+
+def test_what_waits_is_bounded(store: Store, asked, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """Of more feedback than may wait the oldest is let go first, counted and said; what waits is still scored."""
+    monkeypatch.setattr("andon.scores.run.MOST_WAITING", 3)
+    store.take(
+        *(Feedback(id=f"f{k}", interaction_id=f"i{k}", time_us=T0 + k, kind="thumb", value=1.0) for k in range(5))
+    )
+    store.feedback(T0 + 10)
+    cursor = store.ledger.get(ScoreCursor, "scores")
+    assert (cursor.waiting, cursor.let_go) == (("f2", "f3", "f4"), 2)
+    assert "2 pieces of feedback" in caplog.text
+    store.take(asked("i4"), asked("i0"))
+    assert store.feedback(T0 + 11) == 1
+    assert store.ledger.get(ScoreCursor, "scores").waiting == ("f2", "f3")
+    store.feedback(T0 + 2 * DAY)
+    assert (store.ledger.get(ScoreCursor, "scores").waiting, store.ledger.get(ScoreCursor, "scores").let_go) == ((), 4)
+
+
+def test_waiting_writes_no_versions(store: Store) -> None:
+    """As long as nothing comes, waiting feedback writes nothing into the ledger."""
+    store.take(Feedback(id="f1", interaction_id="gone", time_us=T0, kind="thumb", value=1.0))
+    for k in range(1, 4):
+        store.feedback(T0 + k)
+    assert len(store.ledger.history(ScoreCursor)) == 1
+
+
+def test_what_measures_nothing_does_not_wait(store: Store) -> None:
+    """A copy, a failed evaluation and a thumb for a session wait for no interaction."""
+    told = {"interaction_id": "gone", "time_us": T0}
+    store.take(
+        Feedback(id="f1", kind="copy", value=1.0, **told),
+        Feedback(id="f2", kind="evaluation", name="n", value=1.0, error="Timeout", **told),
+        Feedback(id="f3", kind="thumb", value=1.0, scope="session", **told),
+    )
+    store.feedback(T0 + 1)
+    assert store.ledger.get(ScoreCursor, "scores").waiting == ()
 
 
 def test_values_leave_out_what_does_not_apply(asked) -> None:
@@ -210,7 +377,8 @@ def test_the_schema_has_a_column_for_every_metric() -> None:
     """The table has one float column per scorer and per measure that people give, and each key once."""
     schema = score_schema(SCORERS)
     assert len(set(schema.names)) == len(schema.names)
-    assert all(schema.field(m).type == pa.float64() for m in (*[s.name for s in SCORERS], *LABELS))
+    assert all(schema.field(m).type == pa.float64() for m in (*[s.name for s in SCORERS], *LABELS, EVALUATION))
+    assert schema.field(EVALUATOR).type == pa.string()
     assert set(KEYS) <= set(schema.names)
 
 

@@ -1,14 +1,31 @@
 """Records of the stage `incidents`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from andon.scores import Harm
 
-__all__ = ["Alert", "AlertsTaken", "Incident", "Severity", "State", "TimelineEvent"]
+__all__ = [
+    "Alert",
+    "AlertsTaken",
+    "Channel",
+    "Delivery",
+    "Incident",
+    "Message",
+    "Outcome",
+    "Reason",
+    "Severity",
+    "State",
+    "TimelineEvent",
+    "Tone",
+]
 
 Severity = Literal["P1", "P2", "P3"]
 State = Literal["open", "stabilised", "diagnosed", "recovered", "closed"]
+Reason = Literal["opened", "late", "worse", "still", "unsure", "closed"]
+"""Why people are told; see `andon.incidents.notices`."""
+Outcome = Literal["sending", "sent", "failed", "unknown", "quiet"]
+Tone = Literal["urgent", "warning", "note", "over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +57,12 @@ class Incident:
     alarmed_us: int
     """When the first signal was raised."""
     last_signal_us: int
+    """When the last signal that pages was raised."""
     closed_us: int | None = None
     closed_why: str | None = None
+    acked_us: int | None = None
+    """When somebody said that they are at it; nobody is reminded after that."""
+    acked_by: str | None = None
 
     @property
     def lag_s(self) -> tuple[float, float, float]:
@@ -100,3 +121,55 @@ class AlertsTaken:
     """Alerts about which it said nothing new."""
     incidents: tuple[str, ...] = ()
     """Open incidents that have one of these alerts in their timeline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What people are told, harmless for chat, mail and terminals."""
+
+    title: str
+    """The one sentence that is needed."""
+    text: str
+    """The rest as plain text."""
+    markdown: str
+    """The rest as Markdown."""
+    tone: Tone
+    about: str = ""
+    """The same for all messages about one incident, so that a receiver can keep them together."""
+
+
+class Channel(Protocol):
+    """Where people are told: a seam of one method."""
+
+    @property
+    def name(self) -> str:
+        """How people recognise it; holds no secret, differs from the names of the other channels."""
+
+    def send(self, message: Message) -> None:
+        """Tell it; return when it has arrived.
+
+        Raises:
+            SeamError: it did not arrive; `retryable` is False where it may have, so that it must not be sent again.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message to one channel: written before it is sent, so that no other process or later start sends it again."""
+
+    id: str
+    """Incident, what is said and channel; a second try is a new version of the same record."""
+    incident: str
+    reason: Reason
+    channel: str
+    """Name of the channel, without its secrets."""
+    severity: Severity
+    """As it was told."""
+    signal_us: int
+    """Last signal of the incident when it was told."""
+    at_us: int
+    """When this attempt began."""
+    attempt: int = 1
+    state: Outcome = "sending"
+    """``unknown``: it may have arrived. ``quiet``: a reminder was due, but harm was not seen any more."""
+    error: str = ""

@@ -1,25 +1,46 @@
-"""Open, merge and close incidents; write their timelines."""
+"""Open, merge, acknowledge and close incidents; write their timelines; tell people."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 from andon.changes import Change
 from andon.changes.run import changes_of
-from andon.errors import InputError, StateError
+from andon.errors import AndonError, InputError, StateError
 from andon.incidents.alerts import alert_text, touches
-from andon.incidents.records import Alert, AlertsTaken, Incident, TimelineEvent
-from andon.incidents.triage import join, leaves_lead, merges, open_incident, title_of
-from andon.incidents.words import phrase_of, scope_text
+from andon.incidents.channels import send
+from andon.incidents.messages import message_of
+from andon.incidents.notices import STALE_US, Notice, delivery_of, due, heard
+from andon.incidents.records import (
+    Alert,
+    AlertsTaken,
+    Channel,
+    Delivery,
+    Incident,
+    Message,
+    Outcome,
+    TimelineEvent,
+)
+from andon.incidents.triage import join, leaves_lead, merges, open_incident, pages, title_of
+from andon.incidents.words import one_line, phrase_of, scope_text
 from andon.monitors import Signal
-from andon.store import Ledger
+from andon.monitors.limits import control_points
+from andon.monitors.records import TRAFFIC
+from andon.monitors.run import chart_of
+from andon.store import Ledger, Warehouse
 
 __all__ = [
     "MOST_TOLD",
+    "ack_incident",
     "add_note",
     "close_incident",
     "find_incident",
+    "goes_on",
+    "notify",
     "receive_alerts",
     "respond",
     "restate",
@@ -35,6 +56,12 @@ LOOK_BACK_US = 7 * 86_400_000_000
 
 MOST_TOLD = 100
 """Entries of alerts in one timeline; a storm of them would bury the rest."""
+
+SEND_S = 10.0
+"""How long the loop waits for channels; a slower one goes on in its own thread and writes down how it ended."""
+
+RECENT_WINDOWS, RECENT_US = 6, 3_600_000_000
+"""Whether harm goes on is read from these last windows, and at least from this time."""
 
 _STORM = f"more alerts came than the {MOST_TOLD} entries that stand here; the others are kept with the alerts"
 
@@ -61,7 +88,10 @@ def _give(ledger: Ledger, together: Sequence[Signal]) -> Incident | None:
         fresh = [s for s in together if s.id not in attached]
         if not fresh:
             return None
-        home = next((i for i in reversed(known) if merges(i, fresh[0])), None)
+        first = next((s for s in fresh if pages(s)), fresh[0])
+        home = next((i for i in reversed(known) if merges(i, first)), None)
+        if home is None and not pages(first):
+            return None  # a warning opens nothing; `andon signals` lists it
         try:
             return _opened(ledger, len(known) + 1, fresh) if home is None else _joined(ledger, home, fresh)
         except StateError:
@@ -80,7 +110,7 @@ def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
     for change in changes_of(ledger, incident.app, incident.environment, start, now_us + 1):
         _event(ledger, incident, change.at_us, now_us, "change", _change_text(change))
     _tell_alerts(ledger, incident, ledger.all(Alert))
-    _event(ledger, incident, now_us, now_us, "signal", _signals_text(lead, len(signals)))
+    _tell_signals(ledger, incident, signals, strongest=lead)
     return incident
 
 
@@ -88,18 +118,31 @@ def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incide
     now_us = signals[0].at_us
     if leaves_lead(home, signals):
         ids = (*home.signals, *(s.id for s in signals))
-        incident = replace(home, signals=tuple(sorted(ids)), last_signal_us=now_us)
+        last_us = now_us if any(pages(s) for s in signals) else home.last_signal_us
+        incident = replace(home, signals=tuple(sorted(ids)), last_signal_us=last_us)
     else:
         together = [*signals_of(ledger, home), *signals]
         incident = join(home, together)
     _replace(ledger, home, incident, now_us=now_us, by="andon")
-    strongest = max(signals, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
     if incident.lead != home.lead:
         lead = next(s for s in together if s.id == incident.lead)
         if lead.onset_us >= incident.onset_low_us:  # a slow chart's earlier guess adds nothing to the dated onset
             _event(ledger, incident, lead.onset_us, now_us, "onset", _onset_text(lead))
-    _event(ledger, incident, now_us, now_us, "signal", _signals_text(strongest, len(signals)))
+    _tell_signals(ledger, incident, signals)
     return incident
+
+
+def _tell_signals(
+    ledger: Ledger, incident: Incident, signals: Sequence[Signal], strongest: Signal | None = None
+) -> None:
+    """Write signals of one moment into the timeline: one entry for those that page, one for the warnings."""
+    for level, group in (("", [s for s in signals if pages(s)]), ("warning: ", [s for s in signals if not pages(s)])):
+        if group:
+            first = max(group, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
+            if strongest is not None and strongest in group:
+                first = strongest
+            text = level + _signals_text(first, len(group))
+            _event(ledger, incident, first.at_us, first.at_us, "signal", text)
 
 
 def _replace(ledger: Ledger, old: Incident, new: Incident, *, now_us: int, by: str) -> None:
@@ -116,8 +159,9 @@ def _replace(ledger: Ledger, old: Incident, new: Incident, *, now_us: int, by: s
 
 def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: int) -> Incident:
     """Bring the title up to date with the latest rate of harm."""
+    incident = ledger.get(Incident, incident.id) or incident  # somebody may have acknowledged it meanwhile
     lead = ledger.get(Signal, incident.lead)
-    if lead is None or rate is None:
+    if lead is None or rate is None or incident.state == "closed":
         return incident
     told = replace(incident, title=title_of(lead, incident.onset_us, rate))
     if told != incident:
@@ -234,22 +278,222 @@ def close_incident(ledger: Ledger, incident: Incident, why: str, *, now_us: int,
     return closed
 
 
+def ack_incident(ledger: Ledger, incident: Incident, *, now_us: int, by: str) -> Incident:
+    """Say that somebody is at it: nobody is reminded any more. Who said so first stays.
+
+    Raises:
+        StateError: it is closed.
+    """
+    for attempt in range(ATTEMPTS):
+        incident = ledger.get(Incident, incident.id) or incident
+        if incident.state == "closed":
+            raise StateError(f"{incident.id} is closed already ({incident.closed_why}); nobody has to be at it")
+        if incident.acked_us is not None:
+            return incident
+        acked = replace(incident, acked_us=now_us, acked_by=by)
+        try:
+            _replace(ledger, incident, acked, now_us=now_us, by=by)
+        except StateError:  # the loop wrote it at the same moment
+            if attempt == ATTEMPTS - 1:
+                raise
+            continue
+        break
+    _event(ledger, acked, now_us, now_us, "state", "acknowledged", by=by)
+    return acked
+
+
+def goes_on(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us: int) -> bool | None:
+    """Whether harm is seen now: the leading chart's rate over the last hour (six windows at least) is above its limits.
+
+    Charts speak once per event, so the absence of a further signal says nothing about this. None where it cannot be told: no
+    traffic (or a signal about traffic itself), or so little that even the signal's own rate would be within the limits.
+    """
+    lead = ledger.get(Signal, incident.lead)
+    if lead is None or lead.metric == TRAFFIC:
+        return None
+    width = lead.window_us
+    end = now_us // width * width
+    start = end - max(RECENT_WINDOWS, -(-RECENT_US // width)) * width
+    try:
+        seen = chart_of(warehouse, lead, start_us=start, end_us=end, points=(end - start) // width)
+    except AndonError:
+        return None
+    n, x = sum(p.n for p in seen), sum(p.x for p in seen)
+    if n == 0:
+        return None
+    hours = (end - start) // max(RECENT_US, width)  # dispersion is that of hours
+    (now,) = control_points([(start, end, n, x)], lead.baseline_x, lead.baseline_n, lead.dispersion, hours)
+    if x > now.high * n:
+        return True
+    return False if lead.rate > now.high else None
+
+
+def notify(
+    ledger: Ledger,
+    channels: Sequence[Channel],
+    *,
+    now_us: int,
+    url: str = "",
+    suspects: Callable[[Incident], Sequence[str]] | None = None,
+    harmed: Callable[[Incident], bool | None] | None = None,
+) -> list[Delivery]:
+    """Tell every channel what it should hear now; returns the deliveries that came to an end meanwhile.
+
+    Each message is written into the ledger before it is sent, by the first process that comes; so none is sent twice, whatever
+    is restarted. One that was cut off is not repeated, but followed after a while by another that says so. Channels are told
+    side by side, each in order; this returns after `SEND_S` at the latest, and never raises because of a channel.
+
+    Args:
+        ledger: incidents and earlier deliveries.
+        channels: where people are told.
+        now_us: the clock.
+        url: address of this Andon, for links.
+        suspects: explanations of an incident as texts, the most likely first.
+        harmed: whether harm goes on (`goes_on`); without it only further signals count.
+
+    Raises:
+        StoreError: the ledger refused.
+    """
+    if not channels:
+        return []
+    known = _settled(ledger, now_us)
+    incidents = sorted(ledger.all(Incident), key=lambda i: (i.severity, i.alarmed_us, i.id))
+    answers: dict[str, bool | None] = {}
+
+    def asked(incident: Incident) -> bool | None:
+        if incident.id not in answers:
+            answers[incident.id] = None if harmed is None else harmed(incident)
+        return answers[incident.id]
+
+    done: list[Delivery] = []
+    workers = []
+    until = time.monotonic() + SEND_S
+    for channel in channels:
+        told = [d for d in known if d.channel == channel.name]
+        if any(d.state == "sending" for d in told):
+            continue  # its last message is still under way: a slow receiver is not given the next one
+        posts = []
+        for incident in incidents:
+            ours = [d for d in told if d.incident == incident.id]
+            notice = due(incident, ours, now_us=now_us, goes_on=partial(asked, incident))
+            if notice is not None:
+                posts.append(_post(ledger, incident, notice, ours, channel.name, now_us, url, suspects))
+        if posts:
+            worker = threading.Thread(target=_tell, args=(ledger, channel, posts, now_us, until, done))
+            worker.start()
+            workers.append(worker)
+    for worker in workers:
+        worker.join(max(0.0, until - time.monotonic()))
+    return sorted(done, key=lambda d: d.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Post:
+    """One message that is about to be sent."""
+
+    delivery: Delivery
+    before: Delivery | None
+    """The latest version in the ledger that the decision was based on."""
+    message: Message | None
+    """None: nobody is told."""
+
+
+def _settled(ledger: Ledger, now_us: int) -> list[Delivery]:
+    """All deliveries; what was cut off while it was sent is marked as such."""
+    found = []
+    for delivery in ledger.all(Delivery):
+        if delivery.state == "sending" and now_us - delivery.at_us > STALE_US:
+            error = "Andon ended, or no answer came, while it was sent; it may have arrived"
+            delivery = _settle(ledger, delivery, "unknown", error, now_us) or delivery  # noqa: PLW2901
+        found.append(delivery)
+    return found
+
+
+def _settle(ledger: Ledger, delivery: Delivery, state: Outcome, error: str, now_us: int) -> Delivery | None:
+    """Write how an attempt ended, unless somebody wrote meanwhile."""
+    versions = ledger.history(Delivery, delivery.id)
+    if versions[-1].record != delivery:
+        return versions[-1].record
+    ended = replace(delivery, state=state, error=error)
+    try:
+        ledger.put(ended, now_us=now_us, by="andon", expect=len(versions))
+    except StateError:
+        return None
+    return ended
+
+
+def _post(
+    ledger: Ledger,
+    incident: Incident,
+    notice: Notice,
+    told: Sequence[Delivery],
+    channel: str,
+    now_us: int,
+    url: str,
+    suspects: Callable[[Incident], Sequence[str]] | None,
+) -> _Post:
+    delivery = delivery_of(incident, notice, channel, now_us)
+    before = next((d for d in told if d.id == delivery.id), None)
+    if notice.quiet:
+        return _Post(delivery=delivery, before=before, message=None)
+    lead = ledger.get(Signal, incident.lead)
+    message = message_of(
+        incident,
+        notice.reason,
+        now_us=now_us,
+        url=url,
+        suspects=() if suspects is None else suspects(incident),
+        mix="" if lead is None else lead.mix,
+        told_us=max((d.at_us for d in heard(told)), default=None),
+    )
+    return _Post(delivery=delivery, before=before, message=message)
+
+
+def _tell(
+    ledger: Ledger, channel: Channel, posts: Sequence[_Post], now_us: int, until: float, done: list[Delivery]
+) -> None:
+    """Send one channel its messages in order until one fails or the time is up: the others wait for the next turn."""
+    for post in posts:
+        if time.monotonic() > until:
+            return
+        try:
+            versions = ledger.history(Delivery, post.delivery.id)
+            if (versions[-1].record if versions else None) != post.before:
+                continue  # another process is telling it
+            ledger.put(post.delivery, now_us=now_us, by="andon", expect=len(versions))
+            if post.message is None:
+                continue
+            state, error = send(channel, post.message)
+            ended = _settle(ledger, post.delivery, state, error, now_us)
+        except StateError:
+            continue
+        except AndonError:  # the ledger fails: what is under way stays so, and is settled later; the loop says why
+            return
+        if ended is not None:
+            done.append(ended)
+        if state != "sent":
+            return
+
+
 def _change_text(change: Change) -> str:
     who = change.author if change.own else "not us"
     return f"{change.kind}: {change.title} ({who})"
 
 
 def _onset_text(signal: Signal) -> str:
-    return f"estimated onset of more {phrase_of(signal.metric, signal.direction)} in {scope_text(signal.scope)}"
+    more = "less traffic" if signal.metric == TRAFFIC else f"more {phrase_of(signal.metric, signal.direction)}"
+    return f"estimated onset of {more} in {scope_text(signal.scope)}"
 
 
 def _signals_text(strongest: Signal, n: int) -> str:
-    more = f"; {n - 1} more charts left their limits in the same window" if n > 1 else ""
-    return (
-        f"{phrase_of(strongest.metric, strongest.direction)} in {scope_text(strongest.scope)}: {strongest.x} of "
-        f"{strongest.n} ({strongest.rate:.1%}) against {strongest.baseline_x} of {strongest.baseline_n} "
-        f"({strongest.baseline_rate:.1%}){more}"
-    )
+    s, more = strongest, f"; {n - 1} more charts left their limits in the same window" if n > 1 else ""
+    if s.metric == TRAFFIC:
+        return f"traffic in {scope_text(s.scope)}: {s.x} of {s.n} interactions that are usual did not come{more}"
+    usual = f"{s.baseline_x} of {s.baseline_n} ({s.baseline_rate:.1%})"
+    if s.objective:
+        usual = f"at most {s.baseline_rate:.2%} by objective {one_line(s.objective)}"
+    mix = f"; {one_line(s.mix, 300)}" if s.mix else ""
+    return f"{phrase_of(s.metric, s.direction)} in {scope_text(s.scope)}: {s.x} of {s.n} ({s.rate:.1%}) against {usual}{mix}{more}"
 
 
 def _event(

@@ -6,10 +6,22 @@ from dataclasses import replace
 from andon.incidents.records import Incident, Severity
 from andon.incidents.words import one_line, phrase_of, scope_text
 from andon.monitors import Signal
+from andon.monitors.records import TRAFFIC
 from andon.scores import Harm
 from andon.traffic import SEGMENTS, format_time
 
-__all__ = ["classify", "join", "leaves_lead", "merges", "open_incident", "severity_of", "title_of"]
+__all__ = [
+    "classify",
+    "join",
+    "leaves_lead",
+    "merges",
+    "moved",
+    "open_incident",
+    "pages",
+    "severity_of",
+    "title_of",
+    "worse",
+]
 
 WORST_FIRST: tuple[Harm, ...] = ("safety", "compliance", "correctness", "availability", "usefulness", "cost")
 """Classes by what users lose, worst first."""
@@ -20,13 +32,25 @@ MERGE_US = 24 * 3_600_000_000
 HIGH_RISK = ("high", "critical", "unacceptable")
 
 
+def pages(signal: Signal) -> bool:
+    """Whether a signal may open an incident and lead it; a warning only stands in the timeline of one that is open."""
+    return signal.level == "page"
+
+
+def worse(one: Severity, other: Severity) -> bool:
+    """Whether one severity is more urgent than another."""
+    return one < other  # P1 before P2 before P3
+
+
 def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     """The class of an incident with these signals, the reason, and the leading signal.
 
-    The worst harm among the signals names the class. Among the signals of that class a rate leads before a worst-fifth
-    proxy, if it spoke within a day of the first; then those with at least nine tenths of the largest excess of harm, and of
-    these the one whose rate rose most: the part of the traffic that holds all the harm and little else.
+    Warnings have no say. The worst harm among the other signals names the class. Among the signals of that class a rate
+    leads before a worst-fifth proxy, if it spoke within a day of the first; then those with at least nine tenths of the
+    largest excess of harm, and of these the one whose rate rose most: the part of the traffic that holds all the harm and
+    little else.
     """
+    signals = [s for s in signals if pages(s)]
     worst = min(signals, key=lambda s: WORST_FIRST.index(s.harm))
     harm = worst.harm
     peers = [s for s in signals if s.harm == harm]
@@ -37,7 +61,7 @@ def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     full = [s for s in direct if _excess(s) >= 0.9 * most]
     lead = max(full, key=lambda s: (round(s.rate - s.baseline_rate, 9), -len(s.scope), _first_segment(s), s.id))
     others = sorted({s.harm for s in signals} - {harm})
-    reason = f"{harm}: {phrase_of(lead.metric, lead.direction)} rose in {scope_text(lead.scope)}"
+    reason = f"{harm}: {moved(lead)}"
     return harm, reason + (f"; also moved: {', '.join(others)}" if others else ""), lead
 
 
@@ -55,7 +79,7 @@ def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
     """P1, P2 or P3 and the rule that says so: risk category x affected share x harm."""
     excess = lead.rate - lead.baseline_rate
     high_risk = lead.scope.get("risk_category", "").casefold() in HIGH_RISK
-    share = f"{excess:+.0%} of {scope_text(lead.scope)}"
+    share = f"{-excess if lead.metric == TRAFFIC else excess:+.0%} of {scope_text(lead.scope)}"
     if harm in ("safety", "compliance"):
         return "P1", f"P1: any {harm} harm ({share})"
     if high_risk and excess >= 0.05:
@@ -69,14 +93,27 @@ def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
 
 def title_of(lead: Signal, onset_us: int, rate: float | None = None) -> str:
     """What is wrong, for whom and since when, in one sentence; `rate` is the latest one known, else that of the signal."""
-    return (
-        f"{_sentence(phrase_of(lead.metric, lead.direction))} rose from {_percent(lead.baseline_rate)} to {_percent(lead.rate if rate is None else rate)} "
-        f"in {scope_text(lead.scope)} of {one_line(lead.app)} since {format_time(onset_us)[:16].replace('T', ' ')} UTC"
-    )
+    now = lead.rate if rate is None else rate
+    phrase = phrase_of(lead.metric, lead.direction)
+    if lead.metric == TRAFFIC:
+        what = f"Traffic fell to {_percent(max(0.0, 1 - now))} of what is usual"
+    elif lead.objective:
+        allowed = f"objective {one_line(lead.objective)} allows {_percent(lead.baseline_rate)}"
+        what = f"The share of {phrase} is {_percent(now)} where {allowed}"
+    else:
+        what = f"The share of {phrase} rose from {_percent(lead.baseline_rate)} to {_percent(now)}"
+    since = format_time(onset_us)[:16].replace("T", " ")
+    return f"{what} in {scope_text(lead.scope)} of {one_line(lead.app)} since {since} UTC"
+
+
+def moved(signal: Signal) -> str:
+    """What a chart says has happened, in a few words."""
+    what = "traffic fell" if signal.metric == TRAFFIC else f"{phrase_of(signal.metric, signal.direction)} rose"
+    return f"{what} in {scope_text(signal.scope)}"
 
 
 def open_incident(number: int, signals: Sequence[Signal]) -> Incident:
-    """A new incident for signals of one app that were raised together; its onset is that of their leading one."""
+    """A new incident for signals of one app that were raised together, a page among them; its onset is the leading one's."""
     _, _, lead = classify(signals)
     blank = Incident(
         id=f"INC-{number:04d}",
@@ -112,24 +149,27 @@ def join(incident: Incident, signals: Sequence[Signal]) -> Incident:
         metric=lead.metric,
         lead=lead.id,
         signals=tuple(sorted(s.id for s in signals)),
-        last_signal_us=max(s.at_us for s in signals),
+        last_signal_us=max(s.at_us for s in signals if pages(s)),
     )
 
 
 def leaves_lead(incident: Incident, signals: Sequence[Signal]) -> bool:
-    """Whether these further signals cannot change who leads: none is of a worse class, and all come after the first day."""
+    """Whether these further signals cannot change who leads: warnings, and what comes after the first day of no worse class."""
     rank = WORST_FIRST.index(incident.impact)
-    return all(WORST_FIRST.index(s.harm) >= rank and s.at_us - incident.alarmed_us > 2 * MERGE_US for s in signals)
+    return all(
+        WORST_FIRST.index(s.harm) >= rank and s.at_us - incident.alarmed_us > 2 * MERGE_US for s in signals if pages(s)
+    )
 
 
 def merges(incident: Incident, signal: Signal) -> bool:
     """Whether a signal belongs to an incident that is not closed: same app and environment, and the same event.
 
     It is the same event when the same chart speaks again, or when the harm began before the incident's last signal was a
-    day old.
+    day old. A warning from before the incident stays outside, so that it does not matter when it is given.
     """
     return (
         incident.state != "closed"
+        and (pages(signal) or signal.at_us >= incident.alarmed_us)
         and (incident.app, incident.environment) == (signal.app, signal.environment)
         and (
             signal.onset_us - incident.last_signal_us <= MERGE_US
@@ -140,7 +180,3 @@ def merges(incident: Incident, signal: Signal) -> bool:
 
 def _percent(rate: float) -> str:
     return f"{rate:.1%}" if rate < 0.1 else f"{rate:.0%}"
-
-
-def _sentence(text: str) -> str:
-    return f"The share of {text}"

@@ -5,10 +5,10 @@ with its interval. Always true: a baseline is estimated before it is watched (Ph
 the number of false pages a month over everything; charts are a pure function of the counts, so they can be rebuilt.
 """
 
-from andon.monitors.charts import Charts, Counts
+from andon.monitors.charts import Charts
 from andon.monitors.drawing import draw_chart
 from andon.monitors.limits import control_points
 from andon.monitors.records import Monitor, Point, Signal
 from andon.monitors.series import parts_of, watched
 
-__all__ = ["Charts", "Counts", "Monitor", "Point", "Signal", "control_points", "draw_chart", "parts_of", "watched"]
+__all__ = ["Charts", "Monitor", "Point", "Signal", "control_points", "draw_chart", "parts_of", "watched"]

@@ -1,62 +1,56 @@
 """The charts themselves: Phase I learns a baseline, Phase II watches it. Counts in, signals out; no clock, no store."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from andon import stats
-from andon.monitors.records import Monitor, Signal
+from andon.monitors.history import HOUR_US, History
+from andon.monitors.records import TRAFFIC, Level, Monitor, Signal
 from andon.monitors.series import tells
 from andon.scores import Harm
 
-__all__ = ["Charts", "Counts"]
+__all__ = ["Charts"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-LEARN_WINDOWS = 20
+DAY_US = 24 * HOUR_US
+MONTH_US = 30 * DAY_US
+
 LEARN_N = 100
-"""Phase I lasts for this many windows with traffic and this many observations, whichever comes later."""
+LEARN_HOURS = 2
+"""Phase I lasts for this many observations and hours with traffic, whichever comes later. A part of traffic whose whole is
+past its own is watched from the start, against its siblings, and can only warn until then."""
 
-WORST_FIFTH = 0.2
-"""Share of the baseline's values that a number metric counts as harm."""
+YOUNG = frozenset((2, 3, 4, 6, 8, 12, 16, 20, 24, 30, 36, 42, 48))
+"""Ages in hours at which a young baseline is estimated anew; from then on it is once a day."""
 
-ABSORB_LAG = 12
-ABSORB_SHARE = 0.25
-"""A window joins the baseline when it is this many windows and this share of the chart's age old, and only while the chart
-is calm: a lasting shift has that long to show itself before it becomes part of what it is compared with."""
+LAG_SHARE, LAG_MOST_US = 0.25, 7 * DAY_US
+"""An hour joins the baseline when it is this share of the chart's age old, at most a week, and only while the chart is
+calm: a lasting shift has that long to show itself before it becomes part of what it is compared with."""
 
-ABSORB_US = 14 * 86_400_000_000
-"""A baseline stops growing after 14 days: a slow drift must not become the new normal."""
+LEARN_MOST_US = 28 * DAY_US
+"""A baseline stops growing after four weeks: a slow drift must not become the new normal."""
 
-HISTORY = 5_000
-"""Windows back from an alarm among which the onset is looked for."""
+TRAFFIC_LAG_US, TRAFFIC_SPREAD = DAY_US, 0.01
+"""Traffic grows and shrinks for good reasons: its baseline is that of the four weeks before yesterday, and never surer than
+10 % from hour to hour."""
 
-SILENCE_US = 24 * 3_600_000_000
+SIBLINGS = 0.5
+"""How far the level of a part may be from that of the whole, at least, on the log scale, before it speaks for itself."""
+
+WARNING = 0.1
+"""A warning is given at this share of the threshold of a page: ten for every false page."""
+
+SILENCE_US = DAY_US
 """After a signal a chart is silent until it has been calm for a day: one signal per event."""
 
-REMINDER_US = 7 * SILENCE_US
+REMINDER_US = 7 * DAY_US
 """An event that lasts is told again after a week, should its incident have been closed too early."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """What came in for one chart: rows of (window, bin, n), a binary metric's harm being bin 1."""
-
-    window: Ints
-    """Index of the window since the epoch of the charts."""
-    bin: Ints
-    n: Ints | Floats
-    weight: Floats | None = None
-    """How many interactions each of the n stands for; None is 1."""
-
-    def only(self, kept: NDArray[np.bool_]) -> "Counts":
-        """The rows where `kept` is true."""
-        weight = None if self.weight is None else self.weight[kept]
-        return Counts(window=self.window[kept], bin=self.bin[kept], n=self.n[kept], weight=weight)
 
 
 class Charts:
@@ -67,6 +61,7 @@ class Charts:
         false_pages_per_month: the operator's budget over everything.
         kinds: metric -> ``binary`` or ``number``.
         harms: (metric, direction) -> what is lost.
+        weigh: the share of the budget that a chart deserves, greater than 0; equal shares unless given.
     """
 
     def __init__(
@@ -75,20 +70,27 @@ class Charts:
         false_pages_per_month: float,
         kinds: Mapping[str, str],
         harms: Mapping[tuple[str, str], Harm],
+        weigh: Callable[[Monitor], float] = lambda _: 1.0,
     ) -> None:
         self.window_us, self.budget, self.kinds, self.harms = window_us, false_pages_per_month, kinds, harms
+        self._weigh = weigh
         self.monitors: list[Monitor] = []
         self._index: dict[Monitor, int] = {}
-        self._cut: list[int | None] = []
-        self._waiting: list[list[Counts]] = []  # Phase I of numbers, whose cut is not known yet
-        self._sums = np.zeros((0, 6))  # `stats.moments` of the windows of the baseline
-        self._rho, self._top = np.zeros((2, 0))
-        self._r = np.zeros((0, len(stats.ODDS)))
-        self._first, self._learned, self._joined, self._left_out = np.zeros((4, 0), dtype=np.int64)
-        self._silent_until, self._told = np.zeros((2, 0), dtype=np.int64)
-        # the last windows of every chart, window w in column w % width: what may still join, and where onsets are sought
-        self._n_seen = np.zeros((0, HISTORY + int(ABSORB_US * ABSORB_SHARE) // window_us + 2), dtype=np.float32)
-        self._x_seen = self._n_seen.copy()
+        self._apps: dict[tuple[str, str], int] = {}
+        self._traffic = np.zeros(0, dtype=np.int64)  # the chart of all traffic of an app, -1 until there is one
+        self._history = History(window_us)
+        self._hour: int | None = None
+        self._weekend = np.zeros(0, dtype=np.bool_)  # by app, in this hour
+        self._app, self._whole, self._first, self._learned, self._until = np.zeros((5, 0), dtype=np.int64)
+        self._silent_until, self._told, self._warned = np.zeros((3, 0), dtype=np.int64)
+        self._own, self._is_traffic, self._is_fixed = np.zeros((3, 0), dtype=np.bool_)
+        self._weight, self._seen, self._hours_seen, self._statistic = np.zeros((4, 0))
+        self._scale, self._spread, self._persistence, self._n0, self._x0 = np.zeros((5, 0))
+        self._log_rate, self._guard = np.zeros((2, 48, 0))
+        self._coefficients = np.zeros((6, 0))
+        self._log_ratio, self._r, self._now = np.zeros((3, len(stats.RATIOS), 0))  # R at the start of the hour, and now
+        self._n, self._x = np.zeros((2, 0))  # of the hour, since the last signal
+        self._hour_n, self._hour_x = np.zeros((2, 0))  # of the whole hour so far
 
     @property
     def phases(self) -> tuple[int, int]:
@@ -96,148 +98,281 @@ class Charts:
         watching = int((self._learned >= 0).sum())
         return watching, len(self.monitors) - watching
 
-    def advance(self, windows: Sequence[int], counts: Mapping[Monitor, Counts]) -> list[Signal]:
-        """Step through these windows (consecutive indices) with their counts, and return the signals in order of time.
-
-        Any partition of the same windows into calls gives the same signals. Counts of other windows are left out.
-        """
-        self._add(m for m in sorted(counts) if m not in self._index)
-        n, x = np.zeros((2, len(windows), len(self.monitors)))
-        start = windows[0] if windows else 0
-        for monitor, given in counts.items():
-            i = self._index[monitor]
-            rows = given.only((given.window >= start) & (given.window < start + len(windows)))
-            rows = self._fractions(i, rows, start, len(windows))
-            n[:, i] = _per_window(rows, start, len(windows))
-            if self.kinds[monitor.metric] == "number" and self._cut[i] is None:
-                self._waiting[i].append(rows)
-            else:
-                x[:, i] = _per_window(self._harmful(i, rows), start, len(windows))
-        signals = []
-        for t, window in enumerate(windows):
-            for i in self._take(window, n[t], x[t]):
-                self._learn(i, window, start, x)
-            signals.extend(self._watch(window, n[t], x[t]))
-        return signals
-
-    def _add(self, monitors: Iterable[Monitor]) -> None:
-        for monitor in monitors:
+    def index(self, monitor: Monitor) -> int:
+        """The number of this chart; one that is new is made."""
+        if monitor not in self._index:
             self._index[monitor] = len(self.monitors)
             self.monitors.append(monitor)
-            self._cut.append(None)
-            self._waiting.append([])
-        more = len(self.monitors) - len(self._rho)
-        if more == 0:
-            return
-        for name in ("_sums", "_rho", "_top", "_r", "_silent_until", "_told", "_n_seen", "_x_seen"):
-            setattr(self, name, _longer(getattr(self, name), more, 0))
-        for name in ("_first", "_learned", "_joined", "_left_out"):
-            setattr(self, name, _longer(getattr(self, name), more, -1))
+        return self._index[monitor]
 
-    def _fractions(self, i: int, rows: Counts, start: int, length: int) -> Counts:
-        """The rows with each observation counted as the fraction that its weight is of the greatest so far.
+    def advance(self, first: int, n: Floats, x: Floats) -> list[Signal]:
+        """Step through consecutive windows and return the signals in order of time.
 
-        A fraction of at most 1 keeps the promise of the detector (`docs/methods/sampling.md`); equal weights all count 1.
+        Any partition of the same windows into calls gives the same signals.
+
+        Args:
+            first: index of the first window since 1970.
+            n: observations, shape (windows, charts); of traffic the share of an hour that a window is.
+            x: harm among them, fractions allowed; same shape.
         """
-        if rows.weight is None or len(rows.window) == 0:
-            return rows
-        top = np.full(length, self._top[i])
-        np.maximum.at(top, rows.window - start, rows.weight)
-        top = np.maximum.accumulate(top)
-        self._top[i] = top[-1]
-        return Counts(window=rows.window, bin=rows.bin, n=rows.n * (rows.weight / top[rows.window - start]))
+        self._grow()
+        signals: list[Signal] = []
+        for t in range(len(n)):
+            signals.extend(self._step(first + t, n[t], x[t]))
+        return signals
 
-    def _harmful(self, i: int, rows: Counts) -> Counts:
-        """The rows that count as harm on this chart."""
-        cut = self._cut[i]
-        if cut is None:
-            return rows.only(rows.bin == 1)
-        return rows.only(rows.bin >= cut if self.monitors[i].direction == "up" else rows.bin < cut)
+    def relearn(self, monitor: Monitor, from_us: int) -> bool:
+        """Forget the baseline of a chart and learn it anew from this time on; False when there is no such chart."""
+        i = self._index.get(monitor)
+        if i is None or i >= len(self._first):
+            return False
+        self._first[i], self._learned[i], self._until[i] = from_us // self._history.hour_us, -1, -1
+        for array in (self._r, self._now, self._silent_until, self._told, self._warned, self._statistic):
+            array[..., i] = 0
+        return True
 
-    def _take(self, window: int, n: Floats, x: Floats) -> list[int]:
-        """Take in one window of every chart; returns the charts whose Phase I may end with it."""
-        column = window % self._n_seen.shape[1]
-        self._n_seen[:, column], self._x_seen[:, column] = n, x
-        self._first[(self._first < 0) & (n > 0)] = window
-        learning = (self._learned < 0) & (n > 0)
-        self._sums[learning] += stats.moments(x[learning], n[learning])
-        enough = (self._sums[:, 0] >= LEARN_WINDOWS) & (self._sums[:, 1] >= LEARN_N)
-        return [int(i) for i in np.flatnonzero(learning & enough)]
+    def _grow(self) -> None:
+        old, new = len(self._first), len(self.monitors)
+        if old == new:
+            return
+        for m in self.monitors[old:]:
+            self._apps.setdefault((m.app, m.environment), len(self._apps))
+        fills = {
+            0: ("_app", "_silent_until", "_told", "_warned", "_own", "_is_traffic", "_is_fixed", "_seen", "_hours_seen",
+                "_statistic", "_n0", "_x0", "_n", "_x", "_hour_n", "_hour_x", "_log_rate", "_guard", "_coefficients",
+                "_log_ratio", "_r", "_now"),
+            1: ("_weight", "_scale", "_spread", "_persistence"),
+            -1: ("_whole", "_first", "_learned", "_until"),
+        }  # fmt: skip
+        for value, names in fills.items():
+            for name in names:
+                array = getattr(self, name)
+                more = np.full((*array.shape[:-1], new - old), value, dtype=array.dtype)
+                setattr(self, name, np.concatenate([array, more], axis=-1))
+        apps = len(self._apps) - len(self._traffic)
+        self._traffic = np.concatenate([self._traffic, np.full(apps, -1)])
+        self._weekend = np.concatenate([self._weekend, np.zeros(apps, dtype=np.bool_)])
+        self._history.grow(new, len(self._apps))
+        for i, m in enumerate(self.monitors[old:], old):
+            app = self._app[i] = self._apps[m.app, m.environment]
+            self._weight[i] = self._weigh(m)
+            self._is_traffic[i], self._is_fixed[i] = m.metric == TRAFFIC, m.at_most is not None
+            self._log_ratio[:, i] = np.log(stats.RATIOS) * (-1 if m.metric == TRAFFIC else 1)
+            if m.metric == TRAFFIC and not m.scope:
+                self._traffic[app] = i
+        for i, m in enumerate(self.monitors[old:], old):
+            scope = () if m.at_most is None else m.scope  # an objective's is the chart beside it
+            whole = replace(m, scope=scope, objective="", at_most=None)
+            self._whole[i] = self._index.get(whole, -1) if whole != m and m.metric != TRAFFIC else -1
 
-    def _learn(self, i: int, window: int, start: int, x: Floats) -> None:
-        """End Phase I of one chart, unless it cannot tell harm yet; fills in `x`, the harm per window, of a number."""
-        monitor = self.monitors[i]
-        if self.kinds[monitor.metric] == "number":
-            rows = Counts(
-                **{f: np.concatenate([getattr(r, f) for r in self._waiting[i]]) for f in ("window", "bin", "n")}
-            )
-            past = rows.only(rows.window <= window)
-            self._cut[i] = _cut_of(past.bin, past.n, monitor.direction)
-            x[:, i] = _per_window(self._harmful(i, rows), start, len(x))
-            first, length = int(self._first[i]), window + 1 - int(self._first[i])
-            harm = _per_window(self._harmful(i, past), first, length)
-            self._sums[i] = stats.moments(harm, _per_window(past, first, length)).sum(axis=0)
-            self._waiting[i].clear()
-        if tells(monitor.metric, monitor.direction, self._sums[i, 2] / self._sums[i, 1]):
-            self._learned[i] = self._joined[i] = window
-            self._rho[i] = stats.dispersion_of(self._sums[i], errors=1)
+    def _step(self, window: int, n: Floats, x: Floats) -> list[Signal]:
+        """One window of every chart."""
+        hour = window * self.window_us // self._history.hour_us
+        if hour != self._hour:
+            if self._hour is not None:
+                self._close(self._hour)
+            self._hour = hour
+            for total in (self._n, self._x, self._hour_n, self._hour_x):
+                total.fill(0)
+        self._first[(self._first < 0) & (n > 0)] = hour
+        self._history.put_window(window, n, x)
+        self._n += n
+        self._x += x
+        self._hour_n += n
+        self._hour_x += x
+        self._seen += np.where(self._is_traffic, x, n)
+        self._kind_of_day(hour)
+        return self._watch(window, hour, n > 0)
 
-    def _watch(self, window: int, n: Floats, x: Floats) -> list[Signal]:
-        """One step of Phase II of every chart that is past its Phase I."""
-        due = np.flatnonzero((self._learned >= 0) & (self._learned < window) & (n > 0))
+    def _cells(self, hour: int) -> tuple[Ints, Ints]:
+        """The cell of the clock for every app, and that of the other kind of day."""
+        by_calendar = np.full(len(self._weekend), stats.clock_of(self._clock(np.array([hour])))[0])
+        return by_calendar, (by_calendar + 24) % 48
+
+    def _clock(self, hours: Ints) -> Ints:
+        """Hours since 1970 of indices of hours (which are wider where a window is)."""
+        return hours * self._history.hour_us // HOUR_US
+
+    def _kind_of_day(self, hour: int) -> None:
+        """Whether the traffic of each app is that of the other kind of day: on a holiday it is that of a Sunday."""
+        usual, other = self._cells(hour)
+        weekend = usual >= 24
+        charts = self._traffic
+        known = (charts >= 0) & (self._learned[charts] >= 0)
+        if known.any():
+            apps, i = np.flatnonzero(known), charts[known]
+            so_far = self._hour_n[i]
+            means = [so_far * np.exp(self._log_rate[cell[apps], i]) for cell in (usual, other)]
+            unlike = stats.like_weekend(self._hour_x[i], *means) & (means[0] >= 30)
+            weekend[apps] ^= unlike
+        self._weekend = weekend
+
+    def _watch(self, window: int, hour: int, some: Bools) -> list[Signal]:
+        """One look of Phase II at every chart that is past its Phase I."""
+        due = np.flatnonzero((self._learned >= 0) & (self._learned < hour) & some)
         if len(due):
-            _, total, harm, *_ = self._sums[due].T
-            null = stats.guarded(harm, total, self._design(due))
-            ratio = stats.log_likelihood_ratio(x[due], n[due], null, stats.ODDS, self._rho[due])
-            self._r[due] = stats.step(self._r[due], ratio)
-        statistic, threshold = self._r.mean(axis=1), self._threshold()
-        end_us = (window + 1) * self.window_us
-        crossing = np.flatnonzero(statistic >= threshold)
-        self._r[crossing] = 0
-        told, silent_until = self._told[crossing], self._silent_until[crossing]
-        loud = crossing[(end_us >= silent_until) | (end_us >= told + REMINDER_US)]
-        self._told[loud] = end_us
+            mean = self._n[due] * np.exp(self._bound(due, hour))
+            ratio = stats.log_likelihood_ratio(
+                self._x[due] * self._scale[due],
+                mean,
+                self._spread[due],
+                self._persistence[due],
+                self._log_ratio[:, due],
+            )
+            self._now[:, due] = stats.step(self._r[:, due], ratio)
+            self._statistic[due] = self._now[:, due].mean(axis=0)
+        return self._tell(due, window)
+
+    def _bound(self, charts: Ints, hour: int) -> Floats:
+        """Log rate that these charts are tested against: the baseline's worse end, of both kinds of day on a holiday."""
+        side = np.where(self._is_traffic[charts], -1.0, 1.0)
+        usual, other = (cell[self._app[charts]] for cell in self._cells(hour))
+        bound = self._log_rate[usual, charts] + side * self._guard[usual, charts]
+        unlike = (usual >= 24) != self._weekend[self._app[charts]]
+        if unlike.any():
+            second = self._log_rate[other, charts] + side * self._guard[other, charts]
+            bound = np.where(unlike, side * np.maximum(side * bound, side * second), bound)
+        return np.asarray(bound)
+
+    def _tell(self, due: Ints, window: int) -> list[Signal]:
+        """Signals of this look, and what they do to their charts."""
+        threshold, end_us = self._thresholds(), (window + 1) * self.window_us
+        statistic = self._statistic[due]
+        quiet = (end_us < self._silent_until) & (end_us < self._told + REMINDER_US)
+        crossing = due[statistic >= threshold[due]]
+        warning = due[(statistic >= WARNING * threshold[due]) & (statistic < threshold[due])]
+        warning = warning[~quiet[warning] & (end_us >= self._warned[warning])]
+        signals = [self._signal(i, window, float(threshold[i]), "warning") for i in warning.tolist()]
+        for i in crossing[~quiet[crossing]].tolist():
+            signals.append(self._signal(i, window, float(threshold[i]), "page" if self._own[i] else "warning"))
+            self._told[i] = end_us
+        self._warned[warning] = self._warned[crossing] = end_us + SILENCE_US
         self._silent_until[crossing] = end_us + SILENCE_US
-        self._left_out[end_us < self._silent_until] = window
-        signals = [self._signal(i, window, float(statistic[i]), threshold) for i in loud.tolist()]
-        self._absorb(window, statistic < threshold**0.5)
+        for array in (self._r, self._now, self._statistic, self._n, self._x):
+            array[..., crossing] = 0
         return sorted(signals, key=lambda s: s.id)
 
-    def _design(self, charts: Ints) -> Floats:
-        """Design effect: by how much clustering within windows inflates the variance of these baselines."""
-        return np.asarray(1 + (self._sums[charts, 1] / self._sums[charts, 0] - 1) * self._rho[charts])
+    def _thresholds(self) -> Floats:
+        """Hours between false pages that every chart may have, so that all that watch keep the budget."""
+        total = self._weight[self._learned >= 0].sum()
+        return np.asarray(max(total, 1e-9) / self._weight * (MONTH_US / self._history.hour_us) / self.budget)
 
-    def _threshold(self) -> float:
-        per_month = 30 * 86_400_000_000 / self.window_us
-        return stats.permitted_run_length(int((self._learned >= 0).sum()), per_month, self.budget)
+    def _close(self, hour: int) -> None:
+        """End an hour: its evidence stays, its counts join the history, and baselines that are due are learned."""
+        self._r[:] = self._now
+        self._hours_seen += self._hour_n * np.where(self._is_traffic, self._hour_x, 1) > 0
+        end_us = (hour + 1) * self._history.hour_us
+        self._history.put_hour(hour, self._hour_n, self._hour_x, end_us <= self._silent_until, self._weekend)
+        self._own |= (self._seen >= LEARN_N) & (self._hours_seen >= LEARN_HOURS)
+        may = (
+            (self._first >= 0) & ~self._is_fixed & (self._own | (self._learned[self._whole] >= 0) & (self._whole >= 0))
+        )
+        day, age = max(1, DAY_US // self._history.hour_us), hour + 1 - self._first
+        calm = self._statistic < np.sqrt(self._thresholds())
+        often = (np.isin(age, list(YOUNG)) & (day > 1)) | (age % day == 0)
+        due = may & ((self._learned < 0) | (calm & often))
+        for charts in (np.flatnonzero(due & (self._whole < 0)), np.flatnonzero(due & (self._whole >= 0))):
+            if len(charts):  # the whole first: it speaks for its parts
+                self._learn(charts, hour)
+        self._fix(hour)
 
-    def _absorb(self, window: int, calm: NDArray[np.bool_]) -> None:
-        """Let the next window of every baseline join it where it is old enough and the chart is calm.
+    def _learn(self, charts: Ints, hour: int) -> None:
+        """Estimate the baselines of these charts from what has joined them by the end of this hour."""
+        width, traffic = self._history.hour_us, self._is_traffic[charts]
+        age = hour + 1 - self._first[charts]
+        lag = np.clip(np.ceil(age * LAG_SHARE), 1, LAG_MOST_US // width).astype(np.int64)
+        lag = np.where(self._learned[charts] < 0, 0, np.where(traffic, np.minimum(lag, TRAFFIC_LAG_US // width), lag))
+        most = LEARN_MOST_US // width
+        first = np.where(traffic, np.maximum(self._first[charts], hour + 1 - lag - most), self._first[charts])
+        until = np.where(traffic, hour + 1 - lag, np.minimum(hour + 1 - lag, first + most))
+        until = np.maximum(until, self._until[charts])
+        more = until > self._until[charts]
+        charts, first, until = charts[more], first[more], until[more]
+        for app in np.unique(self._app[charts]).tolist():
+            of_app = self._app[charts] == app
+            self._fit(charts[of_app], first[of_app], until[of_app], app, hour)
 
-        What came before a signal, and during its silence, never joins. What came before a chart merely rose does, once it
-        has sunk again: to leave it out would leave out the bad side of chance, and so make the baseline too low.
-        """
-        age = window - self._first
-        lag = np.maximum(ABSORB_LAG, np.ceil(age * ABSORB_SHARE).astype(np.int64))
-        joining = np.maximum(self._joined, self._left_out) + 1
-        old = calm & (self._learned >= 0) & (age * self.window_us < ABSORB_US) & (joining <= window - lag)
-        charts = np.flatnonzero(old)
-        if len(charts) == 0:
+    def _fit(self, charts: Ints, first: Ints, until: Ints, app: int, hour: int) -> None:
+        """The baselines of charts of one app from the hours between `first` and `until`."""
+        hours, n, x = self._history.hours(charts, first, until)
+        clock = stats.clock_of(self._clock(hours), self._history.weekend(hours, app))
+        total, harm = n.sum(axis=0), x.sum(axis=0)
+        rate = (harm + 0.5) / (total + 1)
+        traffic = self._is_traffic[charts]
+        typical = np.array(
+            [self.kinds.get(self.monitors[i].metric) == "number" and not self.monitors[i].aspect for i in charts]
+        )
+        variance = np.where(traffic, rate, np.where(typical, stats.RIDIT_VARIANCE, rate * (1 - rate)))
+        least = np.where(traffic, TRAFFIC_SPREAD, stats.LEAST_SPREAD)
+        found = stats.fit_baseline(x, n, clock, variance=variance, priors=self._priors(charts), least_spread=least)
+        told = np.array(
+            [tells(self.monitors[i].metric, self.monitors[i].direction, r) for i, r in zip(charts, rate, strict=True)]
+        )
+        kept = told & ((total > 0) | (self._whole[charts] >= 0))
+        i = charts[kept]
+        self._scale[i], self._spread[i], self._persistence[i] = (
+            found.scale[kept],
+            found.spread[kept],
+            found.persistence[kept],
+        )
+        self._log_rate[:, i], self._guard[:, i] = found.log_rate[:, kept], found.guard[:, kept]
+        self._coefficients[:, i] = found.coefficients[kept].T
+        self._n0[i], self._x0[i], self._until[i] = total[kept], harm[kept], until[kept]
+        new = i[self._learned[i] < 0]
+        self._learned[new] = hour
+
+    def _priors(self, charts: Ints) -> stats.Priors | None:
+        """What the whole says of its parts: its own coefficients, with the error that its known parts have around it."""
+        whole = self._whole[charts]
+        if (whole < 0).all():
+            return None
+        error = np.full(len(charts), np.inf)
+        for w in np.unique(whole[whole >= 0]).tolist():
+            siblings = np.flatnonzero((self._whole == w) & (self._until >= 0) & (self._x0 >= 5) & ~self._is_fixed)
+            levels = self._coefficients[0, siblings] - np.log(self._scale[siblings])
+            own = self._coefficients[0, w] - np.log(self._scale[w])
+            far = 1.5 * np.median(np.abs(levels - own)) if len(siblings) else 0.0
+            error[whole == w] = max(SIBLINGS, 2 * float(far)) if self._learned[w] >= 0 else np.inf
+        return stats.Priors(centre=self._coefficients[:, np.maximum(whole, 0)].T, error=error)
+
+    def _fix(self, hour: int) -> None:
+        """Charts of objectives: the limit is the baseline; how much hours vary is taken from the chart beside it."""
+        fixed = np.flatnonzero(self._is_fixed & (self._first >= 0))
+        if len(fixed) == 0:
             return
-        column = joining[charts] % self._n_seen.shape[1]
-        n = self._n_seen[charts, column].astype(np.float64)
-        self._sums[charts] += stats.moments(self._x_seen[charts, column].astype(np.float64), n)
-        self._rho[charts] = stats.dispersion_of(self._sums[charts], errors=1)
-        self._joined[charts] = joining[charts]
+        limit = np.array([self.monitors[i].at_most or 0.0 for i in fixed])
+        limit = np.clip(limit, 1e-6, 0.999)
+        beside = self._whole[fixed]
+        known = (beside >= 0) & (self._learned[beside] >= 0)
+        self._scale[fixed] = np.minimum(1 / (1 - limit), 10.0)
+        self._log_rate[:, fixed] = np.log(limit * self._scale[fixed])
+        self._spread[fixed] = np.where(known, self._spread[beside], stats.LEAST_SPREAD)
+        self._persistence[fixed] = np.where(known, self._persistence[beside], 1.0)
+        self._learned[fixed] = np.where(self._learned[fixed] < 0, hour, self._learned[fixed])
+        self._own[fixed] = True
 
-    def _signal(self, i: int, window: int, statistic: float, threshold: float) -> Signal:
+    def _signal(self, i: int, window: int, threshold: float, level: Level) -> Signal:
         monitor, width = self.monitors[i], self.window_us
-        past = np.arange(max(int(self._learned[i]), window - HISTORY) + 1, window + 1)
-        n, x = (a[i, past % a.shape[1]].astype(np.float64) for a in (self._n_seen, self._x_seen))
-        seen, n, x = past[n > 0].tolist(), n[n > 0], x[n > 0]
-        _, total, harm, *_ = self._sums[i]
-        onset = stats.locate_onset(x, n, float((harm + 0.5) / (total + 1)), float(self._rho[i]))
-        cut = self._cut[i]
+        start, bin_us, n, x = self._history.bins(i, int(self._learned[i]) + 1, window)
+        seen = n > 0
+        start, bin_us, n, x = start[seen], bin_us[seen], n[seen], x[seen]
+        app, traffic = int(self._app[i]), bool(self._is_traffic[i])
+        hours = start // self._history.hour_us
+        clock = stats.clock_of(self._clock(hours), self._history.weekend(hours, app))
+        mean = n * np.exp(self._log_rate[clock, i])
+        onset = stats.locate_onset(
+            x * self._scale[i], mean, float(self._spread[i]), float(self._persistence[i]),
+            width=bin_us.astype(np.float64), fall=traffic,
+        )  # fmt: skip
+        self._history.leave_out(
+            i, int(start[onset.low]) // self._history.hour_us, window * width // self._history.hour_us
+        )
+        if traffic:  # harm is what did not come
+            x, n = np.maximum(mean - x, 0.0), mean
+        rate = self._x0[i] / max(self._n0[i], 1.0)
+        base_n, base_x = (self._x0[i], 0.0) if traffic else (self._n0[i], self._x0[i])
+        if monitor.at_most is not None:
+            base_n, base_x, rate = 1 / monitor.at_most, 1.0, monitor.at_most
         return Signal(
             id=f"{monitor.id}@{(window + 1) * width}",
             monitor=monitor.id,
@@ -245,52 +380,36 @@ class Charts:
             environment=monitor.environment,
             metric=monitor.metric,
             direction=monitor.direction,
+            aspect=monitor.aspect,
             scope=dict(monitor.scope),
-            kind=self.kinds[monitor.metric],
+            level=level,
+            objective=monitor.objective,
+            kind=self.kinds.get(monitor.metric, "binary"),
             harm=self.harms[monitor.metric, monitor.direction],
             at_us=(window + 1) * width,
             window_us=width,
             x=round(float(x[onset.best :].sum())),
             n=max(1, round(float(n[onset.best :].sum()))),
-            baseline_x=round(float(harm)),
-            baseline_n=round(float(total)),
-            stands_for=float(self._top[i]) or 1.0,
-            baseline_from_us=int(self._first[i]) * width,
-            baseline_to_us=(int(self._joined[i]) + 1) * width,
-            cut=None if cut is None else stats.bin_edges(cut)[0],
-            dispersion=round(float(self._rho[i]), 9),
-            statistic=statistic,
+            baseline_x=round(float(base_x)),
+            baseline_n=max(1, round(float(base_n))),
+            baseline_from_us=int(self._first[i]) * self._history.hour_us,
+            baseline_to_us=max(int(self._until[i]), int(self._first[i]) + 1) * self._history.hour_us,
+            dispersion=round(min(0.5, float(self._spread[i]) * rate / max(1 - rate, 0.1)), 9),
+            persistence=round(float(self._persistence[i]), 6),
+            statistic=float(self._statistic[i]),
             threshold=threshold,
-            onset_us=seen[onset.best] * width,
-            onset_low_us=seen[onset.low] * width,
-            onset_high_us=(seen[onset.high] + 1) * width,
-            onset_probability=tuple(
-                (seen[k] * width, round(p, 6)) for k, p in enumerate(onset.probability) if p > 0.001
-            ),
+            onset_us=int(start[onset.best]),
+            onset_low_us=int(start[onset.low]),
+            onset_high_us=int(start[onset.high] + bin_us[onset.high]),
+            onset_probability=_by_window(start, bin_us, onset.probability, width),
         )
 
 
-def _longer(array: NDArray[np.generic], more: int, value: int) -> NDArray[np.generic]:
-    return np.concatenate([array, np.full((more, *array.shape[1:]), value, dtype=array.dtype)])
-
-
-def _per_window(rows: Counts, start: int, length: int) -> Floats:
-    """Observations in each of the windows from `start`; earlier ones are left out."""
-    kept = rows.only(rows.window >= start)
-    return np.bincount(kept.window - start, weights=kept.n, minlength=length).astype(np.float64)
-
-
-def _cut_of(bins: Ints, n: Ints | Floats, direction: str) -> int:
-    """The bin edge whose far side holds the share of values nearest to a fifth, as odds; maybe none of the values.
-
-    A cut beyond all values is taken where every other one would call most of them harm (a constant metric, say): the chart
-    then tells of values that are worse than any before.
-    """
-    values, inverse = np.unique(bins, return_inverse=True)
-    count = np.bincount(inverse, weights=n)
-    if direction == "up":
-        edges, far = np.append(values, values[-1] + 1), np.append(np.cumsum(count[::-1])[::-1], 0.0)
-    else:
-        edges, far = np.append(values, values[-1] + 1), np.append(0.0, np.cumsum(count))
-    odds = logit((far + 0.5) / (count.sum() + 1))
-    return int(edges[np.argmin(np.abs(odds - logit(WORST_FIFTH)))])
+def _by_window(start: Ints, bin_us: Ints, probability: tuple[float, ...], width: int) -> tuple[tuple[int, float], ...]:
+    """The posterior by window: that of an hour is shared evenly by its windows; the most probable 2,000 that matter."""
+    found = []
+    for begin, long, p in zip(start.tolist(), bin_us.tolist(), probability, strict=True):
+        if p > 0.001:
+            parts = max(1, long // width)
+            found += [(begin + k * width, round(p / parts, 6)) for k in range(parts)]
+    return tuple(found)

@@ -1,10 +1,17 @@
 """Records of the stage `monitors`: what is watched, and what a chart says when it leaves its limits."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from andon.scores import Harm
 
-__all__ = ["Monitor", "Point", "Signal"]
+__all__ = ["TRAFFIC", "Level", "Monitor", "Point", "Signal"]
+
+Level = Literal["page", "warning"]
+"""A page wakes somebody up; a warning is kept, and stands beside pages of the same event."""
+
+TRAFFIC = "traffic"
+"""Name of the metric that counts interactions: silence is a signal too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -18,12 +25,20 @@ class Monitor:
     """``up``: high values harm. ``down``: low values harm."""
     scope: tuple[tuple[str, str], ...] = ()
     """The part of the traffic, as (field, value) pairs; empty is all of it."""
+    aspect: str = ""
+    """Of a number metric: empty is its typical value, ``tail`` its worst fiftieth."""
+    objective: str = ""
+    """Name of the objective whose limit is the baseline of this chart; empty for a baseline that is learned."""
+    at_most: float | None = None
+    """The limit of that objective: largest acceptable rate of harm."""
 
     @property
     def id(self) -> str:
         """Readable and stable name."""
         scope = ",".join(f"{k}={v}" for k, v in self.scope) or "all"
-        return f"{self.app}/{self.environment}/{self.metric}.{self.direction}/{scope}"
+        what = ".".join(filter(None, (self.metric, self.direction, self.aspect)))
+        limit = f"/objective={self.objective}" if self.objective else ""
+        return f"{self.app}/{self.environment}/{what}/{scope}{limit}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +66,13 @@ class Signal:
     environment: str
     metric: str
     direction: str
+    aspect: str = ""
     scope: dict[str, str] = field(default_factory=dict)
+    level: Level = "page"
+    objective: str = ""
+    """Name of the objective that was broken; empty where the baseline was learned."""
+    mix: str = ""
+    """What a shift of the traffic mix explains, where that was asked before anyone was paged."""
     kind: str = "binary"
     harm: Harm = "usefulness"
     at_us: int
@@ -69,10 +90,12 @@ class Signal:
     dispersion: float = 0.0
     stands_for: float = 1.0
     """Interactions that one of x, n, baseline_x and baseline_n stands for: the greatest sampling weight of this chart."""
-    rule: str = "e-SR mixture, beta-binomial"
+    persistence: float = 1.0
+    """By how much serial correlation inflates the variance of long sums on this chart."""
+    rule: str = "e-SR mixture, negative binomial"
     statistic: float
     threshold: float
-    """Mean number of windows between false alarms of this chart."""
+    """Mean number of hours between false alarms of this chart."""
     onset_us: int
     onset_low_us: int
     onset_high_us: int

@@ -1,25 +1,24 @@
 """Turn the charts: read windows of counts, step, write signals."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+import pyarrow.compute as pc
 
-from andon.monitors.charts import Charts, Counts
+from andon.monitors.charts import Charts
+from andon.monitors.counting import KEYS, Counting
+from andon.monitors.history import HOUR_US
 from andon.monitors.limits import control_points
-from andon.monitors.records import Monitor, Point, Signal
-from andon.monitors.series import Metric, gather, metrics_of
-from andon.scores import Scorer, failing
+from andon.monitors.records import TRAFFIC, Monitor, Point, Signal
+from andon.monitors.series import Metric, metrics_of
+from andon.scores import Harm, Scorer, failing
 from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
-from andon.traffic import SEGMENTS
 
 __all__ = ["Watch", "chart_of"]
 
-KEYS = ("app", "environment", *SEGMENTS)
-CHUNK = 2_000
-"""Windows read at a time."""
+CHUNK = 288
+"""Windows read at a time: a day of five-minute ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +44,16 @@ class Watch:
         *,
         window_s: int,
         false_pages_per_month: float,
+        wanted: Callable[[Monitor], bool] = lambda _: True,
+        weigh: Callable[[Monitor], float] = lambda _: 1.0,
     ) -> None:
         self._warehouse, self._ledger = warehouse, ledger
         self._metrics = metrics_of(scorers)
         self._width = window_s * 1_000_000
         self._charts = Charts(
-            self._width,
-            false_pages_per_month,
-            {m.name: m.kind for m in self._metrics},
-            {(m.name, d): m.harm_of(d) for m in self._metrics for d in m.directions},
+            self._width, false_pages_per_month, {m.name: m.kind for m in self._metrics}, _harms(self._metrics), weigh
         )
+        self._counting = Counting(self._charts, self._metrics, wanted)
         self._next: int | None = None
 
     @property
@@ -73,13 +72,15 @@ class Watch:
                 return []
             self._next = int(first) // self._width
         last = until_us // self._width
-        signals: list[Signal] = []
-        while self._next < last:
-            stop = min(last, self._next + CHUNK)
-            signals.extend(self._charts.advance(range(self._next, stop), self._read(self._next, stop)))
-            self._next = stop
         cursor = self._ledger.get(WatchCursor, "monitors")
-        fresh = [s for s in signals if cursor is None or s.at_us > cursor.until_us]
+        told_us = cursor.until_us if cursor is not None else -1
+        fresh: list[Signal] = []
+        while self._next < last:
+            length = min(CHUNK, last - self._next)
+            n, x = self._counting.take(self._next, length, *self._read(self._next, length))
+            found = self._charts.advance(self._next, n, x)
+            fresh.extend(self._complete(s) for s in found if s.at_us > told_us)
+            self._next += length
         for signal in fresh:
             self._ledger.put(signal, now_us=signal.at_us, by="andon")
         return fresh
@@ -93,49 +94,46 @@ class Watch:
         if cursor is None or done.until_us > cursor.until_us:
             self._ledger.put(done, now_us=done.until_us, by="andon")
 
-    def _read(self, start: int, stop: int) -> dict[Monitor, Counts]:
-        span = Span(start_us=start * self._width, end_us=stop * self._width)
-        binary = [m for m in self._metrics if m.kind == "binary"]
-        counts: dict[Monitor, Counts] = {}
-        table = self._warehouse.run(
-            Rollup(
-                table="scores",
-                metrics=tuple(m.name for m in binary),
-                keys=(*KEYS, "weight"),
-                window_us=self._width,
-                span=span,
-            )
-        )
-        cells, window, weight = _cells(table), _ints(table, "window_us") // self._width, _weights(table)
-        for metric in binary:
-            n = _ints(table, f"{metric.name}.n")
-            ones = np.clip(_ints(table, f"{metric.name}.sum"), 0, n)  # a plug-in may call binary what is not
-            for direction in metric.directions:
-                harm = ones if direction == "up" else n - ones
-                rows = np.column_stack([window, n - harm, harm, weight])[n > 0]
-                kept = [c for c, some in zip(cells, n > 0, strict=True) if some]
-                for monitor, values in gather(kept, rows, metric.name, direction).items():
-                    counts[monitor] = _binary(values)
-        for metric in self._metrics:
-            if metric.kind == "number":
-                counts.update(self._read_numbers(metric, span))
-        return counts
+    def _read(self, first: int, length: int) -> tuple[pa.Table, dict[str, pa.Table]]:
+        span = Span(start_us=first * self._width, end_us=(first + length) * self._width)
+        keys, names = (*KEYS, "weight"), tuple(m.name for m in self._metrics)
+        rates = self._warehouse.run(Rollup(table="scores", metrics=names, keys=keys, window_us=self._width, span=span))
+        numbers = {}
+        for name in (m.name for m in self._metrics if m.kind == "number"):
+            if len(rates) and pc.max(rates[f"{name}.n"]).as_py():
+                plan = Histogram(table="scores", metric=name, keys=keys, window_us=self._width, span=span)
+                numbers[name] = self._warehouse.run(plan)
+        return rates, numbers
 
-    def _read_numbers(self, metric: Metric, span: Span) -> dict[Monitor, Counts]:
-        table = self._warehouse.run(
-            Histogram(table="scores", metric=metric.name, keys=(*KEYS, "weight"), window_us=self._width, span=span)
+    def _complete(self, signal: Signal) -> Signal:
+        """The signal with what only rows can tell: for a number, the harm beyond its cut before and since."""
+        monitor = Monitor(
+            app=signal.app, environment=signal.environment, metric=signal.metric, direction=signal.direction,
+            aspect=signal.aspect, scope=tuple(signal.scope.items()),
+        )  # fmt: skip
+        signal = replace(signal, stands_for=self._counting.weight_of(monitor))
+        if signal.kind != "number" or signal.metric == TRAFFIC:
+            return signal
+        signal = replace(signal, cut=self._counting.cut_of(monitor))
+        since = Span(start_us=signal.onset_us, end_us=signal.at_us)
+        before = Span(start_us=signal.baseline_from_us, end_us=min(signal.baseline_to_us, signal.onset_us))
+        (x, n), (x0, n0) = (self._harm(signal, span) for span in (since, before))
+        return replace(signal, x=x, n=max(1, n), baseline_x=x0, baseline_n=max(1, n0))
+
+    def _harm(self, signal: Signal, span: Span) -> tuple[int, int]:
+        """Harm and observations in a span, in the units of the chart."""
+        op, bound = failing(signal.kind, signal.direction, signal.cut)
+        harm = Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
+        x, n = (
+            self._warehouse.run(Rollup(table="scores", metrics=(signal.metric,), span=span, where=where))
+            for where in ((*scope_of(signal), harm), scope_of(signal))
         )
-        if len(table) == 0:
-            return {}
-        columns = [_ints(table, "window_us") // self._width, _ints(table, "bin"), _ints(table, "n"), _weights(table)]
-        rows = np.column_stack(columns)
-        cells = _cells(table)
-        found: dict[Monitor, Counts] = {}
-        for direction in metric.directions:
-            for monitor, values in gather(cells, rows, metric.name, direction).items():
-                window, bins = values[:, 0].astype(np.int64), values[:, 1].astype(np.int64)
-                found[monitor] = Counts(window=window, bin=bins, n=values[:, 2], weight=values[:, 3])
-        return found
+        return tuple(round((t[f"{signal.metric}.w"][0].as_py() or 0) / signal.stands_for) for t in (x, n))  # type: ignore[return-value]
+
+
+def _harms(metrics: Sequence[Metric]) -> dict[tuple[str, str], Harm]:
+    harms: dict[tuple[str, str], Harm] = {(m.name, d): m.harm_of(d) for m in metrics for d in m.directions}
+    return harms | {(TRAFFIC, "down"): "availability"}
 
 
 def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int, points: int = 90) -> list[Point]:
@@ -152,7 +150,8 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     counts = _by_window(table, signal.metric, unit)
     harmed = _by_window(warehouse.run(failed), signal.metric, unit)
     windows = [(w, w + width, n, harmed.get(w, 0)) for w, n in sorted(counts.items())]
-    return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion, width // signal.window_us)
+    hours = max(1, width // max(HOUR_US, signal.window_us))
+    return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion, hours)
 
 
 def scope_of(signal: Signal) -> tuple[Where, ...]:
@@ -165,27 +164,3 @@ def _by_window(table: pa.Table, metric: str, unit: float) -> dict[int, int]:
     """Observations by window, each counted as the fraction that its weight is of `unit`."""
     counts = (round(w / unit) for w in table[f"{metric}.w"].to_pylist())
     return dict(zip(table["window_us"].to_pylist(), counts, strict=True))
-
-
-def _binary(values: NDArray[np.float64]) -> Counts:
-    """Rows of (window, fine, harm, weight) as counts of the bins 0 and 1."""
-    window = np.concatenate([values[:, 0], values[:, 0]]).astype(np.int64)
-    bins = np.repeat(np.array([0, 1], dtype=np.int64), len(values))
-    n, weight = np.concatenate([values[:, 1], values[:, 2]]), np.concatenate([values[:, 3], values[:, 3]])
-    return Counts(window=window, bin=bins, n=n, weight=weight)
-
-
-def _cells(table: pa.Table) -> list[tuple[str, str, Mapping[str, str | None]]]:
-    columns = [table[k].to_pylist() for k in KEYS]
-    return [(str(a), str(e), dict(zip(SEGMENTS, rest, strict=True))) for a, e, *rest in zip(*columns, strict=True)]
-
-
-def _weights(table: pa.Table) -> NDArray[np.float64]:
-    """The weight of each group; a row without one stands for itself."""
-    weight = table["weight"].to_numpy(zero_copy_only=False).astype(np.float64)
-    return np.where(weight > 0, weight, 1.0)
-
-
-def _ints(table: pa.Table, column: str) -> NDArray[np.int64]:
-    values = table[column].to_numpy(zero_copy_only=False).astype(np.float64)
-    return np.asarray(np.nan_to_num(values), dtype=np.int64)

@@ -5,8 +5,10 @@ with the keys by which quality is watched. Always true: this is the only place t
 offline agree by construction; a missing answer is never a good answer; a score that does not apply is None, never 0.
 """
 
-from andon.scores.builtin import SCORERS, answers_match, final_answer, is_refusal
+from andon.scores.answers import answers_match, final_answer
+from andon.scores.builtin import SCORERS
 from andon.scores.records import Embedder, Harm, Scorer, Vectors
+from andon.scores.refusals import is_refusal, refusal_reason
 from andon.scores.rows import KEYS, LABELS, failing, score_schema
 
 __all__ = [
@@ -21,5 +23,6 @@ __all__ = [
     "failing",
     "final_answer",
     "is_refusal",
+    "refusal_reason",
     "score_schema",
 ]

@@ -4,15 +4,21 @@ Each is one pure function from an interaction to a number, or None where it does
 """
 
 import re
-from functools import lru_cache
+from collections import Counter
 
 import numpy as np
+import orjson
 
+from andon.scores.answers import answers_match
+from andon.scores.formats import asked_format, has_markdown, keeps_format
+from andon.scores.language import language_of
 from andon.scores.records import Embedder, Harm, Scorer
-from andon.scores.text import READ, content_words, normalise, sentences
-from andon.traffic import Interaction
+from andon.scores.refusals import Reason, is_refusal, refusal_reason
+from andon.scores.text import content_words, sentences
+from andon.traffic import Interaction, ToolCall
+from andon.traffic.conventions.readings import FINISH_REASONS
 
-__all__ = ["SCORERS", "answers_match", "final_answer", "is_refusal"]
+__all__ = ["SCORERS"]
 
 SUPPORTED_SHARE = 0.6
 """A sentence counts as grounded when this share of its content words stands in one passage."""
@@ -22,146 +28,9 @@ OPENING = 256
 and the cost of an embedding grows with its length."""
 
 _CITATION = re.compile(r"\[\^?(\d{1,3}(?:\s{0,3},\s{0,3}\d{1,3})*)\]")
-# Every repetition below is bounded or deterministic: an answer is hostile input, and a megabyte of "[" must cost no more
-# than a megabyte of prose.
-_BOXED = re.compile(r"\\boxed\s{0,3}\{{1,3}([^{}]*)\}")
-_BRACKET = re.compile(r"\[([^\[\]\n]{1,80})\]")
-_ANSWER = re.compile(
-    r"(?:^|\n|\.\s)\W{0,8}(?:the\s{1,3})?(?:final\s{1,3})?answer(?:\s{1,3}is\b\s{0,3}[:=]?|[*_]{0,3}\s{0,3}(?:[:=]|\n))"
-    r"[ \t]{0,3}(?=([^\n]{1,200}))",
-    re.IGNORECASE,
-)
 
-_CANNOT = (
-    r"(?:can(?:no|')?t|can not|could ?n[o']t|won'?t|will not|would not|am (?:not able|unable)|'m (?:not able|unable)"
-    r"|do(?: not|n'?t))"
-)
-_HELPING = (
-    r"(?:assist|help|provide|comply|fulfill?|answer|offer|give|support|engage|discuss|participate|encourage|condone|endorse"
-    r"|promote|share|create|generate|write|recommend|advise|determine|disclose|do that"
-    r"|have (?:access|the (?:ability|capability)|personal opinions))"
-)
-_VALUE = r"(?:appropriate|ethical|acceptable|respectful|fair|productive|okay|ok|right|safe|justified|justifiable)"
-_WHOSE = r"(?:personal|individual|the (?:individual|person)|one's|your (?:own|personal))"
-_REFUSAL: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
-    (cues, re.compile(p))
-    for cues, p in (
-        # apology followed by inability
-        (("sorry", "apolog"), rf"\b(?:sorry|apologi[sz]e|apologies)\b[^.!?]{{0,60}}\b{_CANNOT}\b"),
-        # inability as the first thing said
-        (
-            ("not", "n't", "cant", "wont", "unable"),
-            r"^(?:(?:unfortunately|regrettably|no|hello|hi)\W{1,3})?i(?:'m| am)? (?:just |simply |currently )?"
-            r"(?:can(?:no|')?t|can not|won'?t|will not|not (?:able|allowed|permitted|comfortable)|unable)\b"
-            r"(?! (?:wait|stress|emphasi[sz]e|overstate|say enough|help but|agree more|recommend|thank))",
-        ),
-        # inability or unwillingness of the speaker
-        (
-            ("not", "n't", "cant", "wont", "dont", "unable"),
-            rf"\b(?:i|we|it)\b[^.!?\n]{{0,60}}\b{_CANNOT}[^.!?\n]{{0,60}}\b{_HELPING}\b",
-        ),
-        (
-            ("i must", "i have to", "i need to", "i will", "i refuse", "i decline"),
-            r"\bi (?:must|have to|need to|will) (?:politely |respectfully )?(?:clarify|decline|refuse|stress|point out|challenge)\b"
-            r"|\bi (?:refuse|decline) to\b",
-        ),
-        (
-            ("as a",),
-            r"\bas an? (?:ai|artificial intelligence)\b[^.!?\n]{0,120}\b(?:not|cannot|can'?t|don'?t|unable|committed|must)\b"
-            r"(?![^.!?\n]{0,60}\b(?:but|however),? i can\b)",
-        ),
-        (
-            ("not within my", "not in my"),
-            r"\bnot (?:with)?in my (?:programming|ethic|guideline|capabilit|abilit|power)",
-        ),
-        # the question itself is rejected: on principle, by law, by policy, as unanswerable
-        (
-            ("not", "n't", "never", "neither"),
-            r"\b(?:it|that|this|which|\w+ing(?: \w+){0,4})(?:'s| is| would be) (?:not|never|neither) (?:only )?(?:\w+ly )?"
-            rf"(?:\w+ or )?(?:{_VALUE}|legal|a (?:good|healthy) (?:idea|thing|way))\b",
-        ),
-        (
-            ("i don't", "i do not", "i'm not sure", "i am not sure"),
-            r"\bi (?:don't (?:think|believe|feel)|do not (?:think|believe|feel)|(?:'m|am) not sure) (?:that )?"
-            rf"(?:it|that|this)(?:'s| is| would be) (?:a )?(?:\w+ or )?{_VALUE}\b",
-        ),
-        (
-            ("llegal", "ethical", "against the law", "acceptable", "okay", "justif"),
-            r"\b(?:is|are|was|were) (?:\w+ly )?"
-            r"(?:illegal|unethical|against the law|(?:never|not) (?:\w+ly )?(?:acceptable|okay|justified|justifiable))\b",
-        ),
-        (
-            ("condemn", "disagree", "oppose", "condone"),
-            r"\bi (?:strongly |firmly |do not |don't )?(?:condemn|disagree|oppose|condone)\b",
-        ),
-        (
-            ("violence", "there"),
-            r"\bviolence is never\b|\bthere (?:is|are|were) no (?:\w+ )?(?:reasons?|benefits|justification|excuse)\b",
-        ),
-        (
-            ("against", "violate"),
-            r"\b(?:against|violates?) (?:my|our|the|its) (?:policy|policies|guidelines|programming|principles|terms)\b",
-        ),
-        (
-            ("question",),
-            r"\bquestion (?:contains|assumes|perpetuates|is based on)[^.!?\n]{0,40}\b(?:harmful|offensive|inappropriate|stereotyp)",
-        ),
-        (
-            ("depend", "subjective", "personal", "vary", "varies"),
-            r"\b(?:this|that|it)(?: question| request| topic| answer| information| response)? "
-            r"(?:is (?:a )?(?:very |highly )?(?:subjective|personal)"
-            rf"|(?:(?:would|will|may|might|can) )?(?:depends? on|var(?:y|ies) (?:depending|based) on) {_WHOSE})",
-        ),
-        (("cannot be",), r"\b(?:this|that|it)\b[^.!?\n]{0,40}\bcannot be (?:answered|determined|shared|provided)\b"),
-    )
-)
-"""Phrases that open refusals, each with cheap cues one of which must stand in the text before the pattern is tried."""
-
-REFUSAL_REACH = 400
-"""Characters from the start of an answer in which a refusal must stand: a refusal opens the answer, a caveat ends it."""
-
-
-def is_refusal(answer: str) -> bool:
-    """Whether an answer declines to answer, by phrases that open refusals in English (apology, inability, principle).
-
-    It errs on the side of calling a moralising opening a refusal, as human annotators do ("partial refusal"). Where an
-    application knows better it sends `refused` and this is not asked. Measured in `docs/methods/scores.md`.
-    """
-    return _opens_with_refusal(answer[: 4 * REFUSAL_REACH].lstrip()[:REFUSAL_REACH])
-
-
-@lru_cache(maxsize=20_000)
-def _opens_with_refusal(opening: str) -> bool:
-    text = opening.replace("’", "'").lower()
-    return any(p.search(text) is not None for cues, p in _REFUSAL if any(c in text for c in cues))
-
-
-def final_answer(answer: str) -> str:
-    r"""What an answer finally says: the last ``\boxed{...}``, else the last ``[...]``, else what follows "answer:", else all of it."""
-    for pattern in (_BOXED, _BRACKET, _ANSWER):
-        found = pattern.findall(answer)
-        if found:
-            return str(found[-1])
-    return answer
-
-
-def answers_match(answer: str, expected: str) -> bool:
-    """Whether two answers say the same after normalisation, or one's final answer equals the other's; yes/no by first word.
-
-    A blank answer matches nothing. Where normalisation leaves nothing of the expected answer (a sign, an emoji), the texts
-    themselves are compared.
-    """
-    if not answer.strip() or not expected.strip():
-        return False
-    given, wanted = final_answer(answer), final_answer(expected)
-    want = normalise(wanted)
-    if not want or len(wanted) > READ:
-        return expected.strip() in (answer.strip(), given.strip())
-    if want in (normalise(text) for text in (answer, given) if len(text) <= READ):
-        return True
-    words = normalise(answer[:OPENING]).split(maxsplit=1)
-    return want in ("yes", "no") and bool(words) and words[0] == want and not _BRACKET.search(answer)
-
+ARGUMENTS = 10_000
+"""Characters of a tool's arguments beyond which they are compared as they are, not as JSON."""
 
 _TOOL_FINISHES = frozenset(("tool_calls", "tool_call", "tool_use", "function_call"))
 
@@ -174,11 +43,28 @@ def _answered(i: Interaction) -> str | None:
     return None if _missing(i) or i.error else i.answer
 
 
-def _refusal(i: Interaction, _: Embedder) -> float | None:
+def _refusal(i: Interaction, _: Embedder | None) -> float | None:
     if i.refused is not None:
         return None if _missing(i) and not i.refused else float(i.refused)
     answer = _answered(i)
     return None if answer is None or i.query is None else float(is_refusal(answer))
+
+
+def _refused_for(i: Interaction, reason: Reason) -> float | None:
+    """Whether it is a refusal for this reason; None also for one whose reason cannot be told."""
+    refused = _refusal(i, None)
+    if not refused:
+        return refused
+    found = refusal_reason(i.answer or "", i.refused)
+    return None if found is None else float(found == reason)
+
+
+def _policy_refusal(i: Interaction, _: Embedder) -> float | None:
+    return _refused_for(i, "policy")
+
+
+def _capability_refusal(i: Interaction, _: Embedder) -> float | None:
+    return _refused_for(i, "capability")
 
 
 def _error(i: Interaction, _: Embedder) -> float | None:
@@ -271,12 +157,85 @@ def _tool_error(i: Interaction, _: Embedder) -> float | None:
     return float(any(t.error for t in i.tool_calls)) if i.tool_calls else None
 
 
+def _tool_calls(i: Interaction, _: Embedder) -> float | None:
+    return float(len(i.tool_calls)) if i.tool_calls or i.tools_version is not None else None
+
+
+def _tool_retries(i: Interaction, _: Embedder) -> float | None:
+    if not i.tool_calls:
+        return None
+    times = Counter(t.name for t in i.tool_calls)
+    again = [t for t in i.tool_calls if times[t.name] > 1]
+    if any(t.arguments is None for t in again):
+        return None  # called again, but nobody says with what
+    return float(len({(t.name, _arguments(t)) for t in again}) < len(again))
+
+
+def _arguments(call: ToolCall) -> str | bytes:
+    """Arguments of a call, the same for the same JSON in another order or spacing."""
+    text = (call.arguments or "").strip()
+    if len(text) > ARGUMENTS:
+        return text
+    try:
+        return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _truncated(i: Interaction, _: Embedder) -> float | None:
+    if i.finish_reason is None or not i.finish_reason.strip():
+        return None
+    words = (w.strip().lower().replace("-", "_") for w in i.finish_reason.split(","))
+    return float(any(FINISH_REASONS.get(w) == "length" for w in words))
+
+
+def _format_ok(i: Interaction, _: Embedder) -> float | None:
+    answer = _answered(i)
+    wanted = None if answer is None else asked_format(i)
+    return None if answer is None or wanted is None else float(keeps_format(answer, wanted))
+
+
+def _markdown(i: Interaction, _: Embedder) -> float | None:
+    answer = _answered(i)
+    return None if answer is None else float(has_markdown(answer))
+
+
+def _language_match(i: Interaction, _: Embedder) -> float | None:
+    answer = _answered(i)
+    if answer is None or i.query is None:
+        return None
+    asked, given = language_of(i.query), language_of(answer)
+    return None if asked is None or given is None else float(asked == given)
+
+
+def _answer_chars(i: Interaction, _: Embedder) -> float | None:
+    return None if _missing(i) or i.output_tokens is not None else float(len((i.answer or "").strip()))
+
+
 def _escalation(i: Interaction, _: Embedder) -> float | None:
     return None if i.escalated is None else float(i.escalated)
 
 
 def _blocked(i: Interaction, _: Embedder) -> float | None:
     return None if not (i.guardrail or "").strip() else float((i.guardrail or "").strip().casefold() != "pass")
+
+
+def _input_tokens(i: Interaction, _: Embedder) -> float | None:
+    return None if i.input_tokens is None else float(i.input_tokens)
+
+
+def _cache_hit(i: Interaction, _: Embedder) -> float | None:
+    if not i.input_tokens or i.cache_read_tokens is None or i.cache_read_tokens > i.input_tokens:
+        return None
+    return i.cache_read_tokens / i.input_tokens
+
+
+def _reasoning_tokens(i: Interaction, _: Embedder) -> float | None:
+    return None if i.reasoning_tokens is None else float(i.reasoning_tokens)
+
+
+def _first_token(i: Interaction, _: Embedder) -> float | None:
+    return i.first_token_s
 
 
 def _latency(i: Interaction, _: Embedder) -> float | None:
@@ -306,6 +265,20 @@ def _number(name: str, bad: str, harm: Harm, unit: str, about: str, score: objec
 SCORERS: tuple[Scorer, ...] = (
     _rate("error", "up", "availability", "The call failed, or succeeded with an empty answer.", _error),
     _rate("refusal", "both", "usefulness", "The answer declines to answer (policy or capability).", _refusal),
+    _rate(
+        "policy_refusal",
+        "both",
+        "usefulness",
+        "The answer declines because it should not: ethics, law, policy, privacy, harm.",
+        _policy_refusal,
+    ),
+    _rate(
+        "capability_refusal",
+        "up",
+        "usefulness",
+        "The answer declines because it cannot: no access, no knowledge, no ability.",
+        _capability_refusal,
+    ),
     _rate("escalation", "up", "usefulness", "The application handed the conversation to a person.", _escalation),
     _rate(
         "normalised_match",
@@ -323,6 +296,29 @@ SCORERS: tuple[Scorer, ...] = (
         _citation_valid,
     ),
     _rate("tool_error", "up", "correctness", "At least one tool call of the interaction failed.", _tool_error),
+    _rate(
+        "tool_retries",
+        "up",
+        "correctness",
+        "A tool was called again with the same arguments.",
+        _tool_retries,
+    ),
+    _rate("truncated", "up", "usefulness", "The answer was cut off at the limit of its length.", _truncated),
+    _rate(
+        "format_ok",
+        "down",
+        "usefulness",
+        "The answer has the format that was asked for (JSON, box, brackets).",
+        _format_ok,
+    ),
+    _rate("language_match", "down", "usefulness", "The answer is in the language of the question.", _language_match),
+    _rate(
+        "markdown",
+        "both",
+        "usefulness",
+        "The answer has Markdown: headings, lists, tables, bold text or code fences.",
+        _markdown,
+    ),
     _rate("guardrail_block", "up", "compliance", "A guardrail spoke.", _blocked),
     _number(
         "groundedness",
@@ -361,7 +357,20 @@ SCORERS: tuple[Scorer, ...] = (
     ),
     _number("confidence", "down", "usefulness", "share", "The system's own confidence.", _confidence),
     _number("latency_s", "up", "availability", "s", "Time to the whole answer.", _latency),
+    _number("first_token_s", "up", "availability", "s", "Time to the first token of the answer.", _first_token),
     _number("output_tokens", "both", "usefulness", "tokens", "Length of the answer in tokens.", _output_tokens),
+    _number(
+        "answer_chars",
+        "both",
+        "usefulness",
+        "characters",
+        "Length of the answer in characters, where no tokens were sent.",
+        _answer_chars,
+    ),
+    _number("reasoning_tokens", "both", "usefulness", "tokens", "Tokens spent on reasoning.", _reasoning_tokens),
+    _number("input_tokens", "both", "cost", "tokens", "Length of what went in, in tokens.", _input_tokens),
+    _number("cache_hit", "down", "cost", "share", "Share of the input tokens that were read from a cache.", _cache_hit),
+    _number("tool_calls", "both", "usefulness", "calls", "Tool calls in the interaction.", _tool_calls),
     _number("cost_usd", "up", "cost", "usd", "Cost of the interaction.", _cost),
 )
 """The built-in scorers, in the order in which they are shown."""

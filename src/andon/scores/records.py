@@ -43,7 +43,7 @@ class Scorer:
     harm: Harm
     """What the user loses when it moves the bad way."""
     unit: str
-    """``rate``, ``cosine``, ``s``, ``tokens``, ``usd``, ``share``."""
+    """``rate``, ``cosine``, ``s``, ``tokens``, ``characters``, ``calls``, ``usd``, ``share``, ``score``."""
     about: str
     """One sentence: what the number is."""
     score: Callable[[Interaction, Embedder], float | None]

@@ -1,6 +1,8 @@
 """Score what came in since the last time: read, score, write."""
 
 import hashlib
+import logging
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,15 +11,22 @@ import pyarrow as pa
 from andon.changes import Change
 from andon.plugins import load_all
 from andon.scores.records import Embedder, Scorer
-from andon.scores.rows import feedback_columns, score_row, score_schema
-from andon.store import Ledger, Lookup, Span, Warehouse
-from andon.traffic import SCHEMAS, Feedback, Interaction, feedback_from_rows, quoted
+from andon.scores.rows import KEYS, feedback_columns, is_measure, possible_events, score_row, score_schema
+from andon.store import Ledger, Lookup, Slice, Span, Warehouse, Where
+from andon.traffic import SCHEMAS, Feedback, Interaction, feedback_from_rows, from_rows, quoted
 from andon.traffic.run import read_interactions_by_id, read_new, read_new_feedback
 
 __all__ = ["ScoreCursor", "ScorerFailure", "ScorerSet", "installed_scorers", "score_feedback", "score_new", "values_of"]
 
 BATCH = 20_000
 DAY_US = 86_400_000_000
+MONTH_US = 31 * DAY_US
+
+MOST_WAITING = 10_000
+"""Pieces of feedback that wait for their interactions at most; the oldest are let go first. What waits is kept by id in the
+ledger, and feedback on interactions that were sampled away would wait in vain."""
+
+_log = logging.getLogger("andon")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +40,8 @@ class ScoreCursor:
     """Id of the scorer set that was used last."""
     waiting: tuple[str, ...] = ()
     """Feedback whose interaction has not arrived yet."""
+    let_go: int = 0
+    """Feedback so far whose interaction never came, within a day or before `MOST_WAITING` others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,29 +131,34 @@ def _record_new_measure(ledger: Ledger, before: str | None, chosen: ScorerSet, b
 def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Scorer], *, now_us: int) -> int:
     """Turn feedback since the last call into scores, at the time it was given; returns how many.
 
-    Feedback whose interaction has not arrived waits for it, for a day of its own clock.
+    Feedback whose interaction has not arrived waits for it, for a day of its own clock; at most `MOST_WAITING` pieces do.
     """
     cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
     newest = warehouse.newest("feedback")
-    given = _feedback(warehouse, cursor)
-    if not given and newest == cursor.feedback_seq:
+    given = [f for f in _feedback(warehouse, cursor, now_us) if is_measure(f)]
+    if not given and not cursor.waiting and newest == cursor.feedback_seq:
         return 0
-    known = {i.id: i for i in _interactions(warehouse, given)}
+    known = _interactions(warehouse, given)
     rows = []
     for f in given:
-        interaction = known.get(f.interaction_id)
+        interaction = known.get(f.id)
         if interaction is not None and (values := feedback_columns(f, interaction)):
             rows.append(score_row(interaction, values, "people", f"feedback/{f.id}", f.time_us))
     if rows:
         warehouse.append("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)))
         warehouse.commit()
-    waiting = tuple(f.id for f in given if f.interaction_id not in known and now_us - f.time_us < DAY_US)
-    moved = replace(cursor, feedback_seq=newest, waiting=waiting)
+    without = sorted((f for f in given if f.id not in known), key=lambda f: (f.time_us, f.id))
+    waiting = [f.id for f in without if now_us - f.time_us < DAY_US][-MOST_WAITING:]
+    let_go = len(without) - len(waiting)
+    if let_go:
+        _log.warning("%d pieces of feedback were let go: their interactions did not come", let_go)
+    moved = replace(cursor, feedback_seq=newest, waiting=tuple(waiting), let_go=cursor.let_go + let_go)
     ledger.put(moved, now_us=now_us, by="andon")
     return len(rows)
 
 
-def _feedback(warehouse: Warehouse, cursor: ScoreCursor) -> list[Feedback]:
+def _feedback(warehouse: Warehouse, cursor: ScoreCursor, now_us: int) -> list[Feedback]:
+    """What waits, and what is new."""
     given: list[Feedback] = []
     seq = cursor.feedback_seq
     while True:
@@ -152,7 +168,8 @@ def _feedback(warehouse: Warehouse, cursor: ScoreCursor) -> list[Feedback]:
         given, seq = [*given, *batch], reached
     if cursor.waiting:
         columns = tuple(SCHEMAS["feedback"].names)
-        again = Lookup(table="feedback", ids=cursor.waiting, columns=columns)
+        lately = Span(start_us=now_us - MONTH_US, end_us=2**62)  # what waits was a day old at most
+        again = Lookup(table="feedback", ids=cursor.waiting, columns=columns, span=lately)
         new = {f.id for f in given}
         given = [*(f for f in feedback_from_rows(warehouse.run(again)) if f.id not in new), *given]
     return given
@@ -190,32 +207,52 @@ def _values(
             continue
         if value is not None:
             values[s.name] = float(value)
-    if interaction.label is not None:
-        values |= feedback_columns(_label(interaction), interaction)
-    return values
+    return values | possible_events(interaction) | (_label_match(interaction) if interaction.label is not None else {})
 
 
-def _label(interaction: Interaction) -> Feedback:
-    """A label that came with the interaction, as the feedback that it would have been later."""
-    return Feedback(
+def _label_match(interaction: Interaction) -> dict[str, float]:
+    """A label that came with the interaction, as the score that it would have been later."""
+    label = Feedback(
         id=f"{interaction.id}/label",
         interaction_id=interaction.id,
         time_us=interaction.time_us,
         kind="label",
         text=interaction.label,
     )
+    return {metric: float(value) for metric, value in feedback_columns(label, interaction).items()}
 
 
-def _interactions(warehouse: Warehouse, given: Sequence[Feedback]) -> list[Interaction]:
-    """The interactions that feedback speaks of; it comes after them, seldom by more than a month.
+def _interactions(warehouse: Warehouse, given: Sequence[Feedback]) -> dict[str, Interaction]:
+    """The interaction that each piece of feedback speaks of, by the id of the feedback; for a session, its last one before.
 
-    Clocks differ, so feedback may also seem to come up to a day before its interaction.
+    Feedback comes after its interaction, seldom by more than a month. Clocks differ, so it may also seem to come up to a day
+    before.
     """
     if not given:
-        return []
-    month = 31 * 86_400_000_000
-    span = Span(start_us=min(f.time_us for f in given) - month, end_us=max(f.time_us for f in given) + DAY_US)
-    return read_interactions_by_id(warehouse, sorted({f.interaction_id for f in given}), span)
+        return {}
+    span = Span(start_us=min(f.time_us for f in given) - MONTH_US, end_us=max(f.time_us for f in given) + DAY_US)
+    one = {f.interaction_id for f in given if f.scope == "interaction"}
+    known = {i.id: i for i in read_interactions_by_id(warehouse, sorted(one), span)}
+    found = {f.id: known[f.interaction_id] for f in given if f.scope == "interaction" and f.interaction_id in known}
+    return found | _last_of_sessions(warehouse, [f for f in given if f.scope == "session"], span)
+
+
+def _last_of_sessions(warehouse: Warehouse, given: Sequence[Feedback], span: Span) -> dict[str, Interaction]:
+    """The last interaction of its session before each piece of feedback, by the id of the feedback; without its texts."""
+    if not given:
+        return {}
+    mine = (Where(column="session_id", op="in", value=tuple(sorted({f.interaction_id for f in given}))),)
+    columns = ("id", "time_us", "weight", *KEYS)
+    sessions: dict[str, list[Interaction]] = {}
+    for i in from_rows(warehouse.run(Slice(table="interactions", columns=columns, span=span, where=mine))):
+        sessions.setdefault(i.session_id or "", []).append(i)
+    found = {}
+    for f in given:
+        said = sessions.get(f.interaction_id, [])
+        before = bisect_right(said, f.time_us, key=lambda i: i.time_us)
+        if before:
+            found[f.id] = said[before - 1]
+    return found
 
 
 def _scorer_set(scorers: Sequence[Scorer], embedder: Embedder) -> ScorerSet:

@@ -1,82 +1,259 @@
-"""What a baseline is worth: how much its windows vary, and how far its rate may be wrong.
+"""What is normal, hour by hour, how much do hours vary, and how sure are we?
 
-A baseline is kept as six sums over its windows (`moments`), so that a window joins it with one addition and a thousand
-baselines are judged in one array operation.
+A seasonal rate for every series at once: a ridge Poisson regression of harm on the clock (two daily harmonics, weekend),
+the dispersion of hours around it at two time scales, and the error of the estimate. All arrays are time-major.
 
-Sources: Williams, Applied Statistics 31 (1982), 144-148 (moment estimate of extra-binomial variation); the guard was
-chosen by simulation, see `docs/methods/baseline.md`.
+Sources: Farrington, Andrews, Beale & Catchpole, J. R. Stat. Soc. A 159 (1996), 547-563 (quasi-Poisson regression for the
+surveillance of counts, trimming of past outbreaks); McCullagh & Nelder, Generalized Linear Models, 2nd ed. (1989),
+section 6.2 (extra-Poisson variation); Newey & West, Econometrica 55 (1987), 703-708 (long-run variance from
+autocovariances). The guards were chosen by simulation, see `docs/methods/baseline.md`.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
-__all__ = ["GUARD", "dispersion", "dispersion_of", "guarded", "moments"]
+__all__ = ["HOURS", "LEAST_SPREAD", "Baseline", "Priors", "clock_of", "fit_baseline", "like_weekend"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-GUARD = 1.5
-"""Standard errors by which a baseline rate is pushed up before it is watched."""
+HOURS = 48
+"""Cells of the clock: the hours of a working day, then those of a weekend day."""
+
+COEFFICIENTS = 6
+"""Intercept, two daily harmonics, weekend."""
+
+SMOOTH = np.array([0.3, 0.3, 0.2, 0.2, 0.2])
+"""Prior standard deviations of the seasonal coefficients, on the log scale: without evidence the day is flat."""
+
+VAGUE = 5.0
+"""Prior standard deviation of the level without relatives, on the log scale, around what the counts say."""
+
+LEAST_SPREAD = 1e-4
+"""No real rate is steadier than 1 % from hour to hour."""
+
+MOST_SPREAD = 300.0
+SPREAD_ERRORS = 1.5
+LAGS = 12
+LAG_ERRORS, INFLATION_ERRORS = 1.0, 1.0
+MOST_SCALE = 10.0
+GUARD, GUARD_HOUR = 1.0, 0.4
+"""Standard errors by which the expected count is pushed away: of the level, and of the single hour (whichever is more)."""
 
 
-def guarded(x: Floats, n: Floats, design: Floats | float = 1.0) -> Floats:
-    """A baseline rate pushed up by `GUARD` standard errors on the logit scale, shape as `x`, strictly between 0 and 1.
+def _features() -> Floats:
+    hour = np.arange(HOURS)
+    turn = 2 * np.pi * (hour % 24) / 24
+    columns = [np.ones(HOURS), np.cos(turn), np.sin(turn), np.cos(2 * turn), np.sin(2 * turn), hour >= 24]
+    return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
 
-    The chart tests against this end, so that the error of the estimate costs delay instead of false alarms. The rate is
-    ``(x + 1/2) / (n + 1)`` (Jeffreys), its standard error on the logit scale ``sqrt(design / (n p (1 - p)))``.
+
+FEATURES = _features()
+_PRODUCTS = (FEATURES[:, :, None] * FEATURES[:, None, :]).reshape(HOURS, -1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The baselines of k series."""
+
+    scale: Floats
+    """What a count of harm is multiplied by, so that chance alone has a variance equal to the mean; shape (k,)."""
+    log_rate: Floats
+    """Log of the expected scaled harm per observation, by hour of the clock; shape (48, k)."""
+    guard: Floats
+    """How far the log rate may be wrong, by hour of the clock; shape (48, k)."""
+    spread: Floats
+    """Squared relative standard deviation of the rate from hour to hour, with one standard error added; shape (k,)."""
+    persistence: Floats
+    """By how much serial correlation inflates the variance of a long sum, with its error added; shape (k,), at least 1."""
+    coefficients: Floats
+    """Of the regression; shape (k, 6)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priors:
+    """What relatives say of a series before it has spoken for itself."""
+
+    centre: Floats
+    """Coefficients of the relatives; shape (k, 6)."""
+    error: Floats
+    """Standard deviation of the level around that of the relatives, on the log scale; shape (k,). Infinite: no relatives."""
+
+
+def clock_of(hour: Ints, weekend: Bools | None = None) -> Ints:
+    """The cell of the clock (0..47) of hours since 1970 UTC; `weekend` says otherwise than the calendar, say on a holiday."""
+    if weekend is None:
+        weekend = calendar_weekend(hour)
+    return np.asarray(hour % 24 + 24 * weekend, dtype=np.int64)
+
+
+def calendar_weekend(hour: Ints) -> Bools:
+    """Whether hours since 1970 UTC lie on a Saturday or Sunday (1 January 1970 was a Thursday)."""
+    return np.asarray((hour // 24 + 3) % 7 >= 5)
+
+
+def fit_baseline(
+    x: Floats,
+    n: Floats,
+    clock: Ints,
+    *,
+    variance: Floats | None = None,
+    priors: Priors | None = None,
+    least_spread: Floats | float = LEAST_SPREAD,
+) -> Baseline:
+    """Estimate the baselines of k series from t hours.
+
+    With ``scale c = p / variance`` and exposure n, ``y = c x`` has mean ``mu = c n exp(b z(clock))``; b maximises the
+    penalised Poisson likelihood, the information of which is divided by the dispersion. Around it
+    ``var(y) = mu + spread mu^2``, estimated by moments, and ``persistence = 1 + 2 S(1..12) / (1 - q)`` with S the sum of
+    autocorrelations over lags of 1 to 12 hours and q the part of it that is still there 12 hours later. Hours whose
+    count is far outside (an incident in the history) are trimmed once.
 
     Args:
-        x: events in the baseline.
-        n: observations in the baseline.
-        design: design effect ``1 + (n per window - 1) rho``: by how much clustering inflates the variance of the rate.
+        x: harm in each hour, shape (t, k); may be fractional.
+        n: observations in each hour, shape (t, k); 0 leaves the hour out.
+        clock: cell of the clock of each hour, shape (t,).
+        variance: of the harm of one observation, shape (k,); None: that of a yes or no.
+        priors: what relatives say.
+        least_spread: smallest `spread`, one number or shape (k,).
     """
-    p = (x + 0.5) / (n + 1)
-    return np.asarray(expit(logit(p) + GUARD * np.sqrt(design / ((n + 1) * p * (1 - p)))))
+    x, n = np.asarray(x, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    fitted = _fit(x, n, clock, variance, priors, least_spread)
+    mean = n * fitted.scale * np.exp(fitted.log_rate[clock])
+    room = np.sqrt(mean + fitted.spread * mean * mean)
+    far = np.abs(x * fitted.scale - mean) > 5 * room + 3 * fitted.scale
+    far[:, far.mean(axis=0) > 0.1] = False  # what happens that often is no outlier
+    touched = np.flatnonzero(far.any(axis=0))
+    if len(touched) == 0:
+        return fitted
+    least = np.broadcast_to(least_spread, n.shape[1:])[touched]
+    again = _fit(
+        x[:, touched],
+        np.where(far[:, touched], 0.0, n[:, touched]),
+        clock,
+        None if variance is None else variance[touched],
+        None if priors is None else Priors(centre=priors.centre[touched], error=priors.error[touched]),
+        least,
+    )
+    for name in Baseline.__slots__:
+        whole, part = getattr(fitted, name), getattr(again, name)
+        if name in ("log_rate", "guard"):
+            whole[:, touched] = part
+        else:
+            whole[touched] = part
+    return fitted
 
 
-def moments(x: Floats, n: Floats) -> Floats:
-    """What a window adds to the sums of a baseline: ``1, n, x, x^2/n, n^2, 1/n``; zeros when n = 0. Shape (..., 6)."""
-    some = n > 0
-    safe = np.where(some, n, 1.0)
-    return np.where(some[..., None], np.stack([np.ones_like(safe), n, x, x * x / safe, n * n, 1 / safe], axis=-1), 0.0)
+def _fit(
+    x: Floats, n: Floats, clock: Ints, variance: Floats | None, priors: Priors | None, least_spread: Floats | float
+) -> Baseline:
+    x = np.where(n > 0, x, 0.0)
+    cells = np.zeros((HOURS, len(x)))
+    cells[clock, np.arange(len(x))] = 1
+    harm, seen = cells @ x, cells @ n
+    total = np.maximum(seen.sum(axis=0), 1e-9)
+    rate = (harm.sum(axis=0) + 0.5) / (total + 1)
+    scale = np.minimum(rate / np.maximum(rate * (1 - rate) if variance is None else variance, 1e-12), MOST_SCALE)
+    centre, precision = _prior(rate * scale, priors)
+    y = (harm + 0.5 * seen / total) * scale
+    dispersion = np.ones(x.shape[1])
+    for _ in range(2):
+        coefficients, covariance = _regress(y, seen, centre, precision, dispersion)
+        log_rate = FEATURES @ coefficients.T
+        mean = n * np.exp(log_rate)[clock]
+        spread, unguarded = _spread(x * scale, mean, least_spread)
+        variance_now = mean + unguarded * mean * mean
+        persistence, sure = _persistence(x * scale - mean, variance_now)
+        dispersion = persistence * np.maximum(variance_now.sum(axis=0) / np.maximum(mean.sum(axis=0), 1e-9), 1.0)
+    hours = np.maximum((mean > 0).sum(axis=0), 1)
+    level = np.sqrt(np.einsum("p,kpq,q->k", FEATURES.mean(axis=0), covariance, FEATURES.mean(axis=0)))
+    single = np.sqrt(np.einsum("hp,kpq,hq->hk", FEATURES, covariance, FEATURES))
+    typical = np.maximum(mean.sum(axis=0) / hours, 0.01)
+    swing = np.sqrt(np.maximum(persistence - 1, 0) * (1 + typical * spread) / (24 * typical))
+    guard = np.maximum(GUARD * level, GUARD_HOUR * single)
+    return Baseline(
+        scale=scale,
+        log_rate=log_rate,
+        guard=np.sqrt(guard**2 + np.where(sure, swing, 0.0) ** 2),
+        spread=spread,
+        persistence=persistence,
+        coefficients=coefficients,
+    )
 
 
-def dispersion_of(sums: Floats, errors: float = 0.0) -> Floats:
-    """Intraclass correlation from the sums of windows (`moments`), between 0 and 0.5, shape (k,) for sums (k, 6).
+def _prior(level: Floats, priors: Priors | None) -> tuple[Floats, Floats]:
+    """Centre and precision of the coefficients, shapes (k, 6)."""
+    centre = np.zeros((len(level), COEFFICIENTS))
+    precision = np.empty((len(level), COEFFICIENTS))
+    centre[:, 0], precision[:, 0], precision[:, 1:] = np.log(level), 1 / VAGUE**2, 1 / SMOOTH**2
+    if priors is not None:
+        known = np.isfinite(priors.error)
+        centre[known] = priors.centre[known]
+        precision[known, 0] = 1 / priors.error[known] ** 2
+    return centre, precision
 
-    With ``X2 = sum (x - np)^2 / (n p (1-p))`` over k windows and N observations,
-    ``rho = (X2 - (k-1)) / sum (n-1)(1-n/N)``, which is unbiased up to the error of ``p(1-p)``, because
-    ``E X2 = (k-1) + rho sum (n-1)(1-n/N)`` when ``var(x) = n p (1-p) (1 + (n-1) rho)``.
+
+def _regress(y: Floats, seen: Floats, centre: Floats, precision: Floats, dispersion: Floats) -> tuple[Floats, Floats]:
+    """Coefficients (k, 6) and their covariance (k, 6, 6) by Newton's method, from sums over the clock (48, k)."""
+    b = centre.copy()
+    total = seen.sum(axis=0)
+    b[:, 0] = np.where(total > 0, np.log(np.maximum(y.sum(axis=0), 1e-9) / np.maximum(total, 1e-9)), centre[:, 0])
+    for _ in range(8):
+        mean = seen * np.exp(np.clip(FEATURES @ b.T, -40, 10))
+        slope = (FEATURES.T @ (y - mean) / dispersion).T - precision * (b - centre)
+        information = (mean.T @ _PRODUCTS).reshape(-1, COEFFICIENTS, COEFFICIENTS) / dispersion[:, None, None]
+        information[:, np.arange(COEFFICIENTS), np.arange(COEFFICIENTS)] += precision
+        move = np.clip(np.linalg.solve(information, slope[:, :, None])[:, :, 0], -1, 1)
+        b += move
+        if np.abs(move).max(initial=0) < 1e-9:
+            break
+    return b, np.asarray(np.linalg.inv(information), dtype=np.float64)
+
+
+def _spread(y: Floats, mean: Floats, least: Floats | float) -> tuple[Floats, Floats]:
+    """Spread with its error added, and without; shapes (k,).
+
+    The error counts for at most 3 % of the variance of a typical hour: of events that were never seen, moments know
+    nothing, and to expect bursts of them would be to wait for bursts.
+    """
+    hours = np.maximum((mean > 0).sum(axis=0), 1)
+    lost = np.minimum(COEFFICIENTS / hours, 0.5)
+    squares = np.maximum((mean**2).sum(axis=0), 1e-12)
+    found = np.maximum((((y - mean) ** 2) - mean * (1 - lost)).sum(axis=0) / squares, 0.0)
+    variance = mean + found * mean * mean
+    error = np.sqrt((2 * variance**2 + variance).sum(axis=0)) / squares
+    most = np.maximum(0.03 * hours / np.maximum(mean.sum(axis=0), 1e-9), found)
+    return np.clip(found + np.minimum(SPREAD_ERRORS * error, most), least, MOST_SPREAD), found
+
+
+def _persistence(residual: Floats, variance: Floats) -> tuple[Floats, Bools]:
+    """Inflation of the variance of long sums, with its error added, and whether correlation is beyond doubt; shapes (k,)."""
+    z = residual / np.sqrt(np.maximum(variance, 1e-12))
+    z[variance <= 0] = 0
+    hours = np.maximum((variance > 0).sum(axis=0), 1.0)
+    lags = min(2 * LAGS, len(z) - 1)
+    products = np.zeros((2 * LAGS, z.shape[1]))
+    for lag in range(1, lags + 1):
+        products[lag - 1] = np.einsum("tk,tk->k", z[lag:], z[:-lag])
+    near, far = (p.sum(axis=0) / hours for p in (products[:LAGS], products[LAGS:]))
+    error = np.sqrt(LAGS / (hours + LAGS))  # of a sum of autocorrelations; bounded where there are few hours
+    later = np.clip(far / np.maximum(near, 0.05), 0, 0.7)
+    inflation = np.maximum(1 + 2 * (near + LAG_ERRORS * error) / (1 - later), 1.0)
+    inflation = inflation * (1 + INFLATION_ERRORS * np.sqrt(2 * inflation / (hours + 24)))
+    return inflation, near > error
+
+
+def like_weekend(n: Floats, usual: Floats, other: Floats) -> Bools:
+    """Whether traffic is nearer to that of the other kind of day, where the two differ by a tenth or more.
 
     Args:
-        sums: sums of `moments` over the windows, shape (k, 6).
-        errors: standard errors to add, ``D sqrt(2k + (1/(p(1-p)) - 6) sum 1/n) / sum (n-1)(1-n/N)`` each, with the
-            design effect ``D = 1 + (N/k - 1) rho``. 0 is the estimate itself; a chart adds one, because an
-            underestimate costs false alarms.
-
-    Fewer than 10 windows give 0, and so does an estimate (not its error) from a rate of exactly 0 or 1.
+        n: traffic of a stretch of time, shape (t,).
+        usual: what the kind of day by the calendar would bring.
+        other: what the other kind of day would bring.
     """
-    k, n, x, x2, n2, inverse = np.moveaxis(np.asarray(sums, dtype=np.float64), -1, 0)
-    total = np.maximum(n, 1.0)
-    p = x / total
-    variance = p * (1 - p)
-    freedom = n - k - n2 / total + 1
-    usable = (k >= 10) & (freedom > 1e-9)
-    freedom = np.where(usable, freedom, 1.0)
-    chi2 = (x2 - 2 * p * x + p * p * n) / np.where(variance > 0, variance, 1.0)
-    rho = np.where(variance > 0, np.maximum((chi2 - (k - 1)) / freedom, 0.0), 0.0)
-    smooth = (x + 0.5) / (n + 1)
-    design = 1 + np.maximum(n / np.maximum(k, 1.0) - 1, 0.0) * rho
-    error = design * np.sqrt(np.maximum(2 * k + (1 / (smooth * (1 - smooth)) - 6) * inverse, 0.0)) / freedom
-    return np.asarray(np.where(usable, np.clip(rho + errors * error, 0.0, 0.5), 0.0))
-
-
-def dispersion(x: Floats, n: Floats) -> float:
-    """Intraclass correlation of the events within windows, from the windows of a baseline, at least 0. Shapes (t,).
-
-    The moment estimate of `dispersion_of`. Fewer than 10 windows or a rate of exactly 0 or 1 give 0.
-
-    Source: Williams, Applied Statistics 31 (1982), 144-148.
-    """
-    sums = moments(np.asarray(x, dtype=np.float64), np.asarray(n, dtype=np.float64)).sum(axis=0)
-    return float(dispersion_of(sums))
+    between = np.sqrt(usual * other)
+    nearer = np.where(other < usual, n < between, n > between)
+    return np.asarray(nearer & (np.abs(np.log(np.maximum(other, 1e-9) / np.maximum(usual, 1e-9))) > 0.1))

@@ -1,70 +1,131 @@
-"""The detector: a mixture Shiryaev-Roberts e-detector on counts of events in windows.
+"""The detector: a mixture Shiryaev-Roberts e-detector on counts of harm against seasonal expected counts.
 
-For every alternative odds ratio the statistic follows ``R <- (1 + R) * LR(window)``; the chart is the mean of R over the
-alternatives and signals when it reaches A. Under the null every LR has expectation 1, so the mean time between false
-alarms is at least A windows, whatever the traffic: no table and no calibration by simulation.
+For every alternative ratio the statistic follows ``R <- (1 + R) * LR(cluster)``; the chart is the mean of R over the
+alternatives and signals when it reaches A. Under the baseline every LR has expectation 1, so the mean time between false
+alarms is at least A clusters, whatever the traffic: no table and no calibration by simulation. A *cluster* is an hour. A
+chart may be looked at as often as one likes within it, with the counts of the hour so far: the likelihood ratio of a
+running count is a martingale, so the promise holds at every look, and the width of the windows does not matter.
 
-Two things break that on real traffic: windows that vary more than the binomial allows (answered by a beta-binomial
-likelihood and `dispersion_of`), and a baseline that was itself estimated (answered by `guarded`).
+Counts are in units in which chance alone has a variance equal to the mean (`Baseline.scale`). What real traffic adds to
+chance is in the likelihood: hours that differ (negative binomial, `spread`) and hours that resemble their neighbours
+(`persistence`, to whose inverse the likelihood ratio is raised). `andon.stats.baseline` estimates both.
 
 Use instead: a p-chart for the human eye; a t-test when the time of the change is known.
 
 Sources: Shin, Ramdas & Rinaldo, E-detectors, New England J. Stat. Data Sci. 2 (2024) (e-SR, its run length, mixtures);
-Shiryaev, Theory Probab. Appl. 8 (1963); Roberts, Technometrics 8 (1966). Where we differ: the
-likelihood is beta-binomial and the baseline is guarded, so the guarantee is approximate to the extent that the baseline is.
+Shiryaev, Theory Probab. Appl. 8 (1963); Roberts, Technometrics 8 (1966). Where we differ: negative-binomial likelihood,
+tempered for serial correlation, against a guarded estimate of the baseline, so the guarantee is as good as these; how good
+that is, is measured in `docs/methods/detector.md`.
 """
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, gammaln, logit
 
-__all__ = ["ODDS", "log_likelihood_ratio", "permitted_run_length", "step"]
+__all__ = ["RATIOS", "detect", "log_likelihood_ratio", "permitted_run_length", "step"]
 
 Floats = NDArray[np.float64]
+Single = NDArray[np.float32]
 
-ODDS: Floats = np.array([1.25, 1.6, 2.2, 3.2, 5.0, 9.0, 20.0, 60.0])
-"""Odds ratios that the mixture looks for; a chart counts harm, so only a rise matters. Shape (m,)."""
+RATIOS: Floats = np.array([1.15, 1.3, 1.6, 2.2, 3.2, 6.0, 16.0, 60.0])
+"""Ratios of harm to its baseline that the mixture looks for, shape (m,)."""
 
-NEGLIGIBLE = 1e-7
-"""Intraclass correlations up to here are taken as 0: windows of a million vary by a tenth more, and gamma functions of
-larger arguments would lose digits."""
+_BLOCK = 2048
+"""Series that `detect` takes at a time: their state stays in the cache."""
+
+_MOST = 80.0
+"""Largest logarithm of the statistic that is kept; every threshold lies far below."""
 
 
-def log_likelihood_ratio(x: Floats, n: Floats, null: Floats, odds: Floats, rho: Floats) -> Floats:
-    """Log likelihood ratio of each alternative odds ratio against the baseline, shape (k, m).
+def log_likelihood_ratio(y: Floats, mean: Floats, spread: Floats, persistence: Floats, log_ratio: Floats) -> Floats:
+    """Log likelihood ratio of each alternative against the baseline, shape (m, k).
+
+    ``(y log r - (y + 1/s) log(1 + s mean (r - 1) / (1 + s mean))) / f``: negative binomial with mean ``mean`` against
+    ``r mean`` and the same spread s; as s goes to 0 it is the Poisson one.
 
     Args:
-        x: events in the window, shape (k,).
-        n: observations in the window, shape (k,).
-        null: baseline rate, strictly between 0 and 1, shape (k,) or (k, m) when it differs by alternative.
-        odds: alternative odds ratios, shape (m,).
-        rho: intraclass correlation, shape (k,); 0 is the binomial.
+        y: scaled count of harm in the cluster so far, shape (k,).
+        mean: what the baseline expects, shape (k,), greater than 0 where there was traffic.
+        spread: squared relative standard deviation of the rate from cluster to cluster, shape (k,), greater than 0.
+        persistence: by how much serial correlation inflates the variance of a long sum, shape (k,), at least 1.
+        log_ratio: logarithms of the alternatives, shape (m,) or (m, k); negative ones look for a fall.
     """
-    null = null[:, None] if null.ndim == 1 else null
-    other = expit(logit(null) + np.log(odds))
-    harmed, fine = x[:, None], (n - x)[:, None]
-    binomial = harmed * np.log(other / null) + fine * np.log((1 - other) / (1 - null))
-    clustered = rho > NEGLIGIBLE
-    if not clustered.any():
-        return np.asarray(binomial)
-    spread = np.where(clustered, rho, 0.5)[:, None]
-    size = (1 - spread) / spread
-    # a + b is the same under both, so only these gamma functions of the beta-binomial are left
-    rise = _rising(other * size, harmed) - _rising(null * size, harmed)
-    fall = _rising((1 - other) * size, fine) - _rising((1 - null) * size, fine)
-    return np.where(clustered[:, None], rise + fall, binomial)
+    log_r = log_ratio[:, None] if log_ratio.ndim == 1 else log_ratio
+    gain = (spread * mean / (1 + spread * mean)) * np.expm1(log_r)
+    return np.asarray((y * log_r - (y + 1 / spread) * np.log1p(gain)) / persistence)
 
 
 def step(r: Floats, log_ratio: Floats) -> Floats:
-    """One window: ``(1 + R) * LR`` for every alternative; shapes (k, m), bounded so that it cannot overflow."""
-    return np.asarray(np.minimum((1 + r) * np.exp(np.minimum(log_ratio, 300.0)), 1e150))
+    """One cluster: ``(1 + R) * LR`` for every alternative; shapes (m, k), bounded so that it cannot overflow."""
+    return np.asarray((1 + np.minimum(r, np.exp(_MOST))) * np.exp(np.minimum(log_ratio, _MOST)))
 
 
-def _rising(a: Floats, count: Floats) -> Floats:
-    """Log of ``a (a + 1) ... (a + count - 1)``."""
-    return np.asarray(gammaln(a + count) - gammaln(a))
+def detect(
+    y: Single | Floats,
+    mean: Single | Floats,
+    spread: Floats,
+    persistence: Floats,
+    threshold: Floats | float,
+    *,
+    ratios: Floats = RATIOS,
+    threads: int = 2,
+) -> NDArray[np.bool_]:
+    """Run the detector over many clusters of many series at once, in single precision; True where it signals.
+
+    After a signal a chart starts anew. This is what a replay uses; a running chart steps in double precision.
+
+    Args:
+        y: scaled counts of harm, shape (t, k).
+        mean: expected (guarded) counts, shape (t, k); 0 where there was no traffic.
+        spread: shape (k,).
+        persistence: shape (k,).
+        threshold: mean clusters between false alarms, shape (k,) or one number.
+        ratios: the alternatives, shape (m,).
+        threads: how many blocks of series are worked on at the same time.
+
+    Returns:
+        Signals, shape (t, k).
+    """
+    signals = np.zeros(y.shape, dtype=np.bool_)
+    level = np.broadcast_to(np.asarray(threshold, dtype=np.float32), y.shape[1:])
+    log_r, rise = (a.astype(np.float32)[:, None] for a in (np.log(ratios), ratios - 1))
+
+    def work(start: int) -> None:
+        part = slice(start, start + _BLOCK)
+        s, inverse = spread[part].astype(np.float32), (1 / persistence[part]).astype(np.float32)
+        size, limit = 1 / s, level[part] * np.float32(len(ratios))
+        r = np.zeros((len(ratios), len(s)), dtype=np.float32)
+        a = np.empty_like(r)
+        for t in range(len(y)):
+            count, expected = y[t, part].astype(np.float32), mean[t, part].astype(np.float32)
+            spent = s * expected
+            np.multiply(spent / (1 + spent), rise, out=a)
+            np.log1p(a, out=a)
+            a *= -((count + size) * inverse)
+            a += (count * inverse) * log_r
+            np.minimum(a, np.float32(_MOST), out=a)
+            np.exp(a, out=a)
+            r += 1
+            r *= a
+            hit = r.sum(axis=0) >= limit
+            if hit.any():
+                signals[t, part] = hit
+                r[:, hit] = 0
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(0, y.shape[1], _BLOCK)))
+    return signals
 
 
-def permitted_run_length(series: int, windows_per_month: float, false_pages_per_month: float) -> float:
-    """Threshold A: mean windows between false alarms that each of `series` charts may have so that all keep the budget."""
-    return max(1, series) * windows_per_month / false_pages_per_month
+def permitted_run_length(weights: Floats, clusters_per_month: float, false_pages_per_month: float) -> Floats:
+    """Threshold A of each chart: mean clusters between its false alarms such that all together keep the budget.
+
+    A chart gets the share ``w / sum(w)`` of the budget, so ``A = clusters_per_month sum(w) / (w false_pages_per_month)``.
+
+    Args:
+        weights: share of the budget that each chart deserves, shape (k,), greater than 0.
+        clusters_per_month: clusters in 30 days.
+        false_pages_per_month: the operator's budget over everything.
+    """
+    return np.asarray(weights.sum() / weights * clusters_per_month / false_pages_per_month)

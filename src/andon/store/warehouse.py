@@ -92,6 +92,7 @@ class Warehouse:
         self._root = root
         self._incoming = dict(schemas)
         self._schemas = {name: stored_schema(schema) for name, schema in schemas.items()}
+        self._read: dict[str, delta.Snapshot | None] = {}  # by table, as of the newest version in its log
         with disk_errors("create the store"):
             make_folder(root / "schemas")
         self._lock = root / "commit.lock"
@@ -158,6 +159,7 @@ class Warehouse:
         except StoreError as error:
             if not error.retryable:
                 raise
+            self._read.pop(plan.table, None)
             return self._engine.run(plan, self._files(plan), self._schemas[plan.table])
 
     def newest(self, table: str) -> int:
@@ -267,7 +269,11 @@ class Warehouse:
         return [self._blanks[plan.table], *(file.path for file in files)]
 
     def _snapshot(self, name: str) -> delta.Snapshot:
-        found = delta.snapshot(self._folder(name))
+        """The newest version of a table; the one that was read last, as long as no later one is in its log."""
+        read = self._read.get(name)
+        if read is not None and read.version == delta.newest_version(self._folder(name)):
+            return read
+        found = self._read[name] = delta.snapshot(self._folder(name))
         if found is None:
             raise StoreError(f"the folder of table {name!r} ({self._folder(name)}) is gone; restore it and start again")
         return found

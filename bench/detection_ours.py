@@ -1,0 +1,68 @@
+"""The one place where the bench touches the detector: everything else here knows alarms and seconds only."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from andon import stats
+
+__all__ = ["many_steps", "one_step", "ours", "replay_grid"]
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int32]
+Counts = Ints | NDArray[np.float64]
+
+MONDAY = 4 * 24
+"""Hour 0 of the simulated traffic, in hours since 1970: Monday, 5 January."""
+
+
+def ours(x0: Counts, n0: Ints, x: Counts, n: Ints, variance: float | None) -> Callable[[float], Bools]:
+    """Learn from a history and watch a future; threshold -> alarms (hours, k).
+
+    Args:
+        x0: harm in each hour of the history, shape (hours, k).
+        n0: observations in each hour of the history.
+        x: harm in the future.
+        n: observations in the future.
+        variance: of the harm of one observation; None is that of a yes or no.
+    """
+    clock = stats.clock_of(MONDAY + np.arange(len(x0) + len(x)))
+    each = None if variance is None else np.full(x.shape[1], variance)
+    learned = stats.fit_baseline(x0.astype(np.float64), n0.astype(np.float64), clock[: len(x0)], variance=each)
+    mean = n.astype(np.float64) * np.exp(learned.log_rate + learned.guard)[clock[len(x0) :]]
+    y = x.astype(np.float64) * learned.scale
+    return lambda threshold: stats.detect(y, mean, learned.spread, learned.persistence, threshold)
+
+
+def one_step(series: int) -> Callable[[], object]:
+    """One hour of this many series: the mathematics alone, as a running chart does it."""
+    mean, y, spread, persistence = _hour(series, np.random.default_rng(0))
+    state = np.zeros((len(stats.RATIOS), series))
+    log_ratio = np.log(stats.RATIOS)
+
+    def step() -> object:
+        return stats.step(state, stats.log_likelihood_ratio(y, mean, spread, persistence, log_ratio)).mean(axis=0)
+
+    return step
+
+
+def many_steps(series: int, hours: int) -> Callable[[], object]:
+    """Many hours of this many series at once."""
+    rng = np.random.default_rng(1)
+    mean, _, spread, persistence = _hour(series, rng)
+    y = rng.poisson(mean, (hours, series)).astype(np.float32)
+    means = np.broadcast_to(mean.astype(np.float32), y.shape).copy()
+    return lambda: stats.detect(y, means, spread, persistence, 720.0)
+
+
+def replay_grid(series: int, hours: int, settings: int) -> Callable[[], object] | None:
+    """A replay of this many settings of the detector; None, as there is no function for it yet."""
+    del series, hours, settings
+    return None
+
+
+def _hour(series: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], ...]:
+    """Expected and seen harm of an hour, and how series vary."""
+    mean = rng.uniform(1, 20, series)
+    return mean, rng.poisson(mean).astype(np.float64), rng.uniform(0.001, 0.05, series), rng.uniform(1, 2, series)

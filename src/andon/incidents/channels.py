@@ -1,0 +1,210 @@
+"""The seam Channel: chats, mail, pagers and webhooks by apprise's URLs, without their secrets in any name, log or error."""
+
+import logging
+import re
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from andon.errors import ConfigError, SeamError
+from andon.incidents.records import Channel, Message, Outcome, Tone
+
+__all__ = ["ANSWER_S", "AppriseChannel", "name_of", "open_channels", "send"]
+
+ANSWER_S = 20.0
+"""How long a receiver may take to answer, unless its URL says `rto=`."""
+
+_URLS = re.compile(r"[\s,]+(?=[A-Za-z][\w+.-]*://)")
+_HOSTS = frozenset(["https", "json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"])
+"""Forms of URL whose host is the host of the receiver; in all others it may be a token."""
+
+_TYPES: dict[Tone, str] = {"urgent": "failure", "warning": "warning", "note": "info", "over": "success"}
+_STATUS = re.compile(r"(?i)\b(?:error|status|code)\D{0,3}([45]\d\d)\b")
+_UNANSWERED = re.compile(r"(?i)read timed out|connection aborted|without response|reset by peer|broken pipe|incomplete")
+"""What is said when the connection broke after the message had been given: it may have arrived."""
+
+_UNREACHED = re.compile(
+    r"(?i)connection refused|failed to establish|connect timeout|name resolution|getaddrinfo|unreachable"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppriseChannel:
+    """One of the services that apprise knows."""
+
+    name: str
+    plugin: Any = field(repr=False)
+    words: frozenset[str] = field(repr=False)
+    """Parts of the URL that must not be told."""
+    keyed: bool = False
+    """The service keeps messages with the same key together, and the URL gives none."""
+
+    def send(self, message: Message) -> None:
+        """Tell it.
+
+        Raises:
+            SeamError: see `Channel.send`; the text holds no part of the URL.
+        """
+        form = "markdown" if self.plugin.resolve_format() == "markdown" else "text"
+        if self.keyed:
+            self.plugin.dedup = message.about or None
+        with _overhearing.listen() as said:
+            try:
+                sent = self.plugin.notify(
+                    title=message.title,
+                    body=message.markdown if form == "markdown" else message.text,
+                    body_format=form,
+                    notify_type=_TYPES[message.tone],
+                )
+            except Exception as error:  # foreign code: whatever it raises is its failure; its text may hold the URL
+                raise SeamError(f"apprise failed ({type(error).__name__})", retryable=True) from None
+        if not sent:
+            raise self._failure(said)
+
+    def _failure(self, said: list[tuple[int, str]]) -> SeamError:
+        """What went wrong, from what apprise said meanwhile."""
+        everything = " ".join(text for _, text in said)
+        if any(level == logging.INFO and text.startswith("Sent ") for level, text in said):
+            return SeamError("it reached only some of its receivers; give each a URL of its own", retryable=False)
+        if _UNREACHED.search(everything):
+            return SeamError("it could not be reached", retryable=True)
+        if status := _STATUS.search(everything):
+            return SeamError(f"it answered with status {status[1]}", retryable=True)
+        if _UNANSWERED.search(everything):
+            return SeamError("it did not answer; the message may have arrived", retryable=False)
+        loud = [text for level, text in said if level >= logging.WARNING and not self._tells(text)]
+        return SeamError(f"apprise says: {loud[-1]}" if loud else "it refused, without saying why", retryable=True)
+
+    def _tells(self, text: str) -> bool:
+        return any(word in text.casefold() for word in self.words)
+
+
+def open_channels(urls: str) -> list[Channel]:
+    """The channels of ``ANDON_CHANNELS``: apprise URLs, separated by commas or spaces.
+
+    Raises:
+        ConfigError: one of them is not understood; it is named by its number and without its secrets.
+    """
+    given = [u for u in _URLS.split(urls.strip().strip(",")) if u.strip()]
+    names: Counter[str] = Counter()
+    found: list[Channel] = []
+    for number, url in enumerate(given, 1):
+        name = name_of(url)
+        names[name] += 1
+        if names[name] > 1:
+            name = f"{name} ({names[name]})"
+        found.append(_open(url.strip(), name, f"channel {number} of ANDON_CHANNELS ({name})"))
+    return found
+
+
+def send(channel: Channel, message: Message) -> tuple[Outcome, str]:
+    """Tell one channel; returns ``sent``, ``failed`` or ``unknown``, and the error. Never raises."""
+    try:
+        channel.send(message)
+    except SeamError as error:
+        return ("failed" if error.retryable else "unknown"), str(error)
+    except Exception as error:  # a channel is foreign code, and its text may hold a secret
+        return "unknown", f"the channel failed ({type(error).__name__}); the message may have arrived"
+    return "sent", ""
+
+
+def name_of(url: str) -> str:
+    """How a channel is called: the service, and the host or the ``#channel`` where these are no secret.
+
+    A rotated token gives the same name, so nobody is told again because of it.
+    """
+    scheme, sign, rest = url.partition("://")
+    if not sign or not re.fullmatch(r"[A-Za-z][\w+.-]*", scheme):
+        return "not a URL"
+    scheme, path = scheme.casefold(), re.split(r"[?]", rest)[0]
+    if scheme in _HOSTS:
+        host = path.rpartition("@")[2].partition("/")[0]
+        return f"{scheme}://{host}" if re.fullmatch(r"[\w.:-]+", host) else f"{scheme}://…"
+    shown = [p for p in path.split("/") if re.fullmatch(r"#[\w.-]{1,80}", p)]
+    return f"{scheme}://…/{shown[0]}" if shown else f"{scheme}://…"
+
+
+def _open(url: str, name: str, what: str) -> Channel:
+    if name == "not a URL" or re.search(r"\s", url):
+        raise ConfigError(f"{what} is not understood; a URL such as slack://... or json://HOST/PATH is needed")
+    with _overhearing.listen(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what apprise's plug-ins import is old-fashioned in places
+        import apprise
+
+        plugin = apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(app_id="Andon", app_desc="Andon"))
+    if plugin is None:
+        raise ConfigError(
+            f"{what} is not understood by apprise; look its form up at https://appriseit.com/services/, and write special "
+            "characters of passwords as %40 and the like"
+        )
+    if "rto=" not in url:
+        plugin.socket_read_timeout = ANSWER_S
+    return AppriseChannel(name=name, plugin=plugin, words=_words(url), keyed=getattr(plugin, "dedup", "") is None)
+
+
+def _words(url: str) -> frozenset[str]:
+    """Pieces of a URL that a text must not hold, in lower case: all but the scheme, and the host where it is no secret."""
+    parts = urlsplit(url)
+    rest = url.partition("://")[2]
+    if parts.scheme in _HOSTS:
+        rest = rest.replace(rest.partition("?")[0].rpartition("@")[2].partition("/")[0], "", 1)
+    pieces = re.split(r"[/:@?&=#,+]", rest) + re.split(r"[/:@?&=#,+]", unquote(rest))
+    return frozenset(p.casefold() for p in pieces if len(p) >= 3)
+
+
+class _Overhearing(logging.Filter):
+    """Keeps what threads log while they send out of every log, because it may hold the URL, and gives it to the sender."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mine = threading.local()
+        self._lock = threading.Lock()
+        self._senders = 0
+        self._level = self._usual = logging.NOTSET
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record may reach the log."""
+        said: list[tuple[int, str]] | None = getattr(self._mine, "said", None)
+        if said is None:
+            return record.levelno >= self._usual
+        said.append((record.levelno, record.getMessage()))
+        return False
+
+    @contextmanager
+    def listen(self) -> Iterator[list[tuple[int, str]]]:
+        """What this thread logs meanwhile, as (level, text)."""
+        self._open()
+        said: list[tuple[int, str]] = []
+        self._mine.said = said
+        try:
+            yield said
+        finally:
+            self._mine.said = None
+            self._close()
+
+    def _open(self) -> None:
+        logger = logging.getLogger("apprise")
+        with self._lock:
+            if self._senders == 0:
+                for name in _LOUD:
+                    logging.getLogger(name).addFilter(self)
+                self._level, self._usual = logger.level, logger.getEffectiveLevel()
+                logger.setLevel(logging.DEBUG)  # only its debug log says how a connection failed
+            self._senders += 1
+
+    def _close(self) -> None:
+        with self._lock:
+            self._senders -= 1
+            if self._senders == 0:
+                logging.getLogger("apprise").setLevel(self._level)
+                for name in _LOUD:
+                    logging.getLogger(name).removeFilter(self)
+
+
+_LOUD = ("apprise", "urllib3.connectionpool", "urllib3.util.retry", "requests")
+_overhearing = _Overhearing()

@@ -1,0 +1,133 @@
+"""What people are told: short texts whose first sentence is the one that is needed, harmless wherever they are shown."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from andon.incidents.records import Incident, Message, Reason, Tone
+from andon.incidents.words import duration, one_line
+from andon.traffic import format_time
+
+__all__ = ["MOST_SUSPECTS", "link_of", "message_of", "neutral", "sample_message"]
+
+MOST_SUSPECTS = 3
+
+_LOOK_ALIKE = str.maketrans(
+    {
+        "<": "‹", ">": "›", "@": "＠", "[": "［", "]": "］", "`": "ˋ", "*": "∗", "|": "¦", "\\": "⧵", "~": "∼", "#": "＃",
+        "&": "＆",
+    }
+)  # fmt: skip
+"""Characters that Slack, Teams, Discord, Markdown or HTML obey, and what is shown instead: what one of these undoes by a
+backslash, another one prints with the backslash, so none is escaped. Mentions, links, images, tags, emphasis and code need
+one of them."""
+
+_ADDRESS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*):(?=//)|\b(www|mailto|tel)([.:])")
+"""What chats make links of by themselves."""
+
+_TONES: dict[str, Tone] = {"P1": "urgent", "P2": "warning", "P3": "note"}
+
+
+def neutral(text: str, limit: int = 300) -> str:
+    """Text from traffic or people on one line, shortened, that no terminal, chat or mail program obeys.
+
+    It cannot mention anybody (``@channel``, ``<!here>``), link anywhere, or look like a message of its own.
+    """
+    line = one_line(text, limit).translate(_LOOK_ALIKE)
+    return _ADDRESS.sub(lambda m: f"{m[1]}∶" if m[1] else f"{m[2]}{'∶' if m[3] == ':' else '․'}", line)
+
+
+def message_of(
+    incident: Incident,
+    reason: Reason,
+    *,
+    now_us: int,
+    url: str = "",
+    suspects: Sequence[str] = (),
+    mix: str = "",
+    told_us: int | None = None,
+) -> Message:
+    """The message that tells of an incident for a reason.
+
+    Args:
+        incident: its latest version.
+        reason: why people are told.
+        now_us: the clock.
+        url: address of this Andon; without it the command is named instead.
+        suspects: explanations, the most likely first; the first three are told.
+        mix: what the check of the traffic's mix said.
+        told_us: when the channel was told last.
+    """
+    best, low, high = (duration(s) for s in incident.lag_s)
+    times = [_minute(t) for t in (incident.onset_us, incident.onset_low_us, incident.onset_high_us)]
+    facts = [
+        neutral(incident.severity_reason) + ".",
+        f"{neutral(incident.app, 60)} ({neutral(incident.environment, 60)}), since {times[0]} UTC "
+        f"(between {times[1]} and {times[2]}), noticed after {best} ({low} to {high}).",
+    ]
+    if mix:
+        facts.append(f"Traffic mix: {neutral(mix)}.")
+    causes = [] if reason == "closed" else [neutral(s, 160) for s in suspects[:MOST_SUSPECTS]]
+    why = _why(incident, reason, now_us, told_us)
+    here = link_of(incident, url)
+    show = f"andon incident show {incident.id}"
+    ack = [] if reason in ("closed", "late") or incident.acked_us else [f"andon incident ack {incident.id}"]
+    plain = [*why, *facts]
+    text = [*plain, *([f"Suspects: {'; '.join(causes)}."] if causes else [])]
+    text += [f"See: {here or show}", *(f"I am on it: {c}" for c in ack)]
+    markdown = [
+        *plain,
+        *(["Suspects:\n\n" + "\n".join(f"{k}. {c}" for k, c in enumerate(causes, 1))] if causes else []),
+    ]
+    markdown += [f"[See {incident.id}]({here})" if here else f"See: `{show}`", *(f"I am on it: `{c}`" for c in ack)]
+    return Message(
+        title=_title(incident, reason),
+        text="\n".join(text),
+        markdown="\n\n".join(markdown),
+        tone="over" if reason == "closed" else "note" if reason == "late" else _TONES[incident.severity],
+        about=f"andon-{incident.id}-{incident.alarmed_us}",
+    )
+
+
+def sample_message(url: str = "") -> Message:
+    """A message that shows what a page looks like and says that it is none."""
+    here = f" This Andon is at {url}." if url else ""
+    text = f"This is a test of Andon's messages. Nothing is wrong, and nobody has to do anything.{here}"
+    return Message(title="TEST: this is what a page of Andon looks like", text=text, markdown=text, tone="note")
+
+
+def link_of(incident: Incident, url: str) -> str:
+    """Where the window of the breach is shown, from the earliest onset to the last signal; empty without an address."""
+    if not url:
+        return ""
+    start, end = format_time(incident.onset_low_us), format_time(incident.last_signal_us)
+    return f"{url.rstrip('/')}/incidents/{quote(incident.id, safe='')}?from={start}&to={end}"
+
+
+def _title(incident: Incident, reason: Reason) -> str:
+    lead = {"worse": f"now {incident.severity}", "late": "was, and went away", "closed": "closed"}.get(
+        reason, f"still {incident.severity}" if reason == "still" else incident.severity
+    )
+    return f"{lead[0].upper()}{lead[1:]}: {neutral(incident.title)}"
+
+
+def _why(incident: Incident, reason: Reason, now_us: int, told_us: int | None) -> list[str]:
+    """The sentence that says why there is another message."""
+    told = f"the message of {_minute(told_us)} UTC" if told_us is not None else "the last message"
+    if reason == "late":
+        late = duration((now_us - incident.alarmed_us) / 1e6)
+        return [f"Learned {late} after the signal; no signal has come since. Nobody has to get up for it."]
+    if reason == "worse":
+        return [f"It has become more urgent since {told}."]
+    if reason == "still":
+        return [f"It goes on, and nobody has acknowledged it since {told}."]
+    if reason == "unsure":
+        return [f"Whether {told} arrived is not known, so this is perhaps a repetition."]
+    if reason == "closed":
+        lasted = duration(((incident.closed_us or now_us) - incident.onset_us) / 1e6)
+        return [f"Closed {lasted} after the onset: {neutral(incident.closed_why or 'no reason was given')}"]
+    return []
+
+
+def _minute(us: int) -> str:
+    return format_time(us)[:16].replace("T", " ")

@@ -1,0 +1,268 @@
+"""From rows of counts to the harm of every chart: parts of the traffic, sampling weights, ridits of numbers."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from andon import stats
+from andon.monitors.charts import Charts
+from andon.monitors.history import HOUR_US
+from andon.monitors.records import TRAFFIC, Monitor
+from andon.monitors.series import Metric, parts_of, watched
+from andon.traffic import SEGMENTS
+
+__all__ = ["KEYS", "Counting"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Part = tuple[str, str, tuple[tuple[str, str], ...]]
+Key = tuple[str, str, str]
+
+KEYS = ("app", "environment", *SEGMENTS)
+
+LEARN_N, LEARN_WINDOWS = 100, 20
+"""The reference of a number are the first windows of its app: this many with traffic, and this many observations."""
+
+WORST_FIFTH, WORST_FIFTIETH = 0.2, 0.02
+
+ENOUGH = 50
+"""A part of the traffic has charts once this many of its interactions have come."""
+
+MOST_PARTS = 20_000
+"""Parts of the traffic beyond these are not watched apart: a field with a value for every user is no segment."""
+
+_log = logging.getLogger("andon")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """The rows of a table, once for every part of the traffic that a row belongs to."""
+
+    window: Ints
+    """Of each entry, from 0."""
+    part: Ints
+    row: Ints
+    fraction: Floats
+    """What an observation counts: its sampling weight as a fraction of the greatest of its part so far."""
+
+
+class Counting:
+    """Turns windows of counts by cell (app, environment, segments) into observations and harm by chart.
+
+    Args:
+        charts: told of every chart that is new.
+        metrics: what is counted.
+        wanted: whether a chart is watched; all are unless given.
+    """
+
+    def __init__(
+        self, charts: Charts, metrics: Sequence[Metric], wanted: Callable[[Monitor], bool] = lambda _: True
+    ) -> None:
+        self._charts, self._metrics, self._wanted = charts, {m.name: m for m in metrics}, wanted
+        self._cells: dict[tuple[str | None, ...], Ints] = {}  # cell -> the parts it belongs to
+        self._parts: dict[Part, int] = {}
+        self._names: list[Part] = []
+        self._top, self._came = np.zeros((2, 0))  # by part: greatest sampling weight and interactions so far
+        self._slots: dict[tuple[str, str, str], Ints] = {}  # stream -> number of the chart of each part; -1: none
+        self._references: dict[Key, stats.Ridits] = {}
+        self._waiting: dict[Key, list[Floats]] = {}  # rows of (window, bin, n, weight) before there is a reference
+
+    def weight_of(self, monitor: Monitor) -> float:
+        """How many interactions one observation of this chart stands for, at most."""
+        part = self._parts.get((monitor.app, monitor.environment, monitor.scope))
+        return 1.0 if part is None or part >= len(self._top) else float(self._top[part]) or 1.0
+
+    def cut_of(self, monitor: Monitor) -> float | None:
+        """For a number: the value beyond which one interaction counts as harm; None for a rate."""
+        reference = self._references.get((monitor.app, monitor.environment, monitor.metric))
+        if reference is None:
+            return None
+        share = WORST_FIFTIETH if monitor.aspect else WORST_FIFTH
+        return stats.bin_edges(reference.cut(share, high=monitor.direction == "up"))[0]
+
+    def take(self, first: int, length: int, rates: pa.Table, numbers: Mapping[str, pa.Table]) -> tuple[Floats, Floats]:
+        """Observations and harm of every chart, both of shape (length, charts), for the windows from `first`.
+
+        Args:
+            first: index of the first window.
+            length: how many windows.
+            rates: a `Rollup` of the binary metrics by `KEYS`, weight and window.
+            numbers: metric -> its `Histogram` by `KEYS`, weight and window.
+        """
+        tables = [rates, *numbers.values()]
+        cells = [self._cells_of(t) for t in tables]
+        window, weight = self._windows(rates, first), _weights(rates)
+        top, alive = self._grown(cells[0], window, weight, _column(rates, "rows"), length)
+        rows = self._entries(cells[0], window, weight, top)
+        found = [self._traffic(rows, _column(rates, "rows"), alive, length)]
+        for metric in self._metrics.values():
+            if metric.kind == "binary" and len(rates):
+                n = _column(rates, f"{metric.name}.n")
+                ones = np.clip(_column(rates, f"{metric.name}.sum"), 0, n)  # a plug-in may call binary what is not
+                for direction in metric.directions:
+                    harm = ones if direction == "up" else n - ones
+                    found.append(self._stream(rows, (metric.name, direction, ""), n, harm, alive, length))
+        for (name, table), cell in zip(numbers.items(), cells[1:], strict=True):
+            if len(table):
+                found += self._number(self._metrics[name], table, cell, first, top, alive, length)
+        n, x = np.zeros((2, length, len(self._charts.monitors)))
+        for charts, seen, harm in found:
+            n[:, charts], x[:, charts] = seen, harm
+        return n, x
+
+    def _windows(self, table: pa.Table, first: int) -> Ints:
+        return _column(table, "window_us").astype(np.int64) // self._charts.window_us - first
+
+    def _cells_of(self, table: pa.Table) -> list[Ints]:
+        """For each row the parts that it belongs to."""
+        codes, values = np.zeros(len(table), dtype=np.int64), []
+        for key in KEYS:
+            column = table[key].combine_chunks().dictionary_encode()
+            code = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) + 1
+            values.append([None, *column.dictionary.to_pylist()])
+            codes = codes * len(values[-1]) + code
+        unique, inverse = np.unique(codes, return_inverse=True)
+        parts = []
+        for left in unique.tolist():
+            cell = []
+            for known in reversed(values):
+                left, at = divmod(left, len(known))  # noqa: PLW2901
+                cell.append(known[at])
+            parts.append(self._parts_of(tuple(reversed(cell))))
+        return [parts[i] for i in inverse.tolist()]
+
+    def _parts_of(self, cell: tuple[str | None, ...]) -> Ints:
+        if cell not in self._cells:
+            app, environment, *rest = cell
+            scopes = parts_of(dict(zip(SEGMENTS, rest, strict=True)))
+            keys = [(str(app), str(environment), scope) for scope in scopes]
+            if len(self._names) + len(keys) > MOST_PARTS:
+                _log.warning("%s parts of the traffic are watched apart, no more: %s is not", MOST_PARTS, cell)
+                keys = [k for k in keys if k in self._parts or not k[2]]
+            for key in keys:
+                if key not in self._parts:
+                    self._parts[key] = len(self._names)
+                    self._names.append(key)
+            self._cells[cell] = np.array([self._parts[k] for k in keys], dtype=np.int64)
+        return self._cells[cell]
+
+    def _grown(
+        self, cells: list[Ints], window: Ints, weight: Floats, came: Floats, length: int
+    ) -> tuple[Floats, Floats]:
+        """By window and part: the greatest weight so far, and whether enough has come for a chart."""
+        more = len(self._names) - len(self._top)
+        self._top, self._came = (np.concatenate([a, np.zeros(more)]) for a in (self._top, self._came))
+        parts = len(self._names)
+        rows = self._entries(cells, window, weight, None)
+        top, rise = np.zeros((2, length, parts))
+        np.maximum.at(top, (rows.window, rows.part), weight[rows.row])
+        np.add.at(rise, (rows.window, rows.part), came[rows.row])
+        top = np.maximum(np.maximum.accumulate(top, axis=0), self._top)
+        rise = np.cumsum(rise, axis=0) + self._came
+        if length:
+            self._top, self._came = top[-1], rise[-1]
+        whole = np.array([not scope for _, _, scope in self._names], dtype=np.bool_)
+        return top, (rise >= np.where(whole, 1, ENOUGH)).astype(np.float64)
+
+    def _entries(self, cells: list[Ints], window: Ints, weight: Floats, top: Floats | None) -> _Rows:
+        count = np.array([len(c) for c in cells], dtype=np.int64)
+        row = np.repeat(np.arange(len(cells)), count)
+        part = np.concatenate(cells) if cells else np.zeros(0, dtype=np.int64)
+        share = np.ones(len(row)) if top is None else weight[row] / top[window[row], part]
+        return _Rows(window=window[row], part=part, row=row, fraction=share)
+
+    def _by_part(self, rows: _Rows, values: Floats, length: int) -> Floats:
+        """Sums by window and part, shape (length, parts)."""
+        parts = len(self._names)
+        flat = np.bincount(rows.window * parts + rows.part, weights=values, minlength=length * parts)
+        return flat.reshape(length, parts).astype(np.float64)
+
+    def _stream(
+        self, rows: _Rows, stream: tuple[str, str, str], n: Floats, x: Floats, alive: Floats, length: int
+    ) -> tuple[Ints, Floats, Floats]:
+        """Charts of one metric, direction and aspect: their numbers, observations and harm by window."""
+        seen = self._by_part(rows, n[rows.row] * rows.fraction, length) * alive
+        harm = self._by_part(rows, x[rows.row] * rows.fraction, length) * alive
+        parts, charts = self._charts_of(stream, np.asarray(seen.any(axis=0)))
+        return charts, seen[:, parts], harm[:, parts]
+
+    def _traffic(self, rows: _Rows, came: Floats, alive: Floats, length: int) -> tuple[Ints, Floats, Floats]:
+        """Charts of the traffic itself: what came, and for how much of an hour it was counted; silence counts too."""
+        count = self._by_part(rows, came[rows.row], length) * alive
+        parts, charts = self._charts_of((TRAFFIC, "down", ""), np.asarray(count.any(axis=0)))
+        hour = min(1.0, self._charts.window_us / HOUR_US)
+        return charts, alive[:, parts] * hour, count[:, parts]
+
+    def _charts_of(self, stream: tuple[str, str, str], needed: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+        """The parts that have a chart of this stream, and its numbers; charts that are needed and new are made."""
+        slots = self._slots.get(stream, np.zeros(0, dtype=np.int64))
+        slots = np.concatenate([slots, np.full(len(self._names) - len(slots), -1)])
+        metric, direction, aspect = stream
+        for part in np.flatnonzero(needed & (slots == -1)).tolist():
+            app, environment, scope = self._names[part]
+            monitor = Monitor(
+                app=app, environment=environment, metric=metric, direction=direction, scope=scope, aspect=aspect
+            )
+            if watched(metric, direction, scope) and self._wanted(monitor):
+                slots[part] = self._charts.index(monitor)
+            else:
+                slots[part] = -2
+        self._slots[stream] = slots
+        parts = np.flatnonzero(slots >= 0)
+        return parts, slots[parts]
+
+    def _number(
+        self, metric: Metric, table: pa.Table, cells: list[Ints], first: int, top: Floats, alive: Floats, length: int
+    ) -> list[tuple[Ints, Floats, Floats]]:
+        """Charts of a number: the share of the reference that each value is worse than, and the worst fiftieth."""
+        window, bins, n = self._windows(table, first), _column(table, "bin").astype(np.int64), _column(table, "n")
+        weight = _weights(table)
+        app = np.array([c[0] for c in cells])  # the first part of a cell is all of its app
+        ridit, tail, counted = np.zeros((3, len(table)))
+        for whole in np.unique(app).tolist():
+            of_app = app == whole
+            key = (*self._names[whole][:2], metric.name)
+            since = self._refer(key, first, window[of_app], bins[of_app], n[of_app], weight[of_app])
+            reference = self._references.get(key)
+            if reference is not None:
+                ridit[of_app] = reference.share_below(bins[of_app])
+                tail[of_app] = bins[of_app] >= reference.cut(WORST_FIFTIETH, high=True)
+                counted[of_app] = window[of_app] > since
+        rows, n = self._entries(cells, window, weight, top), n * counted
+        harms = {("up", ""): ridit, ("down", ""): 1 - ridit, ("up", "tail"): tail}
+        return [
+            self._stream(rows, (metric.name, *stream), n, n * harms[stream], alive, length)
+            for stream in metric.streams()
+        ]
+
+    def _refer(self, key: Key, first: int, window: Ints, bins: Ints, n: Floats, weight: Floats) -> int:
+        """Learn the reference of a number if there is none; returns the window after which it may be used."""
+        if key in self._references:
+            return -1
+        waiting = self._waiting.setdefault(key, [])
+        waiting.append(np.column_stack([window + first, bins, n, weight]))
+        rows = np.concatenate(waiting)
+        windows, inverse = np.unique(rows[:, 0], return_inverse=True)
+        came = np.cumsum(np.bincount(inverse, weights=rows[:, 2]))
+        enough = np.flatnonzero((came >= LEARN_N) & (np.arange(1, len(windows) + 1) >= LEARN_WINDOWS))
+        if len(enough) == 0:
+            return int(window.max())
+        last = windows[enough[0]]
+        past = rows[rows[:, 0] <= last]
+        self._references[key] = stats.ridits_of(past[:, 1].astype(np.int64), past[:, 2] * past[:, 3])
+        del self._waiting[key]
+        return int(last) - first
+
+
+def _weights(table: pa.Table) -> Floats:
+    """The weight of each group; a row without one stands for itself."""
+    weight = _column(table, "weight")
+    return np.where(weight > 0, weight, 1.0)
+
+
+def _column(table: pa.Table, name: str) -> Floats:
+    return np.asarray(np.nan_to_num(table[name].to_numpy(zero_copy_only=False).astype(np.float64)))

@@ -1,0 +1,221 @@
+"""Laws of channels, with a real receiver: what arrives, what is said when it does not, and that no secret is ever told."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+from receivers import Receiver, receiving
+from test_messages import incident
+
+from andon.errors import ConfigError, SeamError
+from andon.incidents import channels as seam
+from andon.incidents import message_of, open_channels, sample_message
+from andon.incidents.channels import name_of, send
+
+SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#alerts"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver that listens."""
+    with receiving() as found:
+        yield found
+
+
+def test_a_message_arrives(receiver: Receiver) -> None:
+    """Title, text and type arrive as they are, however often the same channel is used."""
+    (channel,) = open_channels(receiver.url)
+    message = message_of(incident(), "opened", now_us=0)
+    assert [send(channel, m) for m in (message, sample_message(), message)] == [("sent", "")] * 3
+    first = receiver.got[0]
+    assert (first["title"], first["message"], first["type"]) == (message.title, message.text, "failure")
+    assert [m["type"] for m in receiver.got] == ["failure", "info", "failure"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "state", "says"),
+    [
+        ("refuse", "failed", "it answered with status 500"),
+        ("hang up", "unknown", "may have arrived"),
+        ("slow", "unknown", "may have arrived"),
+        ("stopped", "failed", "could not be reached"),
+    ],
+)
+def test_what_goes_wrong_is_said_plainly(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, mode: str, state: str, says: str
+) -> None:
+    """A refusal and a closed port surely did not arrive; an answer that never came leaves it open."""
+    monkeypatch.setattr(seam, "ANSWER_S", 0.3)
+    (channel,) = open_channels(receiver.url)
+    receiver.mode = mode
+    if mode == "stopped":
+        receiver.stop()
+    outcome, error = send(channel, sample_message())
+    assert outcome == state
+    assert says in error
+
+
+def test_a_channel_that_hangs_ends_by_itself(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that does not answer is given up after the stated time."""
+    monkeypatch.setattr(seam, "ANSWER_S", 0.3)
+    (channel,) = open_channels(receiver.url)
+    receiver.mode, receiver.slow_s = "slow", 3.0
+    start = time.monotonic()
+    send(channel, sample_message())
+    assert time.monotonic() - start < 2.0
+
+
+def secrets(receiver: Receiver) -> list[str]:
+    """What must never be told."""
+    return [f"{part}-s3cret" for part in ("user", "pass", "path", "head", "query")]
+
+
+@pytest.mark.parametrize("mode", ["ok", "refuse", "hang up", "stopped"])
+def test_secrets_are_never_told(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], mode: str
+) -> None:
+    """However it ends, no part of a URL that may be secret is in a name, a repr, an error, a log at any level, or a stream."""
+    (channel,) = open_channels(receiver.url)
+    receiver.mode = mode
+    if mode == "stopped":
+        receiver.stop()
+    with caplog.at_level(1):
+        for name in ("apprise", "urllib3", "requests"):
+            caplog.set_level(1, logger=name)
+        told = send(channel, sample_message())
+    streams = capfd.readouterr()
+    everything = " ".join([caplog.text, str(told), repr(channel), channel.name, streams.out, streams.err])
+    assert not [s for s in secrets(receiver) if s in everything]
+
+
+def test_other_threads_are_still_logged(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    """Only what a sending thread logs is kept back; the loggers work as before afterwards."""
+    (channel,) = open_channels(receiver.url)
+    send(channel, sample_message())
+    with caplog.at_level(logging.WARNING, logger="apprise"):
+        logging.getLogger("apprise").warning("said by somebody else")
+    assert "said by somebody else" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        (SLACK, "slack://…/#alerts"),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "slack://…"),
+        ("mailto://ann:hunter2@example.com?to=oncall@example.com", "mailto://example.com"),
+        ("json://u:p@hooks.example.com:8080/secret?+X=y", "json://hooks.example.com:8080"),
+        ("jsons://p@ss@hooks.example.com/x", "jsons://hooks.example.com"),
+        ("pagerduty://KEYKEYKEY@APIAPIAPI/source", "pagerduty://…"),
+        ("workflows://host.example.com:443/WORKFLOW/SIGNATURE/", "workflows://…"),
+        ("tgram://123456789:abcdefg_hijklmnop/12315544/", "tgram://…"),
+        ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js/?avatar=no", "discord://…"),
+        ("no url at all", "not a URL"),
+    ],
+)
+def test_a_name_holds_no_secret(url: str, name: str) -> None:
+    """The name says which service it is, with the host only where it is no token."""
+    assert name_of(url) == name
+
+
+def test_several_channels_are_told_apart() -> None:
+    """Channels are separated by commas, spaces or lines; a comma within a URL stays; equal names are numbered."""
+    mail = "mailto://ann:pw@example.com?to=a@example.com,b@example.com"
+    found = open_channels(f" {SLACK},{SLACK}\n{mail}, json://localhost/x ")
+    assert [c.name for c in found] == [
+        "slack://…/#alerts",
+        "slack://…/#alerts (2)",
+        "mailto://example.com",
+        "json://localhost",
+    ]
+    assert open_channels("") == open_channels("  ") == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["nosuch://hush-hush", "slack://hush-hush", "hush-hush", "json://", "json://a hush-hush", "json://b@/hush-hush"],
+)
+def test_a_url_that_is_not_understood_is_refused_without_being_told(bad: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong URL ends the start with its number, and is told neither by the error nor by the log."""
+    with caplog.at_level(1), pytest.raises(ConfigError, match="channel 1 of ANDON_CHANNELS") as error:
+        open_channels(bad)
+    assert "hush" not in str(error.value) + caplog.text
+    assert error.value.__cause__ is None
+    with pytest.raises(ConfigError, match="channel 2 of ANDON_CHANNELS"):
+        open_channels("json://localhost nosuch://x")
+
+
+def test_a_pager_can_keep_messages_of_one_incident_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PagerDuty is given the same key for all messages of an incident, another one for another, and one of the URL wins."""
+    sent = []
+    (channel,) = open_channels("pagerduty://abcdefghijklmnopqrstuvwxyz123456@abcdefghijklmnop?action=map")
+    (own,) = open_channels("pagerduty://abcdefghijklmnopqrstuvwxyz123456@abcdefghijklmnop?dedup=mine")
+
+    for c in (channel, own):
+        monkeypatch.setattr(c.plugin, "request_rate_per_sec", 0)
+
+    class Answer:
+        status_code, content = 202, b"{}"
+
+    def post(url: str, *, data: str, **_: object) -> Answer:
+        sent.append(json.loads(data)["dedup_key"])
+        return Answer()
+
+    monkeypatch.setattr("requests.post", post)
+    monkeypatch.setattr("requests.request", lambda _, url, **k: post(url, **k))
+    other = incident(id="INC-0002")
+    for c, about, reason in [
+        (channel, incident(), "opened"),
+        (channel, incident(), "closed"),
+        (channel, other, "opened"),
+    ]:
+        assert send(c, message_of(about, reason, now_us=0))[0] == "sent"
+    send(own, message_of(incident(), "opened", now_us=0))
+    assert sent[0] == sent[1] != sent[2]
+    assert sent[3] == "mine"
+
+
+def test_a_part_of_the_receivers_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one URL has several receivers and only some refuse, nobody is told twice because of them."""
+
+    class Answer:
+        def __init__(self, status: int) -> None:
+            self.status_code, self.content = status, b"ok"
+            self.headers: dict[str, str] = {}
+
+    (channel,) = open_channels(SLACK + "/#other")
+    monkeypatch.setattr(channel.plugin, "request_rate_per_sec", 0)
+    answers = iter([200, 404])
+    monkeypatch.setattr("requests.post", lambda *_, **__: Answer(next(answers)))
+    monkeypatch.setattr("requests.request", lambda *_, **__: Answer(next(answers)))
+    outcome, error = send(channel, sample_message())
+    assert outcome == "unknown"
+    assert "only some of its receivers" in error
+
+
+class Broken:
+    """A channel of somebody else, with a mistake in it."""
+
+    name = "broken"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def send(self, message: object) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (SeamError("gone", retryable=True), "failed"),
+        (SeamError("unclear", retryable=False), "unknown"),
+        (ValueError("https://hush-hush"), "unknown"),
+    ],
+)
+def test_a_channel_never_breaks_the_sender(error: Exception, state: str) -> None:
+    """Whatever a channel raises is an outcome; the text of a foreign error, which may hold a secret, is not told."""
+    outcome, text = send(Broken(error), sample_message())
+    assert outcome == state
+    assert "hush" not in text

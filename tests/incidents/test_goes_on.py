@@ -1,0 +1,100 @@
+"""Laws of whether harm goes on, read from real tables."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from test_triage import HOUR, T0, signal
+
+from andon.incidents import Incident, open_incident
+from andon.incidents.run import goes_on
+from andon.scores import score_schema
+from andon.scores.builtin import SCORERS
+from andon.store import Ledger, Warehouse
+
+SCHEMA = score_schema(SCORERS)
+END = T0 // HOUR * HOUR
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[tuple[Warehouse, Ledger]]:
+    """A store whose table of scores is empty."""
+    warehouse, ledger = Warehouse(tmp_path, {"scores": SCHEMA}), Ledger.open(tmp_path / "ledger.db")
+    yield warehouse, ledger
+    warehouse.close()
+    ledger.close()
+
+
+def put(warehouse: Warehouse, n: int, refused: int, *, hours_ago: float = 0.0, task: str = "faq") -> None:
+    """Rows of the hour that ends so long before END; some of them refuse."""
+    start = END - int(hours_ago * HOUR) - HOUR
+    time_us = start + np.arange(n) * HOUR // n
+    ids = [f"{start}-{task}-{k}" for k in range(n)]
+    columns = {
+        "id": ids,
+        "time_us": time_us,
+        "interaction_id": ids,
+        "weight": np.ones(n),
+        "scorers": ["s"] * n,
+        "app": ["bot"] * n,
+        "environment": ["production"] * n,
+        "task": [task] * n,
+        "refusal": (np.arange(n) * refused // n != (np.arange(n) + 1) * refused // n).astype(float),
+    }
+    nothing = {f.name: pa.nulls(n, f.type) for f in SCHEMA if f.name not in columns}
+    warehouse.append(
+        "scores", pa.table({f.name: nothing.get(f.name, columns.get(f.name)) for f in SCHEMA}, schema=SCHEMA)
+    )
+    warehouse.commit()
+
+
+def about(ledger: Ledger, **fields) -> Incident:
+    """An incident: 30 refusals in 100 against 2 in 100."""
+    lead = signal("a", **fields)
+    ledger.put(lead, now_us=T0, by="andon")
+    return open_incident(1, [lead])
+
+
+@pytest.mark.parametrize(
+    ("n", "refused", "answer"),
+    [(200, 60, True), (200, 4, False), (200, 0, False), (200, 12, True), (4, 0, None), (4, 4, True)],
+)
+def test_it_goes_on_while_the_rate_is_above_its_limits(
+    store: tuple[Warehouse, Ledger], n: int, refused: int, answer: bool | None
+) -> None:
+    """The last hour decides; so little traffic that even the signal's rate would be within the limits cannot tell."""
+    warehouse, ledger = store
+    put(warehouse, n, refused)
+    put(warehouse, 200, 100, hours_ago=2)
+    assert goes_on(warehouse, ledger, about(ledger), now_us=END + 1) is answer
+
+
+def test_only_the_part_of_the_leading_signal_counts(store: tuple[Warehouse, Ledger]) -> None:
+    """Harm elsewhere is not harm here."""
+    warehouse, ledger = store
+    put(warehouse, 200, 4)
+    put(warehouse, 200, 100, task="refund")
+    assert goes_on(warehouse, ledger, about(ledger, scope={"task": "faq"}), now_us=END) is False
+    assert goes_on(warehouse, ledger, about(ledger, scope={"task": "refund"}), now_us=END) is True
+
+
+def test_without_traffic_nobody_can_tell(store: tuple[Warehouse, Ledger]) -> None:
+    """No traffic, a signal about traffic, a metric that is gone or a signal that is gone: cannot tell, and no error."""
+    warehouse, ledger = store
+    assert goes_on(warehouse, ledger, about(ledger), now_us=END) is None
+    put(warehouse, 200, 100)
+    assert goes_on(warehouse, ledger, about(ledger, metric="traffic", direction="down"), now_us=END) is None
+    assert goes_on(warehouse, ledger, about(ledger, metric="plugin_that_is_gone"), now_us=END) is None
+    assert goes_on(warehouse, ledger, open_incident(1, [signal("never written")]), now_us=END) is None
+
+
+def test_wide_windows_are_read_for_longer(store: tuple[Warehouse, Ledger]) -> None:
+    """With windows of an hour the last six count."""
+    warehouse, ledger = store
+    for hours in range(6):
+        put(warehouse, 30, 9 if hours == 5 else 1, hours_ago=hours)
+    incident = about(ledger, window_us=HOUR, baseline_x=10)
+    assert goes_on(warehouse, ledger, incident, now_us=END) is True
+    assert goes_on(warehouse, ledger, incident, now_us=END + HOUR) is False

@@ -1,0 +1,103 @@
+"""Answers from retrieved passages that become a little worse, judged by people.
+
+Data: Niu et al., *RAGTruth* (ACL 2024); Malaviya et al., *ExpertQA* (NAACL 2024); Katsis et al., *MTRAG* (TACL 2025); packs
+`rag-ragtruth`, `rag-expertqa` and `rag-mtrag`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from replayed import Played, Row, play, rows_of, summary, tell
+
+
+def _ragtruth(data: Path, model: str) -> list[Row]:
+    """One model's answers: thumbs by the annotators' labels, and the crude groundedness of the pack as a number."""
+    rows = rows_of(data / "rag-ragtruth" / "qa_responses.jsonl.gz")
+    return [
+        {
+            "app": "questions",
+            "query": r["question"],
+            "answer": r["response"][:400],
+            "model": r["model"],
+            "confidence": r["response_words_in_context"],
+            "_thumb": not r["hallucinated"],
+        }
+        for r in rows
+        if r["model"] == model
+    ]
+
+
+@pytest.fixture(scope="module")
+def smaller(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """Ten days of llama-2-70b, then five of llama-2-13b: 8 points more answers with a hallucination."""
+    before, after = (_ragtruth(shared_data, f"llama-2-{size}-chat") for size in ("70b", "13b"))
+    return play(tmp_path_factory.mktemp("ragtruth"), before, after, per_hour=40, days=(10, 5))
+
+
+@pytest.mark.slow
+def test_eight_points_of_hallucination_page(smaller: Played) -> None:
+    """A third of answers hallucinated become four tenths: the chart of what people said signals within five days, none before."""
+    summary("rag-ragtruth, 70b to 13b", smaller)
+    signal = smaller.of("thumbs", "down")
+    tell("llama-2-70b to 13b, 8 points by people's labels: `thumbs`", smaller, signal, "page")
+    assert smaller.early == []
+    assert signal is not None
+    assert smaller.holds(signal)
+
+
+@pytest.mark.slow
+def test_a_crude_score_of_groundedness_is_charted(smaller: Played) -> None:
+    """The share of the answer's words that stand in the passages (AUC 0.64 against people) is told as measured, found or not."""
+    signal = smaller.of("confidence", "down")
+    tell("llama-2-70b to 13b: crude groundedness, a number", smaller, signal, "page, if it can be seen")
+    assert signal is None or smaller.holds(signal)
+
+
+@pytest.mark.slow
+def test_another_retrieval_index_pages(shared_data: Path, tmp_path: Path) -> None:
+    """The same reader over another index (Google to Sphere): the chart of fully supported answers signals within five days."""
+    claims: dict[str, list[bool]] = {}
+    for claim in rows_of(shared_data / "rag-expertqa" / "claims.jsonl.gz"):
+        if claim["support"] != "N/A":
+            claims.setdefault(claim["response_id"], []).append(claim["support"] == "Complete")
+    systems: dict[str, list[Row]] = {}
+    for r in rows_of(shared_data / "rag-expertqa" / "answers.jsonl.gz"):
+        for supported in claims.get(r["response_id"], []):  # a row for each sentence that an expert judged
+            row = {"app": "experts", "query": r["question"], "answer": r["answer"][:200], "_thumb": supported}
+            systems.setdefault(r["system"], []).append(row)
+    played = play(tmp_path, systems["rr_gs_gpt4"], systems["rr_sphere_gpt4"], per_hour=20, days=(10, 5))
+    summary("rag-expertqa, Google to Sphere", played)
+    signal = played.of("thumbs", "down")
+    before, after = (np.mean([r["_thumb"] for r in systems[s]]) for s in ("rr_gs_gpt4", "rr_sphere_gpt4"))
+    tell(f"another index, supported claims {before:.0%} to {after:.0%}: `thumbs`", played, signal, "page")
+    assert played.early == []
+    assert signal is not None
+
+
+@pytest.mark.slow
+def test_a_model_in_place_of_people_pages(shared_data: Path, tmp_path: Path) -> None:
+    """GPT-4o takes over from answers that people wrote: raters find it less faithful, and their chart says so within five days."""
+    rated = rows_of(shared_data / "rag-mtrag" / "human_eval.jsonl.gz")
+    sides = [
+        [
+            {
+                "app": "turns",
+                "query": r["conversation"][-1]["text"],
+                "answer": r["response"][:200],
+                "segment": r["domain"],
+                "_thumb": r["human_faithfulness_mean"] >= 3,
+            }
+            for r in rated
+            if r["model"] == model and r["human_faithfulness_mean"] is not None
+        ]
+        for model in ("reference", "gpt-4o")
+    ]
+    played = play(tmp_path, *sides, per_hour=20, days=(10, 5))
+    summary("rag-mtrag, people to GPT-4o", played)
+    before, after = (np.mean([r["_thumb"] for r in side]) for side in sides)
+    signal = played.of("thumbs", "down")
+    tell(f"faithful by raters {before:.0%} to {after:.0%}: `thumbs`", played, signal, "page")
+    assert played.early == []
+    assert signal is not None
