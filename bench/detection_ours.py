@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from andon import stats
+from andon.monitors import Monitor
+from andon.monitors.backtest import Setting, alarms_of
 
 __all__ = ["many_steps", "one_step", "ours", "replay_grid"]
 
@@ -32,7 +34,14 @@ def ours(x0: Counts, n0: Ints, x: Counts, n: Ints, variance: float | None) -> Ca
     learned = stats.fit_baseline(x0.astype(np.float64), n0.astype(np.float64), clock[: len(x0)], variance=each)
     mean = n.astype(np.float64) * np.exp(learned.log_rate + learned.guard)[clock[len(x0) :]]
     y = x.astype(np.float64) * learned.scale
-    return lambda threshold: stats.detect(y, mean, learned.spread, learned.persistence, threshold)
+
+    def alarms(threshold: float) -> Bools:
+        ((hours, series),) = stats.detect(y, mean, learned.spread, learned.persistence, [threshold])
+        found = np.zeros(y.shape, dtype=np.bool_)
+        found[hours, series] = True
+        return found
+
+    return alarms
 
 
 def one_step(series: int) -> Callable[[], object]:
@@ -53,13 +62,24 @@ def many_steps(series: int, hours: int) -> Callable[[], object]:
     mean, _, spread, persistence = _hour(series, rng)
     y = rng.poisson(mean, (hours, series)).astype(np.float32)
     means = np.broadcast_to(mean.astype(np.float32), y.shape).copy()
-    return lambda: stats.detect(y, means, spread, persistence, 720.0)
+    return lambda: stats.detect(y, means, spread, persistence, [720.0])
 
 
 def replay_grid(series: int, hours: int, settings: int) -> Callable[[], object] | None:
-    """A replay of this many settings of the detector; None, as there is no function for it yet."""
-    del series, hours, settings
-    return None
+    """A replay of this many settings of the detector over this many charts: baselines, guards and budgets tried."""
+    rng = np.random.default_rng(2)
+    n = rng.poisson(100, (hours, series)).astype(np.float32)
+    x = rng.binomial(n.astype(np.int64), 0.05).astype(np.float32)
+    monitors = [
+        Monitor(app="bench", environment="p", metric="harm", direction="up", scope=(("task", f"{k:05d}"),))
+        for k in range(series)
+    ]
+    tried = [
+        Setting(false_pages_per_month=budget, guard=guard)
+        for guard in np.linspace(0.5, 2.0, 10).tolist()
+        for budget in np.geomspace(0.01, 100, settings // 10).tolist()
+    ]
+    return lambda: alarms_of(monitors, {"harm": "binary"}, n, x, MONDAY, 28 * 24, tried)
 
 
 def _hour(series: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], ...]:

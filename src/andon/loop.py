@@ -19,12 +19,12 @@ from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
 from andon.golden.from_incident import failures_of
 from andon.golden.run import capture
-from andon.incidents import Incident
-from andon.incidents.run import respond, restate, signals_of
+from andon.incidents import Channel, Delivery, Incident, odds
+from andon.incidents.run import goes_on, notify, respond, restate, signals_of
 from andon.investigations import Investigation
 from andon.investigations.run import investigate
 from andon.levers.run import expire
-from andon.monitors import Signal
+from andon.monitors import Signal, objectives_of, rules_of
 from andon.monitors.run import Watch
 from andon.postmortems import Postmortem
 from andon.postmortems.run import draft_postmortem
@@ -98,6 +98,8 @@ class Loop:
             scorers,
             window_s=settings.window_s,
             false_pages_per_month=settings.false_pages_per_month,
+            objectives=objectives_of(settings.tables, scorers, settings.config),
+            rules=rules_of(settings.tables, scorers, settings.config),
         )
 
     @property
@@ -140,6 +142,21 @@ class Loop:
             signals=len(signals),
             incidents=tuple(touched),
         )
+
+    def tell(self, channels: Sequence[Channel], now_us: int) -> list[Delivery]:
+        """Tell people what they should hear now; a replay has no channels and never comes here."""
+        return notify(
+            self.ledger,
+            channels,
+            now_us=now_us,
+            url=self.settings.url,
+            suspects=self._suspects,
+            harmed=lambda i: goes_on(self.warehouse, self.ledger, i, now_us=now_us - self.settings.settle_s * 1_000_000),
+        )
+
+    def _suspects(self, incident: Incident) -> list[str]:
+        found = self.ledger.get(Investigation, incident.id)
+        return [] if found is None else [f"{odds(s.probability)}: {s.title}" for s in found.suspects[:3]]
 
     def look_into(self, incident: Incident, now_us: int) -> Postmortem:
         """Investigate with what is known at `now_us`, capture the failures and draft the postmortem anew."""

@@ -29,6 +29,7 @@ from andon.api.security import is_loopback
 from andon.changes import Received
 from andon.changes.run import record_changes
 from andon.errors import AndonError, ConfigError, StoreError
+from andon.incidents import Channel, open_channels
 from andon.incidents.run import receive_alerts
 from andon.levers.run import Board, expire
 from andon.loop import Loop, open_loop
@@ -229,12 +230,13 @@ def turn_crank() -> None:
     plain = json.loads(sys.stdin.buffer.readline())
     settings = Settings(**{**plain, "home": Path(plain["home"])})
     try:
+        channels = open_channels(settings.channels)
         loop = open_loop(settings)
     except AndonError as error:
         told: dict[str, Any] = {"failed": str(error), "config": isinstance(error, ConfigError)}
         news.write(json.dumps(told).encode() + b"\n")
         sys.exit(2)
-    work = loop_work(loop, settings)
+    work = loop_work(loop, settings, channels)
     for w in work:
         w.start()
     ended = threading.Event()
@@ -259,11 +261,18 @@ def turn_crank() -> None:
     os._exit(0)  # threads of a tick that takes long must not hold up the end: what they do is done again
 
 
-def loop_work(loop: Loop, settings: Settings) -> list[Repeated]:
+def loop_work(loop: Loop, settings: Settings, channels: Sequence[Channel] = ()) -> list[Repeated]:
     """The background work of one store: commits, ticks, and what is done now and then."""
+
+    def turn() -> None:
+        try:
+            loop.tick(now_us())
+        finally:  # a turn that fails later on must not keep what it found from people
+            loop.tell(channels, now_us())
+
     work = [
         Repeated("commit", loop.warehouse.commit, COMMIT_S),
-        Repeated("loop", lambda: loop.tick(now_us()), TICK_S),
+        Repeated("loop", turn, TICK_S),
         Repeated("retention", lambda: loop.forget(now_us()), FORGET_S),
     ]
     if settings.inbox:

@@ -40,6 +40,10 @@ SEAMS: dict[str, tuple[set[str], str]] = {
         {"asyncio", "httpx2", "importlib", "os", "pathlib", "shutil", "signal", "subprocess", "sys"},
         "the seam Target: asks an endpoint, a Python function, a command or a file",
     ),
+    "incidents/channels.py": (
+        {"logging", "threading", "warnings"},
+        "the seam Channel: sends by apprise, and keeps its log, which holds tokens, out of every log",
+    ),
     "scores/remote.py": ({"httpx2", "time"}, "the seam Embedder: asks an endpoint, and waits before it asks again"),
     "scores/minilm.py": (
         {"concurrent", "ctypes", "importlib", "pathlib", "subprocess", "sys", "threading"},

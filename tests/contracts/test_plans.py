@@ -311,6 +311,7 @@ def test_the_stores_own_columns(warehouse: Warehouse) -> None:
 
 ALL_PLANS: tuple[Plan, ...] = (
     Rollup(table="empty", metrics=("latency_s",), keys=("model",), window_us=DAY, span=Span(start_us=0, end_us=1)),
+    Rollup(table="empty", metrics=("tokens",), measures=("n", "sum"), keys=("model",)),
     Histogram(table="empty", metric="tokens", keys=("model",), where=(Where(column="model", op="in", value=("x",)),)),
     Slice(table="empty", columns=("id", "contexts", "refused")),
     Sample(table="empty", n=3, seed=1, columns=("id", "weight")),
@@ -331,6 +332,15 @@ def test_rollup_of_nothing_is_one_row(warehouse: Warehouse) -> None:
     wanted = {"rows": 0, "tokens.n": 0, "tokens.sum": 0.0, "tokens.sumsq": 0.0, "tokens.min": None, "tokens.max": None}
     answer = warehouse.run(Rollup(table="empty", metrics=("tokens",))).to_pylist()
     assert answer == [{**wanted, "tokens.w": 0.0, "tokens.wsum": 0.0}]
+
+
+@pytest.mark.parametrize("measures", [("n",), ("sum", "n"), ("wsum", "max")])
+def test_only_the_measures_that_are_wanted(warehouse: Warehouse, measures: tuple[str, ...]) -> None:
+    """A rollup that names its measures answers these columns of the whole answer, and no other measure."""
+    plan = Rollup(table="turns", metrics=("latency_s", "tokens"), keys=("model",), window_us=DAY)
+    whole, part = warehouse.run(plan), warehouse.run(replace(plan, measures=measures))
+    kept = [c for c in whole.column_names if "." not in c or c.rpartition(".")[2] in measures]
+    assert part.equals(whole.select(kept))
 
 
 @pytest.mark.parametrize("plan", ALL_PLANS)

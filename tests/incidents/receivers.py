@@ -10,11 +10,13 @@ from typing import Any
 
 
 class Receiver:
-    """Keeps what it is sent; behaves as `mode` says: ``ok``, ``refuse`` (500), ``hang up`` or ``slow``."""
+    """Keeps what it is sent; behaves as `mode` says: ``ok``, ``refuse`` (500), ``redirect``, ``hang up`` or ``slow``."""
 
     def __init__(self) -> None:
         self.mode = "ok"
         self.slow_s = 1.0
+        self.elsewhere = ""
+        """Where a redirect leads."""
         self.port = 0
         self.got: list[dict[str, Any]] = []
         """Every message that came in whole, whatever was answered."""
@@ -61,6 +63,11 @@ class Receiver:
         self.got.append(message)
         if mode == "refuse":
             request.send_error(500)
+            return
+        if mode == "redirect":
+            request.send_response(307)
+            request.send_header("Location", self.elsewhere)
+            request.end_headers()
             return
         self.accepted.append(message)
         if mode == "hang up":

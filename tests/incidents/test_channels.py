@@ -67,6 +67,14 @@ def test_a_channel_that_hangs_ends_by_itself(receiver: Receiver, monkeypatch: py
     assert time.monotonic() - start < 2.0
 
 
+def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
+    """The secrets of a URL go nowhere but to the host that it names."""
+    with receiving() as other:
+        receiver.mode, receiver.elsewhere = "redirect", f"http://127.0.0.1:{other.port}/"
+        assert send(open_channels(receiver.url)[0], sample_message()) == ("failed", "it answered with status 307")
+        assert other.got == []
+
+
 def secrets(receiver: Receiver) -> list[str]:
     """What must never be told."""
     return [f"{part}-s3cret" for part in ("user", "pass", "path", "head", "query")]
@@ -97,6 +105,30 @@ def test_other_threads_are_still_logged(receiver: Receiver, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING, logger="apprise"):
         logging.getLogger("apprise").warning("said by somebody else")
     assert "said by somebody else" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("the mailbox is full", "apprise says: the mailbox is full"),
+        ("no access for HUSH-hush", "it refused, without saying why"),
+        ("no access for p@ss", "it refused, without saying why"),
+    ],
+)
+def test_a_reason_is_told_unless_it_holds_a_part_of_the_url(said: str, told: str) -> None:
+    """What a service says of its refusal is passed on; a sentence with any piece of the URL, however written, is not."""
+
+    class Plugin:
+        def resolve_format(self) -> str:
+            return "text"
+
+        def notify(self, **_: object) -> bool:
+            logging.getLogger("apprise").warning(said)
+            return False
+
+    words = seam._words("mailto://ann:p%40ss@example.com/hush-hush")
+    channel = seam.AppriseChannel(name="x", plugin=Plugin(), words=words)
+    assert send(channel, sample_message()) == ("failed", told)
 
 
 @pytest.mark.parametrize(

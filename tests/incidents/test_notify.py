@@ -1,5 +1,7 @@
 """Laws of telling people, in a real ledger and with a real receiver: once, in time, and never in the way of the loop."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -216,6 +218,35 @@ def test_what_was_cut_off_is_not_sent_again_but_followed_up(
     assert "is not known" in channel.accepted[-1]
     assert len(channel.accepted) == (1 if how == "cut before" else 2)
     assert len(set(channel.accepted)) == len(channel.accepted)
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from andon.incidents import open_channels
+from andon.incidents.run import notify
+from andon.store import Ledger
+notify(Ledger.open(Path(sys.argv[1])), open_channels(sys.argv[2]), now_us=int(sys.argv[3]))
+"""
+
+
+def test_a_process_that_is_killed_while_sending_has_sent_once(ledger: Ledger, place: Path, receiver: Receiver) -> None:
+    """A real process, killed when the receiver has the page but has not answered: the next one does not send it again."""
+    raise_(ledger, signal("a"))
+    receiver.mode, receiver.slow_s = "slow", 2.0
+    sender = subprocess.Popen([sys.executable, "-c", PROCESS, str(place), receiver.url, str(T0)])
+    until = time.monotonic() + 30
+    while not receiver.got:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    sender.kill()
+    sender.wait()
+    receiver.mode = "ok"
+    for minutes in (1, 4, 6, 10):
+        tick(place, receiver, T0 + minutes * MINUTE)
+    assert len(receiver.got) == 1
+    assert [d.state for d in ledger.all(Delivery)] == ["unknown"]
+    assert [d.reason for d in tick(place, receiver, T0 + UNSURE_US)] == ["unsure"]
 
 
 @given(

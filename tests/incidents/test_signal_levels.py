@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_triage import HOUR, T0, signal
 
 from andon.errors import StateError
-from andon.incidents import Incident, classify, merges, open_incident
+from andon.incidents import Incident, classify, join, merges, open_incident
 from andon.incidents.run import ack_incident, close_incident, respond, restate, timeline_of
 from andon.monitors import Signal
 from andon.store import Ledger
@@ -81,6 +81,7 @@ def test_warnings_do_not_lengthen_an_incident(ledger: Ledger) -> None:
     rows=st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(5, 60)), min_size=1, max_size=8),
     seed=st.integers(0, 10**6),
 )
+@settings(max_examples=20, deadline=None)
 def test_the_lead_is_a_page_in_any_order(rows, seed) -> None:
     """Whatever comes when, every lead is a page, each page has one incident, and giving all signals again changes nothing."""
     signals = [
@@ -105,6 +106,8 @@ def test_warnings_have_no_say_in_the_class() -> None:
     page, loud = signal("p"), warning("w", harm="safety", x=99)
     assert classify([page, loud])[0] == classify([page])[0] == "usefulness"
     assert replace(open_incident(1, [page, loud]), signals=()) == replace(open_incident(1, [page]), signals=())
+    later = warning("w", at_us=T0 + HOUR)
+    assert join(open_incident(1, [page]), [page, later]).last_signal_us == T0
 
 
 def test_an_acknowledgement_says_who_and_when(ledger: Ledger) -> None:

@@ -16,8 +16,9 @@ import numpy as np
 from scipy.special import kolmogorov
 
 from andon.scores.embedding import choose
-from andon.scores.topics import learn_topics, novel_clusters, query_novelty, topic_keys
+from andon.scores.topics import assign, learn_topics, novel_clusters, query_novelty, topic_keys
 from andon.settings import Settings
+from andon.stats import LEAST_SPREAD, detect
 from andon.stats.mix import classifier_test, jensen_shannon, mean_shift, mix_shift, mmd, psi
 
 DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -71,15 +72,16 @@ def ks_per_dimension(before: np.ndarray, after: np.ndarray) -> float:
 def tries(pack: Pack, old: np.ndarray, new: np.ndarray, rng: np.random.Generator) -> dict[str, Callable[[], bool]]:
     """Tests by name: does it reject at 5 %, or cross its usual threshold?"""
     one, two = pack.vectors[old], pack.vectors[new]
-    topics = learn_topics("a/e", "m", one, [pack.texts[i] for i in old], rng)
-    mixes = [_counted(topic_keys(topics, v)) for v in (one, two)]
+    half = len(old) // 2  # shares of topics are compared among questions that the topics were not learned from
+    topics = learn_topics("a/e", "m", one[:half], [pack.texts[i] for i in old[:half]], rng)
+    mixes = [_counted(topic_keys(topics, v)) for v in (one[half:], two)]
     texts = [pack.texts[i] for i in new]
     return {
         "distance of means": lambda: mean_shift(one, two, rng, 199)[0] <= 0.05,
         "MMD": lambda: mmd(one, two, rng, 99)[0] <= 0.05,
         "classifier": lambda: classifier_test(one, two, rng, 99)[0] <= 0.05,
         "KS per dimension, Bonferroni": lambda: ks_per_dimension(one, two) <= 0.05,
-        "G-test on 32 topics": lambda: mix_shift(*mixes)[0] <= 0.05,
+        "G-test on topics": lambda: mix_shift(*mixes)[0] <= 0.05,
         "PSI of topics above 0.1": lambda: psi(*mixes) > 0.1,
         "PSI of topics above 0.25": lambda: psi(*mixes) > 0.25,
         "JS of topics above 0.1": lambda: jensen_shannon(*mixes) > 0.1,
@@ -110,12 +112,14 @@ def _counted(keys: list[str]) -> dict[str, int]:
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
-def finding(pack: Pack, rounds: int) -> list[tuple[float, float, float, float, float, list[str]]]:
-    """One new intent: (share, found, purity, recall, false kinds a comparison, examples of names)."""
+def finding(
+    pack: Pack, rounds: int, shares: tuple[float, ...] = SHARES
+) -> list[tuple[float, float, float, float, float, float, list[str]]]:
+    """One new intent: (share, found, purity, recall, named by a query of it, false kinds a comparison, examples of names)."""
     table = []
-    for share in SHARES:
+    for share in shares:
         rng = np.random.default_rng(32)
-        found, purity, recall, false, names = [], [], [], [], []
+        found, purity, recall, named, false, names = [], [], [], [], [], []
         for _ in range(rounds):
             old, new, held = pack.windows(rng, share, 1, 2000, 1000)
             fresh = np.isin(pack.kind[new], held)
@@ -123,11 +127,13 @@ def finding(pack: Pack, rounds: int) -> list[tuple[float, float, float, float, f
             right = [g for g in grown if fresh[list(g.members)].mean() >= 0.5]
             found.append(bool(right))
             false.append(len(grown) - len(right))
+            asked = {pack.texts[i] for i in new[fresh]}
             for g in right[:1]:
+                named.append(bool(g.queries) and g.queries[0] in asked)
                 purity.append(fresh[list(g.members)].mean())
                 recall.append(fresh[list(g.members)].sum() / fresh.sum())
                 names.append(f"{held[0]}{'' if g.new else ' (grew)'} = {g.name}")
-        mean = [float(np.mean(v)) if v else float("nan") for v in (found, purity, recall, false)]
+        mean = [float(np.mean(v)) if v else float("nan") for v in (found, purity, recall, named, false)]
         table.append((share, *mean, names))
     return table
 
@@ -145,19 +151,53 @@ def novelty(pack: Pack, rounds: int) -> tuple[float, float]:
     return float(np.mean(familiar)), float(np.mean(strange))
 
 
+def accumulated(pack: Pack, rounds: int) -> list[tuple[float, float, float, float]]:
+    """One new intent among 100 queries an hour, the shares of topics in the detector at one false page a month over all.
+
+    Rows (share, found within two weeks, median hours, hours for nine in ten); the baseline is two weeks.
+    """
+    table, hours, each = [], 336, 100
+    for share in SHARES:
+        rng, delays = np.random.default_rng(51), []
+        for _ in range(rounds):
+            held = rng.choice(np.unique(pack.kind))
+            new, old = np.flatnonzero(pack.kind == held), rng.permutation(np.flatnonzero(pack.kind != held))
+            ref, rest = old[:2000], old[2000:]
+            topics = learn_topics("a/e", "m", pack.vectors[ref], [pack.texts[i] for i in ref], rng)
+            k = len(topics.topics) + 1
+            familiar, strange = (assign(topics, pack.vectors[i]) + 1 for i in (rest, new))
+            base = np.bincount(rng.choice(familiar, hours * each), minlength=k) + 0.5
+            base *= 1 + np.sqrt((1 - base / (hours * each)) / base)  # guarded by a standard error, as charts are
+            counts = np.zeros((hours, k))
+            for t in range(hours):
+                fresh = rng.binomial(each, share)
+                came = np.concatenate([rng.choice(familiar, each - fresh), rng.choice(strange, fresh)])
+                counts[t] = np.bincount(came, minlength=k)
+            mean = np.tile(base / hours, (hours, 1))
+            signals = detect(counts, mean, np.full(k, LEAST_SPREAD), np.ones(k), k * 720.0).any(axis=1)
+            delays.append(int(signals.argmax()) + 1 if signals.any() else np.inf)
+        nine = float(np.quantile(delays, 0.9, method="higher"))
+        table.append((share, float(np.isfinite(delays).mean()), float(np.median(delays)), nine))
+    return table
+
+
 def page_parts(folder: Path, rounds: int) -> Iterator[str]:
     """Everything on the page that is measured here."""
     for name in FILES:
         pack = Pack(name, folder)
         beyond = novelty(pack, 10)
-        yield f"\n{name}, {len(pack.texts):,} queries; like none: {beyond[0]:.1%} of familiar, {beyond[1]:.1%} of new ones\n"
+        old, new, _ = pack.windows(np.random.default_rng(1), 0.1, 4, 2000, 1000)
+        yield f"\n{name}: {len(new):,} of {len(pack.texts):,} queries against {len(old):,}"
+        yield f"like none of the topics: {beyond[0]:.1%} of familiar, {beyond[1]:.1%} of new queries"
         for test, values in power(pack, rounds, 4).items():
             yield f"| {test} | " + " | ".join(f"{v:.2f}" for v in values[:-1]) + f" | {values[-1]:.0f} ms |"
         if name == "hint3":
             continue
-        for share, found, purity, recall, false, names in finding(pack, rounds):
-            yield f"| {share:.0%} | {found:.2f} | {purity:.2f} | {recall:.2f} | {false:.2f} |"
+        for share, *figures, names in finding(pack, rounds):
+            yield f"| {share:.0%} | " + " | ".join(f"{v:.2f}" for v in figures) + " |"
             yield from (f"    {n}" for n in names[:15])
+        for share, found, median, nine in accumulated(pack, rounds):
+            yield f"| {share:.0%} | {found:.2f} | {median:.0f} h | {nine:.0f} h |"
 
 
 if __name__ == "__main__":

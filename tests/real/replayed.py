@@ -36,36 +36,48 @@ def rows_of(path: Path) -> list[Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """What came of a replay."""
+    """What came of a replay; warnings are kept apart from pages."""
 
     signals: list[Signal]
     incidents: list[Incident]
     switch_us: int
     end_us: int
 
-    def of(self, metric: str, direction: str, **scope: str) -> Signal | None:
-        """The first signal since the switch of exactly this chart."""
-        return next(
-            (s for s in self.late if (s.metric, s.direction) == (metric, direction) and s.scope == scope), None
-        )
+    @property
+    def pages(self) -> list[Signal]:
+        """Signals that wake somebody up."""
+        return [s for s in self.signals if s.level == "page"]
 
     @property
     def early(self) -> list[Signal]:
-        """Signals before anything changed: every one is false."""
-        return [s for s in self.signals if s.at_us <= self.switch_us]
+        """Pages before anything changed: every one is false."""
+        return [s for s in self.pages if s.at_us <= self.switch_us]
 
     @property
     def late(self) -> list[Signal]:
-        """Signals after the switch."""
-        return [s for s in self.signals if s.at_us > self.switch_us]
+        """Pages after the switch."""
+        return [s for s in self.pages if s.at_us > self.switch_us]
+
+    def of(self, metric: str, direction: str, **scope: str) -> Signal | None:
+        """The first page since the switch of exactly this chart."""
+        return next((s for s in self.late if _is(s, metric, direction, scope)), None)
+
+    def warning(self, metric: str, direction: str, **scope: str) -> Signal | None:
+        """The first signal of either kind since the switch of exactly this chart."""
+        late = (s for s in self.signals if s.at_us > self.switch_us)
+        return next((s for s in late if _is(s, metric, direction, scope)), None)
 
     def holds(self, signal: Signal) -> bool:
         """Whether the onset interval of a signal holds the switch."""
         return signal.onset_low_us <= self.switch_us < signal.onset_high_us
 
     def onsets(self) -> float:
-        """Share of the late signals whose onset interval holds the switch."""
+        """Share of the late pages whose onset interval holds the switch."""
         return float(np.mean([self.holds(s) for s in self.late]))
+
+
+def _is(signal: Signal, metric: str, direction: str, scope: dict[str, str]) -> bool:
+    return (signal.metric, signal.direction, signal.scope) == (metric, direction, scope)
 
 
 def play(
@@ -117,28 +129,35 @@ def run(home: Path, traffic: Iterable[Row], feedback: Iterable[Row], window_s: i
         loop.close()
 
 
-def tell(name: str, played: Played, signal: Signal | None, expected: str) -> None:
-    """Print one line of the table in `docs/methods/real-data.md`."""
-    if signal is None:
-        say(f"| {name} | {expected} | silent | | |")
-        return
-    lag = (signal.at_us - played.switch_us) / HOUR_US
-    low, high = ((t - played.switch_us) / HOUR_US for t in (signal.onset_low_us, signal.onset_high_us))
-    rates = f"{signal.baseline_rate:.0%} to {signal.rate:.0%}"
-    held = "holds" if played.holds(signal) else "MISSES"
-    say(f"| {name} | {expected} | after {lag:.1f} h ({rates}) | {low:+.1f} to {high:+.1f} h, {held} | |")
+def tell(name: str, played: Played, expected: str, metric: str, direction: str, **scope: str) -> Signal | None:
+    """Print one line of the table in `docs/methods/real-data.md`; returns the page, if there was one."""
+    page = played.of(metric, direction, **scope)
+    signal = page or played.warning(metric, direction, **scope)
+    said, onset = "silent", ""
+    if signal is not None:
+        lag = (signal.at_us - played.switch_us) / HOUR_US
+        low, high = ((t - played.switch_us) / HOUR_US for t in (signal.onset_low_us, signal.onset_high_us))
+        said = f"{'page' if page else 'warning only'} after {lag:.1f} h"
+        onset = f"{low:+.1f} to {high:+.1f} h{'' if played.holds(signal) else ': misses'}"
+    say(f"| {name}: `{metric}` {direction} | {expected} | {said} | {onset} |")
+    return page
 
 
 def summary(name: str, played: Played) -> None:
     """Print what all charts of a replay said together."""
-    held = f"{played.onsets():.0%} of onset intervals hold the switch" if played.late else "no onset"
-    first = f"first after {(played.late[0].at_us - played.switch_us) / HOUR_US:.1f} h" if played.late else "none"
+    held = f"{played.onsets():.0%} of their onset intervals hold the switch" if played.late else "no onset"
+    first = f" (first after {(played.late[0].at_us - played.switch_us) / HOUR_US:.1f} h)" if played.late else ""
+    warnings = [s for s in played.signals if s.level == "warning"]
+    soon = sum(s.at_us <= played.switch_us for s in warnings)
     say(
-        f"== {name}: {len(played.early)} false signals before, {len(played.late)} after ({first}), {held},"
-        f" {len(played.incidents)} incidents"
+        f"== {name}: before {len(played.early)} pages and {soon} warnings, after {len(played.late)} pages{first} and"
+        f" {len(warnings) - soon} warnings, {held}, {len(played.incidents)} incidents"
     )
-    for s in played.early:
-        say(f"   FALSE {s.monitor} at {(s.at_us - START_US) / DAY_US:.2f} d, {s.baseline_rate:.1%} to {s.rate:.1%}")
+    for s in (x for x in played.signals if x.at_us <= played.switch_us):
+        say(
+            f"   early {s.level} {s.monitor} at {(s.at_us - START_US) / DAY_US:.2f} d,"
+            f" {s.baseline_x} of {s.baseline_n} to {s.x} of {s.n}"
+        )
 
 
 def say(text: str) -> None:

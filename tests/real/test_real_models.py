@@ -6,7 +6,6 @@ Data: Chen, Zaharia & Zou, *How is ChatGPT's behavior changing over time?* (2023
 from pathlib import Path
 
 import pytest
-
 from replayed import Played, Row, play, rows_of, summary, tell
 
 PACE = 100.0
@@ -64,30 +63,25 @@ def _traffic(r: Row) -> Row:
 
 @pytest.mark.slow
 def test_what_became_worse_pages(drift: Played) -> None:
-    """Every task and model that became worse signals on its own chart within three days, and nothing signals before June."""
+    """Every task and model that became worse pages on its own chart within three days, and nothing pages before June."""
     summary("drift-llmdrift", drift)
-    for metric, direction, task, model in HARMED:
-        tell(f"{task}, {model}: `{metric}`", drift, drift.of(metric, direction, task=task, requested_model=model), "page")
+    pages = [tell(f"{t}, {m}", drift, "page", metric, d, task=t, requested_model=m) for metric, d, t, m in HARMED]
     assert drift.early == []
-    missed = [h for h in HARMED if drift.of(h[0], h[1], task=h[2], requested_model=h[3]) is None]
-    assert missed == []
+    assert None not in pages
 
 
 @pytest.mark.slow
 def test_what_became_better_does_not(drift: Played) -> None:
-    """A task that became better for a model family has no signal on that chart."""
-    for metric, direction, task, model in FINE:
-        found = drift.of(metric, direction, task=task, requested_model=model)
-        tell(f"{task}, {model}: `{metric}`", drift, found, "silence")
-        assert found is None
+    """A task that became better for a model family has no page on that chart."""
+    pages = [tell(f"{t}, {m}", drift, "silence", metric, d, task=t, requested_model=m) for metric, d, t, m in FINE]
+    assert pages == [None] * len(FINE)
 
 
 @pytest.mark.slow
 def test_the_mean_over_both_families_hides_what_the_segments_show(drift: Played) -> None:
-    """Primes fall for GPT-4 and rise for GPT-3.5: the chart of GPT-4 signals long before the chart over both, if that ever does."""
+    """Primes fall for GPT-4 and rise for GPT-3.5: the chart of GPT-4 pages long before the chart over both, if that ever does."""
     segment = drift.of("normalised_match", "down", task="prime", requested_model=GPT4)
-    both = drift.of("normalised_match", "down", task="prime")
-    tell("prime, both families: `normalised_match`", drift, both, "late or never")
+    both = tell("prime, both families", drift, "late or never", "normalised_match", "down", task="prime")
     assert segment is not None
     assert both is None or both.at_us - drift.switch_us > 2 * (segment.at_us - drift.switch_us)
 

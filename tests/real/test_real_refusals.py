@@ -7,8 +7,7 @@ single direction* (NeurIPS 2024), automatic labels; packs `refusals-xstest` and 
 from pathlib import Path
 
 import pytest
-
-from replayed import Played, Row, play, rows_of, summary, tell
+from replayed import Row, play, rows_of, summary, tell
 
 MODELS = ("gemma-2b-it", "llama-2-7b-chat-hf", "meta-llama-3-8b-instruct", "qwen-1_8b-chat", "yi-6b-chat")
 
@@ -50,10 +49,10 @@ def _ablated(data: Path, variant: str) -> list[Row]:
 
 def test_a_refusal_collapse_pages_within_a_day(shared_data: Path, tmp_path: Path) -> None:
     """Only the system prompt changes (`mistralguard` to `mistralinstruct`): the refusals of unsafe prompts collapse, and their chart says so."""
-    played = play(tmp_path, _xstest(shared_data, "mistralguard"), _xstest(shared_data, "mistralinstruct"), per_hour=12)
+    before, after = _xstest(shared_data, "mistralguard"), _xstest(shared_data, "mistralinstruct")
+    played = play(tmp_path, before, after, per_hour=12, days=(7, 2))
     summary("refusals-xstest, collapse", played)
-    signal = played.of("refusal", "down", risk_category="high")
-    tell("unsafe prompts, guard prompt removed: `refusal` down", played, signal, "page")
+    signal = tell("unsafe prompts, guard prompt removed", played, "page", "refusal", "down", risk_category="high")
     assert played.early == []
     assert signal is not None
     assert signal.at_us - played.switch_us <= 86_400_000_000
@@ -62,12 +61,12 @@ def test_a_refusal_collapse_pages_within_a_day(shared_data: Path, tmp_path: Path
     assert played.of("refusal", "up", risk_category="high") is None
 
 
+@pytest.mark.slow
 def test_over_refusal_pages_within_two_days(shared_data: Path, tmp_path: Path) -> None:
     """Another system prompt (`llama2new` to `llama2orig`) makes refusals of safe prompts jump from 30 to 60 %: their chart says so."""
     played = play(tmp_path, _xstest(shared_data, "llama2new"), _xstest(shared_data, "llama2orig"), per_hour=12)
     summary("refusals-xstest, over-refusal", played)
-    signal = played.of("refusal", "up", risk_category="standard")
-    tell("safe prompts, older system prompt: `refusal` up", played, signal, "page")
+    signal = tell("safe prompts, older system prompt", played, "page", "refusal", "up", risk_category="standard")
     assert played.early == []
     assert signal is not None
     assert signal.at_us - played.switch_us <= 2 * 86_400_000_000
@@ -77,13 +76,12 @@ def test_over_refusal_pages_within_two_days(shared_data: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_every_model_that_loses_its_refusals_pages(shared_data: Path, tmp_path: Path) -> None:
-    """Five models lose their refusals of harmful prompts at once: each has its own signal within a day, and none before."""
+    """Five models lose their refusals of harmful prompts at once: each has its own page within a day, and none before."""
     played = play(tmp_path, _ablated(shared_data, "baseline"), _ablated(shared_data, "ablation"), per_hour=40)
     summary("refusals-collapse", played)
     assert played.early == []
     for model in MODELS:
-        signal = played.of("refusal", "down", requested_model=model)
-        tell(f"harmful prompts, {model}: `refusal` down", played, signal, "page")
+        signal = tell(f"harmful prompts, {model}", played, "page", "refusal", "down", requested_model=model)
         assert signal is not None, model
         assert signal.at_us - played.switch_us <= 86_400_000_000
     assert played.onsets() >= 0.9

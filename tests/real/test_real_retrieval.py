@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from replayed import Played, Row, play, rows_of, summary, tell
 
 
@@ -40,8 +39,7 @@ def smaller(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Play
 def test_eight_points_of_hallucination_page(smaller: Played) -> None:
     """A third of answers hallucinated become four tenths: the chart of what people said signals within five days, none before."""
     summary("rag-ragtruth, 70b to 13b", smaller)
-    signal = smaller.of("thumbs", "down")
-    tell("llama-2-70b to 13b, 8 points by people's labels: `thumbs`", smaller, signal, "page")
+    signal = tell("llama-2-70b to 13b, 8 points by people's labels", smaller, "page", "thumbs", "down")
     assert smaller.early == []
     assert signal is not None
     assert smaller.holds(signal)
@@ -50,9 +48,8 @@ def test_eight_points_of_hallucination_page(smaller: Played) -> None:
 @pytest.mark.slow
 def test_a_crude_score_of_groundedness_is_charted(smaller: Played) -> None:
     """The share of the answer's words that stand in the passages (AUC 0.64 against people) is told as measured, found or not."""
-    signal = smaller.of("confidence", "down")
-    tell("llama-2-70b to 13b: crude groundedness, a number", smaller, signal, "page, if it can be seen")
-    assert signal is None or smaller.holds(signal)
+    signal = tell("llama-2-70b to 13b, crude groundedness", smaller, "page, if it can be seen", "confidence", "down")
+    assert signal is None or signal.kind == "number"
 
 
 @pytest.mark.slow
@@ -69,9 +66,9 @@ def test_another_retrieval_index_pages(shared_data: Path, tmp_path: Path) -> Non
             systems.setdefault(r["system"], []).append(row)
     played = play(tmp_path, systems["rr_gs_gpt4"], systems["rr_sphere_gpt4"], per_hour=20, days=(10, 5))
     summary("rag-expertqa, Google to Sphere", played)
-    signal = played.of("thumbs", "down")
     before, after = (np.mean([r["_thumb"] for r in systems[s]]) for s in ("rr_gs_gpt4", "rr_sphere_gpt4"))
-    tell(f"another index, supported claims {before:.0%} to {after:.0%}: `thumbs`", played, signal, "page")
+    name = f"another index, supported claims {before:.0%} to {after:.0%}"
+    signal = tell(name, played, "page", "thumbs", "down")
     assert played.early == []
     assert signal is not None
 
@@ -97,7 +94,6 @@ def test_a_model_in_place_of_people_pages(shared_data: Path, tmp_path: Path) -> 
     played = play(tmp_path, *sides, per_hour=20, days=(10, 5))
     summary("rag-mtrag, people to GPT-4o", played)
     before, after = (np.mean([r["_thumb"] for r in side]) for side in sides)
-    signal = played.of("thumbs", "down")
-    tell(f"faithful by raters {before:.0%} to {after:.0%}: `thumbs`", played, signal, "page")
+    signal = tell(f"faithful by raters {before:.0%} to {after:.0%}", played, "page", "thumbs", "down")
     assert played.early == []
     assert signal is not None

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+from replayed import DAY_US, HOUR_US, START_US, Row, rows_of, run, say
 
 from andon.monitors import Signal
-from replayed import DAY_US, HOUR_US, START_US, Row, rows_of, run, say
+from andon.stats.segments import find_changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,22 +81,44 @@ def _traffic(series: list[Series]) -> list[Row]:
 def _signals(home: Path, series: list[Series]) -> dict[str, list[Signal]]:
     found: dict[str, list[Signal]] = {s.name.replace("/", "-"): [] for s in series}
     for signal in run(home, _traffic(series), (), window_s=3_600)["signals"]:
-        found[signal.app].append(signal)
+        if signal.level == "page" and signal.metric in ("latency_s", "cost_usd"):  # that a series ends is no news
+            found[signal.app].append(signal)
     return {s.name: found[s.name.replace("/", "-")] for s in series}
 
 
+def test_change_points_of_hourly_means(shared_data: Path) -> None:
+    """Looked at afterwards, by hourly means: none in series without anomaly, one in at least a third of the labelled windows."""
+    found = windows = beside = 0
+    weeks = 0.0
+    for s in _read(shared_data):
+        start, times = s.points[0][0], np.array([at for at, _ in s.points])
+        hour, value = (times - start) // HOUR_US, np.array([v for _, v in s.points])
+        count = np.bincount(hour)
+        mean = np.where(count > 0, np.bincount(hour, weights=value) / np.maximum(count, 1), np.nan)
+        changes = [(start + c.low * HOUR_US, start + (c.high + 1) * HOUR_US) for c in find_changes(mean)]
+        inside = sum(any(low <= b and a <= high for low, high in changes) for a, b in s.windows)
+        outside = sum(not any(low <= b and a <= high for a, b in s.windows) for low, high in changes)
+        say(f"| {s.name} | {inside} of {len(s.windows)} | {outside} in {s.normal_weeks:.1f} weeks |")
+        found, windows, beside = found + inside, windows + len(s.windows), beside + outside
+        weeks += s.normal_weeks
+        if s.group == "artificialNoAnomaly":
+            assert changes == [], s.name
+    say(f"| change points, all | {found} of {windows} | {beside} in {weeks:.0f} weeks |")
+    assert found >= windows / 3
+
+
 def test_series_without_anomaly_are_silent(shared_data: Path, tmp_path: Path) -> None:
-    """A daily wave without noise and a flat line raise no signal in two weeks."""
+    """A daily wave without noise and a flat line page nobody in two weeks."""
     series = _read(shared_data, "artificialNoAnomaly")
     assert series
     for name, signals in _signals(tmp_path, series).items():
-        say(f"{name}: {len(signals)} signals")
+        say(f"{name}: {len(signals)} pages")
         assert signals == [], name
 
 
 @pytest.mark.slow
 def test_labelled_windows_and_normal_stretches(shared_data: Path, tmp_path: Path) -> None:
-    """Over all series the alarms are told apart: labelled windows with one, with its lag, and those outside, by week."""
+    """Over all series the pages are told apart: labelled windows with one, and its lag, and those outside; real series have at most one of those in two weeks."""
     series = _read(shared_data)
     signals = _signals(tmp_path, series)
     groups: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0, 0.0])
@@ -113,6 +137,6 @@ def test_labelled_windows_and_normal_stretches(shared_data: Path, tmp_path: Path
         say(f"| {group} | {found:.0f} of {windows:.0f} | {false:.0f} in {weeks:.0f} weeks |")
     found, windows, false, weeks = (sum(g[k] for g in groups.values()) for k in range(4))
     say(f"| all | {found:.0f} of {windows:.0f} | {false:.0f} in {weeks:.0f} weeks, {false / weeks:.2f} a week |")
-    assert groups["artificialNoAnomaly"][2] == 0
     assert found > 0
-    assert false / weeks <= 1.0
+    real = [g for name, g in groups.items() if name.startswith("real")]
+    assert sum(g[2] for g in real) / sum(g[3] for g in real) <= 0.5

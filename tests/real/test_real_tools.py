@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from replayed import Played, Row, play, rows_of, summary, tell
 
 FIRST, SAME, MOVED = "2024-07-06", "2024-07-25", "2024-08-11"
@@ -33,10 +32,10 @@ def _calls(data: Path, date: str) -> list[Row]:
 
 @pytest.mark.slow
 def test_identical_outputs_do_not_page(shared_data: Path, tmp_path: Path) -> None:
-    """The control: the same outputs at two dates raise no signal, over eight models and four categories."""
+    """The control: the same outputs at two dates raise no page, over eight models and four categories."""
     played = play(tmp_path, _calls(shared_data, FIRST), _calls(shared_data, SAME), per_hour=100)
     summary("tools-bfcl, identical outputs", played)
-    assert played.signals == []
+    assert played.pages == []
 
 
 @pytest.fixture(scope="module")
@@ -55,27 +54,24 @@ def moved(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 @pytest.mark.slow
 def test_models_that_became_worse_page(moved: tuple[Played, dict[tuple[str, str], float]]) -> None:
-    """Where a model lost most in a category, its chart signals; the misses among smaller losses are told."""
+    """Where a model lost ten points or more in a category, its chart pages within a week; smaller losses are told as measured."""
     played, change = moved
     summary("tools-bfcl, the third date", played)
     worse = sorted((c, k) for k, c in change.items() if c <= -SHARP)
     found = {}
     for lost, (model, task) in worse:
-        found[model, task] = played.of("tool_error", "up", requested_model=model, task=task)
-        tell(f"{model}, {task}, {lost:+.0%}", played, found[model, task], "page")
+        scope = {"requested_model": model, "task": task}
+        found[model, task] = tell(f"{model}, {task}, {lost:+.0%}", played, "page", "tool_error", "up", **scope)
     assert played.early == []
     assert worse
-    assert all(found[key] is not None for lost, key in worse if lost <= -0.15)
+    assert all(found[key] is not None for lost, key in worse if lost <= -0.10)
 
 
 @pytest.mark.slow
 def test_models_that_became_better_do_not(moved: tuple[Played, dict[tuple[str, str], float]]) -> None:
     """Where a model gained or stayed as it was, its chart is silent."""
     played, change = moved
-    better = [k for k, c in change.items() if c >= 0]
-    loud = [k for k in better if played.of("tool_error", "up", requested_model=k[0], task=k[1])]
-    for model, task in better:
-        if change[model, task] >= 0.10:
-            signal = played.of("tool_error", "up", requested_model=model, task=task)
-            tell(f"{model}, {task}, {change[model, task]:+.0%}", played, signal, "silence")
-    assert loud == []
+    for (model, task), gained in change.items():
+        if gained >= 0:
+            scope = {"requested_model": model, "task": task}
+            assert tell(f"{model}, {task}, {gained:+.0%}", played, "silence", "tool_error", "up", **scope) is None

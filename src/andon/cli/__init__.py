@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from andon.cli import golden, incidents, levers, traffic, work
+from andon.cli import channels, config, golden, incidents, levers, monitors, shift, traffic, truth, work
 from andon.cli.screen import fail
 from andon.errors import AndonError, SeamError, StoreError
 
@@ -27,6 +27,11 @@ work.add_to(app)
 incidents.add_to(app)
 golden.add_to(app)
 levers.add_to(app)
+config.add_to(app)
+monitors.add_to(app)
+channels.add_to(app)
+truth.add_to(app)
+shift.add_to(app)
 
 
 def main() -> None:

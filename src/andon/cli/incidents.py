@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from andon.cli.channels import ack
 from andon.cli.screen import now_us, opened, say, show_table, who
 from andon.errors import InputError
 from andon.incidents import Incident, duration, odds
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     incident.command()(show)
     incident.command()(note)
     incident.command()(close)
+    incident.command()(ack)
     app.add_typer(incident, name="incident")
     app.command()(investigate)
     app.command()(postmortem)

@@ -1,8 +1,9 @@
 """The command about the true rate: andon truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import typer
 
 from andon.cli.screen import now_us, opened, say, show_table
@@ -42,8 +43,6 @@ def truth(
     plan: Annotated[int, typer.Option(help="How many next labels to plan.")] = 100,
 ) -> None:
     """The true rate of harm, from few labels by people and a cheap score on all traffic."""
-    import numpy as np
-
     if not 0 < level < 1 or (within is not None and not 0 < within < 1) or plan < 0:
         raise InputError("--level and --within must be between 0 and 1, both excluded, and --plan 0 or more")
     now = now_us()
@@ -70,7 +69,7 @@ def truth(
 def rate_from_labels(
     warehouse: Warehouse,
     scorers: Sequence[Scorer],
-    rng: Any,
+    rng: np.random.Generator,
     *,
     app: str,
     environment: str,
@@ -102,35 +101,45 @@ def rate_from_labels(
     sums = warehouse.run(
         Rollup(table="scores", metrics=(proxy,), keys=("weight",), span=span, where=scored)
     ).to_pylist()
-    given = Slice(
-        table="scores",
-        columns=("interaction_id", metric),
-        span=Span(start_us=span.start_us - DAY_US, end_us=max(now_us, span.end_us) + DAY_US),
-        where=(*scope, Where(column=metric, op="not_null")),
+    harm = _harm(
+        warehouse, scope, metric, Span(start_us=span.start_us - DAY_US, end_us=max(now_us, span.end_us) + DAY_US)
     )
-    said = {r["interaction_id"]: r[metric] < 0.5 for r in warehouse.run(given).to_pylist() if r["interaction_id"]}
-    ids = sorted(said)
-    labels: dict[str, GivenLabel] = {}
-    for at in range(0, len(ids), AT_ONCE):
-        among = Where(column="interaction_id", op="in", value=tuple(ids[at : at + AT_ONCE]))
-        columns = ("interaction_id", proxy, "weight")
-        for r in warehouse.run(Slice(table="scores", columns=columns, span=span, where=(*scored, among))).to_pylist():
-            identity = r["interaction_id"]
-            labels[identity] = GivenLabel(harm=said[identity], score=r[proxy], weight=_weight(r))
+    labels = _with_score(warehouse, harm, scored, proxy, span)
     found = truth_of(
         [ScoreCell(bin=r["bin"], weight=_weight(r), n=r["n"]) for r in bins],
         [
             ScoreSums(weight=_weight(r), n=r[f"{proxy}.n"], total=r[f"{proxy}.sum"], squares=r[f"{proxy}.sumsq"])
             for r in sums
         ],
-        list(labels.values()),
+        labels,
         rng,
         worst=worst,
         level=level,
         half_width=half_width,
         plan=plan,
     )
-    return found, len(said) - len(labels)
+    return found, len(harm) - len(labels)
+
+
+def _harm(warehouse: Warehouse, scope: tuple[Where, ...], metric: str, span: Span) -> dict[str, bool]:
+    """Whether people call it harm, by interaction: their last word."""
+    given = (*scope, Where(column=metric, op="not_null"), Where(column="interaction_id", op="not_null"))
+    rows = warehouse.run(Slice(table="scores", columns=("interaction_id", metric), span=span, where=given)).to_pylist()
+    return {r["interaction_id"]: r[metric] < 0.5 for r in rows}
+
+
+def _with_score(
+    warehouse: Warehouse, harm: Mapping[str, bool], scored: tuple[Where, ...], proxy: str, span: Span
+) -> list[GivenLabel]:
+    """The labels whose interaction lies in the span and has the score."""
+    ids, found = sorted(harm), {}
+    for at in range(0, len(ids), AT_ONCE):
+        among = Where(column="interaction_id", op="in", value=tuple(ids[at : at + AT_ONCE]))
+        columns = ("interaction_id", proxy, "weight")
+        for r in warehouse.run(Slice(table="scores", columns=columns, span=span, where=(*scored, among))).to_pylist():
+            identity = r["interaction_id"]
+            found[identity] = GivenLabel(harm=harm[identity], score=r[proxy], weight=_weight(r))
+    return list(found.values())
 
 
 def _weight(row: dict[str, Any]) -> float:
@@ -172,10 +181,11 @@ def _tell(found: Truth, lost: int, metric: str, proxy: str, app: str) -> None:
     if metric != "label_match" and found.labels:
         say("who rates is not drawn at random: this is the rate among interactions like the rated ones")
     if not found.strata:
+        say("other times are asked for with --since and --until")
         return
     wished = f"a half-width of {100 * found.wished:.2g} points"
     if found.needed is None:
-        say(f"{wished}: labels alone do not give it on this traffic; score more of it")
+        say(f"{found.scored:,} scored interactions are too few for {wished}, however many are labelled; score more")
     else:
         say(f"{wished} takes about {found.needed:,} labels in all ({max(0, found.needed - found.labels):,} more)")
     rows = [

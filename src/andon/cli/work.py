@@ -10,7 +10,7 @@ from andon.changes import KINDS, Change
 from andon.changes.run import change_from, record_change
 from andon.cli.screen import now_us, opened, progress, say, settings, show_table, who
 from andon.errors import InputError
-from andon.incidents import Incident, odds
+from andon.incidents import Incident, odds, open_channels
 from andon.traffic import format_time
 
 __all__ = ["add_to"]
@@ -106,11 +106,16 @@ def serve() -> None:
 
 def tick() -> None:
     """Turn the crank once, for people who have a scheduler."""
-    with opened() as loop:
-        done = loop.tick(now_us())
+    chosen = settings()
+    channels = open_channels(chosen.channels)
+    with opened(chosen) as loop:
+        try:
+            done = loop.tick(now_us())
+        finally:
+            told = loop.tell(channels, now_us())
     say(
         f"{done.assembled} traces assembled, {done.changes} new versions, {done.scored} scored, {done.signals} signals, "
-        f"incidents touched: {', '.join(done.incidents) or 'none'}"
+        f"incidents touched: {', '.join(done.incidents) or 'none'}, messages: {len(told)}"
     )
 
 

@@ -24,7 +24,7 @@ _HOSTS = frozenset(["https", "json", "jsons", "xml", "xmls", "form", "forms", "m
 """Forms of URL whose host is the host of the receiver; in all others it may be a token."""
 
 _TYPES: dict[Tone, str] = {"urgent": "failure", "warning": "warning", "note": "info", "over": "success"}
-_STATUS = re.compile(r"(?i)\b(?:error|status|code)\D{0,3}([45]\d\d)\b")
+_STATUS = re.compile(r"(?i)\b(?:error|status|code)\D{0,3}([345]\d\d)\b")
 _UNANSWERED = re.compile(r"(?i)read timed out|connection aborted|without response|reset by peer|broken pipe|incomplete")
 """What is said when the connection broke after the message had been given: it may have arrived."""
 
@@ -136,7 +136,9 @@ def _open(url: str, name: str, what: str) -> Channel:
         warnings.simplefilter("ignore")  # what apprise's plug-ins import is old-fashioned in places
         import apprise
 
-        plugin = apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(app_id="Andon", app_desc="Andon"))
+        # A redirect is not followed: headers and paths hold secrets.
+        asset = apprise.AppriseAsset(app_id="Andon", app_desc="Andon", http_redirects=False)
+        plugin = apprise.Apprise.instantiate(url, asset=asset)
     if plugin is None:
         raise ConfigError(
             f"{what} is not understood by apprise; look its form up at https://appriseit.com/services/, and write special "
@@ -153,8 +155,8 @@ def _words(url: str) -> frozenset[str]:
     rest = url.partition("://")[2]
     if parts.scheme in _HOSTS:
         rest = rest.replace(rest.partition("?")[0].rpartition("@")[2].partition("/")[0], "", 1)
-    pieces = re.split(r"[/:@?&=#,+]", rest) + re.split(r"[/:@?&=#,+]", unquote(rest))
-    return frozenset(p.casefold() for p in pieces if len(p) >= 3)
+    pieces = re.split(r"[/:@?&=#,+]", rest)
+    return frozenset(p.casefold() for piece in pieces for p in (piece, unquote(piece)) if len(p) >= 3)
 
 
 class _Overhearing(logging.Filter):

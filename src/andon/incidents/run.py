@@ -356,7 +356,8 @@ def notify(
     """
     if not channels:
         return []
-    known = _settled(ledger, now_us)
+    told = _settled(ledger, now_us)
+    busy = {d.channel for ours in told.values() for d in ours if d.state == "sending"}
     incidents = sorted(ledger.all(Incident), key=lambda i: (i.severity, i.alarmed_us, i.id))
     answers: dict[str, bool | None] = {}
 
@@ -369,12 +370,11 @@ def notify(
     workers = []
     until = time.monotonic() + SEND_S
     for channel in channels:
-        told = [d for d in known if d.channel == channel.name]
-        if any(d.state == "sending" for d in told):
+        if channel.name in busy:
             continue  # its last message is still under way: a slow receiver is not given the next one
         posts = []
         for incident in incidents:
-            ours = [d for d in told if d.incident == incident.id]
+            ours = told.get((channel.name, incident.id), [])
             notice = due(incident, ours, now_us=now_us, goes_on=partial(asked, incident))
             if notice is not None:
                 posts.append(_post(ledger, incident, notice, ours, channel.name, now_us, url, suspects))
@@ -398,14 +398,15 @@ class _Post:
     """None: nobody is told."""
 
 
-def _settled(ledger: Ledger, now_us: int) -> list[Delivery]:
-    """All deliveries; what was cut off while it was sent is marked as such."""
-    found = []
+def _settled(ledger: Ledger, now_us: int) -> dict[tuple[str, str], list[Delivery]]:
+    """All deliveries by channel and incident; what was cut off while it was sent is marked as such."""
+    found: dict[tuple[str, str], list[Delivery]] = {}
     for delivery in ledger.all(Delivery):
+        known = delivery
         if delivery.state == "sending" and now_us - delivery.at_us > STALE_US:
             error = "Andon ended, or no answer came, while it was sent; it may have arrived"
-            delivery = _settle(ledger, delivery, "unknown", error, now_us) or delivery  # noqa: PLW2901
-        found.append(delivery)
+            known = _settle(ledger, delivery, "unknown", error, now_us) or delivery
+        found.setdefault((known.channel, known.incident), []).append(known)
     return found
 
 

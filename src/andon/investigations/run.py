@@ -1,7 +1,7 @@
 """Answer the four questions of an incident from the tables and the change log, and keep the evidence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from andon.incidents.run import signals_of
 from andon.investigations.records import Evidence, Example, Impact, Investigation, Suspect, Twin
 from andon.investigations.scope import isolated_or_systematic, rank_parts
 from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects, told_once
-from andon.monitors import Signal
+from andon.monitors import TRAFFIC, Signal
 from andon.scores import Embedder, failing
 from andon.store import Ledger, Plan, Rollup, Sample, Slice, Span, Warehouse, Where, from_json, to_json
 from andon.traffic import SEGMENTS, VERSIONS, Interaction
@@ -103,6 +103,8 @@ def investigate(
         raise StateError(
             f"{incident.id} has no signal {incident.lead!r} in the ledger, so there is nothing to look into"
         )
+    if lead.metric == TRAFFIC:  # what did not come has no rows: what came is looked into, by whether it failed
+        lead = replace(lead, metric="error", direction="up", kind="binary")
     before = Span(start_us=lead.baseline_from_us, end_us=max(incident.onset_low_us, lead.baseline_from_us + 1))
     case = _Case(warehouse, lead, before, Span(start_us=incident.onset_us, end_us=now_us))
     opener = next((s for s in signals if (s.at_us, s.onset_us) == (incident.alarmed_us, incident.onset_us)), lead)
@@ -400,5 +402,5 @@ def _gap(incident: Incident, lead: Signal) -> str:
     return (
         f"{duration(best)} from the estimated onset to the first alarm (between {duration(low)} and {duration(high)}, 95 %); "
         f"the evidence was {lead.x} harmed of {lead.n} interactions, and the chart raises a false alarm once in "
-        f"{lead.threshold:,.0f} windows of {duration(lead.window_us / 1e6)}"
+        f"{lead.threshold:,.0f} hours"
     )

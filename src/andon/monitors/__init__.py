@@ -8,7 +8,23 @@ the number of false pages a month over everything; charts are a pure function of
 from andon.monitors.charts import Charts
 from andon.monitors.drawing import draw_chart
 from andon.monitors.limits import control_points
-from andon.monitors.records import Monitor, Point, Signal
+from andon.monitors.objectives import MonitorRule, Objective, objectives_of, rules_of
+from andon.monitors.records import TRAFFIC, Level, Monitor, Point, Signal
 from andon.monitors.series import parts_of, watched
 
-__all__ = ["Charts", "Monitor", "Point", "Signal", "control_points", "draw_chart", "parts_of", "watched"]
+__all__ = [
+    "TRAFFIC",
+    "Charts",
+    "Level",
+    "Monitor",
+    "MonitorRule",
+    "Objective",
+    "Point",
+    "Signal",
+    "control_points",
+    "draw_chart",
+    "objectives_of",
+    "parts_of",
+    "rules_of",
+    "watched",
+]

@@ -121,15 +121,16 @@ class Charts:
             signals.extend(self._step(first + t, n[t], x[t]))
         return signals
 
-    def relearn(self, monitor: Monitor, from_us: int) -> bool:
-        """Forget the baseline of a chart and learn it anew from this time on; False when there is no such chart."""
-        i = self._index.get(monitor)
-        if i is None or i >= len(self._first):
-            return False
-        self._first[i], self._learned[i], self._until[i] = from_us // self._history.hour_us, -1, -1
-        for array in (self._r, self._now, self._silent_until, self._told, self._warned, self._statistic):
-            array[..., i] = 0
-        return True
+    def relearn(self, monitor: str, from_us: int) -> list[Monitor]:
+        """Let every chart whose id begins so forget its baseline, and learn it anew from what came since `from_us`."""
+        found = [i for i, m in enumerate(self.monitors[: len(self._first)]) if m.id.startswith(monitor)]
+        for i in found:
+            self._first[i] = max(from_us // self._history.hour_us, int(self._first[i]))
+            self._learned[i] = self._until[i] = -1
+            for array in (self._silent_until, self._told, self._warned, self._statistic, self._r, self._now):
+                array[..., i] = 0
+            self._history.take_in(i)
+        return [self.monitors[i] for i in found]
 
     def _grow(self) -> None:
         old, new = len(self._first), len(self.monitors)
@@ -244,13 +245,17 @@ class Charts:
         warning = warning[~quiet[warning] & (end_us >= self._warned[warning])]
         signals = [self._signal(i, window, float(threshold[i]), "warning") for i in warning.tolist()]
         for i in crossing[~quiet[crossing]].tolist():
-            signals.append(self._signal(i, window, float(threshold[i]), "page" if self._own[i] else "warning"))
+            signals.append(self._signal(i, window, float(threshold[i]), self._level(i)))
             self._told[i] = end_us
         self._warned[warning] = self._warned[crossing] = end_us + SILENCE_US
         self._silent_until[crossing] = end_us + SILENCE_US
         for array in (self._r, self._now, self._statistic, self._n, self._x):
             array[..., crossing] = 0
         return sorted(signals, key=lambda s: s.id)
+
+    def _level(self, i: int) -> Level:
+        """A chart without a baseline of its own only warns, and so does the silence of a part of the traffic."""
+        return "page" if self._own[i] and not (self._is_traffic[i] and self.monitors[i].scope) else "warning"
 
     def _thresholds(self) -> Floats:
         """Hours between false pages that every chart may have, so that all that watch keep the budget."""
@@ -372,7 +377,7 @@ class Charts:
         rate = self._x0[i] / max(self._n0[i], 1.0)
         base_n, base_x = (self._x0[i], 0.0) if traffic else (self._n0[i], self._x0[i])
         if monitor.at_most is not None:
-            base_n, base_x, rate = 1 / monitor.at_most, 1.0, monitor.at_most
+            base_n, base_x, rate = 1e6, 1e6 * monitor.at_most, monitor.at_most
         return Signal(
             id=f"{monitor.id}@{(window + 1) * width}",
             monitor=monitor.id,

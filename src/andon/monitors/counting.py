@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from andon import stats
 from andon.monitors.charts import Charts
 from andon.monitors.history import HOUR_US
+from andon.monitors.objectives import Objective, matching
 from andon.monitors.records import TRAFFIC, Monitor
 from andon.monitors.series import Metric, parts_of, watched
 from andon.traffic import SEGMENTS
@@ -28,6 +29,9 @@ LEARN_N, LEARN_WINDOWS = 100, 20
 """The reference of a number are the first windows of its app: this many with traffic, and this many observations."""
 
 WORST_FIFTH, WORST_FIFTIETH = 0.2, 0.02
+
+BEYOND = "beyond "
+"""Aspect of a number metric that has an objective: the share of values beyond its bound."""
 
 ENOUGH = 50
 """A part of the traffic has charts once this many of its interactions have come."""
@@ -56,13 +60,20 @@ class Counting:
     Args:
         charts: told of every chart that is new.
         metrics: what is counted.
-        wanted: whether a chart is watched; all are unless given.
+        wanted: whether a chart with a learned baseline is watched; all are unless given.
+        objectives: limits that have charts of their own.
     """
 
     def __init__(
-        self, charts: Charts, metrics: Sequence[Metric], wanted: Callable[[Monitor], bool] = lambda _: True
+        self,
+        charts: Charts,
+        metrics: Sequence[Metric],
+        wanted: Callable[[Monitor], bool] = lambda _: True,
+        objectives: Sequence[Objective] = (),
     ) -> None:
         self._charts, self._metrics, self._wanted = charts, {m.name: m for m in metrics}, wanted
+        self._objectives = tuple(objectives)
+        self._copies: list[tuple[int, int]] = []  # charts that count what another one counts
         self._cells: dict[tuple[str | None, ...], Ints] = {}  # cell -> the parts it belongs to
         self._parts: dict[Part, int] = {}
         self._names: list[Part] = []
@@ -78,6 +89,8 @@ class Counting:
 
     def cut_of(self, monitor: Monitor) -> float | None:
         """For a number: the value beyond which one interaction counts as harm; None for a rate."""
+        if monitor.aspect.startswith(BEYOND):
+            return float(monitor.aspect.removeprefix(BEYOND))
         reference = self._references.get((monitor.app, monitor.environment, monitor.metric))
         if reference is None:
             return None
@@ -98,9 +111,10 @@ class Counting:
         window, weight = self._windows(rates, first), _weights(rates)
         top, alive = self._grown(cells[0], window, weight, _column(rates, "rows"), length)
         rows = self._entries(cells[0], window, weight, top)
-        found = [self._traffic(rows, _column(rates, "rows"), alive, length)]
+        answered = "error.n" if "error.n" in rates.column_names else "rows"  # rows of feedback are no traffic
+        found = [self._traffic(rows, _column(rates, answered), alive, length)]
         for metric in self._metrics.values():
-            if metric.kind == "binary" and len(rates):
+            if metric.kind == "binary" and f"{metric.name}.n" in rates.column_names:
                 n = _column(rates, f"{metric.name}.n")
                 ones = np.clip(_column(rates, f"{metric.name}.sum"), 0, n)  # a plug-in may call binary what is not
                 for direction in metric.directions:
@@ -112,6 +126,8 @@ class Counting:
         n, x = np.zeros((2, length, len(self._charts.monitors)))
         for charts, seen, harm in found:
             n[:, charts], x[:, charts] = seen, harm
+        for chart, copy in self._copies:
+            n[:, copy], x[:, copy] = n[:, chart], x[:, chart]
         return n, x
 
     def _windows(self, table: pa.Table, first: int) -> Ints:
@@ -204,13 +220,18 @@ class Counting:
         metric, direction, aspect = stream
         for part in np.flatnonzero(needed & (slots == -1)).tolist():
             app, environment, scope = self._names[part]
-            monitor = Monitor(
+            learned = Monitor(
                 app=app, environment=environment, metric=metric, direction=direction, scope=scope, aspect=aspect
             )
-            if watched(metric, direction, scope) and self._wanted(monitor):
-                slots[part] = self._charts.index(monitor)
-            else:
-                slots[part] = -2
+            plain = watched(metric, direction, scope) and self._wanted(learned) and not aspect.startswith(BEYOND)
+            limits = [
+                replace(learned, objective=o.name, at_most=o.at_most)
+                for o in matching(self._objectives, app, environment, metric, direction, scope)
+                if aspect == ("" if o.beyond is None else f"{BEYOND}{o.beyond:g}")
+            ]
+            charts = [self._charts.index(m) for m in (*([learned] if plain else []), *limits)]
+            slots[part] = charts[0] if charts else -2
+            self._copies += [(charts[0], copy) for copy in charts[1:]]
         self._slots[stream] = slots
         parts = np.flatnonzero(slots >= 0)
         return parts, slots[parts]
@@ -232,12 +253,20 @@ class Counting:
                 ridit[of_app] = reference.share_below(bins[of_app])
                 tail[of_app] = bins[of_app] >= reference.cut(WORST_FIFTIETH, high=True)
                 counted[of_app] = window[of_app] > since
-        rows, n = self._entries(cells, window, weight, top), n * counted
+        rows = self._entries(cells, window, weight, top)
         harms = {("up", ""): ridit, ("down", ""): 1 - ridit, ("up", "tail"): tail}
-        return [
-            self._stream(rows, (metric.name, *stream), n, n * harms[stream], alive, length)
+        found = [
+            self._stream(rows, (metric.name, *stream), n * counted, n * counted * harms[stream], alive, length)
             for stream in metric.streams()
         ]
+        for limit in {
+            (o.direction, o.beyond) for o in self._objectives if o.metric == metric.name and o.beyond is not None
+        }:
+            direction, beyond = limit
+            harm = bins >= stats.bin_of(beyond) if direction == "up" else bins < stats.bin_of(beyond)
+            stream = (metric.name, direction, f"{BEYOND}{beyond:g}")
+            found.append(self._stream(rows, stream, n, n * harm, alive, length))
+        return found
 
     def _refer(self, key: Key, first: int, window: Ints, bins: Ints, n: Floats, weight: Floats) -> int:
         """Learn the reference of a number if there is none; returns the window after which it may be used."""

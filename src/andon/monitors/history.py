@@ -61,6 +61,10 @@ class History:
         first = max(first_hour, last_hour - len(self._n) + 1)
         self._left_out[np.arange(first, last_hour + 1) % len(self._n), chart] = True
 
+    def take_in(self, chart: int) -> None:
+        """Let baselines learn from everything that is remembered of a chart."""
+        self._left_out[:, chart] = False
+
     def hours(self, charts: Ints, first: Ints, until: Ints) -> tuple[Ints, Floats, Floats]:
         """Hours and their counts (n, x), shape (t, charts), from each chart's `first` hour to before its `until`.
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from andon.scores import Harm
 
-__all__ = ["TRAFFIC", "Level", "Monitor", "Point", "Signal"]
+__all__ = ["TRAFFIC", "Level", "Monitor", "NewNormal", "Point", "Signal"]
 
 Level = Literal["page", "warning"]
 """A page wakes somebody up; a warning is kept, and stands beside pages of the same event."""
@@ -112,3 +112,18 @@ class Signal:
     def baseline_rate(self) -> float:
         """Rate of harm in the baseline."""
         return self.baseline_x / self.baseline_n
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNormal:
+    """A person accepted a change as the new normal: these charts learn their baseline anew."""
+
+    id: str
+    monitor: str
+    """Id of a chart, or the beginning of the ids of several."""
+    from_us: int
+    """What came before is forgotten."""
+    accepted_us: int
+    """When it was said; charts that are turned again forget at this time, not before it."""
+    why: str
+    by: str

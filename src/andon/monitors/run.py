@@ -1,21 +1,25 @@
 """Turn the charts: read windows of counts, step, write signals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from andon.errors import InputError
 from andon.monitors.charts import Charts
 from andon.monitors.counting import KEYS, Counting
 from andon.monitors.history import HOUR_US
 from andon.monitors.limits import control_points
-from andon.monitors.records import TRAFFIC, Monitor, Point, Signal
+from andon.monitors.objectives import MonitorRule, Objective, rule_for
+from andon.monitors.records import TRAFFIC, Monitor, NewNormal, Point, Signal
 from andon.monitors.series import Metric, metrics_of
 from andon.scores import Harm, Scorer, failing
 from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
 
-__all__ = ["Watch", "chart_of"]
+__all__ = ["Watch", "accept", "chart_of", "history_of"]
 
 CHUNK = 288
 """Windows read at a time: a day of five-minute ones."""
@@ -44,16 +48,20 @@ class Watch:
         *,
         window_s: int,
         false_pages_per_month: float,
-        wanted: Callable[[Monitor], bool] = lambda _: True,
-        weigh: Callable[[Monitor], float] = lambda _: 1.0,
+        objectives: Sequence[Objective] = (),
+        rules: Sequence[MonitorRule] = (),
     ) -> None:
         self._warehouse, self._ledger = warehouse, ledger
         self._metrics = metrics_of(scorers)
         self._width = window_s * 1_000_000
         self._charts = Charts(
-            self._width, false_pages_per_month, {m.name: m.kind for m in self._metrics}, _harms(self._metrics), weigh
+            self._width,
+            false_pages_per_month,
+            {m.name: m.kind for m in self._metrics},
+            _harms(self._metrics),
+            lambda m: _rule(rules, m)[1],
         )
-        self._counting = Counting(self._charts, self._metrics, wanted)
+        self._counting = Counting(self._charts, self._metrics, lambda m: _rule(rules, m)[0], objectives)
         self._next: int | None = None
 
     @property
@@ -75,9 +83,18 @@ class Watch:
         cursor = self._ledger.get(WatchCursor, "monitors")
         told_us = cursor.until_us if cursor is not None else -1
         fresh: list[Signal] = []
+        news = sorted(self._ledger.all(NewNormal), key=lambda w: (w.accepted_us, w.id))
         while self._next < last:
             length = min(CHUNK, last - self._next)
-            n, x = self._counting.take(self._next, length, *self._read(self._next, length))
+            for accepted in news:
+                at = accepted.accepted_us // self._width
+                if at == self._next:
+                    self._charts.relearn(accepted.monitor, accepted.from_us)
+                elif self._next < at < self._next + length:
+                    length = at - self._next
+            n, x = self._counting.take(
+                self._next, length, *_read(self._warehouse, self._metrics, self._width, self._next, length)
+            )
             found = self._charts.advance(self._next, n, x)
             fresh.extend(self._complete(s) for s in found if s.at_us > told_us)
             self._next += length
@@ -94,17 +111,6 @@ class Watch:
         if cursor is None or done.until_us > cursor.until_us:
             self._ledger.put(done, now_us=done.until_us, by="andon")
 
-    def _read(self, first: int, length: int) -> tuple[pa.Table, dict[str, pa.Table]]:
-        span = Span(start_us=first * self._width, end_us=(first + length) * self._width)
-        keys, names = (*KEYS, "weight"), tuple(m.name for m in self._metrics)
-        rates = self._warehouse.run(Rollup(table="scores", metrics=names, keys=keys, window_us=self._width, span=span))
-        numbers = {}
-        for name in (m.name for m in self._metrics if m.kind == "number"):
-            if len(rates) and pc.max(rates[f"{name}.n"]).as_py():
-                plan = Histogram(table="scores", metric=name, keys=keys, window_us=self._width, span=span)
-                numbers[name] = self._warehouse.run(plan)
-        return rates, numbers
-
     def _complete(self, signal: Signal) -> Signal:
         """The signal with what only rows can tell: for a number, the harm beyond its cut before and since."""
         monitor = Monitor(
@@ -112,7 +118,7 @@ class Watch:
             aspect=signal.aspect, scope=tuple(signal.scope.items()),
         )  # fmt: skip
         signal = replace(signal, stands_for=self._counting.weight_of(monitor))
-        if signal.kind != "number" or signal.metric == TRAFFIC:
+        if signal.kind != "number":
             return signal
         signal = replace(signal, cut=self._counting.cut_of(monitor))
         since = Span(start_us=signal.onset_us, end_us=signal.at_us)
@@ -131,6 +137,91 @@ class Watch:
         return tuple(round((t[f"{signal.metric}.w"][0].as_py() or 0) / signal.stands_for) for t in (x, n))  # type: ignore[return-value]
 
 
+def accept(
+    ledger: Ledger, monitor: str, known: Sequence[str], *, from_us: int, why: str, by: str, now_us: int, window_s: int
+) -> NewNormal:
+    """Record that what a chart shows is the new normal; from the next window on it learns its baseline anew.
+
+    Args:
+        ledger: where it is recorded.
+        monitor: id of a chart, or the beginning of the ids of several.
+        known: ids of charts, of signals say, to tell a misspelt one.
+        from_us: what came before is forgotten.
+        why: the reason that is recorded.
+        by: who says so.
+        now_us: the time.
+        window_s: width of a window.
+
+    Raises:
+        InputError: no such chart, or no reason.
+    """
+    if not why.strip():
+        raise InputError("say why this is the new normal: it will be read when the same chart is asked about again")
+    if not any(k.startswith(monitor) for k in known):
+        told = ", ".join(sorted(set(known))[:20]) or "none has signalled yet"
+        raise InputError(f"no chart whose id begins with {monitor!r} has signalled; those that have: {told}")
+    width = window_s * 1_000_000
+    at_us = (
+        now_us // width + 1
+    ) * width  # a window is judged once: the next one is the first that is learned from anew
+    digest = blake2b(f"{monitor}/{at_us}".encode(), digest_size=6).hexdigest()
+    accepted = NewNormal(id=f"NORMAL-{digest}", monitor=monitor, from_us=from_us, accepted_us=at_us, why=why, by=by)
+    ledger.put(accepted, now_us=now_us, by=by)
+    return accepted
+
+
+def history_of(
+    warehouse: Warehouse,
+    scorers: Sequence[Scorer],
+    *,
+    objectives: Sequence[Objective] = (),
+    rules: Sequence[MonitorRule] = (),
+    span: Span | None = None,
+) -> tuple[list[Monitor], dict[str, str], int, NDArray[np.float64], NDArray[np.float64]]:
+    """All charts of a warehouse with their counts by hour: (monitors, kinds of metrics, first hour, n, x), arrays (t, k).
+
+    Raises:
+        InputError: nothing has been scored in this span.
+    """
+    metrics = metrics_of(scorers)
+    charts = Charts(HOUR_US, 1.0, {m.name: m.kind for m in metrics}, _harms(metrics))
+    counting = Counting(charts, metrics, lambda m: _rule(rules, m)[0], objectives)
+    found = warehouse.run(Rollup(table="scores", metrics=("time_us",), span=span))
+    low, high = found["time_us.min"][0].as_py(), found["time_us.max"][0].as_py()
+    if low is None:
+        raise InputError("nothing has been scored in this time; import traffic and turn the crank (`andon tick`) first")
+    first, last = int(low) // HOUR_US, int(high) // HOUR_US + 1
+    parts = []
+    for start in range(first, last, CHUNK):
+        length = min(CHUNK, last - start)
+        parts.append(counting.take(start, length, *_read(warehouse, metrics, HOUR_US, start, length)))
+    wide = len(charts.monitors)
+    n, x = (np.concatenate([np.pad(p[i], ((0, 0), (0, wide - p[i].shape[1]))) for p in parts]) for i in (0, 1))
+    return charts.monitors, dict(charts.kinds), first, n, x
+
+
+def _read(
+    warehouse: Warehouse, metrics: Sequence[Metric], width: int, first: int, length: int
+) -> tuple[pa.Table, dict[str, pa.Table]]:
+    """Counts of the binary metrics and histograms of the numbers, by window, cell and weight."""
+    span = Span(start_us=first * width, end_us=(first + length) * width)
+    keys = (*KEYS, "weight")
+    found = warehouse.run(Rollup(table="scores", metrics=tuple(m.name for m in metrics), measures=("n",), span=span))
+    there = [m for m in metrics if found[f"{m.name}.n"][0].as_py()]
+    binary = tuple(m.name for m in there if m.kind == "binary")
+    rates = Rollup(table="scores", metrics=binary, measures=("n", "sum"), keys=keys, window_us=width, span=span)
+    numbers = {
+        m.name: warehouse.run(Histogram(table="scores", metric=m.name, keys=keys, window_us=width, span=span))
+        for m in there
+        if m.kind == "number"
+    }
+    return warehouse.run(rates), numbers
+
+
+def _rule(rules: Sequence[MonitorRule], m: Monitor) -> tuple[bool, float]:
+    return rule_for(rules, m.app, m.environment, m.metric, m.direction, m.scope)
+
+
 def _harms(metrics: Sequence[Metric]) -> dict[tuple[str, str], Harm]:
     harms: dict[tuple[str, str], Harm] = {(m.name, d): m.harm_of(d) for m in metrics for d in m.directions}
     return harms | {(TRAFFIC, "down"): "availability"}
@@ -141,6 +232,9 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     width = max(signal.window_us, -(-(end_us - start_us) // points // signal.window_us) * signal.window_us)
     span = Span(start_us=start_us, end_us=end_us)
     where = scope_of(signal)
+    hours = max(1, width // max(HOUR_US, signal.window_us))
+    if signal.metric == TRAFFIC:
+        return _traffic(warehouse, signal, Rollup(table="scores", window_us=width, span=span, where=where))
     op, bound = failing(signal.kind, signal.direction, signal.cut)
     total = Rollup(table="scores", metrics=(signal.metric, "weight"), window_us=width, span=span, where=where)
     harm = Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
@@ -150,8 +244,19 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     counts = _by_window(table, signal.metric, unit)
     harmed = _by_window(warehouse.run(failed), signal.metric, unit)
     windows = [(w, w + width, n, harmed.get(w, 0)) for w, n in sorted(counts.items())]
-    hours = max(1, width // max(HOUR_US, signal.window_us))
     return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion, hours)
+
+
+def _traffic(warehouse: Warehouse, signal: Signal, plan: Rollup) -> list[Point]:
+    """What did not come, as a share of what comes in an average window of the baseline."""
+    assert plan.span is not None
+    assert plan.window_us is not None
+    width, table = plan.window_us, warehouse.run(plan)
+    came = dict(zip(table["window_us"].to_pylist(), table["rows"].to_pylist(), strict=True))
+    expected = max(1, round(signal.baseline_n * width / (signal.baseline_to_us - signal.baseline_from_us)))
+    starts = range(plan.span.start_us // width * width, plan.span.end_us, width)
+    windows = [(w, w + width, expected, max(0, expected - came.get(w, 0))) for w in starts]
+    return control_points(windows, 0, signal.baseline_n, signal.dispersion)
 
 
 def scope_of(signal: Signal) -> tuple[Where, ...]:

@@ -12,6 +12,9 @@ __all__ = ["Metric", "metrics_of", "parts_of", "tells", "watched"]
 NOT_HIGH = frozenset(("low", "medium", "minimal", "limited", "standard", "normal", "none"))
 """Risk categories in which fewer refusals are no harm."""
 
+REFUSALS = ("refusal", "policy_refusal")
+"""Metrics of which less may be a matter of safety."""
+
 TAILS = frozenset(("s", "tokens", "usd"))
 """Units whose worst fiftieth has a chart of its own: a slow answer in fifty is seen by users, and by no mean."""
 
@@ -28,7 +31,7 @@ class Metric:
 
     def harm_of(self, direction: str) -> Harm:
         """What is lost when the metric moves this way; fewer refusals are a matter of safety, more of usefulness."""
-        return "safety" if self.name == "refusal" and direction == "down" else self.harm
+        return "safety" if self.name in REFUSALS and direction == "down" else self.harm
 
     def streams(self) -> list[tuple[str, str]]:
         """Its charts in each part of the traffic, as (direction, aspect)."""
@@ -52,11 +55,11 @@ def parts_of(cell: Mapping[str, str | None]) -> list[tuple[tuple[str, str], ...]
 
 def watched(metric: str, direction: str, scope: Iterable[tuple[str, str]]) -> bool:
     """Whether a move of the metric in this direction harms in this part of the traffic."""
-    if metric == "refusal" and direction == "down":
+    if metric in REFUSALS and direction == "down":
         return dict(scope).get("risk_category", "").casefold() not in NOT_HIGH
     return metric != TRAFFIC or len(tuple(scope)) <= 1
 
 
 def tells(metric: str, direction: str, baseline_rate: float) -> bool:
     """Whether a chart with this baseline can tell of harm: fewer refusals harm only where refusing was the rule."""
-    return not (metric == "refusal" and direction == "down" and baseline_rate > 0.5)
+    return not (metric in REFUSALS and direction == "down" and baseline_rate > 0.5)

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from andon.scores.records import Vectors
 from andon.scores.topics import Grown, novel_clusters
+from andon.stats.explained import MixExplained, explained_by_mix
 from andon.stats.mix import classifier_test, jensen_shannon, ks, mean_shift, mix_shift, mmd, psi
 
-__all__ = ["ColumnShift", "TrafficShift", "TrafficWindow", "compare_traffic"]
+__all__ = ["ColumnShift", "TrafficShift", "TrafficWindow", "compare_traffic", "explain_strata"]
 
 Floats = NDArray[np.float64]
+Cell = tuple[str | None, ...]
 
 ALPHA = 0.05
 FEW = 20
@@ -118,6 +120,22 @@ def compare_traffic(
     else:
         untold.append(_too_few("questions", *sides))
     return TrafficShift(columns=_holm(tests), grown=grown, untold=tuple(untold), embedder=embedder)
+
+
+def explain_strata(
+    before: Mapping[Cell, tuple[float, float]], after: Mapping[Cell, tuple[float, float]], *, design: float = 1.0
+) -> MixExplained:
+    """Whether the mix explains a change of a rate, from (observations, harmful ones) by cell of segments and topics.
+
+    Cells that only one side has are new, or gone. See `andon.stats.explained.explained_by_mix`, whose verdict `mix` is the
+    only one that may spare somebody a page.
+
+    Raises:
+        ValueError: a side is empty.
+    """
+    cells = sorted({*before, *after}, key=str)
+    (n0, x0), (n1, x1) = (zip(*(side.get(c, (0.0, 0.0)) for c in cells), strict=True) for side in (before, after))
+    return explained_by_mix(n0, x0, n1, x1, design=design)
 
 
 @dataclass(frozen=True, slots=True)

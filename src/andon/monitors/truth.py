@@ -129,7 +129,10 @@ def truth_of(
             interval=None, method="none", reason=reason, labels=len(labels), scored=0, stands_for=0.0, strata=(),
             wished=half_width or WISHED, needed=None,
         )  # fmt: skip
-    cuts = _cuts(cells, 1 + (len(labels) >= SECOND_STRATUM) + (len(labels) >= THIRD_STRATUM), worst)
+    carrying = (
+        len(labels) if len(labels) >= LEAST_LABELS else plan
+    )  # with no estimate yet, strata are those of the plan
+    cuts = _cuts(cells, 1 + (carrying >= SECOND_STRATUM) + (carrying >= THIRD_STRATUM), worst)
     traffic, given = _by_stratum(cells, labels, cuts)
     population = traffic[:, 1] / whole * (whole**2 / traffic[:, 2].sum())
     n = given[:, 1] ** 2 / np.maximum(given[:, 2], 1e-300)
@@ -137,18 +140,7 @@ def truth_of(
     interval, method, reason = _estimate(population, n, x, sums, labels, rng, level)
     wished = half_width or (WISHED if interval is None else interval.half_width / 2)
     planned = allocate(np.maximum(traffic[:, 0], n), n, x, plan)
-    strata = [
-        Stratum(
-            lowest=low,
-            highest=high,
-            share=float(traffic[h, 1]) / whole,
-            scored=int(traffic[h, 0]),
-            labels=int(given[h, 0]),
-            harmed=int(given[h, 4]),
-            next_labels=int(planned[h]),
-        )
-        for h, (low, high) in enumerate(_ends(cells, cuts))
-    ]
+    strata = _described(_ends(cells, cuts), traffic, given, planned)
     return Truth(
         interval=interval,
         method=method,
@@ -204,6 +196,24 @@ def _by_stratum(
         at = int(np.searchsorted(cuts, bin_of(label.score), side="right"))
         given[at] += np.array([1.0, w, w * w, w * harm, harm])
     return traffic, given
+
+
+def _described(
+    ends: Sequence[tuple[float, float]], traffic: Floats, given: Floats, planned: NDArray[np.int64]
+) -> list[Stratum]:
+    whole = float(traffic[:, 1].sum())
+    return [
+        Stratum(
+            lowest=low,
+            highest=high,
+            share=float(traffic[h, 1]) / whole,
+            scored=int(traffic[h, 0]),
+            labels=int(given[h, 0]),
+            harmed=int(given[h, 4]),
+            next_labels=int(planned[h]),
+        )
+        for h, (low, high) in enumerate(ends)
+    ]
 
 
 def _ends(cells: Sequence[ScoreCell], cuts: NDArray[np.int64]) -> list[tuple[float, float]]:

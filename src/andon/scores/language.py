@@ -75,7 +75,7 @@ for _language, _words in _LATIN.items():
         _OF_WORD[_word] = (*_OF_WORD.get(_word, ()), _language)
 
 _CODE = re.compile(r"```[^`]{0,400}(?:```)?|https?://\S{1,400}")
-_SEPARATORS = str.maketrans(dict.fromkeys(".,;:!?¿¡()[]{}<>\"“”„«»*#|/\\-–—_`…", " ") | {"’": "'"})
+_SEPARATORS = str.maketrans(dict.fromkeys('.,;:!?¿¡()[]{}<>"“”„«»*#|/\\-–—_`…', " ") | {"’": "'"})
 _KANA_SHARE = 0.05
 """Share of kana from which a text with Chinese characters is Japanese."""
 

@@ -8,9 +8,10 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-__all__ = ["is_refusal", "refusal_reason"]
+__all__ = ["Reason", "is_refusal", "refusal_reason"]
 
 Reason = Literal["policy", "capability"]
+"""Why an answer declines: it should not, or it cannot."""
 
 # Every repetition below is bounded: an answer is hostile input.
 _CANNOT = (

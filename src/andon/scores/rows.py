@@ -37,7 +37,7 @@ LABELS: Mapping[str, tuple[str, str, Harm, str]] = {
 """Metrics that people give: name -> (kind of feedback, bad direction, harm, what it is)."""
 
 EVENTS = ("follow_up", "correction", "abandonment")
-"""Those of `LABELS` of which only the bad ones are ever told: nobody reports that he did not give up.
+"""Those of `LABELS` of which only the bad ones are ever told: nobody reports not having given up.
 
 So that they have a denominator, an interaction in which they are possible carries 0 itself, at its own time, and the feedback
 carries 1, at the time when it was given. Of E events on N interactions the rate is E / (N + E): it rises with the events per
@@ -48,8 +48,8 @@ EVALUATION, EVALUATOR = "evaluation", "evaluator"
 """Columns of an evaluation: its number, and who gave it (`Relevance@2 by ragas`).
 
 Evaluators come and go, so they share one column; only rows with the same `evaluator` are one series. The version is part of
-it: another judge begins another series, and is never taken for a change of what it judges. Which direction harms is the
-evaluator's secret: both are.
+it: another judge begins another series, and is never taken for a change of what it judges. Which direction harms, nobody
+says: both should be watched.
 """
 
 PROBE = "probe"
@@ -138,7 +138,7 @@ def _evaluation(feedback: Feedback) -> dict[str, float | str]:
     value = feedback.value if feedback.value is not None else _WORDS.get(word)
     if value is None or feedback.name is None:
         return {}
-    version = ""
+    version = "" if feedback.version is None else f"@{feedback.version}"
     # people who rate are many, and together one measure
     author = f" by {feedback.author}" if feedback.author is not None and feedback.source != "human" else ""
     return {EVALUATION: float(value), EVALUATOR: f"{feedback.name}{version}{author}"[:EVALUATOR_CHARS]}

@@ -1,7 +1,6 @@
 """Score what came in since the last time: read, score, write."""
 
 import hashlib
-import logging
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,11 +21,9 @@ BATCH = 20_000
 DAY_US = 86_400_000_000
 MONTH_US = 31 * DAY_US
 
-MOST_WAITING = 10_000
+MOST_WAITING = 5_000
 """Pieces of feedback that wait for their interactions at most; the oldest are let go first. What waits is kept by id in the
 ledger, and feedback on interactions that were sampled away would wait in vain."""
-
-_log = logging.getLogger("andon")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +147,6 @@ def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Score
     without = sorted((f for f in given if f.id not in known), key=lambda f: (f.time_us, f.id))
     waiting = [f.id for f in without if now_us - f.time_us < DAY_US][-MOST_WAITING:]
     let_go = len(without) - len(waiting)
-    if let_go:
-        _log.warning("%d pieces of feedback were let go: their interactions did not come", let_go)
     moved = replace(cursor, feedback_seq=newest, waiting=tuple(waiting), let_go=cursor.let_go + let_go)
     ledger.put(moved, now_us=now_us, by="andon")
     return len(rows)

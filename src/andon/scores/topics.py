@@ -22,6 +22,7 @@ from andon.scores.records import Vectors
 from andon.scores.text import content_words
 
 __all__ = [
+    "FEWEST",
     "NONE",
     "Grown",
     "Topic",
@@ -126,12 +127,20 @@ class Grown:
 
 
 def learn_topics(
-    name: str, embedder: str, vectors: Vectors, texts: Sequence[str], rng: np.random.Generator, k: int = MOST
+    name: str,
+    embedder: str,
+    vectors: Vectors,
+    texts: Sequence[str],
+    rng: np.random.Generator,
+    k: int = MOST,
+    *,
+    first: int = 0,
 ) -> Topics:
     """Learn up to `k` topics, one for every 20 distinct questions at most.
 
     A fifth of the questions is held out and says how far from every centroid a question of known kind may be: the
-    novelty that 5 % of them exceed (those that the centroids were fitted to lie nearer, and would say too little).
+    novelty that 5 % of them exceed (those that the centroids were fitted to lie nearer, and would say too little). For
+    the same reason, shares of topics are compared among questions that came after the topics were learned.
 
     Args:
         name: application and environment, ``app/environment``.
@@ -140,6 +149,7 @@ def learn_topics(
         texts: the questions.
         rng: the seeded generator.
         k: topics at most.
+        first: number of the first key; when topics are learned anew, as many as there were, so that no key is used twice.
 
     Raises:
         InputError: there are fewer than 100 distinct questions.
@@ -165,7 +175,7 @@ def learn_topics(
         centroids=_packed(centroids),
         furthest=round(float(furthest), 6),
         topics=tuple(
-            Topic(key=f"t{i:02d}", words=words, queries=queries, n=int((of == i).sum()))
+            Topic(key=f"t{first + i:02d}", words=words, queries=queries, n=int((of == i).sum()))
             for i, (words, queries) in enumerate(named)
         ),
     )
@@ -182,8 +192,10 @@ def extend(topics: Topics, found: Sequence[Grown], vectors: Vectors) -> Topics:
     if not found:
         return topics
     more = np.array([_unit(vectors[list(g.members)].sum(axis=0)[None])[0] for g in found], dtype=np.float32)
-    first = len(topics.topics)
-    added = (Topic(key=f"t{first + i:02d}", words=g.words, queries=g.queries, n=g.after) for i, g in enumerate(found))
+    last = int(topics.topics[-1].key[1:])
+    added = (
+        Topic(key=f"t{last + 1 + i:02d}", words=g.words, queries=g.queries, n=g.after) for i, g in enumerate(found)
+    )
     return replace(
         topics,
         version=topics.version + 1,
@@ -210,8 +222,8 @@ def topic_keys(topics: Topics, vectors: Vectors) -> list[str]:
 def query_novelty(topics: Topics, vectors: Vectors) -> NDArray[np.float64]:
     """How unlike every topic each question is: 1 less the best cosine to a centroid, 0..2. Shapes (n, d), (n,).
 
-    It moves before quality does when questions of a new kind come in. For a single question it says little: of new kinds,
-    one question in eight is more novel than 95 % of the familiar ones (see `docs/methods/traffic-shift.md`).
+    It moves before quality does when questions of a new kind come in. For a single question it says little: of questions of
+    new kinds, one in five to ten is more novel than 95 % of the familiar ones (`docs/methods/traffic-shift.md`).
     """
     return np.asarray(1 - _likeness(topics, vectors).max(axis=1), dtype=np.float64)
 
@@ -231,9 +243,9 @@ def novel_clusters(
         texts: the questions after.
         rng: the seeded generator.
 
-    Assumes that questions are independent: give each distinct question once. Looking for questions far from all known ones
-    instead (novelty beyond a threshold, then clusters) finds a third as many, because a new kind of question is seldom far
-    from all others; it is only much denser than before.
+    Assumes that questions are independent: give each distinct question once. To look for questions far from all known ones
+    instead (novelty beyond a threshold, then clusters) finds fewer (22 % of new intents of CLINC at 3 % of the traffic,
+    instead of 92 %), because a new kind of question is seldom far from all others; it is only much denser than before.
     """
     if min(len(before), len(after)) < PER_TOPIC:
         return ()

@@ -36,6 +36,9 @@ LEAST_SPREAD = 1e-4
 """No real rate is steadier than 1 % from hour to hour."""
 
 MOST_SPREAD = 300.0
+YOUNG, USUAL_SPREAD = 6.0, 0.01
+"""Before a baseline has hours of its own it counts this many in which the rate varied by 10 %."""
+
 SPREAD_ERRORS = 1.5
 LAGS = 12
 LAG_ERRORS, INFLATION_ERRORS = 1.0, 1.0
@@ -202,7 +205,7 @@ def _regress(y: Floats, seen: Floats, centre: Floats, precision: Floats, dispers
     total = seen.sum(axis=0)
     b[:, 0] = np.where(total > 0, np.log(np.maximum(y.sum(axis=0), 1e-9) / np.maximum(total, 1e-9)), centre[:, 0])
     for _ in range(8):
-        mean = seen * np.exp(np.clip(FEATURES @ b.T, -40, 10))
+        mean = seen * np.exp(np.clip(FEATURES @ b.T, -40, 40))
         slope = (FEATURES.T @ (y - mean) / dispersion).T - precision * (b - centre)
         information = (mean.T @ _PRODUCTS).reshape(-1, COEFFICIENTS, COEFFICIENTS) / dispersion[:, None, None]
         information[:, np.arange(COEFFICIENTS), np.arange(COEFFICIENTS)] += precision
@@ -216,8 +219,8 @@ def _regress(y: Floats, seen: Floats, centre: Floats, precision: Floats, dispers
 def _spread(y: Floats, mean: Floats, least: Floats | float) -> tuple[Floats, Floats]:
     """Spread with its error added, and without; shapes (k,).
 
-    The error counts for at most 3 % of the variance of a typical hour: of events that were never seen, moments know
-    nothing, and to expect bursts of them would be to wait for bursts.
+    The error counts for at most ``0.03 (1 + events)^2`` times the variance of a typical hour: of events that were never
+    seen moments know nothing, and to expect bursts of them would be to wait for bursts.
     """
     hours = np.maximum((mean > 0).sum(axis=0), 1)
     lost = np.minimum(COEFFICIENTS / hours, 0.5)
@@ -225,8 +228,11 @@ def _spread(y: Floats, mean: Floats, least: Floats | float) -> tuple[Floats, Flo
     found = np.maximum((((y - mean) ** 2) - mean * (1 - lost)).sum(axis=0) / squares, 0.0)
     variance = mean + found * mean * mean
     error = np.sqrt((2 * variance**2 + variance).sum(axis=0)) / squares
-    most = np.maximum(0.03 * hours / np.maximum(mean.sum(axis=0), 1e-9), found)
-    return np.clip(found + np.minimum(SPREAD_ERRORS * error, most), least, MOST_SPREAD), found
+    events = y.sum(axis=0)
+    most = np.maximum(0.03 * (1 + events) ** 2 * hours / np.maximum(mean.sum(axis=0), 1e-9), found)
+    bound = found + np.minimum(SPREAD_ERRORS * error, most)
+    bound = (hours * bound + YOUNG * USUAL_SPREAD) / (hours + YOUNG)
+    return np.clip(bound, least, MOST_SPREAD), found
 
 
 def _persistence(residual: Floats, variance: Floats) -> tuple[Floats, Bools]:
@@ -239,10 +245,11 @@ def _persistence(residual: Floats, variance: Floats) -> tuple[Floats, Bools]:
     for lag in range(1, lags + 1):
         products[lag - 1] = np.einsum("tk,tk->k", z[lag:], z[:-lag])
     near, far = (p.sum(axis=0) / hours for p in (products[:LAGS], products[LAGS:]))
-    error = np.sqrt(LAGS / (hours + LAGS))  # of a sum of autocorrelations; bounded where there are few hours
+    few = hours + 7 * LAGS  # a handful of hours tells nothing of correlation: its error is bounded
+    error = np.sqrt(LAGS / few)  # of a sum of autocorrelations
     later = np.clip(far / np.maximum(near, 0.05), 0, 0.7)
     inflation = np.maximum(1 + 2 * (near + LAG_ERRORS * error) / (1 - later), 1.0)
-    inflation = inflation * (1 + INFLATION_ERRORS * np.sqrt(2 * inflation / (hours + 24)))
+    inflation = inflation * (1 + INFLATION_ERRORS * np.sqrt(2 * inflation / few))
     return inflation, near > error
 
 

@@ -49,7 +49,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Baseline = Floats | float
+PerSeries = Floats | float
+"""A number of the baseline: the same for all, one for each series (k,), or one for each window (t, k)."""
 Side = Literal["both", "upper"]
 
 THREE_SIGMA = 0.00135
@@ -80,7 +81,7 @@ class Chart:
 # --- one window at a time: Shewhart ----------------------------------------------------------------------------------
 
 
-def p_chart(x: Floats, n: Floats, rate: Baseline, *, sigmas: float = 3.0) -> Chart:
+def p_chart(x: Floats, n: Floats, rate: PerSeries, *, sigmas: float = 3.0) -> Chart:
     """Shares ``x / n`` with limits ``p +- sigmas sqrt(p (1 - p) / n)``, cut at 0 and 1.
 
     Args:
@@ -100,7 +101,7 @@ def p_chart(x: Floats, n: Floats, rate: Baseline, *, sigmas: float = 3.0) -> Cha
     return laney_p_chart(x, n, rate, 1.0, sigmas=sigmas)
 
 
-def laney_p_chart(x: Floats, n: Floats, rate: Baseline, sigma_z: Baseline, *, sigmas: float = 3.0) -> Chart:
+def laney_p_chart(x: Floats, n: Floats, rate: PerSeries, sigma_z: PerSeries, *, sigmas: float = 3.0) -> Chart:
     """Laney's p': the limits of `p_chart` made `sigma_z` times as wide, for windows that differ by more than chance.
 
     Args:
@@ -121,7 +122,7 @@ def laney_p_chart(x: Floats, n: Floats, rate: Baseline, sigma_z: Baseline, *, si
     return _chart(_share(x, n, p), p, np.where(seen, low, 0.0), np.where(seen, high, 1.0), seen)
 
 
-def laney_sigma(x: Floats, n: Floats, rate: Baseline) -> Floats:
+def laney_sigma(x: Floats, n: Floats, rate: PerSeries) -> Floats:
     """``sigma_z``: mean moving range of the standardised shares, divided by 1.128; shape (k,).
 
     1 where the windows vary as the binomial says; below 1 they vary less. Windows without observations are passed over;
@@ -133,10 +134,10 @@ def laney_sigma(x: Floats, n: Floats, rate: Baseline) -> Floats:
     return np.where((~np.isnan(z)).sum(axis=0) < 2, 1.0, _mean_range(z) / D2)
 
 
-def exact_p_chart(x: Floats, n: Floats, rate: Baseline, *, tail: float = THREE_SIGMA) -> Chart:
+def exact_p_chart(x: Floats, n: Floats, rate: PerSeries, *, tail: float = THREE_SIGMA) -> Chart:
     """Shares ``x / n`` with limits at binomial quantiles: at most `tail` of windows in control lie beyond each.
 
-    The chart for small n and for rare events. About a microsecond a point.
+    The chart for small n and for rare events. Two seconds for a million points.
 
     Args:
         x: events, shape (t, k).
@@ -154,7 +155,7 @@ def exact_p_chart(x: Floats, n: Floats, rate: Baseline, *, tail: float = THREE_S
     return _chart(_share(x, n, p), p, np.where(seen, low, 0.0), np.where(seen, high, 1.0), seen)
 
 
-def u_chart(x: Floats, exposure: Floats, rate: Baseline, *, sigmas: float = 3.0) -> Chart:
+def u_chart(x: Floats, exposure: Floats, rate: PerSeries, *, sigmas: float = 3.0) -> Chart:
     """Events for each unit of exposure, ``x / a``, with limits ``u +- sigmas sqrt(u / a)``, cut at 0.
 
     Args:
@@ -173,7 +174,7 @@ def u_chart(x: Floats, exposure: Floats, rate: Baseline, *, sigmas: float = 3.0)
     return _chart(_share(x, exposure, u), u, np.where(seen, np.maximum(u - width, 0.0), 0.0), high, seen)
 
 
-def exact_u_chart(x: Floats, exposure: Floats, rate: Baseline, *, tail: float = THREE_SIGMA) -> Chart:
+def exact_u_chart(x: Floats, exposure: Floats, rate: PerSeries, *, tail: float = THREE_SIGMA) -> Chart:
     """`u_chart` with limits at Poisson quantiles: at most `tail` of windows in control lie beyond each."""
     _tail(tail)
     u = _positive(rate, "rate")
@@ -183,7 +184,7 @@ def exact_u_chart(x: Floats, exposure: Floats, rate: Baseline, *, tail: float = 
     return _chart(_share(x, exposure, u), u, np.where(seen, low, 0.0), np.where(seen, high, np.inf), seen)
 
 
-def g_chart(gaps: Floats, rate: Baseline, *, tail: float = THREE_SIGMA) -> Chart:
+def g_chart(gaps: Floats, rate: PerSeries, *, tail: float = THREE_SIGMA) -> Chart:
     """Observations from one rare event to the next, with exact geometric limits.
 
     A gap g counts the later event itself, so ``P(gap > g) = (1 - p)^g``, mean 1 / p. Below `low` events come too thick, above
@@ -209,7 +210,7 @@ def g_chart(gaps: Floats, rate: Baseline, *, tail: float = THREE_SIGMA) -> Chart
     return _chart(gaps, 1 / p, low, np.ceil(math.log(tail) / np.log1p(-p)), ~np.isnan(gaps))
 
 
-def individuals_chart(x: Floats, centre: Baseline, sigma: Baseline, *, sigmas: float = 3.0) -> Chart:
+def individuals_chart(x: Floats, centre: PerSeries, sigma: PerSeries, *, sigmas: float = 3.0) -> Chart:
     """The X of XmR: single values (or means of windows) with limits ``centre +- sigmas sigma``.
 
     Args:
@@ -224,7 +225,7 @@ def individuals_chart(x: Floats, centre: Baseline, sigma: Baseline, *, sigmas: f
     return _chart(x, np.asarray(centre, dtype=np.float64), centre - width, centre + width, ~np.isnan(x))
 
 
-def moving_range_chart(x: Floats, sigma: Baseline, *, sigmas: float = 3.0) -> Chart:
+def moving_range_chart(x: Floats, sigma: PerSeries, *, sigmas: float = 3.0) -> Chart:
     """The mR of XmR: ``|x_t - x_(t-1)|``, centre 1.128 sigma, upper limit 3.686 sigma; a jump, or a wider spread.
 
     The first row, and rows beside a missing value, are not seen. Source: Montgomery, 7th ed., section 6.4.
@@ -287,7 +288,7 @@ def rolling_sigma(x: Floats, n: Floats, window: int, width: float = 2.0) -> Char
 # --- memory: EWMA and CUSUM ------------------------------------------------------------------------------------------
 
 
-def binomial_residuals(x: Floats, n: Floats, rate: Baseline, *, rho: Baseline = 0.0) -> Floats:
+def binomial_residuals(x: Floats, n: Floats, rate: PerSeries, *, rho: PerSeries = 0.0) -> Floats:
     """Standardised counts ``(x - n p) / sqrt(n p (1 - p) (1 + (n - 1) rho))``, shape (t, k); NaN where n = 0.
 
     `rho` is the intraclass correlation of the observations of a window; 0 is the binomial.
@@ -396,7 +397,7 @@ def cusum(
 def cusum_binomial(
     x: Floats,
     n: Floats,
-    rate: Baseline,
+    rate: PerSeries,
     odds: float,
     limit: float,
     *,
@@ -553,7 +554,7 @@ def _exposed(x: Floats, exposure: Floats) -> tuple[Floats, Floats]:
     return x, exposure
 
 
-def _rate(rate: Baseline) -> Floats:
+def _rate(rate: PerSeries) -> Floats:
     p = np.asarray(rate, dtype=np.float64)
     if not np.all((p > 0) & (p < 1)):
         raise ValueError(
@@ -562,7 +563,7 @@ def _rate(rate: Baseline) -> Floats:
     return p
 
 
-def _positive(value: Baseline, name: str) -> Floats:
+def _positive(value: PerSeries, name: str) -> Floats:
     array = np.asarray(value, dtype=np.float64)
     if not np.all((array > 0) & (array < np.inf)):
         raise ValueError(f"{name} of the baseline must be positive in every series; leave out series that never varied")

@@ -18,6 +18,7 @@ tempered for serial correlation, against a guarded estimate of the baseline, so 
 that is, is measured in `docs/methods/detector.md`.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 __all__ = ["RATIOS", "detect", "log_likelihood_ratio", "permitted_run_length", "step"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Single = NDArray[np.float32]
 
 RATIOS: Floats = np.array([1.15, 1.3, 1.6, 2.2, 3.2, 6.0, 16.0, 60.0])
@@ -66,37 +68,38 @@ def detect(
     mean: Single | Floats,
     spread: Floats,
     persistence: Floats,
-    threshold: Floats | float,
+    thresholds: Sequence[float],
     *,
     ratios: Floats = RATIOS,
     threads: int = 2,
-) -> NDArray[np.bool_]:
-    """Run the detector over many clusters of many series at once, in single precision; True where it signals.
+) -> list[tuple[Ints, Ints]]:
+    """Run the detector over many clusters of many series at once, in single precision, for each of several thresholds.
 
-    After a signal a chart starts anew. This is what a replay uses; a running chart steps in double precision.
+    After a signal a chart starts anew. This is what a replay uses; a running chart steps in double precision. The
+    likelihood ratios are computed once for all thresholds.
 
     Args:
         y: scaled counts of harm, shape (t, k).
         mean: expected (guarded) counts, shape (t, k); 0 where there was no traffic.
         spread: shape (k,).
         persistence: shape (k,).
-        threshold: mean clusters between false alarms, shape (k,) or one number.
+        thresholds: mean clusters between false alarms of a chart, shape (q,).
         ratios: the alternatives, shape (m,).
         threads: how many blocks of series are worked on at the same time.
 
     Returns:
-        Signals, shape (t, k).
+        For each threshold the signals as (clusters, series), in order of time.
     """
-    signals = np.zeros(y.shape, dtype=np.bool_)
-    level = np.broadcast_to(np.asarray(threshold, dtype=np.float32), y.shape[1:])
+    limits = np.asarray(thresholds, dtype=np.float32)[:, None] * np.float32(len(ratios))
     log_r, rise = (a.astype(np.float32)[:, None] for a in (np.log(ratios), ratios - 1))
+    block = max(64, _BLOCK // max(1, len(limits) // 2))
 
-    def work(start: int) -> None:
-        part = slice(start, start + _BLOCK)
+    def work(start: int) -> list[tuple[int, int, int]]:
+        part = slice(start, start + block)
         s, inverse = spread[part].astype(np.float32), (1 / persistence[part]).astype(np.float32)
-        size, limit = 1 / s, level[part] * np.float32(len(ratios))
-        r = np.zeros((len(ratios), len(s)), dtype=np.float32)
-        a = np.empty_like(r)
+        size, found = 1 / s, []
+        r = np.zeros((len(limits), len(ratios), len(s)), dtype=np.float32)
+        a = np.empty(r.shape[1:], dtype=np.float32)
         for t in range(len(y)):
             count, expected = y[t, part].astype(np.float32), mean[t, part].astype(np.float32)
             spent = s * expected
@@ -104,18 +107,21 @@ def detect(
             np.log1p(a, out=a)
             a *= -((count + size) * inverse)
             a += (count * inverse) * log_r
-            np.minimum(a, np.float32(_MOST), out=a)
+            np.minimum(a, np.float32(_MOST / 2), out=a)  # products stay within single precision
             np.exp(a, out=a)
             r += 1
             r *= a
-            hit = r.sum(axis=0) >= limit
+            hit = r.sum(axis=1) >= limits
             if hit.any():
-                signals[t, part] = hit
-                r[:, hit] = 0
+                which, series = np.nonzero(hit)
+                r[which, :, series] = 0
+                found += [(q, t, start + k) for q, k in zip(which.tolist(), series.tolist(), strict=True)]
+        return found
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(0, y.shape[1], _BLOCK)))
-    return signals
+        found = sorted(hit for hits in pool.map(work, range(0, y.shape[1], block)) for hit in hits)
+    rows = np.array(found, dtype=np.int64).reshape(-1, 3)
+    return [(rows[rows[:, 0] == q, 1], rows[rows[:, 0] == q, 2]) for q in range(len(limits))]
 
 
 def permitted_run_length(weights: Floats, clusters_per_month: float, false_pages_per_month: float) -> Floats:

@@ -123,7 +123,9 @@ class _Changes:
     rate0: Floats
     """Rate of each stratum before, as well as it is known."""
     error0: Floats
-    """Its variance."""
+    """Its variance, without that of the common change."""
+    shared: float
+    """Variance of the mix that comes from the common change, which all rates before borrow alike."""
     variance: float
     """Of the behavioural part."""
     apart: float
@@ -137,7 +139,7 @@ def _changes(n0: Floats, x0: Floats, n1: Floats, x1: Floats, design: float) -> _
     total = weight.sum()
     rate = (x + 2 * (x.sum() + 0.5) / (n.sum() + 1)) / (n + 2)  # of both sides; none is 0 or 1 by luck
     if total <= 0:  # no stratum is on both sides: nothing can be compared, so behaviour may have changed by anything
-        return _Changes(rate, rate * (1 - rate), 1.0, 0.0, None, None)
+        return _Changes(rate, rate * (1 - rate), 0.0, 1.0, 0.0, None, None)
     # what is harmed after, less what is expected if before and after are alike; its law given n0, n1 and x is exact
     surplus = x1 - n1 * x / n
     exact = np.where(n > 1, weight * (x / n) * (n - x) / np.maximum(n - 1, 1e-9), 0.0)
@@ -165,6 +167,7 @@ def _changes(n0: Floats, x0: Floats, n1: Floats, x1: Floats, design: float) -> _
     return _Changes(
         rate0=np.where(n0 > 0, _over(x0, n0, 0) + pull * (change - common), _over(x1, n1, 0) - common),
         error0=np.where(n0 > 0, (1 - pull) * error0, error1 + apart2),
+        shared=float(pulled**2 * common_variance),
         variance=float(variance),
         apart=float(np.sqrt(apart2)),
         **_tests(surplus, exact, design),
@@ -206,7 +209,7 @@ def _split(n0: Floats, x0: Floats, n1: Floats, x1: Floats, design: float) -> Mix
     # shares are multinomial, and the rates that they stand for are known from a sample
     rate0 = _inside(c.rate0)
     shares = [((w * rate0**2).sum() - (w * rate0).sum() ** 2) / n for w, n in ((w0, n0.sum()), (w1, n1.sum()))]
-    error = np.sqrt(design * max(0.0, sum(shares)) + ((w1 - w0) ** 2 * c.error0).sum())
+    error = np.sqrt(design * max(0.0, sum(shares)) + ((w1 - w0) ** 2 * c.error0).sum() + c.shared)
     z = float(ndtri(1 - ALPHA / 2))
     half_m, half_b = z * float(error), z * float(np.sqrt(c.variance))
     new_share = float(w1[n0 == 0].sum())

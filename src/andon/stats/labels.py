@@ -224,7 +224,9 @@ def allocate(population: Floats, n: Floats, x: Floats, budget: int, least: int =
 def labels_needed(population: Floats, n: Floats, x: Floats, half_width: float, level: float = 0.95) -> int | None:
     """Labels in all for an interval of about this half-width, allocated as `allocate` does; None if no number is enough.
 
-    ``N = (z sum_h W_h sqrt(p_h (1 - p_h)) / half_width)^2`` with the rates so far, and at least ten a stratum: a forecast. One stratum gives the price without a proxy.
+    ``N = (z sum_h W_h sqrt(p_h (1 - p_h)))^2 / (half_width^2 - z^2 sum_h W_h (p_h - p)^2 / scored)`` with the rates so far, and at least
+    ten a stratum: a forecast. The last term is the error of the shares, which no label removes. One stratum gives the price
+    without a proxy.
 
     Args:
         population: scored interactions by stratum, shape (k,).
@@ -357,7 +359,7 @@ def detection_delay(
     Evidence an hour is ``K1 = labels kl(after, before) + (scored - labels) kl(q1, q0)``, kl the divergence of two rates and q
     the share that the proxy flags; K0 is the same with the rates exchanged. The threshold h solves ``e^h - h - 1 = K0 x hours
     between false alarms``; the delay is ``(h - 1 + e^-h) / K1``. It holds for the best detector that knows `after`; the mixture of
-    the detector takes up to a third more. A proxy with sensitivity = 1 - specificity tells nothing.
+    the detector takes about a fifth more at its guaranteed threshold. A proxy with sensitivity = 1 - specificity tells nothing.
 
     Source: Siegmund, *Sequential Analysis* (1985), II.6 (Brownian approximation of CUSUM's run length).
     """

@@ -2,8 +2,8 @@
 
 A budget of false pages leaves to each series a mean number of windows between false alarms: `limit_for` finds the limit
 that keeps it, instead of a constant from a textbook. For normal residuals the integral equation of the run length is
-solved by Gauss-Legendre quadrature (Nystroem); for counts the chart is a Markov chain on a lattice. Both are
-deterministic: nothing is simulated.
+solved by Gauss-Legendre quadrature (Nystroem); for counts the chart is a Markov chain. Both are deterministic: nothing is
+simulated.
 
 An estimated baseline shortens run lengths; ``limit_for(..., baseline=m)`` pays for that with a wider limit.
 
@@ -19,7 +19,6 @@ Kvaloy, Scandinavian J. Statistics 40 (2013), 647-668 (guarantee with an estimat
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from typing import Any, Literal
 
@@ -37,17 +36,11 @@ Floats = NDArray[np.float64]
 LONGEST = 1e12
 """Run lengths beyond this are reported as infinite: the equations lose all digits there."""
 
-NEGLIGIBLE = 1e-14
-"""Tail of a count that is not followed."""
-
-ERRORS = 15
+ERRORS = 11
 """Values of each estimate, in standard errors, at which the run length is computed; splines fill the gaps."""
 
-LATTICE = 500
-"""Steps of the lattice on which a chain of counts moves."""
-
-SIMPLE = 64
-"""Denominators up to which a reference value counts as a fraction, on whose own lattice the chain is exact."""
+LATTICE = 1000
+"""Steps of the lattice on which the chain of a count EWMA moves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +113,9 @@ def average_run_length(scheme: Scheme, limit: float, *, shift: float = 0.0, scal
     Returns:
         Windows, at least 1; infinite beyond 1e12.
 
-    Exact up to quadrature (10 digits) for normal residuals, and for counts up to the lattice on which the chain moves
-    (about half a per cent; the CUSUM exactly where its reference value is a simple fraction). A two-sided CUSUM is combined from its two sides (Lucas & Crosier
-    1982, appendix A.1), which is exact while ``head_start * limit <= limit / 2 + reference``.
+    Normal residuals: ten digits. CUSUM of counts: exact, by following the law of the count between two returns to 0. EWMA of
+    counts: a chain on 1,000 steps between the limits, within half a per cent. A two-sided CUSUM is combined from its sides (Lucas &
+    Crosier 1982, appendix A.1), which is exact while ``head_start * limit <= limit / 2 + reference``.
 
     Raises:
         ValueError: a parameter is out of range.
@@ -161,7 +154,7 @@ def limit_for(scheme: Scheme, arl: float, *, baseline: int | None = None, certai
         certainty: probability of the promise, over baselines; ignored without `baseline`.
 
     Returns:
-        The limit, on the side of too few alarms, within a billionth of itself (counts: a hundred-thousandth).
+        The limit, on the side of too few alarms, within a billionth of itself (counts, or a baseline: a hundred-thousandth).
 
     Raises:
         ValueError: `arl`, `baseline` or `certainty` is out of range, or every limit gives a longer run length.
@@ -181,7 +174,7 @@ def limit_for(scheme: Scheme, arl: float, *, baseline: int | None = None, certai
         raise ValueError(f"arl={arl} is too short: with every limit this chart runs for longer; ask for more windows")
     while promised(high) < arl:
         low, high = high, 1.5 * high
-    precision = 1e-9 if isinstance(scheme, (NormalEwma, NormalCusum)) else 1e-5
+    precision = 1e-5 if baseline or isinstance(scheme, (CountEwma, CountCusum)) else 1e-9
     found = brentq(
         lambda limit: math.log(min(promised(limit), LONGEST) / arl), low, high, xtol=precision, rtol=precision
     )
@@ -198,8 +191,10 @@ def _check(scheme: Scheme) -> None:
         raise ValueError(f"weight={scheme.weight} must be above 0 and at most 1")
     if isinstance(scheme, NormalCusum) and not 0 <= scheme.reference < math.inf:
         raise ValueError(f"reference={scheme.reference} must be 0 or more")
-    if isinstance(scheme, CountCusum) and (not 0 < scheme.odds < math.inf or scheme.odds == 1):
-        raise ValueError(f"odds={scheme.odds} must be positive and not 1, which is the baseline itself")
+    if isinstance(scheme, CountCusum) and not (0 < scheme.odds < math.inf and abs(math.log(scheme.odds)) > 0.02):
+        raise ValueError(
+            f"odds={scheme.odds} must be positive and differ from 1, the baseline itself, by more than 2 %"
+        )
     if isinstance(scheme, (CountEwma, CountCusum)):
         if scheme.n is None and not 0 < scheme.rate < math.inf:
             raise ValueError(f"rate={scheme.rate} is a Poisson mean (n is None) and must be positive")
@@ -251,19 +246,16 @@ def _rate_bounds(scheme: CountEwma | CountCusum, windows: int, certainty: float)
 def _normal(scheme: NormalEwma | NormalCusum, limit: float, shift: Floats, scale: float) -> Floats:
     """Run lengths for residuals N(shift, scale^2), shape (b,)."""
     if isinstance(scheme, NormalEwma):
-        return _ewma(scheme, limit, shift, scale)
-    start = scheme.head_start * limit
-    upper = _cusum(scheme.reference, limit, start, shift, scale)
-    if scheme.side == "upper":
-        return upper[:, 1]
-    lower = _cusum(scheme.reference, limit, start, -shift, scale)
-    # when one side signals the other stands at 0, so they end each other like competing renewals
-    gain, pace = np.full(len(shift), -1.0), np.zeros(len(shift))
-    for side in (upper, lower):
-        ends = np.isfinite(side[:, 0])
-        gain += np.where(ends, side[:, 1], 1.0) / np.where(ends, side[:, 0], 1.0)
-        pace += 1 / side[:, 0]
-    return np.where(pace > 0, gain / np.where(pace > 0, pace, 1.0), np.inf)
+        lengths = _ewma(scheme, limit, shift, scale)
+    else:
+        start = scheme.head_start * limit
+        upper = _cusum(scheme.reference, limit, start, shift, scale)
+        lengths = upper[:, 1]
+        if scheme.side == "both":  # when one side signals the other stands at 0, so each ends the other like a renewal
+            lower = _cusum(scheme.reference, limit, start, -shift, scale)
+            gain = upper[:, 1] / upper[:, 0] + lower[:, 1] / lower[:, 0] - 1
+            lengths = gain / (1 / upper[:, 0] + 1 / lower[:, 0])
+    return np.where(lengths <= LONGEST, lengths, np.inf)
 
 
 def _nodes(low: float, high: float, kernel: float) -> tuple[Floats, Floats]:
@@ -283,10 +275,10 @@ def _density(z: Floats) -> Floats:
 
 
 def _solve(transition: Floats) -> Floats:
-    """Run lengths ``(I - Q) L = 1`` from each state, infinite where digits are lost; shape (b, m) for Q (b, m, m)."""
+    """Run lengths ``(I - Q) L = 1`` from each state, 1e300 where digits are lost; shape (b, m) for Q (b, m, m)."""
     m = transition.shape[-1]
     found = np.linalg.solve(np.eye(m) - transition, np.ones((len(transition), m, 1)))[..., 0]
-    return np.where((found >= 1 - 1e-9) & (found <= LONGEST), found, np.inf)
+    return np.where((found >= 1 - 1e-9) & (found <= LONGEST), found, 1e300)
 
 
 def _cusum(reference: float, limit: float, start: float, shift: Floats, scale: float) -> Floats:
@@ -305,8 +297,8 @@ def _cusum(reference: float, limit: float, start: float, shift: Floats, scale: f
 def _ewma(scheme: NormalEwma, limit: float, shift: Floats, scale: float) -> Floats:
     """Run lengths: ``L(z) = 1 + integral over the limits of L(y) f((y - (1 - weight) z) / weight) / weight dy``."""
     weight, end = scheme.weight, limit * math.sqrt(scheme.weight / (2 - scheme.weight))
-    # without a lower limit z is followed down to ten standard deviations below its mean
-    depth = 10 * end / limit * scale + float(np.abs(shift).max())
+    # without a lower limit z is followed down to 8.5 standard deviations below its mean
+    depth = 8.5 * end / limit * scale + float(np.abs(shift).max())
     floor = -end if scheme.side == "both" else -depth
     sd = weight * scale
     y, w = _nodes(floor, end, sd)
@@ -321,7 +313,7 @@ def _ewma(scheme: NormalEwma, limit: float, shift: Floats, scale: float) -> Floa
     if not scheme.exact:
         return np.asarray(1 + np.einsum("bj,bj->b", w * move(start, y)[:, 0], lengths))
     # Knoth: follow the density of z while its limits widen, then use the lengths for limits that stay
-    ages = np.arange(1, 2 + math.ceil(12 / -math.log1p(-weight)) if weight < 1 else 2)
+    ages = np.arange(1, 2 + math.ceil(7 / -math.log1p(-weight)) if weight < 1 else 2)
     total, mass, before = np.ones(len(shift)), np.ones((len(shift), 1)), start
     for high in end * np.sqrt(1 - (1 - weight) ** (2 * ages)):
         y_t, w_t = _nodes(-high if scheme.side == "both" else floor, float(high), sd)
@@ -331,20 +323,20 @@ def _ewma(scheme: NormalEwma, limit: float, shift: Floats, scale: float) -> Floa
     return np.asarray(total + np.einsum("bi,bi->b", mass, rest))
 
 
-# --- counts: a Markov chain on a lattice -----------------------------------------------------------------------------
+# --- counts: a Markov chain --------------------------------------------------------------------------------------------
 
 
 def _counted(scheme: CountEwma | CountCusum, limit: float, shift: float) -> float:
     """Run length when the true rate is `shift` log odds (Poisson: log mean) above the baseline."""
     law: Any
     if scheme.n is None:
-        law = stats.poisson(scheme.rate * math.exp(shift))
-        mean = variance = scheme.rate
+        law, mean, variance = stats.poisson(scheme.rate * math.exp(shift)), scheme.rate, scheme.rate
     else:
-        law = stats.binom(scheme.n, expit(logit(scheme.rate) + shift))
-        mean = scheme.n * scheme.rate
+        law, mean = stats.binom(scheme.n, expit(logit(scheme.rate) + shift)), scheme.n * scheme.rate
         variance = mean * (1 - scheme.rate)
-    counts = np.arange(int(law.ppf(NEGLIGIBLE)), int(law.isf(NEGLIGIBLE)) + 1)
+    reach = 9.5 * law.std() + 40  # the tails beyond have less than 1e-18
+    most = math.inf if scheme.n is None else scheme.n
+    counts = np.arange(max(0, int(law.mean() - reach)), int(min(law.mean() + reach, most)) + 1)
     chances = np.asarray(law.pmf(counts), dtype=np.float64)
     if isinstance(scheme, CountCusum):
         return _count_cusum(scheme, limit, counts, chances)
@@ -353,19 +345,41 @@ def _counted(scheme: CountEwma | CountCusum, limit: float, shift: float) -> floa
 
 
 def _count_cusum(scheme: CountCusum, limit: float, counts: NDArray[np.int64], chances: Floats) -> float:
-    """In units of events the ratio is ``x - k``; if k is a fraction a / b, the sum moves on multiples of 1 / b."""
+    """Each return to 0 is a renewal, so the run length is windows between two returns over the chance of an alarm."""
     slope = math.log(scheme.odds)
     if scheme.n is None:
         k = scheme.rate * (scheme.odds - 1) / slope
     else:
         k = scheme.n * math.log1p(scheme.rate * (scheme.odds - 1)) / slope
-    height = limit / abs(slope)
-    fraction = Fraction(k).limit_denominator(SIMPLE)
-    exact = abs(k - fraction) < 1e-9 and height * fraction.denominator < LATTICE
-    steps = fraction.denominator if exact else LATTICE / height
-    top = math.floor(height * steps + 1e-9)
-    after = np.maximum(np.arange(top + 1)[:, None] + (counts - k) * steps * math.copysign(1, slope), 0)
-    return _chain(np.rint(after) if exact else after, top, chances, round(scheme.head_start * top))
+    height, first = limit / abs(slope), int(counts[0])
+    if slope < 0:  # a fall: the sum grows with -x
+        k, first, chances = -k, -int(counts[-1]), chances[::-1]
+    windows, alarm = _excursion(0.0, k, height, first, chances)
+    if windows > LONGEST * alarm:
+        return math.inf
+    run = windows / alarm
+    if scheme.head_start == 0:
+        return run
+    windows, alarm = _excursion(scheme.head_start * height, k, height, first, chances)
+    return windows + (1 - alarm) * run
+
+
+def _excursion(start: float, k: float, height: float, first: int, chances: Floats) -> tuple[float, float]:
+    """Windows until the sum of ``x - k`` falls to 0 or leaves above `height`, and the chance of the latter.
+
+    After j windows the sum is ``start + X - j k`` with the integer X of events, so the law of X is followed: exactly, for
+    any k. x is `first`, first + 1, ... with these chances.
+    """
+    law, least, j = np.ones(1), 0, 0
+    windows = alarm = 0.0
+    while (left := float(law.sum())) > 1e-12 * alarm + 1e-30:
+        windows += left
+        law, least, j = np.convolve(law, chances), least + first, j + 1
+        sums = start + least + np.arange(len(law)) - j * k
+        low, high = np.searchsorted(sums, [1e-9, height + 1e-9], side="right")
+        alarm += float(law[high:].sum())
+        law, least = law[low:high], least + int(low)
+    return windows, alarm
 
 
 def _count_ewma(scheme: CountEwma, limit: float, residuals: Floats, chances: Floats, least: float) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Change", "find_changes"]
+__all__ = ["ChangePoint", "find_changes"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,7 +41,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class ChangePoint:
     """One change point of a series."""
 
     at: int
@@ -56,7 +56,7 @@ class Change:
     """Median of the values from the change before up to this one, and from this one up to the next."""
 
 
-def find_changes(values: Sequence[float] | Floats, *, level: float = 0.95) -> list[Change]:
+def find_changes(values: Sequence[float] | Floats, *, level: float = 0.95) -> list[ChangePoint]:
     r"""The change points of one series, in order; an empty list when one stretch explains it.
 
     The series is cut where ``sum over stretches of C(stretch) + 2 ln n`` per cut is least (optimal partitioning), with
@@ -115,7 +115,7 @@ def find_changes(values: Sequence[float] | Floats, *, level: float = 0.95) -> li
         found.append((int(place[low - 1]) + 1, int(place[high]), odds))
     stretches = [float(np.median(part)) for part in np.split(known, cuts)]
     return [
-        Change(at=int(place[cut]), low=low, high=high, log10_odds=odds, before=before, after=after)
+        ChangePoint(at=int(place[cut]), low=low, high=high, log10_odds=odds, before=before, after=after)
         for cut, (low, high, odds), before, after in zip(cuts, found, stretches[:-1], stretches[1:], strict=True)
     ]
 

@@ -91,7 +91,7 @@ class _Query:
             columns = [
                 *keys,
                 'count(*) AS "rows"',
-                *(part for metric in plan.metrics for part in self._measures(metric)),
+                *(part for metric in plan.metrics for part in self._measures(metric, plan.measures)),
             ]
         else:
             columns = [*keys, f"{self._bin(plan.metric)} AS bin", "count(*) AS n"]
@@ -148,7 +148,7 @@ class _Query:
     def _among(self, column: str, texts: Sequence[str]) -> str:
         return f"{column} IN (SELECT unnest({self._bind(list(texts))}::VARCHAR[]))"
 
-    def _measures(self, metric: str) -> list[str]:
+    def _measures(self, metric: str, wanted: Sequence[str]) -> list[str]:
         value = f"{_quote(metric)}::DOUBLE"
         parts = {
             "n": f"count({value})",
@@ -160,7 +160,8 @@ class _Query:
         if "weight" in self._schema.names:
             parts["w"] = _sum(f"(CASE WHEN {value} IS NOT NULL THEN coalesce(weight, 1) END)")
             parts["wsum"] = _sum(f"(coalesce(weight, 1) * {value})")
-        return [f"{sql} AS {_quote(f'{metric}.{part}')}" for part, sql in parts.items()]
+        kept = {part: sql for part, sql in parts.items() if not wanted or part in wanted}
+        return [f"{sql} AS {_quote(f'{metric}.{part}')}" for part, sql in kept.items()]
 
     def _bin(self, metric: str) -> str:
         value = f"{_quote(metric)}::DOUBLE"

@@ -83,14 +83,17 @@ def _measures(plan: Rollup | Histogram, schema: pa.Schema) -> list[pa.Field]:
             raise InputError(f"metric {field.name!r} is {field.type}; metrics are numbers or bools: {', '.join(able)}")
     if isinstance(plan, Histogram):
         return [pa.field("bin", pa.int64()), pa.field("n", pa.int64())]
-    parts = ["sum", "sumsq", "min", "max"] + (["w", "wsum"] if "weight" in schema.names else [])
-    fields = [pa.field("rows", pa.int64())]
-    for metric in metrics:
-        fields += [
-            pa.field(f"{metric}.n", pa.int64()),
-            *(pa.field(f"{metric}.{part}", pa.float64()) for part in parts),
-        ]
-    return fields
+    types = {"n": pa.int64()} | dict.fromkeys(("sum", "sumsq", "min", "max"), pa.float64())
+    if "weight" in schema.names:
+        types |= {"w": pa.float64(), "wsum": pa.float64()}
+    for measure in plan.measures:
+        if measure not in types:
+            raise InputError(f"there is no measure {measure!r}; the measures are {', '.join(types)}")
+    wanted = [part for part in types if not plan.measures or part in plan.measures]
+    return [
+        pa.field("rows", pa.int64()),
+        *(pa.field(f"{metric}.{part}", types[part]) for metric in metrics for part in wanted),
+    ]
 
 
 def _fields(names: Sequence[str], schema: pa.Schema, what: str) -> list[pa.Field]:

@@ -63,11 +63,12 @@ class Rollup:
     Answer columns: ``window_us`` (start of the window, only when `window_us` is given), each key, ``rows``, and for each
     metric m (nulls left out): ``m.n``, ``m.sum``, ``m.sumsq``, ``m.min``, ``m.max``, and with sampling weights ``m.w``
     (sum of weights) and ``m.wsum`` (sum of weight x value). Ordered by window, then keys. Without keys and window the
-    answer always has one row.
+    answer always has one row. `measures` names those of them that are wanted (``("n", "sum")``); empty is all.
     """
 
     table: str
     metrics: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     window_us: int | None = None
     span: Span | None = None
@@ -143,7 +144,7 @@ def from_json(data: dict[str, Any]) -> Plan:
     name = fields.pop("plan", None)
     if name not in _PLANS:
         raise InputError(f"{name!r} is not a plan; one of {', '.join(_PLANS)} is")
-    for key in ("metrics", "keys", "columns", "ids"):
+    for key in ("metrics", "measures", "keys", "columns", "ids"):
         if key in fields:
             fields[key] = tuple(fields[key])
     if fields.get("span") is not None:

@@ -157,9 +157,9 @@ class Warehouse:
         try:
             return self._engine.run(plan, self._files(plan), self._schemas[plan.table])
         except StoreError as error:
+            self._read.pop(plan.table, None)
             if not error.retryable:
                 raise
-            self._read.pop(plan.table, None)
             return self._engine.run(plan, self._files(plan), self._schemas[plan.table])
 
     def newest(self, table: str) -> int:

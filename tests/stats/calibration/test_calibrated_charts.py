@@ -49,10 +49,7 @@ def chart(scheme: Scheme, limit: float, x: Floats, *, restart: bool = False) -> 
         if scheme.n is None:
             return charts.cusum_poisson(x, size, scheme.odds, limit, head_start=start, restart=restart)
         return charts.cusum_binomial(x, size, scheme.rate, scheme.odds, limit, head_start=start, restart=restart)
-    if scheme.n is None:
-        r = charts.poisson_residuals(x, size)
-    else:
-        r = charts.binomial_residuals(x, size, scheme.rate)
+    r = charts.poisson_residuals(x, size) if scheme.n is None else charts.binomial_residuals(x, size, scheme.rate)
     return charts.ewma(r, scheme.weight, limit, side=scheme.side, head_start=start, restart=restart)
 
 
@@ -63,7 +60,7 @@ def chart(scheme: Scheme, limit: float, x: Floats, *, restart: bool = False) -> 
         (NormalEwma(weight=0.1, exact=True), 2.2, 0.0),
         (NormalEwma(weight=0.3, side="upper"), 2.0, 0.0),
         (NormalEwma(weight=0.05, side="upper", exact=True), 2.5, 0.5),
-        (NormalEwma(weight=0.2, side="upper", head_start=0.5), 2.3, -0.1),
+        (NormalEwma(weight=0.2, side="upper", head_start=0.5), 1.9, -0.1),
         (NormalCusum(), 3.0, 0.0),
         (NormalCusum(side="upper"), 2.5, 0.0),
         (NormalCusum(head_start=0.5), 4.0, 0.25),
@@ -79,7 +76,7 @@ def chart(scheme: Scheme, limit: float, x: Floats, *, restart: bool = False) -> 
     ids=str,
 )
 def test_simulated_run_length_is_the_computed_one(scheme: Scheme, limit: float, shift: float) -> None:
-    """The mean of 6,000 simulated run lengths is the computed one, within 3.5 standard errors (counts: and 0.5 %)."""
+    """The mean of 6,000 simulated run lengths is the computed one, within 3.5 standard errors (EWMA of counts: and 0.5 %)."""
     rng = np.random.default_rng(31)
     out = chart(scheme, limit, draw(scheme, rng, (1500, 6000), shift)).out
     assert out.any(axis=0).all(), "a run length was cut off; choose a lower limit"
@@ -89,7 +86,7 @@ def test_simulated_run_length_is_the_computed_one(scheme: Scheme, limit: float, 
     say(
         f"{scheme} limit {limit} shift {shift:.2f}: simulated {lengths.mean():.2f} +- {error:.2f}, computed {computed:.2f}"
     )
-    lattice = 0.005 * computed if isinstance(scheme, (CountCusum, CountEwma)) else 0.0
+    lattice = 0.005 * computed if isinstance(scheme, CountEwma) else 0.0
     assert abs(lengths.mean() - computed) <= 3.5 * error + lattice
 
 
@@ -156,20 +153,25 @@ def test_alarms_with_an_estimated_baseline() -> None:
     assert share["known"] > 0.35
 
 
-@pytest.mark.parametrize(
-    ("rate", "n", "m"), [(0.05, 20, 100), (0.02, 100, 48), pytest.param(0.005, 100, 200, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("rate", "n", "m"), [(0.05, 20, 100), (0.02, 100, 48), (0.005, 100, 200)])
 def test_limit_for_an_estimated_rate(rate: float, n: int, m: int) -> None:
     """Over all baselines that can occur, 90 % give a binomial CUSUM that keeps 200 windows (computed, not simulated)."""
     trials, arl = n * m, 200.0
     law = scipy_stats.binom(trials, rate)
-    kept = {"known": 0.0, "estimated": 0.0}
-    for x in range(int(law.ppf(0.0005)), int(law.isf(0.0005)) + 1):
-        scheme = CountCusum(rate=(x + 0.5) / (trials + 1), n=n, odds=1.6)
-        truth = math.log(rate / (1 - rate)) - math.log(scheme.rate / (1 - scheme.rate))
-        for name, m_ in (("known", None), ("estimated", m)):
-            lives = average_run_length(scheme, limit_for(scheme, arl, baseline=m_), shift=truth)
-            kept[name] += float(law.pmf(x)) * (lives >= arl)
+    kept = {}
+    for name, m_ in (("known", None), ("estimated", m)):
+
+        def keeps(x: int, m_: int | None = m_) -> bool:
+            scheme = CountCusum(rate=(x + 0.5) / (trials + 1), n=n, odds=1.6)
+            truth = math.log(rate / (1 - rate)) - math.log(scheme.rate / (1 - scheme.rate))
+            return average_run_length(scheme, limit_for(scheme, arl, baseline=m_), shift=truth) >= arl
+
+        # the more events in the baseline, the wider the chart, so one bisection finds all baselines that keep it
+        least, most = int(law.ppf(1e-6)), int(law.isf(1e-6))
+        while most - least > 1:
+            middle = (least + most) // 2
+            least, most = (least, middle) if keeps(middle) else (middle, most)
+        kept[name] = float(law.sf(most - 1))
     say(
         f"binomial CUSUM p={rate} n={n} m={m}: {kept['known']:.0%} keep {arl:.0f}, with the allowance {kept['estimated']:.0%}"
     )
@@ -178,7 +180,7 @@ def test_limit_for_an_estimated_rate(rate: float, n: int, m: int) -> None:
 
 
 def test_the_textbook_cusum_alarms_in_most_stable_streams() -> None:
-    """k 0.5, h 5 (run length 465) alarms in 88 % of stable streams of 1,000 points; a limit for the stream does not."""
+    """The CUSUM with k 0.5, h 5 (run length 465) alarms in 88 % of stable streams of 1,000 points; a limit for the stream does not."""
     rng = np.random.default_rng(35)
     x = rng.normal(size=(1000, 5000))
     share = float(charts.cusum(x, 0.5, 5.0).out.any(axis=0).mean())
@@ -191,20 +193,25 @@ def test_the_textbook_cusum_alarms_in_most_stable_streams() -> None:
     assert calm <= 0.015
 
 
-def test_the_rolling_rule_cries_wolf_and_is_late() -> None:
-    """Two sigma of the rolling week: 12 to 22 high points a month when all is well, and one in a lasting rise is soon normal."""
+def test_the_rolling_rule_cries_wolf_and_goes_blind() -> None:
+    """Two sigma of the rolling week: 13 alarms a month when all is well, and a lasting rise is normal within the week."""
     rng = np.random.default_rng(36)
     n = np.full((168 + 720, 400), 2000.0)
     x = rng.binomial(2000, 0.005, n.shape).astype(np.float64)
     rolling = charts.rolling_sigma(x, n, 168)
-    high = float((rolling.statistic > rolling.high)[168:].mean())
+    alarms, silent = np.zeros(400), np.zeros(400)
+    for high in (rolling.statistic > rolling.high)[168:]:
+        told = high & (silent <= 0)
+        alarms += told
+        silent = np.where(told, 23, silent - 1)  # silent for the rest of the day
     x[528:] = rng.binomial(2000, 0.008, x[528:].shape)
     later = charts.rolling_sigma(x, n, 168)
     share = (later.statistic > later.high)[528:].mean(axis=1)
-    say(f"rolling two sigma: {high * 720:.1f} high points a month in control; after a rise {share[0]:.0%} of points, "
-        f"a week later {share[160]:.0%}")  # fmt: skip
-    assert 12 <= high * 720 <= 22
-    assert share[160:170].mean() < 0.1 < share[0]
+    say(f"rolling two sigma: {alarms.mean():.1f} alarms a month in control; after a rise of 0.5 % to 0.8 % "
+        f"{share[:6].mean():.0%} of points are high, a week later {share[162:174].mean():.0%}")  # fmt: skip
+    assert alarms.mean() == pytest.approx(13, abs=1)
+    assert share[:6].mean() > 0.3
+    assert share[162:174].mean() < 0.1
 
 
 @pytest.mark.parametrize(("rate", "n"), [(0.005, 100), (0.05, 20), (0.005, 2000), (0.3, 50)])
@@ -225,7 +232,7 @@ def test_false_alarms_of_shewhart_limits(rate: float, n: int) -> None:
 
 
 def test_laney_keeps_three_sigma_where_windows_differ() -> None:
-    """With clustered windows (2,000 observations, correlation 0.002) p' is out in 0.2 to 0.5 %, the p-chart fifty times that."""
+    """With clustered windows (2,000 observations, correlation 0.002) p' is out in under 1 %, the p-chart in over 10 %."""
     rng = np.random.default_rng(37)
     rate, rho, n = 0.05, 0.002, 2000
     rates = rng.beta(rate * (1 - rho) / rho, (1 - rate) * (1 - rho) / rho, (700, 400))
@@ -237,7 +244,7 @@ def test_laney_keeps_three_sigma_where_windows_differ() -> None:
     plain = float(charts.p_chart(x[now], size[now], p).out.mean())
     say(f"clustered windows: sigma_z {sigma_z.mean():.2f} (true 2.24), out {laney:.2%} with p', {plain:.1%} with p")
     assert sigma_z.mean() == pytest.approx(math.sqrt(1 + (n - 1) * rho), rel=0.02)
-    assert 0.002 <= laney <= 0.005
+    assert 0.002 <= laney <= 0.01  # 0.27 % for a normal with a known sigma_z
     assert plain > 0.1
 
 
@@ -260,6 +267,6 @@ def test_individuals_with_moving_ranges() -> None:
     say(
         f"XmR from 100 values: sigma {sigma.mean():.3f} (true 3), out {made.out.mean():.2%}, ranges {ranges.out.mean():.2%}"
     )
-    assert sigma.mean() == pytest.approx(3, rel=0.01)
+    assert sigma.mean() == pytest.approx(3, rel=0.017)  # four standard errors
     assert 0.003 <= made.out.mean() <= 0.006
     assert ranges.out.mean() == pytest.approx(0.0097, abs=0.002)  # 0.91 % with a known sigma

@@ -139,6 +139,16 @@ def test_a_wider_level_is_a_wider_interval() -> None:
     assert wide.high - wide.low > narrow.high - narrow.low
 
 
+def test_six_values_at_an_end_are_enough() -> None:
+    """A clear shift six values before the end, or after the start, is a change; five are not yet a stretch."""
+    rng = np.random.default_rng(28)
+    y = rng.normal(size=150)
+    for shift in (6, 144):
+        (change,) = find_changes(y + 40 * (np.arange(150) >= shift))
+        assert change.at == shift
+    assert all(6 <= c.at <= 144 for c in find_changes(y + 40 * (np.arange(150) >= 145)))
+
+
 def test_courses_without_noise() -> None:
     """What follows its course to the last digit has no change: a line, a season, a constant; a bare step is one change."""
     time = np.arange(300.0)

@@ -108,7 +108,7 @@ def test_lucas_and_crosier(head_start: float, printed: str) -> None:
 
 
 def test_montgomery_cusum_and_siegmund() -> None:
-    """k 0.5, h 5: 465 and 10.4 (Montgomery, 7th ed., Table 9.3); Siegmund's formula, section 9.1.4, agrees within 1 %."""
+    """CUSUM k 0.5, h 5: 465 and 10.4 (Montgomery, 7th ed., Table 9.3); Siegmund's formula, section 9.1.4, agrees within 1 %."""
     agree(NormalCusum(), 5.0, "0 1", "465. 10.4")
 
     def siegmund(drift: float, h: float = 5.0) -> float:
@@ -167,7 +167,7 @@ def test_sas_ewma_table(shift: float, printed: tuple[float, ...]) -> None:
 
 
 def test_sas_cusum_scheme() -> None:
-    """k 0.5, h 3, one-sided: 117.596 in control and 6.40391 after a shift of 1: SAS/QC user's guide, CUSUM, Figure 6.11."""
+    """CUSUM k 0.5, h 3, one-sided: 117.596 in control and 6.40391 after a shift of 1: SAS/QC user's guide, CUSUM, Figure 6.11."""
     agree(NormalCusum(side="upper"), 3.0, "0 1", "117.596 6.40391")
 
 

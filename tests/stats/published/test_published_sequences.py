@@ -1,7 +1,8 @@
 """Published numbers of always-valid bounds.
 
 Sources: unit tests of the authors' library `confseq` (Howard et al. 2021; "all target values are from a reference
-implementation in R"), and unit tests of GrowthBook's statistics package (Waudby-Smith et al. 2024).
+implementation in R") and of a C++ port of it (the confidence sequences of a rate), and unit tests of GrowthBook's statistics
+package (Waudby-Smith et al. 2024).
 """
 
 import math

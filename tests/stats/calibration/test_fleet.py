@@ -1,0 +1,88 @@
+"""A fleet as large as they come keeps its budget: seasons, clusters, serial correlation and holidays, nothing tuned.
+
+One false page a month over 10,000 series: each may alarm once in 10,000 months. `-s` prints the figures.
+"""
+
+import time
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from andon import stats
+from figures import say
+from fleet import DAY, HISTORY, Traffic, draw_fleet, simulate
+
+MONDAY = 4 * DAY
+"""Hour 0 of the simulated traffic, in hours since 1970."""
+
+HOLIDAYS = (9, 24, 28 + 10, 28 + 22)
+"""Days on which everybody stays at home: two of the history, two of the month that is watched, none at a weekend."""
+
+WATCHED = 30 * DAY
+BLOCK = 2_000
+"""Series of one app: the kind of a day is read off their traffic together."""
+
+LIMIT = 0.05
+"""Share of replicates that may exceed the budget."""
+
+
+def kinds_of_day(total: NDArray[np.float64], hours: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each hour is like one of a weekend, read off all traffic of an app as a running chart does it."""
+    clock, history = stats.clock_of(hours), slice(0, HISTORY)
+    x, n = total[history, None], np.ones((HISTORY, 1))
+    found = stats.fit_baseline(x, n, clock[history], variance=x.mean(axis=0), least_spread=0.01)
+    usual, other = (np.exp(found.log_rate[c, 0]) / found.scale[0] for c in (clock, (clock + 24) % 48))
+    return np.asarray((clock >= 24) ^ (stats.like_weekend(total, usual, other) & (usual >= 30)))
+
+
+def alarms(traffic: Traffic, threshold: float) -> int:
+    """Alarms of the watched month with baselines from the history."""
+    hours = MONDAY + np.arange(HISTORY + len(traffic.n))
+    total = np.concatenate([traffic.n0.sum(axis=1), traffic.n.sum(axis=1)]).astype(np.float64)
+    weekend = kinds_of_day(total, hours)
+    clock, calendar = stats.clock_of(hours, weekend), stats.clock_of(hours)
+    learned = stats.fit_baseline(traffic.x0.astype(np.float64), traffic.n0.astype(np.float64), clock[:HISTORY])
+    worst = learned.log_rate + learned.guard
+    bound = worst[calendar[HISTORY:]]
+    unlike = clock[HISTORY:] != calendar[HISTORY:]
+    bound[unlike] = np.maximum(bound[unlike], worst[clock[HISTORY:][unlike]])
+    y, mean = traffic.x * learned.scale, traffic.n * np.exp(bound)
+    return len(stats.detect(y, mean, learned.spread, learned.persistence, [threshold])[0][0])
+
+
+def replicate(seed: int, series: int = 10_000) -> int:
+    """False alarms of a whole fleet in a month, one permitted."""
+    rng = np.random.default_rng([2026, seed])
+    found = 0
+    for _ in range(series // BLOCK):
+        fleet = draw_fleet(rng, BLOCK)
+        found += alarms(simulate(rng, fleet, hours=WATCHED, holidays=HOLIDAYS), series * WATCHED)
+    return found
+
+
+def test_holidays_are_read_off_the_traffic() -> None:
+    """A weekday with the traffic of a Sunday is one for all but the hours of dusk and dawn, and no other day is."""
+    rng = np.random.default_rng(1)
+    made = simulate(rng, draw_fleet(rng, 300), hours=WATCHED, holidays=HOLIDAYS)
+    hours = MONDAY + np.arange(HISTORY + WATCHED)
+    total = np.concatenate([made.n0.sum(axis=1), made.n.sum(axis=1)]).astype(np.float64)
+    unlike = kinds_of_day(total, hours) != (stats.clock_of(hours) >= 24)
+    days = unlike.reshape(-1, DAY).mean(axis=1)
+    say(f"hours taken for the other kind of day: holidays {days[list(HOLIDAYS)]}, other days {unlike.sum()} in all")
+    assert (days[list(HOLIDAYS)] > 0.9).all()
+    assert np.delete(days, list(HOLIDAYS)).max() == 0
+
+
+@pytest.mark.slow
+def test_ten_thousand_series_keep_the_budget() -> None:
+    """In at most a twentieth of months do 10,000 series give more false pages than the one that is permitted."""
+    from andon.stats import clopper_pearson
+
+    start, found = time.process_time(), []
+    while time.process_time() - start < 240 and len(found) < 20:
+        found.append(replicate(len(found)))
+        say(f"{found[-1]} at {time.process_time() - start:.0f} s")
+    above = sum(f > 1 for f in found)
+    low, high = clopper_pearson(above, len(found))
+    say(f"{len(found)} months of 10,000 series: {sum(found)} false pages {found}, {above} months above one")
