@@ -123,7 +123,14 @@ class Loop:
         find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
         self.warehouse.commit()
         changes = find_versions(self.warehouse, self.ledger, now_us=now_us)
-        scored = score_new(self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us)
+        scored = score_new(
+            self.warehouse,
+            self.ledger,
+            self.scorers,
+            self.embedder,
+            now_us=now_us,
+            rng=np.random.default_rng(self.seed),
+        )
         scored += score_feedback(self.warehouse, self.ledger, self.scorers, now_us=now_us)
         signals = self._watch.advance(now_us - settle_us)
         touched: dict[str, None] = {}
@@ -151,7 +158,9 @@ class Loop:
             now_us=now_us,
             url=self.settings.url,
             suspects=self._suspects,
-            harmed=lambda i: goes_on(self.warehouse, self.ledger, i, now_us=now_us - self.settings.settle_s * 1_000_000),
+            harmed=lambda i: goes_on(
+                self.warehouse, self.ledger, i, now_us=now_us - self.settings.settle_s * 1_000_000
+            ),
         )
 
     def _suspects(self, incident: Incident) -> list[str]:

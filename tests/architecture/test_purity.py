@@ -9,7 +9,7 @@ import pytest
 from checkout import PACKAGE, STAGES, imports, modules, name, tree
 
 STATS_MAY_IMPORT = {
-    "numpy", "scipy", "andon.stats", "collections", "dataclasses", "enum", "functools", "itertools", "math",
+    "numpy", "scipy", "andon.stats", "collections", "concurrent.futures", "dataclasses", "enum", "functools", "itertools", "math",
     "operator", "types", "typing",
 }  # fmt: skip
 

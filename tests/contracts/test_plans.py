@@ -101,10 +101,10 @@ def hash_of(row_id: str) -> int:
 
 
 def matches(row: dict[str, object], where: Where) -> bool:
-    """Whether a row fulfils a condition; a null fulfils only `null`."""
+    """Whether a row fulfils a condition; a null fulfils only `null` and `ne`."""
     value: Any = row[where.column]
     if value is None or where.op in ("null", "not_null"):
-        return (value is None) == (where.op == "null")
+        return where.op in ("null", "ne") if value is None else where.op == "not_null"
     tests: dict[str, Callable[[Any, Any], bool]] = {
         "eq": operator.eq,
         "ne": operator.ne,

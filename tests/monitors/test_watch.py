@@ -171,3 +171,24 @@ def test_signals_stay_new_until_they_are_dealt_with(tmp_path: Path, broken: pa.T
     assert raised
     assert turn(watch(warehouse, ledger), at(160)) == raised
     assert turn(watch(warehouse, ledger), at(160)) == []
+
+
+def test_the_counts_of_a_number_are_those_beyond_its_cut(tmp_path: Path, broken: pa.Table) -> None:
+    """For a number, x, n and those of the baseline are the interactions beyond its cut, since the onset and in the baseline."""
+    warehouse, ledger = open_store(tmp_path, broken)
+    found = [s for s in turn(watch(warehouse, ledger), at(160)) if s.metric == "latency_s"]
+    assert {s.aspect for s in found} == {"", "tail"}
+    made = broken.to_pydict()
+    for s in found:
+        assert s.cut is not None
+        for low, high, x, n in (
+            (s.onset_us, s.at_us, s.x, s.n),
+            (s.baseline_from_us, min(s.baseline_to_us, s.onset_us), s.baseline_x, s.baseline_n),
+        ):
+            inside = [
+                value
+                for value, time, *segments in zip(made["latency_s"], made["time_us"], made["task"], strict=True)
+                if low <= time < high and (not s.scope or segments == list(s.scope.values()))
+            ]
+            assert (x, n) == (sum(v >= s.cut for v in inside), len(inside)), s.id
+        assert s.baseline_rate < (0.05 if s.aspect else 0.35)

@@ -8,7 +8,6 @@ import pytest
 
 from andon.incidents.run import respond
 from andon.investigations.run import investigate
-from andon.monitors import Charts, Counts, Monitor
 from andon.monitors.run import Watch, chart_of
 from andon.rollouts.run import compare_arms
 from andon.scores import hashed, score_schema
@@ -77,9 +76,10 @@ def signals(warehouse, ledger):
     return process.advance(START_US + WINDOWS * WIDTH_US)
 
 
-def all_of(found, metric="error"):
-    """The signals of the chart over all traffic."""
-    return [s for s in found if s.metric == metric and s.scope == {} and s.direction == "up"]
+def all_of(found, metric="error", levels=("page",)):
+    """The pages of the chart over all traffic."""
+    chart = (metric, {}, "up", "")
+    return [s for s in found if (s.metric, s.scope, s.direction, s.aspect) == chart and s.level in levels]
 
 
 def test_a_signal_over_all_traffic_has_the_rate_of_all_traffic(store):
@@ -96,7 +96,7 @@ def test_a_signal_over_all_traffic_has_the_rate_of_all_traffic(store):
 def test_a_number_over_all_traffic_has_the_rate_of_all_traffic(store):
     """The worst fifth of a number is a fifth of the traffic, not of the kept rows."""
     warehouse, ledger, made = store()
-    signal = all_of(signals(warehouse, ledger), "latency_s")[0]
+    signal = all_of(signals(warehouse, ledger), "latency_s", ("page", "warning"))[0]
     rate = truth(made, 0, 110, "latency_s", lambda v: v >= signal.cut)[0]
     assert 0.1 < rate < 0.3
     assert signal.baseline_rate == pytest.approx(rate, abs=0.03)
@@ -106,7 +106,7 @@ def test_a_number_over_all_traffic_has_the_rate_of_all_traffic(store):
 def test_what_moves_only_the_sample_raises_no_signal(store, moved, weight):
     """More high-risk questions (0.6 % to 1.8 % of the traffic), or another sampling rate, is no rise of harm over all traffic."""
     warehouse, ledger, _ = store(bad_from=10**9, weight=weight, **{moved: 100})
-    assert not all_of(signals(warehouse, ledger))
+    assert not all_of(signals(warehouse, ledger), levels=("page", "warning"))
 
 
 def test_impact_speaks_of_the_traffic(store):
@@ -140,42 +140,3 @@ def test_arms_are_compared_over_the_traffic(store):
     for arm in (decision.control, decision.treatment):
         rate = truth([r for r in made if r["arm"] == arm.name])[0]
         assert arm.events / arm.n == pytest.approx(rate, abs=0.01)
-
-
-def mixed(charts, windows, seed=7, high=60, p_high=0.2, rest=5, p_rest=0.05, weight=100.0):
-    """Counts of stable charts that pool many high-risk rows of weight 1 with a few of a great weight."""
-    rng = np.random.default_rng(seed)
-    n = np.stack([rng.poisson(high, (charts, windows)), rng.poisson(rest, (charts, windows))])
-    x = rng.binomial(n, np.array([p_high, p_rest])[:, None, None])
-    rows, bins = np.tile(np.arange(windows), 4), np.tile(np.repeat([0, 1], windows), 2)
-    weights = np.repeat([1.0, weight], 2 * windows)
-    return {
-        Monitor(app="a", environment="e", metric="harm", direction="up", scope=(("segment", f"{i:03d}"),)): Counts(
-            window=rows,
-            bin=bins,
-            n=np.concatenate([n[0, i] - x[0, i], x[0, i], n[1, i] - x[1, i], x[1, i]]),
-            weight=weights,
-        )
-        for i in range(charts)
-    }
-
-
-def alarms(counts, windows, chunk):
-    """Signals of one process over these counts."""
-    process, found = Charts(WIDTH_US, 30.0, {"harm": "binary"}, {("harm", "up"): "correctness"}), []
-    for start in range(0, windows, chunk):
-        found += process.advance(range(start, min(start + chunk, windows)), counts)
-    return found
-
-
-def test_mixed_weights_keep_the_budget():
-    """Stable charts that pool weights of 1 and 100 give no more false alarms than permitted; summed weights gave 2,144 of 17."""
-    found = alarms(mixed(300, 5000), 5000, 1000)
-    assert len(found) <= 30.0 * 5000 / (30 * 288)
-
-
-def test_any_partition_gives_the_same_signals_under_weights():
-    """However windows are cut into calls, weighted counts give the same signals."""
-    counts = mixed(20, 600, p_rest=0.3) | {}
-    first = [repr(s) for s in alarms(counts, 600, 600)]
-    assert [repr(s) for s in alarms(counts, 600, 7)] == first

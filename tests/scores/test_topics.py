@@ -24,6 +24,7 @@ from andon.scores.topics import (
 )
 from andon.settings import Settings
 from andon.store import Ledger
+from andon.traffic.erasure import Blanking
 
 DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 KINDS = {
@@ -101,6 +102,17 @@ def test_learning_again_with_the_same_seed_gives_the_same() -> None:
     assert learned() == learned()
 
 
+def test_learning_anew_uses_no_key_twice() -> None:
+    """Topics that are learned after others begin where their keys ended, and so does what is added to them."""
+    texts = [t for kind in ("refund", "parcel") for t in asked(kind, 0, 60)]
+    vectors = EMBEDDER.embed(texts)
+    topics = learn_topics("a/e", "m", vectors, texts, np.random.default_rng(1), 2, first=3)
+    assert [t.key for t in topics.topics] == ["t03", "t04"]
+    new = asked("refund", 100, 60) + asked("weather", 0, 60)
+    grown = novel_clusters(vectors, EMBEDDER.embed(new), new, np.random.default_rng(1))
+    assert extend(topics, grown, EMBEDDER.embed(new)).topics[2].key == "t05"
+
+
 def test_few_questions_make_fewer_topics_or_none() -> None:
     """There is at most one topic for 20 questions; below 100 distinct questions the error says how many there are."""
     assert len(learned(n=50, k=32).topics) <= 6
@@ -140,6 +152,18 @@ def test_queries_in_names_stand_whole() -> None:
     """A question in a name is exactly as it was asked, so that erasing the user who asked it finds it."""
     texts = {t for kind in ("refund", "parcel", "password") for t in asked(kind, 0, 60)}
     assert {q for t in learned().topics for q in t.queries} <= texts
+
+
+def test_erasing_a_user_blanks_their_question_in_a_name() -> None:
+    """A typical question of an erased user is blanked in the record, which stays readable and assigns as before."""
+    topics, ledger = learned(), Ledger("sqlite://")
+    ledger.put(topics, now_us=1, by="andon")
+    theirs = topics.topics[0].queries[0]
+    assert ledger.blank(Blanking(names=("ann",), ids=(), texts=(theirs,))) == 1
+    kept = ledger.get(Topics, "shop/production")
+    assert kept is not None
+    assert theirs not in str(kept)
+    assert kept.centroids == topics.centroids
 
 
 def test_a_new_kind_of_question_is_found_and_named() -> None:

@@ -282,6 +282,7 @@ ONE = np.ones((1, 1))
         (lambda: limit_for(NormalCusum(), 0.5), r"arl=0\.5"),
         (lambda: limit_for(NormalCusum(side="upper"), 3.0), "too short"),
         (lambda: limit_for(NormalCusum(), 500, baseline=3), "baseline=3"),
+        (lambda: limit_for(NormalCusum(), 1e6, baseline=12), "learn from more windows"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: object, says: str) -> None:

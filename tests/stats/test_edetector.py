@@ -111,7 +111,7 @@ def replay(*given: Floats, thresholds: Sequence[float], threads: int = 2) -> NDA
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_replay_signals_where_the_running_chart_does(seed: int) -> None:
-    """`detect` (single precision, many threads) gives the alarms of `step`, but for ties within 5 %, in one series of 200 at most."""
+    """`detect` (single precision, many threads) gives the alarms of `step`, but for ties within 5 %, in one series of 100 at most."""
     rng = np.random.default_rng(seed)
     hours, series = 300, 2100 if seed == 0 else 150  # one of them takes more than a block
     mean = rng.uniform(0, 40, (hours, series)) * rng.choice([0.01, 1.0, 50.0], series)
@@ -126,7 +126,7 @@ def test_a_replay_signals_where_the_running_chart_does(seed: int) -> None:
         near = (np.abs(told / threshold - 1) < 0.05).any(axis=0)
         assert expected.sum() > 100
         assert not (differ & ~near).any()
-        assert differ.mean() <= 0.005
+        assert differ.mean() <= 0.01
 
 
 def test_a_chart_that_is_alone_signals_as_in_company() -> None:

@@ -15,6 +15,7 @@ from andon.loop import Loop
 from andon.monitors import Signal, objectives_of, rules_of
 from andon.monitors.backtest import CHARTS, Event, Setting, Trial, alarms_of, judge
 from andon.monitors.run import accept, history_of
+from andon.scores.topics import Topics
 from andon.store import Span
 from andon.traffic import format_time, parse_time, quoted
 
@@ -27,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="What is watched, and what was said about it.", no_args_is_help=True)
     group.command(name="list")(list_)
+    group.command()(topics)
     group.command()(relearn)
     group.command(name="test")(channels.test)
     app.add_typer(group, name="monitor")
@@ -50,6 +52,15 @@ def list_() -> None:
         f"{len(monitors)} charts since {format_time(first * HOUR_US)}; together {budget:g} false pages a month, so each "
         f"one in about {duration(3600 * hours)} of watching"
     )
+
+
+def topics() -> None:
+    """What is asked about: the topics that were learned from each application's questions, whose shares are watched."""
+    with opened() as loop:
+        found = loop.ledger.all(Topics)
+    rows = [(t.id, topic.key, topic.n, topic.name) for t in sorted(found, key=lambda t: t.id) for topic in t.topics]
+    head = ("application", "topic", "questions", "what they are about")
+    show_table(head, rows, empty="no topics yet: they are learned from 2,000 distinct questions, or those of a week")
 
 
 def relearn(
@@ -173,7 +184,7 @@ def _events(path: Path) -> list[Event]:
                     environment=str(row.get("environment", "production")),
                     start_us=parse_time(row["start"]),
                     end_us=parse_time(row["end"]),
-                )  # fmt: skip
+                )
             )
         except (orjson.JSONDecodeError, KeyError, TypeError, InputError) as error:
             raise InputError(

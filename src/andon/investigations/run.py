@@ -15,7 +15,7 @@ from andon.incidents.run import signals_of
 from andon.investigations.records import Evidence, Example, Impact, Investigation, Suspect, Twin
 from andon.investigations.scope import isolated_or_systematic, rank_parts
 from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects, told_once
-from andon.monitors import TRAFFIC, Signal
+from andon.monitors import TRAFFIC, Signal, cluster_us
 from andon.scores import Embedder, failing
 from andon.store import Ledger, Plan, Rollup, Sample, Slice, Span, Warehouse, Where, from_json, to_json
 from andon.traffic import SEGMENTS, VERSIONS, Interaction
@@ -234,7 +234,8 @@ def _corrections(case: _Case, ids: Sequence[str]) -> dict[str, str]:
 def _twin(case: _Case, question: str, failing_answer: str | None) -> Twin | None:
     """An answer to the same question before the onset that was fine by the same metric, and is not the failing one."""
     same = (Where(column="query", op="eq", value=question), Where(column="app", op="eq", value=case.signal.app))
-    pairs = {"environment": case.signal.environment, **case.signal.scope}
+    segments = {k: v for k, v in case.signal.scope.items() if k in SEGMENTS}  # what rows of traffic know of themselves
+    pairs = {"environment": case.signal.environment, **segments}
     scope = tuple(Where(column=k, op="eq", value=v) for k, v in pairs.items())
     columns = ("id", "time_us", "answer")
     rows = case.warehouse.run(
@@ -402,5 +403,5 @@ def _gap(incident: Incident, lead: Signal) -> str:
     return (
         f"{duration(best)} from the estimated onset to the first alarm (between {duration(low)} and {duration(high)}, 95 %); "
         f"the evidence was {lead.x} harmed of {lead.n} interactions, and the chart raises a false alarm once in "
-        f"{lead.threshold:,.0f} hours"
+        f"{duration(lead.threshold * cluster_us(lead.window_us) / 1e6)}"
     )

@@ -7,6 +7,7 @@ the number of false pages a month over everything; charts are a pure function of
 
 from andon.monitors.charts import Charts
 from andon.monitors.drawing import draw_chart
+from andon.monitors.history import cluster_us
 from andon.monitors.limits import control_points
 from andon.monitors.objectives import MonitorRule, Objective, objectives_of, rules_of
 from andon.monitors.records import TRAFFIC, Level, Monitor, Point, Signal
@@ -21,6 +22,7 @@ __all__ = [
     "Objective",
     "Point",
     "Signal",
+    "cluster_us",
     "control_points",
     "draw_chart",
     "objectives_of",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from andon import stats
 from andon.monitors.history import HOUR_US, History
-from andon.monitors.records import TRAFFIC, Level, Monitor, Signal
+from andon.monitors.records import SOFT, TRAFFIC, Level, Monitor, Signal
 from andon.monitors.series import tells
 from andon.scores import Harm
 
@@ -254,8 +254,10 @@ class Charts:
         return sorted(signals, key=lambda s: s.id)
 
     def _level(self, i: int) -> Level:
-        """A chart without a baseline of its own only warns, and so does the silence of a part of the traffic."""
-        return "page" if self._own[i] and not (self._is_traffic[i] and self.monitors[i].scope) else "warning"
+        """A chart without a baseline of its own only warns, and so do a part that falls silent, what is asked and style."""
+        monitor = self.monitors[i]
+        silent_part = monitor.metric == TRAFFIC and bool(monitor.scope)
+        return "page" if self._own[i] and not silent_part and monitor.metric not in SOFT else "warning"
 
     def _thresholds(self) -> Floats:
         """Hours between false pages that every chart may have, so that all that watch keep the budget."""
@@ -374,7 +376,7 @@ class Charts:
         )
         if traffic:  # harm is what did not come
             x, n = np.maximum(mean - x, 0.0), mean
-        rate = self._x0[i] / max(self._n0[i], 1.0)
+        rate = float(self._x0[i] / max(self._n0[i], 1.0))
         base_n, base_x = (self._x0[i], 0.0) if traffic else (self._n0[i], self._x0[i])
         if monitor.at_most is not None:
             base_n, base_x, rate = 1e6, 1e6 * monitor.at_most, monitor.at_most

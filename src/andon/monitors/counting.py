@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from andon import stats
 from andon.monitors.charts import Charts
-from andon.monitors.history import HOUR_US
+from andon.monitors.history import cluster_us
 from andon.monitors.objectives import Objective, matching
-from andon.monitors.records import TRAFFIC, Monitor
+from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Monitor
 from andon.monitors.series import Metric, parts_of, watched
+from andon.scores.rows import EVALUATOR, TOPIC
 from andon.traffic import SEGMENTS
 
 __all__ = ["KEYS", "Counting"]
@@ -21,11 +22,16 @@ __all__ = ["KEYS", "Counting"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Part = tuple[str, str, tuple[tuple[str, str], ...]]
-Key = tuple[str, str, str]
+Key = tuple[str, str, tuple[tuple[str, str], ...], str]
+"""App, environment, what sets the values apart, and metric: where numbers have one reference."""
 
-KEYS = ("app", "environment", *SEGMENTS)
+KEYS = ("app", "environment", *SEGMENTS, TOPIC)
 
-LEARN_N, LEARN_WINDOWS = 100, 20
+APART = (EVALUATOR, "source")
+"""Columns whose values are parts of their own: what one evaluator says is never mixed with what another one does, nor are
+the answers to probes with those to people."""
+
+LEARN_N, LEARN_WINDOWS = 100, 6
 """The reference of a number are the first windows of its app: this many with traffic, and this many observations."""
 
 WORST_FIFTH, WORST_FIFTIETH = 0.2, 0.02
@@ -74,7 +80,7 @@ class Counting:
         self._charts, self._metrics, self._wanted = charts, {m.name: m for m in metrics}, wanted
         self._objectives = tuple(objectives)
         self._copies: list[tuple[int, int]] = []  # charts that count what another one counts
-        self._cells: dict[tuple[str | None, ...], Ints] = {}  # cell -> the parts it belongs to
+        self._cells: dict[tuple[tuple[str, str | None], ...], Ints] = {}  # cell -> the parts it belongs to
         self._parts: dict[Part, int] = {}
         self._names: list[Part] = []
         self._top, self._came = np.zeros((2, 0))  # by part: greatest sampling weight and interactions so far
@@ -91,7 +97,7 @@ class Counting:
         """For a number: the value beyond which one interaction counts as harm; None for a rate."""
         if monitor.aspect.startswith(BEYOND):
             return float(monitor.aspect.removeprefix(BEYOND))
-        reference = self._references.get((monitor.app, monitor.environment, monitor.metric))
+        reference = self._references.get(_key(monitor.app, monitor.environment, monitor.scope, monitor.metric))
         if reference is None:
             return None
         share = WORST_FIFTIETH if monitor.aspect else WORST_FIFTH
@@ -112,7 +118,8 @@ class Counting:
         top, alive = self._grown(cells[0], window, weight, _column(rates, "rows"), length)
         rows = self._entries(cells[0], window, weight, top)
         answered = "error.n" if "error.n" in rates.column_names else "rows"  # rows of feedback are no traffic
-        found = [self._traffic(rows, _column(rates, answered), alive, length)]
+        came = _column(rates, answered)
+        found = [self._traffic(rows, came, alive, length), self._topics(rows, came, alive, length)]
         for metric in self._metrics.values():
             if metric.kind == "binary" and f"{metric.name}.n" in rates.column_names:
                 n = _column(rates, f"{metric.name}.n")
@@ -136,7 +143,8 @@ class Counting:
     def _cells_of(self, table: pa.Table) -> list[Ints]:
         """For each row the parts that it belongs to."""
         codes, values = np.zeros(len(table), dtype=np.int64), []
-        for key in KEYS:
+        keys = (*KEYS, *(k for k in APART if k in table.column_names))
+        for key in keys:
             column = table[key].combine_chunks().dictionary_encode()
             code = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) + 1
             values.append([None, *column.dictionary.to_pylist()])
@@ -148,17 +156,20 @@ class Counting:
             for known in reversed(values):
                 left, at = divmod(left, len(known))  # noqa: PLW2901
                 cell.append(known[at])
-            parts.append(self._parts_of(tuple(reversed(cell))))
+            parts.append(self._parts_of(tuple(zip(keys, reversed(cell), strict=True))))
         return [parts[i] for i in inverse.tolist()]
 
-    def _parts_of(self, cell: tuple[str | None, ...]) -> Ints:
+    def _parts_of(self, cell: tuple[tuple[str, str | None], ...]) -> Ints:
         if cell not in self._cells:
-            app, environment, *rest = cell
-            scopes = parts_of(dict(zip(SEGMENTS, rest, strict=True)))
-            keys = [(str(app), str(environment), scope) for scope in scopes]
+            values = dict(cell)
+            scopes = parts_of({k: v for k, v in cell if k in (*SEGMENTS, TOPIC)})
+            for apart in APART:
+                if (value := values.get(apart)) is not None:
+                    scopes = [((apart, value), *scope) for scope in scopes if len(scope) <= 1]
+            keys = [(str(values["app"]), str(values["environment"]), scope) for scope in scopes]
             if len(self._names) + len(keys) > MOST_PARTS:
                 _log.warning("%s parts of the traffic are watched apart, no more: %s is not", MOST_PARTS, cell)
-                keys = [k for k in keys if k in self._parts or not k[2]]
+                keys = [k for k in keys if k in self._parts or not k[2]] or keys[:1]
             for key in keys:
                 if key not in self._parts:
                     self._parts[key] = len(self._names)
@@ -181,14 +192,13 @@ class Counting:
         rise = np.cumsum(rise, axis=0) + self._came
         if length:
             self._top, self._came = top[-1], rise[-1]
-        whole = np.array([not scope for _, _, scope in self._names], dtype=np.bool_)
-        return top, (rise >= np.where(whole, 1, ENOUGH)).astype(np.float64)
+        return top, (rise >= np.array([_enough(scope) for _, _, scope in self._names])).astype(np.float64)
 
     def _entries(self, cells: list[Ints], window: Ints, weight: Floats, top: Floats | None) -> _Rows:
         count = np.array([len(c) for c in cells], dtype=np.int64)
         row = np.repeat(np.arange(len(cells)), count)
         part = np.concatenate(cells) if cells else np.zeros(0, dtype=np.int64)
-        share = np.ones(len(row)) if top is None else weight[row] / top[window[row], part]
+        share = np.ones(len(row)) if top is None else weight[row] / np.maximum(top[window[row], part], weight[row])
         return _Rows(window=window[row], part=part, row=row, fraction=share)
 
     def _by_part(self, rows: _Rows, values: Floats, length: int) -> Floats:
@@ -210,8 +220,20 @@ class Counting:
         """Charts of the traffic itself: what came, and for how much of an hour it was counted; silence counts too."""
         count = self._by_part(rows, came[rows.row], length) * alive
         parts, charts = self._charts_of((TRAFFIC, "down", ""), np.asarray(count.any(axis=0)))
-        hour = min(1.0, self._charts.window_us / HOUR_US)
-        return charts, alive[:, parts] * hour, count[:, parts]
+        share = self._charts.window_us / cluster_us(self._charts.window_us)
+        return charts, alive[:, parts] * share, count[:, parts]
+
+    def _topics(self, rows: _Rows, came: Floats, alive: Floats, length: int) -> tuple[Ints, Floats, Floats]:
+        """Charts of what is asked: the share that each topic has in the questions of its app that have one."""
+        count = self._by_part(rows, came[rows.row] * rows.fraction, length)
+        topics = [i for i, (_, _, scope) in enumerate(self._names) if len(scope) == 1 and scope[0][0] == TOPIC]
+        share, asked = np.zeros((2, *count.shape))
+        for app in {self._names[i][:2] for i in topics}:
+            mine = [i for i in topics if self._names[i][:2] == app]
+            share[:, mine] = count[:, mine] * alive[:, mine]
+            asked[:, mine] = count[:, mine].sum(axis=1, keepdims=True) * alive[:, mine]
+        parts, charts = self._charts_of((TOPIC_SHARE, "up", ""), np.asarray(share.any(axis=0)))
+        return charts, asked[:, parts], share[:, parts]
 
     def _charts_of(self, stream: tuple[str, str, str], needed: NDArray[np.bool_]) -> tuple[Ints, Ints]:
         """The parts that have a chart of this stream, and its numbers; charts that are needed and new are made."""
@@ -246,7 +268,8 @@ class Counting:
         ridit, tail, counted = np.zeros((3, len(table)))
         for whole in np.unique(app).tolist():
             of_app = app == whole
-            key = (*self._names[whole][:2], metric.name)
+            of, environment, scope = self._names[whole]
+            key = _key(of, environment, scope, metric.name)
             since = self._refer(key, first, window[of_app], bins[of_app], n[of_app], weight[of_app])
             reference = self._references.get(key)
             if reference is not None:
@@ -285,6 +308,15 @@ class Counting:
         self._references[key] = stats.ridits_of(past[:, 1].astype(np.int64), past[:, 2] * past[:, 3])
         del self._waiting[key]
         return int(last) - first
+
+
+def _key(app: str, environment: str, scope: tuple[tuple[str, str], ...], metric: str) -> Key:
+    return app, environment, tuple(pair for pair in scope if pair[0] in APART), metric
+
+
+def _enough(scope: tuple[tuple[str, str], ...]) -> int:
+    """Interactions from which a part has charts; what evaluators say is counted by itself."""
+    return ENOUGH if scope and scope[0][0] != EVALUATOR else int(not scope)
 
 
 def _weights(table: pa.Table) -> Floats:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HOUR_US", "History"]
+__all__ = ["HOUR_US", "History", "cluster_us"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -17,15 +17,24 @@ FINE_US = 48 * HOUR_US
 """Windows are remembered for this long: onsets of the last two days are dated to the window."""
 
 
+def cluster_us(window_us: int) -> int:
+    """Width of what is called an hour here: twelve windows, at most an hour, at least a window.
+
+    It is the stretch within which harm may cluster, the step of the detector and the unit of its run length. With windows of
+    five minutes it is an hour.
+    """
+    return max(window_us, min(HOUR_US, 12 * window_us))
+
+
 class History:
     """Rings over time of the counts of every chart; a new chart is a new column.
 
     Args:
-        window_us: width of a window. An *hour* is the wider one of an hour and a window.
+        window_us: width of a window; the width of an *hour* is `cluster_us` of it.
     """
 
     def __init__(self, window_us: int) -> None:
-        self.window_us, self.hour_us = window_us, max(HOUR_US, window_us)
+        self.window_us, self.hour_us = window_us, cluster_us(window_us)
         hours, windows = KEPT_US // self.hour_us + 1, FINE_US // window_us + 1
         self._n, self._x = np.zeros((2, hours, 0), dtype=np.float32)
         self._left_out = np.zeros((hours, 0), dtype=np.bool_)
@@ -88,7 +97,8 @@ class History:
         if self.hour_us > self.window_us:  # whole hours before, whole hours of windows after
             per_hour = -(-self.hour_us // self.window_us)
             fine_from = max(begin_us // self.window_us, window - len(self._fine_n) + 1 + per_hour)
-            fine_from = -(-fine_from * self.window_us // self.hour_us) * self.hour_us // self.window_us
+            hour = -(-fine_from * self.window_us // self.hour_us)
+            fine_from = -(-hour * self.hour_us // self.window_us)  # the first window that begins in this hour
         fine = np.arange(fine_from, window + 1)
         turn = fine_from * self.window_us // self.hour_us
         coarse = np.arange(max(first_hour, turn - len(self._n)), turn)

@@ -5,13 +5,19 @@ from typing import Literal
 
 from andon.scores import Harm
 
-__all__ = ["TRAFFIC", "Level", "Monitor", "NewNormal", "Point", "Signal"]
+__all__ = ["SOFT", "TOPIC_SHARE", "TRAFFIC", "Level", "Monitor", "NewNormal", "Point", "Signal"]
 
 Level = Literal["page", "warning"]
 """A page wakes somebody up; a warning is kept, and stands beside pages of the same event."""
 
 TRAFFIC = "traffic"
 """Name of the metric that counts interactions: silence is a signal too."""
+
+TOPIC_SHARE = "topic_share"
+"""Name of the metric that is the share of a topic in the questions of its app."""
+
+SOFT = (TOPIC_SHARE, "query_novelty", "markdown", "answer_chars", "input_tokens", "reasoning_tokens", "tool_calls")
+"""Metrics of what is asked, and of style: they warn, maybe before the answers suffer, and page nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -95,7 +101,7 @@ class Signal:
     rule: str = "e-SR mixture, negative binomial"
     statistic: float
     threshold: float
-    """Mean number of hours between false alarms of this chart."""
+    """Mean number of hours (of `cluster_us` each) between false alarms of this chart."""
     onset_us: int
     onset_low_us: int
     onset_high_us: int

@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 from andon.errors import InputError
 from andon.monitors.charts import Charts
 from andon.monitors.counting import KEYS, Counting
-from andon.monitors.history import HOUR_US
+from andon.monitors.history import HOUR_US, cluster_us
 from andon.monitors.limits import control_points
 from andon.monitors.objectives import MonitorRule, Objective, rule_for
-from andon.monitors.records import TRAFFIC, Monitor, NewNormal, Point, Signal
-from andon.monitors.series import Metric, metrics_of
+from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Monitor, NewNormal, Point, Signal
+from andon.monitors.series import Metric, all_metrics
+from andon.monitors.shift import explain_strata
 from andon.scores import Harm, Scorer, failing
+from andon.scores.rows import EVALUATION, EVALUATOR, PROBE
 from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
+from andon.traffic import SEGMENTS
 
 __all__ = ["Watch", "accept", "chart_of", "history_of"]
+
+KINDS = tuple(s for s in SEGMENTS if s != "requested_model")
+"""Segments that say what is asked, not who answers: another mix of models is a change of ours."""
 
 CHUNK = 288
 """Windows read at a time: a day of five-minute ones."""
@@ -52,7 +58,7 @@ class Watch:
         rules: Sequence[MonitorRule] = (),
     ) -> None:
         self._warehouse, self._ledger = warehouse, ledger
-        self._metrics = metrics_of(scorers)
+        self._metrics = all_metrics(scorers)
         self._width = window_s * 1_000_000
         self._charts = Charts(
             self._width,
@@ -118,13 +124,44 @@ class Watch:
             aspect=signal.aspect, scope=tuple(signal.scope.items()),
         )  # fmt: skip
         signal = replace(signal, stands_for=self._counting.weight_of(monitor))
-        if signal.kind != "number":
+        if signal.metric in (TRAFFIC, TOPIC_SHARE):
             return signal
-        signal = replace(signal, cut=self._counting.cut_of(monitor))
-        since = Span(start_us=signal.onset_us, end_us=signal.at_us)
         before = Span(start_us=signal.baseline_from_us, end_us=min(signal.baseline_to_us, signal.onset_us))
-        (x, n), (x0, n0) = (self._harm(signal, span) for span in (since, before))
-        return replace(signal, x=x, n=max(1, n), baseline_x=x0, baseline_n=max(1, n0))
+        since = Span(start_us=signal.onset_us, end_us=signal.at_us)
+        if signal.kind == "number":
+            signal = replace(signal, cut=self._counting.cut_of(monitor))
+            (x, n), (x0, n0) = (self._harm(signal, span) for span in (since, before))
+            signal = replace(signal, x=x, n=max(1, n), baseline_x=x0, baseline_n=max(1, n0))
+        if signal.level == "page" and not signal.objective and before.start_us < before.end_us:
+            return self._unless_mix(signal, before, since)
+        return signal
+
+    def _unless_mix(self, signal: Signal, before: Span, since: Span) -> Signal:
+        """The signal, as a warning if the mix of the traffic alone explains it; nobody is woken for other questions."""
+        sides = [self._strata(signal, span) for span in (before, since)]
+        if any(sum(n for n, _ in side.values()) < 1 for side in sides):
+            return signal
+        hours = (since.end_us - since.start_us) / cluster_us(signal.window_us)
+        an_hour = sum(n for n, _ in sides[1].values()) / max(hours, 1 / 12)
+        design = (1 + max(0.0, an_hour - 1) * signal.dispersion) * signal.persistence
+        found = explain_strata(*sides, design=max(1.0, design))
+        if found.verdict == "mix" and found.new_share < 0.5 * found.mix:  # new kinds that fail are no mere mix
+            return replace(signal, level="warning", mix=found.reason)
+        return replace(signal, mix=found.reason) if found.verdict == "both" else signal
+
+    def _strata(self, signal: Signal, span: Span) -> dict[tuple[str | None, ...], tuple[float, float]]:
+        """Observations and harm of every kind of question, in the units of the chart."""
+        op, bound = failing(signal.kind, signal.direction, signal.cut)
+        harm = Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
+        counts: list[dict[tuple[str | None, ...], float]] = []
+        for where in (scope_of(signal), (*scope_of(signal), harm)):
+            plan = Rollup(table="scores", metrics=(signal.metric,), measures=("w",), keys=KINDS, span=span, where=where)
+            table = self._warehouse.run(plan)
+            cells = zip(*(table[k].to_pylist() for k in KINDS), strict=True)
+            weights = (w / signal.stands_for for w in table[f"{signal.metric}.w"].to_pylist())
+            counts.append(dict(zip(cells, weights, strict=True)))
+        every, harmed = counts
+        return {cell: (n, min(n, harmed.get(cell, 0.0))) for cell, n in every.items() if n > 0}
 
     def _harm(self, signal: Signal, span: Span) -> tuple[int, int]:
         """Harm and observations in a span, in the units of the chart."""
@@ -183,7 +220,7 @@ def history_of(
     Raises:
         InputError: nothing has been scored in this span.
     """
-    metrics = metrics_of(scorers)
+    metrics = all_metrics(scorers)
     charts = Charts(HOUR_US, 1.0, {m.name: m.kind for m in metrics}, _harms(metrics))
     counting = Counting(charts, metrics, lambda m: _rule(rules, m)[0], objectives)
     found = warehouse.run(Rollup(table="scores", metrics=("time_us",), span=span))
@@ -205,16 +242,36 @@ def _read(
 ) -> tuple[pa.Table, dict[str, pa.Table]]:
     """Counts of the binary metrics and histograms of the numbers, by window, cell and weight."""
     span = Span(start_us=first * width, end_us=(first + length) * width)
-    keys = (*KEYS, "weight")
-    found = warehouse.run(Rollup(table="scores", metrics=tuple(m.name for m in metrics), measures=("n",), span=span))
+    rates, numbers = _counts(warehouse, metrics, width, span, Where(column="source", op="ne", value=PROBE))
+    probes = Where(column="source", op="eq", value=PROBE)
+    if not warehouse.run(Rollup(table="scores", span=span, where=(probes,)))["rows"][0].as_py():
+        return rates, numbers
+    asked, counted = _counts(warehouse, metrics, width, span, probes)
+    both = {name: [t for t in (numbers.get(name), counted.get(name)) if t is not None] for name in {*numbers, *counted}}
+    return _joined([rates, asked]), {name: _joined(tables) for name, tables in sorted(both.items())}
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def _counts(
+    warehouse: Warehouse, metrics: Sequence[Metric], width: int, span: Span, where: Where
+) -> tuple[pa.Table, dict[str, pa.Table]]:
+    keys = (*KEYS, "weight", *(("source",) if where.op == "eq" else ()))
+    names = tuple(m.name for m in metrics)
+    found = warehouse.run(Rollup(table="scores", metrics=names, measures=("n",), span=span, where=(where,)))
     there = [m for m in metrics if found[f"{m.name}.n"][0].as_py()]
     binary = tuple(m.name for m in there if m.kind == "binary")
-    rates = Rollup(table="scores", metrics=binary, measures=("n", "sum"), keys=keys, window_us=width, span=span)
-    numbers = {
-        m.name: warehouse.run(Histogram(table="scores", metric=m.name, keys=keys, window_us=width, span=span))
-        for m in there
-        if m.kind == "number"
-    }
+    rates = Rollup(
+        table="scores", metrics=binary, measures=("n", "sum"), keys=keys, window_us=width, span=span, where=(where,)
+    )
+    numbers = {}
+    for m in there:
+        if m.kind == "number":
+            by = (*keys, EVALUATOR) if m.name == EVALUATION else keys
+            plan = Histogram(table="scores", metric=m.name, keys=by, window_us=width, span=span, where=(where,))
+            numbers[m.name] = warehouse.run(plan)
     return warehouse.run(rates), numbers
 
 
@@ -224,7 +281,7 @@ def _rule(rules: Sequence[MonitorRule], m: Monitor) -> tuple[bool, float]:
 
 def _harms(metrics: Sequence[Metric]) -> dict[tuple[str, str], Harm]:
     harms: dict[tuple[str, str], Harm] = {(m.name, d): m.harm_of(d) for m in metrics for d in m.directions}
-    return harms | {(TRAFFIC, "down"): "availability"}
+    return harms | {(TRAFFIC, "down"): "availability", (TOPIC_SHARE, "up"): "usefulness"}
 
 
 def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int, points: int = 90) -> list[Point]:
@@ -232,7 +289,7 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     width = max(signal.window_us, -(-(end_us - start_us) // points // signal.window_us) * signal.window_us)
     span = Span(start_us=start_us, end_us=end_us)
     where = scope_of(signal)
-    hours = max(1, width // max(HOUR_US, signal.window_us))
+    hours = max(1, width // cluster_us(signal.window_us))
     if signal.metric == TRAFFIC:
         return _traffic(warehouse, signal, Rollup(table="scores", window_us=width, span=span, where=where))
     op, bound = failing(signal.kind, signal.direction, signal.cut)

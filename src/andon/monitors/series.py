@@ -5,9 +5,10 @@ from itertools import combinations
 
 from andon.monitors.records import TRAFFIC
 from andon.scores import LABELS, Harm, Scorer
+from andon.scores.rows import EVALUATION, NOVELTY, TOPIC
 from andon.traffic import SEGMENTS
 
-__all__ = ["Metric", "metrics_of", "parts_of", "tells", "watched"]
+__all__ = ["Metric", "all_metrics", "metrics_of", "parts_of", "tells", "watched"]
 
 NOT_HIGH = frozenset(("low", "medium", "minimal", "limited", "standard", "normal", "none"))
 """Risk categories in which fewer refusals are no harm."""
@@ -47,10 +48,20 @@ def metrics_of(scorers: Sequence[Scorer]) -> list[Metric]:
     return [Metric(s.name, s.kind, s.bad, s.harm, s.unit) for s in scorers] + given
 
 
+def all_metrics(scorers: Sequence[Scorer]) -> list[Metric]:
+    """Those, what evaluators of others say (which way harms, nobody tells), and how unlike the known what is asked is."""
+    return [
+        *metrics_of(scorers),
+        Metric(EVALUATION, "number", "both", "correctness"),
+        Metric(NOVELTY, "number", "up", "usefulness"),
+    ]
+
+
 def parts_of(cell: Mapping[str, str | None]) -> list[tuple[tuple[str, str], ...]]:
-    """Parts of the traffic that a cell of segment values belongs to: all of it, each segment, each pair of segments."""
+    """Parts of the traffic that a cell belongs to: all of it, each segment, each pair of segments, its topic."""
     present = [(k, v) for k in SEGMENTS if (v := cell.get(k)) is not None]
-    return [(), *((p,) for p in present), *combinations(present, 2)]
+    topic = [((TOPIC, v),) for v in (cell.get(TOPIC),) if v is not None]
+    return [(), *((p,) for p in present), *combinations(present, 2), *topic]
 
 
 def watched(metric: str, direction: str, scope: Iterable[tuple[str, str]]) -> bool:

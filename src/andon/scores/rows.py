@@ -13,7 +13,9 @@ __all__ = [
     "EVENTS",
     "KEYS",
     "LABELS",
+    "NOVELTY",
     "PROBE",
+    "TOPIC",
     "failing",
     "feedback_columns",
     "is_measure",
@@ -52,6 +54,9 @@ it: another judge begins another series, and is never taken for a change of what
 says: both should be watched.
 """
 
+TOPIC, NOVELTY = "topic", "query_novelty"
+"""Columns that say what a question is about: the key of its topic (`andon.scores.topics`), and how unlike every topic it is."""
+
 PROBE = "probe"
 """The `source` of a score row of a probe: a question that is asked again and again to watch the answer, by nobody who needs
 it. So probes are a part of the traffic of their own, however they were marked."""
@@ -70,12 +75,12 @@ _WORDS = {**dict.fromkeys(_YES.split(), 1.0), **dict.fromkeys(_NO.split(), 0.0)}
 
 def score_schema(scorers: Sequence[Scorer]) -> pa.Schema:
     """Schema of the table ``scores`` for these scorers, the metrics that people give, and evaluations."""
-    metrics = [*(s.name for s in scorers), *LABELS, EVALUATION]
+    metrics = [*(s.name for s in scorers), *LABELS, EVALUATION, NOVELTY]
     return pa.schema(  # an interaction of which more came to light is scored again
         metadata={"andon.repeated": "replaces"},
         fields=[pa.field("id", pa.string(), nullable=False), pa.field("time_us", pa.int64(), nullable=False)]
         + [pa.field("interaction_id", pa.string()), pa.field("weight", pa.float64()), pa.field("scorers", pa.string())]
-        + [pa.field(k, pa.string()) for k in (*KEYS, EVALUATOR)]
+        + [pa.field(k, pa.string()) for k in (*KEYS, EVALUATOR, TOPIC)]
         + [pa.field(m, pa.float64()) for m in metrics],
     )
 

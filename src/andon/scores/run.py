@@ -5,12 +5,23 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
 from andon.changes import Change
 from andon.plugins import load_all
 from andon.scores.records import Embedder, Scorer
-from andon.scores.rows import KEYS, feedback_columns, is_measure, possible_events, score_row, score_schema
+from andon.scores.rows import (
+    KEYS,
+    NOVELTY,
+    TOPIC,
+    feedback_columns,
+    is_measure,
+    possible_events,
+    score_row,
+    score_schema,
+)
+from andon.scores.topics import FEWEST, Topics, learn_topics, query_novelty, topic_keys
 from andon.store import Ledger, Lookup, Slice, Span, Warehouse, Where
 from andon.traffic import SCHEMAS, Feedback, Interaction, feedback_from_rows, from_rows, quoted
 from andon.traffic.run import read_interactions_by_id, read_new, read_new_feedback
@@ -20,6 +31,12 @@ __all__ = ["ScoreCursor", "ScorerFailure", "ScorerSet", "installed_scorers", "sc
 BATCH = 20_000
 DAY_US = 86_400_000_000
 MONTH_US = 31 * DAY_US
+
+LEARN_QUESTIONS, LEARN_US = 2_000, 7 * DAY_US
+"""Topics of an application are learned from this many distinct questions, or from those of its first week."""
+
+OPENING = 256
+"""Characters of a question that are compared by meaning, as in `builtin`: the embedder has them in its cache."""
 
 MOST_WAITING = 5_000
 """Pieces of feedback that wait for their interactions at most; the oldest are let go first. What waits is kept by id in the
@@ -73,11 +90,18 @@ def installed_scorers() -> list[Scorer]:
 
 
 def score_new(
-    warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Scorer], embedder: Embedder, *, now_us: int
+    warehouse: Warehouse,
+    ledger: Ledger,
+    scorers: Sequence[Scorer],
+    embedder: Embedder,
+    *,
+    now_us: int,
+    rng: np.random.Generator | None = None,
 ) -> int:
     """Score the interactions that came since the last call; returns how many.
 
-    Another set of scorers than last time is recorded as a change of every app whose traffic it measures.
+    Another set of scorers than last time is recorded as a change of every app whose traffic it measures. With an `rng`, the
+    topics of an app are learned once enough was asked; what comes after carries its topic and its novelty.
     """
     cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
     chosen = _scorer_set(scorers, embedder)
@@ -89,9 +113,11 @@ def score_new(
             break
         ledger.put(chosen, now_us=now_us, by="andon")
         _record_new_measure(ledger, cursor.scorers, chosen, batch)
+        about = _asked_about(batch, _topics_of(warehouse, ledger, batch, embedder, rng), embedder)
+        values = values_of(batch, scorers, embedder, failures)
         rows = [
-            score_row(i, values, chosen.id, f"{i.id}/{chosen.id}", i.time_us)
-            for i, values in zip(batch, values_of(batch, scorers, embedder, failures), strict=True)
+            score_row(i, {**given, **asked}, chosen.id, f"{i.id}/{chosen.id}", i.time_us)
+            for i, given, asked in zip(batch, values, about, strict=True)
         ]
         warehouse.append("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)))
         warehouse.commit()
@@ -103,6 +129,90 @@ def score_new(
     if seq != cursor.seq:
         ledger.put(replace(cursor, seq=seq, scorers=chosen.id), now_us=now_us, by="andon")
     return done
+
+
+def _topics_of(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    batch: Sequence[Interaction],
+    embedder: Embedder,
+    rng: np.random.Generator | None,
+) -> dict[tuple[str, str], Topics]:
+    """Topics of the applications in a batch; those that cannot be learned yet are left out."""
+    found = {}
+    for app, environment in sorted({(i.app, i.environment) for i in batch}):
+        topics = ledger.get(Topics, f"{app}/{environment}")
+        if rng is not None and (topics is None or topics.embedder != embedder.name):
+            until_us = max(i.time_us for i in batch if (i.app, i.environment) == (app, environment))
+            topics = _learned(warehouse, app, environment, embedder, rng, until_us, topics)
+            if topics is not None:
+                ledger.put(topics, now_us=topics.since_us, by="andon")
+        if topics is not None and topics.embedder == embedder.name:
+            found[app, environment] = topics
+    return found
+
+
+def _learned(
+    warehouse: Warehouse,
+    app: str,
+    environment: str,
+    embedder: Embedder,
+    rng: np.random.Generator,
+    until_us: int,
+    before: Topics | None,
+) -> Topics | None:
+    """Learn the topics of an application from its first questions, or None where there are too few yet.
+
+    Which they are depends on their times alone, not on how they came: on the first 2,000 that are distinct, or on those of
+    the first week. With another embedder than before they are those from its first day on.
+    """
+    mine = tuple(Where(column=k, op="eq", value=v) for k, v in (("app", app), ("environment", environment)))
+    plan = Slice(
+        table="interactions",
+        columns=("time_us", "query"),
+        where=(*mine, Where(column="query", op="not_null")),
+        span=None if before is None else Span(start_us=until_us - DAY_US, end_us=until_us + 1),
+        limit=10 * LEARN_QUESTIONS,
+    )
+    rows = warehouse.run(plan)
+    first: dict[str, int] = {}
+    for query, at_us in zip(rows["query"].to_pylist(), rows["time_us"].to_pylist(), strict=True):
+        if query.strip():
+            first.setdefault(query, at_us)
+    if not first:
+        return None
+    start_us = min(first.values())
+    texts = [q for q, at_us in first.items() if at_us < start_us + LEARN_US][:LEARN_QUESTIONS]
+    week = before is not None or until_us - start_us >= LEARN_US
+    if len(texts) < (FEWEST if week else LEARN_QUESTIONS):
+        return None
+    since_us = first[texts[-1]] + 1 if len(texts) == LEARN_QUESTIONS else start_us + LEARN_US
+    vectors = embedder.embed([t[:OPENING] for t in texts])
+    key = 0 if before is None else int(before.topics[-1].key[1:]) + 1
+    learned = learn_topics(f"{app}/{environment}", embedder.name, vectors, texts, rng, first=key)
+    return replace(learned, since_us=since_us)
+
+
+def _asked_about(
+    batch: Sequence[Interaction], topics: dict[tuple[str, str], Topics], embedder: Embedder
+) -> list[dict[str, float | str]]:
+    """Topic and novelty of each interaction that has a question, where the topics of its application are known."""
+    about: list[dict[str, float | str]] = [{} for _ in batch]
+    for (app, environment), known in topics.items():
+        rows = [
+            k
+            for k, i in enumerate(batch)
+            if (i.app, i.environment) == (app, environment)
+            and i.time_us >= known.since_us
+            and i.query
+            and i.query.strip()
+        ]
+        if rows:
+            vectors = embedder.embed([(batch[k].query or "")[:OPENING] for k in rows])
+            found = zip(rows, topic_keys(known, vectors), query_novelty(known, vectors).tolist(), strict=True)
+            for k, key, novelty in found:
+                about[k] = {TOPIC: key, NOVELTY: novelty}
+    return about
 
 
 def _record_new_measure(ledger: Ledger, before: str | None, chosen: ScorerSet, batch: Sequence[Interaction]) -> None:

@@ -90,6 +90,8 @@ class Topics:
     """Name of the embedder; vectors of another one cannot be compared."""
     learned_from: int
     """Distinct questions."""
+    since_us: int = 0
+    """Questions from this time on have a topic: those that were learned from lie nearer than others will."""
     width: int
     """Numbers in a vector."""
     centroids: str

@@ -8,7 +8,8 @@ from andon.stats.baseline import LEAST_SPREAD, Baseline, Priors, clock_of, fit_b
 from andon.stats.binomial import clopper_pearson, difference
 from andon.stats.bins import bin_edges, bin_of
 from andon.stats.edetector import RATIOS, detect, log_likelihood_ratio, permitted_run_length, step
-from andon.stats.mix import mean_shift, mix_shift
+from andon.stats.explained import MixExplained, explained_by_mix
+from andon.stats.mix import classifier_test, jensen_shannon, ks, mean_shift, mix_shift, mmd, psi
 from andon.stats.onset import Onset, locate_onset
 from andon.stats.paired import Paired, compare_paired
 from andon.stats.ridits import RIDIT_VARIANCE, Ridits, ridits_of
@@ -18,24 +19,31 @@ __all__ = [
     "RATIOS",
     "RIDIT_VARIANCE",
     "Baseline",
+    "MixExplained",
     "Onset",
     "Paired",
     "Priors",
     "Ridits",
     "bin_edges",
     "bin_of",
+    "classifier_test",
     "clock_of",
     "clopper_pearson",
     "compare_paired",
     "detect",
     "difference",
+    "explained_by_mix",
     "fit_baseline",
+    "jensen_shannon",
+    "ks",
     "like_weekend",
     "locate_onset",
     "log_likelihood_ratio",
     "mean_shift",
     "mix_shift",
+    "mmd",
     "permitted_run_length",
+    "psi",
     "ridits_of",
     "step",
 ]

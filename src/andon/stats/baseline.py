@@ -26,7 +26,7 @@ HOURS = 48
 COEFFICIENTS = 6
 """Intercept, two daily harmonics, weekend."""
 
-SMOOTH = np.array([0.3, 0.3, 0.2, 0.2, 0.2])
+SMOOTH = np.array([0.2, 0.2, 0.1, 0.1, 0.15])
 """Prior standard deviations of the seasonal coefficients, on the log scale: without evidence the day is flat."""
 
 VAGUE = 5.0
@@ -45,6 +45,9 @@ LAG_ERRORS, INFLATION_ERRORS = 1.0, 1.0
 MOST_SCALE = 10.0
 GUARD, GUARD_HOUR = 1.0, 0.4
 """Standard errors by which the expected count is pushed away: of the level, and of the single hour (whichever is more)."""
+
+SEEN_OFTEN = 2
+"""An hour of the clock that was seen less often is one that nobody knows: its own error is given away in full."""
 
 
 def _features() -> Floats:
@@ -113,7 +116,7 @@ def fit_baseline(
     penalised Poisson likelihood, the information of which is divided by the dispersion. Around it
     ``var(y) = mu + spread mu^2``, estimated by moments, and ``persistence = 1 + 2 S(1..12) / (1 - q)`` with S the sum of
     autocorrelations over lags of 1 to 12 hours and q the part of it that is still there 12 hours later. Hours whose
-    count is far outside (an incident in the history) are trimmed once.
+    count is far above, several in a row (an incident in the history), are trimmed once.
 
     Args:
         x: harm in each hour, shape (t, k); may be fractional.
@@ -127,8 +130,11 @@ def fit_baseline(
     fitted = _fit(x, n, clock, variance, priors, least_spread)
     mean = n * fitted.scale * np.exp(fitted.log_rate[clock])
     room = np.sqrt(mean + fitted.spread * mean * mean)
-    far = np.abs(x * fitted.scale - mean) > 5 * room + 3 * fitted.scale
-    far[:, far.mean(axis=0) > 0.1] = False  # what happens that often is no outlier
+    far = x * fitted.scale - mean > 5 * room + 3 * fitted.scale
+    beside = np.zeros(far.shape, dtype=np.int64)
+    for lag in range(-2, 3):
+        beside += np.roll(far, lag, axis=0)
+    far &= (beside >= 3) & (far.mean(axis=0) <= 0.1)  # an hour by itself is dispersion; what happens often is normal
     touched = np.flatnonzero(far.any(axis=0))
     if len(touched) == 0:
         return fitted
@@ -176,7 +182,8 @@ def _fit(
     single = np.sqrt(np.einsum("hp,kpq,hq->hk", FEATURES, covariance, FEATURES))
     typical = np.maximum(mean.sum(axis=0) / hours, 0.01)
     swing = np.sqrt(np.maximum(persistence - 1, 0) * (1 + typical * spread) / (24 * typical))
-    guard = np.maximum(GUARD * level, GUARD_HOUR * single)
+    known = cells @ (n > 0) >= SEEN_OFTEN
+    guard = np.maximum(GUARD * level, np.where(known, GUARD_HOUR, GUARD) * single)
     return Baseline(
         scale=scale,
         log_rate=log_rate,
@@ -219,7 +226,7 @@ def _regress(y: Floats, seen: Floats, centre: Floats, precision: Floats, dispers
 def _spread(y: Floats, mean: Floats, least: Floats | float) -> tuple[Floats, Floats]:
     """Spread with its error added, and without; shapes (k,).
 
-    The error counts for at most ``0.03 (1 + events)^2`` times the variance of a typical hour: of events that were never
+    The error counts for at most ``(events / 8)^2`` times the variance of a typical hour: of events that were hardly ever
     seen moments know nothing, and to expect bursts of them would be to wait for bursts.
     """
     hours = np.maximum((mean > 0).sum(axis=0), 1)
@@ -229,7 +236,7 @@ def _spread(y: Floats, mean: Floats, least: Floats | float) -> tuple[Floats, Flo
     variance = mean + found * mean * mean
     error = np.sqrt((2 * variance**2 + variance).sum(axis=0)) / squares
     events = y.sum(axis=0)
-    most = np.maximum(0.03 * (1 + events) ** 2 * hours / np.maximum(mean.sum(axis=0), 1e-9), found)
+    most = np.maximum((events / 8) ** 2 * hours / np.maximum(mean.sum(axis=0), 1e-9), found)
     bound = found + np.minimum(SPREAD_ERRORS * error, most)
     bound = (hours * bound + YOUNG * USUAL_SPREAD) / (hours + YOUNG)
     return np.clip(bound, least, MOST_SPREAD), found

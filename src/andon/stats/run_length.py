@@ -157,7 +157,8 @@ def limit_for(scheme: Scheme, arl: float, *, baseline: int | None = None, certai
         The limit, on the side of too few alarms, within a billionth of itself (counts, or a baseline: a hundred-thousandth).
 
     Raises:
-        ValueError: `arl`, `baseline` or `certainty` is out of range, or every limit gives a longer run length.
+        ValueError: `arl`, `baseline` or `certainty` is out of range, every limit gives a longer run length, or none up to
+            five times that of a known baseline does.
 
     Source: Gandy & Kvaloy (2013) for the guarantee (they estimate the quantile by bootstrap, here it is computed); Jones,
     Champ & Rigdon, Technometrics 43 (2001), 156-167 (EWMA) and J. Quality Technology 36 (2004), 95-108 (CUSUM) for the
@@ -169,11 +170,17 @@ def limit_for(scheme: Scheme, arl: float, *, baseline: int | None = None, certai
     if baseline is not None and (baseline < 10 or not 0 < certainty < 1):
         raise ValueError(f"baseline={baseline} must be 10 windows or more and certainty={certainty} between 0 and 1")
     promised = _promise(scheme, baseline, certainty)
-    low, high = 1e-3, 1.0
+    low = 1e-3
+    high, most = (1.0, math.inf) if baseline is None else (known := limit_for(scheme, arl), 5 * known)
     if promised(low) >= arl:
         raise ValueError(f"arl={arl} is too short: with every limit this chart runs for longer; ask for more windows")
     while promised(high) < arl:
-        low, high = high, 1.5 * high
+        low, high = high, 1.25 * high
+        if high > most:
+            raise ValueError(
+                f"no limit up to {most:.3g} promises arl={arl} after a baseline of {baseline} windows: its error may be as "
+                "large as the shift that the chart looks for; learn from more windows, or look for a larger shift"
+            )
     precision = 1e-5 if baseline or isinstance(scheme, (CountEwma, CountCusum)) else 1e-9
     found = brentq(
         lambda limit: math.log(min(promised(limit), LONGEST) / arl), low, high, xtol=precision, rtol=precision

@@ -171,7 +171,7 @@ class _Query:
         return f"CASE WHEN abs({value}) < {TINY!r} THEN 0 WHEN {value} > 0 THEN {magnitude} ELSE -({magnitude}) END"
 
 
-_OPERATORS = {"eq": "=", "ne": "<>", "ge": ">=", "lt": "<"}
+_OPERATORS = {"eq": "=", "ne": "IS DISTINCT FROM", "ge": ">=", "lt": "<"}
 
 
 def _sum(value: str) -> str:

@@ -48,7 +48,7 @@ class Span:
 class Where:
     """One condition on a column; the conditions of a plan are joined by *and*.
 
-    ``contains`` is a case-insensitive substring; ``in`` takes a tuple of strings; ``null`` and ``not_null`` take no value.
+    A null fulfils only ``null`` and ``ne``. ``contains`` is a case-insensitive substring; ``in`` takes a tuple of strings; ``null`` and ``not_null`` take no value.
     """
 
     column: str

@@ -12,124 +12,239 @@ from figures import say
 
 Floats = NDArray[np.float64]
 A = 200.0
+LOG_RATIOS = np.log(stats.RATIOS)
+WEEK = 168
 
 
 def counts(
-    rng: np.random.Generator, shape: tuple[int, int], n: float, rate: float, rho: float
-) -> tuple[Floats, Floats]:
-    """Observations (Poisson) and harm (beta-binomial), shape (windows, series)."""
-    size = rng.poisson(n, shape)
-    rates: Floats | float = rate
-    if rho > 0:
-        rates = rng.beta(rate * (1 - rho) / rho, (1 - rate) * (1 - rho) / rho, shape)
-    return rng.binomial(size, rates).astype(np.float64), size.astype(np.float64)
+    rng: np.random.Generator, shape: tuple[int, int], mean: float, spread: float, sd: float = 0.0, ar: float = 0.0
+) -> Floats:
+    """Harm of hours by series: Poisson around a rate that is gamma by the hour and wanders by an AR(1)."""
+    level = np.full(shape, mean)
+    if spread > 0:
+        level *= rng.gamma(1 / spread, spread, shape)
+    if sd > 0:
+        z = rng.standard_normal(shape[1])
+        for t in range(shape[0]):
+            z = ar * z + np.sqrt(1 - ar**2) * rng.standard_normal(shape[1])
+            level[t] *= np.exp(sd * z - sd**2 / 2)
+    return rng.poisson(level).astype(np.float64)
 
 
-def run_length(x: Floats, n: Floats, null: Floats, rho: Floats, threshold: float = A) -> float:
-    """Windows watched for each alarm, over all series; a chart starts anew after an alarm."""
-    r, alarms = np.zeros((x.shape[1], len(stats.ODDS))), 0
-    for t in range(len(x)):
-        r = stats.step(r, stats.log_likelihood_ratio(x[t], n[t], null, stats.ODDS, rho))
-        crossed = r.mean(axis=1) >= threshold
-        alarms += int(crossed.sum())
-        r[crossed] = 0
-    return x.size / max(alarms, 1)
+def run_length(y: Floats, mean: Floats | float, spread: Floats | float, persistence: Floats | float = 1.0) -> float:
+    """Hours watched for each alarm, over all series; a chart starts anew after an alarm."""
+    k = y.shape[1]
+    s, f = (np.broadcast_to(np.asarray(v, dtype=np.float64), (k,)) for v in (spread, persistence))
+    found = stats.detect(y, np.broadcast_to(np.asarray(mean, dtype=np.float64), y.shape), s, f, [A])[0][0]
+    return y.size / max(len(found), 1)
 
 
-@pytest.mark.parametrize(("n", "rate", "rho"), [(20, 0.05, 0.0), (5, 0.3, 0.0), (200, 0.01, 0.0), (50, 0.05, 0.02)])
-def test_run_length_with_a_known_baseline(n: float, rate: float, rho: float) -> None:
-    """With the true rate and dispersion, false alarms are at least A windows apart on average, and not ten times that."""
-    rng = np.random.default_rng(11)
-    x, size = counts(rng, (1000, 400), n, rate, rho)
-    length = run_length(x, size, np.full(400, rate), np.full(400, rho))
-    say(f"known baseline n={n} p={rate} rho={rho}: run length {length:.0f} for A={A:.0f}")
-    # about 1,500 alarms: their number has a relative standard error of 3 %, the band allows two of them
+@pytest.mark.parametrize(("mean", "spread"), [(1.0, 1e-4), (20.0, 1e-4), (0.05, 1e-4), (10.0, 0.1), (0.2, 5.0)])
+def test_run_length_with_a_known_baseline(mean: float, spread: float) -> None:
+    """With the true rate and spread, false alarms are at least A hours apart on average, and not ten times that."""
+    y = counts(np.random.default_rng(11), (1000, 400), mean, spread)
+    length = run_length(y, mean, spread)
+    say(f"known baseline, {mean} an hour, spread {spread}: run length {length:.0f} for A={A:.0f}")
+    # some 700 alarms: their number has a relative standard error of 4 %, the band allows one of them
     assert 0.95 * A <= length <= 10 * A
 
 
-def test_a_lower_rate_than_the_baseline_is_quieter() -> None:
-    """Where the true rate lies below the baseline, false alarms are rarer still."""
+@pytest.mark.parametrize(("spread", "law"), [(0.0, "poisson"), (0.1, "gamma"), (0.1, "beta")])
+def test_looks_within_the_hour_keep_the_promise(spread: float, law: str) -> None:
+    """Looking every five minutes at the count so far: false alarms are at least A hours apart, whatever clusters the hour."""
     rng = np.random.default_rng(12)
-    x, size = counts(rng, (1000, 400), 20, 0.03, 0.0)
-    assert run_length(x, size, np.full(400, 0.05), np.zeros(400)) > 3 * A
+    hours, series, looks, mean = 500, 300, 12, 10.0
+    if law == "beta":  # of 200 requests an hour, one in twenty
+        size = (1 - spread * 0.05) / (spread * 0.05)
+        level = 200 * rng.beta(0.05 * size, 0.95 * size, (hours, 1, series))
+    else:
+        level = mean * (rng.gamma(1 / spread, spread, (hours, 1, series)) if spread else np.ones((hours, 1, series)))
+    y = rng.poisson(np.broadcast_to(level / looks, (hours, looks, series))).astype(np.float64)
+    known = np.full(series, max(spread, stats.LEAST_SPREAD))
+    r, alarms = np.zeros((len(LOG_RATIOS), series)), 0
+    for hour in range(hours):
+        so_far, exposure = np.zeros((2, series))
+        now = r
+        for look in range(looks):
+            so_far, exposure = so_far + y[hour, look], exposure + mean / looks
+            now = stats.step(r, stats.log_likelihood_ratio(so_far, exposure, known, np.ones(series), LOG_RATIOS))
+            hit = now.mean(axis=0) >= A
+            alarms += int(hit.sum())
+            for array in (r, now):
+                array[:, hit] = 0
+            so_far[hit] = exposure[hit] = 0
+        r = now
+    length = hours * series / max(alarms, 1)
+    say(f"a look every 5 minutes, {law} clusters of spread {spread}: run length {length:.0f} for A={A:.0f}")
+    assert length >= 0.95 * A
 
 
-@pytest.mark.parametrize(("n", "rate", "rho"), [(20, 0.05, 0.0), (200, 0.01, 0.005), (50, 0.05, 0.02), (5, 0.1, 0.0)])
-def test_run_length_with_an_estimated_baseline(n: float, rate: float, rho: float) -> None:
-    """With rate and dispersion estimated from as many windows as are then watched, the promise A is still kept."""
-    rng = np.random.default_rng(13)
-    x0, n0 = counts(rng, (500, 400), n, rate, rho)
-    x, size = counts(rng, (500, 400), n, rate, rho)
-    sums = stats.moments(x0, n0).sum(axis=0)
-    guessed = stats.dispersion_of(sums, errors=1)
-    design = 1 + (sums[:, 1] / sums[:, 0] - 1) * guessed
-    guarded = run_length(x, size, stats.guarded(sums[:, 2], sums[:, 1], design), guessed)
-    naive = run_length(x, size, sums[:, 2] / sums[:, 1], np.zeros(400))
-    say(f"estimated baseline n={n} p={rate} rho={rho}: run length {guarded:.0f}, without guards {naive:.0f}, A={A:.0f}")
+def test_run_length_where_hours_differ_more_than_counts_do() -> None:
+    """Of 500 harms an hour that vary by 10 %, false alarms are at least A hours apart, and not twenty times that."""
+    length = run_length(counts(np.random.default_rng(11), (1000, 400), 500.0, 0.01), 500.0, 0.01)
+    say(f"known baseline, 500 an hour, spread 0.01: run length {length:.0f} for A={A:.0f}")
+    assert 0.95 * A <= length <= 20 * A
+
+
+def test_a_lower_rate_than_the_baseline_is_quieter() -> None:
+    """Where the true rate lies a third below the baseline, false alarms are rarer than a third of what they may be."""
+    assert run_length(counts(np.random.default_rng(13), (1000, 400), 1.0, 0.0), 1.5, 1e-4) > 3 * A
+
+
+@pytest.mark.parametrize(("sd", "ar"), [(0.1, 0.9), (0.2, 0.5), (0.2, 0.9)])
+@pytest.mark.parametrize("mean", [5.0, 50.0])
+def test_run_length_under_serial_correlation(sd: float, ar: float, mean: float) -> None:
+    """Where the rate wanders from hour to hour, the estimated persistence keeps the promise that independence breaks."""
+    rng = np.random.default_rng(14)
+    y = counts(rng, (5 * WEEK, 300), mean, 0.0, sd, ar)
+    history, future = y[: 4 * WEEK], y[4 * WEEK :]
+    learned = learn(history)
+    length = run_length(future, bound(learned, len(history), len(future)), learned.spread, learned.persistence)
+    naive = run_length(future, mean, stats.LEAST_SPREAD)
+    say(
+        f"serial correlation sd {sd}, ar {ar}, {mean} an hour: run length {length:.0f}, taken as Poisson {naive:.0f}, A={A:.0f}"
+    )
+    assert length >= 0.95 * A
+
+
+def learn(y: Floats) -> stats.Baseline:
+    """The baseline of a history that begins on a Monday, chance alone as Poisson."""
+    clock = stats.clock_of(96 + np.arange(len(y)))
+    return stats.fit_baseline(y, np.ones(y.shape), clock, variance=np.maximum(y.mean(axis=0), 1e-3))
+
+
+def bound(learned: stats.Baseline, start: int, hours: int) -> Floats:
+    """The guarded mean of the hours after a history."""
+    clock = stats.clock_of(96 + start + np.arange(hours))
+    return np.asarray(np.exp(learned.log_rate + learned.guard)[clock])
+
+
+@pytest.mark.parametrize("history", [24, WEEK, 4 * WEEK])
+@pytest.mark.parametrize(("mean", "spread"), [(1.0, 0.0), (20.0, 0.0), (10.0, 0.1), (0.05, 0.0)])
+def test_run_length_with_an_estimated_baseline(mean: float, spread: float, history: int) -> None:
+    """With everything estimated from a day, a week or a month, the promise A is still kept."""
+    rng = np.random.default_rng(15)
+    y = counts(rng, (history + 500, 400), mean, spread)
+    learned, future = learn(y[:history]), y[history:]
+    guarded = run_length(future, bound(learned, history, 500), learned.spread, learned.persistence)
+    plain = np.exp(learned.log_rate)[stats.clock_of(96 + history + np.arange(500))]
+    naive = run_length(future, plain, stats.LEAST_SPREAD)
+    say(
+        f"{history} h of {mean} an hour, spread {spread}: run length {guarded:.0f}, without guards {naive:.0f}, A={A:.0f}"
+    )
     assert guarded >= 0.95 * A
     assert guarded > naive
 
 
-@pytest.mark.parametrize(("k", "n", "rate", "rho"), [(20, 10, 0.2, 0.05), (20, 100, 0.02, 0.01), (200, 20, 0.05, 0.02)])
-def test_dispersion_is_unbiased(k: int, n: int, rate: float, rho: float) -> None:
-    """The mean estimate over many baselines is the true intraclass correlation within a tenth of it."""
-    rng = np.random.default_rng(14)
-    x, size = counts(rng, (k, 4000), n, rate, rho)
-    found = stats.dispersion_of(stats.moments(x, size).sum(axis=0))
-    say(f"dispersion k={k} n={n} p={rate}: true {rho}, mean {found.mean():.4f}, median {np.median(found):.4f}")
-    assert found.mean() == pytest.approx(rho, rel=0.10)
-
-
-def test_dispersion_with_its_error_is_seldom_too_low() -> None:
-    """Estimate plus one standard error lies below the truth in at most three tenths of the baselines."""
-    rng = np.random.default_rng(15)
-    for k, n, rate, rho in ((20, 20, 0.05, 0.02), (20, 200, 0.01, 0.005), (100, 50, 0.1, 0.01)):
-        x, size = counts(rng, (k, 2000), n, rate, rho)
-        below = float((stats.dispersion_of(stats.moments(x, size).sum(axis=0), errors=1) < rho).mean())
-        say(f"dispersion + 1 SE below the truth: {below:.1%} (k={k}, n={n}, p={rate}, rho={rho})")
-        assert below <= 0.30
-
-
-def test_guarded_rate_is_seldom_too_low() -> None:
-    """The guarded rate lies below the true one in at most a tenth of the baselines, rare events or not."""
+@pytest.mark.parametrize(("ratio", "most"), [(1.3, 90), (2.0, 12), (5.0, 3)])
+def test_delay(ratio: float, most: float) -> None:
+    """A rise of 10 harms an hour by this ratio is found, learned from a month, in this many hours in half of the series."""
     rng = np.random.default_rng(16)
-    for n, rate in ((100, 0.05), (1000, 0.003), (400, 0.5), (200, 0.001)):
-        below = float(
-            (stats.guarded(rng.binomial(n, rate, 20_000).astype(float), np.full(20_000, float(n))) < rate).mean()
-        )
-        say(f"guarded rate below the truth: {below:.1%} (n={n}, p={rate})")
-        assert below <= 0.10
+    history = counts(rng, (4 * WEEK, 400), 10.0, 0.0)
+    future = counts(rng, (2 * WEEK, 400), 10.0 * ratio, 0.0)
+    learned = learn(history)
+    hour, series = stats.detect(
+        future, bound(learned, 4 * WEEK, len(future)), learned.spread, learned.persistence, [7.2e4]
+    )[0]
+    first = np.full(400, len(future))
+    np.minimum.at(first, series, hour)
+    middle, late = np.quantile(first, [0.5, 0.9]) + 1
+    say(f"10 an hour x {ratio}, one of 100 charts: found after {middle:.0f} hours (90 %: {late:.0f})")
+    assert middle <= most
 
 
-@pytest.mark.parametrize(
-    ("n", "rate", "rho", "odds", "after"),
-    [(20, 0.05, 0.0, 3.0, 15), (200, 0.01, 0.005, 1.6, 90), (5, 0.2, 0.0, 5.0, 10)],
-)
-def test_onset_interval_covers(n: float, rate: float, rho: float, odds: float, after: int) -> None:
-    """The 95 % interval of the onset holds the true window in 93 to 99.9 % of series."""
-    rng = np.random.default_rng(17)
-    series, before = 600, 300
-    other = rate * odds / (1 - rate + rate * odds)
-    x0, n0 = counts(rng, (before, series), n, rate, rho)
-    x1, n1 = counts(rng, (after, series), n, other, rho)
-    x, size = np.concatenate([x0, x1]), np.concatenate([n0, n1])
-    found = [stats.locate_onset(x[:, i], size[:, i], rate, rho) for i in range(series)]
-    share = float(np.mean([f.low <= before <= f.high for f in found]))
-    error = float(np.median([abs(f.best - before) for f in found]))
-    say(f"onset n={n} p={rate} odds={odds}: coverage {share:.1%}, median error {error:.0f} windows")
+# --- onset
+
+
+def onset_share(
+    name: str,
+    rng: np.random.Generator,
+    y: Floats,
+    mean: Floats,
+    spread: float,
+    persistence: float,
+    at: int,
+    width: Floats | None,
+) -> None:
+    """Say and check how many intervals hold the bin of the onset."""
+    found = [stats.locate_onset(y[:, i], mean, spread, persistence, width=width) for i in range(y.shape[1])]
+    share = float(np.mean([f.low <= at <= f.high for f in found]))
+    error = float(np.median([abs(f.best - at) for f in found]))
+    size = float(np.median([f.high - f.low + 1 for f in found]))
+    say(f"onset {name}: coverage {share:.1%}, median error {error:.0f} bins, interval of {size:.0f}")
     assert 0.93 <= share <= 0.999
 
 
-def test_onset_posterior_is_a_distribution() -> None:
-    """Probabilities sum to 1, the best window is inside the interval, and a higher level gives a wider one."""
+@pytest.mark.parametrize(
+    ("mean", "spread", "ratio", "after"),
+    [(1.0, 0.0, 3.0, 15), (2.0, 0.0, 1.6, 90), (10.0, 0.0, 2.0, 6), (10.0, 0.1, 2.0, 30), (0.1, 0.0, 10.0, 24)],
+)
+def test_onset_interval_covers(mean: float, spread: float, ratio: float, after: int) -> None:
+    """The 95 % interval of the onset holds the true hour in 93 to 99.9 % of series, with clusters and without."""
+    rng = np.random.default_rng(17)
+    before, series = 300, 600
+    y = np.concatenate(
+        [counts(rng, (before, series), mean, spread), counts(rng, (after, series), mean * ratio, spread)]
+    )
+    name = f"{mean} an hour x {ratio}, spread {spread}"
+    onset_share(name, rng, y, np.full(len(y), mean), max(spread, stats.LEAST_SPREAD), 1.0, before, None)
+
+
+@pytest.mark.parametrize("begin", ["in the hours", "in the windows"])
+def test_onset_interval_covers_with_bins_of_two_widths(begin: str) -> None:
+    """Hours before and windows of five minutes after: the interval covers wherever the onset lies."""
     rng = np.random.default_rng(18)
-    x, n = rng.binomial(20, np.r_[np.full(50, 0.05), np.full(10, 0.3)]).astype(float), np.full(60, 20.0)
-    narrow, wide = (stats.locate_onset(x, n, 0.05, 0.0, level=level) for level in (0.5, 0.99))
+    coarse, fine, series, mean = 200, 240, 600, 6.0
+    at = coarse - 4 if begin == "in the hours" else coarse + 150
+    width = np.repeat([1.0, 1 / 12], [coarse, fine])
+    risen = np.where(np.arange(coarse + fine) >= at, 3.0 if at > coarse else 1.6, 1.0)
+    y = rng.poisson((mean * width * risen)[:, None], (coarse + fine, series)).astype(np.float64)
+    onset_share(begin, rng, y, mean * width, stats.LEAST_SPREAD, 1.0, at, width)
+
+
+@pytest.mark.parametrize(("sd", "ar"), [(0.2, 0.5), (0.1, 0.9)])
+def test_onset_interval_covers_under_serial_correlation(sd: float, ar: float) -> None:
+    """Where the rate wanders and its persistence is given, the interval covers in 93 to 99.9 % of series too."""
+    rng = np.random.default_rng(19)
+    mean, before, after, series = 30.0, 300, 40, 600
+    y = counts(rng, (before + after, series), mean, 0.0, sd, ar)
+    y[before:] = rng.poisson(0.6 * y[before:]) + y[before:]
+    share = sd**2 * mean / (1 + sd**2 * mean)
+    persistence = 1 + 2 * share * ar / (1 - ar)
+    onset_share(f"sd {sd}, ar {ar}", rng, y, np.full(len(y), mean), sd**2, persistence, before, None)
+
+
+def test_onset_of_silence() -> None:
+    """A fall is dated like a rise: the interval holds the hour in which half of the traffic went missing."""
+    rng = np.random.default_rng(20)
+    y = rng.poisson(np.repeat([100.0, 50.0], [200, 12])[:, None], (212, 300)).astype(np.float64)
+    found = [stats.locate_onset(y[:, i], np.full(212, 100.0), 0.01, fall=True) for i in range(300)]
+    share = float(np.mean([f.low <= 200 <= f.high for f in found]))
+    say(f"onset of a fall by half: coverage {share:.1%}")
+    assert share >= 0.93
+
+
+def test_onset_posterior_is_a_distribution() -> None:
+    """Probabilities sum to 1, the best bin is inside the interval, and a higher level gives a wider one."""
+    y = np.random.default_rng(21).poisson(np.r_[np.full(50, 1.0), np.full(10, 5.0)]).astype(float)
+    narrow, wide = (stats.locate_onset(y, np.ones(60), 1e-4, level=level) for level in (0.5, 0.99))
     assert sum(narrow.probability) == pytest.approx(1.0)
     assert wide.low <= narrow.low <= narrow.best <= narrow.high <= wide.high
 
 
-def test_a_single_window_is_its_own_onset() -> None:
-    """With one window there is one answer."""
-    onset = stats.locate_onset(np.array([5.0]), np.array([10.0]), 0.1, 0.0)
+def test_dividing_bins_divides_their_probability() -> None:
+    """Calm hours cut into windows of five minutes share the probability that each had as one bin."""
+    mean = np.r_[np.full(30, 6.0), np.full(3, 6.0)]
+    y = np.r_[np.full(30, 6.0), np.full(3, 30.0)]
+    whole = stats.locate_onset(y, mean, 1e-9)
+    cut = np.repeat([12, 1], [20, 13])
+    parts = stats.locate_onset(np.repeat(y / cut, cut), np.repeat(mean / cut, cut), 1e-9, width=np.repeat(1 / cut, cut))
+    before = sum(parts.probability[:240])
+    assert before == pytest.approx(sum(whole.probability[:20]), abs=0.01)
+    assert parts.best - 240 + 20 == whole.best == 30
+
+
+def test_a_single_bin_is_its_own_onset() -> None:
+    """With one bin there is one answer."""
+    onset = stats.locate_onset(np.array([5.0]), np.array([1.0]), 0.01)
     assert (onset.best, onset.low, onset.high, onset.probability) == (0, 0, 0, (1.0,))

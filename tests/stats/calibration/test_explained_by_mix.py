@@ -68,10 +68,10 @@ def test_a_change_of_behaviour_is_not_called_mix(kind: str, k: int, before: int,
 
 
 def test_what_is_borrowed_is_uncertain() -> None:
-    """Where six in ten questions are of a kind that is new, the interval of behaviour still holds the truth in 93 to 98 %."""
+    """Where six in ten questions are of a kind that is new, the interval of behaviour still holds the truth in 94.5 to 98 %."""
     said, held, mix = verdicts("mostly new", 4, 4000, 1000, 1000)
     say(f"mostly new: {dict(said)}, intervals hold {held:.1%}, {mix:.1%}")
-    assert 0.93 <= held <= 0.98
+    assert 0.945 <= held <= 0.98
     assert 0.93 <= mix <= 0.98
 
 

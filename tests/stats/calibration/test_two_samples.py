@@ -18,6 +18,7 @@ def cloud(rng: np.random.Generator, n: int, spread: float = 1.0, towards: float 
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TESTS)
 @pytest.mark.parametrize(("n", "m"), [(60, 60), (150, 40)])
 def test_false_positives(name: str, n: int, m: int) -> None:

@@ -1,4 +1,4 @@
-"""Hand derivations about windows of counts: dispersion, likelihood, the e-SR step, mixes, bins."""
+"""Hand derivations about windows of counts: the baseline, likelihood, the e-SR step, mixes, bins."""
 
 import math
 
@@ -11,97 +11,54 @@ from scipy import stats as scipy_stats
 from andon import stats
 
 
-def test_williams_by_hand() -> None:
-    """Twelve windows worked by hand give the rho that the moment equation says (Williams 1982)."""
-    # Ten observations in each of 12 windows, six with x = 1 and six with x = 5: N = 120, p = 36/120 = 0.3, npq = 2.1.
-    # X2 = 12 (2^2) / 2.1 = 22.857; E X2 = (k-1) + rho sum (n-1)(1-n/N) = 11 + rho 12 x 9 x 11/12 = 11 + 99 rho.
-    # So rho = (22.857 - 11) / 99 = 0.119769.
-    x, n = np.array([1.0, 5.0] * 6), np.full(12, 10.0)
-    assert stats.dispersion(x, n) == pytest.approx((48 / 2.1 - 11) / 99)
+SIZES = st.floats(1e-3, 100)
 
 
-def test_dispersion_without_evidence_is_zero() -> None:
-    """Too few windows, a rate of exactly 0 or 1, single observations or less spread than chance give 0."""
-    ten = np.full(12, 10.0)
-    assert stats.dispersion(np.array([1.0, 5.0] * 4), ten[:8]) == 0.0
-    assert stats.dispersion(np.zeros(12), ten) == 0.0
-    assert stats.dispersion(ten, ten) == 0.0
-    assert stats.dispersion(np.array([0.0, 1.0] * 6), np.ones(12)) == 0.0
-    assert stats.dispersion(np.full(12, 3.0), ten) == 0.0
+def test_scale_by_hand() -> None:
+    """A yes or no with rate 0.2 has variance 0.16: counted 1.25 times, chance alone has a variance equal to the mean."""
+    n = np.full((48, 1), 100.0)
+    found = stats.fit_baseline(0.2 * n, n, stats.clock_of(np.arange(48)))
+    assert found.scale[0] == pytest.approx(1.25, rel=1e-3)
+    assert np.exp(found.log_rate) / found.scale == pytest.approx(np.full((48, 1), 0.2), rel=1e-3)
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=40))
-def test_dispersion_from_sums_needs_no_windows(pairs: list[tuple[int, int]]) -> None:
-    """The sums of two halves of a baseline, added, give the dispersion of the whole, within 0 and 0.5, empty windows or not."""
-    n = np.array([max(p) for p in pairs], dtype=np.float64)
-    x = np.array([min(p) for p in pairs], dtype=np.float64)
-    half = len(pairs) // 2
-    sums = stats.moments(x[:half], n[:half]).sum(axis=0) + stats.moments(x[half:], n[half:]).sum(axis=0)
-    found = float(stats.dispersion_of(sums))
-    assert found == pytest.approx(stats.dispersion(x[n > 0], n[n > 0]), abs=1e-9)
-    assert 0 <= found <= stats.dispersion_of(sums, errors=1) <= 0.5
+def test_spread_by_hand() -> None:
+    """Hours of 5 and 15 harms by turns: variance 25 around a mean of 10, of which 10 is chance, so spread^2 is 15 / 100."""
+    x = np.tile([5.0, 15.0], 336)[:, None]
+    found = stats.fit_baseline(x, np.full(x.shape, 1e5), np.zeros(672, dtype=np.int64)).spread[0]
+    # it carries 1.5 standard errors: variance v = 25, error sqrt(672 (2 v^2 + v)) / (672 x 100) = 0.01378; six of 672
+    # degrees of freedom are lost: 15 + 10 x 6 / 672 = 15.09
+    assert found == pytest.approx(0.1509 + 1.5 * math.sqrt(672 * (2 * 25.09**2 + 25.09)) / 67_200, rel=0.01)
 
 
-def test_guard_by_hand() -> None:
-    """A baseline of 20 in 100 is pushed up by 1.5 standard errors of its log odds."""
-    p = 20.5 / 101
-    up = math.log(p / (1 - p)) + 1.5 / math.sqrt(101 * p * (1 - p))
-    assert float(stats.guarded(np.array(20.0), np.array(100.0))) == pytest.approx(1 / (1 + math.exp(-up)))
-
-
-@given(n=st.integers(1, 10**7), share=st.floats(0, 1), design=st.floats(1, 1e4))
-def test_guard_is_a_rate_above_the_estimate(n: int, share: float, design: float) -> None:
-    """The guarded rate lies strictly between the estimate and 1, and clustering pushes it further up."""
-    x = float(round(share * n))
-    plain, clustered = (float(stats.guarded(np.array(x), np.array(float(n)), d)) for d in (1.0, design))
-    assert 0 < (x + 0.5) / (n + 1) < plain <= clustered <= 1
-
-
-@pytest.mark.parametrize("rho", [0.0, 1e-6, 0.001, 0.05, 0.4])
-def test_likelihood_ratio_is_that_of_the_laws(rho: float) -> None:
-    """The log likelihood ratio equals the difference of the (beta-)binomial log probabilities of SciPy."""
-    n, null, odds = 37, 0.07, np.array([1.25, 3.2, 60.0])
-    other = null * odds / (1 - null + null * odds)
-    for x in (0, 1, 5, 37):
-        found = stats.log_likelihood_ratio(
-            np.array([float(x)]), np.array([float(n)]), np.array([null]), odds, np.array([rho])
-        )[0]
-        if rho > 0:
-            size = (1 - rho) / rho
-            expected = [
-                scipy_stats.betabinom.logpmf(x, n, p * size, (1 - p) * size)
-                - scipy_stats.betabinom.logpmf(x, n, null * size, (1 - null) * size)
-                for p in other
-            ]
-        else:
-            expected = scipy_stats.binom.logpmf(x, n, other) - scipy_stats.binom.logpmf(x, n, null)
+@pytest.mark.parametrize("spread", [1e-4, 0.001, 0.05, 0.4])
+def test_likelihood_ratio_is_that_of_the_laws(spread: float) -> None:
+    """The log likelihood ratio equals the difference of the negative binomial log probabilities of SciPy."""
+    mean, ratios, size = 7.0, np.array([0.2, 1.25, 3.2, 60.0]), 1 / spread
+    for y in (0, 1, 5, 37):
+        given = [np.array([v]) for v in (float(y), mean, spread, 1.0)]
+        found = stats.log_likelihood_ratio(*given, np.log(ratios))[:, 0]
+        expected = [
+            scipy_stats.nbinom.logpmf(y, size, size / (size + r * mean))
+            - scipy_stats.nbinom.logpmf(y, size, size / (size + mean))
+            for r in ratios
+        ]
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.02])
-def test_likelihood_ratio_has_expectation_one(rho: float) -> None:
-    """Summed over all outcomes of the null law every likelihood ratio is 1: what the run length rests on."""
-    n, null = 30, 0.1
-    x = np.arange(n + 1.0)
-    ratio = np.exp(
-        stats.log_likelihood_ratio(x, np.full(n + 1, n), np.full(n + 1, null), stats.ODDS, np.full(n + 1, rho))
-    )
-    size = (1 - rho) / rho if rho else 0.0
-    law = scipy_stats.betabinom.pmf(x, n, null * size, (1 - null) * size) if rho else scipy_stats.binom.pmf(x, n, null)
-    assert law @ ratio == pytest.approx(np.ones(len(stats.ODDS)), rel=1e-9)
-
-
-def test_step_by_hand() -> None:
-    """Two windows with likelihood ratio 2: R = (1 + 0) 2 = 2, then (1 + 2) 2 = 6; and no step overflows."""
-    once = stats.step(np.zeros((1, 1)), np.log([[2.0]]))
-    assert stats.step(once, np.log([[2.0]])) == pytest.approx(6.0)
-    assert np.isfinite(stats.step(np.full((1, 1), 1e150), np.array([[1e6]]))).all()
+@given(spread=SIZES, mean=SIZES, persistence=st.floats(1, 50))
+def test_persistence_divides_the_evidence(spread: float, mean: float, persistence: float) -> None:
+    """A series whose long sums vary f times as much as independent hours say gives a f-th of the evidence."""
+    given = [np.array([v]) for v in (3.0, mean, spread)]
+    whole = stats.log_likelihood_ratio(*given, np.ones(1), np.log(stats.RATIOS))
+    part = stats.log_likelihood_ratio(*given, np.array([persistence]), np.log(stats.RATIOS))
+    assert part * persistence == pytest.approx(whole)
 
 
 def test_permitted_run_length_by_hand() -> None:
-    """Ten charts of 8,640 windows a month and one false page a month: 86,400 windows between false alarms of each."""
-    assert stats.permitted_run_length(10, 8640, 1.0) == 86_400
-    assert stats.permitted_run_length(0, 8640, 2.0) == 4_320
+    """Ten charts, 720 hours a month, one false page a month: 7,200 hours each; one with twice the weight gets half of that."""
+    assert stats.permitted_run_length(np.ones(10), 720, 1.0) == pytest.approx(np.full(10, 7_200))
+    assert stats.permitted_run_length(np.array([2.0, 1.0, 1.0]), 720, 2.0) == pytest.approx([720, 1_440, 1_440])
 
 
 def test_g_test_by_hand() -> None:
