@@ -97,7 +97,7 @@ def world(rng: np.random.Generator, per_hour: float, odds: float, nobody: float 
     bad = odds * base / (1 - base + odds * base)
     counts = _hours(rng, per_hour, base, bad, share, onset_h)
     x, n, first_h, alarm_h = counts
-    found = stats.locate_onset(x, n, base, 0.0005)
+    found = stats.locate_onset(x, n * base, 0.0005 / base)
     onset = tuple((_us(first_h + k), p) for k, p in enumerate(found.probability) if p > 0.001)
     high_us = _us(first_h + found.high)
     since = n[found.best :].sum(), x[found.best :].sum()

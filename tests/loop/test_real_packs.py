@@ -41,7 +41,7 @@ def _embedder(name: str) -> str:
 
 @pytest.mark.parametrize("name", PACKS)
 def test_a_real_change_is_found_explained_and_gated(name: str, shared_data: Path, tmp_path: Path) -> None:
-    """One incident of the right class, onset inside its interval, true cause first, and a gate that tells the versions apart."""
+    """One incident of the right class, onset inside its interval, true cause first, and a gate that fails the bad version once six cases are lost, and is undecided before."""
     scene, files, loop, result = _run(name, shared_data, tmp_path)
     assert [i.impact for i in result.incidents] == [scene.impact]
     incident, first = result.incidents[0], result.investigations[0].suspects[0]
@@ -53,7 +53,9 @@ def test_a_real_change_is_found_explained_and_gated(name: str, shared_data: Path
     cases = _grow(loop, files["labels"])
     assert cases
     good, bad = (_ask(loop, cases, files[version]) for version in ("good", "bad"))
-    assert judge(bad, good).outcome == "fail", judge(bad, good)
+    verdict = judge(bad, good)
+    assert len(verdict.lost) >= 2, verdict
+    assert verdict.outcome == ("fail" if len(verdict.lost) >= 6 else "undecided"), verdict  # five lost may be chance
     assert judge(good, good).outcome == "pass"
     assert _gains(judge(good, bad)) > 0
     loop.close()

@@ -10,7 +10,6 @@ from charted import (
     DAY_US,
     HOUR_US,
     MONDAY_US,
-    WEEK,
     WHOLE,
     Floats,
     Traffic,
@@ -379,7 +378,7 @@ def test_a_new_part_gets_its_own_baseline() -> None:
     n = np.stack([np.full(hours, 400.0), np.where(new, 100.0, 0.0)], axis=1)
     rate = np.stack([np.full(hours, 0.02), np.where(np.arange(hours) < 26 * DAY, 0.3, 0.6)], axis=1)
     x = rng.binomial(n.astype(int), rate).astype(float)
-    signals = [s for s in pages(turn(charts(), [monitor("old"), monitor("new")], n, x, [9 * DAY]))]
+    signals = pages(turn(charts(), [monitor("old"), monitor("new")], n, x, [9 * DAY]))
     assert [s.scope["segment"] for s in signals] == ["new"]
     assert signals[0].baseline_from_us == MONDAY_US + 10 * DAY_US
     assert signals[0].onset_low_us >= MONDAY_US + 26 * DAY_US - 2 * HOUR_US

@@ -34,7 +34,8 @@ the answers to probes with those to people."""
 LEARN_N, LEARN_WINDOWS = 100, 6
 """The reference of a number are the first windows of its app: this many with traffic, and this many observations."""
 
-WORST_FIFTH, WORST_FIFTIETH = 0.2, 0.02
+WORST_FIFTH = 0.2
+"""Values beyond this share of the reference are examples of harm, where the typical value moved."""
 
 BEYOND = "beyond "
 """Aspect of a number metric that has an objective: the share of values beyond its bound."""
@@ -100,7 +101,7 @@ class Counting:
         reference = self._references.get(_key(monitor.app, monitor.environment, monitor.scope, monitor.metric))
         if reference is None:
             return None
-        share = WORST_FIFTIETH if monitor.aspect else WORST_FIFTH
+        share = self._metrics[monitor.metric].tail if monitor.aspect else WORST_FIFTH
         return stats.bin_edges(reference.cut(share, high=monitor.direction == "up"))[0]
 
     def take(self, first: int, length: int, rates: pa.Table, numbers: Mapping[str, pa.Table]) -> tuple[Floats, Floats]:
@@ -261,11 +262,11 @@ class Counting:
     def _number(
         self, metric: Metric, table: pa.Table, cells: list[Ints], first: int, top: Floats, alive: Floats, length: int
     ) -> list[tuple[Ints, Floats, Floats]]:
-        """Charts of a number: the share of the reference that each value is worse than, and the worst fiftieth."""
+        """Charts of a number: the share of the reference that each value is worse than, and its tail."""
         window, bins, n = self._windows(table, first), _column(table, "bin").astype(np.int64), _column(table, "n")
         weight = _weights(table)
         app = np.array([c[0] for c in cells])  # the first part of a cell is all of its app
-        ridit, tail, counted = np.zeros((3, len(table)))
+        ridit, high, low, counted = np.zeros((4, len(table)))
         for whole in np.unique(app).tolist():
             of_app = app == whole
             of, environment, scope = self._names[whole]
@@ -274,10 +275,11 @@ class Counting:
             reference = self._references.get(key)
             if reference is not None:
                 ridit[of_app] = reference.share_below(bins[of_app])
-                tail[of_app] = bins[of_app] >= reference.cut(WORST_FIFTIETH, high=True)
+                high[of_app] = bins[of_app] >= reference.cut(metric.tail, high=True)
+                low[of_app] = bins[of_app] < reference.cut(metric.tail, high=False)
                 counted[of_app] = window[of_app] > since
         rows = self._entries(cells, window, weight, top)
-        harms = {("up", ""): ridit, ("down", ""): 1 - ridit, ("up", "tail"): tail}
+        harms = {("up", ""): ridit, ("down", ""): 1 - ridit, ("up", "tail"): high, ("down", "tail"): low}
         found = [
             self._stream(rows, (metric.name, *stream), n * counted, n * counted * harms[stream], alive, length)
             for stream in metric.streams()

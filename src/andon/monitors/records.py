@@ -32,7 +32,7 @@ class Monitor:
     scope: tuple[tuple[str, str], ...] = ()
     """The part of the traffic, as (field, value) pairs; empty is all of it."""
     aspect: str = ""
-    """Of a number metric: empty is its typical value, ``tail`` its worst fiftieth."""
+    """Of a number metric: empty is its typical value, ``tail`` its worst part, ``beyond x`` what an objective bounds."""
     objective: str = ""
     """Name of the objective whose limit is the baseline of this chart; empty for a baseline that is learned."""
     at_most: float | None = None

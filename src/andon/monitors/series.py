@@ -16,27 +16,33 @@ NOT_HIGH = frozenset(("low", "medium", "minimal", "limited", "standard", "normal
 REFUSALS = ("refusal", "policy_refusal")
 """Metrics of which less may be a matter of safety."""
 
-TAILS = frozenset(("s", "tokens", "usd"))
-"""Units whose worst fiftieth has a chart of its own: a slow answer in fifty is seen by users, and by no mean."""
+COSTS = frozenset(("s", "tokens", "usd"))
+"""Units of what is spent. Its tail is the worst fiftieth, as one slow answer in fifty is felt; that of a quality a fifth."""
 
 
 class Metric:
     """What a chart must know of a metric: its name, kind, directions that harm, aspects and what is lost."""
 
-    __slots__ = ("aspects", "directions", "harm", "kind", "name")
+    __slots__ = ("directions", "harm", "kind", "name", "unit")
 
     def __init__(self, name: str, kind: str, bad: str, harm: Harm, unit: str = "") -> None:
-        self.name, self.kind, self.harm = name, kind, harm
+        self.name, self.kind, self.harm, self.unit = name, kind, harm, unit
         self.directions = ("up", "down") if bad == "both" else (bad,)
-        self.aspects = ("", "tail") if kind == "number" and unit in TAILS and "up" in self.directions else ("",)
 
     def harm_of(self, direction: str) -> Harm:
         """What is lost when the metric moves this way; fewer refusals are a matter of safety, more of usefulness."""
         return "safety" if self.name in REFUSALS and direction == "down" else self.harm
 
     def streams(self) -> list[tuple[str, str]]:
-        """Its charts in each part of the traffic, as (direction, aspect)."""
-        return [(d, a) for d in self.directions for a in self.aspects if not (a and d == "down")]
+        """Its charts in each part of the traffic, as (direction, aspect): of a number its typical value and its tail."""
+        spent_less = ("down", "tail") if self.unit in COSTS else None
+        aspects = ("", "tail") if self.kind == "number" else ("",)
+        return [(d, a) for d in self.directions for a in aspects if (d, a) != spent_less]
+
+    @property
+    def tail(self) -> float:
+        """Share of the reference that is its tail."""
+        return 0.02 if self.unit in COSTS else 0.2
 
 
 def metrics_of(scorers: Sequence[Scorer]) -> list[Metric]:

@@ -27,7 +27,7 @@ COEFFICIENTS = 6
 """Intercept, two daily harmonics, weekend."""
 
 SMOOTH = np.array([0.2, 0.2, 0.1, 0.1, 0.15])
-"""Prior standard deviations of the seasonal coefficients, on the log scale: without evidence the day is flat."""
+"""Prior standard deviations of the seasonal coefficients, in log odds: without evidence the day is flat."""
 
 VAGUE = 5.0
 """Prior standard deviation of the level without relatives, on the log scale, around what the counts say."""
@@ -166,7 +166,7 @@ def _fit(
     total = np.maximum(seen.sum(axis=0), 1e-9)
     rate = (harm.sum(axis=0) + 0.5) / (total + 1)
     scale = np.minimum(rate / np.maximum(rate * (1 - rate) if variance is None else variance, 1e-12), MOST_SCALE)
-    centre, precision = _prior(rate * scale, priors)
+    centre, precision = _prior(rate, scale, priors)
     y = (harm + 0.5 * seen / total) * scale
     dispersion = np.ones(x.shape[1])
     for _ in range(2):
@@ -178,7 +178,9 @@ def _fit(
         persistence, sure = _persistence(x * scale - mean, variance_now)
         dispersion = persistence * np.maximum(variance_now.sum(axis=0) / np.maximum(mean.sum(axis=0), 1e-9), 1.0)
     hours = np.maximum((mean > 0).sum(axis=0), 1)
-    level = np.sqrt(np.einsum("p,kpq,q->k", FEATURES.mean(axis=0), covariance, FEATURES.mean(axis=0)))
+    expected = cells @ mean
+    usual = (expected / np.maximum(expected.sum(axis=0), 1e-9)).T @ FEATURES  # of the hours that were seen
+    level = np.sqrt(np.einsum("kp,kpq,kq->k", usual, covariance, usual))
     single = np.sqrt(np.einsum("hp,kpq,hq->hk", FEATURES, covariance, FEATURES))
     typical = np.maximum(mean.sum(axis=0) / hours, 0.01)
     swing = np.sqrt(np.maximum(persistence - 1, 0) * (1 + typical * spread) / (24 * typical))
@@ -194,11 +196,12 @@ def _fit(
     )
 
 
-def _prior(level: Floats, priors: Priors | None) -> tuple[Floats, Floats]:
-    """Centre and precision of the coefficients, shapes (k, 6)."""
+def _prior(rate: Floats, scale: Floats, priors: Priors | None) -> tuple[Floats, Floats]:
+    """Centre and precision of the coefficients, shapes (k, 6); a season moves odds, so a rate near 1 little."""
+    level, room = rate * scale, np.where(rate > 1, 1.0, np.clip(1 - rate, 0.1, 1.0))[:, None]  # counts have no odds
     centre = np.zeros((len(level), COEFFICIENTS))
     precision = np.empty((len(level), COEFFICIENTS))
-    centre[:, 0], precision[:, 0], precision[:, 1:] = np.log(level), 1 / VAGUE**2, 1 / SMOOTH**2
+    centre[:, 0], precision[:, 0], precision[:, 1:] = np.log(level), 1 / VAGUE**2, 1 / (SMOOTH * room) ** 2
     if priors is not None:
         known = np.isfinite(priors.error)
         centre[known] = priors.centre[known]

@@ -5,12 +5,12 @@ One false page a month over 10,000 series: each may alarm once in 10,000 months.
 
 import numpy as np
 import pytest
+from fleet import DAY, HISTORY, Traffic, draw_fleet, simulate
 from numpy.typing import NDArray
 
 from andon import stats
 from andon.monitors import Charts, Monitor
 from figures import say
-from fleet import DAY, HISTORY, Traffic, draw_fleet, simulate
 
 MONDAY = 4 * DAY
 """Hour 0 of the simulated traffic, in hours since 1970."""
@@ -47,12 +47,12 @@ def alarms(traffic: Traffic, threshold: float) -> int:
     return len(stats.detect(y, mean, learned.spread, learned.persistence, [threshold])[0][0])
 
 
-def replicate(seed: int, series: int = 10_000, **kinds: tuple[float, float]) -> int:
+def replicate(seed: int, series: int = 10_000) -> int:
     """False alarms of a whole fleet in a month, one permitted."""
     rng = np.random.default_rng([2026, seed])
     found = 0
     for _ in range(series // BLOCK):
-        fleet = draw_fleet(rng, BLOCK, **kinds)
+        fleet = draw_fleet(rng, BLOCK)
         found += alarms(simulate(rng, fleet, hours=WATCHED, holidays=HOLIDAYS), series * WATCHED)
     return found
 
@@ -70,41 +70,20 @@ def test_holidays_are_read_off_the_traffic() -> None:
     assert np.delete(days, list(HOLIDAYS)).max() == 0
 
 
-def months(count: int, **kinds: tuple[float, float]) -> list[int]:
-    """False pages of whole fleets in a month each; says them with the interval of the share of months above the budget."""
-    found = [replicate(seed, **kinds) for seed in range(count)]
-    above = sum(f > 1 for f in found)
-    low, high = stats.clopper_pearson(above, count)
-    say(
-        f"{count} months of 10,000 series {kinds or ''}: false pages {found}, {np.mean(found):.2f} a month, one permitted; "
-    )
-    say(f"{above} months with more than one: {low:.1%} to {high:.1%} of months")
-    return found
-
-
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True, reason="bursts of a kind that a month has not shown, on series with a harm a day: 2 pages a month"
-)
 def test_ten_thousand_series_keep_the_budget() -> None:
-    """In at most one of 20 months do 10,000 series give more false pages than the one that is permitted."""
-    assert sum(f > 1 for f in months(20)) <= 1
-
-
-@pytest.mark.slow
-def test_ten_thousand_series_break_the_budget_threefold_at_most() -> None:
-    """On average 10,000 series give at most three times the one false page a month, clusters and serial correlation included."""
-    assert np.mean(months(6)) <= 3
-
-
-@pytest.mark.slow
-def test_series_with_a_harm_an_hour_keep_the_budget() -> None:
-    """10,000 series with at least 100 requests an hour and a hundredth of harm give one false page a month at most, on average."""
-    assert np.mean(months(12, volume=(100, 20_000), rate=(0.01, 0.3))) <= 1
+    """In at most one of 20 months do 10,000 series give more false pages than the one permitted, and half of that on average."""
+    found = [replicate(seed) for seed in range(20)]
+    above = sum(f > 1 for f in found)
+    low, high = stats.clopper_pearson(above, len(found))
+    say(f"{len(found)} months of 10,000 series: {sum(found)} false pages, one a month permitted: {found}")
+    say(f"{above} months with more than one: {low:.1%} to {high:.1%} of all months")
+    assert above <= 1
+    assert np.mean(found) <= 0.5
 
 
 NEVER_RECOVERS = (
-    "a chart that signals in its first days leaves out what it has to learn: 83 to 171 pages, 1.9 permitted"
+    "a chart that signals in its first days leaves out what it has to learn: 100 to 130 pages, 1.9 permitted"
 )
 
 

@@ -10,7 +10,6 @@ from scipy import stats as scipy_stats
 
 from andon import stats
 
-
 SIZES = st.floats(1e-3, 100)
 
 
