@@ -202,10 +202,12 @@ def test_an_event_is_warned_of_at_most_once() -> None:
         assert levels[:1] == ["page"] or levels[:2] in (["warning"], ["warning", "page"]), name
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a shift whose statistic needs more than a day to cross again counts as calm until then"
+SLOW_TO_CROSS = pytest.mark.xfail(
+    strict=True, reason="its statistic needs days to cross again, and counts as calm until then"
 )
-@pytest.mark.parametrize("factor", [1.3, 1.5])
+
+
+@pytest.mark.parametrize("factor", [pytest.param(1.3, marks=SLOW_TO_CROSS), 1.5])
 def test_a_small_lasting_shift_is_one_event_too(factor: float) -> None:
     """A small shift that lasts for two weeks pages once and is told again after a week: at most three times."""
     signals = pages(watch(Traffic(series=30, hours=28 * DAY, shift=14 * DAY, factor=factor, seed=4)))
@@ -214,7 +216,6 @@ def test_a_small_lasting_shift_is_one_event_too(factor: float) -> None:
     assert max(each) <= 3
 
 
-@pytest.mark.xfail(strict=True, reason="warnings are a day apart, however long the statistic stays high")
 def test_a_statistic_that_stays_high_warns_once() -> None:
     """A statistic that stays between a tenth of the threshold and the threshold for days gives one warning."""
     rng = np.random.default_rng(7)
@@ -276,7 +277,6 @@ def test_a_new_normal_is_learned_on_demand() -> None:
     assert after[0].baseline_from_us == MONDAY_US + 14 * DAY_US
 
 
-@pytest.mark.xfail(strict=True, reason="what a chart had seen before counts: it learns again from a single hour")
 def test_a_new_normal_is_a_phase_one() -> None:
     """A chart that is told to learn anew from now is silent until it has seen its hours and observations again."""
     rng = np.random.default_rng(12)
@@ -290,9 +290,6 @@ def test_a_new_normal_is_a_phase_one() -> None:
     assert process.phases == (0, 1)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a ring does not know which hour it holds: hours before the last 36 days read as later ones"
-)
 def test_hours_out_of_memory_say_nothing() -> None:
     """Hours that the history no longer remembers have n = 0, rather than the counts that took their place."""
     history = History(HOUR_US)

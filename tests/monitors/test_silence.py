@@ -52,7 +52,6 @@ def test_silence_signals_within_hours(left: float, most: int, hour: int) -> None
     assert np.median(delays) <= most + (6 if hour == 2 else 0)
 
 
-@pytest.mark.xfail(strict=True, reason=NEVER_LEARNED)
 @pytest.mark.parametrize("per_hour", [20.0, 400.0, 100_000.0])
 def test_nights_and_weekends_are_no_silence(per_hour: float) -> None:
     """From the second week on, neither a night nor a weekend is told as missing traffic, however much there is of it."""
@@ -61,7 +60,6 @@ def test_nights_and_weekends_are_no_silence(per_hour: float) -> None:
         assert [hour_of(s) // DAY for s in pages(turn(charts(), [TRAFFIC], share(x), x)) if hour_of(s) > WEEK] == []
 
 
-@pytest.mark.xfail(strict=True, reason=NEVER_LEARNED)
 @pytest.mark.parametrize("start", [0, 12, 3 * DAY + 12, 4 * DAY + 9])
 def test_the_first_night_and_the_first_weekend_are_no_silence(start: int) -> None:
     """A process that was started at noon, or before a weekend, does not page in its first night or on its first Saturday."""
@@ -88,7 +86,6 @@ def test_windows_of_five_minutes_tell_silence_sooner_or_as_soon() -> None:
     say(f"an outage of everything: told after {(fine[0].at_us - MONDAY_US - at * HOUR_US) / 6e7:.0f} minutes")
 
 
-@pytest.mark.xfail(strict=True, reason=NEVER_LEARNED)
 def test_growth_of_traffic_is_no_signal_and_becomes_normal() -> None:
     """Traffic that triples signals nothing, and a fall back to its third, weeks later, is told: the baseline moves along."""
     x = arrivals(np.random.default_rng(5), 12 * WEEK)
@@ -114,7 +111,6 @@ def of_harm(seed: int, quiet: bool, rate: float) -> list[int]:
     return [hour_of(s) // DAY for s in signals if s.metric == "harm" and hour_of(s) > 2 * WEEK]
 
 
-@pytest.mark.xfail(strict=True, reason=NEVER_LEARNED)
 def test_a_holiday_is_compared_with_both_kinds_of_day() -> None:
     """A weekday with a Sunday's traffic and a Sunday's harm is no signal; the same harm amid a weekday's traffic is one."""
     assert all(of_harm(seed, True, 0.12) == [] for seed in range(3))
@@ -126,9 +122,7 @@ def test_harm_on_a_holiday_is_told() -> None:
     assert all(of_harm(seed, True, 0.2) == [4 * 7 + 2] for seed in range(3))
 
 
-@pytest.mark.parametrize(
-    "weekend", [1.2, pytest.param(1.5, marks=pytest.mark.xfail(strict=True, reason=NEVER_LEARNED))]
-)
+@pytest.mark.parametrize("weekend", [1.2, 1.5])
 def test_a_weekend_that_is_worse_is_learned(weekend: float) -> None:
     """Harm that is more frequent at weekends, of all weeks, pages in the first two of them at most."""
     rng = np.random.default_rng(8)

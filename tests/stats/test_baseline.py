@@ -123,9 +123,6 @@ def test_an_incident_in_the_history_is_trimmed() -> None:
     assert np.median(shifts()) < 0.06
 
 
-@pytest.mark.xfail(
-    strict=True, reason="trimmed once: the worst hours of an incident widen the spread and hide the others"
-)
 def test_an_incident_in_the_history_leaves_no_trace() -> None:
     """Six hours of tenfold harm move no mean rate by more than 6 %, and leave the spread within a third of chance."""
     _, soiled = with_incident()
@@ -228,9 +225,6 @@ def test_infinite_error_is_no_relative() -> None:
     assert (stats.fit_baseline(x, n, CLOCK, priors=nobody).log_rate == stats.fit_baseline(x, n, CLOCK).log_rate).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a prior is in scaled units, and the scale of an empty series is 2, not that of its relatives"
-)
 def test_a_series_without_data_expects_what_its_relatives_do() -> None:
     """Before it has spoken a series has the rate of its relatives, and a guard as wide as the prior's error."""
     whole, n, _ = draw(np.random.default_rng(14), 1, 5000, 0.05)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.errors import ConfigError, InputError
-from andon.stats import ODDS, log_likelihood_ratio
+from andon.stats import RATIOS, log_likelihood_ratio
 from andon.traffic import Interaction, from_rows, to_rows
 from andon.traffic.sampling import Sampling, sample, sample_rows
 

@@ -14,6 +14,7 @@ from andon.incidents import Incident, duration
 from andon.loop import Loop
 from andon.monitors import Signal, objectives_of, rules_of
 from andon.monitors.backtest import CHARTS, Event, Setting, Trial, alarms_of, judge
+from andon.monitors.charts import names
 from andon.monitors.run import accept, history_of
 from andon.scores.topics import Topics
 from andon.store import Span
@@ -65,7 +66,7 @@ def topics() -> None:
 
 def relearn(
     monitor: Annotated[
-        str, typer.Argument(help="A chart, or the beginning of the names of several: shop/production/refusal")
+        str, typer.Argument(help="A chart; with * at its end all that begin so: 'shop/production/refusal.up/*'.")
     ],
     why: Annotated[str, typer.Option(help="Why this is the new normal.")],
     since: Annotated[
@@ -74,7 +75,7 @@ def relearn(
 ) -> None:
     """Accept a change as the new normal: the charts learn their baseline anew, and who said so is recorded."""
     with opened() as loop:
-        signals = [s for s in loop.ledger.all(Signal) if s.monitor.startswith(monitor)]
+        signals = [s for s in loop.ledger.all(Signal) if names(monitor, s.monitor)]
         known = [s.monitor for s in loop.ledger.all(Signal)]
         onset = max((s.onset_us for s in signals), default=0)
         done = accept(

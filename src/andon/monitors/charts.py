@@ -12,7 +12,7 @@ from andon.monitors.records import SOFT, TRAFFIC, Level, Monitor, Signal
 from andon.monitors.series import tells
 from andon.scores import Harm
 
-__all__ = ["Charts"]
+__all__ = ["Charts", "names"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,6 +32,12 @@ YOUNG = frozenset((2, 3, 4, 6, 8, 12, 16, 20, 24, 30, 36, 42, 48))
 LAG_SHARE, LAG_MOST_US = 0.25, 7 * DAY_US
 """An hour joins the baseline when it is this share of the chart's age old, at most a week, and only while the chart is
 calm: a lasting shift has that long to show itself before it becomes part of what it is compared with."""
+
+YOUNG_US = 7 * DAY_US
+"""What a chart signals on joins its baseline nonetheless in its first week: there it may be a mistaken baseline that spoke,"""
+
+BEYOND_SEASON = 2.0
+"""unless there was this many times the harm that was expected: no hour of the day and no weekend explains that."""
 
 LEARN_MOST_US = 28 * DAY_US
 """A baseline stops growing after four weeks: a slow drift must not become the new normal."""
@@ -83,7 +89,7 @@ class Charts:
         self._weekend = np.zeros(0, dtype=np.bool_)  # by app, in this hour
         self._app, self._whole, self._first, self._learned, self._until = np.zeros((5, 0), dtype=np.int64)
         self._silent_until, self._told, self._warned = np.zeros((3, 0), dtype=np.int64)
-        self._own, self._is_traffic, self._is_fixed = np.zeros((3, 0), dtype=np.bool_)
+        self._own, self._aside, self._is_traffic, self._is_fixed = np.zeros((4, 0), dtype=np.bool_)
         self._weight, self._seen, self._hours_seen, self._statistic = np.zeros((4, 0))
         self._scale, self._spread, self._persistence, self._n0, self._x0 = np.zeros((5, 0))
         self._log_rate, self._guard = np.zeros((2, 48, 0))
@@ -122,13 +128,19 @@ class Charts:
         return signals
 
     def relearn(self, monitor: str, from_us: int) -> list[Monitor]:
-        """Let every chart whose id begins so forget its baseline, and learn it anew from what came since `from_us`."""
-        found = [i for i, m in enumerate(self.monitors[: len(self._first)]) if m.id.startswith(monitor)]
+        """Let a chart forget its baseline, and learn it anew from what came since `from_us`.
+
+        Args:
+            monitor: id of the chart; with ``*`` at its end, the beginning of the ids of several.
+            from_us: the time.
+        """
+        found = [i for i, m in enumerate(self.monitors[: len(self._first)]) if names(monitor, m.id)]
         for i in found:
             self._first[i] = max(from_us // self._history.hour_us, int(self._first[i]))
             self._learned[i] = self._until[i] = -1
             for array in (self._silent_until, self._told, self._warned, self._statistic, self._r, self._now):
                 array[..., i] = 0
+            self._seen[i] = self._hours_seen[i] = self._own[i] = 0
             self._history.take_in(i)
         return [self.monitors[i] for i in found]
 
@@ -139,14 +151,14 @@ class Charts:
         for m in self.monitors[old:]:
             self._apps.setdefault((m.app, m.environment), len(self._apps))
         fills = {
-            0: ("_app", "_silent_until", "_told", "_warned", "_own", "_is_traffic", "_is_fixed", "_seen", "_hours_seen",
+            0: ("_app", "_silent_until", "_told", "_warned", "_own", "_aside", "_is_traffic", "_is_fixed", "_seen", "_hours_seen",
                 "_statistic", "_n0", "_x0", "_n", "_x", "_hour_n", "_hour_x", "_log_rate", "_guard", "_coefficients",
                 "_log_ratio", "_r", "_now"),
             1: ("_weight", "_scale", "_spread", "_persistence"),
             -1: ("_whole", "_first", "_learned", "_until"),
         }  # fmt: skip
-        for value, names in fills.items():
-            for name in names:
+        for value, arrays in fills.items():
+            for name in arrays:
                 array = getattr(self, name)
                 more = np.full((*array.shape[:-1], new - old), value, dtype=array.dtype)
                 setattr(self, name, np.concatenate([array, more], axis=-1))
@@ -245,19 +257,26 @@ class Charts:
         warning = warning[~quiet[warning] & (end_us >= self._warned[warning])]
         signals = [self._signal(i, window, float(threshold[i]), "warning") for i in warning.tolist()]
         for i in crossing[~quiet[crossing]].tolist():
-            signals.append(self._signal(i, window, float(threshold[i]), self._level(i)))
+            signals.append(self._signal(i, window, float(threshold[i]), self._level(i, window)))
             self._told[i] = end_us
-        self._warned[warning] = self._warned[crossing] = end_us + SILENCE_US
-        self._silent_until[crossing] = end_us + SILENCE_US
+        restless = due[statistic >= np.sqrt(threshold[due])]  # an event lasts until its chart has been calm for a day
+        for until in (self._warned, self._silent_until):
+            lasting = restless[end_us < until[restless]]
+            until[lasting] = until[crossing] = end_us + SILENCE_US
+        self._warned[warning] = end_us + SILENCE_US
         for array in (self._r, self._now, self._statistic, self._n, self._x):
             array[..., crossing] = 0
         return sorted(signals, key=lambda s: s.id)
 
-    def _level(self, i: int) -> Level:
-        """A chart without a baseline of its own only warns, and so do a part that falls silent, what is asked and style."""
+    def _level(self, i: int, window: int) -> Level:
+        """Only a warning: a chart without a baseline of its own, what is asked, style, and most silence.
+
+        Silence pages for all traffic of an app, once a week has shown when it is silent.
+        """
         monitor = self.monitors[i]
-        silent_part = monitor.metric == TRAFFIC and bool(monitor.scope)
-        return "page" if self._own[i] and not silent_part and monitor.metric not in SOFT else "warning"
+        week = self._grown_up(window * self.window_us // self._history.hour_us)[i]
+        silence = monitor.metric != TRAFFIC or (not monitor.scope and week)
+        return "page" if self._own[i] and silence and monitor.metric not in SOFT else "warning"
 
     def _thresholds(self) -> Floats:
         """Hours between false pages that every chart may have, so that all that watch keep the budget."""
@@ -269,7 +288,8 @@ class Charts:
         self._r[:] = self._now
         self._hours_seen += self._hour_n * np.where(self._is_traffic, self._hour_x, 1) > 0
         end_us = (hour + 1) * self._history.hour_us
-        self._history.put_hour(hour, self._hour_n, self._hour_x, end_us <= self._silent_until, self._weekend)
+        told = (end_us <= self._silent_until) & (self._aside | self._grown_up(hour))
+        self._history.put_hour(hour, self._hour_n, self._hour_x, told, self._weekend)
         self._own |= (self._seen >= LEARN_N) & (self._hours_seen >= LEARN_HOURS)
         may = (
             (self._first >= 0) & ~self._is_fixed & (self._own | (self._learned[self._whole] >= 0) & (self._whole >= 0))
@@ -277,7 +297,7 @@ class Charts:
         day, age = max(1, DAY_US // self._history.hour_us), hour + 1 - self._first
         calm = self._statistic < np.sqrt(self._thresholds())
         often = (np.isin(age, list(YOUNG)) & (day > 1)) | (age % day == 0)
-        due = may & ((self._learned < 0) | (calm & often))
+        due = may & (((self._learned < 0) & (self._until < 0)) | (calm & often))
         for charts in (np.flatnonzero(due & (self._whole < 0)), np.flatnonzero(due & (self._whole >= 0))):
             if len(charts):  # the whole first: it speaks for its parts
                 self._learn(charts, hour)
@@ -288,7 +308,10 @@ class Charts:
         width, traffic = self._history.hour_us, self._is_traffic[charts]
         age = hour + 1 - self._first[charts]
         lag = np.clip(np.ceil(age * LAG_SHARE), 1, LAG_MOST_US // width).astype(np.int64)
-        lag = np.where(self._learned[charts] < 0, 0, np.where(traffic, np.minimum(lag, TRAFFIC_LAG_US // width), lag))
+        unheard = np.where(self._own[charts], 0, age)  # a part without enough of its own is held against its siblings
+        lag = np.where(
+            self._learned[charts] < 0, unheard, np.where(traffic, np.minimum(lag, TRAFFIC_LAG_US // width), lag)
+        )
         most = LEARN_MOST_US // width
         first = np.where(traffic, np.maximum(self._first[charts], hour + 1 - lag - most), self._first[charts])
         until = np.where(traffic, hour + 1 - lag, np.minimum(hour + 1 - lag, first + most))
@@ -299,9 +322,15 @@ class Charts:
             of_app = self._app[charts] == app
             self._fit(charts[of_app], first[of_app], until[of_app], app, hour)
 
+    def _grown_up(self, hour: int) -> Bools:
+        """Charts that have seen a week: only they can tell an event from a kind of day that they do not know yet."""
+        return np.asarray(hour - self._first >= YOUNG_US // self._history.hour_us)
+
     def _fit(self, charts: Ints, first: Ints, until: Ints, app: int, hour: int) -> None:
         """The baselines of charts of one app from the hours between `first` and `until`."""
-        hours, n, x = self._history.hours(charts, first, until)
+        hours, n, x = self._history.hours(charts, first, np.maximum(until, first + 1))
+        inside = hours[:, None] < until
+        n, x = n * inside, x * inside
         clock = stats.clock_of(self._clock(hours), self._history.weekend(hours, app))
         total, harm = n.sum(axis=0), x.sum(axis=0)
         rate = (harm + 0.5) / (total + 1)
@@ -316,6 +345,7 @@ class Charts:
             [tells(self.monitors[i].metric, self.monitors[i].direction, r) for i, r in zip(charts, rate, strict=True)]
         )
         kept = told & ((total > 0) | (self._whole[charts] >= 0))
+        self._until[charts] = until
         i = charts[kept]
         self._scale[i], self._spread[i], self._persistence[i] = (
             found.scale[kept],
@@ -324,7 +354,7 @@ class Charts:
         )
         self._log_rate[:, i], self._guard[:, i] = found.log_rate[:, kept], found.guard[:, kept]
         self._coefficients[:, i] = found.coefficients[kept].T
-        self._n0[i], self._x0[i], self._until[i] = total[kept], harm[kept], until[kept]
+        self._n0[i], self._x0[i] = total[kept], harm[kept]
         new = i[self._learned[i] < 0]
         self._learned[new] = hour
 
@@ -340,7 +370,9 @@ class Charts:
             own = self._coefficients[0, w] - np.log(self._scale[w])
             far = 1.5 * np.median(np.abs(levels - own)) if len(siblings) else 0.0
             error[whole == w] = max(SIBLINGS, 2 * float(far)) if self._learned[w] >= 0 else np.inf
-        return stats.Priors(centre=self._coefficients[:, np.maximum(whole, 0)].T, error=error)
+        centre = self._coefficients[:, np.maximum(whole, 0)].T.copy()
+        centre[:, 0] -= np.log(self._scale[np.maximum(whole, 0)])
+        return stats.Priors(centre=centre, error=error)
 
     def _fix(self, hour: int) -> None:
         """Charts of objectives: the limit is the baseline; how much hours vary is taken from the chart beside it."""
@@ -371,9 +403,11 @@ class Charts:
             x * self._scale[i], mean, float(self._spread[i]), float(self._persistence[i]),
             width=bin_us.astype(np.float64), fall=traffic,
         )  # fmt: skip
-        self._history.leave_out(
-            i, int(start[onset.low]) // self._history.hour_us, window * width // self._history.hour_us
-        )
+        hour = window * width // self._history.hour_us
+        times = float(x[onset.best :].sum()) * self._scale[i] / max(float(mean[onset.best :].sum()), 1e-9)
+        self._aside[i] = not traffic and times >= BEYOND_SEASON
+        if self._aside[i] or self._grown_up(hour)[i]:
+            self._history.leave_out(i, int(start[onset.low]) // self._history.hour_us, hour)
         if traffic:  # harm is what did not come
             x, n = np.maximum(mean - x, 0.0), mean
         rate = float(self._x0[i] / max(self._n0[i], 1.0))
@@ -403,13 +437,18 @@ class Charts:
             baseline_to_us=max(int(self._until[i]), int(self._first[i]) + 1) * self._history.hour_us,
             dispersion=round(min(0.5, float(self._spread[i]) * rate / max(1 - rate, 0.1)), 9),
             persistence=round(float(self._persistence[i]), 6),
-            statistic=float(self._statistic[i]),
+            statistic=float(f"{self._statistic[i]:.9g}"),
             threshold=threshold,
             onset_us=int(start[onset.best]),
             onset_low_us=int(start[onset.low]),
             onset_high_us=int(start[onset.high] + bin_us[onset.high]),
             onset_probability=_by_window(start, bin_us, onset.probability, width),
         )
+
+
+def names(pattern: str, monitor: str) -> bool:
+    """Whether a pattern names a monitor: its id, or its beginning with ``*`` behind it."""
+    return monitor.startswith(pattern[:-1]) if pattern.endswith("*") else monitor == pattern
 
 
 def _by_window(start: Ints, bin_us: Ints, probability: tuple[float, ...], width: int) -> tuple[tuple[int, float], ...]:

@@ -1,6 +1,5 @@
 """From rows of counts to the harm of every chart: parts of the traffic, sampling weights, ridits of numbers."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -46,8 +45,6 @@ ENOUGH = 50
 MOST_PARTS = 20_000
 """Parts of the traffic beyond these are not watched apart: a field with a value for every user is no segment."""
 
-_log = logging.getLogger("andon")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
@@ -80,6 +77,8 @@ class Counting:
     ) -> None:
         self._charts, self._metrics, self._wanted = charts, {m.name: m for m in metrics}, wanted
         self._objectives = tuple(objectives)
+        self.crowded = False
+        """Whether there are more parts of the traffic than are watched apart."""
         self._copies: list[tuple[int, int]] = []  # charts that count what another one counts
         self._cells: dict[tuple[tuple[str, str | None], ...], Ints] = {}  # cell -> the parts it belongs to
         self._parts: dict[Part, int] = {}
@@ -169,13 +168,16 @@ class Counting:
                     scopes = [((apart, value), *scope) for scope in scopes if len(scope) <= 1]
             keys = [(str(values["app"]), str(values["environment"]), scope) for scope in scopes]
             if len(self._names) + len(keys) > MOST_PARTS:
-                _log.warning("%s parts of the traffic are watched apart, no more: %s is not", MOST_PARTS, cell)
+                self.crowded = True
                 keys = [k for k in keys if k in self._parts or not k[2]] or keys[:1]
             for key in keys:
                 if key not in self._parts:
                     self._parts[key] = len(self._names)
                     self._names.append(key)
-            self._cells[cell] = np.array([self._parts[k] for k in keys], dtype=np.int64)
+            parts = np.array([self._parts[k] for k in keys], dtype=np.int64)
+            if len(self._cells) >= 5 * MOST_PARTS:  # hostile values: not remembered, and so found out anew
+                return parts
+            self._cells[cell] = parts
         return self._cells[cell]
 
     def _grown(

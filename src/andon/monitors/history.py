@@ -39,6 +39,7 @@ class History:
         self._n, self._x = np.zeros((2, hours, 0), dtype=np.float32)
         self._left_out = np.zeros((hours, 0), dtype=np.bool_)
         self._weekend = np.zeros((hours, 0), dtype=np.bool_)
+        self._last = 0
         self._fine_n, self._fine_x = np.zeros((2, windows, 0), dtype=np.float32)
 
     def grow(self, charts: int, apps: int) -> None:
@@ -60,7 +61,7 @@ class History:
 
     def put_hour(self, hour: int, n: Floats, x: Floats, left_out: Bools, weekend: Bools) -> None:
         """Remember the counts of an hour, which of them no baseline may learn from, and the kind of day by app."""
-        row = hour % len(self._n)
+        row, self._last = hour % len(self._n), hour
         self._n[row, : len(n)], self._x[row, : len(x)] = n, x
         self._left_out[row, : len(n)] = left_out
         self._weekend[row, : len(weekend)] = weekend
@@ -79,7 +80,7 @@ class History:
 
         What is left out, or not remembered, has n = 0.
         """
-        start = max(int(first.min()), int(until.max()) - len(self._n))
+        start = max(int(first.min()), self._last - len(self._n) + 1)
         hours = np.arange(start, int(until.max()))
         rows = (hours % len(self._n))[:, None], charts[None, :]
         inside = (hours[:, None] >= first) & (hours[:, None] < until) & ~self._left_out[rows]

@@ -126,7 +126,7 @@ class NewNormal:
 
     id: str
     monitor: str
-    """Id of a chart, or the beginning of the ids of several."""
+    """Id of a chart; with ``*`` at its end, the beginning of the ids of several."""
     from_us: int
     """What came before is forgotten."""
     accepted_us: int

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from andon.errors import InputError
-from andon.monitors.charts import Charts
+from andon.monitors.charts import Charts, names
 from andon.monitors.counting import KEYS, Counting
 from andon.monitors.history import HOUR_US, cluster_us
 from andon.monitors.limits import control_points
@@ -181,7 +181,7 @@ def accept(
 
     Args:
         ledger: where it is recorded.
-        monitor: id of a chart, or the beginning of the ids of several.
+        monitor: id of a chart; with ``*`` at its end, the beginning of the ids of several.
         known: ids of charts, of signals say, to tell a misspelt one.
         from_us: what came before is forgotten.
         why: the reason that is recorded.
@@ -194,9 +194,11 @@ def accept(
     """
     if not why.strip():
         raise InputError("say why this is the new normal: it will be read when the same chart is asked about again")
-    if not any(k.startswith(monitor) for k in known):
+    if not any(names(monitor, k) for k in known):
         told = ", ".join(sorted(set(known))[:20]) or "none has signalled yet"
-        raise InputError(f"no chart whose id begins with {monitor!r} has signalled; those that have: {told}")
+        raise InputError(
+            f"no chart {monitor!r} has signalled (a * at the end means all that begin so); those that have: {told}"
+        )
     width = window_s * 1_000_000
     at_us = (
         now_us // width + 1

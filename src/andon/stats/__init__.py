@@ -13,12 +13,14 @@ from andon.stats.mix import classifier_test, jensen_shannon, ks, mean_shift, mix
 from andon.stats.onset import Onset, locate_onset
 from andon.stats.paired import Paired, compare_paired
 from andon.stats.ridits import RIDIT_VARIANCE, Ridits, ridits_of
+from andon.stats.segments import ChangePoint, find_changes
 
 __all__ = [
     "LEAST_SPREAD",
     "RATIOS",
     "RIDIT_VARIANCE",
     "Baseline",
+    "ChangePoint",
     "MixExplained",
     "Onset",
     "Paired",
@@ -33,6 +35,7 @@ __all__ = [
     "detect",
     "difference",
     "explained_by_mix",
+    "find_changes",
     "fit_baseline",
     "jensen_shannon",
     "ks",

@@ -46,6 +46,7 @@ MOST_SCALE = 10.0
 GUARD, GUARD_HOUR = 1.0, 0.4
 """Standard errors by which the expected count is pushed away: of the level, and of the single hour (whichever is more)."""
 
+TRIMS = 3
 SEEN_OFTEN = 2
 """An hour of the clock that was seen less often is one that nobody knows: its own error is given away in full."""
 
@@ -84,7 +85,7 @@ class Priors:
     """What relatives say of a series before it has spoken for itself."""
 
     centre: Floats
-    """Coefficients of the relatives; shape (k, 6)."""
+    """Coefficients of the relatives, the first one the log of a rate (not scaled); shape (k, 6)."""
     error: Floats
     """Standard deviation of the level around that of the relatives, on the log scale; shape (k,). Infinite: no relatives."""
 
@@ -116,7 +117,7 @@ def fit_baseline(
     penalised Poisson likelihood, the information of which is divided by the dispersion. Around it
     ``var(y) = mu + spread mu^2``, estimated by moments, and ``persistence = 1 + 2 S(1..12) / (1 - q)`` with S the sum of
     autocorrelations over lags of 1 to 12 hours and q the part of it that is still there 12 hours later. Hours whose
-    count is far above, several in a row (an incident in the history), are trimmed once.
+    count is far above, several in a row (an incident in the history), are trimmed.
 
     Args:
         x: harm in each hour, shape (t, k); may be fractional.
@@ -128,32 +129,59 @@ def fit_baseline(
     """
     x, n = np.asarray(x, dtype=np.float64), np.asarray(n, dtype=np.float64)
     fitted = _fit(x, n, clock, variance, priors, least_spread)
+    least = np.broadcast_to(least_spread, n.shape[1:])
+    kept, some = n > 0, np.arange(x.shape[1])
+    for _ in range(TRIMS):
+        now, lost = _inliers(x[:, some], n[:, some], clock, _part(fitted, some), kept[:, some], some)
+        kept[:, some] = now
+        some = lost
+        if len(some) == 0:
+            break
+        again = _fit(
+            x[:, some],
+            np.where(kept[:, some], n[:, some], 0.0),
+            clock,
+            None if variance is None else variance[some],
+            None if priors is None else Priors(centre=priors.centre[some], error=priors.error[some]),
+            least[some],
+        )
+        for name in Baseline.__slots__:
+            whole, part = getattr(fitted, name), getattr(again, name)
+            if name in ("log_rate", "guard"):
+                whole[:, some] = part
+            else:
+                whole[some] = part
+    return fitted
+
+
+def _part(baseline: Baseline, some: Ints) -> Baseline:
+    return Baseline(
+        scale=baseline.scale[some],
+        log_rate=baseline.log_rate[:, some],
+        guard=baseline.guard[:, some],
+        spread=baseline.spread[some],
+        persistence=baseline.persistence[some],
+        coefficients=baseline.coefficients[some],
+    )
+
+
+def _inliers(x: Floats, n: Floats, clock: Ints, fitted: Baseline, kept: Bools, some: Ints) -> tuple[Bools, Ints]:
+    """Which hours are still kept, and which series lost one: three or more of five in a row far above what was fitted.
+
+    Far is three times what the median hour is off; a standard deviation would hide what inflates it.
+    """
     mean = n * fitted.scale * np.exp(fitted.log_rate[clock])
-    room = np.sqrt(mean + fitted.spread * mean * mean)
-    far = x * fitted.scale - mean > 5 * room + 3 * fitted.scale
+    off = (x * fitted.scale - mean) / np.sqrt(np.maximum(mean, 0.25))
+    some_hours = (n > 0).any(axis=0)
+    usual = 1.4826 * np.nanmedian(np.where((n > 0) | ~some_hours, np.abs(off), np.nan), axis=0)
+    far = off > 3 * np.maximum(usual, 1.0) + 3 * fitted.scale / np.sqrt(np.maximum(mean, 0.25))
     beside = np.zeros(far.shape, dtype=np.int64)
     for lag in range(-2, 3):
         beside += np.roll(far, lag, axis=0)
-    far &= (beside >= 3) & (far.mean(axis=0) <= 0.1)  # an hour by itself is dispersion; what happens often is normal
-    touched = np.flatnonzero(far.any(axis=0))
-    if len(touched) == 0:
-        return fitted
-    least = np.broadcast_to(least_spread, n.shape[1:])[touched]
-    again = _fit(
-        x[:, touched],
-        np.where(far[:, touched], 0.0, n[:, touched]),
-        clock,
-        None if variance is None else variance[touched],
-        None if priors is None else Priors(centre=priors.centre[touched], error=priors.error[touched]),
-        least,
-    )
-    for name in Baseline.__slots__:
-        whole, part = getattr(fitted, name), getattr(again, name)
-        if name in ("log_rate", "guard"):
-            whole[:, touched] = part
-        else:
-            whole[touched] = part
-    return fitted
+    far &= beside >= 3  # an hour by itself is dispersion
+    far &= (far | (~kept & (n > 0))).mean(axis=0) <= 0.25  # what happens often is normal
+    lost = (far & kept).any(axis=0)
+    return kept & ~far, some[lost]
 
 
 def _fit(
@@ -165,6 +193,9 @@ def _fit(
     harm, seen = cells @ x, cells @ n
     total = np.maximum(seen.sum(axis=0), 1e-9)
     rate = (harm.sum(axis=0) + 0.5) / (total + 1)
+    if priors is not None:  # what has not spoken yet has the rate of its relatives
+        silent = np.isfinite(priors.error) & (seen.sum(axis=0) <= 0)
+        rate[silent] = np.clip(np.exp(priors.centre[silent, 0]), 1e-6, 0.9)
     scale = np.minimum(rate / np.maximum(rate * (1 - rate) if variance is None else variance, 1e-12), MOST_SCALE)
     centre, precision = _prior(rate, scale, priors)
     y = (harm + 0.5 * seen / total) * scale
@@ -205,6 +236,7 @@ def _prior(rate: Floats, scale: Floats, priors: Priors | None) -> tuple[Floats, 
     if priors is not None:
         known = np.isfinite(priors.error)
         centre[known] = priors.centre[known]
+        centre[known, 0] += np.log(scale[known])
         precision[known, 0] = 1 / priors.error[known] ** 2
     return centre, precision
 
@@ -229,8 +261,8 @@ def _regress(y: Floats, seen: Floats, centre: Floats, precision: Floats, dispers
 def _spread(y: Floats, mean: Floats, least: Floats | float) -> tuple[Floats, Floats]:
     """Spread with its error added, and without; shapes (k,).
 
-    The error counts for at most ``(events / 8)^2`` times the variance of a typical hour: of events that were hardly ever
-    seen moments know nothing, and to expect bursts of them would be to wait for bursts.
+    At most ``(events / 8)^2`` times the variance of a typical hour: of events that were hardly ever seen moments know
+    nothing, and to expect bursts of them would be to wait for bursts.
     """
     hours = np.maximum((mean > 0).sum(axis=0), 1)
     lost = np.minimum(COEFFICIENTS / hours, 0.5)
@@ -238,9 +270,9 @@ def _spread(y: Floats, mean: Floats, least: Floats | float) -> tuple[Floats, Flo
     found = np.maximum((((y - mean) ** 2) - mean * (1 - lost)).sum(axis=0) / squares, 0.0)
     variance = mean + found * mean * mean
     error = np.sqrt((2 * variance**2 + variance).sum(axis=0)) / squares
-    events = y.sum(axis=0)
-    most = np.maximum((events / 8) ** 2 * hours / np.maximum(mean.sum(axis=0), 1e-9), found)
-    bound = found + np.minimum(SPREAD_ERRORS * error, most)
+    most = (y.sum(axis=0) / 8) ** 2 * hours / np.maximum(mean.sum(axis=0), 1e-9)
+    found = np.minimum(found, most)
+    bound = np.minimum(found + SPREAD_ERRORS * error, most)
     bound = (hours * bound + YOUNG * USUAL_SPREAD) / (hours + YOUNG)
     return np.clip(bound, least, MOST_SPREAD), found
 
@@ -255,7 +287,7 @@ def _persistence(residual: Floats, variance: Floats) -> tuple[Floats, Bools]:
     for lag in range(1, lags + 1):
         products[lag - 1] = np.einsum("tk,tk->k", z[lag:], z[:-lag])
     near, far = (p.sum(axis=0) / hours for p in (products[:LAGS], products[LAGS:]))
-    few = hours + 7 * LAGS  # a handful of hours tells nothing of correlation: its error is bounded
+    few = hours + 2 * LAGS  # a handful of hours tells nothing of correlation: its error is bounded
     error = np.sqrt(LAGS / few)  # of a sum of autocorrelations
     later = np.clip(far / np.maximum(near, 0.05), 0, 0.7)
     inflation = np.maximum(1 + 2 * (near + LAG_ERRORS * error) / (1 - later), 1.0)

@@ -113,10 +113,10 @@ def find_changes(values: Sequence[float] | Floats, *, level: float = 0.95) -> li
         end = cuts[k + 1] if k + 1 < len(cuts) else len(known)
         cuts[k], low, high, odds = _place(cost, start, end, level)
         found.append((int(place[low - 1]) + 1, int(place[high]), odds))
-    stretches = [float(np.median(part)) for part in np.split(known, cuts)]
+    levels = [float(np.median(part)) for part in np.split(known, cuts)]
+    each = zip(cuts, found, levels[:-1], levels[1:], strict=True)
     return [
-        ChangePoint(at=int(place[cut]), low=low, high=high, log10_odds=odds, before=before, after=after)
-        for cut, (low, high, odds), before, after in zip(cuts, found, stretches[:-1], stretches[1:], strict=True)
+        ChangePoint(at=int(place[c]), low=f[0], high=f[1], log10_odds=f[2], before=b, after=a) for c, f, b, a in each
     ]
 
 
