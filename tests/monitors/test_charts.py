@@ -202,12 +202,7 @@ def test_an_event_is_warned_of_at_most_once() -> None:
         assert levels[:1] == ["page"] or levels[:2] in (["warning"], ["warning", "page"]), name
 
 
-SLOW_TO_CROSS = pytest.mark.xfail(
-    strict=True, reason="its statistic needs days to cross again, and counts as calm until then"
-)
-
-
-@pytest.mark.parametrize("factor", [pytest.param(1.3, marks=SLOW_TO_CROSS), 1.5])
+@pytest.mark.parametrize("factor", [1.3, 1.5])
 def test_a_small_lasting_shift_is_one_event_too(factor: float) -> None:
     """A small shift that lasts for two weeks pages once and is told again after a week: at most three times."""
     signals = pages(watch(Traffic(series=30, hours=28 * DAY, shift=14 * DAY, factor=factor, seed=4)))

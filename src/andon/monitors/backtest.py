@@ -177,7 +177,7 @@ def judge(
 
 def _within(event: Event, at_us: int, monitor: Monitor) -> bool:
     same = (event.app, event.environment) == (monitor.app, monitor.environment)
-    return same and event.start_us <= at_us <= event.end_us + DAY_US
+    return same and event.start_us < at_us <= event.end_us + DAY_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

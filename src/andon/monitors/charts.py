@@ -33,11 +33,10 @@ LAG_SHARE, LAG_MOST_US = 0.25, 7 * DAY_US
 """An hour joins the baseline when it is this share of the chart's age old, at most a week, and only while the chart is
 calm: a lasting shift has that long to show itself before it becomes part of what it is compared with."""
 
-YOUNG_US = 7 * DAY_US
-"""What a chart signals on joins its baseline nonetheless in its first week: there it may be a mistaken baseline that spoke,"""
-
-BEYOND_SEASON = 2.0
-"""unless there was this many times the harm that was expected: no hour of the day and no weekend explains that."""
+YOUNG_US, BEYOND_SEASON = 7 * DAY_US, 2.0
+"""No hour of the day and no weekend brings this many times the harm that is expected. What a chart signals on joins its
+baseline unless there was so much of it (a mistaken baseline could never learn otherwise), and in its first week a chart pages only
+for what an unseen kind of day would not bring; until then it warns."""
 
 LEARN_MOST_US = 28 * DAY_US
 """A baseline stops growing after four weeks: a slow drift must not become the new normal."""
@@ -88,9 +87,9 @@ class Charts:
         self._hour: int | None = None
         self._weekend = np.zeros(0, dtype=np.bool_)  # by app, in this hour
         self._app, self._whole, self._first, self._learned, self._until = np.zeros((5, 0), dtype=np.int64)
-        self._silent_until, self._told, self._warned = np.zeros((3, 0), dtype=np.int64)
-        self._own, self._aside, self._is_traffic, self._is_fixed = np.zeros((4, 0), dtype=np.bool_)
-        self._weight, self._seen, self._hours_seen, self._statistic = np.zeros((4, 0))
+        self._silent_until, self._over, self._told, self._warned = np.zeros((4, 0), dtype=np.int64)
+        self._own, self._is_traffic, self._is_fixed = np.zeros((3, 0), dtype=np.bool_)
+        self._weight, self._seen, self._hours_seen, self._statistic, self._times = np.zeros((5, 0))
         self._scale, self._spread, self._persistence, self._n0, self._x0 = np.zeros((5, 0))
         self._log_rate, self._guard = np.zeros((2, 48, 0))
         self._coefficients = np.zeros((6, 0))
@@ -151,7 +150,7 @@ class Charts:
         for m in self.monitors[old:]:
             self._apps.setdefault((m.app, m.environment), len(self._apps))
         fills = {
-            0: ("_app", "_silent_until", "_told", "_warned", "_own", "_aside", "_is_traffic", "_is_fixed", "_seen", "_hours_seen",
+            0: ("_app", "_silent_until", "_over", "_told", "_warned", "_own", "_times", "_is_traffic", "_is_fixed", "_seen", "_hours_seen",
                 "_statistic", "_n0", "_x0", "_n", "_x", "_hour_n", "_hour_x", "_log_rate", "_guard", "_coefficients",
                 "_log_ratio", "_r", "_now"),
             1: ("_weight", "_scale", "_spread", "_persistence"),
@@ -256,9 +255,17 @@ class Charts:
         warning = due[(statistic >= WARNING * threshold[due]) & (statistic < threshold[due])]
         warning = warning[~quiet[warning] & (end_us >= self._warned[warning])]
         signals = [self._signal(i, window, float(threshold[i]), "warning") for i in warning.tolist()]
+        held = np.zeros(len(self._first), dtype=np.bool_)
         for i in crossing[~quiet[crossing]].tolist():
-            signals.append(self._signal(i, window, float(threshold[i]), self._level(i, window)))
-            self._told[i] = end_us
+            signal = self._signal(i, window, float(threshold[i]), self._level(i, window))
+            held[i] = signal.level == "page" and self._times[i] < self._season(i, window)
+            if not held[i]:
+                signals.append(signal)
+                self._told[i] = end_us
+            elif end_us >= self._warned[i]:
+                signals.append(replace(signal, level="warning"))
+        self._warned[crossing] = end_us + SILENCE_US
+        crossing = crossing[~held[crossing]]
         restless = due[statistic >= np.sqrt(threshold[due])]  # an event lasts until its chart has been calm for a day
         for until in (self._warned, self._silent_until):
             lasting = restless[end_us < until[restless]]
@@ -267,6 +274,15 @@ class Charts:
         for array in (self._r, self._now, self._statistic, self._n, self._x):
             array[..., crossing] = 0
         return sorted(signals, key=lambda s: s.id)
+
+    def _season(self, i: int, window: int) -> float:
+        """How many times the expected harm a kind of day may bring that a young chart has not seen: twice, less by the day."""
+        age_us = (window + 1) * self.window_us - int(self._first[i]) * self._history.hour_us
+        return (
+            0.0
+            if self._is_fixed[i] or self._is_traffic[i]
+            else 1 + max(0.0, (BEYOND_SEASON - 1) * (1 - age_us / YOUNG_US))
+        )
 
     def _level(self, i: int, window: int) -> Level:
         """Only a warning: a chart without a baseline of its own, what is asked, style, and most silence.
@@ -288,7 +304,7 @@ class Charts:
         self._r[:] = self._now
         self._hours_seen += self._hour_n * np.where(self._is_traffic, self._hour_x, 1) > 0
         end_us = (hour + 1) * self._history.hour_us
-        told = (end_us <= self._silent_until) & (self._aside | self._grown_up(hour))
+        told = (end_us <= self._silent_until) & (self._times >= BEYOND_SEASON)
         self._history.put_hour(hour, self._hour_n, self._hour_x, told, self._weekend)
         self._own |= (self._seen >= LEARN_N) & (self._hours_seen >= LEARN_HOURS)
         may = (
@@ -392,7 +408,11 @@ class Charts:
 
     def _signal(self, i: int, window: int, threshold: float, level: Level) -> Signal:
         monitor, width = self.monitors[i], self.window_us
-        start, bin_us, n, x = self._history.bins(i, int(self._learned[i]) + 1, window)
+        if (
+            0 < self._silent_until[i] <= (window + 1) * width
+        ):  # what came before the end of the last event is another event
+            self._over[i] = (self._silent_until[i] - SILENCE_US) // self._history.hour_us
+        start, bin_us, n, x = self._history.bins(i, int(max(self._learned[i] + 1, self._over[i])), window)
         seen = n > 0
         start, bin_us, n, x = start[seen], bin_us[seen], n[seen], x[seen]
         app, traffic = int(self._app[i]), bool(self._is_traffic[i])
@@ -405,8 +425,8 @@ class Charts:
         )  # fmt: skip
         hour = window * width // self._history.hour_us
         times = float(x[onset.best :].sum()) * self._scale[i] / max(float(mean[onset.best :].sum()), 1e-9)
-        self._aside[i] = not traffic and times >= BEYOND_SEASON
-        if self._aside[i] or self._grown_up(hour)[i]:
+        self._times[i] = 0.0 if traffic else times
+        if times >= BEYOND_SEASON and not traffic:
             self._history.leave_out(i, int(start[onset.low]) // self._history.hour_us, hour)
         if traffic:  # harm is what did not come
             x, n = np.maximum(mean - x, 0.0), mean
