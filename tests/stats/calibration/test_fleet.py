@@ -82,16 +82,8 @@ def test_ten_thousand_series_keep_the_budget() -> None:
     assert np.mean(found) <= 0.5
 
 
-NEVER_RECOVERS = (
-    "a chart that signals in its first days leaves out what it has to learn: 100 to 130 pages, 1.9 permitted"
-)
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason=NEVER_RECOVERS)
-@pytest.mark.parametrize("seed", range(3))
-def test_whole_charts_keep_the_budget(seed: int) -> None:
-    """300 charts and one of all traffic, from their first hour on: at most two false pages in 58 days, one a month permitted."""
+def days_of_pages(seed: int) -> list[int]:
+    """The days on which 300 charts and one of all traffic page, from their first hour on, over 58 stable days."""
     rng = np.random.default_rng([58, seed])
     made = simulate(rng, draw_fleet(rng, 300), hours=WATCHED, holidays=HOLIDAYS)
     n, x = (np.concatenate(pair).astype(np.float64) for pair in ((made.n0, made.n), (made.x0, made.x)))
@@ -110,4 +102,21 @@ def test_whole_charts_keep_the_budget(seed: int) -> None:
     say(
         f"whole charts: {len(days)} pages, in the first week {sum(d < 7 for d in days)}, in the last month {sum(d >= 28 for d in days)}"
     )
-    assert len(days) <= 2
+    return days
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_charts_keep_the_budget_after_a_week(seed: int) -> None:
+    """In the seven weeks after their first, charts that learned by themselves page no more than 1.67 expected ones explain."""
+    assert sum(d >= 7 for d in days_of_pages(seed)) <= 4  # a Poisson number with this mean exceeds 4 in 3 % of cases
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    strict=True, reason="how long hours resemble each other cannot be learned in days: 4 to 10 pages in the first week"
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_charts_keep_the_budget_in_their_first_week(seed: int) -> None:
+    """In their first week, 300 charts that know nothing yet give at most two false pages."""
+    assert sum(d < 7 for d in days_of_pages(seed)) <= 2
