@@ -36,7 +36,9 @@ def ours(x0: Counts, n0: Ints, x: Counts, n: Ints, variance: float | None) -> Ca
     y = x.astype(np.float64) * learned.scale
 
     def alarms(threshold: float) -> Bools:
-        ((hours, series),) = stats.detect(y, mean, learned.spread, learned.persistence, [threshold])
+        ((hours, series),) = stats.detect(
+            y, mean, learned.spread, learned.persistence, [threshold], log_ratio=stats.log_ratios(learned.rate)
+        )
         found = np.zeros(y.shape, dtype=np.bool_)
         found[hours, series] = True
         return found
@@ -68,8 +70,8 @@ def many_steps(series: int, hours: int) -> Callable[[], object]:
 def replay_grid(series: int, hours: int, settings: int) -> Callable[[], object] | None:
     """A replay of this many settings of the detector over this many charts: baselines, guards and budgets tried."""
     rng = np.random.default_rng(2)
-    n = rng.poisson(100, (hours, series)).astype(np.float32)
-    x = rng.binomial(n.astype(np.int64), 0.05).astype(np.float32)
+    n = rng.poisson(100, (hours, series)).astype(np.float64)
+    x = rng.binomial(n.astype(np.int64), 0.05).astype(np.float64)
     monitors = [
         Monitor(app="bench", environment="p", metric="harm", direction="up", scope=(("task", f"{k:05d}"),))
         for k in range(series)

@@ -100,8 +100,9 @@ def test_the_e_detector_is_the_one_of_the_running_charts() -> None:
     for guard in (1.0, 0.5):
         mean = n[LEARN:] * np.exp(base.log_rate + guard * base.guard)[clock[LEARN:]]
         ((hours, series),) = stats.detect(
-            x[LEARN:] * base.scale, mean, base.spread, base.persistence, [SERIES * 720 / 2]
-        )
+            x[LEARN:] * base.scale, mean, base.spread, base.persistence, [SERIES * 720 / 2],
+            log_ratio=stats.log_ratios(base.rate),
+        )  # fmt: skip
         expected = hours + FIRST + LEARN, series
         assert len(hours) >= SERIES
         assert same(alarms(Setting(false_pages_per_month=2.0, guard=guard), shift=LEARN + 100, factor=2.0)[0], expected)
@@ -119,7 +120,10 @@ def test_a_number_is_judged_by_the_variance_of_ridits() -> None:
     base = stats.fit_baseline(x[:LEARN], n[:LEARN], clock[:LEARN], variance=variance)
     mean = n[LEARN:] * np.exp(base.log_rate + base.guard)[clock[LEARN:]]
     x[LEARN + 50 :] *= 1.3
-    ((hours, series),) = stats.detect(x[LEARN:] * base.scale, mean, base.spread, base.persistence, [2 * 720])
+    ratio = stats.log_ratios(base.rate)
+    ((hours, series),) = stats.detect(
+        x[LEARN:] * base.scale, mean, base.spread, base.persistence, [2 * 720], log_ratio=ratio
+    )
     (found,) = alarms_of(both, {"latency": "number"}, n, x, FIRST, LEARN, [Setting()])
     assert set(series.tolist()) == {0, 1}
     assert same(found, (hours + FIRST + LEARN, series))
@@ -223,9 +227,11 @@ def test_an_alarm_of_another_app_tells_of_nothing(other: dict[str, str]) -> None
 
 
 def test_alarms_of_one_app_within_a_day_are_one_page() -> None:
-    """Alarms of any charts of one app less than a day apart are one page; another app's, or a day later, are others."""
+    """Alarms of any charts of one app within a day of a page are part of it; another app's, or later ones, are others."""
     apps = [MONITORS[0], MONITORS[1], replace(MONITORS[2], app="b")]
-    assert judged([(100, 0), (110, 1), (130, 0)], monitors=apps).pages == 1
+    assert judged([(100, 0), (110, 1), (123, 0)], monitors=apps).pages == 1
+    assert judged([(100, 0), (110, 1), (130, 1)], monitors=apps).pages == 1  # the second chart is still silent
+    assert judged([(100, 0), (110, 1), (135, 1)], monitors=apps).pages == 2
     assert judged([(100, 0), (110, 2)], monitors=apps).pages == 2
     assert judged([(100, 0), (124, 1)], monitors=apps).pages == 2
     assert judged([(100, 0), (123, 1)], monitors=apps).pages == 1

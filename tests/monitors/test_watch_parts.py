@@ -147,8 +147,8 @@ def test_a_new_task_that_fails_is_no_mere_mix(store: Callable[..., Store], share
 
 def test_a_mix_that_hides_a_new_task_says_so(store: Callable[..., Store]) -> None:
     """Where the growth of the bad task explains the rise, a small new task that fails spoils no page; its share is told."""
-    rates = {"good": 0.02, "bad": 0.5, "new": 1.0}
-    spared = [s for s in whole(turned(store(rows(rates, mix(bad=0.7, new=0.04))))) if s.mix]
+    rates = {"good": 0.02, "bad": 0.4, "new": 1.0}
+    spared = [s for s in whole(turned(store(rows(rates, mix(bad=0.6, new=0.04))))) if s.mix]
     assert spared
     assert all("of the traffic is of kinds that had none before, which cannot be compared" in s.mix for s in spared)
 
@@ -232,7 +232,7 @@ def test_evaluations_and_feedback_are_no_traffic(store: Callable[..., Store]) ->
     answers = rows(0.05, windows=range(SHIFT))
     evaluations = judged("Relevance@1", lambda _: 0.8, 2)
     once = turned(store(answers, evaluations))
-    (silence,) = [s for s in whole(once, "traffic") if s.at_us > at(SHIFT)]
+    silence = next(s for s in whole(once, "traffic") if s.at_us > at(SHIFT))
     points = chart_of(store(answers, evaluations)[0], silence, start_us=at(0), end_us=at(END), points=END)
     assert all(p.x == p.n for p in points if p.start_us >= at(SHIFT))  # what did not come: everything
     other = store(answers, evaluations)
@@ -370,7 +370,9 @@ def lasting() -> list[Row]:
     return rows(lambda w: 0.4 if w >= FURTHER else 0.15 if w >= LASTING else 0.04, windows=range(LAST))
 
 
-def take(ledger: Ledger, signals: Sequence[Signal], monitor: str = CHART, why: str = "the new model is bolder") -> NewNormal:
+def take(
+    ledger: Ledger, signals: Sequence[Signal], monitor: str = CHART, why: str = "the new model is bolder"
+) -> NewNormal:
     """Accept what a chart showed, from its onset, at a window."""
     onset = max((s.onset_us for s in signals), default=at(LASTING))
     known = [s.monitor for s in signals]
@@ -389,6 +391,11 @@ def test_an_accepted_shift_is_the_new_level(store: Callable[..., Store], monitor
     assert "page" in {s.level for s in whole(before)}
     accepted = take(opened[1], before, monitor)
     assert (accepted.accepted_us, accepted.by) == (at(ACCEPTED), "ann")
+    watching = process.phases[0]
+    assert process.advance(at(ACCEPTED + 1)) == []
+    assert process.phases[0] < watching
+    assert process.advance(at(ACCEPTED + 25)) == []  # two hours, and far more than a hundred observations
+    assert process.phases[0] == watching
     assert process.advance(at(FURTHER)) == []
     found = [s for s in process.advance(at(LAST)) if s.level == "page"]
     assert whole(found)
@@ -417,7 +424,7 @@ def test_an_acceptance_touches_its_charts_alone(store: Callable[..., Store]) -> 
     assert all(s.baseline_from_us == at(0) for s in found)
 
 
-@pytest.mark.parametrize("stops", [[LAST], [100, ACCEPTED, ACCEPTED + 1, 300, LAST], list(range(7, LAST, 40)) + [LAST]])
+@pytest.mark.parametrize("stops", [[LAST], [100, ACCEPTED, ACCEPTED + 1, 300, LAST], [*range(7, LAST, 40), LAST]])
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_replay_forgets_at_the_same_time(store: Callable[..., Store], stops: list[int], restart: bool) -> None:
     """The same rows with the acceptance in the ledger give the same signals at any pace, with restarts: as it was live."""
@@ -438,11 +445,16 @@ def test_a_replay_forgets_at_the_same_time(store: Callable[..., Store], stops: l
     assert [repr(s) for s in found] == [repr(s) for s in expected]
 
 
-def test_a_misspelt_chart_and_no_reason_are_refused() -> None:
-    """Neither a chart that never signalled nor an empty reason is recorded; the message names the charts that did."""
+def test_what_cannot_be_accepted_is_refused() -> None:
+    """A chart that never signalled, an empty reason or a time to come is not recorded; the message says what there is."""
     ledger = Ledger("sqlite://")
     known = {"from_us": 0, "by": "ann", "now_us": at(5), "window_s": 300}
-    for misspelt in ("shop/production/eror.up/all", "shop/production/error.up/al", "shop/production/error.up", "shopping*"):
+    for misspelt in (
+        "shop/production/eror.up/all",
+        "shop/production/error.up/al",
+        "shop/production/error.up",
+        "shopping*",
+    ):
         with pytest.raises(InputError) as caught:
             accept(ledger, misspelt, [CHART], why="because", **known)  # type: ignore[arg-type]
         assert misspelt in str(caught.value)
@@ -452,6 +464,8 @@ def test_a_misspelt_chart_and_no_reason_are_refused() -> None:
     for why in ("", "  \n"):
         with pytest.raises(InputError, match="say why"):
             accept(ledger, CHART, [CHART], why=why, **known)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="is in the future"):
+        accept(ledger, CHART, [CHART], why="because", **{**known, "from_us": at(6)})  # type: ignore[arg-type]
     assert ledger.all(NewNormal) == []
 
 
@@ -499,20 +513,23 @@ def test_the_history_is_cut_and_switched_off_as_asked(store: Callable[..., Store
     monitors, _, first, n, _ = history_of(warehouse, SCORERS, rules=[off], span=span)
     assert {m.metric for m in monitors} == {"traffic"}
     assert (first, len(n)) == (at(24) // HOUR_US, 6)
-    with pytest.raises(InputError, match="nothing has been scored.*andon tick"):
+    with pytest.raises(InputError, match=r"nothing has been scored.*andon tick"):
         history_of(warehouse, SCORERS, span=Span(start_us=0, end_us=HOUR_US))
 
 
 def test_the_history_does_not_depend_on_how_it_is_read(
     store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Read in pieces of any length, the counts and charts are the same, also where a part comes late."""
+    """Read in pieces of any length, the counts and charts are the same: parts that come late, topics, probes, evaluators."""
     made = rows({"a": 0.1, "b": 0.3}, lambda w: {"a": 1.0} if w < SHIFT else {"a": 0.5, "b": 0.5})
-    warehouse, _ = store(made)
+    asked = rows(0.1, lambda _: {"t00": 0.8, "t01": 0.2}, key="topic", seed=5, per_window=5)
+    probes = rows(0.9, source="probe", seed=2, per_window=1, windows=range(60, 130))
+    warehouse, _ = store(made, asked, probes, judged("Relevance@1", lambda _: 0.8, 3))
     once = history_of(warehouse, SCORERS)
     monkeypatch.setattr("andon.monitors.run.CHUNK", 5)
     pieces = history_of(warehouse, SCORERS)
     order = [once[0].index(m) for m in pieces[0]]
+    assert {m.metric for m in once[0]} == {"error", "traffic", "topic_share", "evaluation"}
     assert sorted(m.id for m in once[0]) == sorted(m.id for m in pieces[0])
     assert (once[3][:, order] == pieces[3]).all()
     assert (once[4][:, order] == pieces[4]).all()

@@ -58,14 +58,14 @@ class Played:
         """Pages after the switch."""
         return [s for s in self.pages if s.at_us > self.switch_us]
 
-    def of(self, metric: str, direction: str, **scope: str) -> Signal | None:
-        """The first page since the switch of exactly this chart."""
-        return next((s for s in self.late if _is(s, metric, direction, scope)), None)
+    def of(self, metric: str, direction: str, *, aspect: str = "", **scope: str) -> Signal | None:
+        """The first page since the switch of exactly this chart; of a number the typical value, unless its tail is asked for."""
+        return next((s for s in self.late if _is(s, metric, direction, aspect, scope)), None)
 
-    def warning(self, metric: str, direction: str, **scope: str) -> Signal | None:
+    def warning(self, metric: str, direction: str, *, aspect: str = "", **scope: str) -> Signal | None:
         """The first signal of either kind since the switch of exactly this chart."""
         late = (s for s in self.signals if s.at_us > self.switch_us)
-        return next((s for s in late if _is(s, metric, direction, scope)), None)
+        return next((s for s in late if _is(s, metric, direction, aspect, scope)), None)
 
     def holds(self, signal: Signal) -> bool:
         """Whether the onset interval of a signal holds the switch."""
@@ -76,8 +76,8 @@ class Played:
         return float(np.mean([self.holds(s) for s in self.late]))
 
 
-def _is(signal: Signal, metric: str, direction: str, scope: dict[str, str]) -> bool:
-    return (signal.metric, signal.direction, signal.scope) == (metric, direction, scope)
+def _is(signal: Signal, metric: str, direction: str, aspect: str, scope: dict[str, str]) -> bool:
+    return (signal.metric, signal.direction, signal.aspect, signal.scope) == (metric, direction, aspect, scope)
 
 
 def play(
@@ -129,17 +129,20 @@ def run(home: Path, traffic: Iterable[Row], feedback: Iterable[Row], window_s: i
         loop.close()
 
 
-def tell(name: str, played: Played, expected: str, metric: str, direction: str, **scope: str) -> Signal | None:
+def tell(
+    name: str, played: Played, expected: str, metric: str, direction: str, *, aspect: str = "", **scope: str
+) -> Signal | None:
     """Print one line of the table in `docs/methods/real-data.md`; returns the page, if there was one."""
-    page = played.of(metric, direction, **scope)
-    signal = page or played.warning(metric, direction, **scope)
+    page = played.of(metric, direction, aspect=aspect, **scope)
+    signal = page or played.warning(metric, direction, aspect=aspect, **scope)
     said, onset = "silent", ""
     if signal is not None:
         lag = (signal.at_us - played.switch_us) / HOUR_US
         low, high = ((t - played.switch_us) / HOUR_US for t in (signal.onset_low_us, signal.onset_high_us))
         said = f"{'page' if page else 'warning only'} after {lag:.1f} h"
         onset = f"{low:+.1f} to {high:+.1f} h{'' if played.holds(signal) else ': misses'}"
-    say(f"| {name}: `{metric}` {direction} | {expected} | {said} | {onset} |")
+    what = ", ".join(filter(None, (direction, aspect)))
+    say(f"| {name}: `{metric}` {what} | {expected} | {said} | {onset} |")
     return page
 
 

@@ -70,7 +70,6 @@ def test_what_became_worse_pages(drift: Played) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="charts of a high rate page while young: see docs/methods/real-data.md")
 def test_march_is_silent(drift: Played) -> None:
     """In ten days of answers of one month nothing pages."""
     assert drift.early == []

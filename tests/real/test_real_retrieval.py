@@ -48,8 +48,10 @@ def test_eight_points_of_hallucination_page(smaller: Played) -> None:
 @pytest.mark.slow
 def test_a_crude_score_of_groundedness_is_charted(smaller: Played) -> None:
     """The share of the answer's words that stand in the passages (AUC 0.64 against people) is told as measured, found or not."""
-    signal = tell("llama-2-70b to 13b, crude groundedness", smaller, "page, if it can be seen", "confidence", "down")
-    assert signal is None or signal.kind == "number"
+    for aspect in ("", "tail"):
+        name, expected = "llama-2-70b to 13b, crude groundedness", "page, if it can be seen"
+        signal = tell(name, smaller, expected, "confidence", "down", aspect=aspect)
+        assert signal is None or signal.kind == "number"
 
 
 @pytest.mark.slow

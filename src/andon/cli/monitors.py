@@ -1,5 +1,6 @@
 """Commands about what is watched: monitor list, relearn and test; backtest."""
 
+from math import inf, isfinite
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -113,18 +114,21 @@ def backtest(
         monitors, kinds, first, n, x = _history(loop, span)
         budgets = budget or [loop.settings.false_pages_per_month]
         known = _events(events) if events else [_of(i) for i in loop.ledger.all(Incident)]
-    if any(b <= 0 for b in budgets):
-        raise InputError(f"--budget {min(budgets):g} must be greater than 0: a page that is never false is never sent")
+    for b in budgets:
+        if not 0 < b < inf:
+            raise InputError(f"--budget {b:g} must be greater than 0: a page that is never false is never sent")
+    if learn is not None and not isfinite(learn):
+        raise InputError(f"--learn {learn:g} must be a number of days, at least 2")
     settings = [
         Setting(chart=c, false_pages_per_month=b)
         for c in CHARTS
         if not chart or c in chart
         for b in (budgets if c != "two-sigma" else budgets[:1])
     ]
-    rows = round(learn * 24) if learn else min(len(n) // 2, 28 * 24)
+    rows = round(learn * 24) if learn is not None else min(max(len(n) // 2, 48), 28 * 24)
     alarms = alarms_of(monitors, kinds, n, x, first, rows, settings)
     watched = (first + rows) * HOUR_US
-    known = [e for e in known if e.end_us >= watched]
+    known = [e for e in known if e.end_us >= watched and e.start_us < (first + len(n)) * HOUR_US]
     trials = [judge(s, a, monitors, len(n) - rows, known) for s, a in zip(settings, alarms, strict=True)]
     say(
         f"learned from {format_time(first * HOUR_US)} to {format_time(watched)}, then watched "
@@ -170,9 +174,9 @@ def _of(incident: Incident) -> Event:
 
 
 def _events(path: Path) -> list[Event]:
-    if not path.exists():
+    if not path.is_file():
         raise InputError(f"there is no file {path}")
-    found = []
+    found: list[Event] = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if not line.strip():
             continue
@@ -187,6 +191,10 @@ def _events(path: Path) -> list[Event]:
                     end_us=parse_time(row["end"]),
                 )
             )
+            if found[-1].end_us < found[-1].start_us:
+                raise InputError("it ends before it starts")
+            if found[-1].name in {e.name for e in found[:-1]}:
+                raise InputError("another one has this name")
         except (orjson.JSONDecodeError, KeyError, TypeError, InputError) as error:
             raise InputError(
                 f"{path}:{number} is not an event ({quoted(str(error), 100)}); one is "

@@ -16,6 +16,9 @@ from andon.settings import Settings, load
 
 __all__ = ["fail", "now_us", "opened", "plain", "progress", "say", "settings", "show_table", "who"]
 
+WIDE = 1_000
+"""Columns of a table that no terminal shows: it is not folded."""
+
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -47,7 +50,8 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, empty: 
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(plain("" if cell is None else cell)) for cell in row))
-    _out.print(table)
+    out = _out if _out.is_terminal else Console(highlight=False, soft_wrap=True, width=WIDE)  # a pipe reads lines
+    out.print(table)
 
 
 @contextmanager

@@ -58,7 +58,8 @@ def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     early = [s for s in peers if s.at_us - first_us <= MERGE_US]
     direct = [s for s in early if s.kind == "binary"] or early
     most = max(_excess(s) for s in direct)
-    full = [s for s in direct if _excess(s) >= 0.9 * most]
+    least = 0.9 * most if most > 0 else most  # counts beyond a cut may fall while the typical value gets worse
+    full = [s for s in direct if _excess(s) >= least]
     lead = max(full, key=lambda s: (round(s.rate - s.baseline_rate, 9), -len(s.scope), _first_segment(s), s.id))
     others = sorted({s.harm for s in signals} - {harm})
     reason = f"{harm}: {moved(lead)}"

@@ -72,7 +72,7 @@ class Trial:
     alarms: int
     """Of single charts, each silent for a day after one."""
     pages: int
-    """Alarms of one app within a day of each other are one page."""
+    """Alarms of one app within a day of a page are part of it."""
     false_pages: int
     """Pages outside every event."""
     months: float
@@ -158,7 +158,7 @@ def judge(
         app = monitor.app, monitor.environment
         if at_us - latest.get(app, -DAY_US) >= DAY_US:
             pages.append((at_us, monitor))
-        latest[app] = at_us
+            latest[app] = at_us
     found: dict[str, tuple[int, str]] = {}
     for event in events:
         first = next(((at, m.id) for at, m in told if _within(event, at, m)), None)
@@ -212,7 +212,7 @@ def _alarms(watch: _Watched, chart: Chart, guard: float, lengths: Sequence[float
     log_mean = base.log_rate + guard * base.guard if chart == "e-detector" else base.log_rate
     mean = (watch.n[later] * np.exp(log_mean)[watch.clock[later]]).astype(np.float32)
     if chart == "e-detector":
-        return stats.detect(y, mean, base.spread, base.persistence, lengths)
+        return stats.detect(y, mean, base.spread, base.persistence, lengths, log_ratio=stats.log_ratios(base.rate))
     residuals = np.where(mean > 0, (y - mean) / np.sqrt(np.maximum(mean + base.spread * mean * mean, 1e-9)), np.nan)
     residuals = residuals.astype(np.float64)
     if chart == "shewhart":

@@ -370,6 +370,8 @@ class Charts:
         )
         self._log_rate[:, i], self._guard[:, i] = found.log_rate[:, kept], found.guard[:, kept]
         self._coefficients[:, i] = found.coefficients[kept].T
+        rates = kept & ~traffic
+        self._log_ratio[:, charts[rates]] = stats.log_ratios(found.rate[rates])
         self._n0[i], self._x0[i] = total[kept], harm[kept]
         new = i[self._learned[i] < 0]
         self._learned[new] = hour
@@ -400,6 +402,7 @@ class Charts:
         beside = self._whole[fixed]
         known = (beside >= 0) & (self._learned[beside] >= 0)
         self._scale[fixed] = np.minimum(1 / (1 - limit), 10.0)
+        self._log_ratio[:, fixed] = stats.log_ratios(limit)
         self._log_rate[:, fixed] = np.log(limit * self._scale[fixed])
         self._spread[fixed] = np.where(known, self._spread[beside], stats.LEAST_SPREAD)
         self._persistence[fixed] = np.where(known, self._persistence[beside], 1.0)

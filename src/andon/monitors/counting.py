@@ -33,8 +33,6 @@ the answers to probes with those to people."""
 LEARN_N, LEARN_WINDOWS = 100, 6
 """The reference of a number are the first windows of its app: this many with traffic, and this many observations."""
 
-WORST_FIFTH = 0.2
-"""Values beyond this share of the reference are examples of harm, where the typical value moved."""
 
 BEYOND = "beyond "
 """Aspect of a number metric that has an objective: the share of values beyond its bound."""
@@ -93,15 +91,15 @@ class Counting:
         part = self._parts.get((monitor.app, monitor.environment, monitor.scope))
         return 1.0 if part is None or part >= len(self._top) else float(self._top[part]) or 1.0
 
-    def cut_of(self, monitor: Monitor) -> float | None:
-        """For a number: the value beyond which one interaction counts as harm; None for a rate."""
+    def cut_of(self, monitor: Monitor, share: float | None = None) -> float | None:
+        """For a number: the value beyond which lies this share of its reference, that of its tail unless given."""
         if monitor.aspect.startswith(BEYOND):
             return float(monitor.aspect.removeprefix(BEYOND))
         reference = self._references.get(_key(monitor.app, monitor.environment, monitor.scope, monitor.metric))
         if reference is None:
             return None
-        share = self._metrics[monitor.metric].tail if monitor.aspect else WORST_FIFTH
-        return stats.bin_edges(reference.cut(share, high=monitor.direction == "up"))[0]
+        beyond = self._metrics[monitor.metric].tail if share is None else share
+        return stats.bin_edges(reference.cut(beyond, high=monitor.direction == "up"))[0]
 
     def take(self, first: int, length: int, rates: pa.Table, numbers: Mapping[str, pa.Table]) -> tuple[Floats, Floats]:
         """Observations and harm of every chart, both of shape (length, charts), for the windows from `first`.

@@ -20,9 +20,12 @@ from andon.monitors.shift import explain_strata
 from andon.scores import Harm, Scorer, failing
 from andon.scores.rows import EVALUATION, EVALUATOR, PROBE
 from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
-from andon.traffic import SEGMENTS
+from andon.traffic import SEGMENTS, format_time
 
 __all__ = ["Watch", "accept", "chart_of", "history_of"]
+
+WORST_FIFTH, WORSE_HALF = 0.2, 0.5
+"""Shares of a number's reference beyond whose bound a value counts as harm: the first that shows what moved."""
 
 KINDS = tuple(s for s in SEGMENTS if s != "requested_model")
 """Segments that say what is asked, not who answers: another mix of models is a change of ours."""
@@ -129,12 +132,22 @@ class Watch:
         before = Span(start_us=signal.baseline_from_us, end_us=min(signal.baseline_to_us, signal.onset_us))
         since = Span(start_us=signal.onset_us, end_us=signal.at_us)
         if signal.kind == "number":
-            signal = replace(signal, cut=self._counting.cut_of(monitor))
-            (x, n), (x0, n0) = (self._harm(signal, span) for span in (since, before))
-            signal = replace(signal, x=x, n=max(1, n), baseline_x=x0, baseline_n=max(1, n0))
+            signal = self._with_cut(signal, monitor, before, since)
         if signal.level == "page" and not signal.objective and before.start_us < before.end_us:
             return self._unless_mix(signal, before, since)
         return signal
+
+    def _with_cut(self, signal: Signal, monitor: Monitor, before: Span, since: Span) -> Signal:
+        """A number's signal with the bound of harm; where its typical value moved, with counts beyond a bound that show it."""
+        if signal.aspect:
+            return replace(signal, cut=self._counting.cut_of(monitor))
+        for share in (WORST_FIFTH, WORSE_HALF):
+            told = replace(signal, cut=self._counting.cut_of(monitor, share))
+            (x, n), (x0, n0) = (self._harm(told, span) for span in (since, before))
+            told = replace(told, x=x, n=max(1, n), baseline_x=x0, baseline_n=max(1, n0))
+            if told.rate > told.baseline_rate:
+                break
+        return told
 
     def _unless_mix(self, signal: Signal, before: Span, since: Span) -> Signal:
         """The signal, as a warning if the mix of the traffic alone explains it; nobody is woken for other questions."""
@@ -190,7 +203,7 @@ def accept(
         window_s: width of a window.
 
     Raises:
-        InputError: no such chart, or no reason.
+        InputError: no such chart, no reason, or a time to come.
     """
     if not why.strip():
         raise InputError("say why this is the new normal: it will be read when the same chart is asked about again")
@@ -199,10 +212,10 @@ def accept(
         raise InputError(
             f"no chart {monitor!r} has signalled (a * at the end means all that begin so); those that have: {told}"
         )
+    if from_us > now_us:
+        raise InputError(f"{format_time(from_us)} is in the future: until then the charts would say nothing")
     width = window_s * 1_000_000
-    at_us = (
-        now_us // width + 1
-    ) * width  # a window is judged once: the next one is the first that is learned from anew
+    at_us = (now_us // width + 1) * width  # a window is judged once: the next is the first that is learned from anew
     digest = blake2b(f"{monitor}/{at_us}".encode(), digest_size=6).hexdigest()
     accepted = NewNormal(id=f"NORMAL-{digest}", monitor=monitor, from_us=from_us, accepted_us=at_us, why=why, by=by)
     ledger.put(accepted, now_us=now_us, by=by)
@@ -264,7 +277,8 @@ def _counts(
     names = tuple(m.name for m in metrics)
     found = warehouse.run(Rollup(table="scores", metrics=names, measures=("n",), span=span, where=(where,)))
     there = [m for m in metrics if found[f"{m.name}.n"][0].as_py()]
-    binary = tuple(m.name for m in there if m.kind == "binary")
+    always = ("error",)  # it tells what is traffic, also where nothing but feedback came
+    binary = tuple(m.name for m in metrics if m.kind == "binary" and (m in there or m.name in always))
     rates = Rollup(
         table="scores", metrics=binary, measures=("n", "sum"), keys=keys, window_us=width, span=span, where=(where,)
     )
@@ -293,7 +307,8 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     where = scope_of(signal)
     hours = max(1, width // cluster_us(signal.window_us))
     if signal.metric == TRAFFIC:
-        return _traffic(warehouse, signal, Rollup(table="scores", window_us=width, span=span, where=where))
+        answered = Where(column="error", op="not_null")  # rows of feedback are no traffic
+        return _traffic(warehouse, signal, Rollup(table="scores", window_us=width, span=span, where=(*where, answered)))
     op, bound = failing(signal.kind, signal.direction, signal.cut)
     total = Rollup(table="scores", metrics=(signal.metric, "weight"), window_us=width, span=span, where=where)
     harm = Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
@@ -321,7 +336,8 @@ def _traffic(warehouse: Warehouse, signal: Signal, plan: Rollup) -> list[Point]:
 def scope_of(signal: Signal) -> tuple[Where, ...]:
     """Conditions that select the part of the traffic that a signal is about."""
     pairs = {"app": signal.app, "environment": signal.environment, **signal.scope}
-    return tuple(Where(column=k, op="eq", value=v) for k, v in pairs.items())
+    users = () if "source" in signal.scope else (Where(column="source", op="ne", value=PROBE),)
+    return (*(Where(column=k, op="eq", value=v) for k, v in pairs.items()), *users)
 
 
 def _by_window(table: pa.Table, metric: str, unit: float) -> dict[int, int]:

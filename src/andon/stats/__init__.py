@@ -7,7 +7,7 @@ gives the formula, shapes, assumptions, when to use something else, and the sour
 from andon.stats.baseline import LEAST_SPREAD, Baseline, Priors, clock_of, fit_baseline, like_weekend
 from andon.stats.binomial import clopper_pearson, difference
 from andon.stats.bins import bin_edges, bin_of
-from andon.stats.edetector import RATIOS, detect, log_likelihood_ratio, permitted_run_length, step
+from andon.stats.edetector import RATIOS, detect, log_likelihood_ratio, log_ratios, permitted_run_length, step
 from andon.stats.explained import MixExplained, explained_by_mix
 from andon.stats.mix import classifier_test, jensen_shannon, ks, mean_shift, mix_shift, mmd, psi
 from andon.stats.onset import Onset, locate_onset
@@ -42,6 +42,7 @@ __all__ = [
     "like_weekend",
     "locate_onset",
     "log_likelihood_ratio",
+    "log_ratios",
     "mean_shift",
     "mix_shift",
     "mmd",

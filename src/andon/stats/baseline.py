@@ -66,6 +66,8 @@ _PRODUCTS = (FEATURES[:, :, None] * FEATURES[:, None, :]).reshape(HOURS, -1)
 class Baseline:
     """The baselines of k series."""
 
+    rate: Floats
+    """Harm per observation, over all hours; shape (k,)."""
     scale: Floats
     """What a count of harm is multiplied by, so that chance alone has a variance equal to the mean; shape (k,)."""
     log_rate: Floats
@@ -156,6 +158,7 @@ def fit_baseline(
 
 def _part(baseline: Baseline, some: Ints) -> Baseline:
     return Baseline(
+        rate=baseline.rate[some],
         scale=baseline.scale[some],
         log_rate=baseline.log_rate[:, some],
         guard=baseline.guard[:, some],
@@ -206,7 +209,8 @@ def _fit(
         mean = n * np.exp(log_rate)[clock]
         spread, unguarded = _spread(x * scale, mean, least_spread)
         variance_now = mean + unguarded * mean * mean
-        persistence, sure = _persistence(x * scale - mean, variance_now)
+        own = (x * scale).sum(axis=0) / np.maximum(mean.sum(axis=0), 1e-9)  # a prior may hold the level elsewhere
+        persistence, sure = _persistence(x * scale - mean * own, variance_now)
         dispersion = persistence * np.maximum(variance_now.sum(axis=0) / np.maximum(mean.sum(axis=0), 1e-9), 1.0)
     hours = np.maximum((mean > 0).sum(axis=0), 1)
     expected = cells @ mean
@@ -218,6 +222,7 @@ def _fit(
     known = cells @ (n > 0) >= SEEN_OFTEN
     guard = np.maximum(GUARD * level, np.where(known, GUARD_HOUR, GUARD) * single)
     return Baseline(
+        rate=rate,
         scale=scale,
         log_rate=log_rate,
         guard=np.sqrt(guard**2 + np.where(sure, swing, 0.0) ** 2),
@@ -289,10 +294,25 @@ def _persistence(residual: Floats, variance: Floats) -> tuple[Floats, Bools]:
     near, far = (p.sum(axis=0) / hours for p in (products[:LAGS], products[LAGS:]))
     few = hours + 2 * LAGS  # a handful of hours tells nothing of correlation: its error is bounded
     error = np.sqrt(LAGS / few)  # of a sum of autocorrelations
+    sure = near > error
+    near, error = _pooled(near, error)
     later = np.clip(far / np.maximum(near, 0.05), 0, 0.7)
     inflation = np.maximum(1 + 2 * (near + LAG_ERRORS * error) / (1 - later), 1.0)
     inflation = inflation * (1 + INFLATION_ERRORS * np.sqrt(2 * inflation / few))
-    return inflation, near > error
+    return inflation, sure
+
+
+def _pooled(found: Floats, error: Floats) -> tuple[Floats, Floats]:
+    """Estimates drawn to their mean as far as they do not differ by more than their errors, and the errors left; shapes (k,).
+
+    Series that differ keep what they say; those that are alike say it together (empirical Bayes, normal means: Efron &
+    Morris, JASA 68 (1973), 117-130). Fewer than 20 series are not pooled.
+    """
+    if len(found) < 20:
+        return found, error
+    between = max(0.0, float(found.var() - np.mean(error**2)))
+    keep = between / (between + error**2)
+    return found.mean() + keep * (found - found.mean()), error * np.sqrt(keep + (1 - keep) / len(found))
 
 
 def like_weekend(n: Floats, usual: Floats, other: Floats) -> Bools:

@@ -24,20 +24,30 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RATIOS", "detect", "log_likelihood_ratio", "permitted_run_length", "step"]
+__all__ = ["RATIOS", "detect", "log_likelihood_ratio", "log_ratios", "permitted_run_length", "step"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Single = NDArray[np.float32]
 
 RATIOS: Floats = np.array([1.15, 1.3, 1.6, 2.2, 3.2, 6.0, 16.0, 60.0])
-"""Ratios of harm to its baseline that the mixture looks for, shape (m,)."""
+"""Ratios of the odds of harm to those of its baseline that the mixture looks for, shape (m,)."""
 
 _BLOCK = 2048
 """Series that `detect` takes at a time: their state stays in the cache."""
 
 _MOST = 80.0
 """Largest logarithm of the statistic that is kept; every threshold lies far below."""
+
+
+def log_ratios(rate: Floats) -> Floats:
+    """Logarithms of the alternatives as ratios of the rate, shape (m, k), for baseline rates of shape (k,).
+
+    ``log(p' / p)`` with ``p' / (1 - p') = r p / (1 - p)`` for every r of `RATIOS`: r itself where harm is rare, while a rate
+    of a half, a ridit say, cannot more than double.
+    """
+    p = np.clip(rate, 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(RATIOS)[:, None] - np.log1p(p * (RATIOS[:, None] - 1)))
 
 
 def log_likelihood_ratio(y: Floats, mean: Floats, spread: Floats, persistence: Floats, log_ratio: Floats) -> Floats:
@@ -70,7 +80,7 @@ def detect(
     persistence: Floats,
     thresholds: Sequence[float],
     *,
-    ratios: Floats = RATIOS,
+    log_ratio: Floats | None = None,
     threads: int = 2,
 ) -> list[tuple[Ints, Ints]]:
     """Run the detector over many clusters of many series at once, in single precision, for each of several thresholds.
@@ -84,44 +94,55 @@ def detect(
         spread: shape (k,).
         persistence: shape (k,).
         thresholds: mean clusters between false alarms of a chart, shape (q,).
-        ratios: the alternatives, shape (m,).
+        log_ratio: logarithms of the alternatives, shape (m,) or (m, k); those of `RATIOS` unless given.
         threads: how many blocks of series are worked on at the same time.
 
     Returns:
         For each threshold the signals as (clusters, series), in order of time.
     """
-    limits = np.asarray(thresholds, dtype=np.float32)[:, None] * np.float32(len(ratios))
-    log_r, rise = (a.astype(np.float32)[:, None] for a in (np.log(ratios), ratios - 1))
+    given = np.log(RATIOS) if log_ratio is None else log_ratio
+    log_r = np.broadcast_to(given[:, None] if given.ndim == 1 else given, (len(given), y.shape[1])).astype(np.float32)
+    limits = np.asarray(thresholds, dtype=np.float32)[:, None] * np.float32(len(given))
     block = max(64, _BLOCK // max(1, len(limits) // 2))
 
     def work(start: int) -> list[tuple[int, int, int]]:
         part = slice(start, start + block)
-        s, inverse = spread[part].astype(np.float32), (1 / persistence[part]).astype(np.float32)
-        size, found = 1 / s, []
-        r = np.zeros((len(limits), len(ratios), len(s)), dtype=np.float32)
-        a = np.empty(r.shape[1:], dtype=np.float32)
-        for t in range(len(y)):
-            count, expected = y[t, part].astype(np.float32), mean[t, part].astype(np.float32)
-            spent = s * expected
-            np.multiply(spent / (1 + spent), rise, out=a)
-            np.log1p(a, out=a)
-            a *= -((count + size) * inverse)
-            a += (count * inverse) * log_r
-            np.minimum(a, np.float32(_MOST / 2), out=a)  # products stay within single precision
-            np.exp(a, out=a)
-            r += 1
-            r *= a
-            hit = r.sum(axis=1) >= limits
-            if hit.any():
-                which, series = np.nonzero(hit)
-                r[which, :, series] = 0
-                found += [(q, t, start + k) for q, k in zip(which.tolist(), series.tolist(), strict=True)]
-        return found
+        hits = _run(y[:, part], mean[:, part], spread[part], persistence[part], log_r[:, part], limits)
+        return [(q, t, start + k) for q, t, k in hits]
 
     with ThreadPoolExecutor(threads) as pool:
         found = sorted(hit for hits in pool.map(work, range(0, y.shape[1], block)) for hit in hits)
     rows = np.array(found, dtype=np.int64).reshape(-1, 3)
     return [(rows[rows[:, 0] == q, 1], rows[rows[:, 0] == q, 2]) for q in range(len(limits))]
+
+
+def _run(
+    y: Single | Floats, mean: Single | Floats, spread: Floats, persistence: Floats, log_r: Single, limits: Single
+) -> list[tuple[int, int, int]]:
+    """Signals of one block of series as (threshold, cluster, series)."""
+    s, inverse = spread.astype(np.float32), (1 / persistence).astype(np.float32)
+    size, rise = 1 / s, np.expm1(log_r)
+    r = np.zeros((len(limits), len(log_r), len(s)), dtype=np.float32)
+    a = np.empty(r.shape[1:], dtype=np.float32)
+    found = []
+    for t in range(len(y)):
+        count, expected = y[t].astype(np.float32), mean[t].astype(np.float32)
+        spent = s * expected
+        np.multiply(spent / (1 + spent), rise, out=a)
+        np.log1p(a, out=a)
+        a *= -((count + size) * inverse)
+        a += (count * inverse) * log_r
+        np.minimum(a, np.float32(_MOST / 2), out=a)  # of single precision, whose largest number is e^88
+        np.exp(a, out=a)
+        r += 1
+        r *= a
+        np.minimum(r, np.float32(np.exp(_MOST / 2)), out=r)
+        hit = r.sum(axis=1) >= limits
+        if hit.any():
+            which, series = np.nonzero(hit)
+            r[which, :, series] = 0
+            found += [(q, t, k) for q, k in zip(which.tolist(), series.tolist(), strict=True)]
+    return found
 
 
 def permitted_run_length(weights: Floats, clusters_per_month: float, false_pages_per_month: float) -> Floats:

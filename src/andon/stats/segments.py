@@ -93,14 +93,7 @@ def find_changes(values: Sequence[float] | Floats, *, level: float = 0.95) -> li
     Rodriguez-Yam, JASA 101 (2006), 223-239 (piecewise autoregressions); Kass & Wasserman, JASA 90 (1995), 928-934 (unit
     information); Hampel, JASA 69 (1974), 383-393. Where we differ: trend in every stretch; seasons and outliers go first.
     """
-    series = np.asarray(values, dtype=np.float64)
-    if series.ndim != 1:
-        raise ValueError(f"values must be one series, shape (n,); got shape {series.shape}")
-    if np.isinf(series).any():
-        raise ValueError(f"value {int(np.flatnonzero(np.isinf(series))[0])} is infinite; a missing value is NaN")
-    place = np.flatnonzero(~np.isnan(series))
-    if len(place) < 2 * SHORTEST:
-        raise ValueError(f"{len(place)} values cannot show a change; at least {2 * SHORTEST} are needed")
+    series, place = _known(values)
     known = series[place]
     adjusted = _without_outliers(_without_season(series)[place])
     if adjusted.std() <= ROUNDING * known.std():
@@ -118,6 +111,19 @@ def find_changes(values: Sequence[float] | Floats, *, level: float = 0.95) -> li
     return [
         ChangePoint(at=int(place[c]), low=f[0], high=f[1], log10_odds=f[2], before=b, after=a) for c, f, b, a in each
     ]
+
+
+def _known(values: Sequence[float] | Floats) -> tuple[Floats, Ints]:
+    """The series, and the places of the values that are there."""
+    series = np.asarray(values, dtype=np.float64)
+    if series.ndim != 1:
+        raise ValueError(f"values must be one series, shape (n,); got shape {series.shape}")
+    if np.isinf(series).any():
+        raise ValueError(f"value {int(np.flatnonzero(np.isinf(series))[0])} is infinite; a missing value is NaN")
+    place = np.flatnonzero(~np.isnan(series))
+    if len(place) < 2 * SHORTEST:
+        raise ValueError(f"{len(place)} values cannot show a change; at least {2 * SHORTEST} are needed")
+    return series, place
 
 
 class _Cost:
