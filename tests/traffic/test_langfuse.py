@@ -8,7 +8,7 @@ import re
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from andon.errors import InputError
@@ -477,6 +477,7 @@ keys = st.sampled_from([*observation(), "input", "output", "model", "modelParame
 
 
 @given(st.dictionaries(keys, values, max_size=6), st.dictionaries(keys, values, max_size=6))
+@example({"metadata": {"far": -(2**63) - 1}}, {})
 @settings(max_examples=500)
 def test_any_values_give_records_that_fit_or_reasons(mine, whole):
     """Whatever JSON stands in an export, it gives records that fit their tables, reasons, or an InputError."""

@@ -4,6 +4,7 @@ Contexts and tool calls are lists of structs; free attributes and features are J
 no engine has to merge schemas for.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from math import isfinite
@@ -225,7 +226,12 @@ def _json_column(column: Sequence[Any]) -> pa.Array:
 
 
 def _json(value: Any) -> str:
-    return "{}" if value == {} else orjson.dumps(value).decode()
+    if value == {}:
+        return "{}"
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer beyond 64 bits, which JSON knows and orjson does not; the rest fails here too
+        return json.dumps(value, ensure_ascii=False)
 
 
 def _features(value: Mapping[str, Any]) -> str:
