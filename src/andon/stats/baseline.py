@@ -42,6 +42,7 @@ YOUNG, USUAL_SPREAD = 6.0, 0.01
 SPREAD_ERRORS = 1.5
 LAGS = 12
 LAG_ERRORS, INFLATION_ERRORS = 1.0, 1.0
+POOLED_HOURS = 14 * 24
 MOST_SCALE = 10.0
 GUARD, GUARD_HOUR = 1.0, 0.4
 """Standard errors by which the expected count is pushed away: of the level, and of the single hour (whichever is more)."""
@@ -295,24 +296,27 @@ def _persistence(residual: Floats, variance: Floats) -> tuple[Floats, Bools]:
     few = hours + 2 * LAGS  # a handful of hours tells nothing of correlation: its error is bounded
     error = np.sqrt(LAGS / few)  # of a sum of autocorrelations
     sure = near > error
-    near, error = _pooled(near, error)
+    near, error = _pooled(near, error, hours)
     later = np.clip(far / np.maximum(near, 0.05), 0, 0.7)
     inflation = np.maximum(1 + 2 * (near + LAG_ERRORS * error) / (1 - later), 1.0)
     inflation = inflation * (1 + INFLATION_ERRORS * np.sqrt(2 * inflation / few))
     return inflation, sure
 
 
-def _pooled(found: Floats, error: Floats) -> tuple[Floats, Floats]:
-    """Estimates drawn to their mean as far as they do not differ by more than their errors, and the errors left; shapes (k,).
+def _pooled(found: Floats, error: Floats, hours: Floats) -> tuple[Floats, Floats]:
+    """Estimates drawn to their mean as far as they do not differ by more than their errors, and the errors; shapes (k,).
 
     Series that differ keep what they say; those that are alike say it together (empirical Bayes, normal means: Efron &
-    Morris, JASA 68 (1973), 117-130). Fewer than 20 series are not pooled.
+    Morris, JASA 68 (1973), 117-130). Fewer than 20 series are not pooled. Errors are made smaller from two weeks on: with
+    fewer hours all are wrong alike.
     """
     if len(found) < 20:
         return found, error
     between = max(0.0, float(found.var() - np.mean(error**2)))
     keep = between / (between + error**2)
-    return found.mean() + keep * (found - found.mean()), error * np.sqrt(keep + (1 - keep) / len(found))
+    left = np.where(hours >= POOLED_HOURS, np.sqrt(keep + (1 - keep) / len(found)), 1.0)
+    mean = float(found.mean())
+    return np.asarray(mean + keep * (found - mean)), np.asarray(error * left)
 
 
 def like_weekend(n: Floats, usual: Floats, other: Floats) -> Bools:
