@@ -292,7 +292,8 @@ class Charts:
         monitor = self.monitors[i]
         week = self._grown_up(window * self.window_us // self._history.hour_us)[i]
         silence = monitor.metric != TRAFFIC or (not monitor.scope and week)
-        return "page" if self._own[i] and silence and monitor.metric not in SOFT else "warning"
+        heard = self._is_fixed[i] or self._is_traffic[i] or self._n0[i] >= LEARN_N  # or only its siblings speak for it
+        return "page" if self._own[i] and heard and silence and monitor.metric not in SOFT else "warning"
 
     def _thresholds(self) -> Floats:
         """Hours between false pages that every chart may have, so that all that watch keep the budget."""
@@ -433,8 +434,9 @@ class Charts:
             self._history.leave_out(i, int(start[onset.low]) // self._history.hour_us, hour)
         if traffic:  # harm is what did not come
             x, n = np.maximum(mean - x, 0.0), mean
-        rate = float(self._x0[i] / max(self._n0[i], 1.0))
-        base_n, base_x = (self._x0[i], 0.0) if traffic else (self._n0[i], self._x0[i])
+        by = int(self._whole[i]) if self._n0[i] < LEARN_N and self._whole[i] >= 0 and not traffic else i
+        rate = float(self._x0[by] / max(self._n0[by], 1.0))
+        base_n, base_x = (self._x0[i], 0.0) if traffic else (self._n0[by], self._x0[by])
         if monitor.at_most is not None:
             base_n, base_x, rate = 1e6, 1e6 * monitor.at_most, monitor.at_most
         return Signal(
