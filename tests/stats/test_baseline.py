@@ -58,7 +58,7 @@ def test_the_clock() -> None:
 def test_coefficients_are_found() -> None:
     """From a month of 20 harms an hour every seasonal coefficient is found within 0.08 on the log scale, with a bias below 0.02: a prior shrinks them."""
     x, n, _ = draw(np.random.default_rng(1), 300, 400, 0.05)
-    found = stats.fit_baseline(x, n, CLOCK).coefficients
+    found = stats.fit_baseline(x, n, CLOCK).coefficients.T
     assert np.abs(found[:, 1:] - WAVE[1:]).max() < 0.08
     assert np.abs(found[:, 1:].mean(axis=0) - WAVE[1:]).max() < 0.02
 
@@ -203,7 +203,7 @@ def test_traffic_of_any_size_has_a_day() -> None:
 
 def relatives(found: stats.Baseline, error: float, series: int) -> stats.Priors:
     """Priors for new series from one that is known."""
-    return stats.Priors(centre=np.repeat(found.coefficients[:1], series, axis=0), error=np.full(series, error))
+    return stats.Priors(centre=np.repeat(found.coefficients.T[:1], series, axis=0), error=np.full(series, error))
 
 
 def test_relatives_speak_for_a_series_that_is_young() -> None:
@@ -213,7 +213,7 @@ def test_relatives_speak_for_a_series_that_is_young() -> None:
     known = stats.fit_baseline(whole, n, CLOCK)
     x, seen, _ = draw(rng, 40, 100, 0.1)
     young = stats.fit_baseline(x[:2], seen[:2], CLOCK[:2], priors=relatives(known, 0.5, 40))
-    assert young.coefficients[:, 1:] == pytest.approx(np.repeat(known.coefficients[:, 1:], 40, axis=0), abs=0.3)
+    assert young.coefficients.T[:, 1:] == pytest.approx(np.repeat(known.coefficients.T[:, 1:], 40, axis=0), abs=0.3)
     old = stats.fit_baseline(x, seen, CLOCK, priors=relatives(known, 0.5, 40))
     assert rate_of(old).mean() == pytest.approx(0.1 * np.exp(FEATURES @ WAVE).mean(), rel=0.05)
 

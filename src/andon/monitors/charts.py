@@ -1,7 +1,7 @@
 """The charts themselves: Phase I learns a baseline, Phase II watches it. Counts in, signals out; no clock, no store."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from andon import stats
 from andon.monitors.history import HOUR_US, History
 from andon.monitors.records import SOFT, TRAFFIC, Level, Monitor, Signal
-from andon.monitors.series import tells
+from andon.monitors.series import APART, tells
 from andon.scores import Harm
 
 __all__ = ["Charts", "names"]
@@ -56,6 +56,21 @@ SILENCE_US = DAY_US
 
 REMINDER_US = 7 * DAY_US
 """An event that lasts is told again after a week, should its incident have been closed too early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rise:
+    """The bins of a chart up to now, and where in them its rate left the baseline."""
+
+    start: Ints
+    bin_us: Ints
+    n: Floats
+    x: Floats
+    mean: Floats
+    """What the baseline expects of x, scaled."""
+    onset: stats.Onset
+    times: float
+    """Harm since the onset over what is expected."""
 
 
 class Charts:
@@ -173,7 +188,8 @@ class Charts:
             if m.metric == TRAFFIC and not m.scope:
                 self._traffic[app] = i
         for i, m in enumerate(self.monitors[old:], old):
-            scope = () if m.at_most is None else m.scope  # an objective's is the chart beside it
+            apart = tuple(pair for pair in m.scope if pair[0] in APART)  # probes are no part of people's traffic
+            scope = apart if m.at_most is None else m.scope  # an objective's is the chart beside it
             whole = replace(m, scope=scope, objective="", at_most=None)
             self._whole[i] = self._index.get(whole, -1) if whole != m and m.metric != TRAFFIC else -1
 
@@ -254,16 +270,18 @@ class Charts:
         crossing = due[statistic >= threshold[due]]
         warning = due[(statistic >= WARNING * threshold[due]) & (statistic < threshold[due])]
         warning = warning[~quiet[warning] & (end_us >= self._warned[warning])]
-        signals = [self._signal(i, window, float(threshold[i]), "warning") for i in warning.tolist()]
+        signals = [
+            self._signal(i, window, self._rise(i, window), float(threshold[i]), "warning") for i in warning.tolist()
+        ]
         held = np.zeros(len(self._first), dtype=np.bool_)
         for i in crossing[~quiet[crossing]].tolist():
-            signal = self._signal(i, window, float(threshold[i]), self._level(i, window))
-            held[i] = signal.level == "page" and self._times[i] < self._season(i, window)
+            rise, level = self._rise(i, window), self._level(i, window)
+            held[i] = level == "page" and rise.times < self._season(i, window)
+            if not held[i] or end_us >= self._warned[i]:
+                signals.append(self._signal(i, window, rise, float(threshold[i]), "warning" if held[i] else level))
             if not held[i]:
-                signals.append(signal)
                 self._told[i] = end_us
-            elif end_us >= self._warned[i]:
-                signals.append(replace(signal, level="warning"))
+                self._set_aside(i, window, rise)
         self._warned[crossing] = end_us + SILENCE_US
         crossing = crossing[~held[crossing]]
         restless = due[statistic >= np.sqrt(threshold[due])]  # an event lasts until its chart has been calm for a day
@@ -275,14 +293,20 @@ class Charts:
             array[..., crossing] = 0
         return sorted(signals, key=lambda s: s.id)
 
+    def _set_aside(self, i: int, window: int, rise: _Rise) -> None:
+        """Let no baseline learn from an event, if there was more harm in it than any season brings."""
+        self._times[i] = 0.0 if self._is_traffic[i] else rise.times
+        if self._times[i] >= BEYOND_SEASON:
+            hour = self._history.hour_us
+            first = int(rise.start[rise.onset.low]) // hour
+            self._history.leave_out(i, first, window * self.window_us // hour)
+
     def _season(self, i: int, window: int) -> float:
         """How many times the expected harm a kind of day may bring that a young chart has not seen: twice, less by the day."""
+        if self._is_fixed[i] or self._is_traffic[i]:
+            return 0.0
         age_us = (window + 1) * self.window_us - int(self._first[i]) * self._history.hour_us
-        return (
-            0.0
-            if self._is_fixed[i] or self._is_traffic[i]
-            else 1 + max(0.0, (BEYOND_SEASON - 1) * (1 - age_us / YOUNG_US))
-        )
+        return 1 + max(0.0, (BEYOND_SEASON - 1) * (1 - age_us / YOUNG_US))
 
     def _level(self, i: int, window: int) -> Level:
         """Only a warning: a chart without a baseline of its own, what is asked, style, and most silence.
@@ -370,7 +394,7 @@ class Charts:
             found.persistence[kept],
         )
         self._log_rate[:, i], self._guard[:, i] = found.log_rate[:, kept], found.guard[:, kept]
-        self._coefficients[:, i] = found.coefficients[kept].T
+        self._coefficients[:, i] = found.coefficients[:, kept]
         rates = kept & ~traffic
         self._log_ratio[:, charts[rates]] = stats.log_ratios(found.rate[rates])
         self._n0[i], self._x0[i] = total[kept], harm[kept]
@@ -410,28 +434,27 @@ class Charts:
         self._learned[fixed] = np.where(self._learned[fixed] < 0, hour, self._learned[fixed])
         self._own[fixed] = True
 
-    def _signal(self, i: int, window: int, threshold: float, level: Level) -> Signal:
-        monitor, width = self.monitors[i], self.window_us
-        if (
-            0 < self._silent_until[i] <= (window + 1) * width
-        ):  # what came before the end of the last event is another event
+    def _rise(self, i: int, window: int) -> _Rise:
+        """When what a chart shows began, and the bins since its last event (or since it watches)."""
+        if 0 < self._silent_until[i] <= (window + 1) * self.window_us:  # the last event is over: this is another one
             self._over[i] = (self._silent_until[i] - SILENCE_US) // self._history.hour_us
-        start, bin_us, n, x = self._history.bins(i, int(max(self._learned[i] + 1, self._over[i])), window)
+        first = int(max(self._learned[i] + 1, self._over[i]))
+        start, bin_us, n, x = self._history.bins(i, first, window)
         seen = n > 0
         start, bin_us, n, x = start[seen], bin_us[seen], n[seen], x[seen]
-        app, traffic = int(self._app[i]), bool(self._is_traffic[i])
         hours = start // self._history.hour_us
-        clock = stats.clock_of(self._clock(hours), self._history.weekend(hours, app))
+        clock = stats.clock_of(self._clock(hours), self._history.weekend(hours, int(self._app[i])))
         mean = n * np.exp(self._log_rate[clock, i])
         onset = stats.locate_onset(
             x * self._scale[i], mean, float(self._spread[i]), float(self._persistence[i]),
-            width=bin_us.astype(np.float64), fall=traffic,
+            width=bin_us.astype(np.float64), fall=bool(self._is_traffic[i]),
         )  # fmt: skip
-        hour = window * width // self._history.hour_us
         times = float(x[onset.best :].sum()) * self._scale[i] / max(float(mean[onset.best :].sum()), 1e-9)
-        self._times[i] = 0.0 if traffic else times
-        if times >= BEYOND_SEASON and not traffic:
-            self._history.leave_out(i, int(start[onset.low]) // self._history.hour_us, hour)
+        return _Rise(start=start, bin_us=bin_us, n=n, x=x, mean=mean, onset=onset, times=times)
+
+    def _signal(self, i: int, window: int, rise: _Rise, threshold: float, level: Level) -> Signal:
+        monitor, width, traffic = self.monitors[i], self.window_us, bool(self._is_traffic[i])
+        start, bin_us, onset, n, x, mean = rise.start, rise.bin_us, rise.onset, rise.n, rise.x, rise.mean
         if traffic:  # harm is what did not come
             x, n = np.maximum(mean - x, 0.0), mean
         by = int(self._whole[i]) if self._n0[i] < LEARN_N and self._whole[i] >= 0 and not traffic else i
@@ -477,7 +500,7 @@ def names(pattern: str, monitor: str) -> bool:
 
 
 def _by_window(start: Ints, bin_us: Ints, probability: tuple[float, ...], width: int) -> tuple[tuple[int, float], ...]:
-    """The posterior by window: that of an hour is shared evenly by its windows; the most probable 2,000 that matter."""
+    """The posterior by window: that of an hour is shared evenly by its windows; what is below a thousandth is left out."""
     found = []
     for begin, long, p in zip(start.tolist(), bin_us.tolist(), probability, strict=True):
         if p > 0.001:

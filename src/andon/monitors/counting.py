@@ -12,7 +12,7 @@ from andon.monitors.charts import Charts
 from andon.monitors.history import cluster_us
 from andon.monitors.objectives import Objective, matching
 from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Monitor
-from andon.monitors.series import Metric, parts_of, watched
+from andon.monitors.series import APART, Metric, parts_of, watched
 from andon.scores.rows import EVALUATOR, TOPIC
 from andon.traffic import SEGMENTS
 
@@ -25,10 +25,6 @@ Key = tuple[str, str, tuple[tuple[str, str], ...], str]
 """App, environment, what sets the values apart, and metric: where numbers have one reference."""
 
 KEYS = ("app", "environment", *SEGMENTS, TOPIC)
-
-APART = (EVALUATOR, "source")
-"""Columns whose values are parts of their own: what one evaluator says is never mixed with what another one does, nor are
-the answers to probes with those to people."""
 
 LEARN_N, LEARN_WINDOWS = 100, 6
 """The reference of a number are the first windows of its app: this many with traffic, and this many observations."""

@@ -5,16 +5,20 @@ from itertools import combinations
 
 from andon.monitors.records import TRAFFIC
 from andon.scores import LABELS, Harm, Scorer
-from andon.scores.rows import EVALUATION, NOVELTY, TOPIC
+from andon.scores.rows import EVALUATION, EVALUATOR, NOVELTY, TOPIC
 from andon.traffic import SEGMENTS
 
-__all__ = ["Metric", "all_metrics", "metrics_of", "parts_of", "tells", "watched"]
+__all__ = ["APART", "Metric", "all_metrics", "metrics_of", "parts_of", "tells", "watched"]
 
 NOT_HIGH = frozenset(("low", "medium", "minimal", "limited", "standard", "normal", "none"))
 """Risk categories in which fewer refusals are no harm."""
 
 REFUSALS = ("refusal", "policy_refusal")
 """Metrics of which less may be a matter of safety."""
+
+APART = (EVALUATOR, "source")
+"""Columns whose values are parts of their own: what one evaluator says is never mixed with what another one does, nor are
+the answers to probes with those to people."""
 
 COSTS = frozenset(("s", "tokens", "usd"))
 """Units of what is spent. Its tail is the worst fiftieth, as one slow answer in fifty is felt; that of a quality a fifth."""

@@ -80,7 +80,7 @@ class Baseline:
     persistence: Floats
     """By how much serial correlation inflates the variance of a long sum, with its error added; shape (k,), at least 1."""
     coefficients: Floats
-    """Of the regression; shape (k, 6)."""
+    """Of the regression; shape (6, k)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,24 +149,12 @@ def fit_baseline(
             least[some],
         )
         for name in Baseline.__slots__:
-            whole, part = getattr(fitted, name), getattr(again, name)
-            if name in ("log_rate", "guard"):
-                whole[:, some] = part
-            else:
-                whole[some] = part
+            getattr(fitted, name)[..., some] = getattr(again, name)
     return fitted
 
 
 def _part(baseline: Baseline, some: Ints) -> Baseline:
-    return Baseline(
-        rate=baseline.rate[some],
-        scale=baseline.scale[some],
-        log_rate=baseline.log_rate[:, some],
-        guard=baseline.guard[:, some],
-        spread=baseline.spread[some],
-        persistence=baseline.persistence[some],
-        coefficients=baseline.coefficients[some],
-    )
+    return Baseline(**{name: getattr(baseline, name)[..., some] for name in Baseline.__slots__})
 
 
 def _inliers(x: Floats, n: Floats, clock: Ints, fitted: Baseline, kept: Bools, some: Ints) -> tuple[Bools, Ints]:
@@ -229,7 +217,7 @@ def _fit(
         guard=np.sqrt(guard**2 + np.where(sure, swing, 0.0) ** 2),
         spread=spread,
         persistence=persistence,
-        coefficients=coefficients,
+        coefficients=coefficients.T,
     )
 
 
