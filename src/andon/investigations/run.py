@@ -16,6 +16,7 @@ from andon.investigations.records import Evidence, Example, Impact, Investigatio
 from andon.investigations.scope import isolated_or_systematic, rank_parts
 from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects, told_once
 from andon.monitors import TRAFFIC, Signal, cluster_us
+from andon.monitors.run import harm_of, scope_of
 from andon.scores import Embedder, failing
 from andon.store import Ledger, Plan, Rollup, Sample, Slice, Span, Warehouse, Where, from_json, to_json
 from andon.traffic import SEGMENTS, VERSIONS, Interaction
@@ -44,14 +45,11 @@ class _Case:
 
     @property
     def scope(self) -> tuple[Where, ...]:
-        s = self.signal
-        pairs = {"app": s.app, "environment": s.environment, **s.scope}
-        return (*(Where(column=k, op="eq", value=v) for k, v in pairs.items()), Where(column=s.metric, op="not_null"))
+        return (*scope_of(self.signal), Where(column=self.signal.metric, op="not_null"))
 
     @property
     def harm(self) -> Where:
-        op, bound = failing(self.signal.kind, self.signal.direction, self.signal.cut)
-        return Where(column=self.signal.metric, op="ge" if op == "ge" else "lt", value=bound)
+        return harm_of(self.signal)
 
     def unit(self) -> float:
         """The greatest sampling weight: a row counts as evidence by the fraction that its own weight is of it."""

@@ -22,7 +22,7 @@ from andon.scores.rows import EVALUATION, EVALUATOR, PROBE
 from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
 from andon.traffic import SEGMENTS, format_time
 
-__all__ = ["Watch", "accept", "chart_of", "history_of"]
+__all__ = ["Watch", "accept", "chart_of", "harm_of", "history_of", "scope_of"]
 
 WORST_FIFTH, WORSE_HALF = 0.2, 0.5
 """Shares of a number's reference beyond whose bound a value counts as harm: the first that shows what moved."""
@@ -164,10 +164,8 @@ class Watch:
 
     def _strata(self, signal: Signal, span: Span) -> dict[tuple[str | None, ...], tuple[float, float]]:
         """Observations and harm of every kind of question, in the units of the chart."""
-        op, bound = failing(signal.kind, signal.direction, signal.cut)
-        harm = Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
         counts: list[dict[tuple[str | None, ...], float]] = []
-        for where in (scope_of(signal), (*scope_of(signal), harm)):
+        for where in (scope_of(signal), (*scope_of(signal), harm_of(signal))):
             plan = Rollup(table="scores", metrics=(signal.metric,), measures=("w",), keys=KINDS, span=span, where=where)
             table = self._warehouse.run(plan)
             cells = zip(*(table[k].to_pylist() for k in KINDS), strict=True)
@@ -178,11 +176,9 @@ class Watch:
 
     def _harm(self, signal: Signal, span: Span) -> tuple[int, int]:
         """Harm and observations in a span, in the units of the chart."""
-        op, bound = failing(signal.kind, signal.direction, signal.cut)
-        harm = Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
         x, n = (
             self._warehouse.run(Rollup(table="scores", metrics=(signal.metric,), span=span, where=where))
-            for where in ((*scope_of(signal), harm), scope_of(signal))
+            for where in ((*scope_of(signal), harm_of(signal)), scope_of(signal))
         )
         return tuple(round((t[f"{signal.metric}.w"][0].as_py() or 0) / signal.stands_for) for t in (x, n))  # type: ignore[return-value]
 
@@ -309,10 +305,10 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     if signal.metric == TRAFFIC:
         answered = Where(column="error", op="not_null")  # rows of feedback are no traffic
         return _traffic(warehouse, signal, Rollup(table="scores", window_us=width, span=span, where=(*where, answered)))
-    op, bound = failing(signal.kind, signal.direction, signal.cut)
     total = Rollup(table="scores", metrics=(signal.metric, "weight"), window_us=width, span=span, where=where)
-    harm = Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
-    failed = Rollup(table="scores", metrics=(signal.metric,), window_us=width, span=span, where=(*where, harm))
+    failed = Rollup(
+        table="scores", metrics=(signal.metric,), window_us=width, span=span, where=(*where, harm_of(signal))
+    )
     table = warehouse.run(total)
     unit = max(table["weight.max"].to_pylist(), default=None) or 1.0
     counts = _by_window(table, signal.metric, unit)
@@ -331,6 +327,12 @@ def _traffic(warehouse: Warehouse, signal: Signal, plan: Rollup) -> list[Point]:
     starts = range(plan.span.start_us // width * width, plan.span.end_us, width)
     windows = [(w, w + width, expected, max(0, expected - came.get(w, 0))) for w in starts]
     return control_points(windows, 0, signal.baseline_n, signal.dispersion)
+
+
+def harm_of(signal: Signal) -> Where:
+    """The condition under which a row of the table ``scores`` is harm to a signal's chart."""
+    op, bound = failing(signal.kind, signal.direction, signal.cut)
+    return Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
 
 
 def scope_of(signal: Signal) -> tuple[Where, ...]:
