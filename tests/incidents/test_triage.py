@@ -81,6 +81,14 @@ def test_the_narrowest_part_with_all_the_harm_leads() -> None:
     assert classify([whole, part, splinter])[2] is part
 
 
+def test_a_segment_leads_before_a_topic() -> None:
+    """People know their segments, not the keys of topics: a topic leads only where nothing else has that class."""
+    segment = signal("segment", x=82, n=100, scope={"task": "returns"}, baseline_x=0)
+    topic = signal("topic", x=90, n=95, scope={"topic": "t03"}, baseline_x=0)
+    assert classify([topic, segment])[2] is segment
+    assert classify([topic])[2] is topic
+
+
 @given(st.permutations(range(6)))
 def test_the_order_of_signals_is_no_matter(order) -> None:
     """Any order of the same signals gives the same class, reason, leader and incident."""

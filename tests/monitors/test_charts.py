@@ -238,6 +238,16 @@ def test_what_happened_during_an_incident_does_not_join_the_baseline() -> None:
     assert signals[-1].baseline_rate < 0.053
 
 
+def test_a_chart_that_has_seen_hardly_any_harm_learns_from_what_it_tells() -> None:
+    """A chart whose first days were quiet by chance does not page on every ordinary day for ever."""
+    rng = np.random.default_rng(0)
+    day = np.arange(60 * DAY) // DAY
+    busy = (rng.random(60) < 0.5) & (np.arange(60) >= 4)  # harm comes on every other day, and did not on the first four
+    n = np.full((len(day), 1), 200.0)
+    x = rng.binomial(200, np.where(busy[day], 0.004, 0.00005)[:, None]).astype(float)
+    assert len(pages(turn(charts(), [monitor()], n, x))) <= 2
+
+
 def test_a_baseline_stops_growing_after_four_weeks() -> None:
     """A drift too slow to be seen from day to day is seen against the first four weeks: it does not become normal."""
     hours = 100 * DAY

@@ -8,6 +8,7 @@ from andon.incidents.words import one_line, phrase_of, scope_text
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
 from andon.scores import Harm
+from andon.scores.rows import TOPIC
 from andon.traffic import SEGMENTS, format_time
 
 __all__ = [
@@ -46,9 +47,9 @@ def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     """The class of an incident with these signals, the reason, and the leading signal.
 
     Warnings have no say. The worst harm among the other signals names the class. Among the signals of that class a rate
-    leads before a worst-fifth proxy, if it spoke within a day of the first; then those with at least nine tenths of the
-    largest excess of harm, and of these the one whose rate rose most: the part of the traffic that holds all the harm and
-    little else.
+    leads before a worst-fifth proxy, if it spoke within a day of the first, and a segment before a topic; then those with
+    at least nine tenths of the largest excess of harm, and of these the one whose rate rose most: the part of the traffic
+    that holds all the harm and little else.
     """
     signals = [s for s in signals if pages(s)]
     worst = min(signals, key=lambda s: WORST_FIRST.index(s.harm))
@@ -57,6 +58,7 @@ def classify(signals: Sequence[Signal]) -> tuple[Harm, str, Signal]:
     first_us = min(s.at_us for s in peers)
     early = [s for s in peers if s.at_us - first_us <= MERGE_US]
     direct = [s for s in early if s.kind == "binary"] or early
+    direct = [s for s in direct if TOPIC not in s.scope] or direct  # people know their segments, not the keys of topics
     most = max(_excess(s) for s in direct)
     least = 0.9 * most if most > 0 else most  # counts beyond a cut may fall while the typical value gets worse
     full = [s for s in direct if _excess(s) >= least]

@@ -38,6 +38,10 @@ YOUNG_US, BEYOND_SEASON = 7 * DAY_US, 2.0
 baseline unless there was so much of it (a mistaken baseline could never learn otherwise), and in its first week a chart pages only
 for what an unseen kind of day would not bring; until then it warns."""
 
+KNOWN_X = 20
+"""Cases of harm that a baseline rests on before what a chart signals on is kept from it. A chart that has seen only some quiet
+days would set aside every other day for ever, and page on each of them."""
+
 LEARN_MOST_US = 28 * DAY_US
 """A baseline stops growing after four weeks: a slow drift must not become the new normal."""
 
@@ -294,8 +298,8 @@ class Charts:
         return sorted(signals, key=lambda s: s.id)
 
     def _set_aside(self, i: int, window: int, rise: _Rise) -> None:
-        """Let no baseline learn from an event, if there was more harm in it than any season brings."""
-        self._times[i] = 0.0 if self._is_traffic[i] else rise.times
+        """Let no baseline learn from an event, if it is known well enough what is usual, and there was far more harm."""
+        self._times[i] = rise.times if self._x0[i] >= KNOWN_X and not self._is_traffic[i] else 0.0
         if self._times[i] >= BEYOND_SEASON:
             hour = self._history.hour_us
             first = int(rise.start[rise.onset.low]) // hour

@@ -238,4 +238,6 @@ def _features(value: Mapping[str, Any]) -> str:
     for name, v in value.items():
         if isinstance(v, float) and not isfinite(v):
             raise InputError(f"features: {quoted(name)} is {v}; a finite number or text is allowed")
+        if isinstance(v, int) and not -(2**63) <= v < 2**63:
+            raise InputError(f"features: {quoted(name)} is an integer beyond 64 bits; give it as text if it is an id")
     return _json(value)
