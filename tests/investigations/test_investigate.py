@@ -177,6 +177,16 @@ def test_a_twin_of_another_environment_does_not_count(plant) -> None:
     assert all(e.twin is None for e in examples)
 
 
+def test_probes_are_no_traffic_of_people(plant) -> None:
+    """Questions that we ask ourselves are left out of every figure, example and part."""
+    people = plant(everybody()).look(T0 + HOUR)
+    probes = [replace(i, id=f"probe-{i.id}", source="probe", answer="Fine.") for i in everybody()]
+    found = plant([*everybody(), *probes]).look(T0 + HOUR)
+    assert found.impact == people.impact
+    assert found.parts == people.parts
+    assert not [e for e in found.examples if e.interaction_id.startswith("probe-")]
+
+
 @pytest.mark.parametrize(
     ("name", "traffic", "verdict"),
     [

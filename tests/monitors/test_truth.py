@@ -13,6 +13,7 @@ import typer
 from andon.cli import main, screen
 from andon.cli import truth as command
 from andon.errors import InputError
+from andon.monitors.run import rate_from_labels
 from andon.monitors.truth import GivenLabel, ScoreCell, ScoreSums, Truth, truth_of
 from andon.scores import score_schema
 from andon.scores.builtin import SCORERS
@@ -214,7 +215,7 @@ def asked(warehouse: Warehouse, **changed):
         "app": "shop", "environment": "production", "metric": "thumbs", "proxy": "groundedness",
         "span": Span(start_us=START_US, end_us=START_US + DAY_US), "now_us": START_US + 30 * DAY_US,
     }  # fmt: skip
-    return command.rate_from_labels(warehouse, SCORERS, np.random.default_rng(1), **{**options, **changed})
+    return rate_from_labels(warehouse, SCORERS, np.random.default_rng(1), **{**options, **changed})
 
 
 def test_labels_are_joined_with_their_interaction(tmp_path: Path) -> None:
@@ -225,6 +226,7 @@ def test_labels_are_joined_with_their_interaction(tmp_path: Path) -> None:
     rows += [row("late", day=2, groundedness=0.2), thumb(1001, "late", 0.0)]  # another day's
     rows += [row("other", app="till", groundedness=0.2), thumb(1002, "other", 0.0, app="till")]
     rows += [row("unscored"), thumb(1003, "unscored", 0.0)]
+    rows += [row("probe", groundedness=0.2, source="probe"), thumb(1004, "probe", 0.0, source="probe")]
     warehouse = store(tmp_path, rows)
     found, lost = asked(warehouse)
     assert (found.scored, found.labels, lost) == (400, 100, 2)

@@ -1,25 +1,21 @@
 """The command about the true rate: andon truth."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import numpy as np
 import typer
 
 from andon.cli.screen import now_us, opened, say, show_table
 from andon.errors import InputError
-from andon.monitors.truth import GivenLabel, ScoreCell, ScoreSums, Truth, truth_of
-from andon.scores import LABELS, Scorer
-from andon.store import Histogram, Rollup, Slice, Span, Warehouse, Where
+from andon.monitors.run import rate_from_labels
+from andon.monitors.truth import Truth
+from andon.store import Rollup, Span, Warehouse, Where
 from andon.traffic import parse_time
 
-__all__ = ["add_to", "rate_from_labels"]
+__all__ = ["add_to"]
 
 DAY_US = 86_400_000_000
 UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": DAY_US}
-AT_ONCE = 5_000
-"""Interactions whose score is looked up in one plan."""
-
 SEED = 1
 """The posterior is drawn with the same seed each time: the same data give the same figures."""
 
@@ -64,87 +60,6 @@ def truth(
             plan=plan,
         )
     _tell(found, lost, metric, proxy, name)
-
-
-def rate_from_labels(
-    warehouse: Warehouse,
-    scorers: Sequence[Scorer],
-    rng: np.random.Generator,
-    *,
-    app: str,
-    environment: str,
-    metric: str,
-    proxy: str,
-    span: Span,
-    now_us: int,
-    level: float = 0.95,
-    half_width: float | None = None,
-    plan: int = 100,
-) -> tuple[Truth, int]:
-    """The rate of harm by what people say, and how many of their labels had no score to go with them.
-
-    Interactions are those of the span; labels of them count whenever they were given until now, the last one of each
-    interaction. A rating below one half is harm. Rows join by ``interaction_id``, because feedback is a row of its own.
-
-    Raises:
-        InputError: the metric is not one that people give, or no scorer makes the proxy.
-    """
-    if metric not in LABELS:
-        raise InputError(f"{metric!r} is no metric that people give; {', '.join(LABELS)} are")
-    by_name = {s.name: s for s in scorers}
-    if proxy not in by_name:
-        raise InputError(f"{proxy!r} is no score; one of {', '.join(sorted(by_name))} is")
-    worst: Literal["up", "down"] = "down" if by_name[proxy].bad == "down" else "up"
-    scope = (Where(column="app", op="eq", value=app), Where(column="environment", op="eq", value=environment))
-    scored = (*scope, Where(column=proxy, op="not_null"))
-    bins = warehouse.run(Histogram(table="scores", metric=proxy, keys=("weight",), span=span, where=scope)).to_pylist()
-    sums = warehouse.run(
-        Rollup(table="scores", metrics=(proxy,), keys=("weight",), span=span, where=scored)
-    ).to_pylist()
-    harm = _harm(
-        warehouse, scope, metric, Span(start_us=span.start_us - DAY_US, end_us=max(now_us, span.end_us) + DAY_US)
-    )
-    labels = _with_score(warehouse, harm, scored, proxy, span)
-    found = truth_of(
-        [ScoreCell(bin=r["bin"], weight=_weight(r), n=r["n"]) for r in bins],
-        [
-            ScoreSums(weight=_weight(r), n=r[f"{proxy}.n"], total=r[f"{proxy}.sum"], squares=r[f"{proxy}.sumsq"])
-            for r in sums
-        ],
-        labels,
-        rng,
-        worst=worst,
-        level=level,
-        half_width=half_width,
-        plan=plan,
-    )
-    return found, len(harm) - len(labels)
-
-
-def _harm(warehouse: Warehouse, scope: tuple[Where, ...], metric: str, span: Span) -> dict[str, bool]:
-    """Whether people call it harm, by interaction: their last word."""
-    given = (*scope, Where(column=metric, op="not_null"), Where(column="interaction_id", op="not_null"))
-    rows = warehouse.run(Slice(table="scores", columns=("interaction_id", metric), span=span, where=given)).to_pylist()
-    return {r["interaction_id"]: r[metric] < 0.5 for r in rows}
-
-
-def _with_score(
-    warehouse: Warehouse, harm: Mapping[str, bool], scored: tuple[Where, ...], proxy: str, span: Span
-) -> list[GivenLabel]:
-    """The labels whose interaction lies in the span and has the score."""
-    ids, found = sorted(harm), {}
-    for at in range(0, len(ids), AT_ONCE):
-        among = Where(column="interaction_id", op="in", value=tuple(ids[at : at + AT_ONCE]))
-        columns = ("interaction_id", proxy, "weight")
-        for r in warehouse.run(Slice(table="scores", columns=columns, span=span, where=(*scored, among))).to_pylist():
-            identity = r["interaction_id"]
-            found[identity] = GivenLabel(harm=harm[identity], score=r[proxy], weight=_weight(r))
-    return list(found.values())
-
-
-def _weight(row: dict[str, Any]) -> float:
-    weight = row["weight"]
-    return float(weight) if weight is not None and weight > 0 else 1.0
 
 
 def _only_app(warehouse: Warehouse, environment: str) -> str:

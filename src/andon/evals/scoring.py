@@ -14,8 +14,9 @@ __all__ = ["GOLD", "LONG_WORDS", "SIMILAR", "score_case", "scorer_versions"]
 GOLD = frozenset(
     (
         *LABELS,
-        *("normalised_match", "tool_error", "escalation", "guardrail_block"),
-        *("retrieval_score", "confidence", "output_tokens", "cost_usd"),
+        *("normalised_match", "truncated", "tool_error", "tool_retries", "tool_calls", "escalation", "guardrail_block"),
+        *("retrieval_score", "confidence", "first_token_s", "input_tokens", "output_tokens", "reasoning_tokens"),
+        *("cache_hit", "cost_usd"),
     )
 )
 """Metrics for which an answer is compared with the right one: what people or the live system say, a target cannot return."""

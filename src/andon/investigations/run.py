@@ -10,7 +10,7 @@ from andon import stats
 from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.errors import InputError, StateError
-from andon.incidents import Incident, duration
+from andon.incidents import Incident, duration, pages
 from andon.incidents.run import signals_of
 from andon.investigations.records import Evidence, Example, Impact, Investigation, Suspect, Twin
 from andon.investigations.scope import isolated_or_systematic, rank_parts
@@ -392,7 +392,7 @@ def _questions(case: _Case, span: Span) -> dict[str, float]:
 def _first_alarms(signals: Sequence[Signal]) -> tuple[tuple[str, int], ...]:
     first: dict[str, int] = {}
     for s in signals:
-        first.setdefault(f"{s.metric} {s.direction}", s.at_us)
+        first.setdefault(f"{s.metric} {s.direction}" + ("" if pages(s) else " (warning)"), s.at_us)
     return tuple(sorted(first.items(), key=lambda p: (p[1], p[0])))
 
 

@@ -1,8 +1,9 @@
 """Turn the charts: read windows of counts, step, write signals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +18,24 @@ from andon.monitors.objectives import MonitorRule, Objective, rule_for
 from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Monitor, NewNormal, Point, Signal
 from andon.monitors.series import Metric, all_metrics
 from andon.monitors.shift import explain_strata
-from andon.scores import Harm, Scorer, failing
+from andon.monitors.truth import GivenLabel, ScoreCell, ScoreSums, Truth, truth_of
+from andon.scores import LABELS, Harm, Scorer, failing
 from andon.scores.rows import EVALUATION, EVALUATOR, PROBE
-from andon.store import Histogram, Ledger, Rollup, Span, Warehouse, Where
+from andon.store import Histogram, Ledger, Rollup, Slice, Span, Warehouse, Where
 from andon.traffic import SEGMENTS, format_time
 
-__all__ = ["Watch", "accept", "chart_of", "harm_of", "history_of", "scope_of"]
+__all__ = ["Watch", "accept", "chart_of", "harm_of", "history_of", "rate_from_labels", "scope_of"]
 
 WORST_FIFTH, WORSE_HALF = 0.2, 0.5
 """Shares of a number's reference beyond whose bound a value counts as harm: the first that shows what moved."""
 
 KINDS = tuple(s for s in SEGMENTS if s != "requested_model")
 """Segments that say what is asked, not who answers: another mix of models is a change of ours."""
+
+DAY_US = 24 * HOUR_US
+
+AT_ONCE = 5_000
+"""Interactions whose score is looked up in one plan."""
 
 CHUNK = 288
 """Windows read at a time: a day of five-minute ones."""
@@ -346,3 +353,88 @@ def _by_window(table: pa.Table, metric: str, unit: float) -> dict[int, int]:
     """Observations by window, each counted as the fraction that its weight is of `unit`."""
     counts = (round(w / unit) for w in table[f"{metric}.w"].to_pylist())
     return dict(zip(table["window_us"].to_pylist(), counts, strict=True))
+
+
+def rate_from_labels(
+    warehouse: Warehouse,
+    scorers: Sequence[Scorer],
+    rng: np.random.Generator,
+    *,
+    app: str,
+    environment: str,
+    metric: str,
+    proxy: str,
+    span: Span,
+    now_us: int,
+    level: float = 0.95,
+    half_width: float | None = None,
+    plan: int = 100,
+) -> tuple[Truth, int]:
+    """The rate of harm by what people say, and how many of their labels had no score to go with them.
+
+    Interactions are those of the span; labels of them count whenever they were given until now, the last one of each
+    interaction. A rating below one half is harm. Rows join by ``interaction_id``, because feedback is a row of its own.
+
+    Raises:
+        InputError: the metric is not one that people give, or no scorer makes the proxy.
+    """
+    if metric not in LABELS:
+        raise InputError(f"{metric!r} is no metric that people give; {', '.join(LABELS)} are")
+    by_name = {s.name: s for s in scorers}
+    if proxy not in by_name:
+        raise InputError(f"{proxy!r} is no score; one of {', '.join(sorted(by_name))} is")
+    worst: Literal["up", "down"] = "down" if by_name[proxy].bad == "down" else "up"
+    scope = (
+        Where(column="app", op="eq", value=app),
+        Where(column="environment", op="eq", value=environment),
+        Where(column="source", op="ne", value=PROBE),
+    )
+    scored = (*scope, Where(column=proxy, op="not_null"))
+    bins = warehouse.run(Histogram(table="scores", metric=proxy, keys=("weight",), span=span, where=scope)).to_pylist()
+    sums = warehouse.run(
+        Rollup(table="scores", metrics=(proxy,), keys=("weight",), span=span, where=scored)
+    ).to_pylist()
+    harm = _harm_by_label(
+        warehouse, scope, metric, Span(start_us=span.start_us - DAY_US, end_us=max(now_us, span.end_us) + DAY_US)
+    )
+    labels = _with_score(warehouse, harm, scored, proxy, span)
+    found = truth_of(
+        [ScoreCell(bin=r["bin"], weight=_weight(r), n=r["n"]) for r in bins],
+        [
+            ScoreSums(weight=_weight(r), n=r[f"{proxy}.n"], total=r[f"{proxy}.sum"], squares=r[f"{proxy}.sumsq"])
+            for r in sums
+        ],
+        labels,
+        rng,
+        worst=worst,
+        level=level,
+        half_width=half_width,
+        plan=plan,
+    )
+    return found, len(harm) - len(labels)
+
+
+def _harm_by_label(warehouse: Warehouse, scope: tuple[Where, ...], metric: str, span: Span) -> dict[str, bool]:
+    """Whether people call it harm, by interaction: their last word."""
+    given = (*scope, Where(column=metric, op="not_null"), Where(column="interaction_id", op="not_null"))
+    rows = warehouse.run(Slice(table="scores", columns=("interaction_id", metric), span=span, where=given)).to_pylist()
+    return {r["interaction_id"]: r[metric] < 0.5 for r in rows}
+
+
+def _with_score(
+    warehouse: Warehouse, harm: Mapping[str, bool], scored: tuple[Where, ...], proxy: str, span: Span
+) -> list[GivenLabel]:
+    """The labels whose interaction lies in the span and has the score."""
+    ids, found = sorted(harm), {}
+    for at in range(0, len(ids), AT_ONCE):
+        among = Where(column="interaction_id", op="in", value=tuple(ids[at : at + AT_ONCE]))
+        columns = ("interaction_id", proxy, "weight")
+        for r in warehouse.run(Slice(table="scores", columns=columns, span=span, where=(*scored, among))).to_pylist():
+            identity = r["interaction_id"]
+            found[identity] = GivenLabel(harm=harm[identity], score=r[proxy], weight=_weight(r))
+    return list(found.values())
+
+
+def _weight(row: dict[str, Any]) -> float:
+    weight = row["weight"]
+    return float(weight) if weight is not None and weight > 0 else 1.0
