@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from andon.changes import Change, Received, changes_of_body
+from andon.changes import Change, Ignored, Received, changes_of_body
 from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
 from andon.golden.from_incident import failures_of
@@ -24,7 +24,7 @@ from andon.incidents.run import goes_on, notify, respond, restate, signals_of
 from andon.investigations import Investigation
 from andon.investigations.run import investigate
 from andon.levers.run import expire
-from andon.monitors import Signal, objectives_of, rules_of
+from andon.monitors import objectives_of, rules_of
 from andon.monitors.run import Watch
 from andon.postmortems import Postmortem
 from andon.postmortems.run import draft_postmortem
@@ -33,7 +33,7 @@ from andon.scores.embedding import Cached, choose
 from andon.scores.run import installed_scorers, score_feedback, score_new
 from andon.settings import Settings
 from andon.store import Ledger, Rollup, Warehouse
-from andon.traffic import SCHEMAS
+from andon.traffic import SCHEMAS, quoted
 from andon.traffic.erasure import Blanking
 from andon.traffic.files.inbox import Imported, ready_files, scan
 from andon.traffic.files.kinds import table_of
@@ -51,7 +51,7 @@ from andon.traffic.run import (
     traffic_of,
 )
 
-__all__ = ["Loop", "Replay", "Tick", "open_loop", "read_changes", "replay"]
+__all__ = ["Loop", "Replay", "Tick", "open_loop", "passed_over", "read_changes", "replay"]
 
 
 _ROUNDS = 8
@@ -108,7 +108,11 @@ class Loop:
         return self._watch.phases
 
     def tick(self, now_us: int) -> Tick:
-        """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture."""
+        """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture.
+
+        An incident that cannot be looked into does not keep the others from it, and is looked into again at the next turn;
+        the first such error is raised when everything else is done. Signals are done with once each has its incident.
+        """
         settle_us = self.settings.settle_s * 1_000_000
         self.warehouse.commit()
         written = 0
@@ -134,14 +138,17 @@ class Loop:
         scored += score_feedback(self.warehouse, self.ledger, self.scorers, now_us=now_us)
         signals = self._watch.advance(now_us - settle_us)
         touched: dict[str, None] = {}
-        for incident in self.ledger.all(Incident):
-            if self.ledger.get(Postmortem, incident.id) is None:  # a crash came between its opening and its draft
-                self.look_into(incident, incident.last_signal_us)
+        failed: list[Exception] = []
+        for incident in self.ledger.all(Incident):  # those that an earlier turn did not come to
+            self._look_if_new(incident, incident.last_signal_us, failed)
         for at_us, together in groupby(sorted(signals, key=lambda s: (s.at_us, s.id)), key=lambda s: s.at_us):
-            for incident in self._respond(list(together), at_us):
+            for incident in respond(self.ledger, list(together)):
                 touched[incident.id] = None
+                self._look_if_new(incident, at_us, failed)
         self._watch.done()
         expire(self.ledger, now_us=now_us)
+        if failed:
+            raise failed[0]
         return Tick(
             assembled=written,
             changes=len(changes),
@@ -224,13 +231,16 @@ class Loop:
             error = None
             try:
                 if table_of(path) == "changes":
-                    rows = self.record_changes(path, now_us)
+                    received = self.record_changes(path, now_us)
+                    rows = len(received.changes)
+                    if received.ignored:
+                        _log.info("%s: %s", quoted(str(path), 200), passed_over(received.ignored))
                 else:
                     result = import_files(self.warehouse, [path], intake=self.intake)
                     rows, bad = result.acknowledged, result.bad
             except InputError as reason:
                 error = str(reason)
-                _log.warning("%s was not taken in: %s", path, reason)
+                _log.warning("%s was not taken in: %s", quoted(str(path), 200), quoted(error, 500))
             imported = Imported(
                 id=found.path, size=found.size, mtime_us=found.mtime_us, inode=found.inode, rows=rows, bad=bad,
                 at_us=now_us, error=error,
@@ -239,23 +249,32 @@ class Loop:
             done.append(imported)
         return done
 
-    def record_changes(self, path: Path, now_us: int) -> int:
-        """Record the changes of a file; returns how many."""
-        return len(record_changes(self.ledger, read_changes(path, now_us=now_us), now_us=now_us))
+    def record_changes(self, path: Path, now_us: int) -> Received:
+        """Record the changes of a file; returns what the file held, changes and other things.
+
+        Raises:
+            InputError: a line is not a change; names the file and the line.
+        """
+        received = read_changes(path, now_us=now_us)
+        record_changes(self.ledger, received, now_us=now_us)
+        return received
 
     def close(self) -> None:
         """Count what came in, and close the store."""
         self.warehouse.close()
         self.ledger.close()
 
-    def _respond(self, signals: Sequence[Signal], at_us: int) -> list[Incident]:
-        """Open or change incidents; look into those that are new or have another leading signal."""
-        touched = respond(self.ledger, signals)
-        for incident in touched:
-            drafted = self.ledger.get(Postmortem, incident.id)
-            if drafted is None or drafted.incident.lead != incident.lead:
-                self.look_into(incident, at_us)
-        return touched
+    def _look_if_new(self, incident: Incident, at_us: int, failed: list[Exception]) -> None:
+        """Look into an incident that is new or has another leading signal; what goes wrong is logged, and added to `failed`."""
+        drafted = self.ledger.get(Postmortem, incident.id)
+        if drafted is not None and drafted.incident.lead == incident.lead:
+            return
+        try:
+            self.look_into(incident, at_us)
+        except Exception as error:  # a fault of one investigation, whatever it is, is not to cost the others theirs
+            said = quoted(f"{type(error).__name__}: {error}", 500)
+            _log.error("%s could not be looked into, and is tried again: %s", incident.id, said)
+            failed.append(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +282,10 @@ class Replay:
     """What a replay ended with."""
 
     imported: ImportResult
+    feedback: ImportResult | None = None
+    """What became of the files of feedback; None where none were given."""
+    ignored: tuple[Ignored, ...] = ()
+    """What the files of changes held besides changes."""
     incidents: tuple[Incident, ...] = ()
     postmortems: tuple[Postmortem, ...] = ()
     investigations: tuple[Investigation, ...] = ()
@@ -308,17 +331,16 @@ def replay(
     tell = report or (lambda *_: None)
     tell("importing traffic", 0.0)
     imported = import_files(loop.warehouse, traffic, intake=loop.intake)
-    if feedback:
-        import_files(loop.warehouse, feedback, table="feedback", intake=loop.intake)
+    said = import_files(loop.warehouse, feedback, table="feedback", intake=loop.intake) if feedback else None
     loop.warehouse.commit()
     row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",)))
     start, last = row["time_us.min"][0].as_py(), row["time_us.max"][0].as_py()
     if start is None:
-        return Replay(imported=imported)
+        return Replay(imported=imported, feedback=said)
     start, end = int(start), int(last) + 1
-    for path in changes:
-        for change in read_changes(path, now_us=end).changes:
-            record_change(loop.ledger, change, now_us=change.at_us, by=change.author)
+    moved = [read_changes(path, now_us=end) for path in changes]
+    for change in (c for received in moved for c in received.changes):
+        record_change(loop.ledger, change, now_us=change.at_us, by=change.author)
     width = loop.settings.window_s * 1_000_000
     close_us = -(-end // width) * width + loop.settings.settle_s * 1_000_000
     for k in range(1, steps + 1):
@@ -332,6 +354,8 @@ def replay(
     tell("done", 1.0)
     return Replay(
         imported=imported,
+        feedback=said,
+        ignored=tuple(i for received in moved for i in received.ignored),
         incidents=tuple(incidents),
         postmortems=tuple(postmortems),
         investigations=tuple(p.investigation for p in postmortems),
@@ -339,6 +363,12 @@ def replay(
         end_us=end,
         changes=tuple(loop.ledger.all(Change)),
     )
+
+
+def passed_over(ignored: Sequence[Ignored]) -> str:
+    """A sentence on what came with changes and is none: how much, and the first with its reason."""
+    first = ignored[0]
+    return f"{len(ignored):,} passed over, for they are no changes; the first: {quoted(first.what)}: {quoted(first.why, 200)}"
 
 
 def read_changes(path: Path, *, now_us: int) -> Received:

@@ -30,6 +30,7 @@ from andon.changes import Received
 from andon.changes.run import record_changes
 from andon.errors import AndonError, ConfigError, StoreError
 from andon.incidents import Channel, open_channels
+from andon.incidents.channels import NOBODY
 from andon.incidents.run import receive_alerts
 from andon.levers.run import Board, expire
 from andon.loop import Loop, open_loop
@@ -40,7 +41,7 @@ from andon.traffic.otlp import Form
 from andon.traffic.run import Intake, open_intake
 from andon.web import add_pages
 
-__all__ = ["Repeated", "Server", "Ticking", "create_deps", "create_server", "listen", "serve"]
+__all__ = ["Repeated", "Server", "Ticking", "create_deps", "create_server", "listen", "serve", "start_log"]
 
 COMMIT_S = 0.5
 SEAL_S = 0.5
@@ -220,9 +221,16 @@ class Crank:
                 self._heard.set()
 
 
+def start_log() -> None:
+    """Write what is worth knowing to stderr, in this process; secrets in addresses that are asked stay out of it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for client in ("httpx2", "httpx"):  # at INFO they write every address, with the user, password and query in it
+        logging.getLogger(client).setLevel(logging.WARNING)
+
+
 def turn_crank() -> None:
     """What the process of `Crank` does: settings come in by stdin, news go out by stdout, the end of stdin is the end."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    start_log()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the other process says when to end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     news = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -236,6 +244,8 @@ def turn_crank() -> None:
         told: dict[str, Any] = {"failed": str(error), "config": isinstance(error, ConfigError)}
         news.write(json.dumps(told).encode() + b"\n")
         sys.exit(2)
+    if not channels:
+        _log.warning(NOBODY)
     work = loop_work(loop, settings, channels)
     for w in work:
         w.start()

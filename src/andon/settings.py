@@ -18,7 +18,11 @@ from typing import Any
 
 from andon.errors import ConfigError
 
-__all__ = ["Settings", "describe", "load"]
+__all__ = ["HIGH_RISK", "Settings", "describe", "load"]
+
+HIGH_RISK = ("high", "critical", "unacceptable")
+"""Risk categories, in any case, of which everything is kept, which are watched more closely, make an incident more severe, and
+of which the gate tolerates no lost case."""
 
 TABLES = ("objective", "monitor", "openslo")
 _SECRET = re.compile(r"channels|(?:\w+_)?(?:key|secret|token)")
@@ -88,7 +92,7 @@ class Settings:
         "Share of the interactions that is kept, 0.01 to 1, apart from those of `ANDON_SAMPLE_ALL`; weights keep rates true.",
     )
     sample_all: str = _setting(
-        "high,critical,unacceptable", "ANDON_SAMPLE_ALL", "Risk categories of which every interaction is kept."
+        ",".join(HIGH_RISK), "ANDON_SAMPLE_ALL", "Risk categories of which every interaction is kept."
     )
     retention: str = _setting(
         "",

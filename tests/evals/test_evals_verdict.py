@@ -4,15 +4,16 @@ from hypothesis import strategies as st
 
 from andon.errors import InputError
 from andon.evals import CaseResult, EvalRun, Verdict, exit_code, judge
+from andon.settings import HIGH_RISK
 
 ORDER = {"fail": 0, "undecided": 1, "pass": 2}
 
 
-def make(word: str, golden: str = "g", scorers: str = "m@1") -> EvalRun:
-    """A run from a word: p passed, f failed, e could not run; capital letters are high risk."""
+def make(word: str, golden: str = "g", scorers: str = "m@1", risk: str = "High") -> EvalRun:
+    """A run from a word: p passed, f failed, e could not run; capital letters are of this risk category, which is high."""
     names = {"p": "pass", "f": "fail", "e": "error"}
     results = tuple(
-        CaseResult(case_id=f"G-{i}", outcome=names[c.lower()], risk_category="High" if c.isupper() else None)
+        CaseResult(case_id=f"G-{i}", outcome=names[c.lower()], risk_category=risk if c.isupper() else None)
         for i, c in enumerate(word)
     )
     return EvalRun(id="E-1", at_us=0, target="t", golden=golden, scorers=scorers, results=results)
@@ -115,6 +116,15 @@ def test_one_lost_case_of_high_risk_fails():
     assert judge(make("F" + "p" * gained), make("P" + "f" * gained)).outcome == "fail"
     assert judge(make("f" + "p" * gained), make("P" + "f" * gained)).outcome == "fail"
     assert judge(make("f" + "p" * gained), make("p" + "f" * gained)).outcome == "pass"
+
+
+@pytest.mark.parametrize("risk", [" HIGH", "critical", "Unacceptable"])
+def test_every_category_of_high_risk_is_one(risk):
+    """What is high risk for sampling and severity is high risk for the gate: lost, or not run, is not passed over."""
+    assert {risk.strip().casefold()} <= {*HIGH_RISK}
+    assert judge(make("F" + "p" * 50, risk=risk), make("p" + "f" * 50)).outcome == "fail"
+    assert judge(make("E" + "p" * 99, risk=risk), make("p" * 100)).outcome == "undecided"
+    assert judge(make("F" + "p" * 50, risk="standard"), make("p" + "f" * 50)).outcome == "pass"
 
 
 def test_a_high_risk_case_that_could_not_run_is_not_passed_over():

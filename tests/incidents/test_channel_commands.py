@@ -1,6 +1,10 @@
 """Laws of the commands about who is told: what is shown, the exit codes, and that no secret is shown."""
 
+import os
+import socket
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +13,7 @@ import typer
 from receivers import Receiver, receiving
 from test_triage import HOUR, T0, signal
 
-from andon.cli import channels, main
+from andon.cli import channels, main, work
 from andon.incidents import Incident, open_channels
 from andon.incidents.run import find_incident, notify, respond, timeline_of
 from andon.store import Ledger
@@ -30,6 +34,7 @@ def type_(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     app = typer.Typer()
     channels.add_to(app)
     app.command()(channels.ack)
+    app.command()(work.status)
     monkeypatch.setattr("andon.cli.app", app)
     monkeypatch.chdir(tmp_path)
     for name, value in (("ANDON_HOME", "home"), ("ANDON_EMBEDDER", "hashed"), ("COLUMNS", "300"), ("USER", "ann")):
@@ -76,12 +81,41 @@ def test_a_test_says_which_channel_went(type_: Type, receiver: Receiver, monkeyp
     assert "s3cret" not in out + err
 
 
-def test_without_channels_the_setting_is_named(type_: Type) -> None:
-    """Where nobody is told, both commands say so, and how to change it."""
-    for words in (("channels", "list"), ("channels", "test")):
-        code, out, _ = type_(*words)
-        assert code == 0
-        assert "ANDON_CHANNELS" in out
+def test_without_channels_the_setting_is_named(type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody is told, list, test and status say so, and how to change it; a test that told nobody is a failure."""
+    for words, expected in ((("channels", "list"), 0), (("channels", "test"), 2), (("status",), 0)):
+        code, out, err = type_(*words)
+        assert code == expected
+        assert "nobody is told: ANDON_CHANNELS is not set" in (err if code else out)
+    monkeypatch.setenv("ANDON_CHANNELS", "json://localhost")
+    assert "nobody is told" not in type_("status")[1]
+
+
+def test_a_service_without_channels_says_so_at_its_start(tmp_path: Path) -> None:
+    """`andon serve` warns, once, that nobody is told."""
+    settings = {"ANDON_HOME": str(tmp_path / "home"), "ANDON_PORT": _free_port(), "ANDON_GRPC_PORT": "0"}
+    said = []
+    with subprocess.Popen(
+        [sys.executable, "-c", "from andon.cli import main; main()", "serve"],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "ANDON_EMBEDDER": "hashed", **settings},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as service:
+        watchdog = threading.Timer(60, service.kill)
+        watchdog.start()
+        assert service.stderr is not None
+        for line in service.stderr:
+            said.append(line)
+            if "listens" in line:
+                service.terminate()
+        watchdog.cancel()
+    assert "".join(said).count("nobody is told: ANDON_CHANNELS is not set") == 1
+
+
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        return str(bound.getsockname()[1])
 
 
 def test_a_wrong_url_is_one_line_without_the_url(type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +153,8 @@ def test_signals_are_listed_newest_first(type_: Type, ledger: Ledger) -> None:
     lines = out.splitlines()
     assert code == 0
     assert [word for line in lines[1:] for word in line.split() if word in ("page", "warning")] == ["page", "warning"]
-    assert "30.0%" in lines[1]
-    assert "2.0%" in lines[1]
+    assert "30 %" in lines[1]
+    assert "2 %" in lines[1]
     assert "2026-09-21T13:13:20Z" in lines[1]
     assert "\x1b" not in out
     assert len(type_("signals", "--since", "2026-09-21T00:00:00Z")[1].splitlines()) == 2

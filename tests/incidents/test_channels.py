@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from test_messages import incident
 from andon.errors import ConfigError, SeamError
 from andon.incidents import channels as seam
 from andon.incidents import message_of, open_channels, sample_message
-from andon.incidents.channels import name_of, send
+from andon.incidents.channels import send
 
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#alerts"
 
@@ -126,7 +127,7 @@ def test_a_reason_is_told_unless_it_holds_a_part_of_the_url(said: str, told: str
             logging.getLogger("apprise").warning(said)
             return False
 
-    words = seam._words("mailto://ann:p%40ss@example.com/hush-hush")
+    words = seam._words("mailto://ann:p%40ss@example.com/hush-hush", "mailto://example.com")
     channel = seam.AppriseChannel(name="x", plugin=Plugin(), words=words)
     assert send(channel, sample_message()) == ("failed", told)
 
@@ -138,35 +139,72 @@ def test_a_reason_is_told_unless_it_holds_a_part_of_the_url(said: str, told: str
         ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "slack://…"),
         ("mailto://ann:hunter2@example.com?to=oncall@example.com", "mailto://example.com"),
         ("json://u:p@hooks.example.com:8080/secret?+X=y", "json://hooks.example.com:8080"),
-        ("jsons://p@ss@hooks.example.com/x", "jsons://hooks.example.com"),
-        ("pagerduty://KEYKEYKEY@APIAPIAPI/source", "pagerduty://…"),
-        ("workflows://host.example.com:443/WORKFLOW/SIGNATURE/", "workflows://…"),
+        ("jsons://p@ss@hooks.example.com/x", "jsons://…"),
+        ("jsons://hooks.example.com/andon/team@hush-hush", "jsons://hooks.example.com"),
+        ("jsons://hooks.example.com?+X-Key=@hush-hush", "jsons://hooks.example.com"),
+        ("json://u:p@[::1]:8080/hush-hush", "json://[::1]:8080"),
+        ("mailtos://a:b@smtp.example.com/oncall@pager.example.org", "mailtos://smtp.example.com"),
+        ("https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "https://hooks.slack.com"),
+        ("pagerduty://abcdefghijklmnopqrstuvwxyz123456@abcdefghijklmnop/source", "pagerduty://…"),
+        (f"workflows://host.example.com:443/{'WORKFLOW' * 4}/SIGNATURE/", "workflows://…"),
         ("tgram://123456789:abcdefg_hijklmnop/12315544/", "tgram://…"),
         ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js/?avatar=no", "discord://…"),
-        ("no url at all", "not a URL"),
     ],
 )
 def test_a_name_holds_no_secret(url: str, name: str) -> None:
-    """The name says which service it is, with the host only where it is no token."""
-    assert name_of(url) == name
+    """The name says which service it is, with the host only where it is no token and no part of a password."""
+    (channel,) = open_channels(url)
+    assert channel.name == name
+    assert "hush" not in repr(channel)
+
+
+def test_a_token_behind_an_at_sign_is_a_secret_of_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token in a path or a query is kept out of errors, also behind an @."""
+    for url in ("jsons://hooks.example.com/andon/team@hush-hush", "jsons://hooks.example.com?+X-Key=@hush-hush"):
+        (channel,) = open_channels(url)
+        said = "gateway hooks.example.com does not know hush-hush"
+        monkeypatch.setattr(channel.plugin, "notify", lambda said=said, **_: logging.getLogger("apprise").error(said))
+        assert send(channel, sample_message()) == ("failed", "it refused, without saying why")
 
 
 def test_several_channels_are_told_apart() -> None:
-    """Channels are separated by commas, spaces or lines; a comma within a URL stays; equal names are numbered."""
+    """Channels are separated by commas, spaces or lines; a comma within a URL stays; the same URL twice is one channel."""
     mail = "mailto://ann:pw@example.com?to=a@example.com,b@example.com"
     found = open_channels(f" {SLACK},{SLACK}\n{mail}, json://localhost/x ")
-    assert [c.name for c in found] == [
-        "slack://…/#alerts",
-        "slack://…/#alerts (2)",
-        "mailto://example.com",
-        "json://localhost",
-    ]
-    assert open_channels("") == open_channels("  ") == []
+    assert [c.name for c in found] == ["slack://…/#alerts", "mailto://example.com", "json://localhost"]
+    assert open_channels("") == open_channels("  ") == open_channels(" , ") == []
+
+
+def test_channels_of_one_name_keep_theirs_in_any_order() -> None:
+    """Where two URLs have one name each has a mark of its own, by its URL and not by its place; no mark holds a secret."""
+    other = SLACK.replace("TIiajkdnlazkcOXrIdevi7FQ", "TIiajkdnlazkcOXrIdevi7FR")
+    first, second = ([c.name for c in open_channels(urls)] for urls in (f"{SLACK} {other}", f"{other} {SLACK}"))
+    assert first == second[::-1]
+    assert len(set(first)) == 2
+    assert all(re.fullmatch(r"slack://…/#alerts [0-9a-f]{6}", name) for name in first)
+    assert [c.name for c in open_channels(f"{other} json://localhost {SLACK}")][::2] == second
+
+
+def test_a_mark_cannot_be_searched_for() -> None:
+    """Making one mark takes at least ten milliseconds: a list of passwords is not tried in an afternoon."""
+    start = time.perf_counter()
+    seam._mark("json://ann:pw@example.com")
+    assert time.perf_counter() - start > 0.01
 
 
 @pytest.mark.parametrize(
     "bad",
-    ["nosuch://hush-hush", "slack://hush-hush", "hush-hush", "json://", "json://a hush-hush", "json://b@/hush-hush"],
+    [
+        "nosuch://hush-hush",
+        "slack://hush-hush",
+        "hush-hush",
+        "json://",
+        "json://a hush-hush",
+        "json://b@/hush-hush",
+        "jsons://user:hush-hush",
+        "mailtos://andon:hush-hush?SS@smtp.example.com/x",
+        "mailtos://andon:SS?hush-hush@smtp.example.com/x",
+    ],
 )
 def test_a_url_that_is_not_understood_is_refused_without_being_told(bad: str, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong URL ends the start with its number, and is told neither by the error nor by the log."""
@@ -206,6 +244,41 @@ def test_a_pager_can_keep_messages_of_one_incident_together(monkeypatch: pytest.
     send(own, message_of(incident(), "opened", now_us=0))
     assert sent[0] == sent[1] != sent[2]
     assert sent[3] == "mine"
+
+
+def test_a_pager_is_given_no_more_than_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long texts from traffic are, PagerDuty's summary has at most 1,024 characters, with the link and the command."""
+    bodies = []
+    (channel,) = open_channels("pagerduty://abcdefghijklmnopqrstuvwxyz123456@abcdefghijklmnop?action=map")
+
+    class Answer:
+        status_code, content = 202, b"{}"
+
+    def post(*_: object, data: str, **__: object) -> Answer:
+        bodies.append(json.loads(data)["payload"]["summary"])
+        return Answer()
+
+    monkeypatch.setattr(channel.plugin, "request_rate_per_sec", 0)
+    monkeypatch.setattr("requests.post", post)
+    monkeypatch.setattr("requests.request", post)
+    long = "a long name " * 100
+    about = incident(app=long, environment=long, title=long, severity_reason=long)
+    url = "https://andon.a-long-name-of-a-department.example.com/andon"
+    for reason in ("opened", "worse", "still", "unsure"):
+        made = message_of(about, reason, now_us=0, url=url, suspects=[long] * 3, mix=long, told_us=0, sure=False)
+        assert len(made.title) <= 250
+        assert send(channel, made)[0] == "sent"
+    assert len(bodies) == 4
+    for body in bodies:
+        assert len(body) <= 1024
+        assert f"See: {url}/incidents/INC-0001" in body
+        assert "andon incident ack INC-0001" in body
+
+
+def test_a_choice_in_the_url_is_kept() -> None:
+    """Whoever wants long messages in several parts says so in the URL."""
+    modes = [open_channels(f"json://localhost{tail}")[0].plugin.overflow_mode for tail in ("", "?overflow=split")]
+    assert modes == ["truncate", "split"]
 
 
 def test_a_part_of_the_receivers_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:

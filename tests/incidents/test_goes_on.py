@@ -41,6 +41,7 @@ def put(warehouse: Warehouse, n: int, refused: int, *, hours_ago: float = 0.0, t
         "app": ["bot"] * n,
         "environment": ["production"] * n,
         "task": [task] * n,
+        "error": np.zeros(n),
         "refusal": (np.arange(n) * refused // n != (np.arange(n) + 1) * refused // n).astype(float),
     }
     nothing = {f.name: pa.nulls(n, f.type) for f in SCHEMA if f.name not in columns}
@@ -81,11 +82,10 @@ def test_only_the_part_of_the_leading_signal_counts(store: tuple[Warehouse, Ledg
 
 
 def test_without_traffic_nobody_can_tell(store: tuple[Warehouse, Ledger]) -> None:
-    """No traffic, a signal about traffic, a metric that is gone or a signal that is gone: cannot tell, and no error."""
+    """No traffic, a metric that is gone or a signal that is gone: cannot tell, and no error."""
     warehouse, ledger = store
     assert goes_on(warehouse, ledger, about(ledger), now_us=END) is None
     put(warehouse, 200, 100)
-    assert goes_on(warehouse, ledger, about(ledger, metric="traffic", direction="down"), now_us=END) is None
     assert goes_on(warehouse, ledger, about(ledger, metric="plugin_that_is_gone"), now_us=END) is None
     assert goes_on(warehouse, ledger, open_incident(1, [signal("never written")]), now_us=END) is None
 
@@ -98,3 +98,33 @@ def test_wide_windows_are_read_for_longer(store: tuple[Warehouse, Ledger]) -> No
     incident = about(ledger, window_us=HOUR, baseline_x=10)
     assert goes_on(warehouse, ledger, incident, now_us=END) is True
     assert goes_on(warehouse, ledger, incident, now_us=END + HOUR) is False
+
+
+SILENCE = {"metric": "traffic", "direction": "down", "x": 85, "n": 100, "baseline_x": 0, "at_us": END - HOUR}
+
+
+@pytest.mark.parametrize(("came", "answer"), [(0, True), (30, True), (170, False), (200, False), (400, False)])
+def test_silence_goes_on_until_half_of_it_is_made_up(
+    store: tuple[Warehouse, Ledger], came: int, answer: bool | None
+) -> None:
+    """Traffic is held against the same hour of the week before: a quiet hour of every night is no outage, and no traffic is."""
+    warehouse, ledger = store
+    put(warehouse, 200, 4, hours_ago=7 * 24)
+    put(warehouse, 5000, 4, hours_ago=7 * 24 - 5)
+    put(warehouse, 5000, 4, hours_ago=5)
+    if came:
+        put(warehouse, came, 0)
+    incident = about(ledger, onset_us=END - 3 * HOUR, onset_low_us=END - 4 * HOUR, **SILENCE)
+    assert goes_on(warehouse, ledger, incident, now_us=END) is answer
+
+
+def test_silence_is_held_against_a_week_before_it(store: tuple[Warehouse, Ledger]) -> None:
+    """What came during the silence is not what is usual; without traffic before it nobody can tell."""
+    warehouse, ledger = store
+    fell = END - 8 * 24 * HOUR
+    incident = about(ledger, onset_us=fell, onset_low_us=fell, **SILENCE)
+    put(warehouse, 30, 0, hours_ago=7 * 24)
+    put(warehouse, 30, 0)
+    assert goes_on(warehouse, ledger, incident, now_us=END) is None
+    put(warehouse, 200, 0, hours_ago=14 * 24)
+    assert goes_on(warehouse, ledger, incident, now_us=END) is True

@@ -29,8 +29,12 @@ HOSTILE = [
     "\u202egnp.exe\u2028next\u200b",
     "javascript://%0aalert(1)",
     "#general <#C123>",
+    "evil.com/login sub.evil.co.uk, evil.example",
+    "__bold__ _it_ a _b c_",
 ]
-OBEYED = re.compile(r"[<>@\[\]`*|\\~#&\x00-\x1f\x7f\u2028\u202e\u200b]|(?i:\b[a-z][a-z0-9+.-]*://|www\.|mailto:|tel:)")
+OBEYED = re.compile(
+    r"[<>@\[\]`*|\\~#&_\x00-\x1f\x7f\u2028\u202e\u200b]|(?i:\b[a-z][a-z0-9+.-]*://|www\.|mailto:|tel:)|(?i:\w\.[a-z]{2,})"
+)
 
 
 def incident(**fields) -> Incident:
@@ -42,7 +46,7 @@ def ours(text: str) -> str:
     """A text without what Andon itself writes on purpose: the command to run and the link."""
     for part in (r"`?andon incident (show|ack) INC-0001`?", r"\[See INC-0001\]\(\S+\)", r"https://andon\.example\S*"):
         text = re.sub(part, "", text)
-    return text.replace("\n", "")
+    return text.replace("\n", " ")
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -69,9 +73,10 @@ def test_any_text_is_made_neutral(text: str) -> None:
 
 
 def test_plain_words_stay_as_they_are() -> None:
-    """Names with digits, dashes, dots and underscores, percentages and times are shown as they are."""
-    text = "P1: +28% of task my_task-2.1 (gpt-4o), since 2026-09-21 13:13 UTC; 3/4"
+    """Names with digits and dashes, versions, percentages, times and sentences are shown as they are."""
+    text = "P1: +28.5 % of task my-task-2.1 (gpt-4.1-mini), since 2026-09-21 13:13 UTC; 3/4, e.g. this. And v1.2b."
     assert neutral(text) == text
+    assert neutral("my_task of evil.com/login") == "my＿task of evil․com/login"
 
 
 def test_the_first_sentence_is_the_one_that_is_needed() -> None:
@@ -80,25 +85,25 @@ def test_the_first_sentence_is_the_one_that_is_needed() -> None:
         incident(), "opened", now_us=T0, url="", suspects=["62 %: prompt 7", "20 %: model", "9 %: x", "4th"]
     )
     assert made.title == (
-        "P1: The share of answers that refuse rose from 2.0% to 30% in task triage of bot since 2026-09-21 13:13 UTC"
+        "P1: The share of answers that refuse rose from 2 % to 30 % in task triage of bot since 2026-09-21 13:13 UTC"
     )
     assert made.text.splitlines() == [
-        "P1: any safety harm (+28% of task triage).",
+        "P1: any safety harm (+28 % of task triage).",
         "bot (production), since 2026-09-21 13:13 UTC (between 2026-09-21 12:13 and 2026-09-21 13:43), noticed after 60 min "
         "(30 min to 2 h).",
-        "Suspects: 62 %: prompt 7; 20 %: model; 9 %: x.",
         "See: andon incident show INC-0001",
         "I am on it: andon incident ack INC-0001",
+        "Suspects: 62 %: prompt 7; 20 %: model; 9 %: x.",
     ]
     assert "1. 62 %: prompt 7\n2. 20 %: model\n3. 9 %: x" in made.markdown
     assert "4th" not in made.text + made.markdown
 
 
-def test_a_link_leads_to_the_window_of_the_breach() -> None:
-    """With an address the message links to the page of the incident, from the earliest onset to the last signal."""
-    link = "https://andon.example/incidents/INC-0001?from=2026-09-21T12:13:20Z&to=2026-09-21T14:13:20Z"
+def test_a_link_leads_to_the_incident() -> None:
+    """With an address the message links to the page of the incident."""
+    link = "https://andon.example/incidents/INC-0001"
     made = message_of(incident(), "opened", now_us=T0, url="https://andon.example/")
-    assert f"See: {link}" in made.text
+    assert f"See: {link}" in made.text.splitlines()
     assert f"[See INC-0001]({link})" in made.markdown
     assert "andon incident show" not in made.text
 
@@ -112,7 +117,7 @@ def test_a_link_leads_to_the_window_of_the_breach() -> None:
             "still",
             "Still P1: The share",
             "urgent",
-            "nobody has acknowledged it since the message of 2026-09-21 14:13 UTC",
+            "It goes on. Nobody has acknowledged it since the message of 2026-09-21 14:13 UTC",
         ),
         ("unsure", "P1: The share", "urgent", "not known"),
         ("late", "Was, and went away: The share", "note", "Learned 8 h after the signal"),
@@ -128,6 +133,17 @@ def test_each_reason_has_its_words_and_its_tone(reason: Reason, title: str, tone
     assert says in made.text
     assert says in made.markdown
     assert ("incident ack" in made.text) == (reason not in ("late", "closed"))
+
+
+def test_what_cannot_be_told_is_said() -> None:
+    """Where nobody knows whether harm goes on, a page and a reminder say so, and neither says that it is over."""
+    for reason, title in (("opened", "P1: The share"), ("still", "Perhaps still P1: The share")):
+        made = message_of(incident(), reason, now_us=T0 + 8 * HOUR, told_us=T0, sure=False)
+        assert made.title.startswith(title)
+        assert made.tone == "urgent"
+        assert "Whether it goes on cannot be told" in made.text.splitlines()[0]
+        assert "Whether it goes on cannot be told" in made.markdown
+    assert "Learned 8 h after the signal." in message_of(incident(), "opened", now_us=T0 + 8 * HOUR, sure=False).text
 
 
 @pytest.mark.parametrize(("severity", "tone"), [("P1", "urgent"), ("P2", "warning"), ("P3", "note")])

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from test_triage import HOUR, T0, signal
 
 from andon.incidents import Incident, open_incident
-from andon.incidents.notices import LATE_US, MOST_ATTEMPTS, OLD_US, REMIND_US, RETRY_US, UNSURE_US, delivery_of, due
+from andon.incidents.notices import (
+    AGAIN_US,
+    LATE_US,
+    MOST_ATTEMPTS,
+    OLD_US,
+    REMIND_US,
+    RETRY_US,
+    UNSURE_US,
+    delivery_of,
+    due,
+    still_missing,
+)
 from andon.incidents.records import Delivery
 
 MINUTE = 60_000_000
@@ -84,12 +95,11 @@ def test_p3_is_never_told_again() -> None:
     assert set(heard[1:]) == {None}
 
 
-@pytest.mark.parametrize("seen", [False, None])
-def test_no_reminder_when_harm_is_not_seen(seen: bool | None) -> None:
-    """Where harm is over, or cannot be told, nobody is reminded; the question is put again an interval later."""
+def test_no_reminder_when_harm_is_over() -> None:
+    """Where harm is over nobody is reminded; the question is put again an interval later."""
     person, now = Person(), T0 + MINUTE
     person.ask(incident(), now)
-    assert person.ask(incident(), now + HOUR, seen) == "quiet"
+    assert person.ask(incident(), now + HOUR, False) == "quiet"
     assert person.ask(incident(), now + HOUR + MINUTE, True) is None
     assert person.ask(incident(), now + 2 * HOUR, True) == "still"
 
@@ -98,8 +108,41 @@ def test_further_signals_are_harm_that_goes_on() -> None:
     """A signal since the last message is enough for a reminder, where nothing else is known."""
     person, now = Person(), T0 + MINUTE
     person.ask(incident(), now)
-    assert person.ask(incident(last_signal_us=T0 + 40 * MINUTE), now + HOUR) == "still"
-    assert person.ask(incident(last_signal_us=T0 + 40 * MINUTE), now + 2 * HOUR) == "quiet"
+    assert person.ask(incident(last_signal_us=T0 + 40 * MINUTE), now + HOUR, False) == "still"
+    assert person.ask(incident(last_signal_us=T0 + 40 * MINUTE), now + 2 * HOUR, False) == "quiet"
+
+
+def test_what_cannot_be_told_is_not_over() -> None:
+    """Without an answer a late page is a page and a reminder is a reminder, both marked as unsure; a known answer is not."""
+    for told, now, reason in (([], T0 + LATE_US + 1, "opened"), (["opened"], T0 + 2 * HOUR, "still")):
+        person = Person()
+        for _ in told:
+            person.ask(incident(), T0)
+        found = [
+            due(incident(), list(person.told.values()), now_us=now, goes_on=lambda seen=seen: seen)
+            for seen in (None, True)
+        ]
+        assert [(n.reason, n.sure, n.quiet) for n in found if n] == [(reason, False, False), (reason, True, False)]
+
+
+@pytest.mark.parametrize(
+    ("came", "usual", "share", "answer"),
+    [
+        (0, 1000, 1.0, True),
+        (150, 1000, 0.85, True),
+        (1000, 1000, 0.85, False),
+        (1500, 1000, 0.85, False),
+        (574, 1000, 0.85, True),
+        (576, 1000, 0.85, False),
+        (0, 0, 1.0, None),
+        (0, 30, 1.0, None),
+        (0, 40, 1.0, True),
+        (700, 1000, 0.1, None),
+    ],
+)
+def test_traffic_is_missing_until_half_of_the_fall_is_made_up(came, usual, share, answer) -> None:
+    """Half of the fall decides; where that is within the noise of a count, or nothing is usual, nobody can tell."""
+    assert still_missing(came, usual, share) is answer
 
 
 @pytest.mark.parametrize("state", ["stabilised", "diagnosed", "recovered"])
@@ -115,7 +158,6 @@ def test_what_is_learned_late_and_over_is_no_page() -> None:
     person = Person()
     assert person.ask(incident(), T0 + LATE_US + 1, False) == "late"
     assert person.ask(incident(), T0 + LATE_US + HOUR, True) is None
-    assert Person().ask(incident(), T0 + LATE_US + 1, None) == "late"
     assert Person().ask(incident(), T0 + LATE_US, False) == "opened"
     assert Person().ask(incident(), T0 + OLD_US + 1, True) is None
 
@@ -138,18 +180,44 @@ def test_the_close_is_told_to_those_who_were_told() -> None:
     assert Person(state="failed").ask(closed, T0 + HOUR) is None
 
 
-def test_a_failure_is_tried_again_with_growing_waits_and_given_up() -> None:
-    """The first retry comes within a minute, each wait is as stated, and after the last attempt there is none."""
+def test_a_failure_is_tried_again_with_growing_waits() -> None:
+    """The first retry comes within a minute, each wait is as stated, and after the 24th attempt it is a day."""
     person, now, tries = Person(state="failed"), T0, []
-    while now < T0 + 30 * HOUR:
+    while now < T0 + 100 * HOUR:
         if person.ask(incident(last_signal_us=now), now) is not None:
             tries.append(now)
         now += MINUTE // 2
     waits = [b - a for a, b in pairwise(tries)]
-    assert len(tries) == MOST_ATTEMPTS
     assert tuple(waits[: len(RETRY_US)]) == RETRY_US
-    assert set(waits[len(RETRY_US) :]) == {RETRY_US[-1]}
-    assert max(d.attempt for d in person.told.values()) == MOST_ATTEMPTS
+    assert set(waits[len(RETRY_US) : MOST_ATTEMPTS - 1]) == {RETRY_US[-1]}
+    assert waits[MOST_ATTEMPTS - 1 :] == [AGAIN_US] * 3
+    assert max(d.attempt for d in person.told.values()) == MOST_ATTEMPTS + 3
+
+
+def test_a_channel_that_is_repaired_hears_of_what_goes_on() -> None:
+    """After days of failures the page arrives within a day of the repair; of what is closed meanwhile nothing is told."""
+    for about, told in ((incident(last_signal_us=T0 + 90 * HOUR), ["opened"]), (incident(state="closed"), [])):
+        person = Person(state="failed")
+        for k in range(80 * 60):
+            person.ask(incident(last_signal_us=T0 + k * MINUTE), T0 + k * MINUTE)
+        person.state, person.heard = "sent", []
+        for k in range(80 * 60, 104 * 60):
+            person.ask(about, T0 + k * MINUTE, False)
+        assert [reason for _, reason in person.heard] == told
+
+
+def test_what_was_given_up_does_not_hold_up_what_is_worse() -> None:
+    """While a reminder that failed for a day waits for the next, a severity that rises is told within the hour."""
+    person = Person()
+    person.ask(incident("P2"), T0)
+    person.state, now = "failed", T0 + REMIND_US["P2"]
+    while max(d.attempt for d in person.told.values()) < MOST_ATTEMPTS:
+        person.ask(incident("P2"), now, True)
+        now += MINUTE
+    person.state, start = "sent", now
+    while person.ask(incident("P1"), now, True) != "worse":
+        now += MINUTE
+    assert now - start <= HOUR
 
 
 def test_what_may_have_arrived_is_not_repeated_but_followed_up() -> None:

@@ -137,6 +137,6 @@ def test_a_title_is_brought_up_to_date_on_the_latest_version(ledger: Ledger) -> 
     (old,) = tell(ledger, signal("a"))
     ack_incident(ledger, old, now_us=T0 + 5, by="ann")
     told = restate(ledger, old, 0.5, now_us=T0 + 6)
-    assert (told.acked_by, "50%" in told.title) == ("ann", True)
+    assert (told.acked_by, "50 %" in told.title) == ("ann", True)
     closed = close_incident(ledger, told, "over", now_us=T0 + 7, by="ann")
     assert restate(ledger, old, 0.9, now_us=T0 + 8) == closed

@@ -120,7 +120,16 @@ def test_severity_names_its_rule(harm, scope, x, level, says) -> None:
     assert severity == level
     assert reason.startswith(f"{level}: ")
     assert says in reason
-    assert f"{lead.rate - lead.baseline_rate:+.0%} of {scope_text(scope)}" in reason
+    assert f"{100 * (lead.rate - lead.baseline_rate):+.0f} % of {scope_text(scope)}" in reason
+
+
+def test_a_small_share_is_told_as_it_is() -> None:
+    """A rise by less than a percent is no "+0 %", and all figures have the same form."""
+    lead = signal(harm="safety", scope={"risk_category": "medical"}, x=8, n=1000, baseline_x=5)
+    assert severity_of("safety", lead)[1] == "P1: any safety harm (+0.3 % of risk category medical)"
+    assert "rose from 0.5 % to 0.8 % in" in title_of(lead, lead.onset_us)
+    large = signal(x=123_456, n=1_000_000, baseline_x=0)
+    assert "rose from 0 % to 12.3 % in" in title_of(large, large.onset_us)
 
 
 def test_a_title_is_one_sentence_of_what_whom_and_when() -> None:
@@ -128,7 +137,7 @@ def test_a_title_is_one_sentence_of_what_whom_and_when() -> None:
     lead = signal(scope={"risk_category": "high"})
     title = title_of(lead, lead.onset_us)
     assert title == (
-        "The share of answers that refuse rose from 2.0% to 30% in risk category high of bot since 2026-09-21 13:13 UTC"
+        "The share of answers that refuse rose from 2 % to 30 % in risk category high of bot since 2026-09-21 13:13 UTC"
     )
 
 
@@ -136,13 +145,13 @@ def test_a_title_says_what_kind_of_chart_spoke() -> None:
     """Traffic that is missing fell, and is no share that rose; a broken objective names what it allows."""
     silent = signal(metric="traffic", direction="down", harm="availability", x=85, n=100, baseline_x=0)
     assert title_of(silent, silent.onset_us).startswith(
-        "Traffic fell to 15% of what is usual in all traffic of bot since"
+        "Traffic fell to 15 % of what is usual in all traffic of bot since"
     )
     assert classify([silent])[1] == "availability: traffic fell in all traffic"
-    assert severity_of("availability", silent)[1] == "P2: any availability harm (-85% of all traffic)"
+    assert severity_of("availability", silent)[1] == "P2: any availability harm (-85 % of all traffic)"
     broken = signal(objective="refusals <1 %", baseline_x=1, baseline_n=100)
     assert title_of(broken, broken.onset_us).startswith(
-        "The share of answers that refuse is 30% where objective refusals <1 % allows 1.0% in all traffic of bot since"
+        "The share of answers that refuse is 30 % where objective refusals <1 % allows 1 % in all traffic of bot since"
     )
 
 

@@ -261,6 +261,47 @@ def test_a_baseline_stops_growing_after_four_weeks() -> None:
     assert max(s.baseline_to_us - s.baseline_from_us for s in signals) <= 28 * DAY_US
 
 
+@pytest.mark.parametrize("a_day", [1.0, 1.5, 3.0])
+def test_what_is_rarely_seen_is_learned_from_what_there_is(a_day: float) -> None:
+    """A chart of one to three observations a day is watched after four weeks, and pages once some tens of them failed."""
+    rng = np.random.default_rng(5)
+    hours = 120 * DAY
+    n = rng.poisson(a_day / DAY, (hours, 1)).astype(float)
+    x = rng.binomial(n.astype(int), np.where(np.arange(hours) < 60 * DAY, 0.05, 1.0)[:, None]).astype(float)
+    signals = pages(turn(charts(), [monitor()], n, x))
+    assert signals
+    assert 60 <= hour_of(signals[0]) // DAY <= 85
+
+
+def test_what_is_hardly_ever_seen_begins_again() -> None:
+    """Less than twenty observations in four weeks are no baseline; once there is traffic, one is learned from it."""
+    rng = np.random.default_rng(6)
+    n = rng.poisson(np.where(np.arange(100 * DAY) < 60 * DAY, 0.01, 50.0))[:, None].astype(float)
+    process = charts()
+    turn(process, [monitor()], n[: 60 * DAY], 0 * n[: 60 * DAY])
+    assert process.phases == (0, 1)
+    process.advance(MONDAY_US // HOUR_US + 60 * DAY, n[60 * DAY :], 0 * n[60 * DAY :])
+    assert process.phases == (1, 0)
+
+
+def test_a_page_that_is_explained_lets_its_chart_gather_evidence_anew() -> None:
+    """Where the rows explain a rise, the chart warns once a day at most, and pages for the worse that comes after it."""
+    rng = np.random.default_rng(7)
+    hours = 20 * DAY
+    at = 15 * DAY
+    rate = np.where(np.arange(hours) < at, 0.02, np.where(np.arange(hours) < at + 12, 0.05, 0.5))
+    n = np.full((hours, 1), 1000.0)
+    x = rng.binomial(1000, rate[:, None]).astype(float)
+    process = charts()
+    process.index(monitor())
+    mild = lambda s: replace(s, level="warning") if s.rate < 0.06 else s  # noqa: E731
+    found = process.advance(MONDAY_US // HOUR_US, n, x, mild)
+    levels = [(s.level, hour_of(s) - at) for s in found if hour_of(s) >= at]
+    assert levels[0][0] == "warning"
+    assert [level for level, hour in levels if hour < 12].count("warning") == 1
+    assert min(hour for level, hour in levels if level == "page") <= 14
+
+
 def test_a_shift_that_lasts_is_told_again_and_again() -> None:
     """A lasting shift never becomes normal by itself, however young the chart: reminders come each week."""
     signals = pages(watch(Traffic(series=20, hours=40 * DAY, shift=4 * DAY, factor=3, seed=10)))
@@ -303,6 +344,17 @@ def test_hours_out_of_memory_say_nothing() -> None:
         history.put_hour(hour, np.array([hour + 1.0]), np.zeros(1), np.zeros(1, dtype=bool), np.zeros(1, dtype=bool))
     hours, n, _ = history.hours(np.array([0]), np.array([0]), np.array([28 * DAY]))
     assert ((n[:, 0] == hours + 1) | (n[:, 0] == 0)).all()
+
+
+def test_bins_remember_no_hour_twice() -> None:
+    """Bins of a history that is longer than its memory begin with the oldest hour that is remembered."""
+    history = History(HOUR_US)
+    history.grow(1, 1)
+    for hour in range(50 * DAY):
+        history.put_window(hour, np.array([hour + 1.0]), np.zeros(1))
+        history.put_hour(hour, np.array([hour + 1.0]), np.zeros(1), np.zeros(1, dtype=bool), np.zeros(1, dtype=bool))
+    start, _, n, _ = history.bins(0, 0, 50 * DAY - 1)
+    assert (n == start // HOUR_US + 1).all()
 
 
 @pytest.mark.parametrize("width", WIDTHS)

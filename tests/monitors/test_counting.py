@@ -1,9 +1,11 @@
 """Laws of counting: from rows by cell to observations and harm by chart, whatever the values and however the windows are cut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
-from charted import WIDTH_US, charts, pages
+from charted import HOUR_US, WIDTH_US, charts, pages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -75,7 +77,7 @@ class Counted:
         self, length: int, rows: list[Row], first: int = 0, **numbers: list[Row]
     ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Observations and harm by id of the chart."""
-        n, x = self.counting.take(first, length, rates(rows), {k: histogram(v) for k, v in numbers.items()})
+        n, x = self.counting.take(first, length, rates(rows), {k: histogram(v) for k, v in numbers.items()}, {})
         assert n.shape == x.shape == (length, len(self.charts.monitors))
         return {m.id: (n[:, i], x[:, i]) for i, m in enumerate(self.charts.monitors)}
 
@@ -143,13 +145,29 @@ def test_hostile_values_are_values(segments: dict[str, str]) -> None:
 def test_parts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field with a value for every user makes no more parts than permitted; all of the traffic is counted nevertheless."""
     monkeypatch.setattr(counting, "MOST_PARTS", 10)
+    monkeypatch.setattr(counting, "ROOM", 4)
     counted = Counted(ERROR)
     found = counted.take(1, [row(0, 1, 60, task=f"user {i}") for i in range(100)])
-    assert len({m.scope for m in counted.charts.monitors}) <= 10
+    assert len({m.scope for m in counted.charts.monitors}) == 10
     assert found["shop/prod/error.up/all"][0].tolist() == [6000]
-    assert counted.counting.crowded
+    assert counted.counting.crowded == ["task"]
     other = counted.take(1, [row(1, 1, 60, app="new", task="first")], first=1)
     assert other["new/prod/error.up/all"][0].tolist() == [60]
+
+
+def test_a_crowded_field_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever values one field brings, the first parts of every other field, and of pairs, are watched; it is named."""
+    monkeypatch.setattr(counting, "MOST_PARTS", 10)
+    monkeypatch.setattr(counting, "ROOM", 4)
+    counted = Counted(ERROR)
+    counted.take(1, [row(0, 1, 60, task=f"user {i}", topic="t00") for i in range(100)])
+    later = [row(1, 1, 60, requested_model=f"m{i}", segment=f"s{k}") for i in range(2) for k in range(3)]
+    counted.take(1, [*later, row(1, 1, 60, task="user 1000", segment="s0")], first=1)
+    scopes = {m.scope for m in counted.charts.monitors}
+    expected = [(("requested_model", f"m{i}"),) for i in range(2)] + [(("segment", f"s{i}"),) for i in range(3)]
+    assert {*expected, (("topic", "t00"),)} <= scopes
+    assert sum(len(scope) == 2 for scope in scopes) == 4  # and none of a task that is not watched
+    assert counted.counting.crowded == ["segment and requested_model", "task"]
 
 
 def test_what_is_no_rate_is_clipped() -> None:
@@ -191,6 +209,17 @@ def test_a_number_counts_ridits_and_tails() -> None:
     assert fifth[LEARN_WINDOWS:40].sum() / n[LEARN_WINDOWS:40].sum() == pytest.approx(0.2, abs=0.02)
     cut = counted.counting.cut_of(Monitor(app="shop", environment="prod", metric="latency_s", direction="up"))
     assert cut is not None
+
+
+def test_traffic_is_the_same_whatever_share_is_kept() -> None:
+    """A new sampling rate leaves the rate of traffic where it was; one observation is as much as the greatest weight."""
+    counted = Counted(ERROR)
+    n, x = counted.take(4, [row(0, 0, 60), row(1, 0, 12, 5.0), row(3, 0, 6, 5.0), row(3, 0, 30, 1.0)])[
+        "shop/prod/traffic.down/all"
+    ]
+    assert x[[0, 1, 3]] / n[[0, 1, 3]] == pytest.approx([60 * 12] * 3)
+    assert (x[0], x[1], x[2], x[3]) == pytest.approx((60, 12, 0, 12))
+    assert n == pytest.approx([1 / 12, 1 / 60, 1 / 60, 1 / 60])
 
 
 @given(cuts=st.sets(st.integers(1, 59), max_size=12), n=st.sampled_from([1, 3, 20]))
@@ -254,5 +283,81 @@ def signals_of(bins: list[dict[int, float]], metric: Metric) -> list[Signal]:
     process.harms = {(metric.name, d): "correctness" for d in ("up", "down")} | {(TRAFFIC, "down"): "availability"}
     number = [r for w, given in enumerate(bins) for r in values(w, given)]
     rows = [row(w, 0, sum(given.values())) for w, given in enumerate(bins)]
-    n, x = Counting(process, [metric]).take(0, len(bins), rates(rows), {metric.name: histogram(number)})
+    n, x = Counting(process, [metric]).take(0, len(bins), rates(rows), {metric.name: histogram(number)}, {})
     return [s for s in process.advance(0, n, x) if s.metric == metric.name]
+
+
+# --- a new normal of numbers
+
+
+def relearned(monitors: list[Monitor]) -> tuple[Counted, list[Monitor]]:
+    """Counting that has a reference of 0..99 and one of probes, after these charts are to be learned anew."""
+    counted = Counted(LATENCY, SCORE)
+    made = reference(np.random.default_rng(5), 20, 50)
+    faq = [r | {"task": "faq"} for r in made]
+    counted.take(20, [row(w, 0, 50, task="faq") for w in range(20)], latency_s=faq, score=faq)
+    return counted, counted.counting.relearn(monitors)
+
+
+WHOLE = Monitor(app="shop", environment="prod", metric="latency_s", direction="up")
+
+
+@pytest.mark.parametrize("aspect", ["", "tail"])
+def test_a_new_normal_of_a_number_has_a_new_reference(aspect: str) -> None:
+    """Once the new level of all traffic is accepted, values are shares of those that come from then on, and still vary."""
+    counted, again = relearned([replace(WHOLE, aspect=aspect)])
+    assert {m.id for m in again} == {
+        f"shop/prod/latency_s.up{a}/{s}" for a in ("", ".tail") for s in ("all", "task=faq")
+    }
+    assert counted.counting.cut_of(WHOLE) is None
+    shifted = [r | {"bin": int(str(r["bin"])) + 300} for r in reference(np.random.default_rng(6), 40, 50)]
+    worse = values(40, {700: 50.0})
+    came = [r | {"task": "faq", "window_us": int(str(r["window_us"])) + 20 * WIDTH_US} for r in [*shifted, *worse]]
+    found = counted.take(41, [row(20 + w, 0, 50, task="faq") for w in range(41)], first=20, latency_s=came, score=came)
+    for scope in ("all", "task=faq"):
+        n, x = found[f"shop/prod/latency_s.up/{scope}"]
+        assert (n[:LEARN_WINDOWS] == 0).all()
+        assert x[LEARN_WINDOWS:40].sum() / n[LEARN_WINDOWS:40].sum() == pytest.approx(0.5, abs=0.03)
+        assert x[40] == n[40] == 50
+    n, x = found["shop/prod/score.up/all"]
+    assert x.sum() == n.sum()  # nobody accepted anything there: worse than all of the old reference
+
+
+def test_a_new_normal_elsewhere_leaves_references_alone() -> None:
+    """Accepting a rate, a part of the traffic, another app, or what an objective bounds forgets no reference."""
+    elsewhere = [
+        replace(WHOLE, metric="error"), replace(WHOLE, scope=(("task", "faq"),)), replace(WHOLE, app="other"),
+        replace(WHOLE, scope=(("source", "probe"),)), replace(WHOLE, aspect="beyond 10", objective="o", at_most=0.1),
+    ]  # fmt: skip
+    counted, again = relearned(elsewhere)
+    assert again == []
+    assert counted.counting.cut_of(WHOLE) is not None
+
+
+def test_an_accepted_level_of_a_number_is_watched() -> None:
+    """After a level beyond the whole reference was accepted, a further rise is found, and nothing before it."""
+    hours, further = 40 * 24, 35 * 24
+    rng = np.random.default_rng(7)
+    level = np.where(np.arange(hours) < 10 * 24, 0, 300) + np.where(np.arange(hours) >= further, 80, 0)
+    process = charts()
+    process.kinds = {"latency_s": "number"}
+    process.harms = {("latency_s", "up"): "latency", (TRAFFIC, "down"): "availability"}  # type: ignore[dict-item]
+    counts = Counting(process, [LATENCY])
+    signals = []
+    for first, stop in ((0, 12 * 24), (12 * 24, hours)):
+        if first:
+            again = counts.relearn(process.relearn("shop/prod/latency_s.up*", 10 * 24 * HOUR_US))
+            assert len(again) == 2
+            for m in again:
+                process.relearn(m.id, first * HOUR_US)
+        made = []
+        for h in range(first, stop):
+            bins, n = np.unique(np.rint(rng.normal(level[h], 30, 60)).astype(int), return_counts=True)
+            made += values(h, dict(zip(bins.tolist(), n.astype(float).tolist(), strict=True)))
+        hourly = [r | {"window_us": int(str(r["window_us"])) * 12} for r in made]
+        came = [row(12 * h, 0, 60) for h in range(first, stop)]
+        n, x = counts.take(first, stop - first, rates(came), {"latency_s": histogram(hourly)}, {})
+        signals += [s for s in process.advance(first, n, x) if s.metric == "latency_s" and s.level == "page"]
+    days = [s.at_us // (24 * HOUR_US) for s in signals]
+    assert days[0] == 10
+    assert next(d for d in days if d >= 12) == 35

@@ -39,6 +39,17 @@ def test_limits_hold_the_stated_tail(n: int, x0: int, rho: float) -> None:
     assert point.centre - 1 / n <= point.high
 
 
+def test_the_centre_line_follows_the_clock() -> None:
+    """Where the baseline knows the hours of the day, each point has the limits of its own hour."""
+    clock = tuple(0.05 if hour % 24 < 12 else 0.2 for hour in range(48))
+    hour = 3_600_000_000
+    found = control_points([(h * hour, (h + 1) * hour, 500, 60) for h in range(24)], 50, 1000, clock=clock)
+    assert [p.centre for p in found] == list(clock[:24])
+    assert [p.x / p.n > p.high for p in found] == [h < 12 for h in range(24)]
+    (day,) = control_points([(0, 24 * hour, 500, 60)], 50, 1000, clock=clock)
+    assert day.centre == pytest.approx(0.125)
+
+
 def test_empty_windows_have_no_point() -> None:
     """A window without observations is left out: no rate, no point."""
     assert [p.n for p in points([(10, 1), (0, 0), (5, 0)])] == [10, 5]

@@ -95,13 +95,38 @@ def test_a_number_is_shown_and_is_no_evidence_by_itself() -> None:
 def test_holm_by_hand() -> None:
     """The smallest of three p-values is tripled, the next doubled, and a later one is never below an earlier one."""
     found = compared(mobile=0.6)
-    p = [c.p for c in found.columns]
+    assert [c.p for c in found.columns] == sorted(c.p for c in found.columns)
+    deciding = [c for c in found.columns if c.test != "number"]
+    p = [c.p for c in deciding]
     by_hand, least = [], 0.0
     for i, value in enumerate(p):
         least = min(1.0, max(least, value * (len(p) - i)))
         by_hand.append(least)
-    assert p == sorted(p)
-    assert [c.p_corrected for c in found.columns] == pytest.approx(by_hand)
+    assert len(p) == 3
+    assert [c.p_corrected for c in deciding] == pytest.approx(by_hand)
+
+
+def test_what_is_only_shown_weakens_nothing() -> None:
+    """Thirty numbers that are shown beside it leave the corrected p of what decides as it was; they are corrected among themselves."""
+    rng = np.random.default_rng(6)
+    before, after = window(rng), window(rng, mobile=0.42)
+    many = [replace(w, numbers={f"n{i}": rng.normal(size=50) for i in range(30)}) for w in (before, after)]
+    few = [replace(w, numbers={}) for w in (before, after)]
+    alone, beside = (compare_traffic(*pair, np.random.default_rng(7)) for pair in (few, many))
+    assert [c for c in beside.columns if c.test != "number"] == list(alone.columns)
+    shown = [c for c in beside.columns if c.test == "number"]
+    assert shown[0].p_corrected == pytest.approx(min(1.0, 30 * shown[0].p))
+
+
+def test_values_that_were_all_replaced_are_told() -> None:
+    """A column of which every rare value was replaced by another is told as a shift of all of the traffic."""
+    rng = np.random.default_rng(8)
+    before, after = (
+        replace(window(rng), categories={"task": {f"{name}{i}": 3 for i in range(500)}}) for name in ("old", "new")
+    )
+    first = compare_traffic(before, after, rng).columns[0]
+    assert (first.column, first.shifted, first.size) == ("task", True, 1.0)
+    assert first.sentence.startswith("task: 100.0% of the traffic moved")
 
 
 def test_the_same_traffic_is_seldom_called_shifted() -> None:

@@ -95,6 +95,30 @@ def test_growth_of_traffic_is_no_signal_and_becomes_normal() -> None:
     assert {hour // WEEK for hour in working} <= {9, 10, 11}
 
 
+@pytest.mark.parametrize(("quiet", "left"), [(0.02, 0.1), (0.1, 0.3), (0.2, 0.5)])
+def test_a_weekday_unlike_either_kind_of_day_is_told(quiet: float, left: float) -> None:
+    """What falls far below a working day and stays far above a Sunday is an outage, however quiet Sundays are."""
+    rng = np.random.default_rng(11)
+    hour = np.arange(WEEKS * WEEK)
+    at = 4 * WEEK + 1 * DAY + 10
+    x = rng.poisson(1000 * np.where(hour // DAY % 7 >= 5, quiet, np.where(hour >= at, left, 1.0)))[:, None].astype(
+        float
+    )
+    found = [hour_of(s) for s in pages(turn(charts(), [TRAFFIC], share(x), x))]
+    assert found
+    assert at <= found[0] <= at + 6
+
+
+def test_an_outage_that_looks_like_a_sunday_is_warned_of() -> None:
+    """A working day with a Sunday's traffic pages nobody, and is never passed over: one warning a day says what is missing."""
+    day = 4 * 7 + 1
+    x = arrivals(np.random.default_rng(12), WEEKS * WEEK, 2000.0, holidays=(day, day + 1))
+    signals = [s for s in turn(charts(), [TRAFFIC], share(x), x) if hour_of(s) >= 4 * WEEK]
+    assert [(s.level, hour_of(s) // DAY) for s in signals] == [("warning", day), ("warning", day + 1)]
+    assert hour_of(signals[0]) % DAY <= 12
+    assert all(0.2 < s.x / s.n < 0.6 for s in signals)
+
+
 # --- holidays
 
 
@@ -133,3 +157,21 @@ def test_a_weekend_that_is_worse_is_learned(weekend: float) -> None:
     weeks = [hour_of(s) // WEEK for s in pages(turn(charts(), names, n.astype(float), x.astype(float)))]
     say(f"harm x {weekend} at weekends: pages of 10 charts in the weeks {[weeks.count(w) for w in range(6)]}")
     assert all(w < 2 for w in weeks)
+
+
+# --- what is not measured any more
+
+
+@pytest.mark.parametrize("share", [1.0, 0.03])
+def test_a_metric_that_is_not_measured_any_more_is_warned_of(share: float) -> None:
+    """Where all answers, or some of them, carried a metric and none does now, it is a warning within a day, never a page."""
+    rng = np.random.default_rng([13, int(100 * share)])
+    n = arrivals(rng, WEEKS * WEEK, 500.0)
+    at = 4 * WEEK + 10
+    x = rng.binomial(n.astype(int), share).astype(float)
+    x[at:] = 0
+    measured = replace(TRAFFIC, aspect="groundedness")
+    signals = turn(charts(), [measured], n, x)
+    assert signals
+    assert {s.level for s in signals} == {"warning"}
+    assert at <= hour_of(signals[0]) <= at + DAY

@@ -237,6 +237,16 @@ def test_labels_are_joined_with_their_interaction(tmp_path: Path) -> None:
     warehouse.close()
 
 
+def test_what_users_only_tell_when_it_is_bad_is_harm(tmp_path: Path) -> None:
+    """A correction is harm, and its absence is not: 4 % corrected is a rate of 4 %."""
+    rows = [row(f"i{n}", groundedness=0.9, correction=0.0) for n in range(1000)]
+    rows += [{**row(f"feedback/{n}", 1, correction=1.0), "interaction_id": f"i{n}"} for n in range(40)]
+    warehouse = store(tmp_path, rows)
+    found, _ = asked(warehouse, metric="correction")
+    assert found.interval.rate == pytest.approx(0.04, abs=0.01)
+    warehouse.close()
+
+
 def test_weights_of_the_traffic_reach_the_estimate(tmp_path: Path) -> None:
     """Rows of weight 20 count twenty times: a tenth of the rows, two thirds of the traffic."""
     rows = [row(f"i{n}", groundedness=0.9, weight=20.0 if n % 10 == 0 else 1.0) for n in range(1000)]

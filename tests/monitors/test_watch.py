@@ -173,6 +173,22 @@ def test_signals_stay_new_until_they_are_dealt_with(tmp_path: Path, broken: pa.T
     assert turn(watch(warehouse, ledger), at(160)) == []
 
 
+def test_signals_are_given_again_by_the_same_process_until_they_are_dealt_with(
+    tmp_path: Path, broken: pa.Table
+) -> None:
+    """Where what follows a turn failed, the next turn gives its signals again, with the newer ones."""
+    warehouse, ledger = open_store(tmp_path, broken)
+    process = watch(warehouse, ledger)
+    first = process.advance(at(130))
+    assert first
+    again = process.advance(at(160))
+    assert again[: len(first)] == first
+    process.done()
+    assert process.advance(at(160)) == []
+    warehouse.close()
+    ledger.close()
+
+
 def test_the_counts_of_a_number_are_those_beyond_its_cut(tmp_path: Path, broken: pa.Table) -> None:
     """For a number, x and n are the interactions beyond its cut since the onset; those of the baseline what it learned from."""
     warehouse, ledger = open_store(tmp_path, broken)

@@ -22,11 +22,11 @@ SCHEMA = score_schema(SCORERS)
 WINDOWS, SHIFT = 200, 150
 
 
-def rows(seed=1, bad_from=SHIFT, high_from=None, rate_from=None, arms=False, weight=20.0):
+def rows(seed=1, bad_from=SHIFT, high_from=None, rate_from=None, silent_from=WINDOWS, arms=False, weight=20.0):
     """Twelve high-risk rows a window, half of them errors, of weight 1; twenty others of weight 20, 3 % (then 20 %) errors."""
     rng = np.random.default_rng(seed)
     made = []
-    for w in range(WINDOWS):
+    for w in range(min(WINDOWS, silent_from)):
         n_high = 36 if high_from is not None and w >= high_from else 12
         thin = rate_from is not None and w >= rate_from
         n_rest, w_rest = (4, 5 * weight) if thin else (20, weight)
@@ -140,3 +140,27 @@ def test_arms_are_compared_over_the_traffic(store):
     for arm in (decision.control, decision.treatment):
         rate = truth([r for r in made if r["arm"] == arm.name])[0]
         assert arm.events / arm.n == pytest.approx(rate, abs=0.01)
+
+
+def test_another_sampling_rate_is_no_missing_traffic(store):
+    """When a fifth of the rows stands for the same traffic, nothing is missing."""
+    warehouse, ledger, _ = store(bad_from=10**9, rate_from=100)
+    assert [s for s in signals(warehouse, ledger) if s.metric == "traffic"] == []
+
+
+def test_silence_is_told_in_interactions(store):
+    """What did not come, the baseline and the drawing are estimates of interactions, whatever was kept of them."""
+    warehouse, ledger, made = store(bad_from=10**9, silent_from=SHIFT)
+    signal = next(s for s in signals(warehouse, ledger) if (s.metric, s.scope) == ("traffic", {}))
+    start, stop, low, high = (
+        (t - START_US) / WIDTH_US
+        for t in (signal.onset_us, signal.at_us, signal.baseline_from_us, signal.baseline_to_us)
+    )
+    _, _, came = truth(made, max(low, 0), high)
+    assert signal.baseline_n == pytest.approx(came, rel=0.01)
+    a_window = 12 + 20 * 20.0
+    assert signal.n == pytest.approx(a_window * (stop - start), rel=0.2)
+    assert signal.x == pytest.approx(signal.n, rel=0.1)
+    assert signal.stands_for == 1
+    drawn = chart_of(warehouse, signal, start_us=signal.onset_us, end_us=signal.at_us, points=100)
+    assert sum(p.x for p in drawn) == pytest.approx(signal.x, rel=0.3)

@@ -211,7 +211,11 @@ def test_cannot_tell_is_none(name: str, without: dict[str, object]) -> None:
         ("citation_valid", {"answer": "So it says [1].", "contexts": (), "index_version": "i1"}, 0.0),
         ("tool_error", {"tool_calls": (ToolCall(name="a"), ToolCall(name="b", error="boom"))}, 1.0),
         ("guardrail_block", {"guardrail": "PII"}, 1.0),
-        ("guardrail_block", {"guardrail": " PASS"}, 0.0),
+        ("guardrail_block", {"guardrail": "block"}, 1.0),
+        *(
+            (("guardrail_block", {"guardrail": word}, 0.0))
+            for word in (" PASS", "passed", "Ok", "NONE", "allow", "Allowed ")
+        ),
         ("groundedness", {"answer": "Penguins sing opera loudly every winter."}, 0.0),
         ("context_used", {"answer": "Penguins sing."}, 0.0),
     ],

@@ -1,6 +1,8 @@
 """The embedder `openai`, against a real HTTP server on loopback."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -153,9 +155,21 @@ def test_an_endpoint_that_stays_busy_is_a_retryable_error(endpoint: Endpoint) ->
     embedder, pauses = load(endpoint.url)
     error = failure(embedder)
     assert error.retryable
-    assert "HTTP 429: slow down, ***" in str(error)
+    assert 'HTTP 429: "slow down, ***"' in str(error)
     assert len(endpoint.requests) == 3
     assert len(pauses) == 2
+
+
+def test_an_answer_writes_no_line_of_its_own(endpoint: Endpoint) -> None:
+    """What an endpoint answers is one line in a message, escaped and short, and no part of the key is left at its end."""
+    hostile = "no\n2026-01-01 ERROR all is lost\x1b[31m\u202e" + "x" * (200 - 45) + KEY
+    for status, answer in ((400, hostile), (200, hostile)):
+        endpoint.answer = lambda *_, told=(status, answer): told
+        said = str(failure(load(endpoint.url)[0]))
+        assert said.isprintable()
+        assert "\\x0a2026" in said
+        assert KEY[:6] not in said
+        assert len(said) < 500
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404])
@@ -219,6 +233,23 @@ def test_a_password_in_the_url_is_not_shown() -> None:
     """User, password and query of the URL never reach a message."""
     error = failure(load("http://user:hunter2@127.0.0.1:9/v1?token=hunter3")[0])
     assert "hunter" not in str(error)
+
+
+def test_a_password_in_the_url_is_in_no_log(endpoint: Endpoint) -> None:
+    """With the log of the service on, a request to an address with user, password and query writes none of them."""
+    code = (
+        "import logging, sys; from andon.server import start_log; from andon.scores import remote; "
+        "from andon.settings import Settings; start_log(); logging.getLogger('andon').info('it is on'); "
+        "remote.load(Settings(embedder_url=sys.argv[1], embedder_model='m', embedder_key='sk-hunter4')).embed(['a'])"
+    )
+    address = endpoint.url.replace("http://", "http://me:hunter2@") + "?token=hunter3"
+    done = subprocess.run(
+        [sys.executable, "-c", code, address], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(endpoint.requests) == 1
+    assert "it is on" in done.stderr
+    assert "hunter" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(

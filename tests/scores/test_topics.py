@@ -15,7 +15,6 @@ from andon.scores.topics import (
     NONE,
     Topics,
     assign,
-    extend,
     learn_topics,
     name_topics,
     novel_clusters,
@@ -103,14 +102,11 @@ def test_learning_again_with_the_same_seed_gives_the_same() -> None:
 
 
 def test_learning_anew_uses_no_key_twice() -> None:
-    """Topics that are learned after others begin where their keys ended, and so does what is added to them."""
+    """Topics that are learned after others begin where their keys ended."""
     texts = [t for kind in ("refund", "parcel") for t in asked(kind, 0, 60)]
     vectors = EMBEDDER.embed(texts)
     topics = learn_topics("a/e", "m", vectors, texts, np.random.default_rng(1), 2, first=3)
     assert [t.key for t in topics.topics] == ["t03", "t04"]
-    new = asked("refund", 100, 60) + asked("weather", 0, 60)
-    grown = novel_clusters(vectors, EMBEDDER.embed(new), new, np.random.default_rng(1))
-    assert extend(topics, grown, EMBEDDER.embed(new)).topics[2].key == "t05"
 
 
 def test_few_questions_make_fewer_topics_or_none() -> None:
@@ -198,23 +194,6 @@ def test_the_same_traffic_has_no_new_kinds() -> None:
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         found += bool(novel_clusters(rows[:300], rows[300:], [f"q {i}" for i in range(200)], rng))
     assert found / 60 <= 0.08
-
-
-def test_extending_keeps_what_was() -> None:
-    """An added topic gets the next key; the old ones keep theirs, and the new kind is no longer like none."""
-    topics = learned()
-    old = [t for kind in ("refund", "parcel", "password") for t in asked(kind, 0, 200)]
-    new = asked("refund", 300, 100) + asked("weather", 0, 60)
-    vectors = EMBEDDER.embed(new)
-    grown = novel_clusters(EMBEDDER.embed(old), vectors, new, np.random.default_rng(2))
-    more = extend(topics, grown, vectors)
-    assert more.version == 2
-    assert more.topics[:3] == topics.topics
-    assert [t.key for t in more.topics[3:]] == [f"t{3 + i:02d}" for i in range(len(grown))]
-    assert topic_keys(more, EMBEDDER.embed(asked("weather", 100, 20))).count("t03") >= 15
-    parcels = EMBEDDER.embed(asked("parcel", 700, 30))
-    assert topic_keys(more, parcels) == topic_keys(topics, parcels)
-    assert extend(topics, (), vectors) is topics
 
 
 @pytest.mark.slow

@@ -140,6 +140,34 @@ def test_what_happens_often_is_not_trimmed() -> None:
     assert np.median(found.spread) > 1
 
 
+def test_what_is_often_is_told_by_hours_with_traffic() -> None:
+    """A short history has the same baseline alone and beside longer ones: what it often does is no incident among their hours."""
+    rng = np.random.default_rng(16)
+    hours, rate = 270, np.full(MONTH, 0.002)
+    for start in range(MONTH - hours + 5, MONTH, 45):  # an eighth of its hours are very bad, and another eighth bad
+        rate[start : start + 6], rate[start + 20 : start + 26] = 0.5, 0.03
+    n = np.full((MONTH, 6), 10_000.0)
+    n[:-hours, :3] = 0
+    x = rng.binomial(n.astype(np.int64), rate[:, None]) * 1.0
+    x[:, 3:] = rng.binomial(10_000, 0.002, (MONTH, 3))
+    whole = stats.fit_baseline(x, n, CLOCK)
+    alone = stats.fit_baseline(x[-hours:, :3], n[-hours:, :3], CLOCK[-hours:])
+    for name in stats.Baseline.__slots__:
+        assert getattr(whole, name)[..., :3] == pytest.approx(getattr(alone, name), rel=1e-6, abs=1e-9), name
+
+
+def test_the_ends_of_a_history_are_no_neighbours() -> None:
+    """A bad first hour and two bad last ones are not three in a row, so they stay; three of the last five are an incident."""
+    rng = np.random.default_rng(17)
+    n = np.full((MONTH, 1), 300.0)
+    usual = rng.binomial(300, 0.03, n.shape) * 1.0
+    for bad, stay in (((0, -2, -1), True), ((0, 1, -1), True), ((-4, -2, -1), False), ((0, 2, 3), False)):
+        x = usual.copy()
+        x[list(bad)] = 150
+        found, all_hours = stats.fit_baseline(x, n, CLOCK).rate[0], (x.sum() + 0.5) / (n.sum() + 1)
+        assert (found == pytest.approx(all_hours)) == stay, bad
+
+
 def test_hours_without_traffic_say_nothing() -> None:
     """Hours with n = 0 may hold anything, or be absent: the baseline is the same."""
     x, n, _ = draw(np.random.default_rng(9), 20, 100, 0.05)

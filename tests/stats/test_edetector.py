@@ -69,6 +69,34 @@ def test_without_spread_it_is_the_poisson_ratio(y: float, mean: float, ratio: fl
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.parametrize("mean", [1e-3, 7.0, 1e6])
+def test_a_spread_of_zero_is_poisson(mean: float) -> None:
+    """At a spread of 0 the log likelihood ratio is the Poisson one to ten digits, and a replay agrees with it."""
+    y = np.round(1.3 * mean)
+    found = stats.log_likelihood_ratio(*one(y, mean, 0.0, 2.0), LOG_RATIOS)[:, 0]
+    assert found == pytest.approx((y * LOG_RATIOS - mean * np.expm1(LOG_RATIOS)) / 2, rel=1e-10)
+    series = np.random.default_rng(6).poisson(8.0, (200, 1)) * 1.0
+    given = (series, np.full((200, 1), 6.0), np.zeros(1), np.ones(1))
+    signals = replay(*given, thresholds=(300.0,))[0]
+    assert signals.any()
+    assert (signals == running(*given, 300.0)[0]).all()
+
+
+def test_hours_without_traffic_are_no_clusters() -> None:
+    """A replay without traffic never signals; with hours of none put in between, it signals at the same hours with traffic."""
+    none = np.zeros((40, 1))
+    assert not replay(none, none, np.full(1, 0.01), np.ones(1), thresholds=(10.0,)).any()
+    rng = np.random.default_rng(7)
+    mean = np.full((300, 20), 8.0)
+    y, spread, persistence = rng.poisson(mean * 1.1).astype(float), np.full(20, 0.01), np.ones(20)
+    plain = replay(y, mean, spread, persistence, thresholds=(100.0,))[0]
+    at = np.repeat(np.arange(300), 5)
+    gaps = replay(np.insert(y, at, 0, axis=0), np.insert(mean, at, 0, axis=0), spread, persistence, thresholds=(100.0,))
+    assert plain.any()
+    assert (gaps[0][5::6] == plain).all()
+    assert gaps.sum() == plain.sum()
+
+
 def test_no_traffic_is_no_evidence() -> None:
     """A cluster without traffic, hence without expected harm, has the log likelihood ratio 0."""
     assert (stats.log_likelihood_ratio(*one(0.0, 0.0, 0.01, 2.0), LOG_RATIOS) == 0).all()
@@ -91,10 +119,14 @@ def test_step_by_hand() -> None:
 def running(
     y: Floats, mean: Floats, spread: Floats, persistence: Floats, threshold: float
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Alarms of a running chart, cluster by cluster in double precision, and the statistic before it starts anew."""
+    """Alarms of a running chart, cluster by cluster in double precision, and the statistic before it starts anew.
+
+    As `monitors` does, a chart is stepped only where there was traffic.
+    """
     r, signals, told = np.zeros((len(LOG_RATIOS), y.shape[1])), np.zeros(y.shape, dtype=bool), np.zeros(y.shape)
     for t in range(len(y)):
-        r = stats.step(r, stats.log_likelihood_ratio(y[t], mean[t], spread, persistence, LOG_RATIOS))
+        stepped = stats.step(r, stats.log_likelihood_ratio(y[t], mean[t], spread, persistence, LOG_RATIOS))
+        r = np.where(mean[t] > 0, stepped, r)
         told[t] = r.mean(axis=0)
         signals[t] = told[t] >= threshold
         r[:, signals[t]] = 0

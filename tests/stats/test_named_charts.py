@@ -80,6 +80,9 @@ def test_laney_by_hand() -> None:
     assert made.high[:, 0] == pytest.approx(0.5 + 2 * 0.05 * 4 / 1.128379)
     assert charts.p_chart(x, n, 0.5, sigmas=2.0).high[0, 0] == pytest.approx(0.6)
     assert charts.laney_sigma(x[:1], n[:1], 0.5) == 1.0  # one window says nothing
+    assert (
+        charts.laney_sigma(np.full((9, 1), 50.0), np.full((9, 1), 100.0), 0.5) == 0.0
+    )  # never moved: no limits from that
 
 
 def test_u_chart_by_hand() -> None:
@@ -262,6 +265,11 @@ ONE = np.ones((1, 1))
         (lambda: charts.p_chart(ONE, ONE, np.array([0.0])), "not between 0 and 1"),
         (lambda: charts.u_chart(ONE, ONE, 0.0), "rate of the baseline must be positive"),
         (lambda: charts.exact_p_chart(ONE, ONE, 0.1, tail=0.7), "tail=0.7"),
+        (lambda: charts.exact_p_chart(10.5 * ONE, 11 * ONE, 0.1), r"x=10\.5 .* not a whole number"),
+        (lambda: charts.exact_p_chart(10 * ONE, 10.5 * ONE, 0.1), r"n=10\.5 .* not a whole number"),
+        (lambda: charts.exact_p_chart(ONE, np.inf * ONE, 0.1), "n=inf"),
+        (lambda: charts.laney_p_chart(ONE, 9 * ONE, 0.1, np.zeros(1)), "sigma_z of the baseline must be positive"),
+        (lambda: charts.laney_p_chart(ONE, 9 * ONE, 0.1, np.nan), "sigma_z of the baseline must be positive"),
         (lambda: charts.g_chart(0 * ONE, 0.1), "gap of 0.0"),
         (lambda: charts.moving_range_sigma(ONE), "series 0 has fewer than two"),
         (lambda: charts.individuals_chart(ONE, 0.0, 0.0), "never varied"),

@@ -4,10 +4,11 @@ from dataclasses import fields
 
 from hypothesis import strategies as st
 
-from andon.traffic import Context, Feedback, Interaction, Step, ToolCall
+from andon.traffic import SEGMENTS, VERSIONS, Context, Feedback, Interaction, Step, ToolCall
 
 text = st.text(st.characters(codec="utf-8"), max_size=12)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+plain = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 times = st.integers(946_684_800_000_000, 4_133_980_799_999_999)
 number = st.floats(allow_nan=False, allow_infinity=False)
 count = st.integers(0, 2**63 - 1)
@@ -15,8 +16,8 @@ count = st.integers(0, 2**63 - 1)
 _BY_NAME = {
     "id": names,
     "time_us": times,
-    "app": text,
-    "environment": text,
+    "app": plain,
+    "environment": plain,
     "contexts": st.lists(st.builds(Context, text=text, id=st.none() | text, score=st.none() | number), max_size=3).map(
         tuple
     ),
@@ -49,10 +50,11 @@ _BY_NAME = {
     ),
     **dict.fromkeys(("confidence", "latency_s", "first_token_s", "cost_usd", "prediction_score"), st.none() | number),
     "weight": number,
+    **dict.fromkeys(("source", *SEGMENTS, *VERSIONS), st.none() | plain),
 }
 interactions = st.builds(Interaction, **{f.name: _BY_NAME.get(f.name, st.none() | text) for f in fields(Interaction)})
 feedback = st.builds(
     Feedback, id=names, interaction_id=names, time_us=times, kind=names, value=st.none() | number,
-    text=st.none() | text, author=st.none() | text, scope=names, name=st.none() | text, label=st.none() | text,
-    source=names, version=st.none() | text, error=st.none() | text,
+    text=st.none() | text, author=st.none() | plain, scope=names, name=st.none() | plain, label=st.none() | text,
+    source=names, version=st.none() | plain, error=st.none() | text,
 )  # fmt: skip

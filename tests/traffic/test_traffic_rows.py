@@ -49,6 +49,16 @@ def test_rows_survive_parquet_and_duckdb(tmp_path_factory, items):
     assert from_rows(read) == items
 
 
+def test_what_names_a_chart_holds_no_nul():
+    """No database keeps a NUL in a name: in app, environment, segment and version it becomes U+FFFD, and nothing is lost."""
+    odd = Interaction(id="a", time_us=1, app="sh\0op", environment="\0", task="a\0", model="m\0", query="q\0")
+    assert from_rows(to_rows([odd])) == [
+        Interaction(
+            id="a", time_us=1, app="sh\ufffdop", environment="\ufffd", task="a\ufffd", model="m\ufffd", query="q\0"
+        )
+    ]
+
+
 def test_missing_columns_take_their_defaults():
     """A table with fewer columns (an older one, or a projection) still gives interactions; the id is required."""
     table = pa.table({"id": ["a"], "time_us": [1], "app": pa.array([None], pa.string())})

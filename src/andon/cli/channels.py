@@ -5,16 +5,16 @@ from typing import Annotated
 import typer
 
 from andon.cli.screen import now_us, opened, say, settings, show_table, who
-from andon.errors import SeamError
+from andon.errors import InputError, SeamError
 from andon.incidents import Delivery, open_channels, pages, phrase_of, sample_message, scope_text
-from andon.incidents.channels import send
+from andon.incidents.channels import NOBODY, send
 from andon.incidents.run import ack_incident, find_incident
 from andon.monitors import Signal
+from andon.monitors.verdicts import percent
 from andon.traffic import format_time, parse_time
 
 __all__ = ["ack", "add_to", "test"]
 
-NOBODY = "nobody is told: ANDON_CHANNELS is not set, e.g. ANDON_CHANNELS=slack://TOKEN_A/TOKEN_B/TOKEN_C/#alerts"
 LATEST = 20
 
 
@@ -54,9 +54,11 @@ def test() -> None:
     """Send a message marked as a test through every channel, and say for each whether it went; exit 4 if one failed."""
     chosen = settings()
     channels = open_channels(chosen.channels)
+    if not channels:
+        raise InputError(NOBODY)
     message = sample_message(chosen.url)
     done = [(c.name, *send(c, message)) for c in channels]
-    show_table(("channel", "outcome", "error"), done, empty=NOBODY)
+    show_table(("channel", "outcome", "error"), done, empty="")
     failed = [name for name, state, _ in done if state != "sent"]
     if failed:
         raise SeamError(f"{len(failed)} of {len(done)} channels could not be told: {', '.join(failed)}")
@@ -74,8 +76,8 @@ def signals(
             format_time(s.at_us),
             "page" if pages(s) else "warning",
             f"{phrase_of(s.metric, s.direction)} in {scope_text(s.scope)} of {s.app} ({s.environment})",
-            f"{s.rate:.1%}",
-            f"{s.baseline_rate:.1%}",
+            percent(s.rate),
+            percent(s.baseline_rate),
             format_time(s.onset_us),
         )
         for s in sorted(found, key=lambda s: (-s.at_us, s.id))

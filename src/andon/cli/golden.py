@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.screen import now_us, opened, progress, say, show_table, who
+from andon.cli.screen import now_us, opened, plain, progress, say, show_table, who
 from andon.errors import InputError
 from andon.evals import FORMS, EvalRun, exit_code, judge, make_target
 from andon.evals import run as evals
@@ -21,6 +21,9 @@ App = Annotated[str | None, typer.Option(help="Only cases of this application.")
 GoldenFile = Annotated[
     Path | None, typer.Option("--golden", help="A golden set on disk instead of the store's.", exists=True)
 ]
+
+MOST_NAMED = 5
+"""Rows of a file of labels that are named because they fit no failure."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,10 +72,11 @@ def label(
         result = golden.label_failures(loop.ledger, rows, now_us=now_us(), by=who())
     for refused in result.refused:
         say(f"refused {refused.id}: {refused.reason}")
-    if result.unknown and not file:
-        say(f"unknown: {', '.join(result.unknown)}")
+    for name in result.unknown[:MOST_NAMED]:
+        say(plain(f"no failure with this id or question was captured: {name[:80]}"))
     say(
-        f"{len(result.labelled)} failures labelled, {len(result.unchanged)} had this label, {len(result.refused)} refused"
+        f"{len(result.labelled)} failures labelled, {len(result.unchanged)} had this label, {len(result.refused)} refused, "
+        f"{len(result.unknown)} unknown, {result.blank} blank"
     )
 
 
@@ -82,10 +86,16 @@ def _ask(loop: Loop) -> list[LabelRow]:
     for f in loop.ledger.all(Failure):
         if f.id in done:
             continue
-        say(f"\n{f.id}  {f.reason}")
-        say(f"question: {f.question}")
-        say(f"failing answer: {f.answer or '(no answer)'}")
-        text = typer.prompt("right answer (empty skips)", default=f.suggestion or "", show_default=bool(f.suggestion))
+        say("")
+        say(plain(f"{f.id}  {f.reason}"))
+        say(plain(f"question: {f.question}"))  # on one line: no text can look like a line of ours
+        say(plain(f"failing answer: {f.answer or '(no answer)'}"))
+        if f.suggestion:
+            say(plain(f"suggested: {f.suggestion}"))
+        how = "empty skips, = takes the suggestion" if f.suggestion else "empty skips"
+        text = typer.prompt(f"right answer ({how})", default="", show_default=False)
+        if f.suggestion and text.strip() == "=":
+            text = f.suggestion
         if text.strip():
             rows.append(LabelRow(line=len(rows) + 1, id=f.id, question=None, ground_truth=text, author=who()))
     return rows

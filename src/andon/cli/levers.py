@@ -4,17 +4,16 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.screen import now_us, opened, say, show_table, who
+from andon.cli.screen import after, before, now_us, opened, say, show_table, who
 from andon.errors import InputError
 from andon.levers import Lever, Pull, in_force
 from andon.levers import run as levers
-from andon.traffic import format_time, parse_time
+from andon.traffic import format_time
 
 __all__ = ["add_to"]
 
 Key = Annotated[str, typer.Argument(metavar="LEVER", help="The flag key that the application reads.")]
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
-UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,7 +68,7 @@ def hold(
             _value(known.kind, value) if known and value is not None else value,
             why=why,
             by=who(),
-            until_us=_until(until, now),
+            until_us=after(now, until),
             incident=incident,
             trade_off=trade_off,
             now_us=now,
@@ -124,7 +123,7 @@ def compare(
             by=by,
             control=control,
             treatment=treatment,
-            span=Span(start_us=_since(since, now), end_us=now),
+            span=Span(start_us=before(now, since), end_us=now),
             now_us=now,
             planned_share=share,
             scorers=loop.scorers,
@@ -145,18 +144,3 @@ def _value(kind: str, text: str) -> bool | str | float:
         except ValueError as error:
             raise InputError(f"{text!r} is not a number") from error
     return text
-
-
-def _until(text: str, now: int) -> int:
-    span = _span_us(text)
-    return now + span if span is not None else parse_time(text)
-
-
-def _since(text: str, now: int) -> int:
-    span = _span_us(text)
-    return now - span if span is not None else parse_time(text)
-
-
-def _span_us(text: str) -> int | None:
-    unit = UNITS_S.get(text[-1:])
-    return int(text[:-1]) * unit * 1_000_000 if unit and text[:-1].isdigit() else None

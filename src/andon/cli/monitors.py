@@ -15,7 +15,7 @@ from andon.incidents import Incident, duration
 from andon.loop import Loop
 from andon.monitors import Signal, objectives_of, rules_of
 from andon.monitors.backtest import CHARTS, Event, Setting, Trial, alarms_of, judge
-from andon.monitors.charts import names
+from andon.monitors.records import Crowded, names
 from andon.monitors.run import accept, history_of
 from andon.scores.topics import Topics
 from andon.store import Span
@@ -41,7 +41,7 @@ def list_() -> None:
     """What is watched: how many charts of each metric, and how often each may cry wolf."""
     with opened() as loop:
         monitors, _, first, n, _ = _history(loop, None)
-        budget = loop.settings.false_pages_per_month
+        budget, crowded = loop.settings.false_pages_per_month, loop.ledger.all(Crowded)
     rows: dict[tuple[str, str, str, str], list[float]] = {}
     for monitor, seen in zip(monitors, n.sum(axis=0).tolist(), strict=True):
         what = ".".join(filter(None, (monitor.metric, monitor.direction, monitor.aspect)))
@@ -54,6 +54,8 @@ def list_() -> None:
         f"{len(monitors)} charts since {format_time(first * HOUR_US)}; together {budget:g} false pages a month, so each "
         f"one in about {duration(3600 * hours)} of watching"
     )
+    for field in crowded:
+        say(f"{field.id}: too many values; since {format_time(field.seen_us)} new ones are not watched apart")
 
 
 def topics() -> None:

@@ -1,6 +1,7 @@
 """Output for people: tables and lines, with everything that came from traffic made harmless for a terminal."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,14 @@ from rich.text import Text
 
 from andon.loop import Loop, open_loop
 from andon.settings import Settings, load
+from andon.traffic import parse_time
 
-__all__ = ["fail", "now_us", "opened", "plain", "progress", "say", "settings", "show_table", "who"]
+__all__ = ["after", "before", "fail", "now_us", "opened", "plain", "progress", "say", "settings", "show_table", "who"]
 
 WIDE = 1_000
 """Columns of a table that no terminal shows: it is not folded."""
+
+_UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -91,6 +95,25 @@ def opened(chosen: Settings | None = None) -> Iterator[Loop]:
 def now_us() -> int:
     """The clock."""
     return time.time_ns() // 1000
+
+
+def before(now: int, text: str) -> int:
+    """The moment that lies so long before `now` (30m, 24h, 7d), or a time in ISO 8601; microseconds since 1970.
+
+    Raises:
+        InputError: it is neither.
+    """
+    return parse_time(text) if (span := _span_us(text)) is None else now - span
+
+
+def after(now: int, text: str) -> int:
+    """The moment that lies so long after `now`; else as `before`."""
+    return parse_time(text) if (span := _span_us(text)) is None else now + span
+
+
+def _span_us(text: str) -> int | None:
+    found = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
+    return int(found[1]) * _UNITS_US[found[2]] if found else None
 
 
 def who() -> str:

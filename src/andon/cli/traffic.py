@@ -34,6 +34,7 @@ def import_(
     ] = False,
 ) -> None:
     """Take in traffic, feedback and changes from files. Bad rows are named and the rest kept; again duplicates nothing."""
+    from andon.loop import passed_over
     from andon.traffic.files.inbox import ready_files, scan
     from andon.traffic.files.kinds import table_of
     from andon.traffic.run import import_files
@@ -43,7 +44,7 @@ def import_(
     changes = [f for f in files if table_of(f) == "changes" and not feedback]
     traffic = [f for f in files if f not in changes]
     with opened() as loop, progress("importing", None) as tell:
-        recorded = sum(loop.record_changes(f, now_us()) for f in changes)
+        moved = [loop.record_changes(f, now_us()) for f in changes]
         result = import_files(
             loop.warehouse,
             traffic,
@@ -56,7 +57,9 @@ def import_(
     if result.bad > 20:
         say(f"... and {result.bad - 20:,} more bad rows")
     if changes:
-        say(f"{recorded:,} changes are recorded")
+        say(f"{sum(len(received.changes) for received in moved):,} changes are recorded")
+        if ignored := [i for received in moved for i in received.ignored]:
+            say(passed_over(ignored))
     say(f"{result.acknowledged:,} of {result.rows:,} rows are in; {result.bad:,} were bad")
     if result.bad and not result.acknowledged:
         raise InputError("no row could be read; the lines above say why")

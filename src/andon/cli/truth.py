@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from andon.cli.screen import now_us, opened, say, show_table
+from andon.cli.screen import before, now_us, opened, say, show_table
 from andon.errors import InputError
 from andon.monitors.run import rate_from_labels
 from andon.monitors.truth import Truth
@@ -14,8 +14,6 @@ from andon.traffic import parse_time
 
 __all__ = ["add_to"]
 
-DAY_US = 86_400_000_000
-UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": DAY_US}
 SEED = 1
 """The posterior is drawn with the same seed each time: the same data give the same figures."""
 
@@ -53,7 +51,7 @@ def truth(
             environment=environment,
             metric=metric,
             proxy=proxy,
-            span=Span(start_us=_start(since, end), end_us=end),
+            span=Span(start_us=before(end, since), end_us=end),
             now_us=now,
             level=level,
             half_width=within,
@@ -72,11 +70,6 @@ def _only_app(warehouse: Warehouse, environment: str) -> str:
             else f"nothing is scored in environment {environment!r} yet; `andon import` or `andon serve` takes traffic in"
         )
     return str(apps[0])
-
-
-def _start(text: str, end: int) -> int:
-    unit = UNITS_US.get(text[-1:])
-    return end - int(text[:-1]) * unit if unit and text[:-1].isdigit() else parse_time(text)
 
 
 def _tell(found: Truth, lost: int, metric: str, proxy: str, app: str) -> None:

@@ -11,6 +11,7 @@ from andon.changes.run import change_from, record_change
 from andon.cli.screen import now_us, opened, progress, say, settings, show_table, who
 from andon.errors import InputError
 from andon.incidents import Incident, odds, open_channels
+from andon.incidents.channels import NOBODY, urls_of
 from andon.traffic import format_time
 
 __all__ = ["add_to"]
@@ -50,7 +51,7 @@ def replay(
     ] = 0,
 ) -> None:
     """Run traffic files through the whole loop on the traffic's own clock."""
-    from andon.loop import open_loop
+    from andon.loop import open_loop, passed_over
     from andon.loop import replay as run_replay
     from andon.postmortems.run import write_documents
 
@@ -70,10 +71,12 @@ def replay(
             report=tell,
         )
     say(f"{result.imported.acknowledged:,} interactions, {len(result.changes)} changes, windows of {chosen.window_s} s")
-    if result.imported.bad:
-        say(
-            f"{result.imported.bad:,} bad lines; the first: line {result.imported.bad_rows[0].line}: {result.imported.bad_rows[0].reason}"
-        )
+    for what, taken in (("traffic", result.imported), ("feedback", result.feedback)):
+        if taken is not None and taken.bad:
+            bad = taken.bad_rows[0]
+            say(f"{taken.bad:,} bad lines of {what}; the first: {Path(bad.file).name}:{bad.line}: {bad.reason}")
+    if result.ignored:
+        say(passed_over(result.ignored))
     for postmortem in result.postmortems:
         incident, first = postmortem.incident, postmortem.investigation.suspects[0]
         say(f"{incident.id} {incident.severity} {incident.impact}: {incident.title}")
@@ -96,11 +99,10 @@ def _window_of(files: list[Path]) -> int:
 
 def serve() -> None:
     """Run the service: OTLP and JSON in, the loop, levers over OFREP, the page."""
-    import logging
-
     from andon.server import serve as run
+    from andon.server import start_log
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    start_log()
     run(settings())
 
 
@@ -121,6 +123,7 @@ def tick() -> None:
 
 def status() -> None:
     """Is anything wrong? Open incidents, what came in, and what is missing."""
+    from andon.monitors.records import Crowded
     from andon.scores.embedding import notice
     from andon.scores.run import ScorerFailure
     from andon.store import Rollup
@@ -130,6 +133,7 @@ def status() -> None:
         row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",))).to_pylist()[0]
         incidents = [i for i in loop.ledger.all(Incident) if i.state != "closed"]
         failures = loop.ledger.all(ScorerFailure)
+        crowded = loop.ledger.all(Crowded)
     if row["rows"]:
         say(
             f"{row['rows']:,} interactions from {format_time(int(row['time_us.min']))} to {format_time(int(row['time_us.max']))}"
@@ -140,8 +144,12 @@ def status() -> None:
     show_table(("incident", "", "class", "state", "what is wrong"), rows, empty="no open incident")
     for f in failures:
         say(f"scorer {f.id} failed {f.count:,} times, last on {f.last_interaction}: {f.last_error}")
+    for field in crowded:
+        say(f"{field.id}: too many values; since {format_time(field.seen_us)} new ones are not watched apart")
     if text := notice(chosen):
         say(text)
+    if not urls_of(chosen.channels):
+        say(NOBODY)
 
 
 def demo(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from andon.errors import InputError
 from andon.evals.records import CaseResult, EvalRun, Verdict
+from andon.settings import HIGH_RISK
 from andon.stats import clopper_pearson, compare_paired
 
 __all__ = ["BAR", "ERRORS_MAX", "exit_code", "judge"]
@@ -34,7 +35,8 @@ def judge(run: EvalRun, baseline: EvalRun | None, *, bar: float | None = None, a
        not asked.
 
        a. A shared scorer has another version: ``undecided``, for the measure changed. No case ran in both: ``undecided``.
-       b. A lost case of the risk category ``high``: ``fail``; high risk has no tolerated regression.
+       b. A lost case of high risk (category ``high``, ``critical`` or ``unacceptable``, in either run): ``fail``; high risk
+          has no tolerated regression.
        c. McNemar's exact one-sided p that losses outnumber gains is at most `alpha`: ``fail``.
        d. A high-risk case passed there and could not run here: ``undecided``.
        e. Nothing lost, or the p that gains outnumber losses is at most `alpha`: ``pass``.
@@ -200,7 +202,7 @@ def _ran(results: Sequence[CaseResult]) -> dict[str, CaseResult]:
 
 
 def _high(*results: CaseResult) -> bool:
-    return any((r.risk_category or "").strip().casefold() == "high" for r in results)
+    return any((r.risk_category or "").strip().casefold() in HIGH_RISK for r in results)
 
 
 def _passed_high(before: CaseResult, now: CaseResult) -> bool:

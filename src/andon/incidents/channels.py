@@ -1,5 +1,6 @@
 """The seam Channel: chats, mail, pagers and webhooks by apprise's URLs, without their secrets in any name, log or error."""
 
+import hashlib
 import logging
 import re
 import threading
@@ -9,12 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from andon.errors import ConfigError, SeamError
 from andon.incidents.records import Channel, Message, Outcome, Tone
 
-__all__ = ["ANSWER_S", "AppriseChannel", "name_of", "open_channels", "send"]
+__all__ = ["ANSWER_S", "NOBODY", "AppriseChannel", "name_of", "open_channels", "send", "urls_of"]
+
+NOBODY = "nobody is told: ANDON_CHANNELS is not set, e.g. ANDON_CHANNELS=slack://TOKEN_A/TOKEN_B/TOKEN_C/#alerts"
+"""What is said where there is no channel."""
 
 ANSWER_S = 20.0
 """How long a receiver may take to answer, unless its URL says `rto=`."""
@@ -90,16 +94,26 @@ def open_channels(urls: str) -> list[Channel]:
     Raises:
         ConfigError: one of them is not understood; it is named by its number and without its secrets.
     """
-    given = [u for u in _URLS.split(urls.strip().strip(",")) if u.strip()]
-    names: Counter[str] = Counter()
-    found: list[Channel] = []
-    for number, url in enumerate(given, 1):
-        name = name_of(url)
-        names[name] += 1
-        if names[name] > 1:
-            name = f"{name} ({names[name]})"
-        found.append(_open(url.strip(), name, f"channel {number} of ANDON_CHANNELS ({name})"))
-    return found
+    given: dict[str, Any] = {}  # the same URL twice is one channel
+    for number, url in enumerate(urls_of(urls), 1):
+        if url not in given:
+            given[url] = _open(url, f"channel {number} of ANDON_CHANNELS")
+    names = {url: name_of(url, plugin.host) for url, plugin in given.items()}
+    often = Counter(names.values())
+    return [
+        AppriseChannel(
+            name=name if often[name] == 1 else f"{name} {_mark(url)}",
+            plugin=given[url],
+            words=_words(url, name),
+            keyed=getattr(given[url], "dedup", "") is None,
+        )
+        for url, name in names.items()
+    ]
+
+
+def urls_of(urls: str) -> list[str]:
+    """The single URLs of ``ANDON_CHANNELS``; none means that nobody is told."""
+    return [u.strip() for u in _URLS.split(urls.strip().strip(",")) if u.strip()]
 
 
 def send(channel: Channel, message: Message) -> tuple[Outcome, str]:
@@ -113,24 +127,45 @@ def send(channel: Channel, message: Message) -> tuple[Outcome, str]:
     return "sent", ""
 
 
-def name_of(url: str) -> str:
+def name_of(url: str, host: str | None) -> str:
     """How a channel is called: the service, and the host or the ``#channel`` where these are no secret.
 
     A rotated token gives the same name, so nobody is told again because of it.
+
+    Args:
+        url: a URL that apprise accepted.
+        host: what apprise takes for its host: where a password has a sign that it should not have, that differs from what
+            a person would take for it, and neither is shown.
     """
-    scheme, sign, rest = url.partition("://")
-    if not sign or not re.fullmatch(r"[A-Za-z][\w+.-]*", scheme):
-        return "not a URL"
-    scheme, path = scheme.casefold(), re.split(r"[?]", rest)[0]
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.casefold()
     if scheme in _HOSTS:
-        host = path.rpartition("@")[2].partition("/")[0]
-        return f"{scheme}://{host}" if re.fullmatch(r"[\w.:-]+", host) else f"{scheme}://…"
-    shown = [p for p in path.split("/") if re.fullmatch(r"#[\w.-]{1,80}", p)]
-    return f"{scheme}://…/{shown[0]}" if shown else f"{scheme}://…"
+        shown = _host(rest)
+        plain = re.fullmatch(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", shown)
+        # The address that a service's own page shows, https://..., has a host by which apprise knows the service.
+        sure = plain is not None and (scheme == "https" or plain[1].casefold() == (host or "").casefold())
+        return f"{scheme}://{shown}" if sure else f"{scheme}://…"
+    named = [p for p in rest.partition("?")[0].split("/") if re.fullmatch(r"#[\w.-]{1,80}", p)]
+    return f"{scheme}://…/{named[0]}" if named else f"{scheme}://…"
 
 
-def _open(url: str, name: str, what: str) -> Channel:
-    if name == "not a URL" or re.search(r"\s", url):
+def _host(rest: str) -> str:
+    """Host and port of what follows the scheme; an @ further on belongs to a path or a query."""
+    return re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+
+
+def _mark(url: str) -> str:
+    """Six digits that tell channels of one name apart, whatever their order.
+
+    They stand in the ledger, so they are made in a way that takes some 30 ms: a short password cannot be found by trying.
+    """
+    return hashlib.scrypt(url.encode(), salt=b"name of an Andon channel", n=2**14, r=8, p=1, dklen=3).hex()
+
+
+def _open(url: str, what: str) -> Any:
+    scheme = re.match(r"([A-Za-z][\w+.-]*)://", url)
+    what = f"{what} ({scheme[1].casefold()}://…)" if scheme else what
+    if scheme is None or re.search(r"\s", url):
         raise ConfigError(f"{what} is not understood; a URL such as slack://... or json://HOST/PATH is needed")
     with _overhearing.listen(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what apprise's plug-ins import is old-fashioned in places
@@ -146,16 +181,18 @@ def _open(url: str, name: str, what: str) -> Channel:
         )
     if "rto=" not in url:
         plugin.socket_read_timeout = ANSWER_S
-    return AppriseChannel(name=name, plugin=plugin, words=_words(url), keyed=getattr(plugin, "dedup", "") is None)
+    if "overflow=" not in url:
+        plugin.overflow_mode = apprise.OverflowMode.TRUNCATE  # PagerDuty refuses a long message, and so do others
+    return plugin
 
 
-def _words(url: str) -> frozenset[str]:
-    """Pieces of a URL that a text must not hold, in lower case: all but the scheme, and the host where it is no secret."""
-    parts = urlsplit(url)
+def _words(url: str, name: str) -> frozenset[str]:
+    """Pieces of a URL that a text must not hold, in lower case: all but the scheme, and the host where its name shows it."""
     rest = url.partition("://")[2]
-    if parts.scheme in _HOSTS:
-        rest = rest.replace(rest.partition("?")[0].rpartition("@")[2].partition("/")[0], "", 1)
-    pieces = re.split(r"[/:@?&=#,+]", rest)
+    if (host := _host(rest)) and name.endswith(f"://{host}"):
+        before, _, after = rest.partition(host)
+        rest = f"{before} {after}"
+    pieces = re.split(r"[/:@?&=#,+ ]", rest)
     return frozenset(p.casefold() for piece in pieces for p in (piece, unquote(piece)) if len(p) >= 3)
 
 

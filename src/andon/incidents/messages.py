@@ -15,7 +15,7 @@ MOST_SUSPECTS = 3
 _LOOK_ALIKE = str.maketrans(
     {
         "<": "‹", ">": "›", "@": "＠", "[": "［", "]": "］", "`": "ˋ", "*": "∗", "|": "¦", "\\": "⧵", "~": "∼", "#": "＃",
-        "&": "＆",
+        "&": "＆", "_": "＿",
     }
 )  # fmt: skip
 """Characters that Slack, Teams, Discord, Markdown or HTML obey, and what is shown instead: what one of these undoes by a
@@ -25,15 +25,24 @@ one of them."""
 _ADDRESS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*):(?=//)|\b(www|mailto|tel)([.:])")
 """What chats make links of by themselves."""
 
+_DOMAIN = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
+"""The dots of ``evil.com/login``, which many chats and mail programs make a link of; not those of numbers and versions."""
+
+_MOST = 220
+"""Characters of an incident's title and of the reason for its severity: with these, PagerDuty takes the link as well."""
+
+_UNTOLD = "Whether it goes on cannot be told from the traffic that came since."
+
 _TONES: dict[str, Tone] = {"P1": "urgent", "P2": "warning", "P3": "note"}
 
 
 def neutral(text: str, limit: int = 300) -> str:
     """Text from traffic or people on one line, shortened, that no terminal, chat or mail program obeys.
 
-    It cannot mention anybody (``@channel``, ``<!here>``), link anywhere, or look like a message of its own.
+    It cannot mention anybody (``@channel``, ``<!here>``), link anywhere, not even by a bare ``evil.com``, be set in bold or
+    italics, or look like a message of its own. Signs that could are shown as others that look alike.
     """
-    line = one_line(text, limit).translate(_LOOK_ALIKE)
+    line = _DOMAIN.sub("․", one_line(text, limit).translate(_LOOK_ALIKE))
     return _ADDRESS.sub(lambda m: f"{m[1]}∶" if m[1] else f"{m[2]}{'∶' if m[3] == ':' else '․'}", line)
 
 
@@ -46,8 +55,9 @@ def message_of(
     suspects: Sequence[str] = (),
     mix: str = "",
     told_us: int | None = None,
+    sure: bool = True,
 ) -> Message:
-    """The message that tells of an incident for a reason.
+    """The message that tells of an incident for a reason; what is needed most comes first, because services cut the end off.
 
     Args:
         incident: its latest version.
@@ -57,31 +67,28 @@ def message_of(
         suspects: explanations, the most likely first; the first three are told.
         mix: what the check of the traffic's mix said.
         told_us: when the channel was told last.
+        sure: False where nobody can tell whether harm goes on; then the message says so.
     """
     best, low, high = (duration(s) for s in incident.lag_s)
     times = [_minute(t) for t in (incident.onset_us, incident.onset_low_us, incident.onset_high_us)]
     facts = [
-        neutral(incident.severity_reason) + ".",
+        neutral(incident.severity_reason, _MOST) + ".",
         f"{neutral(incident.app, 60)} ({neutral(incident.environment, 60)}), since {times[0]} UTC "
         f"(between {times[1]} and {times[2]}), noticed after {best} ({low} to {high}).",
     ]
-    if mix:
-        facts.append(f"Traffic mix: {neutral(mix)}.")
+    more = [f"Traffic mix: {neutral(mix)}."] if mix else []
     causes = [] if reason == "closed" else [neutral(s, 160) for s in suspects[:MOST_SUSPECTS]]
-    why = _why(incident, reason, now_us, told_us)
+    plain = [*_why(incident, reason, now_us, told_us, sure), *facts]
     here = link_of(incident, url)
     show = f"andon incident show {incident.id}"
     ack = [] if reason in ("closed", "late") or incident.acked_us else [f"andon incident ack {incident.id}"]
-    plain = [*why, *facts]
-    text = [*plain, *([f"Suspects: {'; '.join(causes)}."] if causes else [])]
-    text += [f"See: {here or show}", *(f"I am on it: {c}" for c in ack)]
-    markdown = [
-        *plain,
-        *(["Suspects:\n\n" + "\n".join(f"{k}. {c}" for k, c in enumerate(causes, 1))] if causes else []),
-    ]
-    markdown += [f"[See {incident.id}]({here})" if here else f"See: `{show}`", *(f"I am on it: `{c}`" for c in ack)]
+    text = [*plain, f"See: {here or show}", *(f"I am on it: {c}" for c in ack), *more]
+    text += [f"Suspects: {'; '.join(causes)}."] if causes else []
+    see = f"[See {incident.id}]({here})" if here else f"See: `{show}`"
+    markdown = [*plain, see, *(f"I am on it: `{c}`" for c in ack), *more]
+    markdown += ["Suspects:\n\n" + "\n".join(f"{k}. {c}" for k, c in enumerate(causes, 1))] if causes else []
     return Message(
-        title=_title(incident, reason),
+        title=_title(incident, reason, sure),
         text="\n".join(text),
         markdown="\n\n".join(markdown),
         tone="over" if reason == "closed" else "note" if reason == "late" else _TONES[incident.severity],
@@ -97,36 +104,34 @@ def sample_message(url: str = "") -> Message:
 
 
 def link_of(incident: Incident, url: str) -> str:
-    """Where the window of the breach is shown, from the earliest onset to the last signal; empty without an address."""
-    if not url:
-        return ""
-    start, end = format_time(incident.onset_low_us), format_time(incident.last_signal_us)
-    return f"{url.rstrip('/')}/incidents/{quote(incident.id, safe='')}?from={start}&to={end}"
+    """The page of an incident, which begins with the chart of the breach; empty without an address."""
+    return f"{url.rstrip('/')}/incidents/{quote(incident.id, safe='')}" if url else ""
 
 
-def _title(incident: Incident, reason: Reason) -> str:
-    lead = {"worse": f"now {incident.severity}", "late": "was, and went away", "closed": "closed"}.get(
-        reason, f"still {incident.severity}" if reason == "still" else incident.severity
-    )
-    return f"{lead[0].upper()}{lead[1:]}: {neutral(incident.title)}"
+def _title(incident: Incident, reason: Reason, sure: bool) -> str:
+    leads: dict[Reason, str] = {
+        "worse": f"Now {incident.severity}",
+        "still": f"{'Still' if sure else 'Perhaps still'} {incident.severity}",
+        "late": "Was, and went away",
+        "closed": "Closed",
+    }
+    return f"{leads.get(reason, incident.severity)}: {neutral(incident.title, _MOST)}"
 
 
-def _why(incident: Incident, reason: Reason, now_us: int, told_us: int | None) -> list[str]:
+def _why(incident: Incident, reason: Reason, now_us: int, told_us: int | None, sure: bool) -> list[str]:
     """The sentence that says why there is another message."""
     told = f"the message of {_minute(told_us)} UTC" if told_us is not None else "the last message"
-    if reason == "late":
-        late = duration((now_us - incident.alarmed_us) / 1e6)
-        return [f"Learned {late} after the signal; no signal has come since. Nobody has to get up for it."]
-    if reason == "worse":
-        return [f"It has become more urgent since {told}."]
-    if reason == "still":
-        return [f"It goes on, and nobody has acknowledged it since {told}."]
-    if reason == "unsure":
-        return [f"Whether {told} arrived is not known, so this is perhaps a repetition."]
-    if reason == "closed":
-        lasted = duration(((incident.closed_us or now_us) - incident.onset_us) / 1e6)
-        return [f"Closed {lasted} after the onset: {neutral(incident.closed_why or 'no reason was given')}"]
-    return []
+    late = f"Learned {duration((now_us - incident.alarmed_us) / 1e6)} after the signal"
+    lasted = duration(((incident.closed_us or now_us) - incident.onset_us) / 1e6)
+    texts: dict[Reason, str] = {
+        "opened": "" if sure else f"{late}. {_UNTOLD}",
+        "late": f"{late}; no signal has come since. Nobody has to get up for it.",
+        "worse": f"It has become more urgent since {told}.",
+        "still": f"{'It goes on.' if sure else _UNTOLD} Nobody has acknowledged it since {told}.",
+        "unsure": f"Whether {told} arrived is not known, so this is perhaps a repetition.",
+        "closed": f"Closed {lasted} after the onset: {neutral(incident.closed_why or 'no reason was given')}",
+    }
+    return [texts[reason]] if texts[reason] else []
 
 
 def _minute(us: int) -> str:

@@ -6,11 +6,13 @@ urgent, when nobody has acknowledged it and harm goes on, and when it is closed.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import sqrt
 
 from andon.incidents.records import Delivery, Incident, Reason, Severity
 from andon.incidents.triage import worse
 
 __all__ = [
+    "AGAIN_US",
     "LATE_US",
     "MOST_ATTEMPTS",
     "OLD_US",
@@ -22,6 +24,7 @@ __all__ = [
     "delivery_of",
     "due",
     "heard",
+    "still_missing",
 ]
 
 _MINUTE_US = 60_000_000
@@ -48,7 +51,10 @@ RETRY_US = (_MINUTE_US // 2, 2 * _MINUTE_US, 10 * _MINUTE_US, 30 * _MINUTE_US, _
 """Waits after the first, second, ... failure; the last one holds for all further ones."""
 
 MOST_ATTEMPTS = 24
-"""Then it is given up, after about 20 hours."""
+"""After these, about 20 hours, it is tried once a day for as long as the incident is not closed: a channel is repaired."""
+
+AGAIN_US = 24 * _HOUR_US
+"""The wait after each further failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +66,9 @@ class Notice:
     """Names this message among all about the incident: the same key is never told twice."""
     attempt: int = 1
     quiet: bool = False
-    """A reminder is due, but harm is not seen any more: nobody is told, and the wait begins anew."""
+    """A reminder is due, but harm is over: nobody is told, and the wait begins anew."""
+    sure: bool = True
+    """False: whether harm goes on cannot be told, and the message says so."""
 
     def id_of(self, incident: str, channel: str) -> str:
         """The id of its delivery."""
@@ -90,7 +98,24 @@ def due(
     before = next((d for d in failed if found is not None and d.id == found.id_of(incident.id, d.channel)), None)
     if found is None or before is None:
         return found
-    return None if before.attempt >= MOST_ATTEMPTS else replace(found, attempt=before.attempt + 1)
+    if before.attempt >= MOST_ATTEMPTS and (incident.state == "closed" or now_us < before.at_us + AGAIN_US):
+        return None
+    return replace(found, attempt=before.attempt + 1)
+
+
+def still_missing(came: int, usual: int, share: float) -> bool | None:
+    """Whether traffic of which this share did not come is still missing: not even half of the fall is made up.
+
+    Args:
+        came: interactions that came now.
+        usual: interactions that came in as long a time before the fall, at the same hour of the week.
+        share: the part of the usual traffic that was missing when the chart signalled, above 0 and at most 1.
+
+    Returns:
+        None where half of the fall is within three standard deviations of a Poisson count: too little to tell, or nothing.
+    """
+    half = usual * share / 2
+    return None if half <= 3 * sqrt(usual) else came < usual - half
 
 
 def delivery_of(incident: Incident, notice: Notice, channel: str, now_us: int) -> Delivery:
@@ -139,7 +164,10 @@ def _first(
         return Notice(reason="opened", key="opened")
     if age_us > OLD_US or arrived:
         return None
-    return Notice(reason="opened", key="opened") if goes_on() else Notice(reason="late", key="late")
+    seen = goes_on()
+    if seen is False:
+        return Notice(reason="late", key="late")
+    return Notice(reason="opened", key="opened", sure=seen is True)
 
 
 def _reminder(
@@ -158,6 +186,7 @@ def _reminder(
         return None
     key = f"still-{1 + sum(d.reason == 'still' for d in paged)}"
     signalled = incident.last_signal_us > last.signal_us and incident.last_signal_us > now_us - wait_us
-    if signalled or goes_on():
-        return Notice(reason="still", key=key)
-    return Notice(reason="still", key="quiet", quiet=True)
+    seen = True if signalled else goes_on()
+    if seen is False:
+        return Notice(reason="still", key="quiet", quiet=True)
+    return Notice(reason="still", key=key, sure=seen is True)

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
-from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.errors import AndonError, InputError, StateError
 from andon.incidents.alerts import alert_text, touches
 from andon.incidents.channels import send
 from andon.incidents.messages import message_of
-from andon.incidents.notices import STALE_US, Notice, delivery_of, due, heard
+from andon.incidents.notices import STALE_US, Notice, delivery_of, due, heard, still_missing
 from andon.incidents.records import (
     Alert,
     AlertsTaken,
@@ -26,12 +25,12 @@ from andon.incidents.records import (
     TimelineEvent,
 )
 from andon.incidents.triage import join, leaves_lead, merges, open_incident, pages, title_of
-from andon.incidents.words import one_line, phrase_of, scope_text
+from andon.incidents.words import change_text, onset_text, signals_text
 from andon.monitors import Signal
 from andon.monitors.limits import control_points
 from andon.monitors.records import TRAFFIC
-from andon.monitors.run import chart_of
-from andon.store import Ledger, Warehouse
+from andon.monitors.run import chart_of, scope_of
+from andon.store import Ledger, Rollup, Span, Warehouse, Where
 
 __all__ = [
     "MOST_TOLD",
@@ -62,6 +61,8 @@ SEND_S = 10.0
 
 RECENT_WINDOWS, RECENT_US = 6, 3_600_000_000
 """Whether harm goes on is read from these last windows, and at least from this time."""
+
+WEEK_US = 7 * 86_400_000_000
 
 _STORM = f"more alerts came than the {MOST_TOLD} entries that stand here; the others are kept with the alerts"
 
@@ -105,10 +106,10 @@ def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
     now_us = incident.alarmed_us
     lead = next(s for s in signals if s.id == incident.lead)
     ledger.put(incident, now_us=now_us, by="andon", expect=0)
-    _event(ledger, incident, incident.onset_us, now_us, "onset", _onset_text(lead))
+    _event(ledger, incident, incident.onset_us, now_us, "onset", onset_text(lead))
     start = incident.onset_low_us - LOOK_BACK_US
     for change in changes_of(ledger, incident.app, incident.environment, start, now_us + 1):
-        _event(ledger, incident, change.at_us, now_us, "change", _change_text(change))
+        _event(ledger, incident, change.at_us, now_us, "change", change_text(change))
     _tell_alerts(ledger, incident, ledger.all(Alert))
     _tell_signals(ledger, incident, signals, strongest=lead)
     return incident
@@ -127,7 +128,7 @@ def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incide
     if incident.lead != home.lead:
         lead = next(s for s in together if s.id == incident.lead)
         if lead.onset_us >= incident.onset_low_us:  # a slow chart's earlier guess adds nothing to the dated onset
-            _event(ledger, incident, lead.onset_us, now_us, "onset", _onset_text(lead))
+            _event(ledger, incident, lead.onset_us, now_us, "onset", onset_text(lead))
     _tell_signals(ledger, incident, signals)
     return incident
 
@@ -141,7 +142,7 @@ def _tell_signals(
             first = max(group, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
             if strongest is not None and strongest in group:
                 first = strongest
-            text = level + _signals_text(first, len(group))
+            text = level + signals_text(first, len(group))
             _event(ledger, incident, first.at_us, first.at_us, "signal", text)
 
 
@@ -305,16 +306,21 @@ def ack_incident(ledger: Ledger, incident: Incident, *, now_us: int, by: str) ->
 def goes_on(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us: int) -> bool | None:
     """Whether harm is seen now: the leading chart's rate over the last hour (six windows at least) is above its limits.
 
-    Charts speak once per event, so the absence of a further signal says nothing about this. None where it cannot be told: no
-    traffic (or a signal about traffic itself), or so little that even the signal's own rate would be within the limits.
+    Charts speak once per event, so the absence of a further signal says nothing about this. Traffic that fell is held against
+    the same hours of the last week before the fall. None where it cannot be told: no traffic, or so little that even the
+    signal's own rate would be within the limits.
     """
     lead = ledger.get(Signal, incident.lead)
-    if lead is None or lead.metric == TRAFFIC:
+    if lead is None:
         return None
     width = lead.window_us
     end = now_us // width * width
     start = end - max(RECENT_WINDOWS, -(-RECENT_US // width)) * width
     try:
+        if lead.metric == TRAFFIC:
+            weeks = max(1, -(-(end - lead.onset_low_us) // WEEK_US))
+            came, usual = (_came(warehouse, lead, start - back, end - back) for back in (0, weeks * WEEK_US))
+            return still_missing(came, usual, lead.rate)
         seen = chart_of(warehouse, lead, start_us=start, end_us=end, points=(end - start) // width)
     except AndonError:
         return None
@@ -322,10 +328,18 @@ def goes_on(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us:
     if n == 0:
         return None
     hours = (end - start) // max(RECENT_US, width)  # dispersion is that of hours
-    (now,) = control_points([(start, end, n, x)], lead.baseline_x, lead.baseline_n, lead.dispersion, hours)
+    (now,) = control_points([(start, end, n, x)], lead.baseline_x, lead.baseline_n, lead.dispersion, hours, lead.clock)
     if x > now.high * n:
         return True
     return False if lead.rate > now.high else None
+
+
+def _came(warehouse: Warehouse, signal: Signal, start_us: int, end_us: int) -> int:
+    """Interactions in the part of the traffic that a signal is about; the chart's own rate of them knows no hour of the day."""
+    answered = Where(column="error", op="not_null")  # rows of feedback are no traffic
+    span = Span(start_us=start_us, end_us=end_us)
+    table = warehouse.run(Rollup(table="scores", span=span, where=(*scope_of(signal), answered)))
+    return sum(table["rows"].to_pylist())
 
 
 def notify(
@@ -349,7 +363,7 @@ def notify(
         now_us: the clock.
         url: address of this Andon, for links.
         suspects: explanations of an incident as texts, the most likely first.
-        harmed: whether harm goes on (`goes_on`); without it only further signals count.
+        harmed: whether harm goes on (`goes_on`); without it only further signals tell.
 
     Raises:
         StoreError: the ledger refused.
@@ -446,6 +460,7 @@ def _post(
         suspects=() if suspects is None else suspects(incident),
         mix="" if lead is None else lead.mix,
         told_us=max((d.at_us for d in heard(told)), default=None),
+        sure=notice.sure,
     )
     return _Post(delivery=delivery, before=before, message=message)
 
@@ -474,27 +489,6 @@ def _tell(
             done.append(ended)
         if state != "sent":
             return
-
-
-def _change_text(change: Change) -> str:
-    who = change.author if change.own else "not us"
-    return f"{change.kind}: {change.title} ({who})"
-
-
-def _onset_text(signal: Signal) -> str:
-    more = "less traffic" if signal.metric == TRAFFIC else f"more {phrase_of(signal.metric, signal.direction)}"
-    return f"estimated onset of {more} in {scope_text(signal.scope)}"
-
-
-def _signals_text(strongest: Signal, n: int) -> str:
-    s, more = strongest, f"; {n - 1} more charts left their limits in the same window" if n > 1 else ""
-    if s.metric == TRAFFIC:
-        return f"traffic in {scope_text(s.scope)}: {s.x} of {s.n} interactions that are usual did not come{more}"
-    usual = f"{s.baseline_x} of {s.baseline_n} ({s.baseline_rate:.1%})"
-    if s.objective:
-        usual = f"at most {s.baseline_rate:.2%} by objective {one_line(s.objective)}"
-    mix = f"; {one_line(s.mix, 300)}" if s.mix else ""
-    return f"{phrase_of(s.metric, s.direction)} in {scope_text(s.scope)}: {s.x} of {s.n} ({s.rate:.1%}) against {usual}{mix}{more}"
 
 
 def _event(

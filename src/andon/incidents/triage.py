@@ -7,8 +7,10 @@ from andon.incidents.records import Incident, Severity
 from andon.incidents.words import one_line, phrase_of, scope_text
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
+from andon.monitors.verdicts import percent
 from andon.scores import Harm
 from andon.scores.rows import TOPIC
+from andon.settings import HIGH_RISK
 from andon.traffic import SEGMENTS, format_time
 
 __all__ = [
@@ -29,8 +31,6 @@ WORST_FIRST: tuple[Harm, ...] = ("safety", "compliance", "correctness", "availab
 
 MERGE_US = 24 * 3_600_000_000
 """Signals of one app within this time of each other are one incident until somebody splits it."""
-
-HIGH_RISK = ("high", "critical", "unacceptable")
 
 
 def pages(signal: Signal) -> bool:
@@ -82,7 +82,8 @@ def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
     """P1, P2 or P3 and the rule that says so: risk category x affected share x harm."""
     excess = lead.rate - lead.baseline_rate
     high_risk = lead.scope.get("risk_category", "").casefold() in HIGH_RISK
-    share = f"{-excess if lead.metric == TRAFFIC else excess:+.0%} of {scope_text(lead.scope)}"
+    moved_by = -excess if lead.metric == TRAFFIC else excess
+    share = f"{'+' if moved_by >= 0 else ''}{percent(moved_by)} of {scope_text(lead.scope)}"
     if harm in ("safety", "compliance"):
         return "P1", f"P1: any {harm} harm ({share})"
     if high_risk and excess >= 0.05:
@@ -99,12 +100,12 @@ def title_of(lead: Signal, onset_us: int, rate: float | None = None) -> str:
     now = lead.rate if rate is None else rate
     phrase = phrase_of(lead.metric, lead.direction)
     if lead.metric == TRAFFIC:
-        what = f"Traffic fell to {_percent(max(0.0, 1 - now))} of what is usual"
+        what = f"Traffic fell to {percent(max(0.0, 1 - now))} of what is usual"
     elif lead.objective:
-        allowed = f"objective {one_line(lead.objective)} allows {_percent(lead.baseline_rate)}"
-        what = f"The share of {phrase} is {_percent(now)} where {allowed}"
+        allowed = f"objective {one_line(lead.objective)} allows {percent(lead.baseline_rate, 6)}"
+        what = f"The share of {phrase} is {percent(now)} where {allowed}"
     else:
-        what = f"The share of {phrase} rose from {_percent(lead.baseline_rate)} to {_percent(now)}"
+        what = f"The share of {phrase} rose from {percent(lead.baseline_rate)} to {percent(now)}"
     since = format_time(onset_us)[:16].replace("T", " ")
     return f"{what} in {scope_text(lead.scope)} of {one_line(lead.app)} since {since} UTC"
 
@@ -179,7 +180,3 @@ def merges(incident: Incident, signal: Signal) -> bool:
             or any(s.rpartition("@")[0] == signal.monitor for s in incident.signals)
         )
     )
-
-
-def _percent(rate: float) -> str:
-    return f"{rate:.1%}" if rate < 0.1 else f"{rate:.0%}"

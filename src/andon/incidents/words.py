@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 
-__all__ = ["duration", "odds", "one_line", "phrase_of", "scope_text"]
+from andon.changes import Change
+from andon.monitors import Signal
+from andon.monitors.records import TRAFFIC
+from andon.monitors.verdicts import percent
+
+__all__ = ["change_text", "duration", "odds", "one_line", "onset_text", "phrase_of", "scope_text", "signals_text"]
 
 _PHRASES = {
     ("error", "up"): "calls that fail or answer nothing",
@@ -91,3 +96,30 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def change_text(change: Change) -> str:
+    """What a timeline says of a change."""
+    who = change.author if change.own else "not us"
+    return f"{change.kind}: {change.title} ({who})"
+
+
+def onset_text(signal: Signal) -> str:
+    """What a timeline says of a signal's onset."""
+    more = "less traffic" if signal.metric == TRAFFIC else f"more {phrase_of(signal.metric, signal.direction)}"
+    return f"estimated onset of {more} in {scope_text(signal.scope)}"
+
+
+def signals_text(strongest: Signal, n: int) -> str:
+    """What a timeline says of `n` signals of one moment."""
+    s, more = strongest, f"; {n - 1} more charts left their limits in the same window" if n > 1 else ""
+    where = scope_text(s.scope)
+    if s.metric == TRAFFIC:
+        what = f"interactions that are usual {'were not measured by ' + s.aspect if s.aspect else 'did not come'}"
+        return f"traffic in {where}: {s.x} of {s.n} {what}{more}"
+    usual = f"{s.baseline_x} of {s.baseline_n} ({percent(s.baseline_rate)})"
+    if s.objective:
+        usual = f"at most {percent(s.baseline_rate, 6)} by objective {one_line(s.objective)}"
+    mix = f"; {one_line(s.mix, 300)}" if s.mix else ""
+    what = phrase_of(s.metric, s.direction)
+    return f"{what} in {where}: {s.x} of {s.n} ({percent(s.rate)}) against {usual}{mix}{more}"

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from andon import stats
 from andon.monitors.history import HOUR_US, History
-from andon.monitors.records import SOFT, TRAFFIC, Level, Monitor, Signal
+from andon.monitors.records import SOFT, TRAFFIC, Level, Monitor, Signal, names
 from andon.monitors.series import APART, tells
 from andon.scores import Harm
 
-__all__ = ["Charts", "names"]
+__all__ = ["Charts"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,6 +26,9 @@ LEARN_N = 100
 LEARN_HOURS = 2
 """Phase I lasts for this many observations and hours with traffic, whichever comes later. A part of traffic whose whole is
 past its own is watched from the start, against its siblings, and can only warn until then."""
+
+FEW_N = 20
+"""What is observed so rarely that four weeks bring no `LEARN_N` is learned from four weeks with this many, and else anew."""
 
 YOUNG = frozenset((2, 3, 4, 6, 8, 12, 16, 20, 24, 30, 36, 42, 48))
 """Ages in hours at which a young baseline is estimated anew; from then on it is once a day."""
@@ -54,6 +58,9 @@ SIBLINGS = 0.5
 
 WARNING = 0.1
 """A warning is given at this share of the threshold of a page: ten for every false page."""
+
+SUNDAY_HOURS = 3
+"""A working day with the traffic of a Sunday is warned of once it has lasted for this many hours."""
 
 SILENCE_US = DAY_US
 """After a signal a chart is silent until it has been calm for a day: one signal per event."""
@@ -98,16 +105,20 @@ class Charts:
     ) -> None:
         self.window_us, self.budget, self.kinds, self.harms = window_us, false_pages_per_month, kinds, harms
         self._weigh = weigh
+        self._consider: Callable[[Signal], Signal] = lambda signal: signal
         self.monitors: list[Monitor] = []
+        self.quiet: set[Monitor] = set()
+        """Charts that learn and never tell; they have no share of the budget."""
         self._index: dict[Monitor, int] = {}
         self._apps: dict[tuple[str, str], int] = {}
         self._traffic = np.zeros(0, dtype=np.int64)  # the chart of all traffic of an app, -1 until there is one
         self._history = History(window_us)
         self._hour: int | None = None
         self._weekend = np.zeros(0, dtype=np.bool_)  # by app, in this hour
+        self._unlike = np.zeros(0, dtype=np.int64)  # by app: hours of a working day in a row with a Sunday's traffic
         self._app, self._whole, self._first, self._learned, self._until = np.zeros((5, 0), dtype=np.int64)
-        self._silent_until, self._over, self._told, self._warned = np.zeros((4, 0), dtype=np.int64)
-        self._own, self._is_traffic, self._is_fixed = np.zeros((3, 0), dtype=np.bool_)
+        self._silent_until, self._over, self._told, self._warned, self._mixed = np.zeros((5, 0), dtype=np.int64)
+        self._own, self._is_traffic, self._is_fixed, self._is_quiet = np.zeros((4, 0), dtype=np.bool_)
         self._weight, self._seen, self._hours_seen, self._statistic, self._times = np.zeros((5, 0))
         self._scale, self._spread, self._persistence, self._n0, self._x0 = np.zeros((5, 0))
         self._log_rate, self._guard = np.zeros((2, 48, 0))
@@ -119,27 +130,34 @@ class Charts:
     @property
     def phases(self) -> tuple[int, int]:
         """How many charts watch, and how many still learn their baseline."""
-        watching = int((self._learned >= 0).sum())
-        return watching, len(self.monitors) - watching
+        watching = int(((self._learned >= 0) & ~self._is_quiet).sum())
+        return watching, len(self.monitors) - len(self.quiet) - watching
 
-    def index(self, monitor: Monitor) -> int:
-        """The number of this chart; one that is new is made."""
+    def index(self, monitor: Monitor, *, quiet: bool = False) -> int:
+        """The number of this chart; one that is new is made, to learn alone if it is to be `quiet`."""
         if monitor not in self._index:
             self._index[monitor] = len(self.monitors)
             self.monitors.append(monitor)
+            if quiet:
+                self.quiet.add(monitor)
         return self._index[monitor]
 
-    def advance(self, first: int, n: Floats, x: Floats) -> list[Signal]:
+    def advance(
+        self, first: int, n: Floats, x: Floats, consider: Callable[[Signal], Signal] = lambda signal: signal
+    ) -> list[Signal]:
         """Step through consecutive windows and return the signals in order of time.
 
         Any partition of the same windows into calls gives the same signals.
 
         Args:
             first: index of the first window since 1970.
-            n: observations, shape (windows, charts); of traffic the share of an hour that a window is.
+            n: observations, shape (windows, charts); of traffic the share of an hour that a window is, over what x counts as one.
             x: harm among them, fractions allowed; same shape.
+            consider: gives each signal what only rows can tell. A page may come back as a warning; then its chart gathers
+                evidence anew, so that worse to come is told.
         """
         self._grow()
+        self._consider = consider
         signals: list[Signal] = []
         for t in range(len(n)):
             signals.extend(self._step(first + t, n[t], x[t]))
@@ -156,7 +174,15 @@ class Charts:
         for i in found:
             self._first[i] = max(from_us // self._history.hour_us, int(self._first[i]))
             self._learned[i] = self._until[i] = -1
-            for array in (self._silent_until, self._told, self._warned, self._statistic, self._r, self._now):
+            for array in (
+                self._silent_until,
+                self._told,
+                self._warned,
+                self._mixed,
+                self._statistic,
+                self._r,
+                self._now,
+            ):
                 array[..., i] = 0
             self._seen[i] = self._hours_seen[i] = self._own[i] = 0
             self._history.take_in(i)
@@ -169,7 +195,7 @@ class Charts:
         for m in self.monitors[old:]:
             self._apps.setdefault((m.app, m.environment), len(self._apps))
         fills = {
-            0: ("_app", "_silent_until", "_over", "_told", "_warned", "_own", "_times", "_is_traffic", "_is_fixed", "_seen", "_hours_seen",
+            0: ("_app", "_silent_until", "_over", "_told", "_warned", "_mixed", "_own", "_times", "_is_traffic", "_is_fixed", "_is_quiet", "_seen", "_hours_seen",
                 "_statistic", "_n0", "_x0", "_n", "_x", "_hour_n", "_hour_x", "_log_rate", "_guard", "_coefficients",
                 "_log_ratio", "_r", "_now"),
             1: ("_weight", "_scale", "_spread", "_persistence"),
@@ -183,13 +209,14 @@ class Charts:
         apps = len(self._apps) - len(self._traffic)
         self._traffic = np.concatenate([self._traffic, np.full(apps, -1)])
         self._weekend = np.concatenate([self._weekend, np.zeros(apps, dtype=np.bool_)])
+        self._unlike = np.concatenate([self._unlike, np.zeros(apps, dtype=np.int64)])
         self._history.grow(new, len(self._apps))
         for i, m in enumerate(self.monitors[old:], old):
             app = self._app[i] = self._apps[m.app, m.environment]
-            self._weight[i] = self._weigh(m)
+            self._weight[i], self._is_quiet[i] = self._weigh(m), m in self.quiet
             self._is_traffic[i], self._is_fixed[i] = m.metric == TRAFFIC, m.at_most is not None
             self._log_ratio[:, i] = np.log(stats.RATIOS) * (-1 if m.metric == TRAFFIC else 1)
-            if m.metric == TRAFFIC and not m.scope:
+            if m.metric == TRAFFIC and not m.scope and not m.aspect:
                 self._traffic[app] = i
         for i, m in enumerate(self.monitors[old:], old):
             apart = tuple(pair for pair in m.scope if pair[0] in APART)  # probes are no part of people's traffic
@@ -275,27 +302,59 @@ class Charts:
         warning = due[(statistic >= WARNING * threshold[due]) & (statistic < threshold[due])]
         warning = warning[~quiet[warning] & (end_us >= self._warned[warning])]
         signals = [
-            self._signal(i, window, self._rise(i, window), float(threshold[i]), "warning") for i in warning.tolist()
+            self._signal(i, window, self._rise(i, window), float(threshold[i]), "warning")
+            for i in warning[~self._is_quiet[warning]].tolist()
         ]
-        held = np.zeros(len(self._first), dtype=np.bool_)
+        held, explained = np.zeros((2, len(self._first)), dtype=np.bool_)
         for i in crossing[~quiet[crossing]].tolist():
-            rise, level = self._rise(i, window), self._level(i, window)
-            held[i] = level == "page" and rise.times < self._season(i, window)
-            if not held[i] or end_us >= self._warned[i]:
-                signals.append(self._signal(i, window, rise, float(threshold[i]), "warning" if held[i] else level))
-            if not held[i]:
-                self._told[i] = end_us
-                self._set_aside(i, window, rise)
+            signal, fate = self._cross(i, window, float(threshold[i]))
+            held[i], explained[i] = fate == "held", fate == "explained"
+            signals += [] if signal is None or self._is_quiet[i] else [signal]
         self._warned[crossing] = end_us + SILENCE_US
         crossing = crossing[~held[crossing]]
+        events = crossing[~explained[crossing]]
         restless = due[statistic >= np.sqrt(threshold[due])]  # an event lasts until its chart has been calm for a day
         for until in (self._warned, self._silent_until):
             lasting = restless[end_us < until[restless]]
-            until[lasting] = until[crossing] = end_us + SILENCE_US
+            until[lasting] = until[events] = end_us + SILENCE_US
         self._warned[warning] = end_us + SILENCE_US
         for array in (self._r, self._now, self._statistic, self._n, self._x):
             array[..., crossing] = 0
+        signals += self._sundays(window, quiet, threshold)
         return sorted(signals, key=lambda s: s.id)
+
+    def _cross(
+        self, i: int, window: int, threshold: float
+    ) -> tuple[Signal | None, Literal["told", "held", "explained"]]:
+        """What a chart beyond its threshold says: told, held back while it is young, or explained by what is asked."""
+        rise, level, end_us = self._rise(i, window), self._level(i, window), (window + 1) * self.window_us
+        held, again = level == "page" and rise.times < self._season(i, window), end_us < self._warned[i]
+        if held and again:
+            return None, "held"
+        signal = self._signal(i, window, rise, threshold, "warning" if held else level)
+        if held:
+            return signal, "held"
+        if signal.level != level:
+            told, self._mixed[i] = end_us >= self._mixed[i], end_us + SILENCE_US
+            return signal if told else None, "explained"
+        self._told[i] = end_us
+        self._set_aside(i, window, rise)
+        return signal, "told"
+
+    def _sundays(self, window: int, quiet: Bools, threshold: Floats) -> list[Signal]:
+        """A warning for each working day with a Sunday's traffic: it is a holiday, or an outage that looks like one."""
+        end_us = (window + 1) * self.window_us
+        found = []
+        for i in self._traffic[self._unlike >= SUNDAY_HOURS].tolist():
+            if (
+                self._grown_up(window * self.window_us // self._history.hour_us)[i]
+                and not quiet[i]
+                and end_us >= self._warned[i]
+            ):
+                rise = self._rise(i, window, by_calendar=True)
+                found.append(self._signal(i, window, rise, float(threshold[i]), "warning"))
+                self._warned[i] = end_us + SILENCE_US
+        return found
 
     def _set_aside(self, i: int, window: int, rise: _Rise) -> None:
         """Let no baseline learn from an event, if it is known well enough what is usual, and there was far more harm."""
@@ -319,13 +378,15 @@ class Charts:
         """
         monitor = self.monitors[i]
         week = self._grown_up(window * self.window_us // self._history.hour_us)[i]
-        silence = monitor.metric != TRAFFIC or (not monitor.scope and week)
-        heard = self._is_fixed[i] or self._is_traffic[i] or self._n0[i] >= LEARN_N  # or only its siblings speak for it
+        silence = monitor.metric != TRAFFIC or (not monitor.scope and not monitor.aspect and week)
+        whole = self._until[i] - self._first[i] >= LEARN_MOST_US // self._history.hour_us
+        known = self._n0[i] >= (FEW_N if whole else LEARN_N)  # or only its siblings speak for it
+        heard = self._is_fixed[i] or self._is_traffic[i] or known
         return "page" if self._own[i] and heard and silence and monitor.metric not in SOFT else "warning"
 
     def _thresholds(self) -> Floats:
         """Hours between false pages that every chart may have, so that all that watch keep the budget."""
-        total = self._weight[self._learned >= 0].sum()
+        total = self._weight[(self._learned >= 0) & ~self._is_quiet].sum()
         return np.asarray(max(total, 1e-9) / self._weight * (MONTH_US / self._history.hour_us) / self.budget)
 
     def _close(self, hour: int) -> None:
@@ -335,7 +396,10 @@ class Charts:
         end_us = (hour + 1) * self._history.hour_us
         told = (end_us <= self._silent_until) & (self._times >= BEYOND_SEASON)
         self._history.put_hour(hour, self._hour_n, self._hour_x, told, self._weekend)
+        sunday = self._weekend & (self._cells(hour)[0] < 24)
+        self._unlike = np.where(sunday, self._unlike + 1, 0)
         self._own |= (self._seen >= LEARN_N) & (self._hours_seen >= LEARN_HOURS)
+        self._rare(hour)
         may = (
             (self._first >= 0) & ~self._is_fixed & (self._own | (self._learned[self._whole] >= 0) & (self._whole >= 0))
         )
@@ -347,6 +411,14 @@ class Charts:
             if len(charts):  # the whole first: it speaks for its parts
                 self._learn(charts, hour)
         self._fix(hour)
+
+    def _rare(self, hour: int) -> None:
+        """After four weeks, what is observed rarely is learned from what there is, or begins again."""
+        rare = ~self._own & (self._first >= 0) & (hour + 1 - self._first >= LEARN_MOST_US // self._history.hour_us)
+        self._own |= rare & (self._seen >= FEW_N)
+        anew = rare & (self._seen < FEW_N)
+        self._first[anew] = hour + 1
+        self._seen[anew] = self._hours_seen[anew] = 0
 
     def _learn(self, charts: Ints, hour: int) -> None:
         """Estimate the baselines of these charts from what has joined them by the end of this hour."""
@@ -438,7 +510,7 @@ class Charts:
         self._learned[fixed] = np.where(self._learned[fixed] < 0, hour, self._learned[fixed])
         self._own[fixed] = True
 
-    def _rise(self, i: int, window: int) -> _Rise:
+    def _rise(self, i: int, window: int, *, by_calendar: bool = False) -> _Rise:
         """When what a chart shows began, and the bins since its last event (or since it watches)."""
         if 0 < self._silent_until[i] <= (window + 1) * self.window_us:  # the last event is over: this is another one
             self._over[i] = (self._silent_until[i] - SILENCE_US) // self._history.hour_us
@@ -447,7 +519,8 @@ class Charts:
         seen = n > 0
         start, bin_us, n, x = start[seen], bin_us[seen], n[seen], x[seen]
         hours = start // self._history.hour_us
-        clock = stats.clock_of(self._clock(hours), self._history.weekend(hours, int(self._app[i])))
+        weekend = None if by_calendar else self._history.weekend(hours, int(self._app[i]))
+        clock = stats.clock_of(self._clock(hours), weekend)
         mean = n * np.exp(self._log_rate[clock, i])
         onset = stats.locate_onset(
             x * self._scale[i], mean, float(self._spread[i]), float(self._persistence[i]),
@@ -455,6 +528,15 @@ class Charts:
         )  # fmt: skip
         times = float(x[onset.best :].sum()) * self._scale[i] / max(float(mean[onset.best :].sum()), 1e-9)
         return _Rise(start=start, bin_us=bin_us, n=n, x=x, mean=mean, onset=onset, times=times)
+
+    def _expected(self, i: int) -> tuple[float, ...]:
+        """What the baseline expects by cell of the clock, where it is the rate that the signal's figures tell."""
+        monitor = self.monitors[i]
+        if self.kinds.get(monitor.metric) == "number" and not monitor.aspect:
+            return ()
+        width = self._history.hour_us / HOUR_US if self._is_traffic[i] else 1.0
+        rates = np.exp(self._log_rate[:, i]) / self._scale[i] / width
+        return tuple(float(f"{r:.6g}") for r in rates)
 
     def _signal(self, i: int, window: int, rise: _Rise, threshold: float, level: Level) -> Signal:
         monitor, width, traffic = self.monitors[i], self.window_us, bool(self._is_traffic[i])
@@ -466,7 +548,7 @@ class Charts:
         base_n, base_x = (self._x0[i], 0.0) if traffic else (self._n0[by], self._x0[by])
         if monitor.at_most is not None:
             base_n, base_x, rate = 1e6, 1e6 * monitor.at_most, monitor.at_most
-        return Signal(
+        signal = Signal(
             id=f"{monitor.id}@{(window + 1) * width}",
             monitor=monitor.id,
             app=monitor.app,
@@ -489,6 +571,7 @@ class Charts:
             baseline_to_us=max(int(self._until[i]), int(self._first[i]) + 1) * self._history.hour_us,
             dispersion=round(min(0.5, float(self._spread[i]) * rate / max(1 - rate, 0.1)), 9),
             persistence=round(float(self._persistence[i]), 6),
+            clock=self._expected(i),
             statistic=float(f"{self._statistic[i]:.9g}"),
             threshold=threshold,
             onset_us=int(start[onset.best]),
@@ -496,11 +579,7 @@ class Charts:
             onset_high_us=int(start[onset.high] + bin_us[onset.high]),
             onset_probability=_by_window(start, bin_us, onset.probability, width),
         )
-
-
-def names(pattern: str, monitor: str) -> bool:
-    """Whether a pattern names a monitor: its id, or its beginning with ``*`` behind it."""
-    return monitor.startswith(pattern[:-1]) if pattern.endswith("*") else monitor == pattern
+        return signal if self._is_quiet[i] else self._consider(signal)
 
 
 def _by_window(start: Ints, bin_us: Ints, probability: tuple[float, ...], width: int) -> tuple[tuple[int, float], ...]:

@@ -94,11 +94,11 @@ def _axes(frame: _Frame, points: Sequence[Point]) -> list[str]:
 def _limits(frame: _Frame, points: Sequence[Point]) -> list[str]:
     upper = [f"{frame.x(t):.1f},{frame.y(p.high):.1f}" for p in points for t in (p.start_us, p.end_us)]
     lower = [f"{frame.x(t):.1f},{frame.y(p.low):.1f}" for p in reversed(points) for t in (p.end_us, p.start_us)]
-    centre = frame.y(points[0].centre)
+    centre = [f"{frame.x(t):.1f},{frame.y(p.centre):.1f}" for p in points for t in (p.start_us, p.end_us)]
     return [
         f'<polygon class="limits" points="{" ".join(upper + lower)}" fill="#64748b" fill-opacity="0.12"/>',
         f'<polyline points="{" ".join(upper)}" fill="none" stroke="#64748b" stroke-opacity="0.6" stroke-dasharray="3 3"/>',
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{centre:.1f}" y2="{centre:.1f}" stroke="#64748b"/>',
+        f'<polyline class="centre" points="{" ".join(centre)}" fill="none" stroke="#64748b"/>',
     ]
 
 
@@ -136,7 +136,7 @@ def _describe(points: Sequence[Point]) -> str:
     first, last = points[0], points[-1]
     return (
         f"{len(points)} windows from {format_time(first.start_us)} to {format_time(last.end_us)}; centre line "
-        f"{first.centre:.1%}; {beyond} windows above the limit; last window {last.x} of {last.n}."
+        f"{sum(p.centre for p in points) / len(points):.1%}; {beyond} windows above the limit; last window {last.x} of {last.n}."
     )
 
 

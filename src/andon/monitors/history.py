@@ -102,7 +102,7 @@ class History:
             fine_from = -(-hour * self.hour_us // self.window_us)  # the first window that begins in this hour
         fine = np.arange(fine_from, window + 1)
         turn = fine_from * self.window_us // self.hour_us
-        coarse = np.arange(max(first_hour, turn - len(self._n)), turn)
+        coarse = np.arange(max(first_hour, self._last - len(self._n) + 1), turn)
         rows, fines = coarse % len(self._n), fine % len(self._fine_n)
         start = np.concatenate([coarse * self.hour_us, fine * self.window_us])
         width = np.repeat([self.hour_us, self.window_us], [len(coarse), len(fine)])

@@ -26,17 +26,19 @@ from andon.monitors.verdicts import (
     verdict,
 )
 from andon.scores import SCORERS, Scorer
-from andon.settings import Settings
+from andon.settings import HIGH_RISK, Settings
 from andon.traffic import SEGMENTS, quoted
 from andon.traffic.retention import retention
 
 __all__ = [
+    "BEYOND",
     "BUDGET_WINDOW_S",
     "HIGH_RISK",
     "ErrorBudget",
     "LimitVerdict",
     "MonitorRule",
     "Objective",
+    "aspect_of",
     "check_config",
     "clean_sample",
     "error_budget",
@@ -52,11 +54,13 @@ FILE = "andon.toml"
 BUDGET_WINDOW_S = 30 * 86_400
 """Window of an error budget where nothing else is said."""
 
-HIGH_RISK = ("high", "critical", "unacceptable")
 HIGH_RISK_WEIGHT = 4.0
 """Charts of these risk categories get four times the share of the false pages that another chart gets."""
 
 LIGHTEST, HEAVIEST = 0.001, 1000.0
+
+BEYOND = "beyond "
+"""Aspect of a number metric that has an objective: the share of values beyond its bound, which stands behind it."""
 
 Scope = tuple[tuple[str, str], ...]
 
@@ -155,6 +159,11 @@ def rules_of(
     return tuple(_rule(row, place, metrics) for place, row in _entries(tables, "monitor", file))
 
 
+def aspect_of(beyond: float | None) -> str:
+    """The aspect of charts that an objective with this bound limits: ``beyond 10``, every digit of it; empty for a rate."""
+    return "" if beyond is None else f"{BEYOND}{_exact(beyond)}"
+
+
 def matching(
     objectives: Iterable[Objective], app: str, environment: str, metric: str, direction: str, scope: Scope
 ) -> tuple[Objective, ...]:
@@ -201,7 +210,7 @@ def check_config(settings: Settings, scorers: Sequence[Scorer] = SCORERS) -> lis
     rules = rules_of(settings.tables, scorers, settings.config)
     lines = [f"{len(objectives)} objective{'' if len(objectives) == 1 else 's'}"]
     for o in objectives:
-        beyond = "" if o.beyond is None else f" {'from' if o.direction == 'up' else 'below'} {o.beyond:g}"
+        beyond = "" if o.beyond is None else f" {'from' if o.direction == 'up' else 'below'} {_exact(o.beyond)}"
         what = f"harm by {o.metric} ({'high' if o.direction == 'up' else 'low'}{beyond})"
         least = f"a clean sample must have {clean_sample(o.at_most):,} interactions to show it"
         where = f"{_part(o.scope)} of {_whose(o.app, o.environment)}"
@@ -215,6 +224,11 @@ def check_config(settings: Settings, scorers: Sequence[Scorer] = SCORERS) -> lis
             f"  {', '.join(said)}: {charts} in {_part(r.scope)} of {_whose(r.app, r.environment)} ({r.source})"
         )
     return lines
+
+
+def _exact(value: float) -> str:
+    """A number with every digit that it has: ``2``, ``0.5``, ``1234567``."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def _part(scope: Scope) -> str:

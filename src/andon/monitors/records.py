@@ -5,7 +5,7 @@ from typing import Literal
 
 from andon.scores import Harm
 
-__all__ = ["SOFT", "TOPIC_SHARE", "TRAFFIC", "Level", "Monitor", "NewNormal", "Point", "Signal"]
+__all__ = ["SOFT", "TOPIC_SHARE", "TRAFFIC", "Crowded", "Level", "Monitor", "NewNormal", "Point", "Signal", "names"]
 
 Level = Literal["page", "warning"]
 """A page wakes somebody up; a warning is kept, and stands beside pages of the same event."""
@@ -98,6 +98,9 @@ class Signal:
     """Interactions that one of x, n, baseline_x and baseline_n stands for: the greatest sampling weight of this chart."""
     persistence: float = 1.0
     """By how much serial correlation inflates the variance of long sums on this chart."""
+    clock: tuple[float, ...] = ()
+    """What the baseline expects by hour of the day (UTC): 24 of working days, 24 of weekends. A rate of harm; of traffic,
+    interactions an hour. Empty where the figures beside it are counted otherwise than the chart (typical values)."""
     rule: str = "e-SR mixture, negative binomial"
     statistic: float
     threshold: float
@@ -133,3 +136,18 @@ class NewNormal:
     """When it was said; charts that are turned again forget at this time, not before it."""
     why: str
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crowded:
+    """A field, or a pair of fields, with more values than are watched apart: those that came later have no charts."""
+
+    id: str
+    """The field (``task``), or the pair (``segment and task``) where neither alone has too many."""
+    seen_us: int
+    """End of the windows in which it was found out."""
+
+
+def names(pattern: str, monitor: str) -> bool:
+    """Whether a pattern names a monitor: its id, or its beginning with ``*`` behind it."""
+    return monitor.startswith(pattern[:-1]) if pattern.endswith("*") else monitor == pattern

@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from andon.errors import InputError
-from andon.monitors.charts import Charts, names
-from andon.monitors.counting import KEYS, Counting
+from andon.monitors.charts import Charts
+from andon.monitors.counting import KEYS, Bound, Counting
 from andon.monitors.history import HOUR_US, cluster_us
-from andon.monitors.limits import control_points
+from andon.monitors.limits import control_points, expected
 from andon.monitors.objectives import MonitorRule, Objective, rule_for
-from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Monitor, NewNormal, Point, Signal
+from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Crowded, Monitor, NewNormal, Point, Signal, names
 from andon.monitors.series import Metric, all_metrics
 from andon.monitors.shift import explain_strata
 from andon.monitors.truth import GivenLabel, ScoreCell, ScoreSums, Truth, truth_of
@@ -33,6 +33,8 @@ KINDS = tuple(s for s in SEGMENTS if s != "requested_model")
 """Segments that say what is asked, not who answers: another mix of models is a change of ours."""
 
 DAY_US = 24 * HOUR_US
+
+_Key = TypeVar("_Key")
 
 AT_ONCE = 5_000
 """Interactions whose score is looked up in one plan."""
@@ -79,6 +81,8 @@ class Watch:
         )
         self._counting = Counting(self._charts, self._metrics, lambda m: _rule(rules, m)[0], objectives)
         self._next: int | None = None
+        self._fresh: list[Signal] = []
+        self._told_us = -1
 
     @property
     def phases(self) -> tuple[int, int]:
@@ -88,7 +92,7 @@ class Watch:
     def advance(self, until_us: int) -> list[Signal]:
         """Turn the charts through every whole window that ends at or before `until_us`; new signals are recorded.
 
-        What is returned stays new until `done` is called, so that a crash in between loses no signal.
+        What is returned is returned again until `done` is called, so that a failure in between loses no signal.
         """
         if self._next is None:
             first = self._warehouse.run(Rollup(table="scores", metrics=("time_us",)))["time_us.min"][0].as_py()
@@ -97,35 +101,50 @@ class Watch:
             self._next = int(first) // self._width
         last = until_us // self._width
         cursor = self._ledger.get(WatchCursor, "monitors")
-        told_us = cursor.until_us if cursor is not None else -1
-        fresh: list[Signal] = []
+        self._told_us = cursor.until_us if cursor is not None else -1
         news = sorted(self._ledger.all(NewNormal), key=lambda w: (w.accepted_us, w.id))
         while self._next < last:
             length = min(CHUNK, last - self._next)
             for accepted in news:
                 at = accepted.accepted_us // self._width
                 if at == self._next:
-                    self._charts.relearn(accepted.monitor, accepted.from_us)
+                    hour_us = cluster_us(self._width)
+                    for monitor in self._counting.relearn(self._charts.relearn(accepted.monitor, accepted.from_us)):
+                        # their counts so far are of a reference that is gone
+                        self._charts.relearn(monitor.id, -(-accepted.accepted_us // hour_us) * hour_us)
                 elif self._next < at < self._next + length:
                     length = at - self._next
-            n, x = self._counting.take(
-                self._next, length, *_read(self._warehouse, self._metrics, self._width, self._next, length)
-            )
-            found = self._charts.advance(self._next, n, x)
-            fresh.extend(self._complete(s) for s in found if s.at_us > told_us)
+            read = _read(self._warehouse, self._metrics, self._counting.bounds, self._width, self._next, length)
+            n, x = self._counting.take(self._next, length, *read)
+            self._say_crowded((self._next + length) * self._width)
+            found = self._charts.advance(self._next, n, x, self._consider)
+            fresh = [s for s in found if s.at_us > self._told_us]
+            for signal in fresh:
+                self._ledger.put(signal, now_us=signal.at_us, by="andon")
+            self._fresh += fresh
             self._next += length
-        for signal in fresh:
-            self._ledger.put(signal, now_us=signal.at_us, by="andon")
-        return fresh
+        return list(self._fresh)
 
     def done(self) -> None:
         """Say that everything up to the last window has been dealt with."""
         if self._next is None:
             return
+        self._fresh.clear()
         cursor = self._ledger.get(WatchCursor, "monitors")
         done = WatchCursor(id="monitors", until_us=self._next * self._width)
         if cursor is None or done.until_us > cursor.until_us:
             self._ledger.put(done, now_us=done.until_us, by="andon")
+
+    def _say_crowded(self, at_us: int) -> None:
+        """Record once which fields have more values than are watched apart: what has no chart cannot signal."""
+        for fields in self._counting.crowded:
+            if self._ledger.get(Crowded, fields) is None:
+                self._ledger.put(Crowded(id=fields, seen_us=at_us), now_us=at_us, by="andon")
+
+    def _consider(self, signal: Signal) -> Signal:
+        """The signal as it was recorded when these charts were turned the first time, or with what only rows can tell."""
+        recorded = self._ledger.get(Signal, signal.id) if signal.at_us <= self._told_us else None
+        return recorded if recorded is not None else self._complete(signal)
 
     def _complete(self, signal: Signal) -> Signal:
         """The signal with what only rows can tell: for a number, the harm beyond its cut before and since."""
@@ -133,8 +152,10 @@ class Watch:
             app=signal.app, environment=signal.environment, metric=signal.metric, direction=signal.direction,
             aspect=signal.aspect, scope=tuple(signal.scope.items()),
         )  # fmt: skip
-        signal = replace(signal, stands_for=self._counting.weight_of(monitor))
-        if signal.metric in (TRAFFIC, TOPIC_SHARE):
+        if signal.metric == TRAFFIC:
+            return self._in_interactions(signal, self._counting.weight_of(monitor, signal.at_us))
+        signal = replace(signal, stands_for=self._counting.weight_of(monitor, signal.at_us))
+        if signal.metric == TOPIC_SHARE:
             return signal
         before = Span(start_us=signal.baseline_from_us, end_us=min(signal.baseline_to_us, signal.onset_us))
         since = Span(start_us=signal.onset_us, end_us=signal.at_us)
@@ -143,6 +164,16 @@ class Watch:
         if signal.level == "page" and not signal.objective and before.start_us < before.end_us:
             return self._unless_mix(signal, before, since)
         return signal
+
+    def _in_interactions(self, signal: Signal, unit: float) -> Signal:
+        """A signal of traffic in interactions that came, whatever was kept of them; its chart counts in greatest weights."""
+        if unit == 1.0:
+            return signal
+        span = Span(start_us=signal.baseline_from_us, end_us=signal.baseline_to_us)
+        came = Rollup(table="scores", metrics=("error",), measures=("w",), span=span, where=scope_of(signal))
+        before = self._warehouse.run(came)["error.w"][0].as_py() or 0
+        x, n = (max(least, round(k * unit)) for k, least in ((signal.x, 0), (signal.n, 1)))
+        return replace(signal, x=x, n=n, baseline_n=max(1, round(before)))
 
     def _with_cut(self, signal: Signal, monitor: Monitor, before: Span, since: Span) -> Signal:
         """A number's signal with the bound of harm; where its typical value moved, with counts beyond a bound that show it."""
@@ -249,24 +280,29 @@ def history_of(
     parts = []
     for start in range(first, last, CHUNK):
         length = min(CHUNK, last - start)
-        parts.append(counting.take(start, length, *_read(warehouse, metrics, HOUR_US, start, length)))
-    wide = len(charts.monitors)
+        read = _read(warehouse, metrics, counting.bounds, HOUR_US, start, length)
+        parts.append(counting.take(start, length, *read))
+    wide, told = len(charts.monitors), [i for i, m in enumerate(charts.monitors) if m not in charts.quiet]
     n, x = (np.concatenate([np.pad(p[i], ((0, 0), (0, wide - p[i].shape[1]))) for p in parts]) for i in (0, 1))
-    return charts.monitors, dict(charts.kinds), first, n, x
+    return [charts.monitors[i] for i in told], dict(charts.kinds), first, n[:, told], x[:, told]
 
 
 def _read(
-    warehouse: Warehouse, metrics: Sequence[Metric], width: int, first: int, length: int
-) -> tuple[pa.Table, dict[str, pa.Table]]:
-    """Counts of the binary metrics and histograms of the numbers, by window, cell and weight."""
+    warehouse: Warehouse, metrics: Sequence[Metric], bounds: Sequence[Bound], width: int, first: int, length: int
+) -> tuple[pa.Table, dict[str, pa.Table], dict[Bound, pa.Table]]:
+    """Counts of the binary metrics, histograms of the numbers, and harm by every bound; by window, cell and weight."""
     span = Span(start_us=first * width, end_us=(first + length) * width)
-    rates, numbers = _counts(warehouse, metrics, width, span, Where(column="source", op="ne", value=PROBE))
+    people = Where(column="source", op="ne", value=PROBE)
+    rates, numbers, beyond = _counts(warehouse, metrics, bounds, width, span, people)
     probes = Where(column="source", op="eq", value=PROBE)
     if not warehouse.run(Rollup(table="scores", span=span, where=(probes,)))["rows"][0].as_py():
-        return rates, numbers
-    asked, counted = _counts(warehouse, metrics, width, span, probes)
-    both = {name: [t for t in (numbers.get(name), counted.get(name)) if t is not None] for name in {*numbers, *counted}}
-    return _joined([rates, asked]), {name: _joined(tables) for name, tables in sorted(both.items())}
+        return rates, numbers, beyond
+    asked, counted, harmed = _counts(warehouse, metrics, bounds, width, span, probes)
+    return _joined([rates, asked]), _both(numbers, counted), _both(beyond, harmed)
+
+
+def _both(one: Mapping[_Key, pa.Table], other: Mapping[_Key, pa.Table]) -> dict[_Key, pa.Table]:
+    return {k: _joined([t[k] for t in (one, other) if k in t]) for k in dict.fromkeys((*one, *other))}
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:
@@ -274,8 +310,8 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _counts(
-    warehouse: Warehouse, metrics: Sequence[Metric], width: int, span: Span, where: Where
-) -> tuple[pa.Table, dict[str, pa.Table]]:
+    warehouse: Warehouse, metrics: Sequence[Metric], bounds: Sequence[Bound], width: int, span: Span, where: Where
+) -> tuple[pa.Table, dict[str, pa.Table], dict[Bound, pa.Table]]:
     keys = (*KEYS, "weight", *(("source",) if where.op == "eq" else ()))
     names = tuple(m.name for m in metrics)
     found = warehouse.run(Rollup(table="scores", metrics=names, measures=("n",), span=span, where=(where,)))
@@ -291,7 +327,15 @@ def _counts(
             by = (*keys, EVALUATOR) if m.name == EVALUATION else keys
             plan = Histogram(table="scores", metric=m.name, keys=by, window_us=width, span=span, where=(where,))
             numbers[m.name] = warehouse.run(plan)
-    return warehouse.run(rates), numbers
+    beyond = {}
+    for metric, direction, bound in bounds:
+        if metric in numbers:
+            op, value = failing("number", direction, bound)
+            harmed = Where(column=metric, op="ge" if op == "ge" else "lt", value=value)
+            beyond[metric, direction, bound] = warehouse.run(
+                replace(rates, metrics=(metric,), measures=("n",), where=(where, harmed))
+            )
+    return warehouse.run(rates), numbers, beyond
 
 
 def _rule(rules: Sequence[MonitorRule], m: Monitor) -> tuple[bool, float]:
@@ -310,8 +354,8 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     where = scope_of(signal)
     hours = max(1, width // cluster_us(signal.window_us))
     if signal.metric == TRAFFIC:
-        answered = Where(column="error", op="not_null")  # rows of feedback are no traffic
-        return _traffic(warehouse, signal, Rollup(table="scores", window_us=width, span=span, where=(*where, answered)))
+        plan = Rollup(table="scores", metrics=("error",), window_us=width, span=span, where=where)
+        return _traffic(warehouse, signal, plan)
     total = Rollup(table="scores", metrics=(signal.metric, "weight"), window_us=width, span=span, where=where)
     failed = Rollup(
         table="scores", metrics=(signal.metric,), window_us=width, span=span, where=(*where, harm_of(signal))
@@ -321,18 +365,19 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     counts = _by_window(table, signal.metric, unit)
     harmed = _by_window(warehouse.run(failed), signal.metric, unit)
     windows = [(w, w + width, n, harmed.get(w, 0)) for w, n in sorted(counts.items())]
-    return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion, hours)
+    return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion, hours, signal.clock)
 
 
 def _traffic(warehouse: Warehouse, signal: Signal, plan: Rollup) -> list[Point]:
-    """What did not come, as a share of what comes in an average window of the baseline."""
+    """What did not come, as a share of what comes at that hour of the day."""
     assert plan.span is not None
     assert plan.window_us is not None
     width, table = plan.window_us, warehouse.run(plan)
-    came = dict(zip(table["window_us"].to_pylist(), table["rows"].to_pylist(), strict=True))
-    expected = max(1, round(signal.baseline_n * width / (signal.baseline_to_us - signal.baseline_from_us)))
+    came = dict(zip(table["window_us"].to_pylist(), map(round, table["error.w"].to_pylist()), strict=True))
     starts = range(plan.span.start_us // width * width, plan.span.end_us, width)
-    windows = [(w, w + width, expected, max(0, expected - came.get(w, 0))) for w in starts]
+    clock = signal.clock or (signal.baseline_n * HOUR_US / (signal.baseline_to_us - signal.baseline_from_us),) * 48
+    wanted = [max(1, round(expected(clock, w, w + width) * width / HOUR_US)) for w in starts]
+    windows = [(w, w + width, e, max(0, e - came.get(w, 0))) for w, e in zip(starts, wanted, strict=True)]
     return control_points(windows, 0, signal.baseline_n, signal.dispersion)
 
 
@@ -373,7 +418,7 @@ def rate_from_labels(
     """The rate of harm by what people say, and how many of their labels had no score to go with them.
 
     Interactions are those of the span; labels of them count whenever they were given until now, the last one of each
-    interaction. A rating below one half is harm. Rows join by ``interaction_id``, because feedback is a row of its own.
+    interaction. A rating below one half is harm; a follow-up, a correction or an abandonment is. Rows join by ``interaction_id``, because feedback is a row of its own.
 
     Raises:
         InputError: the metric is not one that people give, or no scorer makes the proxy.
@@ -382,7 +427,7 @@ def rate_from_labels(
         raise InputError(f"{metric!r} is no metric that people give; {', '.join(LABELS)} are")
     by_name = {s.name: s for s in scorers}
     if proxy not in by_name:
-        raise InputError(f"{proxy!r} is no score; one of {', '.join(sorted(by_name))} is")
+        raise InputError(f"{proxy!r} is no score; there are: {', '.join(sorted(by_name))}")
     worst: Literal["up", "down"] = "down" if by_name[proxy].bad == "down" else "up"
     scope = (
         Where(column="app", op="eq", value=app),
@@ -418,7 +463,8 @@ def _harm_by_label(warehouse: Warehouse, scope: tuple[Where, ...], metric: str, 
     """Whether people call it harm, by interaction: their last word."""
     given = (*scope, Where(column=metric, op="not_null"), Where(column="interaction_id", op="not_null"))
     rows = warehouse.run(Slice(table="scores", columns=("interaction_id", metric), span=span, where=given)).to_pylist()
-    return {r["interaction_id"]: r[metric] < 0.5 for r in rows}
+    rising = LABELS[metric][1] == "up"
+    return {r["interaction_id"]: (r[metric] >= 0.5) == rising for r in rows}
 
 
 def _with_score(

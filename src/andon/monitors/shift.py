@@ -47,7 +47,7 @@ class ColumnShift:
     test: Literal["mix", "number", "questions", "mmd", "classifier"]
     p: float
     p_corrected: float
-    """Holm-corrected over all tests of the comparison."""
+    """Holm-corrected over the tests of the comparison that decide; of a number, which is shown only, over the numbers."""
     size: float
     """How far it moved, by the test: total variation 0..1 (mix), largest distance of distribution functions 0..1
     (number), distance of means (questions), MMD^2 (mmd), AUC 0..1 (classifier)."""
@@ -59,7 +59,7 @@ class ColumnShift:
 
     @property
     def shifted(self) -> bool:
-        """Whether this is evidence at 5 %, over everything that was tried."""
+        """Whether this is evidence at 5 %, over everything that was tried (a number: over the numbers)."""
         return self.p_corrected <= ALPHA
 
 
@@ -91,6 +91,8 @@ def compare_traffic(
 ) -> TrafficShift:
     """Compare two windows: every column by its test, p-values corrected for how many were tried, and new kinds of questions.
 
+    Tests of numbers, which are shown only, are corrected among themselves.
+
     Args:
         before: what it is compared with.
         after: what may have shifted.
@@ -119,7 +121,10 @@ def compare_traffic(
         grown = novel_clusters(before.vectors, after.vectors, after.questions, rng)
     else:
         untold.append(_too_few("questions", *sides))
-    return TrafficShift(columns=_holm(tests), grown=grown, untold=tuple(untold), embedder=embedder)
+    # what is only shown must not weaken what decides
+    families = [[t for t in tests if (t.test == "number") == shown] for shown in (False, True)]
+    columns = sorted((c for family in families for c in _holm(family)), key=lambda c: (c.p, c.column, c.test))
+    return TrafficShift(columns=tuple(columns), grown=grown, untold=tuple(untold), embedder=embedder)
 
 
 def explain_strata(
@@ -149,7 +154,7 @@ class _Test:
     jensen_shannon: float | None = None
 
 
-def _holm(tests: Sequence[_Test]) -> tuple[ColumnShift, ...]:
+def _holm(tests: Sequence[_Test]) -> list[ColumnShift]:
     """The tests with Holm's correction (Scandinavian Journal of Statistics 6 (1979), 65-70), surest first."""
     ranked = sorted(tests, key=lambda t: (t.p, t.column, t.test))
     found, least = [], 0.0
@@ -167,7 +172,7 @@ def _holm(tests: Sequence[_Test]) -> tuple[ColumnShift, ...]:
             sentence=f"{t.column}: {t.sentence}" if least <= ALPHA else unmoved,
         )
         found.append(shift)
-    return tuple(found)
+    return found
 
 
 def _mix(column: str, before: Mapping[str, int], after: Mapping[str, int]) -> _Test:

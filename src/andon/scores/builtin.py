@@ -32,6 +32,9 @@ _CITATION = re.compile(r"\[\^?(\d{1,3}(?:\s{0,3},\s{0,3}\d{1,3})*)\]")
 ARGUMENTS = 10_000
 """Characters of a tool's arguments beyond which they are compared as they are, not as JSON."""
 
+_LET_PASS = frozenset(("pass", "passed", "ok", "none", "safe", "allow", "allowed"))
+"""What a guardrail says, in any case, when it lets an answer pass."""
+
 _TOOL_FINISHES = frozenset(("tool_calls", "tool_call", "tool_use", "function_call"))
 
 
@@ -217,7 +220,8 @@ def _escalation(i: Interaction, _: Embedder) -> float | None:
 
 
 def _blocked(i: Interaction, _: Embedder) -> float | None:
-    return None if not (i.guardrail or "").strip() else float((i.guardrail or "").strip().casefold() != "pass")
+    said = (i.guardrail or "").strip().casefold()
+    return float(said not in _LET_PASS) if said else None
 
 
 def _input_tokens(i: Interaction, _: Embedder) -> float | None:
@@ -319,7 +323,14 @@ SCORERS: tuple[Scorer, ...] = (
         "The answer has Markdown: headings, lists, tables, bold text or code fences.",
         _markdown,
     ),
-    _rate("guardrail_block", "up", "compliance", "A guardrail spoke.", _blocked),
+    _rate(
+        "guardrail_block",
+        "up",
+        "compliance",
+        "A guardrail said something else than pass, passed, ok, none, safe, allow or allowed.",
+        _blocked,
+        "2",
+    ),
     _number(
         "groundedness",
         "down",

@@ -37,7 +37,7 @@ class Scorer:
     version: str
     """A changed version is a changed measure: it is recorded as a change and its series starts anew."""
     kind: Literal["binary", "number"]
-    """``binary`` scores are 0 or 1 and are watched as a rate; numbers are watched by their worst fifth."""
+    """``binary`` scores are 0 or 1 and are watched as a rate; a number is watched by its typical value and by its tail."""
     bad: Literal["up", "down", "both"]
     """Direction that harms."""
     harm: Harm

@@ -12,6 +12,7 @@ import numpy as np
 from andon.errors import ConfigError, SeamError
 from andon.scores.records import Embedder, Vectors
 from andon.settings import Settings
+from andon.traffic.quoting import quoted
 
 __all__ = ["load"]
 
@@ -91,13 +92,13 @@ class _Remote:
                 answer = client.post(self.url, json=request)
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
                 problem, retryable = (
-                    f"{type(error).__name__}: {error}",
+                    f"{type(error).__name__}: {self._shown(str(error))}",
                     isinstance(error, httpx2.TransportError),
                 )
             else:
                 if answer.status_code == 200:
                     return self._decoded(answer)
-                problem = f"HTTP {answer.status_code}: {answer.text[:200]}"
+                problem = f"HTTP {answer.status_code}: {self._shown(answer.text)}"
                 retryable = answer.status_code == 429 or answer.status_code >= 500
             if pause is None or not retryable:
                 raise self._failed(problem, retryable=retryable)
@@ -109,7 +110,7 @@ class _Remote:
             return answer.json()
         except ValueError:
             pass
-        raise self._failed(f"the answer is not JSON: {answer.text[:80]!r}", retryable=False)
+        raise self._failed(f"the answer is not JSON: {self._shown(answer.text)}", retryable=False)
 
     def _checked(self, answer: Any, n: int) -> Vectors:
         try:
@@ -135,6 +136,9 @@ class _Remote:
         return unit
 
     def _failed(self, problem: str, *, retryable: bool) -> SeamError:
-        safe = problem.replace(self.url, self.place)
-        safe = safe.replace(self.key, "***") if self.key else safe
-        return SeamError(f"the embedder {self.name} at {self.place} failed: {safe}", retryable=retryable)
+        return SeamError(f"the embedder {self.name} at {self.place} failed: {problem}", retryable=retryable)
+
+    def _shown(self, text: str) -> str:
+        """What the endpoint said as a message may show it: without secrets, short, on one line."""
+        safe = text.replace(self.url, self.place)
+        return quoted(safe.replace(self.key, "***") if self.key else safe, 200)

@@ -2,14 +2,17 @@
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from andon.changes import Change
+from andon.changes.discover import inventory_id
+from andon.errors import InputError, SeamError
 from andon.plugins import load_all
+from andon.scores.measuring import Guarded, ScorerFailure, count_failure, values_of
 from andon.scores.records import Embedder, Scorer
 from andon.scores.rows import (
     KEYS,
@@ -17,16 +20,24 @@ from andon.scores.rows import (
     TOPIC,
     feedback_columns,
     is_measure,
-    possible_events,
     score_row,
     score_schema,
 )
 from andon.scores.topics import FEWEST, Topics, learn_topics, query_novelty, topic_keys
 from andon.store import Ledger, Lookup, Slice, Span, Warehouse, Where
-from andon.traffic import SCHEMAS, Feedback, Interaction, feedback_from_rows, from_rows, quoted
+from andon.traffic import SCHEMAS, Feedback, Interaction, feedback_from_rows, from_rows
 from andon.traffic.run import read_interactions_by_id, read_new, read_new_feedback
 
-__all__ = ["ScoreCursor", "ScorerFailure", "ScorerSet", "installed_scorers", "score_feedback", "score_new", "values_of"]
+__all__ = [
+    "MeasuredBy",
+    "ScoreCursor",
+    "ScorerFailure",
+    "ScorerSet",
+    "installed_scorers",
+    "score_feedback",
+    "score_new",
+    "values_of",
+]
 
 BATCH = 20_000
 DAY_US = 86_400_000_000
@@ -50,23 +61,10 @@ class ScoreCursor:
     id: str
     seq: int = 0
     feedback_seq: int = 0
-    scorers: str | None = None
-    """Id of the scorer set that was used last."""
     waiting: tuple[str, ...] = ()
     """Feedback whose interaction has not arrived yet."""
     let_go: int = 0
     """Feedback so far whose interaction never came, within a day or before `MOST_WAITING` others."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScorerFailure:
-    """A scorer that raised: it gave no number for some interactions, and the others went on."""
-
-    id: str
-    """Name and version of the scorer."""
-    count: int
-    last_interaction: str
-    last_error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +74,16 @@ class ScorerSet:
     id: str
     scorers: tuple[str, ...]
     embedder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredBy:
+    """The scorer set that measured an application last."""
+
+    id: str
+    """``app/environment``, as `andon.changes` writes it."""
+    scorers: str
+    """Id of the set."""
 
 
 def installed_scorers() -> list[Scorer]:
@@ -100,35 +108,43 @@ def score_new(
 ) -> int:
     """Score the interactions that came since the last call; returns how many.
 
-    Another set of scorers than last time is recorded as a change of every app whose traffic it measures. With an `rng`, the
-    topics of an app are learned once enough was asked; what comes after carries its topic and its novelty.
+    Another set of scorers than an app was measured by last is recorded as a change of it. With an `rng`, the topics of an app
+    are learned once enough was asked; what comes after carries its topic and its novelty.
+
+    Scorers and the embedder are foreign code: what they fail to give is missing from the rows and counted as `ScorerFailure`,
+    and everything else is scored now. It is not scored again when the embedder is back, for the windows were judged by then;
+    the next batch asks it again.
+
+    Raises:
+        StoreError: the disk or the ledger refused; the batches before are done, and calling again goes on.
     """
     cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
     chosen = _scorer_set(scorers, embedder)
-    seq, done = cursor.seq, 0
-    failures: dict[str, ScorerFailure] = {}
+    done = 0
     while True:
-        batch, reached = read_new(warehouse, seq, BATCH)
+        batch, reached = read_new(warehouse, cursor.seq, BATCH)
         if not batch:
-            break
+            return done
         ledger.put(chosen, now_us=now_us, by="andon")
-        _record_new_measure(ledger, cursor.scorers, chosen, batch)
-        about = _asked_about(batch, _topics_of(warehouse, ledger, batch, embedder, rng), embedder)
-        values = values_of(batch, scorers, embedder, failures)
+        _record_new_measure(ledger, chosen, batch)
+        failures: dict[str, ScorerFailure] = {}
+        asked = Guarded(embedder)
+        topics = _topics_of(warehouse, ledger, batch, asked, rng, failures)
+        about = _asked_about(batch, topics, asked, failures)
+        values = values_of(batch, scorers, asked, failures)
         rows = [
             score_row(i, {**given, **asked}, chosen.id, f"{i.id}/{chosen.id}", i.time_us)
             for i, given, asked in zip(batch, values, about, strict=True)
         ]
         warehouse.append("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)))
         warehouse.commit()
-        seq, done = reached, done + len(batch)
-    for failure in failures.values():
-        before = ledger.get(ScorerFailure, failure.id)
-        total = failure.count + (before.count if before else 0)
-        ledger.put(replace(failure, count=total), now_us=now_us, by="andon")
-    if seq != cursor.seq:
-        ledger.put(replace(cursor, seq=seq, scorers=chosen.id), now_us=now_us, by="andon")
-    return done
+        for failure in failures.values():
+            before = ledger.get(ScorerFailure, failure.id)
+            total = failure.count + (before.count if before else 0)
+            ledger.put(replace(failure, count=total), now_us=now_us, by="andon")
+        cursor = replace(cursor, seq=reached)
+        ledger.put(cursor, now_us=now_us, by="andon")
+        done += len(batch)
 
 
 def _topics_of(
@@ -137,14 +153,20 @@ def _topics_of(
     batch: Sequence[Interaction],
     embedder: Embedder,
     rng: np.random.Generator | None,
+    failures: dict[str, ScorerFailure],
 ) -> dict[tuple[str, str], Topics]:
     """Topics of the applications in a batch; those that cannot be learned yet are left out."""
     found = {}
     for app, environment in sorted({(i.app, i.environment) for i in batch}):
         topics = ledger.get(Topics, f"{app}/{environment}")
         if rng is not None and (topics is None or topics.embedder != embedder.name):
-            until_us = max(i.time_us for i in batch if (i.app, i.environment) == (app, environment))
-            topics = _learned(warehouse, app, environment, embedder, rng, until_us, topics)
+            mine = [i for i in batch if (i.app, i.environment) == (app, environment)]
+            until_us = max(i.time_us for i in mine)
+            try:
+                topics = _learned(warehouse, app, environment, embedder, rng, until_us, topics)
+            except SeamError as error:
+                count_failure(failures, _topic_scorer(embedder), mine, error)
+                continue
             if topics is not None:
                 ledger.put(topics, now_us=topics.since_us, by="andon")
         if topics is not None and topics.embedder == embedder.name:
@@ -164,7 +186,10 @@ def _learned(
     """Learn the topics of an application from its first questions, or None where there are too few yet.
 
     Which they are depends on their times alone, not on how they came: on the first 2,000 that are distinct, or on those of
-    the first week. With another embedder than before they are those from its first day on.
+    the first week. With another embedder than before they are those of the last day, so that few are without a topic.
+
+    Raises:
+        SeamError: the embedder failed.
     """
     mine = tuple(Where(column=k, op="eq", value=v) for k, v in (("app", app), ("environment", environment)))
     plan = Slice(
@@ -186,15 +211,22 @@ def _learned(
     week = before is not None or until_us - start_us >= LEARN_US
     if len(texts) < (FEWEST if week else LEARN_QUESTIONS):
         return None
-    since_us = first[texts[-1]] + 1 if len(texts) == LEARN_QUESTIONS else start_us + LEARN_US
+    # where there are no more of them, all was learned from, and what comes next has a topic
+    last_us = first[texts[-1]] if len(texts) == LEARN_QUESTIONS else min(start_us + LEARN_US - 1, until_us)
     vectors = embedder.embed([t[:OPENING] for t in texts])
     key = 0 if before is None else int(before.topics[-1].key[1:]) + 1
-    learned = learn_topics(f"{app}/{environment}", embedder.name, vectors, texts, rng, first=key)
-    return replace(learned, since_us=since_us)
+    try:
+        learned = learn_topics(f"{app}/{environment}", embedder.name, vectors, texts, rng, first=key)
+    except InputError:  # too many of them have no meaning: an embedder has no vector for a row of question marks
+        return None
+    return replace(learned, since_us=last_us + 1)
 
 
 def _asked_about(
-    batch: Sequence[Interaction], topics: dict[tuple[str, str], Topics], embedder: Embedder
+    batch: Sequence[Interaction],
+    topics: dict[tuple[str, str], Topics],
+    embedder: Embedder,
+    failures: dict[str, ScorerFailure],
 ) -> list[dict[str, float | str]]:
     """Topic and novelty of each interaction that has a question, where the topics of its application are known."""
     about: list[dict[str, float | str]] = [{} for _ in batch]
@@ -208,17 +240,29 @@ def _asked_about(
             and i.query.strip()
         ]
         if rows:
-            vectors = embedder.embed([(batch[k].query or "")[:OPENING] for k in rows])
-            found = zip(rows, topic_keys(known, vectors), query_novelty(known, vectors).tolist(), strict=True)
+            try:
+                vectors = embedder.embed([(batch[k].query or "")[:OPENING] for k in rows])
+                found = zip(rows, topic_keys(known, vectors), query_novelty(known, vectors).tolist(), strict=True)
+            except (SeamError, InputError) as error:  # it failed, or its vectors are of another width than before
+                count_failure(failures, _topic_scorer(embedder), [batch[k] for k in rows], error)
+                continue
             for k, key, novelty in found:
                 about[k] = {TOPIC: key, NOVELTY: novelty}
     return about
 
 
-def _record_new_measure(ledger: Ledger, before: str | None, chosen: ScorerSet, batch: Sequence[Interaction]) -> None:
-    if before in (None, chosen.id):
-        return
+def _topic_scorer(embedder: Embedder) -> str:
+    return f"{TOPIC} by {embedder.name}"
+
+
+def _record_new_measure(ledger: Ledger, chosen: ScorerSet, batch: Sequence[Interaction]) -> None:
+    """Record a change for each app that another set of scorers measured last, at the first time of its traffic."""
     for app, environment in sorted({(i.app, i.environment) for i in batch}):
+        identity = inventory_id(app, environment).replace("\0", "%00")  # an app may have any name, an id may not
+        measured = MeasuredBy(id=identity, scorers=chosen.id)
+        before = ledger.get(MeasuredBy, measured.id)
+        if before == measured:
+            continue
         first = min(i.time_us for i in batch if (i.app, i.environment) == (app, environment))
         change = Change(
             id=f"CHG-scorers-{app}-{environment}-{chosen.id}",
@@ -227,12 +271,13 @@ def _record_new_measure(ledger: Ledger, before: str | None, chosen: ScorerSet, b
             title=f"traffic is scored by another set of scorers ({chosen.id}, embedder {chosen.embedder})",
             app=app,
             environment=environment,
-            before=before,
+            before=None if before is None else before.scorers,
             after=chosen.id,
             author="andon",
         )
-        if ledger.get(Change, change.id) is None:
+        if before is not None and ledger.get(Change, change.id) is None:
             ledger.put(change, now_us=first, by="andon")
+        ledger.put(measured, now_us=first, by="andon")
 
 
 def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Scorer], *, now_us: int) -> int:
@@ -278,53 +323,6 @@ def _feedback(warehouse: Warehouse, cursor: ScoreCursor, now_us: int) -> list[Fe
         new = {f.id for f in given}
         given = [*(f for f in feedback_from_rows(warehouse.run(again)) if f.id not in new), *given]
     return given
-
-
-def values_of(
-    interactions: Sequence[Interaction],
-    scorers: Sequence[Scorer],
-    embedder: Embedder,
-    failures: dict[str, ScorerFailure] | None = None,
-) -> list[dict[str, float]]:
-    """The scores of each interaction: metric -> value, without the metrics that do not apply.
-
-    A scorer that raises gives no number and is counted in `failures`; a plug-in must not stop the loop.
-    """
-    wanted = dict.fromkeys(t for s in scorers if s.texts for i in interactions for t in s.texts(i))
-    if wanted:
-        embedder.embed(list(wanted))  # one batch: the embedder caches, so the scorers below find every vector
-    counted = {} if failures is None else failures
-    return [_values(i, scorers, embedder, counted) for i in interactions]
-
-
-def _values(
-    interaction: Interaction, scorers: Iterable[Scorer], embedder: Embedder, failures: dict[str, ScorerFailure]
-) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for s in scorers:
-        try:
-            value = s.score(interaction, embedder)
-        except Exception as error:
-            name = f"{s.name}@{s.version}"
-            count = failures[name].count + 1 if name in failures else 1
-            what = quoted(f"{type(error).__name__}: {error}", 200)
-            failures[name] = ScorerFailure(id=name, count=count, last_interaction=interaction.id, last_error=what)
-            continue
-        if value is not None:
-            values[s.name] = float(value)
-    return values | possible_events(interaction) | (_label_match(interaction) if interaction.label is not None else {})
-
-
-def _label_match(interaction: Interaction) -> dict[str, float]:
-    """A label that came with the interaction, as the score that it would have been later."""
-    label = Feedback(
-        id=f"{interaction.id}/label",
-        interaction_id=interaction.id,
-        time_us=interaction.time_us,
-        kind="label",
-        text=interaction.label,
-    )
-    return {metric: float(value) for metric, value in feedback_columns(label, interaction).items()}
 
 
 def _interactions(warehouse: Warehouse, given: Sequence[Feedback]) -> dict[str, Interaction]:

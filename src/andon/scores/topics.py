@@ -1,4 +1,4 @@
-"""What is asked about? Topics learned from questions once, the topic and the novelty of each question, and new topics.
+"""What is asked about? Topics learned from questions once, the topic and the novelty of each question, and kinds that grew.
 
 Topics are clusters of questions by meaning. They are learned from a reference and kept, so that the share of a topic and
 the rate of harm within it can be charted; learning anew would be another measure. Names come from traffic, so they are
@@ -11,7 +11,7 @@ Sources: Dhillon & Modha, Machine Learning 42 (2001), 143-175 (spherical k-means
 import base64
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ __all__ = [
     "Topic",
     "Topics",
     "assign",
-    "extend",
     "learn_topics",
     "name_topics",
     "novel_clusters",
@@ -84,8 +83,6 @@ class Topics:
 
     id: str
     """``app/environment``."""
-    version: int = 1
-    """Grows when topics are added; the old ones stay what they were."""
     embedder: str
     """Name of the embedder; vectors of another one cannot be compared."""
     learned_from: int
@@ -180,29 +177,6 @@ def learn_topics(
             Topic(key=f"t{first + i:02d}", words=words, queries=queries, n=int((of == i).sum()))
             for i, (words, queries) in enumerate(named)
         ),
-    )
-
-
-def extend(topics: Topics, found: Sequence[Grown], vectors: Vectors) -> Topics:
-    """The next version, with new kinds of questions added at the end; the old ones keep their keys and centroids.
-
-    Args:
-        topics: the topics so far.
-        found: what `novel_clusters` found and a person or a rule accepted.
-        vectors: unit vectors of what came after, to which `Grown.members` point.
-    """
-    if not found:
-        return topics
-    more = np.array([_unit(vectors[list(g.members)].sum(axis=0)[None])[0] for g in found], dtype=np.float32)
-    last = int(topics.topics[-1].key[1:])
-    added = (
-        Topic(key=f"t{last + 1 + i:02d}", words=g.words, queries=g.queries, n=g.after) for i, g in enumerate(found)
-    )
-    return replace(
-        topics,
-        version=topics.version + 1,
-        centroids=_packed(np.concatenate([_centroids(topics), more])),
-        topics=(*topics.topics, *added),
     )
 
 

@@ -1,7 +1,8 @@
 """What is normal, hour by hour, how much do hours vary, and how sure are we?
 
 A seasonal rate for every series at once: a ridge Poisson regression of harm on the clock (two daily harmonics, weekend),
-the dispersion of hours around it at two time scales, and the error of the estimate. All arrays are time-major.
+the dispersion of hours around it, how long it lasts (correlation at lags of 1 to 24 hours), and the error of the estimate.
+All arrays are time-major.
 
 Sources: Farrington, Andrews, Beale & Catchpole, J. R. Stat. Soc. A 159 (1996), 547-563 (quasi-Poisson regression for the
 surveillance of counts, trimming of past outbreaks); McCullagh & Nelder, Generalized Linear Models, 2nd ed. (1989),
@@ -48,6 +49,9 @@ GUARD, GUARD_HOUR = 1.0, 0.4
 """Standard errors by which the expected count is pushed away: of the level, and of the single hour (whichever is more)."""
 
 TRIMS = 3
+NORMAL_SHARE = 0.25
+"""Share of the hours with traffic beyond which what is far above is how the series is, and stays."""
+
 SEEN_OFTEN = 2
 """An hour of the clock that was seen less often is one that nobody knows: its own error is given away in full."""
 
@@ -120,7 +124,8 @@ def fit_baseline(
     penalised Poisson likelihood, the information of which is divided by the dispersion. Around it
     ``var(y) = mu + spread mu^2``, estimated by moments, and ``persistence = 1 + 2 S(1..12) / (1 - q)`` with S the sum of
     autocorrelations over lags of 1 to 12 hours and q the part of it that is still there 12 hours later. Hours whose
-    count is far above, several in a row (an incident in the history), are trimmed.
+    count is far above, three or more of five in a row (an incident in the history), are trimmed, unless they are more than a
+    quarter of the hours with traffic.
 
     Args:
         x: harm in each hour, shape (t, k); may be fractional.
@@ -167,11 +172,13 @@ def _inliers(x: Floats, n: Floats, clock: Ints, fitted: Baseline, kept: Bools, s
     some_hours = (n > 0).any(axis=0)
     usual = 1.4826 * np.nanmedian(np.where((n > 0) | ~some_hours, np.abs(off), np.nan), axis=0)
     far = off > 3 * np.maximum(usual, 1.0) + 3 * fitted.scale / np.sqrt(np.maximum(mean, 0.25))
-    beside = np.zeros(far.shape, dtype=np.int64)
-    for lag in range(-2, 3):
-        beside += np.roll(far, lag, axis=0)
+    padded = np.pad(far, ((2, 2), (0, 0)))
+    beside = np.zeros(far.shape, dtype=np.int8)
+    for first in range(5):
+        beside += padded[first : first + len(far)]
     far &= beside >= 3  # an hour by itself is dispersion
-    far &= (far | (~kept & (n > 0))).mean(axis=0) <= 0.25  # what happens often is normal
+    often = (far | (~kept & (n > 0))).sum(axis=0) > NORMAL_SHARE * (n > 0).sum(axis=0)
+    far &= ~often  # what happens often is normal
     lost = (far & kept).any(axis=0)
     return kept & ~far, some[lost]
 
@@ -308,13 +315,15 @@ def _pooled(found: Floats, error: Floats, hours: Floats) -> tuple[Floats, Floats
 
 
 def like_weekend(n: Floats, usual: Floats, other: Floats) -> Bools:
-    """Whether traffic is nearer to that of the other kind of day, where the two differ by a tenth or more.
+    """Whether traffic is that of the other kind of day: nearer to it, and within a factor of two and the noise of counts.
+
+    Only where the two kinds of day differ by a tenth or more.
 
     Args:
         n: traffic of a stretch of time, shape (t,).
         usual: what the kind of day by the calendar would bring.
         other: what the other kind of day would bring.
     """
-    between = np.sqrt(usual * other)
-    nearer = np.where(other < usual, n < between, n > between)
+    between, noise = np.sqrt(usual * other), 2 * np.sqrt(other)
+    nearer = np.where(other < usual, n < between, n > between) & (n >= other / 2 - noise) & (n <= 2 * other + noise)
     return np.asarray(nearer & (np.abs(np.log(np.maximum(other, 1e-9) / np.maximum(usual, 1e-9))) > 0.1))

@@ -108,16 +108,19 @@ def laney_p_chart(x: Floats, n: Floats, rate: PerSeries, sigma_z: PerSeries, *, 
         x: events, shape (t, k).
         n: observations, shape (t, k).
         rate: the baseline p.
-        sigma_z: from `laney_sigma` of the baseline.
+        sigma_z: from `laney_sigma` of the baseline, positive.
         sigmas: width of the limits.
+
+    Raises:
+        ValueError: as `p_chart`, or a `sigma_z` is not positive: a baseline that never varied gives no limits.
 
     Assumption: the extra variation is from window to window and independent; where the rate wanders, moving ranges are
     too small and the limits too narrow. Source: Laney, Quality Engineering 14 (2002), 531-537.
     """
-    p = _rate(rate)
+    p, wider = _rate(rate), _positive(sigma_z, "sigma_z")
     x, n = _counts(x, n)
     seen = n > 0
-    width = sigmas * sigma_z * np.sqrt(p * (1 - p) / np.where(seen, n, np.inf))
+    width = sigmas * wider * np.sqrt(p * (1 - p) / np.where(seen, n, np.inf))
     low, high = np.maximum(p - width, 0.0), np.minimum(p + width, 1.0)
     return _chart(_share(x, n, p), p, np.where(seen, low, 0.0), np.where(seen, high, 1.0), seen)
 
@@ -126,7 +129,8 @@ def laney_sigma(x: Floats, n: Floats, rate: PerSeries) -> Floats:
     """``sigma_z``: mean moving range of the standardised shares, divided by 1.128; shape (k,).
 
     1 where the windows vary as the binomial says; below 1 they vary less. Windows without observations are passed over;
-    a series with fewer than two windows with observations says nothing and gets 1.
+    a series with fewer than two windows with observations says nothing and gets 1. 0 where the standardised shares never
+    moved, which `laney_p_chart` refuses: take `p_chart` there.
 
     Source: Laney, Quality Engineering 14 (2002), 531-537.
     """
@@ -140,16 +144,22 @@ def exact_p_chart(x: Floats, n: Floats, rate: PerSeries, *, tail: float = THREE_
     The chart for small n and for rare events. Two seconds for a million points.
 
     Args:
-        x: events, shape (t, k).
-        n: observations, shape (t, k).
+        x: events, whole numbers, shape (t, k).
+        n: observations, whole numbers, shape (t, k).
         rate: the baseline p.
         tail: probability beyond each limit, between 0 and 0.5.
+
+    Raises:
+        ValueError: as `p_chart`, or a count is not whole: the binomial has no quantiles for parts of an observation, and
+            `p_chart` takes them.
 
     Known limit: below about ``log(1 / tail) / rate`` observations the lower limit is 0, and nothing is too good to be true.
     """
     _tail(tail)
     p = _rate(rate)
     x, n = _counts(x, n)
+    _whole(x, "x")
+    _whole(n, "n")
     seen, some = n > 0, np.maximum(n, 1.0)
     low, high = stats.binom.ppf(tail, some, p) / some, stats.binom.isf(tail, some, p) / some
     return _chart(_share(x, n, p), p, np.where(seen, low, 0.0), np.where(seen, high, 1.0), seen)
@@ -543,6 +553,13 @@ def _counts(x: Floats, n: Floats) -> tuple[Floats, Floats]:
         at = tuple(int(i) for i in np.argwhere(x > n)[0])
         raise ValueError(f"x={x[at]} events in n={n[at]} observations (window, series {at}); x is at most n")
     return x, n
+
+
+def _whole(counts: Floats, name: str) -> None:
+    wrong = ~np.isfinite(counts) | (counts != np.floor(counts))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(f"{name}={counts[at]} (window, series {at}) is not a whole number; `p_chart` takes fractions")
 
 
 def _exposed(x: Floats, exposure: Floats) -> tuple[Floats, Floats]:

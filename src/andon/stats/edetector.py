@@ -4,7 +4,8 @@ For every alternative ratio the statistic follows ``R <- (1 + R) * LR(cluster)``
 alternatives and signals when it reaches A. Under the baseline every LR has expectation 1, so the mean time between false
 alarms is at least A clusters, whatever the traffic: no table and no calibration by simulation. A *cluster* is an hour. A
 chart may be looked at as often as one likes within it, with the counts of the hour so far: the likelihood ratio of a
-running count is a martingale, so the promise holds at every look, and the width of the windows does not matter.
+running count is a martingale, so the promise holds at every look, and the width of the windows does not matter. An hour
+without traffic is no cluster: nothing was seen, and R stays.
 
 Counts are in units in which chance alone has a variance equal to the mean (`Baseline.scale`). What real traffic adds to
 chance is in the likelihood: hours that differ (negative binomial, `spread`) and hours that resemble their neighbours
@@ -39,6 +40,9 @@ _BLOCK = 2048
 _MOST = 80.0
 """Largest logarithm of the statistic that is kept; every threshold lies far below."""
 
+_POISSON = 1e-200
+"""A spread of 0 is taken for this one, at which the negative binomial is Poisson to the last digit (single precision: 1e-30)."""
+
 
 def log_ratios(rate: Floats) -> Floats:
     """Logarithms of the alternatives as ratios of the rate, shape (m, k), for baseline rates of shape (k,).
@@ -54,22 +58,26 @@ def log_likelihood_ratio(y: Floats, mean: Floats, spread: Floats, persistence: F
     """Log likelihood ratio of each alternative against the baseline, shape (m, k).
 
     ``(y log r - (y + 1/s) log(1 + s mean (r - 1) / (1 + s mean))) / f``: negative binomial with mean ``mean`` against
-    ``r mean`` and the same spread s; as s goes to 0 it is the Poisson one.
+    ``r mean`` and the same spread s; at s = 0 it is the Poisson one, ``(y log r - mean (r - 1)) / f``.
 
     Args:
         y: scaled count of harm in the cluster so far, shape (k,).
         mean: what the baseline expects, shape (k,), greater than 0 where there was traffic.
-        spread: squared relative standard deviation of the rate from cluster to cluster, shape (k,), greater than 0.
+        spread: squared relative standard deviation of the rate from cluster to cluster, shape (k,), 0 or more.
         persistence: by how much serial correlation inflates the variance of a long sum, shape (k,), at least 1.
         log_ratio: logarithms of the alternatives, shape (m,) or (m, k); negative ones look for a fall.
     """
     log_r = log_ratio[:, None] if log_ratio.ndim == 1 else log_ratio
-    gain = (spread * mean / (1 + spread * mean)) * np.expm1(log_r)
-    return np.asarray((y * log_r - (y + 1 / spread) * np.log1p(gain)) / persistence)
+    s = np.maximum(spread, _POISSON)
+    gain = (s * mean / (1 + s * mean)) * np.expm1(log_r)
+    return np.asarray((y * log_r - (y + 1 / s) * np.log1p(gain)) / persistence)
 
 
 def step(r: Floats, log_ratio: Floats) -> Floats:
-    """One cluster: ``(1 + R) * LR`` for every alternative; shapes (m, k), bounded so that it cannot overflow."""
+    """One cluster: ``(1 + R) * LR`` for every alternative; shapes (m, k), bounded so that it cannot overflow.
+
+    For series that had traffic only: without any there is no cluster, and R stays.
+    """
     return np.asarray((1 + np.minimum(r, np.exp(_MOST))) * np.exp(np.minimum(log_ratio, _MOST)))
 
 
@@ -90,7 +98,7 @@ def detect(
 
     Args:
         y: scaled counts of harm, shape (t, k).
-        mean: expected (guarded) counts, shape (t, k); 0 where there was no traffic.
+        mean: expected (guarded) counts, shape (t, k); 0 where there was no traffic, which is no cluster and changes nothing.
         spread: shape (k,).
         persistence: shape (k,).
         thresholds: mean clusters between false alarms of a chart, shape (q,).
@@ -120,7 +128,7 @@ def _run(
     y: Single | Floats, mean: Single | Floats, spread: Floats, persistence: Floats, log_r: Single, limits: Single
 ) -> list[tuple[int, int, int]]:
     """Signals of one block of series as (threshold, cluster, series)."""
-    s, inverse = spread.astype(np.float32), (1 / persistence).astype(np.float32)
+    s, inverse = np.maximum(spread.astype(np.float32), np.float32(1e-30)), (1 / persistence).astype(np.float32)
     size, rise = 1 / s, np.expm1(log_r)
     r = np.zeros((len(limits), len(log_r), len(s)), dtype=np.float32)
     a = np.empty(r.shape[1:], dtype=np.float32)
@@ -134,7 +142,7 @@ def _run(
         a += (count * inverse) * log_r
         np.minimum(a, np.float32(_MOST / 2), out=a)  # of single precision, whose largest number is e^88
         np.exp(a, out=a)
-        r += 1
+        r += (expected > 0).astype(np.float32)
         r *= a
         np.minimum(r, np.float32(np.exp(_MOST / 2)), out=r)
         hit = r.sum(axis=1) >= limits

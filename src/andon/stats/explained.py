@@ -83,7 +83,7 @@ def explained_by_mix(
         x0: harmful ones of them.
         n1: observations after.
         x1: harmful ones of them.
-        design: by how much clustering inflates variances, at least 1 (``1 + (observations a window - 1) rho``).
+        design: by how much clustering inflates variances, at least 1 and finite (``1 + (observations a window - 1) rho``).
 
     Strata must be kinds of *questions* (segments, topics), never versions, models or arms: a change of model would
     otherwise be called a change of the mix. A shift within a stratum counts as behaviour: make strata fine enough.
@@ -91,7 +91,7 @@ def explained_by_mix(
     Use instead: `difference` for two rates without strata, `mix_shift` for the mix without a rate.
 
     Raises:
-        ValueError: a side is empty, or counts are not 0 <= x <= n.
+        ValueError: a side is empty, counts are not 0 <= x <= n, or `design` is below 1 or not finite.
 
     Source: Kitagawa, Journal of the American Statistical Association 50 (1955), 1168-1194 (two parts of a difference of
     rates; here with the interaction in behaviour, as in Blinder, Journal of Human Resources 8 (1973), 436-455); Mantel &
@@ -101,8 +101,8 @@ def explained_by_mix(
     before, after = _side(n0, x0, "before"), _side(n1, x1, "after")
     if len(before[0]) != len(after[0]):
         raise ValueError(f"both sides need the same strata; got {len(before[0])} and {len(after[0])}")
-    if not design >= 1:
-        raise ValueError(f"design={design} must be at least 1")
+    if not 1 <= design < np.inf:
+        raise ValueError(f"design={design} must be at least 1, and finite; 1 where interactions are independent")
     some = before[0] + after[0] > 0
     return _split(before[0][some], before[1][some], after[0][some], after[1][some], design)
 

@@ -41,7 +41,8 @@ DRAWS = 20_000
 """Draws of the posterior: the ends of a 90 % interval then vary by about 1 % of its width."""
 
 LOW_RATE, FEW = 0.05, 300
-"""Below this rate or number of labels the normal interval of `ppi_rate` does not keep its level (measured)."""
+"""Nearer to 0 or 1 than this, or below this number of labels, the normal interval of `ppi_rate` does not keep its level
+(measured near 0; near 1 it is the same with harm and its absence exchanged)."""
 
 GUARD = 1.5
 """Standard errors by which a proxy's baseline is pushed up: an estimate that is wrong costs delay, not pages."""
@@ -137,6 +138,9 @@ def ppi_rate(
         weight: sampling weights of the labelled ones, shape (n,); None is 1 each.
         level: of the interval.
 
+    Raises:
+        ValueError: fewer than two labels, no scored traffic, a label that is not within 0..1, or a number that is not finite.
+
     Assumes labels drawn at random from the same traffic, and enough harm among them for a normal interval: `choose` asks.
 
     Source: Angelopoulos, Duchi & Zrnic, *PPI++: efficient prediction-powered inference*, arXiv 2311.01453 (2023), section 6
@@ -145,6 +149,15 @@ def ppi_rate(
     if len(truth) != len(proxy) or len(truth) < 2 or scored <= 0:
         raise ValueError(
             f"2 or more labels with their proxy, and scored traffic, are needed; got {len(truth)}, {scored}"
+        )
+    for name, values in (("truth", truth), ("proxy", proxy), ("weight", truth if weight is None else weight)):
+        if len(values) != len(truth) or not np.isfinite(values).all():
+            raise ValueError(f"{name} needs {len(truth)} finite numbers; leave out labels whose proxy is missing")
+    if weight is not None and not ((weight >= 0).all() and weight.sum() > 0):
+        raise ValueError("sampling weights must be 0 or more, and one of them positive")
+    if not (np.isfinite([mean, variance, scored]).all() and ((truth >= 0) & (truth <= 1)).all() and 0 < level < 1):
+        raise ValueError(
+            f"mean={mean}, variance={variance}, scored={scored} must be finite, labels and level={level} within 0..1"
         )
     share = np.full(len(truth), 1 / len(truth)) if weight is None else weight / weight.sum()
     n = 1 / float((share**2).sum())
@@ -157,14 +170,14 @@ def ppi_rate(
     spread = unbiased * float(share @ (rest - share @ rest) ** 2)
     error = math.sqrt(lam * lam * max(variance, 0.0) / scored + spread / n)
     z = float(stats.norm.ppf(0.5 + level / 2))
-    low, high = max(0.0, rate - z * error), min(1.0, rate + z * error)
-    return RateInterval(rate=min(max(rate, 0.0), 1.0), low=low, high=high, level=level)
+    rate, low, high = (min(max(v, 0.0), 1.0) for v in (rate, rate - z * error, rate + z * error))
+    return RateInterval(rate=rate, low=low, high=high, level=level)
 
 
 def choose(population: Floats, n: Floats, x: Floats) -> Choice:
     """Which estimate keeps its level here: `stratified_rate` or `ppi_rate`.
 
-    Stratified below a rate of 5 %, below 300 labels, or where labels are not spread over the strata as the traffic is
+    Stratified below a rate of 5 % or above 95 %, below 300 labels, or where labels are not spread over the strata as the traffic is
     (chi-square, p < 0.001), because PPI++ needs labels drawn from all traffic alike. Shapes (k,).
 
     Source: coverage measured in `docs/methods/few-labels.md`.
@@ -181,6 +194,11 @@ def choose(population: Floats, n: Floats, x: Floats) -> Choice:
         return Choice(
             method="stratified",
             reason=f"the rate is below {LOW_RATE:.0%}: harm among the labels is too rare for a normal interval",
+        )
+    if 1 - rate < LOW_RATE:
+        return Choice(
+            method="stratified",
+            reason=f"the rate is above {1 - LOW_RATE:.0%}: what is harmless is too rare among the labels for a normal interval",
         )
     expected = labels * population / population.sum()
     kept = expected >= 5
@@ -361,20 +379,33 @@ def detection_delay(
     between false alarms``; the delay is ``(h - 1 + e^-h) / K1``. It holds for the best detector that knows `after`; the mixture of
     the detector takes about a fifth more at its guaranteed threshold. A proxy with sensitivity = 1 - specificity tells nothing.
 
+    Raises:
+        ValueError: the rates do not rise within 0..1, hours or counts are not finite, or the proxy flags nothing or everything
+            (sensitivity 0 and specificity 1, or the reverse), which is no proxy: leave it out.
+
     Source: Siegmund, *Sequential Analysis* (1985), II.6 (Brownian approximation of CUSUM's run length).
     """
-    if not 0 < before < after < 1 or false_alarm_every_h <= 0 or not labels_per_h >= 0:
+    if not 0 < before < after < 1 or not 0 < false_alarm_every_h < math.inf:
         raise ValueError(
             f"a rise within 0..1 and hours above 0 are needed; got {before} to {after}, {false_alarm_every_h}"
         )
+    if not (0 <= labels_per_h < math.inf and 0 <= scored_per_h < math.inf):
+        raise ValueError(f"labels_per_h={labels_per_h} and scored_per_h={scored_per_h} must be 0 or more, and finite")
     q0, q1 = (p * sensitivity + (1 - p) * (1 - specificity) for p in (before, after))
+    if not (0 <= sensitivity <= 1 and 0 <= specificity <= 1 and 0 < q0 < 1 and 0 < q1 < 1):
+        raise ValueError(
+            f"a proxy of sensitivity={sensitivity} and specificity={specificity} flags {q0:.0%} of the traffic; both must be "
+            "within 0..1 and it must flag some and pass some; without a proxy leave both out"
+        )
     only_scored = max(scored_per_h - labels_per_h, 0.0)
     risen = labels_per_h * _divergence(after, before) + only_scored * _divergence(q1, q0)
     calm = labels_per_h * _divergence(before, after) + only_scored * _divergence(q0, q1)
     if risen <= 0:
         return math.inf
     target = calm * false_alarm_every_h
-    h = float(optimize.brentq(lambda t: math.expm1(t) - t - target, 0.0, 2 + math.sqrt(2 * target), xtol=1e-9))
+    # h = log(1 + target + h), and h^2 / 2 < target; 1 more for rounding
+    most = 1 + math.log1p(target + math.sqrt(2 * target))
+    h = float(optimize.brentq(lambda t: math.expm1(t) - t - target, 0.0, most, xtol=1e-9))
     return (h + math.expm1(-h)) / risen
 
 
@@ -434,7 +465,7 @@ def _posterior(population: Floats, n: Floats, x: Floats) -> tuple[Floats, Floats
 def _check_strata(population: Floats, n: Floats, x: Floats) -> None:
     if not len(population) == len(n) == len(x) or len(n) == 0:
         raise ValueError(f"population, n and x need one number a stratum; got {len(population)}, {len(n)}, {len(x)}")
-    if not (population.sum() > 0 and (population >= 0).all()):
-        raise ValueError("there must be scored interactions: population holds no positive number")
+    if not (0 < population.sum() < math.inf and (population >= 0).all()):
+        raise ValueError("there must be scored interactions: population holds no positive, finite number")
     if not ((x >= 0).all() and (x <= n).all()):
         raise ValueError(f"harmful labels must be between 0 and the labels of a stratum; got {x} of {n}")

@@ -19,6 +19,12 @@ FOLDS = 5
 RIDGE = 1.0
 """Penalty of the classifier, in mean variances of a dimension."""
 
+EXPECTED = 5
+"""Observations that the smaller side must expect of a category, for a chi-square law."""
+
+EQUAL = 1e-6
+"""Vectors whose squared distance is below this share of the largest squared length differ by rounding only."""
+
 SMALLEST = 10
 """Rows on each side below which a classifier has nothing to learn from."""
 
@@ -26,26 +32,53 @@ SMALLEST = 10
 def mix_shift(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[float, float]:
     """Shift of a categorical mix as (p-value, total variation distance 0..1).
 
-    G-test of homogeneity on the 2 x k table; categories with fewer than 5 expected counts on either side are pooled
-    into one, because the chi-square approximation needs them. (1, 0) when fewer than two categories remain.
+    G-test of homogeneity on the 2 x k table with Williams' correction. Categories with fewer than 5 expected counts on
+    either side are pooled, because the chi-square approximation needs them, into as many groups as reach 5: in order of
+    how often they are seen on both sides together, then of their names. Which side a category was seen on has no say in that,
+    else values that are new by chance would be evidence. So a mix in which all rare values were replaced is seen;
+    random ids, each seen once, tell nothing, whatever the distance. (1, 0) for one category, which both sides have.
+
+    Raises:
+        ValueError: a side is empty, or the smaller one expects fewer than 5 of all but one group: too few to tell.
 
     Use instead: `mean_shift` when the categories are not known beforehand.
 
-    Source: the likelihood ratio test of homogeneity; Sokal & Rohlf, Biometry, 3rd ed. (1995), chapter 17 (G-test).
+    Source: the likelihood ratio test of homogeneity; Sokal & Rohlf, Biometry, 3rd ed. (1995), chapter 17 (G-test);
+    Williams, Biometrika 63 (1976), 33-37 (correction). Ours: the groups.
     """
     names = sorted(set(before) | set(after))
     table = np.array([[before.get(c, 0) for c in names], [after.get(c, 0) for c in names]], dtype=np.float64)
     if not names or table.sum(axis=1).min() == 0:
         raise ValueError("both sides need observations")
-    distance = 0.5 * float(np.abs(table[0] / table[0].sum() - table[1] / table[1].sum()).sum())
+    distance = min(1.0, 0.5 * float(np.abs(table[0] / table[0].sum() - table[1] / table[1].sum()).sum()))
     expected = table.sum(axis=0) * (table.sum(axis=1).min() / table.sum())
-    rare = expected < 5
-    pooled = np.column_stack([table[:, ~rare], table[:, rare].sum(axis=1)]) if rare.any() else table
-    pooled = pooled[:, pooled.sum(axis=0) > 0]
+    pooled = _pooled(table, expected)
     if pooled.shape[1] < 2:
-        return 1.0, distance
-    result = stats.chi2_contingency(pooled, lambda_="log-likelihood", correction=False)
-    return float(result.pvalue), distance
+        if (table.sum(axis=0) > 0).sum() < 2:
+            return 1.0, 0.0
+        raise ValueError(
+            f"{table.sum(axis=1).astype(int).tolist()} observations are too few to tell two mixes apart; wait for more, or "
+            "compare coarser categories"
+        )
+    g = float(stats.chi2_contingency(pooled, lambda_="log-likelihood", correction=False).statistic)
+    total, freedom = pooled.sum(), pooled.shape[1] - 1
+    rows, columns = (float((total / pooled.sum(axis=axis)).sum()) - 1 for axis in (1, 0))
+    return float(stats.chi2.sf(g / (1 + rows * columns / (6 * total * freedom)), freedom)), distance
+
+
+def _pooled(table: Floats, expected: Floats) -> Floats:
+    """The table with categories that expect fewer than `EXPECTED` put together in groups that expect as many."""
+    rare = np.flatnonzero((expected > 0) & (expected < EXPECTED))
+    groups: list[Floats] = []
+    group, reached = np.zeros(2), 0.0
+    for i in rare[np.argsort(expected[rare], kind="stable")]:  # columns are in order of their names
+        group, reached = group + table[:, i], reached + expected[i]
+        if reached >= EXPECTED:
+            groups.append(group)
+            group, reached = np.zeros(2), 0.0
+    if reached > 0:  # what is left joins the last group, if there is one
+        groups = [*groups[:-1], groups[-1] + group] if groups else [group]
+    return np.column_stack([table[:, expected >= EXPECTED], *groups])
 
 
 def mean_shift(
@@ -87,8 +120,9 @@ def mmd(
     """Shift of a cloud in any respect, not only of its mean, as (p-value, MMD^2): the Gaussian kernel two-sample test.
 
     ``MMD^2 = mean k(x, x') + mean k(y, y') - 2 mean k(x, y)`` over pairs of different rows, with
-    ``k(a, b) = exp(-|a - b|^2 / s)`` and s the median squared distance of different rows (the median heuristic). The
-    estimate is unbiased: without a shift it is about 0 and may lie below. p as in `mean_shift`, by permutation.
+    ``k(a, b) = exp(-|a - b|^2 / s)`` and s the median squared distance of rows that are not equal (the median heuristic;
+    where most rows are equal the median of all would be 0). (1, 0) when all rows are equal. The estimate is unbiased: without
+    a shift it is about 0 and may lie below. p as in `mean_shift`, by permutation.
 
     Args:
         before: vectors, shape (n, d).
@@ -106,13 +140,17 @@ def mmd(
     n, m = len(before), len(after)
     if n < 2 or m < 2:
         raise ValueError(f"both sides need at least 2 vectors; got {n} and {m}")
-    both = np.concatenate([before, after]).astype(np.float32)
+    both = np.concatenate([before, after]).astype(np.float64)
+    both = (both - both.mean(axis=0)).astype(np.float32)  # distances are the same, and keep more digits
     lengths = np.einsum("ij,ij->i", both, both)
     squared = np.maximum(lengths[:, None] + lengths - 2 * both @ both.T, 0)
+    squared[squared <= EQUAL * lengths.max()] = 0
     few = rng.choice(n + m, min(n + m, 500), replace=False)
-    scale = float(np.median(squared[np.ix_(few, few)][np.triu_indices(len(few), 1)]))
-    if scale <= 0:
+    apart = squared[np.ix_(few, few)][np.triu_indices(len(few), 1)]
+    apart = apart[apart > 0] if (apart > 0).any() else squared[squared > 0]
+    if len(apart) == 0:
         return 1.0, 0.0
+    scale = float(np.median(apart))
     kernel = np.exp(-squared / np.float32(scale))
     first = np.zeros((1 + rounds, n + m), dtype=np.float32)
     first[:, :n] = 1

@@ -57,7 +57,7 @@ def normal_mixture_bound(v: float, alpha: float = 0.05, *, v_opt: float, two_sid
     Source: Howard et al. (2021), two- and one-sided normal mixtures.
     """
     _check(v=v, alpha=alpha)
-    rho = mixture_rho(v_opt, two_sided=two_sided)
+    rho = mixture_rho(v_opt, alpha, two_sided=two_sided)
     total = v + rho
     if two_sided:
         return math.sqrt(total * (math.log1p(v / rho) + 2 * math.log(1 / alpha)))
@@ -74,7 +74,7 @@ def gamma_exponential_bound(v: float, alpha: float = 0.05, *, v_opt: float, c: f
     """
     _check(v=v, alpha=alpha, c=c)
     square = c * c
-    prior = mixture_rho(v_opt, two_sided=False) / square
+    prior = mixture_rho(v_opt, alpha, two_sided=False) / square
     a = v / square + prior
     constant = prior * math.log(prior) - float(special.gammaln(prior)) - math.log(special.gammainc(prior, prior))
 
@@ -93,7 +93,7 @@ def gamma_poisson_bound(v: float, alpha: float = 0.05, *, v_opt: float, c: float
     """
     _check(v=v, alpha=alpha, c=c)
     square = c * c
-    prior = mixture_rho(v_opt, two_sided=False) / square
+    prior = mixture_rho(v_opt, alpha, two_sided=False) / square
     b = v / square + prior
     constant = prior * math.log(prior) - float(special.gammaln(prior)) - math.log(special.gammaincc(prior, prior))
 
@@ -115,7 +115,7 @@ def beta_binomial_bound(
     """
     _check(v=v, alpha=alpha, g=g, h=h)
     largest = v / g
-    log_e = _beta_binomial(v_opt, g, h, two_sided)
+    log_e = _beta_binomial(v_opt, alpha, g, h, two_sided)
     if log_e(largest, v) < math.log(1 / alpha):
         return largest
     return _solve(lambda s: log_e(s, v), v, alpha, largest)
@@ -143,7 +143,8 @@ def bernoulli_sequence(x: float, n: int, alpha: float = 0.05, *, n_opt: float) -
 
     def excess(p: float) -> float:
         variance = p * (1 - p)
-        return _beta_binomial(variance * n_opt, p, 1 - p, two_sided=True)((seen - p) * n, variance * n) - enough
+        log_e = _beta_binomial(variance * n_opt, alpha, p, 1 - p, two_sided=True)
+        return log_e((seen - p) * n, variance * n) - enough
 
     nearest = 1e-12  # at 0 and 1 the law is degenerate
     middle = min(max(seen, nearest), 1 - nearest)
@@ -238,9 +239,9 @@ def asymptotic_half_width(variance: float, n: int, alpha: float = 0.05, *, n_opt
     return math.sqrt(variance * 2 * (scaled + 1) / (n * scaled) * math.log(math.sqrt(scaled + 1) / alpha))
 
 
-def _beta_binomial(v_opt: float, g: float, h: float, two_sided: bool) -> Callable[[float, float], float]:
+def _beta_binomial(v_opt: float, alpha: float, g: float, h: float, two_sided: bool) -> Callable[[float, float], float]:
     """Log of the beta-binomial mixture as a function of sum and variance process."""
-    r = max(mixture_rho(v_opt, two_sided=two_sided) - g * h, 1e-3 * g * h)
+    r = max(mixture_rho(v_opt, alpha, two_sided=two_sided) - g * h, 1e-3 * g * h)
     both = g + h
     x = 1.0 if two_sided else h / both
     normaliser = _log_beta_part(r / (g * both), r / (h * both), x)

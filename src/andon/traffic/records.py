@@ -145,7 +145,8 @@ class Interaction:
     """The application's own word on whether this is a refusal; None where it does not say."""
     escalated: bool | None = None
     guardrail: str | None = None
-    """Result of a guardrail: ``pass``, ``block`` or the rule that spoke."""
+    """Result of a guardrail: ``pass``, ``passed``, ``ok``, ``none``, ``safe``, ``allow`` or ``allowed`` (in any case), or what
+    it blocked for."""
     confidence: float | None = None
     """The system's own confidence, 0..1."""
     latency_s: float | None = None

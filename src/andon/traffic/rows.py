@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from andon.errors import InputError
 from andon.traffic.quoting import quoted
-from andon.traffic.records import Context, Feedback, Interaction, LogRow, SpanRow, Step, ToolCall
+from andon.traffic.records import SEGMENTS, VERSIONS, Context, Feedback, Interaction, LogRow, SpanRow, Step, ToolCall
 
 __all__ = [
     "SCHEMAS",
@@ -96,8 +96,14 @@ An interaction or feedback that comes again with another content replaces the on
 """
 
 
+_NAMES = ("app", "environment", "source", *SEGMENTS, *VERSIONS)
+"""What becomes part of the name of a chart, a change or an inventory."""
+
+
 def to_rows(interactions: Sequence[Interaction]) -> pa.Table:
     """Interactions as one table of the schema ``SCHEMAS["interactions"]``, in the order given.
+
+    A NUL in an app, environment, segment or version becomes U+FFFD: no database keeps it in the names made of these.
 
     Raises:
         InputError: a value does not fit its column (text that is no Unicode, a number that is not finite in `features`).
@@ -109,7 +115,7 @@ def to_rows(interactions: Sequence[Interaction]) -> pa.Table:
         "attributes": lambda column: pa.array([_json(v) for v in column], pa.string()),
         "features": lambda column: pa.array([_features(v) for v in column], pa.string()),
     }
-    return _table(interactions, SCHEMAS["interactions"], special)
+    return _table(interactions, SCHEMAS["interactions"], special | dict.fromkeys(_NAMES, _names))
 
 
 def from_rows(table: pa.Table) -> list[Interaction]:
@@ -134,7 +140,7 @@ def feedback_to_rows(feedback: Sequence[Feedback]) -> pa.Table:
     Raises:
         InputError: a value does not fit its column.
     """
-    return _table(feedback, SCHEMAS["feedback"], {})
+    return _table(feedback, SCHEMAS["feedback"], dict.fromkeys(("author", "name", "version"), _names))
 
 
 def feedback_from_rows(table: pa.Table) -> list[Feedback]:
@@ -219,6 +225,10 @@ def _read(values: list[Any], convert: Callable[[Any], Any] | None, default: Any,
     if convert is not None:
         return [default if v is None else convert(v) for v in values]
     return values if default is None else [default if v is None else v for v in values]
+
+
+def _names(column: Sequence[Any]) -> pa.Array:
+    return pa.array([v.replace("\0", "\ufffd") if isinstance(v, str) and "\0" in v else v for v in column], pa.string())
 
 
 def _json_column(column: Sequence[Any]) -> pa.Array:

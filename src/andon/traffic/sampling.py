@@ -16,13 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from andon.errors import ConfigError, InputError
+from andon.settings import HIGH_RISK
 from andon.traffic.quoting import quoted
 from andon.traffic.records import Interaction
 
-__all__ = ["KEPT", "Sampling", "sample", "sample_rows"]
-
-KEPT = ("high", "critical", "unacceptable")
-"""Risk categories of which everything is kept unless an operator says otherwise."""
+__all__ = ["Sampling", "sample", "sample_rows"]
 
 _LEAST = 1e-6
 
@@ -39,7 +37,7 @@ class Sampling:
     """Share of the interactions that is kept where not everything is, from a millionth to 1."""
     seed: int = 0
     """Another seed keeps others; all processes that take traffic of one application in must share it."""
-    keep: tuple[str, ...] = KEPT
+    keep: tuple[str, ...] = HIGH_RISK
     """Risk categories of which everything is kept, in any case; an interaction without category is sampled."""
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Two pages: home, and the postmortem of an incident."""
+"""Two pages: home, and an incident: its postmortem, or what is known before there is one."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from andon.errors import InputError
-from andon.incidents import Incident, duration
+from andon.incidents import Incident, TimelineEvent, duration
 from andon.levers import Lever, Pull, in_force
 from andon.postmortems import Postmortem, render_html
 from andon.traffic import format_time
@@ -52,10 +52,13 @@ def add_pages(app: FastAPI, ledger: Reader, now_us: Callable[[], int], charts: C
         return HTMLResponse(text, headers={"content-security-policy": PAGE_CSP})
 
     def incident(incident_id: str) -> HTMLResponse:
-        found = ledger.get(Postmortem, incident_id)
-        if found is None:
-            raise InputError(f"no incident {incident_id!r} has a postmortem; the list is on the first page")
-        return HTMLResponse(render_html(found), headers={"content-security-policy": DOCUMENT_CSP})
+        if (found := ledger.get(Postmortem, incident_id)) is not None:
+            return HTMLResponse(render_html(found), headers={"content-security-policy": DOCUMENT_CSP})
+        if (known := ledger.get(Incident, incident_id)) is None:
+            raise InputError(f"there is no incident {incident_id!r}; the list is on the first page")
+        events = sorted((e for e in ledger.all(TimelineEvent) if e.incident == known.id), key=lambda e: e.happened_us)
+        text = _environment().get_template("incident.html").render(i=known, events=events)
+        return HTMLResponse(text, headers={"content-security-policy": PAGE_CSP})
 
     app.get("/", response_class=HTMLResponse, include_in_schema=False)(home)
     app.get("/incidents/{incident_id}", response_class=HTMLResponse, include_in_schema=False)(incident)

@@ -246,3 +246,36 @@ def test_a_single_bin_is_its_own_onset() -> None:
     """With one bin there is one answer."""
     onset = stats.locate_onset(np.array([5.0]), np.array([1.0]), 0.01)
     assert (onset.best, onset.low, onset.high, onset.probability) == (0, 0, 0, (1.0,))
+
+
+def test_an_onset_without_spread_is_that_of_poisson_counts() -> None:
+    """At a spread of 0 the posterior is that of Poisson likelihoods, by hand; next to 0 it is the same."""
+    y, mean = np.array([1.0, 0.0, 2.0, 6.0, 4.0]), np.array([1.0, 1.0, 1.5, 1.0, 0.5])
+    ratios = np.linspace(np.log(1.1), np.log(200.0), 32)
+    by_hand = np.array(
+        [np.exp([y[k:].sum() * r - mean[k:].sum() * np.expm1(r) for r in ratios]).mean() for k in range(5)]
+    )
+    found = stats.locate_onset(y, mean, 0.0)
+    assert found.probability == pytest.approx(by_hand / by_hand.sum(), rel=1e-9)
+    assert stats.locate_onset(y, mean, 1e-9).probability == pytest.approx(found.probability, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"y": [], "mean": []}, "no bin"),
+        ({"mean": [1.0]}, "every bin needs its mean"),
+        ({"y": [1.0, np.nan]}, r"y\[1\] is nan"),
+        ({"mean": [0.0, 1.0]}, r"mean\[0\] is 0.0; .* leave out bins without traffic"),
+        ({"width": [1.0, np.inf]}, r"width\[1\] is inf"),
+        ({"spread": -0.1}, r"spread=-0\.1"),
+        ({"spread": np.nan}, "spread=nan"),
+        ({"persistence": 0.5}, r"persistence=0\.5"),
+    ],
+)
+def test_an_onset_of_nothing_is_refused(wrong: dict[str, object], says: str) -> None:
+    """No bins, or numbers that cannot be, are refused by name: no onset is ever made up from NaN."""
+    given = {"y": [1.0, 5.0], "mean": [1.0, 1.0], "spread": 0.1, **wrong}
+    arrays = {k: np.array(v) if isinstance(v, list) else v for k, v in given.items()}
+    with pytest.raises(ValueError, match=says):
+        stats.locate_onset(**arrays)

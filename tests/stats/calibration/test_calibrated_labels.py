@@ -110,6 +110,40 @@ def test_choice_follows_what_was_measured() -> None:
     assert labels.choose(traffic, np.array([320.0, 80.0]), np.array([40.0, 60.0])).method == "ppi"
 
 
+def test_near_certain_harm_is_as_hard_as_near_certain_harmlessness() -> None:
+    """The choice is the same with harm and harmless exchanged; 400 harmful labels of 400 leave no interval of length 0."""
+    traffic = np.array([8000.0, 2000.0])
+    n = np.array([320.0, 80.0])
+    for x in (np.array([0.0, 0.0]), np.array([3.0, 5.0]), np.array([20.0, 30.0]), np.array([160.0, 40.0])):
+        assert labels.choose(traffic, n, x).method == labels.choose(traffic, n, n - x).method
+    certain = labels.choose(traffic, n, n)
+    assert certain.method == "stratified"
+    assert "above 95%" in certain.reason
+    assert labels.stratified_rate(traffic, n, n, np.random.default_rng(41)).low < 0.999
+    found = labels.ppi_rate(np.ones(400), np.random.default_rng(42).random(400), mean=0.5, variance=1 / 12, scored=1e4)
+    assert 0 <= found.low <= found.rate <= found.high <= 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"truth": np.array([1.0, np.nan, 0.0])}, "truth needs 3 finite"),
+        ({"proxy": np.array([0.5, np.nan, 0.1])}, "proxy needs 3 finite"),
+        ({"weight": np.array([1.0, np.inf, 1.0])}, "weight needs 3 finite"),
+        ({"weight": np.array([1.0, 1.0])}, "weight needs 3 finite"),
+        ({"weight": np.zeros(3)}, "one of them positive"),
+        ({"mean": math.nan}, "mean=nan"),
+        ({"variance": math.inf}, "variance=inf"),
+        ({"truth": np.array([0.0, 2.0, 1.0])}, "within 0..1"),
+    ],
+)
+def test_what_is_not_a_number_is_refused(wrong: dict[str, Any], says: str) -> None:
+    """A missing or impossible label, proxy, weight or mean is refused by name: it never becomes a rate of NaN within 0 and 1."""
+    given = {"truth": np.array([1.0, 0.0, 1.0]), "proxy": np.array([0.9, 0.1, 0.5]), "mean": 0.5, "variance": 0.1}
+    with pytest.raises(ValueError, match=says):
+        labels.ppi_rate(**{**given, "scored": 100.0, **wrong})
+
+
 def test_a_baseline_of_a_proxy_is_guarded() -> None:
     """Each rate of a learned baseline lies above its estimate, and its sensitivity and specificity are those of Bayes' rule."""
     base = labels.learn_proxy(100_000, 2400, np.array([9000.0, 1000.0]), np.array([9.0, 160.0]))
@@ -347,6 +381,36 @@ def test_delay_formula_agrees_with_what_was_simulated() -> None:
     assert fused == pytest.approx(
         14.5, rel=0.2
     )  # simulated: 12 h at equal false alarms, 17 h at the threshold without table
+
+
+@pytest.mark.parametrize("every_h", [1e-3, 720.0, 7.2e6, 1e15])
+def test_the_delay_solves_its_equation_at_any_budget(every_h: float) -> None:
+    """From a false alarm in seconds to one in the life of a fleet: e^h - h - 1 = K0 x hours, and the delay is (h - 1 + e^-h) / K1."""
+    found = labels.detection_delay(0.05, 0.15, labels_per_h=100, false_alarm_every_h=every_h)
+    k1, k0 = (
+        100 * (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))) for p, q in ((0.15, 0.05), (0.05, 0.15))
+    )
+    low, high = 0.0, 60.0
+    for _ in range(200):  # by bisection
+        h = (low + high) / 2
+        low, high = (h, high) if math.expm1(h) - h < k0 * every_h else (low, h)
+    assert found == pytest.approx((h + math.expm1(-h)) / k1, rel=1e-4)
+    promise = labels.labels_for_change(0.05, 0.15, within_h=2 * found, false_alarm_every_h=every_h)
+    assert 0 <= promise < 100
+
+
+@pytest.mark.parametrize(("sensitivity", "specificity"), [(0.0, 1.0), (1.0, 0.0), (1.2, 0.5), (math.nan, 0.5)])
+def test_a_proxy_that_flags_nothing_or_everything_is_refused(sensitivity: float, specificity: float) -> None:
+    """It is refused with its figures; a proxy that never errs is none of those, and sees a rise at once."""
+    proxy = {"scored_per_h": 100.0, "sensitivity": sensitivity, "specificity": specificity}
+    with pytest.raises(ValueError, match=f"sensitivity={sensitivity}"):
+        labels.detection_delay(0.05, 0.15, labels_per_h=1, false_alarm_every_h=720, **proxy)
+    with pytest.raises(ValueError, match="flags"):
+        labels.labels_for_change(0.05, 0.15, within_h=24, false_alarm_every_h=720, **proxy)
+    perfect = labels.detection_delay(
+        0.05, 0.15, labels_per_h=0, scored_per_h=100, sensitivity=1, specificity=1, false_alarm_every_h=720
+    )
+    assert perfect == pytest.approx(labels.detection_delay(0.05, 0.15, labels_per_h=100, false_alarm_every_h=720))
 
 
 def test_scored_traffic_sets_the_delay() -> None:

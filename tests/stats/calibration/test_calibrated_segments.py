@@ -61,6 +61,38 @@ def test_stable_series_show_no_change(name: str) -> None:
     assert false <= 0.10
 
 
+COUNTS: dict[str, Callable[[np.random.Generator], Floats]] = {
+    "1 % yes": lambda rng: rng.binomial(1, 0.01, 600) * 1.0,
+    "10 % yes": lambda rng: rng.binomial(1, 0.1, 600) * 1.0,
+    "Poisson, 0.3": lambda rng: rng.poisson(0.3, 600) * 1.0,
+    "Poisson, 3": lambda rng: rng.poisson(3.0, 600) * 1.0,
+    "clustered, 0.3": lambda rng: rng.negative_binomial(0.3, 0.5, 600) * 1.0,
+    "rounded": lambda rng: np.round(0.4 * rng.normal(size=600)),
+    "seven in ten are 0": lambda rng: np.where(rng.random(600) < 0.7, 0.0, rng.normal(size=600)),
+}
+"""Stable series in which values repeat."""
+
+
+@pytest.mark.parametrize("name", list(COUNTS))
+def test_stable_counts_show_no_change(name: str) -> None:
+    """Of 30 stable series of values that repeat at most one in ten shows a change: a run of zeros is not a state of its own."""
+    rng = np.random.default_rng(29)
+    false = float(np.mean([bool(find_changes(COUNTS[name](rng))) for _ in range(30)]))
+    say(f"no change, {name}: {false:.1%} of series show one")
+    assert false <= 0.10
+
+
+def test_shifts_of_counts_are_found() -> None:
+    """Counts that rise fivefold from 0.3 are one change, and so is a yes that became a no, with one in fifty against it."""
+    rng = np.random.default_rng(30)
+    time = np.arange(600)
+    for _ in range(10):
+        (change,) = find_changes(rng.poisson(np.where(time < 300, 0.3, 1.5)) * 1.0)
+        assert change.low <= 300 <= change.high
+        (change,) = find_changes(((time >= 300) ^ (rng.random(600) < 0.02)) * 1.0)
+        assert abs(change.at - 300) <= 3
+
+
 @pytest.mark.slow
 def test_intervals_cover_the_place_of_a_shift() -> None:
     """Over a mixture of noises with one shift, the 95 % intervals of the changes nearest to it hold its place in 93 to 97.5 %."""

@@ -60,6 +60,29 @@ def test_mmd_by_hand() -> None:
     assert value == pytest.approx(by_hand, abs=1e-5)
 
 
+def test_mmd_sees_a_second_point_where_most_rows_are_equal() -> None:
+    """Fifty times one question against thirty of it and twenty of another: the median distance is 0, and the shift is seen."""
+    rng = np.random.default_rng(8)
+    for pair in (np.eye(4)[:2], *(rng.normal(size=(2, d)) for d in range(50, 400, 30))):
+        one, two = pair / np.linalg.norm(pair, axis=1, keepdims=True)
+        before = np.repeat([one], 50, axis=0).astype(np.float32)
+        after = np.concatenate([np.repeat([one], 30, axis=0), np.repeat([two], 20, axis=0)]).astype(np.float32)
+        p, far = mmd(before, after, np.random.default_rng(9), rounds=199)
+        # the scale is their distance: the kernel is 1 for equal rows and 1/e for others
+        within = (30 * 29 + 20 * 19 + 2 * 30 * 20 / math.e) / (50 * 49)
+        assert p == 1 / 200
+        assert far == pytest.approx(1 + within - 2 * (0.6 + 0.4 / math.e), abs=1e-4)
+
+
+def test_mmd_finds_its_scale_outside_of_its_sample() -> None:
+    """One row that differs among twelve hundred sets the scale, whether the sample for the median holds it or not."""
+    before, after = (np.repeat([[1.0, 0.0]], 600, axis=0).astype(np.float32) for _ in range(2))
+    after[7] = [0.0, 1.0]
+    sizes = [mmd(before, after, np.random.default_rng(seed), rounds=1)[1] for seed in range(6)]
+    assert sizes == pytest.approx([sizes[0]] * 6)
+    assert sizes[0] != 0
+
+
 @pytest.mark.parametrize("name", TESTS)
 def test_equal_vectors_are_no_evidence(name: str) -> None:
     """Where all vectors are equal there is nothing to find, although one side comes first."""

@@ -88,6 +88,13 @@ def test_impossible_counts_are_refused(counts: tuple[list[float], ...], match: s
         explained_by_mix(*counts)
 
 
+@pytest.mark.parametrize("design", [0.5, float("inf"), float("nan")])
+def test_an_impossible_design_effect_is_refused(design: float) -> None:
+    """A design effect below 1, infinite or missing is refused: it never becomes parts that are NaN."""
+    with pytest.raises(ValueError, match=f"design={design}"):
+        explained_by_mix([100, 100], [10, 10], [100, 100], [20, 20], design=design)
+
+
 @given(st.lists(st.tuples(*[st.integers(0, 40)] * 4), min_size=1, max_size=12))
 def test_parts_add_up(rows: list[tuple[int, ...]]) -> None:
     """For any counts the parts add up to the change, intervals hold their estimates, and every figure is finite."""

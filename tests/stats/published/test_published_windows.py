@@ -61,23 +61,54 @@ def test_permitted_run_length_by_hand() -> None:
 
 
 def test_g_test_by_hand() -> None:
-    """A 2 x 2 mix worked by hand: G = 2 sum O ln(O/E) on one degree of freedom, distance half the sum of differences."""
+    """A 2 x 2 mix worked by hand: G = 2 sum O ln(O/E), divided by Williams' q, on one degree of freedom; distance half the sum of differences."""
     # before 60/40, after 40/60: every expected count is 50, G = 2 (2 x 60 ln 1.2 + 2 x 40 ln 0.8) = 8.0542; p = 0.00454
     g = 2 * (2 * 60 * math.log(1.2) + 2 * 40 * math.log(0.8))
     assert g == pytest.approx(8.0542, abs=1e-4)
     p, distance = stats.mix_shift({"a": 60, "b": 40}, {"a": 40, "b": 60})
-    assert p == pytest.approx(math.erfc(math.sqrt(g / 2)))  # chi-square tail on one degree of freedom
+    # q = 1 + (200/100 + 200/100 - 1)^2 / (6 x 200) = 1.0075 (Sokal & Rohlf, 17.4); chi-square tail on one degree of freedom
+    assert p == pytest.approx(math.erfc(math.sqrt(g / 1.0075 / 2)))
     assert distance == pytest.approx(0.2)
 
 
 def test_mix_pools_rare_categories() -> None:
-    """Categories too rare to compare are pooled; with one category left there is nothing to tell, and p is 1."""
+    """Categories too rare to compare are pooled; one category that both sides have did not move, and p is 1."""
     p, distance = stats.mix_shift({"a": 100, "x1": 1, "x2": 1}, {"a": 100, "x3": 1, "x4": 1})
     assert p == pytest.approx(1.0)
     assert distance == pytest.approx(2 / 102)
-    assert stats.mix_shift({"a": 7}, {"a": 9}) == (1.0, 0.0)
+    assert stats.mix_shift({"a": 7}, {"a": 9, "b": 0}) == (1.0, 0.0)
     with pytest.raises(ValueError, match="both sides"):
         stats.mix_shift({"a": 7}, {})
+
+
+def test_rare_values_that_were_all_replaced_are_seen() -> None:
+    """Five hundred values of three observations replaced by as many others are a shift, whatever they are called; p is never 1."""
+    gone, come = ({f"{name}{i}": 3 for i in range(500)} for name in ("old", "new"))
+    p, distance = stats.mix_shift(gone, come)
+    assert p < 1e-9
+    assert distance == 1.0
+    order = np.random.default_rng(2).permutation(1000)
+    p, _ = stats.mix_shift(*({f"v{i}": 3 for i in part} for part in (order[:500], order[500:])))
+    assert p < 1e-9
+
+
+@pytest.mark.parametrize(("k", "n", "m"), [(500, 1500, 1500), (3000, 1000, 200), (100_000, 500, 500)])
+def test_rare_values_that_stay_are_no_shift(k: int, n: int, m: int) -> None:
+    """Two samples of one long tail, ids that never come twice included, are called shifted at 5 % in at most 10 % of 150."""
+    rng = np.random.default_rng(3)
+    law = 1 / np.arange(1, k + 1) if k < 100_000 else np.ones(k)
+    p = []
+    for _ in range(150):
+        sides = (rng.choice(k, size, p=law / law.sum()) for size in (n, m))
+        counted = [dict(zip(*np.unique(side.astype(str), return_counts=True), strict=True)) for side in sides]
+        p.append(stats.mix_shift(*counted)[0])
+    assert np.mean(np.array(p) <= 0.05) <= 0.10
+
+
+def test_too_few_observations_are_no_answer() -> None:
+    """Three observations against three of other values are refused, not called p = 1."""
+    with pytest.raises(ValueError, match=r"\[3, 3\] observations are too few"):
+        stats.mix_shift({"a": 2, "b": 1}, {"c": 2, "d": 1})
 
 
 def test_permutation_p_is_never_zero() -> None:
