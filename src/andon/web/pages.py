@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -38,7 +38,7 @@ def add_pages(app: FastAPI, ledger: Reader, now_us: Callable[[], int], charts: C
     """Add the pages to an application; `charts` tells how many charts watch and how many still learn."""
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
-    def home() -> HTMLResponse:
+    def home(request: Request) -> HTMLResponse:
         now = now_us()
         incidents = sorted(ledger.all(Incident), key=lambda i: (i.state == "closed", -i.alarmed_us, i.id))
         pulls = ledger.all(Pull)
@@ -47,7 +47,13 @@ def add_pages(app: FastAPI, ledger: Reader, now_us: Callable[[], int], charts: C
         text = (
             _environment()
             .get_template("home.html")
-            .render(incidents=incidents, levers=levers, watching=watching, learning=learning)
+            .render(
+                incidents=incidents,
+                levers=levers,
+                watching=watching,
+                learning=learning,
+                address=str(request.base_url).rstrip("/"),
+            )
         )
         return HTMLResponse(text, headers={"content-security-policy": PAGE_CSP})
 
