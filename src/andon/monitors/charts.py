@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from andon import stats
 from andon.monitors.history import HOUR_US, History
-from andon.monitors.records import SOFT, TRAFFIC, Level, Monitor, Signal, names
+from andon.monitors.records import TRAFFIC, Level, Monitor, Signal, names
 from andon.monitors.series import APART, tells
 from andon.scores import Harm
 
@@ -118,7 +118,7 @@ class Charts:
         self._unlike = np.zeros(0, dtype=np.int64)  # by app: hours of a working day in a row with a Sunday's traffic
         self._app, self._whole, self._first, self._learned, self._until = np.zeros((5, 0), dtype=np.int64)
         self._silent_until, self._over, self._told, self._warned, self._mixed = np.zeros((5, 0), dtype=np.int64)
-        self._own, self._is_traffic, self._is_fixed, self._is_quiet = np.zeros((4, 0), dtype=np.bool_)
+        self._own, self._is_traffic, self._is_fixed, self._is_quiet, self._may_page = np.zeros((5, 0), dtype=np.bool_)
         self._weight, self._seen, self._hours_seen, self._statistic, self._times = np.zeros((5, 0))
         self._scale, self._spread, self._persistence, self._n0, self._x0 = np.zeros((5, 0))
         self._log_rate, self._guard = np.zeros((2, 48, 0))
@@ -195,7 +195,7 @@ class Charts:
         for m in self.monitors[old:]:
             self._apps.setdefault((m.app, m.environment), len(self._apps))
         fills = {
-            0: ("_app", "_silent_until", "_over", "_told", "_warned", "_mixed", "_own", "_times", "_is_traffic", "_is_fixed", "_is_quiet", "_seen", "_hours_seen",
+            0: ("_app", "_silent_until", "_over", "_told", "_warned", "_mixed", "_own", "_times", "_is_traffic", "_is_fixed", "_is_quiet", "_may_page", "_seen", "_hours_seen",
                 "_statistic", "_n0", "_x0", "_n", "_x", "_hour_n", "_hour_x", "_log_rate", "_guard", "_coefficients",
                 "_log_ratio", "_r", "_now"),
             1: ("_weight", "_scale", "_spread", "_persistence"),
@@ -214,6 +214,7 @@ class Charts:
         for i, m in enumerate(self.monitors[old:], old):
             app = self._app[i] = self._apps[m.app, m.environment]
             self._weight[i], self._is_quiet[i] = self._weigh(m), m in self.quiet
+            self._may_page[i] = not (m in self.quiet or m.warns)
             self._is_traffic[i], self._is_fixed[i] = m.metric == TRAFFIC, m.at_most is not None
             self._log_ratio[:, i] = np.log(stats.RATIOS) * (-1 if m.metric == TRAFFIC else 1)
             if m.metric == TRAFFIC and not m.scope and not m.aspect:
@@ -378,16 +379,16 @@ class Charts:
         """
         monitor = self.monitors[i]
         week = self._grown_up(window * self.window_us // self._history.hour_us)[i]
-        silence = monitor.metric != TRAFFIC or (not monitor.scope and not monitor.aspect and week)
+        silence = monitor.metric != TRAFFIC or week
         whole = self._until[i] - self._first[i] >= LEARN_MOST_US // self._history.hour_us
         known = self._n0[i] >= (FEW_N if whole else LEARN_N)  # or only its siblings speak for it
         heard = self._is_fixed[i] or self._is_traffic[i] or known
-        return "page" if self._own[i] and heard and silence and monitor.metric not in SOFT else "warning"
+        return "page" if self._own[i] and heard and silence and not monitor.warns else "warning"
 
     def _thresholds(self) -> Floats:
-        """Hours between false pages that every chart may have, so that all that watch keep the budget."""
-        total = self._weight[(self._learned >= 0) & ~self._is_quiet].sum()
-        return np.asarray(max(total, 1e-9) / self._weight * (MONTH_US / self._history.hour_us) / self.budget)
+        """Hours between false pages that every chart may have, so that all that may page keep the budget."""
+        total = self._weight[(self._learned >= 0) & self._may_page].sum()
+        return np.asarray(np.maximum(total, self._weight) / self._weight * (MONTH_US / self._history.hour_us) / self.budget)
 
     def _close(self, hour: int) -> None:
         """End an hour: its evidence stays, its counts join the history, and baselines that are due are learned."""

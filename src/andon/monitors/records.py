@@ -39,6 +39,12 @@ class Monitor:
     """The limit of that objective: largest acceptable rate of harm."""
 
     @property
+    def warns(self) -> bool:
+        """Whether it never pages: what is asked, style, silence of a part, and metrics that are not measured."""
+        part = bool(self.scope or self.aspect)
+        return self.metric in SOFT or (self.metric == TRAFFIC and part)
+
+    @property
     def id(self) -> str:
         """Readable and stable name."""
         scope = ",".join(f"{k}={v}" for k, v in self.scope) or "all"
