@@ -388,7 +388,9 @@ class Charts:
     def _thresholds(self) -> Floats:
         """Hours between false pages that every chart may have, so that all that may page keep the budget."""
         total = self._weight[(self._learned >= 0) & self._may_page].sum()
-        return np.asarray(np.maximum(total, self._weight) / self._weight * (MONTH_US / self._history.hour_us) / self.budget)
+        return np.asarray(
+            np.maximum(total, self._weight) / self._weight * (MONTH_US / self._history.hour_us) / self.budget
+        )
 
     def _close(self, hour: int) -> None:
         """End an hour: its evidence stays, its counts join the history, and baselines that are due are learned."""
