@@ -47,6 +47,7 @@ class Pack:
         self.kind = np.array([r["intent"] if r.get("in_scope", True) else "(no intent)" for r in found])
         kept = folder / f"{name}-{len(found)}.npy"
         if not kept.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
             np.save(kept, choose(Settings()).embed(self.texts))
         self.vectors = np.load(kept)
 
