@@ -1,6 +1,10 @@
 """What holds for every test: the settings of the person who runs them do not reach the code."""
 
+import io
 import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +19,31 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ANDON_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def type_(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """A function that types one command in a fresh home, and lines at its prompts; returns exit code, stdout and stderr."""
+    from andon.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("ANDON_HOME", "home"), ("ANDON_EMBEDDER", "hashed"), ("COLUMNS", "300"), ("USER", "ann")):
+        monkeypatch.setenv(name, value)
+
+    def typed(*words: str, lines: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["andon", *words])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        try:
+            main()
+            code = 0
+        except SystemExit as done:
+            code = int(done.code or 0)
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return typed
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

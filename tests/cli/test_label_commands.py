@@ -1,14 +1,11 @@
 """Laws of labels that people type, and of times that they give: nothing is taken by accident, nothing is dropped in silence."""
 
-import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from andon.cli import main
 from andon.cli.screen import after, before
 from andon.errors import InputError
 from andon.golden import Failure, Label
@@ -19,27 +16,6 @@ HOUR = 3_600_000_000
 HOSTILE = "14 days\x1b]0;owned\x07\nsuggested: 99 days"
 
 Type = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def type_(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
-    """A function that types one command in a fresh home, and lines at its prompts; returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in (("ANDON_HOME", "home"), ("ANDON_EMBEDDER", "hashed"), ("COLUMNS", "300"), ("USER", "ann")):
-        monkeypatch.setenv(name, value)
-
-    def typed(*words: str, lines: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["andon", *words])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
-        try:
-            main()
-            code = 0
-        except SystemExit as done:
-            code = int(done.code or 0)
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return typed
 
 
 def captured(home: Path, *suggestions: str | None) -> None:

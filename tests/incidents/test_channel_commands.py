@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import typer
 from receivers import Receiver, receiving
 from test_triage import HOUR, T0, signal
 
-from andon.cli import channels, main, work
 from andon.incidents import Incident, open_channels
 from andon.incidents.run import find_incident, notify, respond, timeline_of
 from andon.store import Ledger
@@ -26,31 +24,6 @@ def receiver() -> Iterator[Receiver]:
     """A receiver that listens."""
     with receiving() as found:
         yield found
-
-
-@pytest.fixture
-def type_(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
-    """A function that types one command in a fresh home; returns the exit code and what was printed."""
-    app = typer.Typer()
-    channels.add_to(app)
-    app.command()(channels.ack)
-    app.command()(work.status)
-    monkeypatch.setattr("andon.cli.app", app)
-    monkeypatch.chdir(tmp_path)
-    for name, value in (("ANDON_HOME", "home"), ("ANDON_EMBEDDER", "hashed"), ("COLUMNS", "300"), ("USER", "ann")):
-        monkeypatch.setenv(name, value)
-
-    def typed(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["andon", *words])
-        try:
-            main()
-            code = 0
-        except SystemExit as done:
-            code = int(done.code or 0)
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return typed
 
 
 @pytest.fixture
@@ -164,11 +137,11 @@ def test_signals_are_listed_newest_first(type_: Type, ledger: Ledger) -> None:
 
 def test_an_acknowledgement_names_who_has_it(type_: Type, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one who types it is recorded; a second person is told who was first; an unknown incident is exit 2."""
-    assert "INC-0001 was acknowledged by ann at " in type_("ack", "INC-0001")[1]
+    assert "INC-0001 was acknowledged by ann at " in type_("incident", "ack", "INC-0001")[1]
     monkeypatch.setenv("USER", "bob")
-    assert "acknowledged by ann" in type_("ack", "INC-0001")[1]
+    assert "acknowledged by ann" in type_("incident", "ack", "INC-0001")[1]
     incident = find_incident(ledger, "INC-0001")
     assert isinstance(incident, Incident)
     assert incident.acked_by == "ann"
     assert [e.by for e in timeline_of(ledger, incident) if e.kind == "state"] == ["ann"]
-    assert type_("ack", "INC-0009")[0] == 2
+    assert type_("incident", "ack", "INC-0009")[0] == 2

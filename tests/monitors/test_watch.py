@@ -1,5 +1,6 @@
 """Laws of `Watch` on the real store: restarts, replays, late rows, and the chart of a signal."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,22 @@ def test_the_chart_of_a_signal_shows_its_counts(tmp_path: Path, broken: pa.Table
     assert len(whole) in (40, 41)  # the first point may begin before the range
     assert np.mean([p.x / p.n > p.high for p in whole if p.start_us >= at(100)]) > 0.9
     assert np.mean([p.x / p.n > p.high for p in whole if p.end_us <= at(100)]) < 0.1
+
+
+def test_the_chart_of_what_is_not_measured_counts_answers(tmp_path: Path, broken: pa.Table) -> None:
+    """For a metric that stopped being measured the points are all answers, and those of them that lack it."""
+    at_row = broken.column_names.index("latency_s")
+    window = (np.array(broken["time_us"]) - START_US) // WIDTH_US
+    kept = [v if w < 150 else None for v, w in zip(broken["latency_s"].to_pylist(), window, strict=True)]
+    half = broken.set_column(at_row, "latency_s", pa.array(kept, pa.float64()))
+    warehouse, ledger = open_store(tmp_path, half)
+    signal = watch(warehouse, ledger).advance(at(160))[0]
+    lost = replace(signal, metric="traffic", aspect="latency_s", direction="down", scope={}, clock=(1.0,) * 48)
+    before, since = (chart_of(warehouse, lost, start_us=at(a), end_us=at(b)) for a, b in ((0, 150), (150, 160)))
+    assert (sum(p.n for p in before), sum(p.x for p in before)) == (3000, 0)
+    assert (sum(p.n for p in since), sum(p.x for p in since)) == (200, 200)
+    warehouse.close()
+    ledger.close()
 
 
 def test_signals_stay_new_until_they_are_dealt_with(tmp_path: Path, broken: pa.Table) -> None:

@@ -537,7 +537,7 @@ class Charts:
         monitor = self.monitors[i]
         if self.kinds.get(monitor.metric) == "number" and not monitor.aspect:
             return ()
-        width = self._history.hour_us / HOUR_US if self._is_traffic[i] else 1.0
+        width = self._history.hour_us / HOUR_US if self._is_traffic[i] and not monitor.aspect else 1.0
         rates = np.exp(self._log_rate[:, i]) / self._scale[i] / width
         return tuple(float(f"{r:.6g}") for r in rates)
 

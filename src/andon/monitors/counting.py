@@ -83,10 +83,7 @@ class Counting:
         self._parts: dict[Part, int] = {}
         self._names: list[Part] = []
         self._top, self._came = np.zeros((2, 0))  # by part: greatest sampling weight and interactions so far
-        self._tops, self._taken = (
-            np.zeros((0, 0)),
-            0,
-        )  # the greatest weights by window and part, and the first window of them
+        self._tops, self._taken = np.zeros((0, 0)), 0  # greatest weights by window and part; the first window of them
         self._slots: dict[tuple[str, str, str], Ints] = {}  # stream -> number of the chart of each part; -1: none
         self._references: dict[Key, stats.Ridits] = {}
         self._waiting: dict[Key, list[Floats]] = {}  # rows of (window, bin, n, weight) before there is a reference
@@ -238,9 +235,7 @@ class Counting:
                 if (value := values.get(apart)) is not None:
                     scopes = [((apart, value), *scope) for scope in scopes if len(scope) <= 1]
             keys = [(str(values["app"]), str(values["environment"]), scope) for scope in scopes]
-            there = [
-                self._has_room(key) for key in keys
-            ]  # the whole first: without it its parts are not watched either
+            there = [self._has_room(key) for key in keys]  # the whole first: without it no part is watched either
             parts = np.array([self._parts[k] for k, has in zip(keys, there, strict=True) if has and there[0]], np.int64)
             if len(self._cells) >= MOST_CELLS:
                 return parts

@@ -106,7 +106,7 @@ class Signal:
     """By how much serial correlation inflates the variance of long sums on this chart."""
     clock: tuple[float, ...] = ()
     """What the baseline expects by hour of the day (UTC): 24 of working days, 24 of weekends. A rate of harm; of traffic,
-    interactions an hour. Empty where the figures beside it are counted otherwise than the chart (typical values)."""
+    interactions an hour; of how often a metric is measured, its share of answers. Empty where the figures beside it are counted otherwise than the chart (typical values)."""
     rule: str = "e-SR mixture, negative binomial"
     statistic: float
     threshold: float

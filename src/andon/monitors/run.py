@@ -354,7 +354,8 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     where = scope_of(signal)
     hours = max(1, width // cluster_us(signal.window_us))
     if signal.metric == TRAFFIC:
-        plan = Rollup(table="scores", metrics=("error",), window_us=width, span=span, where=where)
+        metrics = ("error", signal.aspect) if signal.aspect else ("error",)
+        plan = Rollup(table="scores", metrics=metrics, window_us=width, span=span, where=where)
         return _traffic(warehouse, signal, plan)
     total = Rollup(table="scores", metrics=(signal.metric, "weight"), window_us=width, span=span, where=where)
     failed = Rollup(
@@ -369,14 +370,18 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
 
 
 def _traffic(warehouse: Warehouse, signal: Signal, plan: Rollup) -> list[Point]:
-    """What did not come, as a share of what comes at that hour of the day."""
+    """What did not come (or was not measured), as a share of what does at that hour of the day."""
     assert plan.span is not None
     assert plan.window_us is not None
     width, table = plan.window_us, warehouse.run(plan)
-    came = dict(zip(table["window_us"].to_pylist(), map(round, table["error.w"].to_pylist()), strict=True))
+    answers, came = (
+        dict(zip(table["window_us"].to_pylist(), map(round, table[f"{m}.w"].to_pylist()), strict=True))
+        for m in ("error", signal.aspect or "error")
+    )
     starts = range(plan.span.start_us // width * width, plan.span.end_us, width)
     clock = signal.clock or (signal.baseline_n * HOUR_US / (signal.baseline_to_us - signal.baseline_from_us),) * 48
-    wanted = [max(1, round(expected(clock, w, w + width) * width / HOUR_US)) for w in starts]
+    exposure = [answers.get(w, 0) if signal.aspect else width / HOUR_US for w in starts]
+    wanted = [max(1, round(expected(clock, w, w + width) * e)) for w, e in zip(starts, exposure, strict=True)]
     windows = [(w, w + width, e, max(0, e - came.get(w, 0))) for w, e in zip(starts, wanted, strict=True)]
     return control_points(windows, 0, signal.baseline_n, signal.dispersion)
 
@@ -418,7 +423,8 @@ def rate_from_labels(
     """The rate of harm by what people say, and how many of their labels had no score to go with them.
 
     Interactions are those of the span; labels of them count whenever they were given until now, the last one of each
-    interaction. A rating below one half is harm; a follow-up, a correction or an abandonment is. Rows join by ``interaction_id``, because feedback is a row of its own.
+    interaction. A rating below one half is harm; a follow-up, a correction or an abandonment is. Rows join by
+    ``interaction_id``, because feedback is a row of its own.
 
     Raises:
         InputError: the metric is not one that people give, or no scorer makes the proxy.

@@ -258,8 +258,7 @@ def _topic_scorer(embedder: Embedder) -> str:
 def _record_new_measure(ledger: Ledger, chosen: ScorerSet, batch: Sequence[Interaction]) -> None:
     """Record a change for each app that another set of scorers measured last, at the first time of its traffic."""
     for app, environment in sorted({(i.app, i.environment) for i in batch}):
-        identity = inventory_id(app, environment).replace("\0", "%00")  # an app may have any name, an id may not
-        measured = MeasuredBy(id=identity, scorers=chosen.id)
+        measured = MeasuredBy(id=inventory_id(app, environment), scorers=chosen.id)
         before = ledger.get(MeasuredBy, measured.id)
         if before == measured:
             continue
