@@ -4,8 +4,8 @@ The items are real, the schedule is ours: arrival times come from a trace of pro
 followed by the pack's real change. Every pack becomes a `Scene`: traffic, what people said of it, and the two versions that
 a gate must tell apart.
 
-    python examples/packs.py drift-llmdrift --data ../shared/data --out /tmp/scene
-    andon replay /tmp/scene/traffic.jsonl --feedback /tmp/scene/feedback.jsonl --window 60
+    python examples/packs.py drift-llmdrift --data PACKS --out scene
+    andon replay scene/traffic.jsonl --feedback scene/feedback.jsonl --window 60
 """
 
 import argparse
