@@ -108,7 +108,9 @@ KEY = Rule(
     forms=(
         form(
             r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----"
-            r"(?:(?:[0-9A-Za-z+/=\s:,.()\\]|-(?!----))*+-----END [A-Z ]{0,60}-----|[0-9A-Za-z+/=\s\\]*+)",
+            # no possessive group: some Python 3.11 (3.11.7 is one) match too little by this one, and leave the key
+            r"(?:[0-9A-Za-z+/=\s:,.()\\]*+(?:-(?!----)[0-9A-Za-z+/=\s:,.()\\]*+)*-----END [A-Z ]{0,60}-----"
+            r"|[0-9A-Za-z+/=\s\\]*+)",
             before=ANYWHERE,
             after="",
         ),
