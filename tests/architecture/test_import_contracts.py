@@ -34,6 +34,10 @@ def skeleton(tmp_path: Path) -> Path:
         for file in ("records.py", "run.py", "pure.py"):
             (package / stage / file).touch()
         (package / stage / "run.py").write_text("import andon.store\n")
+    (package / STAGES[0] / "run.py").unlink()
+    (package / STAGES[0] / "run").mkdir()
+    (package / STAGES[0] / "run" / "__init__.py").touch()
+    (package / STAGES[0] / "run" / "part.py").write_text("import andon.store\n")
     return tmp_path
 
 

@@ -57,7 +57,16 @@ SEAMS: dict[str, tuple[set[str], str]] = {
 
 def pure_modules() -> list[Path]:
     """The modules of stages that are neither run modules nor seams."""
-    return [p for p in modules(*(f"src/andon/{s}" for s in STAGES)) if p.name != "run.py" and _key(p) not in SEAMS]
+    return [p for p in modules(*(f"src/andon/{s}" for s in STAGES)) if not _runs(p) and _key(p) not in SEAMS]
+
+
+def run_modules() -> list[Path]:
+    """What touches the store: ``run.py`` of a stage, or the modules of its package ``run``."""
+    return [p for p in modules(*(f"src/andon/{s}" for s in STAGES)) if _runs(p)]
+
+
+def _runs(path: Path) -> bool:
+    return _key(path).split("/")[1] in ("run", "run.py")
 
 
 def _key(path: Path) -> str:
@@ -102,10 +111,9 @@ def test_seams_touch_what_they_say(key: str) -> None:
     assert set(_world(PACKAGE / key)) == allowed, f"{key}: {reason}"
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_run_modules_take_the_clock_as_an_argument(stage: str) -> None:
-    """Even run.py neither reads the wall clock nor rolls dice: `now_us` and `rng` are arguments, so a replay is exact."""
-    path = PACKAGE / stage / "run.py"
+@pytest.mark.parametrize("path", run_modules(), ids=name)
+def test_run_modules_take_the_clock_as_an_argument(path: Path) -> None:
+    """Even a run module neither reads the wall clock nor rolls dice: `now_us` and `rng` are arguments, so a replay is exact."""
     assert not set(_world(path)) & {"random", "secrets", "uuid", "logging"}
     asked = {ast.unparse(n) for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute)} & WALL_CLOCK
     assert not asked, f"{name(path)} reads {sorted(asked)}"

@@ -18,9 +18,9 @@ from test_triage import HOUR, T0, signal
 from andon.errors import SeamError, StoreError
 from andon.incidents import Delivery, Incident, Message, open_channels
 from andon.incidents import channels as seam
-from andon.incidents import run as stage
 from andon.incidents.notices import LATE_US, RETRY_US, STALE_US, UNSURE_US
 from andon.incidents.run import ack_incident, close_incident, notify, respond
+from andon.incidents.run import telling as stage
 from andon.monitors import Signal
 from andon.store import Ledger
 

@@ -13,8 +13,8 @@ from test_triage import HOUR, T0, signal
 from andon.changes import Change
 from andon.errors import InputError, StateError
 from andon.incidents import Incident, TimelineEvent
-from andon.incidents import run as stage
 from andon.incidents.run import add_note, close_incident, find_incident, respond, signals_of, timeline_of
+from andon.incidents.run import signals as stage
 from andon.monitors import Signal
 from andon.store import Ledger
 

@@ -1,18 +1,14 @@
-"""Draft a postmortem from the record, and write its documents."""
-
-from pathlib import Path
+"""Draft a postmortem from the record."""
 
 from andon.incidents import Incident, phrase_of, scope_text
 from andon.incidents.run import signals_of, timeline_of
 from andon.investigations import Investigation
 from andon.monitors.run import chart_of
 from andon.postmortems.draft import contributing_factors, propose_actions, summarise
-from andon.postmortems.html import render_html
-from andon.postmortems.markdown import render_markdown
 from andon.postmortems.records import Postmortem
 from andon.store import Ledger, Warehouse
 
-__all__ = ["draft_postmortem", "write_documents"]
+__all__ = ["draft_postmortem"]
 
 
 def draft_postmortem(
@@ -36,12 +32,3 @@ def draft_postmortem(
     )
     ledger.put(draft, now_us=now_us, by="andon")
     return draft
-
-
-def write_documents(postmortem: Postmortem, folder: Path) -> tuple[Path, Path]:
-    """Write ``INC-0001.md`` and ``INC-0001.html`` into a folder; returns the two paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / f"{postmortem.id}.md", folder / f"{postmortem.id}.html"
-    paths[0].write_text(render_markdown(postmortem), encoding="utf-8")
-    paths[1].write_text(render_html(postmortem), encoding="utf-8")
-    return paths

@@ -1,0 +1,115 @@
+"""Give every signal to an incident: open one, or join one that is open."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from andon.changes.run import changes_of
+from andon.errors import StateError
+from andon.incidents.records import (
+    Alert,
+    Incident,
+)
+from andon.incidents.run.alerts import tell_alerts
+from andon.incidents.run.timeline import ATTEMPTS, event, put_next, signals_of
+from andon.incidents.triage import join, leaves_lead, merges, open_incident, pages, title_of
+from andon.incidents.words import change_text, onset_text, signals_text
+from andon.monitors import Signal
+from andon.store import Ledger
+
+__all__ = ["respond", "restate"]
+
+
+LOOK_BACK_US = 7 * 86_400_000_000
+"""Changes of the week before the onset stand in the timeline."""
+
+
+def respond(ledger: Ledger, signals: Iterable[Signal]) -> list[Incident]:
+    """Give every signal to an incident, in order of time; returns the incidents that were opened or changed.
+
+    Signals that have an incident are passed over, so calling again changes nothing; their order within a call is no matter.
+    """
+    touched: dict[str, Incident] = {}
+    ordered = sorted(signals, key=lambda s: (s.at_us, s.app, s.environment, s.id))
+    for _, together in groupby(ordered, key=lambda s: (s.at_us, s.app, s.environment)):
+        incident = _give(ledger, list({s.id: s for s in together}.values()))
+        if incident is not None:
+            touched[incident.id] = incident
+    return list(touched.values())
+
+
+def _give(ledger: Ledger, together: Sequence[Signal]) -> Incident | None:
+    """Give signals of one app and moment to one incident; a person who closes it meanwhile is not overruled."""
+    for attempt in range(ATTEMPTS):
+        known = ledger.all(Incident)
+        attached = {i for incident in known for i in incident.signals}
+        fresh = [s for s in together if s.id not in attached]
+        if not fresh:
+            return None
+        first = next((s for s in fresh if pages(s)), fresh[0])
+        home = next((i for i in reversed(known) if merges(i, first)), None)
+        if home is None and not pages(first):
+            return None  # a warning opens nothing; `andon signals` lists it
+        try:
+            return _opened(ledger, len(known) + 1, fresh) if home is None else _joined(ledger, home, fresh)
+        except StateError:
+            if attempt == ATTEMPTS - 1:
+                raise
+    return None
+
+
+def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
+    incident = open_incident(number, signals)
+    now_us = incident.alarmed_us
+    lead = next(s for s in signals if s.id == incident.lead)
+    ledger.put(incident, now_us=now_us, by="andon", expect=0)
+    event(ledger, incident, incident.onset_us, now_us, "onset", onset_text(lead))
+    start = incident.onset_low_us - LOOK_BACK_US
+    for change in changes_of(ledger, incident.app, incident.environment, start, now_us + 1):
+        event(ledger, incident, change.at_us, now_us, "change", change_text(change))
+    tell_alerts(ledger, incident, ledger.all(Alert))
+    _tell_signals(ledger, incident, signals, strongest=lead)
+    return incident
+
+
+def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incident:
+    now_us = signals[0].at_us
+    if leaves_lead(home, signals):
+        ids = (*home.signals, *(s.id for s in signals))
+        last_us = now_us if any(pages(s) for s in signals) else home.last_signal_us
+        incident = replace(home, signals=tuple(sorted(ids)), last_signal_us=last_us)
+    else:
+        together = [*signals_of(ledger, home), *signals]
+        incident = join(home, together)
+    put_next(ledger, home, incident, now_us=now_us, by="andon")
+    if incident.lead != home.lead:
+        lead = next(s for s in together if s.id == incident.lead)
+        if lead.onset_us >= incident.onset_low_us:  # a slow chart's earlier guess adds nothing to the dated onset
+            event(ledger, incident, lead.onset_us, now_us, "onset", onset_text(lead))
+    _tell_signals(ledger, incident, signals)
+    return incident
+
+
+def _tell_signals(
+    ledger: Ledger, incident: Incident, signals: Sequence[Signal], strongest: Signal | None = None
+) -> None:
+    """Write signals of one moment into the timeline: one entry for those that page, one for the warnings."""
+    for level, group in (("", [s for s in signals if pages(s)]), ("warning: ", [s for s in signals if not pages(s)])):
+        if group:
+            first = max(group, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
+            if strongest is not None and strongest in group:
+                first = strongest
+            text = level + signals_text(first, len(group))
+            event(ledger, incident, first.at_us, first.at_us, "signal", text)
+
+
+def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: int) -> Incident:
+    """Bring the title up to date with the latest rate of harm."""
+    incident = ledger.get(Incident, incident.id) or incident  # somebody may have acknowledged it meanwhile
+    lead = ledger.get(Signal, incident.lead)
+    if lead is None or rate is None or incident.state == "closed":
+        return incident
+    told = replace(incident, title=title_of(lead, incident.onset_us, rate))
+    if told != incident:
+        put_next(ledger, incident, told, now_us=now_us, by="andon")
+    return told
