@@ -130,8 +130,10 @@ def test_the_same_question_gives_the_same_answer(planted: Planted, found: Invest
 
 def test_the_gap_and_the_first_alarm(found: Investigation) -> None:
     """The detection gap is the incident's lag in words, and the first alarms name metric and direction."""
-    assert found.gap.startswith("30 min from the estimated onset to the first alarm (between 25 min and 35 min, 95 %)")
-    assert "22 harmed of 60 interactions" in found.gap
+    assert found.gap.text.startswith(
+        "30 min from the estimated onset to the first alarm (between 25 min and 35 min, 95 %)"
+    )
+    assert "22 harmed of 60 interactions" in found.gap.text
     assert found.first_alarms == (("refusal up", T0 + 30 * MINUTE),)
 
 

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.incidents import Incident, TimelineEvent
-from andon.investigations import Evidence, Example, Impact, Investigation, Part, Suspect, Twin
+from andon.investigations import Evidence, Example, Gap, Impact, Investigation, Part, Suspect, Twin
 from andon.monitors import Point, Signal
 from andon.postmortems import (
     ActionItem,
     ContributingFactor,
+    Criterion,
     Postmortem,
     contributing_factors,
     propose_actions,
@@ -126,7 +127,7 @@ def investigation(text: str = "words", n: int = 2) -> Investigation:
         ),
         impact=Impact(n=2000, harmed=1234, excess=1174.0, users=321, sessions=400),
         first_alarms=((text, T0 + 3 * HOUR),),
-        gap=text,
+        gap=Gap(kind="evaluation lag", text=text),
         evidence=evidence(text),
     )
 
@@ -146,7 +147,13 @@ def postmortem(text: str = "words", **more) -> Postmortem:
         "actions": (
             *propose_actions(i, found, signal()),
             ActionItem(
-                id="A9", incident=i.id, kind="process", title=text, criterion=text, due_us=T0 + 99 * HOUR, owner=text
+                id="A9",
+                incident=i.id,
+                kind="process",
+                title=text,
+                criterion=Criterion(kind="lever exists", subject=text),
+                due_us=T0 + 99 * HOUR,
+                owner=text,
             ),
         ),
     }

@@ -8,7 +8,26 @@ is sent twice; *happened at* and *learned at* are two clocks.
 from andon.incidents.channels import open_channels
 from andon.incidents.messages import message_of, neutral, sample_message
 from andon.incidents.notices import due
-from andon.incidents.records import Alert, AlertsTaken, Channel, Delivery, Incident, Message, TimelineEvent
+from andon.incidents.records import (
+    Alert,
+    AlertsTaken,
+    Channel,
+    Delivery,
+    ExitCriterion,
+    FailureType,
+    Incident,
+    Message,
+    Overrule,
+    Recovery,
+    Report,
+    Runbook,
+    RunbookEntry,
+    RunbookItem,
+    RunbookState,
+    Step,
+    TimelineEvent,
+    TimelineMark,
+)
 from andon.incidents.triage import classify, join, merges, open_incident, pages, severity_of, title_of
 from andon.incidents.words import duration, odds, phrase_of, scope_text
 
@@ -17,9 +36,20 @@ __all__ = [
     "AlertsTaken",
     "Channel",
     "Delivery",
+    "ExitCriterion",
+    "FailureType",
     "Incident",
     "Message",
+    "Overrule",
+    "Recovery",
+    "Report",
+    "Runbook",
+    "RunbookEntry",
+    "RunbookItem",
+    "RunbookState",
+    "Step",
     "TimelineEvent",
+    "TimelineMark",
     "classify",
     "due",
     "duration",

@@ -10,22 +10,61 @@ __all__ = [
     "AlertsTaken",
     "Channel",
     "Delivery",
+    "Ending",
+    "ExitCriterion",
+    "FailureType",
     "Incident",
     "Message",
+    "Milestone",
+    "Origin",
     "Outcome",
+    "Overrule",
     "Reason",
+    "Recovery",
+    "Report",
+    "Runbook",
+    "RunbookEntry",
+    "RunbookItem",
+    "RunbookState",
     "Severity",
     "State",
+    "Step",
     "TimelineEvent",
+    "TimelineMark",
     "Tone",
 ]
 
 Severity = Literal["P1", "P2", "P3"]
-State = Literal["open", "stabilised", "diagnosed", "recovered", "closed"]
+State = Literal["open", "stabilised", "diagnosed", "fixed", "recovered", "closed"]
+Milestone = Literal["stabilised", "diagnosed", "fixed", "recovered"]
+"""What a person or a measurement says has been reached; stabilised and diagnosed come in either order."""
+FailureType = Literal[
+    "retrieval regression",
+    "prompt regression",
+    "model drift",
+    "config error",
+    "infrastructure failure",
+    "data quality regression",
+]
+Origin = Literal["signal", "report", "near miss"]
+Ending = Literal["recovered", "false alarm", "duplicate"]
 Reason = Literal["opened", "late", "worse", "still", "unsure", "closed"]
 """Why people are told; see `andon.incidents.notices`."""
 Outcome = Literal["sending", "sent", "failed", "unknown", "quiet"]
 Tone = Literal["urgent", "warning", "note", "over"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrule:
+    """A person's word on what was suggested from the signals; both are kept, and the loop leaves the field alone after it."""
+
+    field: Literal["impact", "severity", "failure"]
+    suggested: str
+    """What stood there before; empty where nothing was suggested."""
+    chosen: str
+    why: str
+    by: str
+    at_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +82,17 @@ class Incident:
     impact_reason: str = ""
     severity: Severity = "P3"
     severity_reason: str = ""
+    failure: FailureType | None = None
+    """The kind of failure that the signals point to; None where they point to none."""
+    failure_reason: str = ""
+    overrules: tuple[Overrule, ...] = ()
+    origin: Origin = "signal"
     scope: dict[str, str] = field(default_factory=dict)
     """Part of the traffic of the leading signal."""
     metric: str
-    """Metric of the leading signal."""
+    """Metric of the leading signal; empty for a report as long as no signal joined it."""
     lead: str
-    """Id of the leading signal: the strongest of the worst class."""
+    """Id of the leading signal: the strongest of the worst class; empty as above."""
     signals: tuple[str, ...] = ()
     onset_us: int
     onset_low_us: int
@@ -58,8 +102,23 @@ class Incident:
     """When the first signal was raised."""
     last_signal_us: int
     """When the last signal that pages was raised."""
+    visible_us: int | None = None
+    """First visible to users: the first harmed answer, thumbs-down or report since the onset; None where none was found."""
+    noticed_us: int | None = None
+    """When the first person said anything: a report, an acknowledgement, a note."""
+    noticed_by: str | None = None
+    stabilised_us: int | None = None
+    """Harm stopped, whatever the cause."""
+    diagnosed_us: int | None = None
+    """The cause is known."""
+    fixed_us: int | None = None
+    """The cause is gone."""
+    recovered_us: int | None = None
+    """All exit criteria were met; see `Recovery`."""
     closed_us: int | None = None
     closed_why: str | None = None
+    closed_as: Ending | None = None
+    duplicate_of: str | None = None
     acked_us: int | None = None
     """When somebody said that they are at it; nobody is reminded after that."""
     acked_by: str | None = None
@@ -173,3 +232,130 @@ class Delivery:
     state: Outcome = "sending"
     """``unknown``: it may have arrived. ``quiet``: a reminder was due, but harm was not seen any more."""
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineMark:
+    """A person's mark on an entry of a timeline; the entry itself is never changed."""
+
+    id: str
+    """The id of the entry."""
+    incident: str
+    mark: Literal["pinned", "hidden", "shown"]
+    """``pinned``: always in the short form. ``hidden``: only where all is asked for. ``shown``: neither."""
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A person says that an answer is wrong, or would have been; opens an incident or joins one."""
+
+    id: str
+    """``REP-`` and a digest of who said what of which interaction."""
+    incident: str
+    text: str
+    app: str
+    environment: str
+    interaction_id: str | None = None
+    near_miss: bool = False
+    """Nobody was harmed, but only by luck: caught by a reviewer, a test, a user who knew better."""
+    by: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitCriterion:
+    """What must be measured before an incident is over."""
+
+    id: str
+    """``C1``, ``C2``... within the incident."""
+    kind: Literal["metric", "probe", "check"]
+    """``metric``: a chart stays inside its limits for the watch window. ``probe``: a share of probes passes. ``check``: a
+    person looks, and says what was seen."""
+    text: str
+    """What must be true, in words."""
+    monitor: str = ""
+    """Chart of a ``metric`` criterion."""
+    at_least: float | None = None
+    """Pass rate of a ``probe`` criterion."""
+    watch_us: int = 48 * 3_600_000_000
+    """How long it must hold."""
+    met: bool | None = None
+    """None: not measured, or it cannot be told."""
+    measured: str = ""
+    """What was measured, in words, with its figures."""
+    at_us: int | None = None
+    by: str = "andon"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of letting the capability back in, and the check after which the next one may be taken."""
+
+    id: str
+    """``S1``, ``S2``... within the incident."""
+    text: str
+    check: str
+    done_us: int | None = None
+    seen: str = ""
+    """What the check showed."""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """When an incident is over, and how what was switched off comes back."""
+
+    id: str
+    """The id of the incident."""
+    criteria: tuple[ExitCriterion, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunbookItem:
+    """One thing to find out or to do."""
+
+    id: str
+    """Short name within the runbook, e.g. ``model-changes``."""
+    phase: Literal["triage", "scope", "mitigate", "after"]
+    text: str
+    answer: str = ""
+    """Which of Andon's answers gives it; empty: a person ticks it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runbook:
+    """What to do in which order: a file that a team can change."""
+
+    name: str
+    items: tuple[RunbookItem, ...]
+    source: str = "built in"
+    """The file that it was read from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunbookEntry:
+    """An item of a runbook that was done or answered."""
+
+    item: str
+    text: str = ""
+    """What was found, in a sentence."""
+    found: Literal["yes", "no", "cannot tell", "done"] = "done"
+    """Andon's answers are yes, no or cannot tell; people's are done."""
+    link: str = ""
+    """Where it can be seen: a path of the page, or a command."""
+    by: str = "andon"
+    at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunbookState:
+    """What has been done of the runbook of one incident."""
+
+    id: str
+    """The id of the incident."""
+    runbook: Runbook
+    """As it was when the incident opened: a changed file changes no past."""
+    entries: tuple[RunbookEntry, ...] = ()

@@ -5,19 +5,39 @@ than the data; "no own change explains this" is always among the ranked suspects
 it again; examples are copied out.
 """
 
-from andon.investigations.records import Evidence, Example, Impact, Investigation, Part, Suspect, Twin
+from andon.investigations.records import (
+    Analysis,
+    Confidence,
+    Evidence,
+    Example,
+    Gap,
+    HarmedSlice,
+    Impact,
+    Investigation,
+    Part,
+    Proposal,
+    Suspect,
+    SuspectTest,
+    Twin,
+)
 from andon.investigations.scope import isolated_or_systematic, rank_parts
 from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects
 
 __all__ = [
+    "Analysis",
     "Candidate",
+    "Confidence",
     "Evidence",
     "Example",
     "Exposure",
+    "Gap",
+    "HarmedSlice",
     "Impact",
     "Investigation",
     "Part",
+    "Proposal",
     "Suspect",
+    "SuspectTest",
     "Traffic",
     "Twin",
     "isolated_or_systematic",

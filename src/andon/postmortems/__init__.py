@@ -8,12 +8,30 @@ people; an action names the test that proves it.
 from andon.postmortems.draft import contributing_factors, propose_actions, summarise
 from andon.postmortems.html import render_html
 from andon.postmortems.markdown import render_markdown
-from andon.postmortems.records import ActionItem, ContributingFactor, Postmortem
+from andon.postmortems.records import (
+    ActionItem,
+    Comment,
+    ContributingFactor,
+    Criterion,
+    Postmortem,
+    Proof,
+    Published,
+    Review,
+    SignOff,
+    Written,
+)
 
 __all__ = [
     "ActionItem",
+    "Comment",
     "ContributingFactor",
+    "Criterion",
     "Postmortem",
+    "Proof",
+    "Published",
+    "Review",
+    "SignOff",
+    "Written",
     "contributing_factors",
     "propose_actions",
     "render_html",

@@ -3,7 +3,7 @@
 from andon.incidents import Incident, duration, odds, phrase_of, scope_text
 from andon.investigations import Evidence, Investigation, Suspect
 from andon.monitors import Signal
-from andon.postmortems.records import ActionItem, ContributingFactor
+from andon.postmortems.records import ActionItem, ContributingFactor, Criterion
 from andon.traffic import format_time
 
 __all__ = ["contributing_factors", "counts_of", "minute", "plain", "propose_actions", "summarise"]
@@ -103,7 +103,7 @@ def propose_actions(incident: Incident, found: Investigation, lead: Signal) -> t
         (
             "prevent",
             f"Label the {len(found.examples)} captured failures and add them to the golden set",
-            f"`andon golden list --incident {incident.id}` shows them as cases, and the gate runs them",
+            Criterion(kind="case passes", subject=f"cases of {incident.id}", times=5),
         ),
     )
     rows = [
@@ -111,17 +111,17 @@ def propose_actions(incident: Incident, found: Investigation, lead: Signal) -> t
         (
             "prevent",
             _prevention(found.suspects[0]) if found.suspects else "Find the cause, and add the case that shows it",
-            "`andon gate` fails on the version of the incident and passes on the fixed one",
+            Criterion(kind="gate blocks", subject=f"the version of {incident.id}"),
         ),
         (
             "detect",
             f"Keep the monitor {lead.monitor} and replay this incident against it after every change of the settings",
-            f"a replay of this traffic raises a signal within {duration(incident.lag_s[2])} of the onset",
+            Criterion(kind="monitor fires", subject=lead.monitor),
         ),
         (
             "mitigate",
             f"Declare a lever that stops {phrase_of(lead.metric, lead.direction)} in {scope_text(lead.scope)}",
-            "`andon lever list` shows it with a safe value, and a drill has pulled it once",
+            Criterion(kind="lever exists", subject="NAME"),
         ),
     ]
     return tuple(

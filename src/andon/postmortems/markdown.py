@@ -122,7 +122,7 @@ def _questions(p: Postmortem) -> list[str]:
         if parts
         else "No part of the traffic can be told apart.",
         "## 4. What was the detection gap?",
-        _prose(found.gap) + ".",
+        _prose(found.gap.text) + ".",
         f"First alarms: {alarms or 'none'}.",
     ]
 
@@ -154,7 +154,7 @@ def _learning(p: Postmortem) -> list[str]:
             _prose(a.title),
             inert(a.owner, blank="nobody yet"),
             minute(a.due_us)[:10],
-            inert(a.criterion.replace("`", ""), 2000),
+            inert((a.criterion.text if a.criterion else "nobody has chosen a test yet").replace("`", ""), 2000),
         )
         for a in p.actions
     ]

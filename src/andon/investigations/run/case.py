@@ -7,7 +7,7 @@ from andon.monitors import Signal
 from andon.monitors.run import harm_of, scope_of
 from andon.store import Plan, Rollup, Span, Warehouse, Where, to_json
 
-__all__ = ["Case", "figures_of"]
+__all__ = ["DAY_US", "Case", "figures_of"]
 
 
 DAY_US = 86_400_000_000

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from andon.incidents import Incident, duration, pages
+from andon.investigations.records import Gap
 from andon.monitors import Signal, cluster_us
 
 __all__ = ["first_alarms", "gap_of"]
@@ -16,11 +17,12 @@ def first_alarms(signals: Sequence[Signal]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(first.items(), key=lambda p: (p[1], p[0])))
 
 
-def gap_of(incident: Incident, lead: Signal) -> str:
+def gap_of(incident: Incident, lead: Signal) -> Gap:
     """The detection gap in one sentence."""
     best, low, high = incident.lag_s
-    return (
+    text = (
         f"{duration(best)} from the estimated onset to the first alarm (between {duration(low)} and {duration(high)}, 95 %); "
         f"the evidence was {lead.x} harmed of {lead.n} interactions, and the chart raises a false alarm once in "
         f"{duration(lead.threshold * cluster_us(lead.window_us) / 1e6)}"
     )
+    return Gap(kind="evaluation lag", text=text)
