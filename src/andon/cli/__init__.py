@@ -8,7 +8,20 @@ import sys
 
 import typer
 
-from andon.cli import channels, config, golden, incidents, levers, monitors, shift, traffic, truth, work
+from andon.cli import (
+    channels,
+    config,
+    golden,
+    incidents,
+    investigations,
+    levers,
+    monitors,
+    postmortems,
+    shift,
+    traffic,
+    truth,
+    work,
+)
 from andon.cli.screen import fail
 from andon.errors import AndonError, SeamError, StoreError
 
@@ -25,6 +38,8 @@ app = typer.Typer(
 traffic.add_to(app)
 work.add_to(app)
 incidents.add_to(app)
+investigations.add_to(app)
+postmortems.add_to(app)
 golden.add_to(app)
 levers.add_to(app)
 config.add_to(app)

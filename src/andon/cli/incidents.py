@@ -1,17 +1,15 @@
-"""Commands about incidents: list, show, note, close, investigate, postmortem, evidence."""
+"""Commands about incidents: list, show, note, state, recovery, close."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from andon.cli import runbooks
 from andon.cli.channels import ack
 from andon.cli.screen import now_us, opened, say, show_table, who
-from andon.errors import InputError
 from andon.incidents import Incident, duration, odds
 from andon.incidents.run import add_note, close_incident, find_incident, timeline_of
 from andon.investigations import Investigation
-from andon.postmortems import Postmortem
 from andon.traffic import format_time, parse_time
 
 __all__ = ["add_to"]
@@ -28,11 +26,7 @@ def add_to(app: typer.Typer) -> None:
     incident.command()(close)
     incident.command()(ack)
     app.add_typer(incident, name="incident")
-    app.command()(investigate)
-    app.command()(postmortem)
-    evidence = typer.Typer(help="The figures behind an investigation.", no_args_is_help=True)
-    evidence.command()(verify)
-    app.add_typer(evidence, name="evidence")
+    runbooks.add_to(incident, app)
 
 
 def list_() -> None:
@@ -79,44 +73,3 @@ def close(incident_id: Id, why: Annotated[str, typer.Option(help="What was measu
     with opened() as loop:
         closed = close_incident(loop.ledger, find_incident(loop.ledger, incident_id), why, now_us=now_us(), by=who())
     say(f"{closed.id} is closed: {closed.closed_why}")
-
-
-def investigate(incident_id: Id) -> None:
-    """Answer the four questions anew with everything that is known now."""
-    with opened() as loop:
-        found = loop.look_into(find_incident(loop.ledger, incident_id), now_us()).investigation
-    say(f"{found.verdict}: {found.verdict_reason}")
-    rows = [(odds(s.probability), s.title, "; ".join(s.supports), "; ".join(s.against)) for s in found.suspects[:8]]
-    show_table(("", "suspect", "for", "against"), rows, empty="no suspects")
-
-
-def postmortem(
-    incident_id: Id,
-    out: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("postmortems"),
-) -> None:
-    """Write the latest draft as Markdown and as one self-contained HTML page."""
-    from andon.postmortems.run import write_documents
-
-    with opened() as loop:
-        incident = find_incident(loop.ledger, incident_id)
-        draft = loop.ledger.get(Postmortem, incident.id)
-    if draft is None:
-        raise InputError(f"{incident.id} has no draft yet; `andon investigate {incident.id}` writes one")
-    for path in write_documents(draft, out):
-        say(str(path))
-
-
-def verify(incident_id: Id) -> None:
-    """Recompute every figure of an investigation from its stored plan and compare."""
-    from andon.investigations.run import recompute
-
-    with opened() as loop:
-        found = loop.ledger.get(Investigation, find_incident(loop.ledger, incident_id).id)
-        if found is None:
-            raise InputError(f"{incident_id} has no investigation yet; `andon investigate {incident_id}` makes one")
-        rows = [
-            (e.id, e.claim, "same" if recompute(loop.warehouse, e) == e.figures else "DIFFERS") for e in found.evidence
-        ]
-    show_table(("", "figure", "recomputed"), rows, empty="the investigation holds no figures")
-    if any(row[2] != "same" for row in rows):
-        raise InputError("some figures differ: rows were added or erased since; `andon investigate` freezes them anew")
