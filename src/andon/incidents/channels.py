@@ -8,11 +8,12 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from andon.errors import ConfigError, SeamError
+from andon.incidents.hooks import Hook, hook_of
 from andon.incidents.records import Channel, Message, Outcome, Tone
 
 __all__ = ["ANSWER_S", "NOBODY", "AppriseChannel", "name_of", "open_channels", "send", "urls_of"]
@@ -24,7 +25,9 @@ ANSWER_S = 20.0
 """How long a receiver may take to answer, unless its URL says `rto=`."""
 
 _URLS = re.compile(r"[\s,]+(?=[A-Za-z][\w+.-]*://)")
-_HOSTS = frozenset(["https", "json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"])
+_HOSTS = frozenset(
+    ["https", "json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos", "webhook", "webhooks"]
+)
 """Forms of URL whose host is the host of the receiver; in all others it may be a token."""
 
 _TYPES: dict[Tone, str] = {"urgent": "failure", "warning": "warning", "note": "info", "over": "success"}
@@ -94,21 +97,27 @@ def open_channels(urls: str) -> list[Channel]:
     Raises:
         ConfigError: one of them is not understood; it is named by its number and without its secrets.
     """
-    given: dict[str, Any] = {}  # the same URL twice is one channel
+    given: dict[str, tuple[Any, str]] = {}  # the same URL twice is one channel
     for number, url in enumerate(urls_of(urls), 1):
+        what = f"channel {number} of ANDON_CHANNELS"
         if url not in given:
-            given[url] = _open(url, f"channel {number} of ANDON_CHANNELS")
-    names = {url: name_of(url, plugin.host) for url, plugin in given.items()}
-    often = Counter(names.values())
+            hook = hook_of(url, "", f"{what} ({url.partition('://')[0].casefold()}://…)")
+            if hook is not None:
+                given[url] = hook, name_of(url, urlsplit(url).hostname)
+            else:
+                plugin = _open(url, what)
+                given[url] = plugin, name_of(url, plugin.host)
+    often = Counter(name for _, name in given.values())
     return [
-        AppriseChannel(
-            name=name if often[name] == 1 else f"{name} {_mark(url)}",
-            plugin=given[url],
-            words=_words(url, name),
-            keyed=getattr(given[url], "dedup", "") is None,
-        )
-        for url, name in names.items()
+        _channel(url, of, name if often[name] == 1 else f"{name} {_mark(url)}") for url, (of, name) in given.items()
     ]
+
+
+def _channel(url: str, of: Any, name: str) -> Channel:
+    if isinstance(of, Hook):
+        return replace(of, name=name)
+    keyed = getattr(of, "dedup", "") is None
+    return AppriseChannel(name=name, plugin=of, words=_words(url, name), keyed=keyed)
 
 
 def urls_of(urls: str) -> list[str]:
@@ -119,7 +128,8 @@ def urls_of(urls: str) -> list[str]:
 def send(channel: Channel, message: Message) -> tuple[Outcome, str]:
     """Tell one channel; returns ``sent``, ``failed`` or ``unknown``, and the error. Never raises."""
     try:
-        channel.send(message)
+        with _overhearing.listen():  # HTTP clients log the URL
+            channel.send(message)
     except SeamError as error:
         return ("failed" if error.retryable else "unknown"), str(error)
     except Exception as error:  # a channel is foreign code, and its text may hold a secret
@@ -245,5 +255,5 @@ class _Overhearing(logging.Filter):
                     logging.getLogger(name).removeFilter(self)
 
 
-_LOUD = ("apprise", "urllib3.connectionpool", "urllib3.util.retry", "requests")
+_LOUD = ("apprise", "httpx2", "httpcore2", "urllib3.connectionpool", "urllib3.util.retry", "requests")
 _overhearing = _Overhearing()

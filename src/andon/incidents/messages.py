@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from andon.incidents.records import Incident, Message, Reason, Tone
-from andon.incidents.words import duration, one_line
+from andon.incidents.words import duration, one_line, scope_text
 from andon.traffic import format_time
 
 __all__ = ["MOST_SUSPECTS", "link_of", "message_of", "neutral", "sample_message"]
@@ -87,13 +87,41 @@ def message_of(
     see = f"[See {incident.id}]({here})" if here else f"See: `{show}`"
     markdown = [*plain, see, *(f"I am on it: `{c}`" for c in ack), *more]
     markdown += ["Suspects:\n\n" + "\n".join(f"{k}. {c}" for k, c in enumerate(causes, 1))] if causes else []
+    about = f"andon-{incident.id}-{incident.alarmed_us}"
     return Message(
         title=_title(incident, reason, sure),
         text="\n".join(text),
         markdown="\n\n".join(markdown),
         tone="over" if reason == "closed" else "note" if reason == "late" else _TONES[incident.severity],
-        about=f"andon-{incident.id}-{incident.alarmed_us}",
+        about=about,
+        id=f"{about}-{reason}-{told_us or 0}",
+        reason=reason,
+        at_us=now_us,
+        link=here,
+        details=_details(incident, causes),
     )
+
+
+def _details(incident: Incident, causes: Sequence[str]) -> dict[str, str]:
+    """The facts of a message one by one, harmless as the rest of it."""
+    facts = {
+        "incident": incident.id,
+        "severity": incident.severity,
+        "state": incident.state,
+        "class": incident.impact,
+        "failure": incident.failure or "",
+        "app": neutral(incident.app, 60),
+        "environment": neutral(incident.environment, 60),
+        "what": neutral(incident.title, _MOST),
+        "part": neutral(scope_text(incident.scope), _MOST),
+        "metric": incident.metric,
+        "since": format_time(incident.onset_us),
+        "noticed": format_time(incident.alarmed_us),
+        "acknowledged by": neutral(incident.acked_by or "", 60),
+        "closed because": neutral(incident.closed_why or ""),
+        **{f"suspect {k}": c for k, c in enumerate(causes, 1)},
+    }
+    return {k: v for k, v in facts.items() if v}
 
 
 def sample_message(url: str = "") -> Message:
@@ -114,6 +142,7 @@ def _title(incident: Incident, reason: Reason, sure: bool) -> str:
         "still": f"{'Still' if sure else 'Perhaps still'} {incident.severity}",
         "late": "Was, and went away",
         "closed": "Closed",
+        "acked": "Acknowledged",
     }
     return f"{leads.get(reason, incident.severity)}: {neutral(incident.title, _MOST)}"
 
@@ -129,6 +158,7 @@ def _why(incident: Incident, reason: Reason, now_us: int, told_us: int | None, s
         "worse": f"It has become more urgent since {told}.",
         "still": f"{'It goes on.' if sure else _UNTOLD} Nobody has acknowledged it since {told}.",
         "unsure": f"Whether {told} arrived is not known, so this is perhaps a repetition.",
+        "acked": f"{neutral(incident.acked_by or 'somebody', 60)} is on it.",
         "closed": f"Closed {lasted} after the onset: {neutral(incident.closed_why or 'no reason was given')}",
     }
     return [texts[reason]] if texts[reason] else []

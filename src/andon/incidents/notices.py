@@ -81,7 +81,12 @@ def heard(told: Sequence[Delivery]) -> list[Delivery]:
 
 
 def due(
-    incident: Incident, told: Sequence[Delivery], *, now_us: int, goes_on: Callable[[], bool | None]
+    incident: Incident,
+    told: Sequence[Delivery],
+    *,
+    now_us: int,
+    goes_on: Callable[[], bool | None],
+    follows: bool = False,
 ) -> Notice | None:
     """What a channel should be told of an incident now; None for nothing.
 
@@ -90,11 +95,12 @@ def due(
         told: the latest version of every delivery of this incident to this channel.
         now_us: the clock.
         goes_on: whether harm is seen now (None: cannot tell); asked only where the answer matters, because it reads traffic.
+        follows: whether the receiver keeps a state of its own, and is told that somebody is at it.
     """
     failed = [d for d in told if d.state == "failed"]
     if any(d.state == "sending" for d in told) or any(now_us < d.at_us + _wait_us(d.attempt) for d in failed):
         return None
-    found = _reason(incident, told, now_us, goes_on)
+    found = _reason(incident, told, now_us, goes_on, follows)
     before = next((d for d in failed if found is not None and d.id == found.id_of(incident.id, d.channel)), None)
     if found is None or before is None:
         return found
@@ -138,7 +144,7 @@ def _wait_us(attempt: int) -> int:
 
 
 def _reason(
-    incident: Incident, told: Sequence[Delivery], now_us: int, goes_on: Callable[[], bool | None]
+    incident: Incident, told: Sequence[Delivery], now_us: int, goes_on: Callable[[], bool | None], follows: bool
 ) -> Notice | None:
     """The notice that is due if everything before it arrived or was given up."""
     arrived = heard(told)
@@ -151,6 +157,8 @@ def _reason(
         return _first(incident, arrived, now_us, goes_on)
     if all(worse(incident.severity, d.severity) for d in paged):
         return Notice(reason="worse", key=f"worse-{incident.severity}")
+    if follows and incident.acked_us is not None and not any(d.reason == "acked" for d in arrived):
+        return Notice(reason="acked", key="acked")
     if incident.acked_us is not None or incident.state != "open":
         return None
     return _reminder(incident, told, paged, now_us, goes_on)

@@ -71,10 +71,10 @@ def notify(
     for channel in channels:
         if channel.name in busy:
             continue  # its last message is still under way: a slow receiver is not given the next one
-        posts = []
+        posts, follows = [], getattr(channel, "follows", False)
         for incident in incidents:
             ours = told.get((channel.name, incident.id), [])
-            notice = due(incident, ours, now_us=now_us, goes_on=partial(asked, incident))
+            notice = due(incident, ours, now_us=now_us, goes_on=partial(asked, incident), follows=follows)
             if notice is not None:
                 posts.append(_post(ledger, incident, notice, ours, channel.name, now_us, url, suspects))
         if posts:
