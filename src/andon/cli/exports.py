@@ -1,9 +1,110 @@
-"""Commands that hand a postmortem to others: AVID, AIID, Article 73."""
+"""Commands that hand a postmortem to others (AVID, AIID, Article 73), or let a language model suggest its prose."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from andon.cli.screen import before, now_us, opened, say
+from andon.errors import InputError
+from andon.incidents.run import find_incident
+from andon.postmortems import Postmortem
+from andon.postmortems.exports import DAYS, Clock, aiid_of, article_73_of, avid_of, organisation_of
+from andon.postmortems.prose import WRITABLE, check_prose, instruction
+from andon.postmortems.writer import open_writer
+
 __all__ = ["add_to"]
+
+Id = Annotated[str, typer.Argument(metavar="INCIDENT", help="The incident, e.g. INC-0001.")]
+
+
+class Form(StrEnum):
+    """What a postmortem can be handed over as."""
+
+    AVID = "avid"
+    AIID = "aiid"
+    ARTICLE_73 = "article-73"
 
 
 def add_to(group: typer.Typer) -> None:
     """Add these commands."""
+    group.command()(export)
+    group.command()(suggest)
+
+
+def export(
+    incident_id: Id,
+    form: Annotated[Form, typer.Option("--as", help="avid and aiid are JSON, article-73 is Markdown with its clocks.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; without it the text is printed.")] = None,
+    aware: Annotated[
+        str | None,
+        typer.Option(help="When the provider became aware (ISO 8601, or 3h ago as 3h); else when somebody noticed."),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="Clock of article-73: general (15 days), death (10) or widespread (2).")
+    ] = "general",
+) -> None:
+    """Hand an incident to others: the AVID and AIID databases, or the authority by Article 73 of the EU AI Act."""
+    if kind not in DAYS:
+        raise InputError(f"{kind!r} is no clock of Article 73; one of {', '.join(DAYS)} is")
+    now = now_us()
+    with opened() as loop:
+        incident = find_incident(loop.ledger, incident_id)
+        p = loop.ledger.get(Postmortem, incident.id)
+        organisation = organisation_of(loop.settings.tables, loop.settings.config)
+    if p is None:
+        raise InputError(f"{incident.id} has no draft yet; `andon investigate {incident.id}` writes one")
+    if form is Form.ARTICLE_73:
+        clock: Clock = "death" if kind == "death" else "widespread" if kind == "widespread" else "general"
+        aware_us = before(now, aware) if aware else incident.noticed_us or incident.alarmed_us
+        text = article_73_of(p, organisation, aware_us=aware_us, kind=clock, now_us=now)
+    else:
+        record = avid_of(p, organisation) if form is Form.AVID else aiid_of(p, organisation)
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    if out is None:
+        say(text.rstrip())
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}") from error
+    say(str(out))
+
+
+def suggest(
+    incident_id: Id,
+    section: Annotated[
+        list[str] | None, typer.Option(help="Which section; may be given again. All unless given.")
+    ] = None,
+) -> None:
+    """Let a language model suggest prose, section by section; a text with a number that the record does not hold is refused."""
+    sections = section or list(WRITABLE)
+    for name in sections:
+        if name not in WRITABLE:
+            raise InputError(f"{name!r} is no section that a model may suggest; those are {', '.join(WRITABLE)}")
+    with opened() as loop:
+        write = open_writer(loop.settings)
+        incident = find_incident(loop.ledger, incident_id)
+        p = loop.ledger.get(Postmortem, incident.id)
+    if p is None:
+        raise InputError(f"{incident.id} has no draft yet; `andon investigate {incident.id}` writes one")
+    refused = 0
+    for name in sections:
+        done = check_prose(p, name, write(instruction(p, name)))
+        refused += not done.accepted
+        say(f"## {name}")
+        if done.accepted:
+            say(done.text)
+        elif done.unknown:
+            say(f"refused: the record does not hold {', '.join(done.unknown)}")
+        else:
+            say("refused: the answer was empty")
+        say("")
+    if refused == len(sections):
+        raise typer.Exit(1)
+    say(
+        f"These are suggestions. `andon postmortem edit {incident.id} --section NAME --text ...` makes one of them yours."
+    )

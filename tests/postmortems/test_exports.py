@@ -1,0 +1,107 @@
+"""The record speaks the forms of databases and authorities, and says what it does not know."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from recorded import DAY, HOUR, T0, postmortem
+from typer.testing import CliRunner
+
+from andon.cli import app
+from andon.errors import ConfigError
+from andon.postmortems.exports import DAYS, aiid_of, article_73_of, avid_of, deadlines, organisation_of
+from andon.store import Ledger
+
+ORGANISATION = {
+    "provider": "Clinic Ltd",
+    "contact": "safety@clinic.example",
+    "system": "Triage",
+    "member_states": "AT, DE",
+}
+
+
+def test_avid_has_the_fields_of_its_data_model() -> None:
+    """The report has exactly the fields of avidtools' Report and values of its enumerations."""
+    report = json.loads(json.dumps(avid_of(postmortem(), ORGANISATION)))
+    assert set(report) == {
+        "data_type", "data_version", "metadata", "affects", "problemtype", "metrics", "references", "description", "impact",
+        "credit", "reported_date",
+    }  # fmt: skip
+    assert report["affects"] == {
+        "developer": ["Clinic Ltd"], "deployer": ["Clinic Ltd"], "artifacts": [{"type": "System", "name": "Triage"}],
+    }  # fmt: skip
+    (metric,) = report["metrics"]
+    assert metric["detection_method"]["type"] == "Significance Test"
+    assert metric["results"] == {"harmed": 1234, "interactions": 20_000, "beyond the baseline": 1174.0}
+    assert report["impact"]["avid"]["sep_view"] == ["P0201: Resilience/ Stability", "P0400: Safety"]
+    assert "[E" not in report["description"]["value"]
+
+
+def test_aiid_names_parties_only_where_they_are_known() -> None:
+    """Deployer and developer come from the organisation; without it the lists are empty, and nobody is guessed."""
+    known, unknown = aiid_of(postmortem(), ORGANISATION), aiid_of(postmortem(), {})
+    assert known["Alleged deployer of AI system"] == ["Clinic Ltd"]
+    assert unknown["Alleged deployer of AI system"] == unknown["Alleged developer of AI system"] == []
+    assert known["date"] == "2026-09-21"
+
+
+def test_the_clocks_of_article_73_count_from_awareness() -> None:
+    """15 days in general, 10 for a death, 2 for a widespread infringement, from when the provider became aware."""
+    assert deadlines(T0) == {"general": T0 + 15 * DAY, "death": T0 + 10 * DAY, "widespread": T0 + 2 * DAY}
+    for kind, days in DAYS.items():
+        text = article_73_of(postmortem(), ORGANISATION, aware_us=T0, kind=kind, now_us=T0 + days * DAY - HOUR)
+        assert "in 60 min" in text.split("\n")[2]
+        late = article_73_of(postmortem(), ORGANISATION, aware_us=T0, kind=kind, now_us=T0 + days * DAY + HOUR)
+        assert "60 min ago" in late.split("\n")[2]
+
+
+def test_what_is_not_known_is_for_people_to_say() -> None:
+    """Entries that the record cannot fill are marked and counted; those it can are filled from it."""
+    text = article_73_of(postmortem(), {}, aware_us=T0, kind="general", now_us=T0)
+    empty = text.count("_to be said by people_")
+    assert f"{empty} of 18 entries" in text
+    assert "| Persons affected | 321 users |" in text
+    assert "| Provider | _to be said by people_ |" in text
+    fuller = article_73_of(postmortem(), ORGANISATION, aware_us=T0, kind="general", now_us=T0)
+    assert fuller.count("_to be said by people_") == empty - 3
+
+
+def test_text_of_traffic_cannot_break_the_report() -> None:
+    """Titles and entries that hold markup are shown as they are, not obeyed."""
+    p = postmortem()
+    p = replace(p, incident=replace(p.incident, title="<script>x</script> | [a](http://evil.example)"))
+    text = article_73_of(p, ORGANISATION, aware_us=T0, kind="general", now_us=T0)
+    assert "<script" not in text
+    assert "<b>" not in text
+    assert "](http:" not in text
+
+
+@pytest.mark.parametrize("table", ["x", {"provider": 1}, {"povider": "x"}])
+def test_a_wrong_table_is_refused(table: object) -> None:
+    """A key that is unknown or no text is named."""
+    with pytest.raises(ConfigError, match="organisation"):
+        organisation_of({"organisation": table})
+
+
+def test_the_command_writes_each_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AVID and AIID are JSON, Article 73 is Markdown; the table of andon.toml is read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANDON_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ANDON_EMBEDDER", "hashed")
+    (tmp_path / "andon.toml").write_text('[organisation]\nprovider = "Clinic Ltd"\n')
+    ledger = Ledger.open(tmp_path / "home" / "ledger.db")
+    p = postmortem()
+    ledger.put(p.incident, now_us=T0, by="test")
+    ledger.put(p, now_us=T0, by="test")
+    ledger.close()
+    runner = CliRunner()
+    for form in ("avid", "aiid"):
+        done = runner.invoke(app, ["postmortem", "export", "INC-0001", "--as", form, "--out", f"out/{form}.json"])
+        assert done.exit_code == 0, done.exception
+        assert "Clinic Ltd" in json.dumps(json.loads((tmp_path / "out" / f"{form}.json").read_text("utf-8")))
+    done = runner.invoke(app, ["postmortem", "export", "INC-0001", "--as", "article-73", "--kind", "death"])
+    assert done.output.startswith("# Report of a serious incident (EU AI Act, Article 73): INC-0001")
+    assert "InputError" in repr(
+        runner.invoke(app, ["postmortem", "export", "INC-0001", "--as", "avid", "--kind", "x"]).exception
+    )
