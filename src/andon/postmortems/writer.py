@@ -26,18 +26,22 @@ def open_writer(settings: Settings) -> Callable[[str], str]:
             "ANDON_WRITER_MODEL; without them sections are written by people"
         )
 
+    key = settings.writer_key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError("ANDON_WRITER_KEY holds a character that a header cannot carry (a line end, perhaps)")
+
     def write(instruction: str) -> str:
         import httpx2
 
         request = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": instruction}]}
-        headers = {"authorization": f"Bearer {settings.writer_key}"} if settings.writer_key else {}
+        headers = {"authorization": f"Bearer {key}"} if key else {}
         try:
             with httpx2.Client(timeout=ANSWER_S, follow_redirects=False) as client:
                 answer = client.post(f"{url}/chat/completions", json=request, headers=headers)
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             raise SeamError(f"the writer could not be asked ({type(error).__name__})", retryable=True) from None
         if answer.status_code != 200:
-            said = quoted(answer.text.replace(settings.writer_key, "***") if settings.writer_key else answer.text, 200)
+            said = quoted(answer.text.replace(key, "***") if key else answer.text, 200)
             raise SeamError(
                 f"the writer answered with status {answer.status_code}: {said}", retryable=answer.status_code >= 429
             )
