@@ -19,15 +19,25 @@ from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
 from andon.golden.from_incident import failures_of
 from andon.golden.run import capture
-from andon.incidents import Channel, Delivery, Incident, odds
-from andon.incidents.run import goes_on, notify, respond, restate, signals_of
+from andon.incidents import Channel, Delivery, Incident, RunbookState, odds
+from andon.incidents.run import (
+    answer_runbook,
+    goes_on,
+    grow_timeline,
+    measure_recovery,
+    notify,
+    respond,
+    restate,
+    tell_visible,
+)
 from andon.investigations import Investigation
-from andon.investigations.run import investigate
+from andon.investigations.disproof import Ask
+from andon.investigations.run import freeze_open, investigate, lead_of
 from andon.levers.run import expire
 from andon.monitors import objectives_of, rules_of
 from andon.monitors.run import Watch
 from andon.postmortems import Postmortem
-from andon.postmortems.run import draft_postmortem
+from andon.postmortems.run import draft_postmortem, tell_overdue
 from andon.scores import Embedder, Scorer, score_schema
 from andon.scores.embedding import Cached, choose
 from andon.scores.run import installed_scorers, score_feedback, score_new
@@ -56,6 +66,9 @@ __all__ = ["Loop", "Replay", "Tick", "open_loop", "passed_over", "read_changes",
 
 _ROUNDS = 8
 """How often one turn goes on with traces that are behind, before it does the rest of its work."""
+
+MEASURE_US = 3_600_000_000
+"""How often the exit criteria of an incident are measured."""
 
 _INBOX_SETTLE_US = 2_000_000
 """A file must have been left alone for this long before it is read."""
@@ -92,13 +105,15 @@ class Loop:
         self.intake = open_intake(warehouse, settings)
         self._kept = retention(settings.retention)
         self.scorers, self.embedder, self.seed = scorers, embedder, seed
+        self._measured_us: dict[str, int] = {}
+        self._objectives = objectives_of(settings.tables, scorers, settings.config)
         self._watch = Watch(
             warehouse,
             ledger,
             scorers,
             window_s=settings.window_s,
             false_pages_per_month=settings.false_pages_per_month,
-            objectives=objectives_of(settings.tables, scorers, settings.config),
+            objectives=self._objectives,
             rules=rules_of(settings.tables, scorers, settings.config),
         )
 
@@ -159,6 +174,7 @@ class Loop:
 
     def tell(self, channels: Sequence[Channel], now_us: int) -> list[Delivery]:
         """Tell people what they should hear now; a replay has no channels and never comes here."""
+        tell_overdue(self.ledger, channels, now_us=now_us)
         return notify(
             self.ledger,
             channels,
@@ -174,15 +190,59 @@ class Loop:
         found = self.ledger.get(Investigation, incident.id)
         return [] if found is None else [f"{odds(s.probability)}: {s.title}" for s in found.suspects[:3]]
 
-    def look_into(self, incident: Incident, now_us: int) -> Postmortem:
-        """Investigate with what is known at `now_us`, capture the failures and draft the postmortem anew."""
-        rng = np.random.default_rng([self.seed, int(incident.id.rpartition("-")[2])])
-        found = investigate(self.warehouse, self.ledger, incident, self.embedder, now_us=now_us, rng=rng)
-        lead = next(s for s in signals_of(self.ledger, incident) if s.id == incident.lead)
+    def look_into(self, incident: Incident, now_us: int, ask: Ask | None = None) -> Postmortem:
+        """Investigate with what is known at `now_us`, capture the failures and draft the postmortem anew.
+
+        Args:
+            incident: what is looked into.
+            now_us: the clock.
+            ask: asks an old and a new target the failing questions again; None where there are none.
+        """
+        number = int(incident.id.rpartition("-")[2])
+        rng = np.random.default_rng([self.seed, number])
+        grow_timeline(self.warehouse, self.ledger, incident, now_us=now_us)
+        found = investigate(
+            self.warehouse, self.ledger, incident, self.embedder, now_us=now_us, rng=rng, scorers=self.scorers,
+            objectives=self._objectives, ask=ask,
+        )  # fmt: skip
+        lead = lead_of(self.warehouse, self.ledger, incident, self.scorers, now_us=now_us)
         if incident.state != "closed":
             incident = restate(self.ledger, incident, found.impact.lately, now_us=now_us)
+            incident = tell_visible(self.warehouse, self.ledger, incident, now_us=now_us)
+        if self.ledger.get(RunbookState, incident.id) is None:
+            answer_runbook(
+                self.warehouse, self.ledger, self.embedder, incident, config=self.settings.config, now_us=now_us,
+                rng=np.random.default_rng([self.seed, number, 1]),
+            )  # fmt: skip
         capture(self.ledger, failures_of(incident, found, lead), now_us=now_us)
         return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=now_us)
+
+    def follow(self, now_us: int) -> None:
+        """Go on with incidents that are not closed: their timelines grow, and once an hour their exit criteria are measured.
+
+        A replay looks at its incidents at the end instead. An incident that fails does not keep the others from it; the first
+        such error is raised at the end.
+        """
+        failed: list[Exception] = []
+        seen_us = now_us - self.settings.settle_s * 1_000_000
+        for incident in self.ledger.all(Incident):
+            if incident.state == "closed":
+                continue
+            try:
+                grow_timeline(self.warehouse, self.ledger, incident, now_us=seen_us)
+                if seen_us - self._measured_us.get(incident.id, 0) >= MEASURE_US:
+                    self._measured_us[incident.id] = seen_us
+                    measure_recovery(self.warehouse, self.ledger, incident, now_us=seen_us)
+            except Exception as error:  # as in `_look_if_new`
+                said = quoted(f"{type(error).__name__}: {error}", 500)
+                _log.error("%s could not be followed, and is tried again: %s", incident.id, said)
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def freeze(self, app: str | None, now_us: int) -> None:
+        """Look into open incidents of an app (None: of all) that nobody looked into: evidence is frozen before a lever moves."""
+        freeze_open(self.ledger, app, lambda incident: self.look_into(incident, now_us))
 
     def forget(self, now_us: int) -> Mapping[str, int]:
         """Take rows out that are older than their table keeps them; returns how many, by table."""

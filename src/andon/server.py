@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -29,11 +29,12 @@ from andon.api.security import is_loopback
 from andon.changes import Received
 from andon.changes.run import record_changes
 from andon.errors import AndonError, ConfigError, StoreError
-from andon.incidents import Channel, open_channels
+from andon.incidents import Channel, Report, open_channels
 from andon.incidents.channels import NOBODY
-from andon.incidents.run import receive_alerts
+from andon.incidents.run import receive_alerts, receive_report
 from andon.levers.run import Board, expire
 from andon.loop import Loop, open_loop
+from andon.postmortems.run import issue_closed, layout_of, reviewed
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
 from andon.traffic import SCHEMAS
@@ -279,6 +280,7 @@ def loop_work(loop: Loop, settings: Settings, channels: Sequence[Channel] = ()) 
             loop.tick(now_us())
         finally:  # a turn that fails later on must not keep what it found from people
             loop.tell(channels, now_us())
+        loop.follow(now_us())
 
     work = [
         Repeated("commit", loop.warehouse.commit, COMMIT_S),
@@ -413,6 +415,7 @@ def listen(host: str, port: int, token: str) -> socket.socket:
 
 def create_deps(
     intake: Intake,
+    warehouse: Warehouse,
     ledger: Ledger,
     board: Board,
     problems: Callable[[], list[str]],
@@ -430,12 +433,21 @@ def create_deps(
     def keep_changes(received: Received) -> list[str]:
         return [change.id for change in record_changes(ledger, received, now_us=now_us())]
 
+    def keep_report(said: Mapping[str, Any]) -> Report:
+        known = {k: said.get(k) for k in ("app", "environment", "interaction_id")}
+        return receive_report(
+            warehouse, ledger, said.get("text", ""), near_miss=said.get("near_miss", False), by=said.get("by") or "a user",
+            now_us=now_us(), **known,
+        )  # fmt: skip
+
     return Deps(
         receive=receive,
         record=intake.records,
         webhooks=WebhookDeps(
             record_changes=keep_changes,
             receive_alerts=lambda alerts: receive_alerts(ledger, alerts, now_us=now_us()),
+            receive_report=keep_report,
+            issue_closed=lambda payload: issue_closed(ledger, payload, now_us=now_us()),
             now_us=now_us,
             github_secret=github_secret,
         ),
@@ -476,12 +488,13 @@ def create_server(
         ledger.close()
 
     settings = Settings(host=host, port=port, token=token, grpc_port=0)
-    return _server(settings, intake, ledger, work, close, add_pages=add_pages)
+    return _server(settings, intake, warehouse, ledger, work, close, add_pages=add_pages)
 
 
 def _server(
     settings: Settings,
     intake: Intake,
+    warehouse: Warehouse,
     ledger: Ledger,
     work: Sequence[Repeated],
     close: Callable[[], None],
@@ -507,7 +520,9 @@ def _server(
     def problems() -> list[str]:
         return [*more_problems(), *(problem for w in everything if (problem := w.problem()) is not None)]
 
-    deps = create_deps(intake, ledger, board, problems, token=settings.token, github_secret=settings.github_secret)
+    deps = create_deps(
+        intake, warehouse, ledger, board, problems, token=settings.token, github_secret=settings.github_secret
+    )
     app = create_app(deps)
     if add_pages is not None:
         add_pages(app)
@@ -543,10 +558,17 @@ def serve(settings: Settings) -> None:
     server = _server(
         settings,
         intake,
+        warehouse,
         ledger,
         [Repeated("journal", seal, SEAL_S)],
         close,
-        add_pages=lambda app: add_pages(app, ledger, now_us, lambda: crank.charts),
+        add_pages=lambda app: add_pages(
+            app,
+            ledger,
+            now_us,
+            lambda: crank.charts,
+            lambda i: reviewed(ledger, i, lambda name: layout_of(name, Path(settings.config).parent / "templates")),
+        ),
         more_problems=crank.problems,
     )
     try:

@@ -1,6 +1,6 @@
 """Fixtures: the API over doubles, for laws about HTTP itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from andon.api import Deps, WebhookDeps, create_app
 from andon.changes import Change, Received
 from andon.errors import AndonError
-from andon.incidents.records import Alert, AlertsTaken
+from andon.incidents.records import Alert, AlertsTaken, Report
 
 
 @dataclass
@@ -47,6 +47,12 @@ class Doubles:
         self.alerts += alerts
         return AlertsTaken()
 
+    def keep_report(self, said: Mapping[str, Any]) -> Report:
+        self.fail()
+        return Report(
+            id="REP-1", incident="INC-0001", text=said["text"], app="bot", environment="production", by="mia", at_us=1
+        )  # fmt: skip
+
     def fail(self) -> None:
         if self.fails is not None:
             raise self.fails
@@ -64,6 +70,8 @@ class Doubles:
                 webhooks=WebhookDeps(
                     record_changes=self.keep_changes,
                     receive_alerts=self.keep_alerts,
+                    receive_report=self.keep_report,
+                    issue_closed=self.keep_report,
                     now_us=lambda: 1_790_000_000_000_000,
                 ),
                 evaluate=self.evaluate,

@@ -2,7 +2,8 @@
 
 import gzip
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -20,7 +21,7 @@ from andon.api.webhooks import MOST_BYTES, WebhookDeps, add_webhooks, is_signed
 from andon.changes import Change, Received
 from andon.changes.run import record_changes
 from andon.errors import AndonError, InputError, StoreError
-from andon.incidents.records import Alert, AlertsTaken
+from andon.incidents.records import Alert, AlertsTaken, Report
 from andon.incidents.run import receive_alerts
 from andon.store import Ledger
 
@@ -80,6 +81,12 @@ class Doubles:
     seen: list[Received] = field(default_factory=list)
     fails: AndonError | None = None
     now_us: int = T0
+    said: list[Mapping[str, Any]] = field(default_factory=list)
+    issues: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def report(self, said: Mapping[str, Any]) -> Report:
+        self.said.append(said)
+        return Report(id="REP-1", incident="INC-0007", text="", app="bot", environment="production", by="mia", at_us=T0)
 
     def changes(self, received: Received) -> Sequence[str]:
         if self.fails is not None:
@@ -100,6 +107,8 @@ class Doubles:
             WebhookDeps(
                 record_changes=self.changes,
                 receive_alerts=self.alerts,
+                receive_report=self.report,
+                issue_closed=self.issues.append,
                 now_us=lambda: self.now_us,
                 github_secret=secret,
             ),
@@ -325,3 +334,31 @@ def test_a_form_without_one_payload_is_refused(body: bytes) -> None:
     with pytest.raises(Refused, match="application/json"):
         form_payload(body, "application/x-www-form-urlencoded")
     assert json_of(b"{}", None) == form_payload(b"{}", "application/json") == {}
+
+
+def test_a_report_is_taken_in_and_names_its_incident(hooked: Doubles) -> None:
+    """What a person says of an answer goes to the incident that it opens or joins; nothing is made up for what is missing."""
+    body = {"text": "this dose is wrong", "interaction_id": "i-1", "by": "nurse", "near_miss": True, "app": None}
+    answer = hooked.client().post("/v1/reports", json=body)
+    assert answer.json() == {"id": "REP-1", "incident": "INC-0007"}
+    assert hooked.said == [{"text": "this dose is wrong", "interaction_id": "i-1", "by": "nurse", "near_miss": True}]
+
+
+@pytest.mark.parametrize("body", [[], "x", {"text": 1}, {"txt": "x"}, {"near_miss": "yes", "text": "x"}])
+def test_a_report_of_another_form_is_refused(hooked: Doubles, body: object) -> None:
+    """A body that is no report is refused by the key that is wrong, and nothing is kept."""
+    answer = hooked.client().post("/v1/reports", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["kind"] == "InputError"
+    assert hooked.said == []
+
+
+def test_an_issue_of_github_is_no_change(hooked: Doubles) -> None:
+    """A signed delivery about an issue goes to the actions, and is recorded as no change."""
+    body = json.dumps({"action": "closed", "issue": {"number": 7}}).encode()
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, sha256).hexdigest()
+    headers = {"x-github-event": "issues", "x-hub-signature-256": signature, "content-type": "application/json"}
+    answer = hooked.client().post("/v1/webhooks/github", content=body, headers=headers)
+    assert answer.status_code == 202
+    assert hooked.issues == [{"action": "closed", "issue": {"number": 7}}]
+    assert hooked.seen == []

@@ -44,6 +44,13 @@ SEAMS: dict[str, tuple[set[str], str]] = {
         {"logging", "threading", "warnings"},
         "the seam Channel: sends by apprise, and keeps its log, which holds tokens, out of every log",
     ),
+    "incidents/hooks.py": ({"httpx2"}, "the seam Channel: posts JSON to receivers that take data apart"),
+    "postmortems/writer.py": ({"httpx2"}, "the seam to a language model that suggests prose"),
+    "postmortems/github.py": ({"httpx2", "time"}, "the seam to GitHub issues, and waits before it asks again"),
+    "postmortems/pdf.py": (
+        {"os", "pathlib", "shutil", "signal", "subprocess", "tempfile"},
+        "prints a page by a browser that is installed",
+    ),
     "scores/remote.py": ({"httpx2", "time"}, "the seam Embedder: asks an endpoint, and waits before it asks again"),
     "scores/minilm.py": (
         {"concurrent", "ctypes", "importlib", "pathlib", "subprocess", "sys", "threading"},

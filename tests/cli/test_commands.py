@@ -136,7 +136,12 @@ def test_a_change_by_hand_names_what_is_allowed(type_) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("incident", "show", "INC-9"), ("postmortem", "write", "INC-9"), ("investigate", "INC-9"), ("evidence", "verify", "INC-9")],
+    [
+        ("incident", "show", "INC-9"),
+        ("postmortem", "write", "INC-9"),
+        ("investigate", "INC-9"),
+        ("evidence", "verify", "INC-9"),
+    ],
 )
 def test_an_unknown_incident_is_one_line_and_exit_2(type_, words: tuple[str, ...]) -> None:
     """What does not exist is said in one line without a traceback."""

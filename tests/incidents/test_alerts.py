@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from closing import close
 from hypothesis import given
 from hypothesis import strategies as st
 from test_triage import HOUR, T0, signal
@@ -18,7 +19,7 @@ from andon.errors import InputError
 from andon.incidents import Incident, TimelineEvent
 from andon.incidents.alerts import ALERTS_BACK_US, MOST_ALERTS, alerts_of_body, touches
 from andon.incidents.records import Alert
-from andon.incidents.run import MOST_TOLD, close_incident, receive_alerts, respond, timeline_of
+from andon.incidents.run import MOST_TOLD, receive_alerts, respond, timeline_of
 from andon.store import Ledger
 from andon.traffic import format_time, parse_time
 
@@ -281,7 +282,7 @@ def test_what_belongs_to_an_incident(ledger: Ledger, change: dict[str, Any], bel
     """An alert belongs by application and environment, unless it was over hours before the onset or the incident is closed."""
     incident, alert = open_one(ledger), replace(fired(T0 - 30 * HOUR), **change)
     assert touches(alert, incident) == belongs
-    closed = close_incident(ledger, incident, "over", now_us=T0, by="ann")
+    closed = close(ledger, incident, "over", now_us=T0, by="ann")
     assert not touches(alert, closed)
     assert receive_alerts(ledger, [alert], now_us=T0).incidents == ()
 

@@ -20,9 +20,9 @@ def test_every_url_on_the_page_is_understood() -> None:
         "https://hooks.slack.com",
         "slack://…/#alerts",
         "mailtos://smtp.example.com:587",
-        "pagerduty://…",
+        "pagerduty-events://…",
         "workflows://…",
-        "jsons://hooks.example.com",
+        "webhooks://hooks.example.com",
     ]
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from closing import close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from receivers import Receiver, receiving
@@ -19,7 +20,7 @@ from andon.errors import SeamError, StoreError
 from andon.incidents import Delivery, Incident, Message, open_channels
 from andon.incidents import channels as seam
 from andon.incidents.notices import LATE_US, RETRY_US, STALE_US, UNSURE_US
-from andon.incidents.run import ack_incident, close_incident, notify, respond
+from andon.incidents.run import ack_incident, notify, respond
 from andon.incidents.run import telling as stage
 from andon.monitors import Signal
 from andon.store import Ledger
@@ -278,7 +279,7 @@ def test_no_page_is_sent_twice(steps) -> None:
             elif what == "ack" and incident.state != "closed":
                 ack_incident(book, incident, now_us=now, by="ann")
             elif what == "close" and incident.state != "closed":
-                close_incident(book, incident, "over", now_us=now, by="ann")
+                close(book, incident, "over", now_us=now, by="ann")
             channel.next = how
             notify(book, [channel], now_us=now, harmed=lambda _, seen=seen: seen)
             assert len(set(channel.accepted)) == len(channel.accepted)
@@ -293,7 +294,7 @@ def test_a_close_is_told_to_those_who_were_told(ledger: Ledger, place: Path, rec
     tick(place, receiver, T0)
     (two,) = raise_(ledger, signal("b", app="other"))
     for incident in (one, two):
-        close_incident(ledger, incident, "rate is back <!channel>", now_us=T0 + 1, by="ann")
+        close(ledger, incident, "rate is back <!channel>", now_us=T0 + 1, by="ann")
     for k in range(3):
         tick(place, receiver, T0 + MINUTE + k)
     assert [t.split(":")[0] for t in receiver.titles] == ["P2", "Closed"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from closing import close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_triage import HOUR, T0, signal
@@ -13,7 +14,7 @@ from test_triage import HOUR, T0, signal
 from andon.changes import Change
 from andon.errors import InputError, StateError
 from andon.incidents import Incident, TimelineEvent
-from andon.incidents.run import add_note, close_incident, find_incident, respond, signals_of, timeline_of
+from andon.incidents.run import add_note, find_incident, respond, signals_of, timeline_of
 from andon.incidents.run import signals as stage
 from andon.monitors import Signal
 from andon.store import Ledger
@@ -93,7 +94,7 @@ def test_two_apps_are_two_incidents(ledger: Ledger) -> None:
 def test_a_closed_incident_is_never_reopened(ledger: Ledger) -> None:
     """A signal after the close opens a new incident, and the closed one stays as it was."""
     (incident,) = tell(ledger, signal("a"))
-    closed = close_incident(ledger, incident, "rate back at 2 % for a day", now_us=T0 + 1, by="ann")
+    closed = close(ledger, incident, "rate back at 2 % for a day", now_us=T0 + 1, by="ann")
     (second,) = tell(ledger, signal("b", at_us=T0 + 2))
     assert second.id == "INC-0002"
     assert ledger.get(Incident, incident.id) == closed
@@ -106,7 +107,7 @@ def test_a_close_at_the_same_moment_wins(ledger: Ledger, monkeypatch: pytest.Mon
 
     def meanwhile(book: Ledger, home: Incident) -> list[Signal]:
         monkeypatch.setattr(stage, "signals_of", first)
-        close_incident(book, home, "done", now_us=T0 + 1, by="ann")
+        close(book, home, "done", now_us=T0 + 1, by="ann")
         return first(book, home)
 
     monkeypatch.setattr(stage, "signals_of", meanwhile)
@@ -119,9 +120,9 @@ def test_a_close_of_an_old_copy_keeps_the_new_signals(ledger: Ledger) -> None:
     """Closing works on the latest version, so a signal that came meanwhile stays with its incident."""
     (old,) = tell(ledger, signal("a"))
     tell(ledger, signal("b", at_us=T0 + HOUR))
-    assert close_incident(ledger, old, "over", now_us=T0 + 2 * HOUR, by="ann").signals == ("a", "b")
+    assert close(ledger, old, "over", now_us=T0 + 2 * HOUR, by="ann").signals == ("a", "b")
     with pytest.raises(StateError, match="closed already"):
-        close_incident(ledger, old, "again", now_us=T0 + 3 * HOUR, by="ann")
+        close(ledger, old, "again", now_us=T0 + 3 * HOUR, by="ann")
 
 
 @pytest.mark.parametrize("why", ["", "  \n"])
@@ -129,11 +130,11 @@ def test_closing_demands_a_reason(ledger: Ledger, why: str) -> None:
     """Without a reason nothing is closed; with one, it is kept with its author and time."""
     (incident,) = tell(ledger, signal("a"))
     with pytest.raises(InputError, match="what was measured"):
-        close_incident(ledger, incident, why, now_us=T0 + 1, by="ann")
+        close(ledger, incident, why, now_us=T0 + 1, by="ann")
     assert ledger.get(Incident, incident.id).state == "open"
-    closed = close_incident(ledger, incident, "measured", now_us=T0 + 1, by="ann")
+    closed = close(ledger, incident, "measured", now_us=T0 + 1, by="ann")
     assert (closed.closed_us, closed.closed_why) == (T0 + 1, "measured")
-    assert timeline_of(ledger, incident)[-1].text == "closed: measured"
+    assert timeline_of(ledger, incident)[-1].text == "closed as false alarm: measured"
     assert ledger.history(Incident, incident.id)[-1].by == "ann"
 
 

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from closing import close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_triage import HOUR, T0, signal
 
 from andon.errors import StateError
 from andon.incidents import Incident, classify, join, merges, open_incident
-from andon.incidents.run import ack_incident, close_incident, respond, restate, timeline_of
+from andon.incidents.run import ack_incident, respond, restate, timeline_of
 from andon.monitors import Signal
 from andon.store import Ledger
 
@@ -58,7 +59,7 @@ def test_a_warning_of_something_else_stays_outside(ledger: Ledger) -> None:
     """Another app, a later event or a closed incident gets no entry."""
     (incident,) = tell(ledger, signal("a"))
     assert tell(ledger, warning("b", app="other"), warning("c", at_us=T0 + 50 * HOUR, onset_us=T0 + 49 * HOUR)) == []
-    close_incident(ledger, incident, "over", now_us=T0 + 1, by="ann")
+    close(ledger, incident, "over", now_us=T0 + 1, by="ann")
     assert tell(ledger, warning("d", at_us=T0 + HOUR)) == []
 
 
@@ -126,7 +127,7 @@ def test_an_acknowledgement_outlives_what_comes_later(ledger: Ledger) -> None:
     ack_incident(ledger, incident, now_us=T0 + 5, by="ann")
     (incident,) = tell(ledger, signal("b", at_us=T0 + HOUR, x=60))
     assert restate(ledger, incident, 0.5, now_us=T0 + HOUR).acked_by == "ann"
-    closed = close_incident(ledger, incident, "over", now_us=T0 + 2 * HOUR, by="ann")
+    closed = close(ledger, incident, "over", now_us=T0 + 2 * HOUR, by="ann")
     assert closed.acked_by == "ann"
     with pytest.raises(StateError, match="closed already"):
         ack_incident(ledger, closed, now_us=T0 + 3 * HOUR, by="bob")
@@ -138,5 +139,5 @@ def test_a_title_is_brought_up_to_date_on_the_latest_version(ledger: Ledger) -> 
     ack_incident(ledger, old, now_us=T0 + 5, by="ann")
     told = restate(ledger, old, 0.5, now_us=T0 + 6)
     assert (told.acked_by, "50 %" in told.title) == ("ann", True)
-    closed = close_incident(ledger, told, "over", now_us=T0 + 7, by="ann")
+    closed = close(ledger, told, "over", now_us=T0 + 7, by="ann")
     assert restate(ledger, old, 0.9, now_us=T0 + 8) == closed

@@ -17,7 +17,7 @@ from andon.incidents import (
     severity_of,
     title_of,
 )
-from andon.incidents.triage import WORST_FIRST
+from andon.incidents.triage import SEVERITY_RULES, WORST_FIRST, leaves_lead
 from andon.monitors import Signal
 from andon.scores import LABELS, SCORERS
 
@@ -188,6 +188,37 @@ def test_what_belongs_together(changed, onset_h, same) -> None:
     later = signal("later", **{"at_us": onset_us + HOUR, "onset_us": onset_us, **changed})
     assert merges(incident, later) is same
     assert not merges(replace(incident, state="closed"), later)
+
+
+def test_the_first_page_leads_what_a_person_reported() -> None:
+    """An incident without a signal takes class, scope and onset of the first page, and keeps its number and first alarm."""
+    report = replace(
+        open_incident(7, [signal("a")]),
+        lead="", metric="", signals=(), scope={}, origin="report", impact="correctness", alarmed_us=T0 - 90,
+        onset_us=T0 - 99, onset_low_us=T0 - 99, onset_high_us=T0 - 99,
+    )  # fmt: skip
+    page = signal("b", scope={"task": "faq"}, at_us=T0 + 96 * HOUR)
+    assert not leaves_lead(report, [page])
+    assert leaves_lead(report, [signal("w", level="warning")])
+    joined = join(report, [page])
+    assert (joined.id, joined.lead, joined.scope, joined.impact) == ("INC-0007", "b", {"task": "faq"}, "usefulness")
+    assert (joined.onset_us, joined.onset_low_us, joined.onset_high_us) == (T0 - HOUR, T0 - 2 * HOUR, T0 - HOUR // 2)
+    assert joined.alarmed_us == T0 - 90
+
+
+def test_the_rule_of_severity_is_whole() -> None:
+    """Whatever the class, part and share, one row fits, and no row is out of reach."""
+    reached = set()
+    for harm in WORST_FIRST:
+        for scope in ({}, {"risk_category": "high"}):
+            for x in (3, 8, 30):
+                severity, reason = severity_of(harm, signal(harm=harm, scope=scope, x=x))
+                reached |= {
+                    k
+                    for k, r in enumerate(SEVERITY_RULES)
+                    if reason.startswith(f"{severity}: {r.text.format(harm=harm)} (")
+                }
+    assert reached == set(range(len(SEVERITY_RULES)))
 
 
 @given(onset=st.integers(-100, 50), before=st.integers(0, 50), after=st.integers(0, 50))

@@ -13,7 +13,7 @@ from andon.investigations import Investigation
 from andon.investigations.run import investigate
 from andon.monitors import Signal
 from andon.scores import SCORERS, hashed, score_schema
-from andon.scores.run import score_new
+from andon.scores.run import score_feedback, score_new
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
 from andon.traffic import SCHEMAS, Feedback, Interaction
@@ -106,6 +106,7 @@ class Planted:
         for change in changes:
             self.ledger.put(change, now_us=change.at_us, by="ann")
         score_new(self.warehouse, self.ledger, SCORERS, EMBEDDER, now_us=T0)
+        score_feedback(self.warehouse, self.ledger, SCORERS, now_us=T0)
         self.ledger.put(self.lead, now_us=self.lead.at_us, by="andon")
         self.incident: Incident = respond(self.ledger, [self.lead])[0]
 

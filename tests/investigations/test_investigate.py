@@ -11,7 +11,6 @@ from andon.changes import Change
 from andon.errors import InputError, StateError
 from andon.investigations import Evidence, Investigation, isolated_or_systematic, rank_parts
 from andon.investigations.run import EXAMPLES, recompute
-from andon.store import Slice, to_json
 from andon.traffic import Feedback
 
 DECOY = Change(id="decoy", at_us=T0 - 3 * MINUTE, kind="config", title="cache doubled", app="triage")
@@ -79,17 +78,15 @@ def test_the_numbers_are_those_of_the_traffic(found: Investigation) -> None:
 
 def test_evidence_gives_the_same_figures_again(planted: Planted, found: Investigation) -> None:
     """Every piece of evidence, recomputed from its plan, has the figures that it states; E1 to E6 are the totals."""
-    assert [e.id for e in found.evidence] == ["E1", "E2", "E3", "E4", "E5", "E6"]
-    assert [e.figures["refusal.n"] for e in found.evidence] == [0, 590, 90, 240, 9, 24]
+    assert [e.id for e in found.evidence[:6]] == ["E1", "E2", "E3", "E4", "E5", "E6"]
+    assert [e.figures["refusal.n"] for e in found.evidence[:6]] == [0, 590, 90, 240, 9, 24]
     for e in found.evidence:
-        assert recompute(planted.warehouse, e) == e.figures
+        again = recompute(planted.warehouse, e)
+        assert {k: again[k] for k in e.figures} == e.figures
 
 
-def test_only_roll_ups_are_evidence(planted: Planted) -> None:
-    """A plan that carries no figures, or none at all, is refused by name."""
-    plan = to_json(Slice(table="scores", columns=("id",)))
-    with pytest.raises(InputError, match="E9 holds a Slice"):
-        recompute(planted.warehouse, Evidence(id="E9", claim="x", plan=plan, figures={}))
+def test_what_is_no_plan_is_refused(planted: Planted) -> None:
+    """Evidence whose plan is none of the five is refused by name."""
     with pytest.raises(InputError, match="not a plan"):
         recompute(planted.warehouse, Evidence(id="E9", claim="x", plan={"plan": "Drop"}, figures={}))
 
@@ -129,7 +126,7 @@ def test_the_same_question_gives_the_same_answer(planted: Planted, found: Invest
 
 
 def test_the_gap_and_the_first_alarm(found: Investigation) -> None:
-    """The detection gap is the incident's lag in words, and the first alarms name metric and direction."""
+    """The detection gap begins with the incident's lag in words, and the first alarms name metric and direction."""
     assert found.gap.text.startswith(
         "30 min from the estimated onset to the first alarm (between 25 min and 35 min, 95 %)"
     )
@@ -258,7 +255,7 @@ def test_a_version_that_was_always_there_is_doubted(plant) -> None:
     )
     traffic = everybody(code_version="c1")
     found = {s.id: s for s in plant(traffic, changes=(noop,)).look(T0 + HOUR).suspects}
-    assert "100% of the traffic saw c1 before this change" in " ".join(found["noop"].against)
+    assert "100 % of the traffic saw c1 before this change" in " ".join(found["noop"].against)
     assert found["noop"].probability < 0.5
 
 

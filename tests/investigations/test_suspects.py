@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from andon.changes import KINDS, Change
 from andon.investigations import Candidate, Exposure, Suspect, Traffic, rank_suspects
-from andon.investigations.suspects import told_once
+from andon.investigations.exposure import MOST, Bin, growth, weigh_exposure
+from andon.investigations.priors import affinity, lag_density
+from andon.investigations.suspects import Behind, contrasting, raised_by, told_once
 
 HOUR = 3_600_000_000
 T0 = 1_790_000_000_000_000
@@ -255,6 +257,117 @@ def test_a_change_told_twice_is_one_suspect() -> None:
     assert told_once([told, seen, other]) == [replace(told, version_field="prompt_version"), other]
     assert told_once([told, early]) == [told, early]
     assert told_once([seen, other]) == [seen, other]
+
+
+def staged(*rows: tuple[float, float, float, float]) -> Exposure:
+    """An exposure by stretches of time: (exposed harm, exposed, other harm, others)."""
+    bins = tuple(Bin(exposed_x=a, exposed_n=b, other_x=c, other_n=d) for a, b, c, d in rows)
+    sums = (sum(column) for column in zip(*rows, strict=True))
+    return Exposure(
+        **dict(zip(("exposed_x", "exposed_n", "other_x", "other_n"), sums, strict=True)), before_share=0.0, bins=bins
+    )
+
+
+def test_hours_are_compared_with_themselves() -> None:
+    """A version that spreads while harm rises for all alike has no contrast, whatever the totals look like."""
+    rising = staged((1, 50, 19, 950), (20, 200, 80, 800), (180, 600, 120, 400), (450, 900, 50, 100))
+    totals = replace(rising, bins=())
+    assert weigh_exposure(totals, "v2", 0.02)[0] == pytest.approx(MOST)
+    assert weigh_exposure(rising, "v2", 0.02)[0] < 0.01
+    guilty = staged((15, 50, 19, 950), (60, 200, 16, 800), (180, 600, 8, 400), (270, 900, 2, 100))
+    assert weigh_exposure(guilty, "v2", 0.02)[0] == pytest.approx(MOST)
+
+
+def test_later_versions_may_carry_a_change_on() -> None:
+    """A version that was replaced before most of the harm is acquitted by itself, and not where its successors carry it on."""
+    gone = Candidate(change=change("gone", -2), exposure=NOBODY)
+    assert chances(gone)["gone"] < 0.01
+    assert chances(replace(gone, carried=EVERYBODY))["gone"] > 0.3
+    words = next(s for s in rank(replace(gone, carried=EVERYBODY)) if s.id == "gone").supports
+    assert any("or a later version" in w for w in words)
+
+
+def test_harm_of_one_model_alone_names_the_provider() -> None:
+    """Where only one of two models fails and no change contrasts it, the provider stands first, with the figures; no lone near change does."""
+    near = Candidate(change=change("near", -20, "config", version_field=None))
+    small, large = (
+        replace(CONTRAST, before_share=1.0),
+        Exposure(exposed_x=10, exposed_n=500, other_x=190, other_n=500, before_share=1.0),
+    )
+    behind = [
+        Behind(field="requested_model", value="large", exposure=small),
+        Behind(field="requested_model", value="small", exposure=large),
+    ]
+    found = rank(near, behind=behind)
+    assert found[0].id == "no own change: provider"
+    assert "large (requested model): harm 38 %" in found[0].supports[0]
+    assert rank(near)[0].id == "near"
+    both = [replace(b, exposure=NO_CONTRAST) for b in behind]
+    assert rank(near, behind=both) == rank(near)
+
+
+def test_a_change_that_raised_the_dose_is_told_with_the_first() -> None:
+    """A load change that sent more traffic to a faulty version gets its exposure, and both say so."""
+    first = Candidate(change=change("first", -60), exposure=CONTRAST)
+    second = Candidate(change=change("second", -0.5, "config", version_field=None, after=None))
+    assert contrasting([first, second], 0.02) == [first]
+    told = {s.id: s for s in rank(*raised_by(second, first, 0.008, 0.16))}
+    for s in (told["first"], told["second"]):
+        assert any("rose from 0.8 % to 16 %" in w for w in s.supports)
+    alone = chances(first, second)
+    assert told["second"].probability > alone["second"]
+    assert any("among those who saw it" in w for w in told["second"].supports)
+
+
+def test_the_course_of_the_harm_tells_a_deploy_from_an_ageing_corpus() -> None:
+    """Harm that grows from the baseline speaks for a corpus, harm that is there at once for a deploy; little data say little."""
+    grows = [(n * r, n) for n, r in zip([300.0] * 6, (0.03, 0.06, 0.1, 0.13, 0.16, 0.2), strict=True)]
+    at_once = [(45.0, 300.0)] * 6
+    assert growth(grows, 0.02) > 10
+    assert growth(at_once, 0.02) < 0.1
+    assert growth([(0.0, 1.0)] * 6, 0.02) == pytest.approx(1.0, abs=0.7)
+    assert growth([(5.0, 10.0)] * 2, 0.02) == growth([], 0.02) == 1.0
+    corpus = Candidate(change=change("corpus", -100, "corpus", version_field=None))
+    deploy = Candidate(change=change("deploy", -40, "code", version_field=None))
+    slow, fast = (chances(corpus, deploy, metric="groundedness", course=c) for c in (grows, at_once))
+    assert slow["corpus"] / slow["deploy"] > 3 * fast["corpus"] / fast["deploy"]
+
+
+def test_all_metrics_that_moved_have_a_say() -> None:
+    """The leading metric counts most, further ones less, and a kind that comes after retrieval cannot move retrieval."""
+    assert (
+        affinity(("refusal",), "policy")
+        > affinity(("error", "refusal"), "policy")
+        > affinity(("error",), "policy")
+        == 1
+    )
+    assert affinity(("groundedness", "retrieval_score"), "prompt") < 1 < affinity(("groundedness",), "index")
+    prompt, index = Candidate(change=change("prompt", -1)), Candidate(change=change("index", -1, "index"))
+    one, two = (chances(prompt, index, metric="normalised_match", others=o) for o in ((), ("retrieval_score",)))
+    assert one["prompt"] == one["index"]
+    assert two["index"] > 5 * two["prompt"]
+
+
+def test_a_change_that_reached_just_the_failing_part_is_more_suspect() -> None:
+    """Of two equal changes the one that the rest of the traffic saw as well is less suspect, and says so; without a scope it is no matter."""
+    everywhere = Candidate(change=change("everywhere", -2), exposure=EVERYBODY, outside=1.0)
+    here = Candidate(change=change("here", -2), exposure=EVERYBODY, outside=0.0)
+    found = {s.id: s for s in rank(everywhere, here, scope={"task": "ask"})}
+    assert found["here"].probability > 3 * found["everywhere"].probability
+    assert any("the rest of the traffic saw it as well" in w for w in found["everywhere"].against)
+    assert any("hardly any traffic outside" in w for w in found["here"].supports)
+    whole = chances(everywhere, here)
+    assert whole["here"] == whole["everywhere"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lag_kernels_are_densities(kind: str) -> None:
+    """Every lag kernel is 0 before the change and integrates to 1 after it."""
+    import numpy as np
+
+    assert lag_density(kind, -0.01) == 0
+    lags = np.geomspace(1e-4, 2e4, 4000)
+    assert np.trapezoid([lag_density(kind, h) for h in lags], lags) == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.slow

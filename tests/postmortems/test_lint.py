@@ -72,7 +72,7 @@ INNOCENT = [
     "There was no obvious error in the logs.",
     "We decided together to roll back; the lever took 40 seconds.",
     "A significant test result needs 300 labels.",
-    "Human error is never a cause; we ask what made the slip easy.",
+    "We never stop at human error; we ask what made the slip easy.",
     "## Action items\n\n- Add a golden case for new filings; owner: mia; due 2026-12-01; passes 5 runs",
     "## Action items\n\n- [x] Rebuild the index whenever the corpus changes",
     "The team worked on three fixes at once.",

@@ -16,8 +16,10 @@ from andon.api.requests import form_payload, json_of
 from andon.api.security import SIGNED_PATH
 from andon.changes import Received, changes_of_body
 from andon.changes.intake import pagerduty_of_body
-from andon.incidents import Alert, AlertsTaken
+from andon.errors import InputError
+from andon.incidents import Alert, AlertsTaken, Report
 from andon.incidents.alerts import alerts_of_body
+from andon.traffic import quoted
 
 __all__ = ["MOST_BYTES", "WebhookDeps", "add_webhooks", "is_signed"]
 
@@ -34,6 +36,10 @@ class WebhookDeps:
     record_changes: Callable[[Received], Sequence[str]]
     """Writes the changes; answers their ids in the log."""
     receive_alerts: Callable[[Sequence[Alert]], AlertsTaken]
+    receive_report: Callable[[Mapping[str, Any]], Report]
+    """Takes in what a person says of an answer; raises `InputError` where that is incomplete."""
+    issue_closed: Callable[[Mapping[str, Any]], object]
+    """Takes a delivery about an issue of GitHub."""
     now_us: Callable[[], int]
     github_secret: str = ""
     """Secret of GitHub's webhook; nobody is let in by signature while it is empty."""
@@ -70,7 +76,14 @@ def add_webhooks(app: FastAPI, deps: WebhookDeps) -> None:
                 401, "Unauthorized", "the signature does not fit; set the webhook's secret to ANDON_GITHUB_SECRET"
             )
         kind = media_type(request)
-        return await take(request, body, lambda plain: _changes(form_payload(plain, kind), request, deps))
+        return await take(request, body, lambda plain: _delivered(form_payload(plain, kind), request, deps))
+
+    @app.post("/v1/reports")
+    async def reports(request: Request) -> Response:
+        """A person says that an answer is wrong (``text``, ``interaction_id``, ``app``, ``near_miss``, ``by``)."""
+        kind = media_type(request)
+        body = await read_body(request, MOST_BYTES)
+        return await take(request, body, lambda plain: _reported(json_of(plain, kind), deps))
 
     @app.post("/v1/alerts")
     async def alerts(request: Request) -> Response:
@@ -117,6 +130,28 @@ def _alerts(data: Any, request: Request, deps: WebhookDeps) -> Response:
     return json_response(
         {"fired": taken.fired, "resolved": taken.resolved, "known": taken.known, "incidents": list(taken.incidents)}
     )
+
+
+def _delivered(data: Any, request: Request, deps: WebhookDeps) -> Response:
+    if request.headers.get("x-github-event") == "issues":
+        deps.issue_closed(data if isinstance(data, dict) else {})
+        return json_response({"id": None, "ids": [], "ignored": []}, 202)
+    return _changes(data, request, deps)
+
+
+_REPORT = {"text": str, "interaction_id": str, "app": str, "environment": str, "by": str, "near_miss": bool}
+
+
+def _reported(data: Any, deps: WebhookDeps) -> Response:
+    if not isinstance(data, dict):
+        raise InputError('a report is a JSON object: {"text": "...", "interaction_id": "...", "by": "..."}')
+    for key, value in data.items():
+        if key not in _REPORT:
+            raise InputError(f"{quoted(key)} is not known of a report; allowed are {', '.join(_REPORT)}")
+        if value is not None and not isinstance(value, _REPORT[key]):
+            raise InputError(f"{key} of a report must be {'true or false' if _REPORT[key] is bool else 'text'}")
+    report = deps.receive_report({k: v for k, v in data.items() if v is not None})
+    return json_response({"id": report.id, "incident": report.incident})
 
 
 def _ids(received: Received, deps: WebhookDeps) -> list[str]:

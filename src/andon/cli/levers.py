@@ -62,6 +62,7 @@ def hold(
     now = now_us()
     with opened() as loop:
         known = loop.ledger.get(Lever, lever)
+        loop.freeze(None, now)  # what is known now must not be lost by what the lever changes
         pull = levers.hold(
             loop.ledger,
             lever,

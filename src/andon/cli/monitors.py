@@ -1,4 +1,4 @@
-"""Commands about what is watched: monitor list, relearn and test; backtest."""
+"""Commands about what is watched: monitor list, add, relearn and test; backtest."""
 
 from math import inf, isfinite
 from pathlib import Path
@@ -9,17 +9,19 @@ import orjson
 import typer
 
 from andon.cli import channels
-from andon.cli.screen import now_us, opened, say, show_table, who
+from andon.cli.screen import now_us, opened, say, settings, show_table, who
 from andon.errors import InputError
 from andon.incidents import Incident, duration
 from andon.loop import Loop
 from andon.monitors import Signal, objectives_of, rules_of
+from andon.monitors.adding import added_objective, appended, named
 from andon.monitors.backtest import CHARTS, Event, Setting, Trial, alarms_of, judge
 from andon.monitors.records import Crowded, names
 from andon.monitors.run import accept, history_of
+from andon.scores.run import installed_scorers
 from andon.scores.topics import Topics
 from andon.store import Span
-from andon.traffic import format_time, parse_time, quoted
+from andon.traffic import SEGMENTS, format_time, parse_time, quoted
 
 __all__ = ["add_to"]
 
@@ -30,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="What is watched, and what was said about it.", no_args_is_help=True)
     group.command(name="list")(list_)
+    group.command()(add)
     group.command()(topics)
     group.command()(relearn)
     group.command(name="test")(channels.test)
@@ -56,6 +59,41 @@ def list_() -> None:
     )
     for field in crowded:
         say(f"{field.id}: too many values; since {format_time(field.seen_us)} new ones are not watched apart")
+
+
+def add(
+    metric: Annotated[str, typer.Argument(help="What is limited, e.g. refusal.")],
+    at_most: Annotated[float, typer.Option(help="The largest acceptable rate of harm, e.g. 0.02.")],
+    app: Annotated[str | None, typer.Option(help="The application; every one unless given.")] = None,
+    environment: Annotated[str | None, typer.Option(help="Its environment; every one unless given.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Part of the traffic, as field=value; twice for a pair of fields.")
+    ] = None,
+    direction: Annotated[str | None, typer.Option(help="up or down, where a metric may harm both ways.")] = None,
+    beyond: Annotated[
+        float | None, typer.Option(help="For a number: the value from which one interaction is harm.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What people call it; made of the rest unless given.")] = None,
+) -> None:
+    """Add a limit to andon.toml: a chart that signals when harm becomes more frequent than this."""
+    chosen, file = settings(), Path(settings().config)
+    where = dict(_pair(s) for s in scope or ())
+    said = {
+        "name": name, "metric": metric, "direction": direction, "at_most": at_most, "beyond": beyond, "where": where,
+        "app": app, "environment": environment,
+    }  # fmt: skip
+    row = {"name": name or named(said), **{k: v for k, v in said.items() if v not in (None, {})}}
+    added_objective(chosen.tables, row, installed_scorers(), chosen.config)
+    whole, text = appended(file.read_text(encoding="utf-8-sig") if file.exists() else "", row, chosen.config)
+    file.write_text(whole, encoding="utf-8")
+    say(f"added to {file}; `andon serve` watches it from its next start on:\n\n{text}")
+
+
+def _pair(said: str) -> tuple[str, str]:
+    field, equals, value = said.partition("=")
+    if not equals or field not in SEGMENTS:
+        raise InputError(f"--scope {said!r} must be field=value; the fields are {', '.join(SEGMENTS)}")
+    return field, value
 
 
 def topics() -> None:

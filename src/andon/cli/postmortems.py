@@ -1,4 +1,4 @@
-"""Commands about postmortems: write the documents."""
+"""Commands about postmortems: write the documents, list and copy templates."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,12 +6,10 @@ from typing import Annotated
 import typer
 
 from andon.cli import actions, exports, linting, reviews
-from andon.cli.screen import opened, say
-from andon.errors import InputError
+from andon.cli.screen import opened, say, settings, show_table
 from andon.incidents.run import find_incident
-from andon.postmortems import Postmortem
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "templates_folder"]
 
 Id = Annotated[str, typer.Argument(metavar="INCIDENT", help="The incident, e.g. INC-0001.")]
 
@@ -20,6 +18,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="What we learned: drafts, documents, review, publishing.", no_args_is_help=True)
     group.command()(write)
+    group.command()(templates)
     reviews.add_to(group, app)
     linting.add_to(group)
     exports.add_to(group)
@@ -27,17 +26,54 @@ def add_to(app: typer.Typer) -> None:
     actions.add_to(app)
 
 
+def templates_folder(config: str) -> Path:
+    """Where a team keeps its own templates: beside its andon.toml."""
+    from andon.postmortems.run.documents import FOLDER
+
+    return Path(config).parent / FOLDER
+
+
 def write(
     incident_id: Id,
     out: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("postmortems"),
+    template: Annotated[
+        str | None, typer.Option(help="llm, ml, questions, or one of your own; that of its review unless given.")
+    ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print a PDF as well; needs Chromium or Chrome.")] = False,
 ) -> None:
-    """Write the latest draft as Markdown and as one self-contained HTML page."""
-    from andon.postmortems.run import write_documents
+    """Write a postmortem as Markdown, as one self-contained HTML page and, if you wish, as PDF."""
+    from andon.postmortems.run.documents import layout_of, with_template, write_documents
+    from andon.postmortems.run.review import reviewed
 
     with opened() as loop:
+        folder = templates_folder(loop.settings.config)
         incident = find_incident(loop.ledger, incident_id)
-        draft = loop.ledger.get(Postmortem, incident.id)
-    if draft is None:
-        raise InputError(f"{incident.id} has no draft yet; `andon investigate {incident.id}` writes one")
-    for path in write_documents(draft, out):
+        found = reviewed(loop.ledger, incident.id, lambda name: layout_of(name, folder))
+    if template is not None:
+        found = with_template(found, template, folder)
+    for path in write_documents(found, out, pdf=pdf):
         say(str(path))
+
+
+def templates(
+    copy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Copy this built-in template beside your andon.toml, to change it."),
+    ] = None,
+) -> None:
+    """List the templates of postmortems, or copy one to change it."""
+    from andon.postmortems.markdown import BUILT_IN, check_template
+    from andon.postmortems.run.documents import copy_template, layout_of, team_templates
+
+    folder = templates_folder(settings().config)
+    if copy is not None:
+        path = copy_template(copy, folder)
+        say(f"{path} is yours to change; `andon postmortem write INCIDENT --template {copy}` uses it")
+        return
+    own = team_templates(folder)
+    rows = [(name, "yours, in place of ours" if name in own else "built in", about) for name, about in BUILT_IN.items()]
+    for name, path in own.items():
+        if name not in BUILT_IN:
+            asks = check_template(layout_of(name, folder), str(path))
+            rows.append((name, str(path), f"asks people for {', '.join(asks)}" if asks else "asks people for nothing"))
+    show_table(("template", "where", "what it is for"), rows, empty="There are none.")

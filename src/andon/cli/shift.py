@@ -7,23 +7,13 @@ import typer
 
 from andon.cli.screen import now_us, opened, say, show_table
 from andon.errors import InputError
-from andon.loop import Loop
-from andon.monitors.shift import TrafficShift, TrafficWindow, compare_traffic
-from andon.store import Rollup, Sample, Span, Where
-from andon.traffic import SEGMENTS, parse_time
+from andon.monitors.run import traffic_window
+from andon.monitors.shift import TrafficShift, compare_traffic
+from andon.monitors.verdicts import percent
+from andon.store import Span, Where
+from andon.traffic import parse_time
 
 __all__ = ["add_to"]
-
-COLUMNS = (*SEGMENTS, "source")
-"""What the asker brings; versions are ours, and have the change log."""
-
-NUMBERS = ("input_tokens",)
-"""What the asker sets; what the system sets (latency, cost, length of the answer) is behaviour, and has its charts."""
-
-QUESTIONS = 2_000
-"""Questions of each side that are compared by meaning."""
-
-NOTHING = "(none)"
 
 Time = Annotated[str, typer.Option(help="Start of what may have shifted (ISO 8601).")]
 
@@ -49,7 +39,7 @@ def traffic_shift(
     where = tuple(Where(column=k, op="eq", value=v) for k, v in pairs.items() if v is not None)
     with opened() as loop:
         loop.warehouse.commit()
-        before, after = (_window(loop, span, where) for span in spans)
+        before, after = (traffic_window(loop.warehouse, loop.embedder, span, where) for span in spans)
         name = loop.embedder.name
     found = compare_traffic(before, after, np.random.default_rng(0), embedder=name, thorough=thorough)
     say(f"{len(after.questions):,} distinct questions against {len(before.questions):,} ({name})")
@@ -70,36 +60,13 @@ def _span(start: str, end: str | None) -> Span:
     return span
 
 
-def _window(loop: Loop, span: Span, where: tuple[Where, ...]) -> TrafficWindow:
-    categories = {c: _counts(loop, c, span, where) for c in COLUMNS}
-    plan = Sample(table="interactions", n=QUESTIONS, seed=3, columns=("query", *NUMBERS), span=span, where=where)
-    rows = loop.warehouse.run(plan)
-    questions = tuple(dict.fromkeys(q for q in rows["query"].to_pylist() if q and q.strip()))
-    numbers = {c: rows[c].drop_null().to_numpy(zero_copy_only=False).astype(np.float64) for c in NUMBERS}
-    return TrafficWindow(
-        categories={c: counts for c, counts in categories.items() if counts.keys() - {NOTHING}},
-        numbers={c: values for c, values in numbers.items() if len(values)},
-        questions=questions,
-        vectors=loop.embedder.embed(list(questions)),
-    )
-
-
-def _counts(loop: Loop, column: str, span: Span, where: tuple[Where, ...]) -> dict[str, int]:
-    """Interactions by value, each row counted as the fraction that its sampling weight is of the greatest."""
-    plan = Rollup(table="interactions", metrics=("weight",), keys=(column,), span=span, where=where)
-    table = loop.warehouse.run(plan)
-    unit = max((w for w in table["weight.max"].to_pylist() if w), default=1.0)
-    values, sums = table[column].to_pylist(), table["weight.sum"].to_pylist()
-    return {NOTHING if v is None else str(v): round((w or 0) / unit) for v, w in zip(values, sums, strict=True)}
-
-
 def _tell(found: TrafficShift) -> None:
     rows = [
         (f"{c.p_corrected:.2g}", c.test, _given(c.psi), _given(c.jensen_shannon), c.sentence) for c in found.columns
     ]
     show_table(("p", "test", "PSI", "JS", "what moved"), rows, empty="there is too little traffic to compare")
     kinds = [
-        ("new" if g.new else "more", f"{g.before / g.before_all:.1%}", f"{g.after / g.after_all:.1%}", g.name)
+        ("new" if g.new else "more", percent(g.before / g.before_all), percent(g.after / g.after_all), g.name)
         for g in found.grown
     ]
     show_table(("", "before", "now", "kind of question"), kinds, empty="no kind of question takes a larger share")

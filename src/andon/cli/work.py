@@ -115,6 +115,7 @@ def tick() -> None:
             done = loop.tick(now_us())
         finally:
             told = loop.tell(channels, now_us())
+        loop.follow(now_us())
     say(
         f"{done.assembled} traces assembled, {done.changes} new versions, {done.scored} scored, {done.signals} signals, "
         f"incidents touched: {', '.join(done.incidents) or 'none'}, messages: {len(told)}"
@@ -124,6 +125,7 @@ def tick() -> None:
 def status() -> None:
     """Is anything wrong? Open incidents, what came in, and what is missing."""
     from andon.monitors.records import Crowded
+    from andon.postmortems.run import overdue
     from andon.scores.embedding import notice
     from andon.scores.run import ScorerFailure
     from andon.store import Rollup
@@ -133,6 +135,7 @@ def status() -> None:
         row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",))).to_pylist()[0]
         incidents = [i for i in loop.ledger.all(Incident) if i.state != "closed"]
         failures = loop.ledger.all(ScorerFailure)
+        late = overdue(loop.ledger, now_us())
         crowded = loop.ledger.all(Crowded)
     if row["rows"]:
         say(
@@ -142,6 +145,8 @@ def status() -> None:
         say(f"no traffic yet in {chosen.home}; `andon import FILE` or `andon serve` takes it in")
     rows = [(i.id, i.severity, i.impact, i.state, i.title) for i in incidents]
     show_table(("incident", "", "class", "state", "what is wrong"), rows, empty="no open incident")
+    for item in late:
+        say(f"overdue: {item.id} of {item.owner or 'nobody'}, due {format_time(item.due_us)[:10]}: {item.title}")
     for f in failures:
         say(f"scorer {f.id} failed {f.count:,} times, last on {f.last_interaction}: {f.last_error}")
     for field in crowded:

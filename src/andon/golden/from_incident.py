@@ -9,12 +9,15 @@ from andon.monitors import Signal
 __all__ = ["failures_of"]
 
 
-def failures_of(incident: Incident, found: Investigation, lead: Signal) -> list[Failure]:
-    """One failure per failing example that can be asked again, with the expected answer or a passing twin as suggestion."""
+def failures_of(incident: Incident, found: Investigation, lead: Signal | None) -> list[Failure]:
+    """One failure per failing example that can be asked again, with the expected answer or a passing twin as suggestion.
+
+    Without a leading signal (a person's report) the case is measured by the plain match of its right answer.
+    """
     return [_failure(incident, e, lead, found.at_us) for e in found.examples if e.question.strip()]
 
 
-def _failure(incident: Incident, e: Example, lead: Signal, at_us: int) -> Failure:
+def _failure(incident: Incident, e: Example, lead: Signal | None, at_us: int) -> Failure:
     suggestion = e.expected if e.expected and not (e.answer and same_text(e.expected, e.answer)) else None
     origin = {"expected answer": "expected_answer"}.get(e.expected_from or "", e.expected_from)
     return Failure(
@@ -24,11 +27,13 @@ def _failure(incident: Incident, e: Example, lead: Signal, at_us: int) -> Failur
         question=e.question,
         answer=e.answer,
         contexts=e.contexts,
-        reason=f"{phrase_of(lead.metric, lead.direction)} ({lead.metric} = {e.value:.3g})",
+        reason=f"{phrase_of(lead.metric, lead.direction)} ({lead.metric} = {e.value:.3g})"
+        if lead
+        else "reported by a person",
         source=f"incident {incident.id}",
-        metric=lead.metric,
-        direction=lead.direction,
-        cut=lead.cut,
+        metric=lead.metric if lead else "normalised_match",
+        direction=lead.direction if lead else "down",
+        cut=lead.cut if lead else None,
         interaction_id=e.interaction_id,
         incident=incident.id,
         risk_category=e.segments.get("risk_category"),

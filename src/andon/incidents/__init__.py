@@ -28,6 +28,8 @@ from andon.incidents.records import (
     TimelineEvent,
     TimelineMark,
 )
+from andon.incidents.related import Related, signature_of
+from andon.incidents.timeline import brief
 from andon.incidents.triage import classify, join, merges, open_incident, pages, severity_of, title_of
 from andon.incidents.words import duration, odds, phrase_of, scope_text
 
@@ -42,6 +44,7 @@ __all__ = [
     "Message",
     "Overrule",
     "Recovery",
+    "Related",
     "Report",
     "Runbook",
     "RunbookEntry",
@@ -50,6 +53,7 @@ __all__ = [
     "Step",
     "TimelineEvent",
     "TimelineMark",
+    "brief",
     "classify",
     "due",
     "duration",
@@ -65,5 +69,6 @@ __all__ = [
     "sample_message",
     "scope_text",
     "severity_of",
+    "signature_of",
     "title_of",
 ]

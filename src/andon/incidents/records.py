@@ -48,7 +48,7 @@ FailureType = Literal[
 ]
 Origin = Literal["signal", "report", "near miss"]
 Ending = Literal["recovered", "false alarm", "duplicate"]
-Reason = Literal["opened", "late", "worse", "still", "unsure", "closed"]
+Reason = Literal["opened", "late", "worse", "still", "unsure", "acked", "closed"]
 """Why people are told; see `andon.incidents.notices`."""
 Outcome = Literal["sending", "sent", "failed", "unknown", "quiet"]
 Tone = Literal["urgent", "warning", "note", "over"]
@@ -65,6 +65,8 @@ class Overrule:
     why: str
     by: str
     at_us: int
+    latest: str = ""
+    """What the signals suggest by now, with the reason; the loop keeps it up to date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,10 +197,23 @@ class Message:
     tone: Tone
     about: str = ""
     """The same for all messages about one incident, so that a receiver can keep them together."""
+    id: str = ""
+    """Another one for each message; the same when it is tried again."""
+    reason: Reason | None = None
+    """Why it is sent; None for a test."""
+    at_us: int = 0
+    link: str = ""
+    """The page of the incident; empty where Andon has no address."""
+    details: dict[str, str] = field(default_factory=dict)
+    """The facts one by one, for receivers that take data apart: ``incident``, ``severity``, ``class``, ``app``..."""
 
 
 class Channel(Protocol):
-    """Where people are told: a seam of one method."""
+    """Where people are told: a seam of one method.
+
+    A channel whose receiver keeps a state of its own may say so by an attribute ``follows = True``: it is then told of
+    acknowledgements, too.
+    """
 
     @property
     def name(self) -> str:
@@ -286,6 +301,7 @@ class ExitCriterion:
     measured: str = ""
     """What was measured, in words, with its figures."""
     at_us: int | None = None
+    """Since when it is met; else when it was looked at last."""
     by: str = "andon"
 
 

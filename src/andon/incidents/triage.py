@@ -1,9 +1,12 @@
 """Pure decisions about incidents: does a signal belong to one, what class, how severe, what to call it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from andon.changes import Change
+from andon.incidents.failures import suggest_failure
 from andon.incidents.records import Incident, Severity
+from andon.incidents.states import overruled, state_of, with_suggestion
 from andon.incidents.words import one_line, phrase_of, scope_text
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
@@ -14,6 +17,10 @@ from andon.settings import HIGH_RISK
 from andon.traffic import SEGMENTS, format_time
 
 __all__ = [
+    "CLASSES",
+    "SEVERITY_RULES",
+    "WORST_FIRST",
+    "SeverityRule",
     "classify",
     "join",
     "leaves_lead",
@@ -22,15 +29,69 @@ __all__ = [
     "open_incident",
     "pages",
     "severity_of",
+    "severity_rows",
+    "suggested_severity",
+    "suggests",
     "title_of",
     "worse",
 ]
 
-WORST_FIRST: tuple[Harm, ...] = ("safety", "compliance", "correctness", "availability", "usefulness", "cost")
-"""Classes by what users lose, worst first."""
+CLASSES: dict[Harm, str] = {
+    "safety": "somebody may come to harm by an answer, or by one that was not refused",
+    "compliance": "a rule, a law or a guardrail is broken",
+    "correctness": "answers are wrong, or rest on nothing that was retrieved",
+    "availability": "users get no answer, or one that is too late",
+    "usefulness": "answers are right and do not help: refusals, hand-overs, other formats",
+    "cost": "the same answers cost more",
+}
+"""The six classes by what users lose, worst first."""
+
+WORST_FIRST: tuple[Harm, ...] = tuple(CLASSES)
+"""The names of the classes, worst first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeverityRule:
+    """One row of the rule of severity; the first row that fits decides."""
+
+    severity: Severity
+    harms: tuple[Harm, ...] = WORST_FIRST
+    """Classes that it speaks of."""
+    high_risk: bool = False
+    """Whether it speaks only of parts of the traffic whose risk category is high, critical or unacceptable."""
+    at_least: float | None = None
+    """Smallest rise of the rate of harm in the leading signal's part of the traffic; None for any."""
+    text: str
+    """The rule in words; ``{harm}`` is the class."""
+
+
+SEVERITY_RULES: tuple[SeverityRule, ...] = (
+    SeverityRule(severity="P1", harms=("safety", "compliance"), text="any {harm} harm"),
+    SeverityRule(
+        severity="P1", high_risk=True, at_least=0.05, text="at least 5 % more of a high-risk category affected"
+    ),
+    SeverityRule(severity="P2", harms=("correctness", "availability"), text="any {harm} harm"),
+    SeverityRule(severity="P2", at_least=0.10, text="at least a tenth more of the traffic affected"),
+    SeverityRule(severity="P3", text="{harm} harm below a tenth of the traffic"),
+)
+"""Risk category x affected share x harm, as a table that a person can check; `andon incident rules` prints it."""
 
 MERGE_US = 24 * 3_600_000_000
 """Signals of one app within this time of each other are one incident until somebody splits it."""
+
+
+def severity_rows() -> list[tuple[str, str, str, str, str]]:
+    """The rule of severity for people: severity, classes, risk category, rise of the rate of harm, the rule in words."""
+    return [
+        (
+            r.severity,
+            "any" if r.harms == WORST_FIRST else ", ".join(r.harms),
+            ", ".join(HIGH_RISK) if r.high_risk else "any",
+            "any" if r.at_least is None else f"at least {percent(r.at_least)}",
+            r.text.format(harm=" or ".join(r.harms) if r.harms != WORST_FIRST else "any other"),
+        )
+        for r in SEVERITY_RULES
+    ]
 
 
 def pages(signal: Signal) -> bool:
@@ -79,20 +140,17 @@ def _excess(signal: Signal) -> float:
 
 
 def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
-    """P1, P2 or P3 and the rule that says so: risk category x affected share x harm."""
+    """P1, P2 or P3 and the rule that says so: the first row of `SEVERITY_RULES` that fits."""
     excess = lead.rate - lead.baseline_rate
     high_risk = lead.scope.get("risk_category", "").casefold() in HIGH_RISK
     moved_by = -excess if lead.metric == TRAFFIC else excess
     share = f"{'+' if moved_by >= 0 else ''}{percent(moved_by)} of {scope_text(lead.scope)}"
-    if harm in ("safety", "compliance"):
-        return "P1", f"P1: any {harm} harm ({share})"
-    if high_risk and excess >= 0.05:
-        return "P1", f"P1: at least 5 % more of a high-risk category affected ({share})"
-    if harm in ("correctness", "availability"):
-        return "P2", f"P2: any {harm} harm ({share})"
-    if excess >= 0.10:
-        return "P2", f"P2: at least a tenth more of the traffic affected ({share})"
-    return "P3", f"P3: {harm} harm below a tenth of the traffic ({share})"
+    rule = next(
+        r
+        for r in SEVERITY_RULES
+        if harm in r.harms and (high_risk or not r.high_risk) and (r.at_least is None or excess >= r.at_least)
+    )
+    return rule.severity, f"{rule.severity}: {rule.text.format(harm=harm)} ({share})"
 
 
 def title_of(lead: Signal, onset_us: int, rate: float | None = None) -> str:
@@ -125,7 +183,7 @@ def open_incident(number: int, signals: Sequence[Signal]) -> Incident:
         app=lead.app,
         environment=lead.environment,
         metric=lead.metric,
-        lead=lead.id,
+        lead="",
         onset_us=lead.onset_us,
         onset_low_us=lead.onset_low_us,
         onset_high_us=lead.onset_high_us,
@@ -135,34 +193,61 @@ def open_incident(number: int, signals: Sequence[Signal]) -> Incident:
     return join(blank, signals)
 
 
-def join(incident: Incident, signals: Sequence[Signal]) -> Incident:
-    """The incident with all these signals, its class, severity and title worked out anew.
+def join(incident: Incident, signals: Sequence[Signal], changes: Sequence[Change] = ()) -> Incident:
+    """The incident with all these signals, its class, severity, kind of failure and title worked out anew.
 
-    Number, onset and first alarm stay: a chart that speaks later, of a rate that is still rising, dates its own rise.
+    Number, onset and first alarm stay: a chart that speaks later, of a rate that is still rising, dates its own rise. Only
+    an incident that a person reported takes the onset of its first signals. What a person overruled stays, with the new
+    suggestion beside it; and harm that signals again is not recovered from.
     """
     harm, reason, lead = classify(signals)
-    severity, rule = severity_of(harm, lead)
+    last_us = max(s.at_us for s in signals if pages(s))
+    if not incident.lead:
+        incident = replace(
+            incident,
+            onset_us=lead.onset_us,
+            onset_low_us=min(lead.onset_low_us, incident.onset_low_us),
+            onset_high_us=lead.onset_high_us,
+        )
+    if incident.recovered_us is not None and last_us > incident.last_signal_us:
+        incident = replace(incident, recovered_us=None)
+        incident = replace(incident, state=state_of(incident))
+    incident = with_suggestion(incident, "impact", harm, reason)
+    severity, rule = severity_of(incident.impact, lead)
+    incident = with_suggestion(incident, "severity", severity, rule)
     return replace(
-        incident,
+        suggests(incident, signals, changes),
         title=title_of(lead, incident.onset_us),
-        impact=harm,
-        impact_reason=reason,
-        severity=severity,
-        severity_reason=rule,
         scope=lead.scope,
         metric=lead.metric,
         lead=lead.id,
         signals=tuple(sorted(s.id for s in signals)),
-        last_signal_us=max(s.at_us for s in signals if pages(s)),
+        last_signal_us=max(last_us, incident.last_signal_us),
     )
+
+
+def suggests(incident: Incident, signals: Sequence[Signal], changes: Sequence[Change]) -> Incident:
+    """The incident with the kind of failure that these signals and changes point to, unless a person overruled it."""
+    times = incident.onset_low_us, incident.onset_us, incident.onset_high_us
+    failure, reason = suggest_failure(signals, changes, *times)
+    return with_suggestion(incident, "failure", failure, reason)
+
+
+def suggested_severity(incident: Incident, lead: Signal) -> Incident:
+    """The incident with the severity that follows from its class, unless a person overruled it."""
+    return with_suggestion(incident, "severity", *severity_of(incident.impact, lead))
 
 
 def leaves_lead(incident: Incident, signals: Sequence[Signal]) -> bool:
-    """Whether these further signals cannot change who leads: warnings, and what comes after the first day of no worse class."""
+    """Whether these further signals cannot change who leads: warnings, and what comes after the first day of no worse class.
+
+    An incident that a person reported is led by its first page; one whose class a person chose is always looked at anew.
+    """
     rank = WORST_FIRST.index(incident.impact)
-    return all(
-        WORST_FIRST.index(s.harm) >= rank and s.at_us - incident.alarmed_us > 2 * MERGE_US for s in signals if pages(s)
-    )
+    told = [s for s in signals if pages(s)]
+    if not incident.lead or incident.recovered_us is not None or overruled(incident, "impact"):
+        return not told
+    return all(WORST_FIRST.index(s.harm) >= rank and s.at_us - incident.alarmed_us > 2 * MERGE_US for s in told)
 
 
 def merges(incident: Incident, signal: Signal) -> bool:

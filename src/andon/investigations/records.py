@@ -32,8 +32,11 @@ class Evidence:
     figures: dict[str, float]
     rows: tuple[dict[str, Any], ...] = ()
     """What the plan answered, copied out: the tables forget, and later rows come in."""
+    upto: int | None = None
+    """The newest commit of the table when it was asked: rows of later commits are left out when it is asked again. None: not
+    known."""
     digest: str = ""
-    """SHA-256 of plan, figures and rows in their canonical form."""
+    """SHA-256 of plan, figures, rows and newest commit in their canonical form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

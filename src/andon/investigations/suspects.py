@@ -1,14 +1,15 @@
 """What changed? A posterior over the changes of the control plane and over "no own change".
 
-For every candidate ``weight = prior(kind, metric) x time x exposure x traffic``:
+For every candidate ``weight = prior(kind) x affinity(metrics, kind) x time x exposure x traffic``:
 
 - *time*: the onset's posterior against a lag kernel of the kind (hours, days, weeks), so a change after the onset cannot
   be its cause and a corpus may take weeks to hurt;
-- *exposure*: a likelihood ratio of "only those who saw the new version left the baseline" against "all of them did", so
-  that a change which the failing traffic never saw is no suspect;
+- *exposure*: a likelihood ratio of "only those who saw the new version left the baseline" against "all of them did", hour by
+  hour, so that a change which the failing traffic never saw is no suspect;
 - *traffic*: when the questions themselves are new and carry the harm, a change of our own explains less.
 
-The model, its priors and what would make it wrong are in `docs/methods/suspects.md`, with measurements.
+Probabilities are of being the main cause and sum to 1; a second change that made the harm of the first larger is told by the
+words of both (`raised_by`). The model, its priors and what would make it wrong are in `docs/methods/suspects.md`, measured.
 """
 
 import math
@@ -16,48 +17,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from andon.changes import Change
+from andon.investigations.exposure import MOST, NEVER, Exposure, growth, weigh_exposure
+from andon.investigations.priors import (
+    HORIZON_H,
+    NOBODY,
+    affinity,
+    grows,
+    lag_density,
+    prior_of,
+    usual_for,
+)
 from andon.investigations.records import Suspect
+from andon.monitors.verdicts import percent
 
-__all__ = ["Candidate", "Exposure", "Traffic", "rank_suspects", "told_once"]
+__all__ = ["Behind", "Candidate", "Exposure", "Traffic", "contrasting", "raised_by", "rank_suspects", "told_once"]
 
 HOUR_US = 3_600_000_000
 SAME_US = 48 * HOUR_US
 """A change that was recorded within this time of its first sighting in traffic is the same change."""
-
-HORIZON_H = 336.0
-"""An unknown cause is taken to lie anywhere within two weeks of the onset."""
-
-_PRIOR = {"corpus": 0.8, "tool schema": 0.8, "sampling parameter": 0.7, "code": 0.7, "lever": 0.7, "scorer": 0.5}
-_PRIOR |= {"permission": 0.5, "budget": 0.5, "other": 0.4}
-
-_LAGS: Mapping[str, tuple[float, float, float]] = {
-    "corpus": (0.2, 0.2, 0.6),
-    "traffic source": (0.3, 0.6, 0.1),
-    "model": (0.55, 0.4, 0.05),
-}
-_SCALES_H = (1.0, 48.0, 720.0)
-
-_RETRIEVAL = frozenset(("retrieval_score", "groundedness", "context_used", "citation_valid", "rating"))
-_SUSPECT_OF: Mapping[str, frozenset[str]] = {
-    "retrieval": frozenset(("index", "corpus", "embedding model")),
-    "refusal": frozenset(("policy", "prompt", "model", "provider")),
-    "escalation": frozenset(("traffic source", "routing", "policy", "prompt")),
-    "error": frozenset(("code", "provider", "config", "routing", "permission", "tool schema", "budget")),
-}
-NEVER = 1e-6
-"""Factor of a change that the failing traffic never saw: below 1 % beside "no own change", whatever speaks for it."""
-
-MOST = 100.0
-"""A contrast counts at most this much: whoever saw this change may have seen another that no log holds."""
-
-SEEN_BEFORE = 0.002
-"""Factor of a version that most traffic had before the change was made: the record and the traffic disagree."""
-
-WANDER = 2_000.0
-"""Interactions that the baseline is taken to be known from when exposed and others are compared."""
-
-TOGETHER = 2.0
-"""Factor of a version that all traffic saw since the onset and little of it before: it moved, but nothing contrasts it."""
 
 CARRIED = 0.98
 """How much of any other explanation goes when new kinds of questions carry all the harm: familiar ones saw it, and are fine."""
@@ -65,8 +42,17 @@ CARRIED = 0.98
 SHIFT = 200.0
 """How many times more probable the traffic is as the cause when new kinds of questions carry all the harm."""
 
-AFFINITY = 2.5
-"""How much more often a metric's usual suspects are its cause."""
+ONE_MODEL = 0.3
+"""Factor of a change that all traffic saw where only one model's or provider's traffic is harmed: rather that one moved."""
+
+CONFINED = 0.25
+"""Factor of a change that traffic outside of the failing part saw as well, and is fine: most changes that hurt, hurt everywhere."""
+
+SOMEWHERE = 0.5
+"""The same for what nobody can see the reach of."""
+
+STALE = 6.0
+"""Factor of a corpus that changed while its index stood still, where a metric of retrieval moved: just what that would do."""
 
 _DISPROOF = {
     "model": "replay the same questions on the version before: if they fail there too, it was not the model",
@@ -79,18 +65,16 @@ _DISPROOF = {
     "lever": "release the lever for a small share of the traffic and compare",
     "scorer": "score traffic from before with the new scorer: if it fails too, only the measure changed",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
-    """Harm among the affected traffic after the onset that saw the new version, and among the rest."""
-
-    exposed_x: float
-    exposed_n: float
-    other_x: float
-    other_n: float
-    before_share: float
-    """Share of the traffic before the change (and before the onset) that saw the new version already."""
+_NOBODY_DISPROOF = {
+    "traffic": "score only questions like those of before: if they fail as often, it was not the traffic",
+    "provider": "send the same questions with the same parameters to another provider or a pinned version",
+    "unknown": "find a change that no log holds: a manual action, a dependency, a credential, a cache",
+}
+_NOBODY_TITLE = {
+    "traffic": "no own change: the traffic itself changed",
+    "provider": "no own change: the provider changed something behind the same version",
+    "unknown": "no own change: none of the recorded changes explains this",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +83,14 @@ class Candidate:
 
     change: Change
     exposure: Exposure | None = None
+    carried: Exposure | None = None
+    """The same if later versions of the same field carry the change on; None where there are none."""
+    outside: float | None = None
+    """Share of the traffic outside of the failing part that saw it since the onset, as a share of that inside; None: unknown."""
     note: str = ""
     """What else is known, e.g. that the index was not rebuilt after the corpus grew."""
+    together: str = ""
+    """The other change without which there would have been less harm, in words; its exposure is that of this one too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +104,15 @@ class Traffic:
     """The tests, in words."""
     tested: bool = True
     """False where there were too few questions to tell; the words say so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """A model or provider that was there before: harm among its traffic against the rest."""
+
+    field: str
+    value: str
+    exposure: Exposure
 
 
 def told_once(changes: Sequence[Change]) -> list[Change]:
@@ -134,6 +133,42 @@ def told_once(changes: Sequence[Change]) -> list[Change]:
     return list(told.values())
 
 
+def contrasting(candidates: Sequence[Candidate], baseline: float) -> list[Candidate]:
+    """The candidates that only part of the traffic saw, and to whom the harm is confined, the surest first."""
+    weighed = [(weigh_exposure(c.exposure, None, baseline)[0], c) for c in candidates if c.exposure is not None]
+    found = [(w, c) for w, c in weighed if w >= MOST / 10]
+    return [c for _, c in sorted(found, key=lambda p: (-p[0], p[1].change.id))]
+
+
+def raised_by(second: Candidate, first: Candidate, before: float, after: float) -> tuple[Candidate, Candidate]:
+    """Two changes of one incident, told together: `second` made the share that saw the version of `first` jump.
+
+    Whoever was hit by the second saw the version of the first, so that is its exposure.
+    """
+    told = (
+        f"the share of the traffic that saw {first.change.after} rose from {percent(before, 2)} to {percent(after, 2)}"
+    )
+    return (
+        replace(second, exposure=first.exposure, together=f"{told} with this change: it may have made the harm of "
+                f"“{first.change.title}” larger"),
+        replace(first, together=f"{told} with “{second.change.title}”: both may be causes"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What all candidates are weighed against."""
+
+    metrics: tuple[str, ...]
+    scope: Mapping[str, str]
+    onset: Sequence[tuple[int, float]]
+    window_us: int
+    baseline: float
+    traffic: Traffic
+    one_model: bool
+    course: Sequence[tuple[float, float]]
+
+
 def rank_suspects(
     candidates: Sequence[Candidate],
     *,
@@ -143,6 +178,9 @@ def rank_suspects(
     window_us: int,
     baseline: float,
     traffic: Traffic,
+    others: Sequence[str] = (),
+    behind: Sequence[Behind] = (),
+    course: Sequence[tuple[float, float]] = (),
 ) -> tuple[Suspect, ...]:
     """All explanations by probability, "no own change" always among them; probabilities sum to 1.
 
@@ -155,28 +193,28 @@ def rank_suspects(
         window_us: width of those windows.
         baseline: rate of harm before.
         traffic: what is known of a shift of the traffic itself.
+        others: the other metrics that moved, in the order in which they spoke.
+        behind: models and providers that were there before, and whether the harm is theirs alone.
+        course: (harm, traffic) of equal stretches of time since the onset; empty where it is not known.
     """
-    weighted = [_weigh(c, metric, scope, onset, window_us, baseline, traffic) for c in candidates]
-    weighted += _nobody(metric, traffic, _busy(candidates, onset))
+    moved, words = _one_model(behind, baseline)
+    asked = _Asked(
+        metrics=tuple(dict.fromkeys((metric, *others))), scope=scope, onset=onset, window_us=window_us,
+        baseline=baseline, traffic=traffic, one_model=moved > 1, course=course,
+    )  # fmt: skip
+    weighted = [_weigh(c, asked) for c in candidates]
+    weighted += _nobody(asked, _busy(candidates, onset), moved, words)
     total = math.fsum(w for w, _ in weighted)
     ranked = sorted(weighted, key=lambda p: (-p[0], p[1].id))
-    return tuple(_with_probability(s, w / total) for w, s in ranked)
+    return tuple(replace(s, probability=round(w / total, 6)) for w, s in ranked)
 
 
-def _weigh(
-    c: Candidate,
-    metric: str,
-    scope: Mapping[str, str],
-    onset: Sequence[tuple[int, float]],
-    window_us: int,
-    baseline: float,
-    traffic: Traffic,
-) -> tuple[float, Suspect]:
-    change = c.change
-    density = _time_density(change, onset, window_us)
-    factor, supports, against = _exposure_words(c.exposure, change, baseline)
-    (supports if density > 1 / HORIZON_H else against).insert(0, _when(change, onset, window_us))
-    if any(scope.get(k) not in (None, v) for k, v in change.scope.items()):
+def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
+    change, traffic = c.change, asked.traffic
+    density = _time_density(change, asked)
+    factor, supports, against = _seen(c, asked.baseline)
+    (supports if density > 1 / HORIZON_H else against).insert(0, _when(change, asked))
+    if any(asked.scope.get(k) not in (None, v) for k, v in change.scope.items()):
         factor = min(factor, NEVER)
         against.append("it touches another part of the traffic than the one that fails")
     if traffic.shifted and change.kind == "traffic source":
@@ -184,13 +222,20 @@ def _weigh(
     elif traffic.shifted:
         factor *= 1 - CARRIED * traffic.explained
         if traffic.explained >= 0.5:
-            against.append(f"new kinds of questions carry {traffic.explained:.0%} of the harm")
-    affinity = _affinity(metric, change.kind)
-    if affinity > 1:
+            against.append(f"new kinds of questions carry {percent(traffic.explained, 2)} of the harm")
+    if asked.scope:
+        factor *= _reach(c, supports, against)
+    if asked.one_model and factor < MOST and change.kind not in ("model", "provider"):
+        factor *= ONE_MODEL
+    metric = asked.metrics[0]
+    usual = usual_for(metric, change.kind)
+    if usual:
         supports.append(f"a {change.kind} change is a usual cause when {metric.replace('_', ' ')} moves")
+    if c.together:
+        supports.append(c.together)
     if c.note:
         supports.append(c.note)
-        factor *= 2 if affinity > 1 else 1
+        factor *= STALE if usual else 1
     suspect = Suspect(
         id=change.id,
         title=change.title,
@@ -204,91 +249,65 @@ def _weigh(
             change.kind, f"undo it for a small share of the traffic: the {metric} must recover there"
         ),
     )
-    return _PRIOR.get(change.kind, 1.0) * affinity * density * factor, suspect
+    shape = _shape(change.kind, _course(c) or asked.course, asked.baseline)
+    return prior_of(change.kind) * affinity(asked.metrics, change.kind) * density * factor * shape, suspect
 
 
-def _when(change: Change, onset: Sequence[tuple[int, float]], window_us: int) -> str:
+def _course(c: Candidate) -> list[tuple[float, float]]:
+    """Harm and traffic since the onset of those who saw a change; none where no field tells."""
+    exposure = c.carried or c.exposure
+    return [(b.exposed_x, b.exposed_n) for b in exposure.bins] if exposure is not None else []
+
+
+def _shape(kind: str, course: Sequence[tuple[float, float]], baseline: float) -> float:
+    """How well the course of the harm goes with a kind of cause: some hurt at once, some more and more."""
+    often = grows(kind)
+    return often * growth(course, baseline) + 1 - often
+
+
+def _reach(c: Candidate, supports: list[str], against: list[str]) -> float:
+    """Whether a change reached just the part of the traffic that fails; adds to the words for and against."""
+    if c.outside is None:
+        return SOMEWHERE
+    if c.outside < 0.2:
+        supports.append("hardly any traffic outside of the failing part saw it")
+        return 1.0
+    if c.outside >= 0.8:
+        against.append("the rest of the traffic saw it as well, and is fine")
+        return CONFINED
+    return SOMEWHERE
+
+
+def _seen(c: Candidate, baseline: float) -> tuple[float, list[str], list[str]]:
+    """What traffic shows of a change, taken as far as its own version and, as likely, as far as later ones carry it on."""
+    alone = weigh_exposure(c.exposure, c.change.after or "what this change led to", baseline)
+    if c.carried is None:
+        return alone
+    on = weigh_exposure(c.carried, f"{c.change.after} or a later version", baseline)
+    factor = (alone[0] + on[0]) / 2
+    return (factor, *alone[1:]) if alone[0] >= on[0] else (factor, *on[1:])
+
+
+def _when(change: Change, asked: _Asked) -> str:
     """How far the change lies from the mean of the onset's posterior."""
+    onset = asked.onset
     if not onset:
         return "when the failure began is not known"
     mean = sum(t * p for t, p in onset) / sum(p for _, p in onset)
     lag_h = (mean - change.at_us) / HOUR_US
-    if min(t for t, _ in onset) <= change.at_us < max(t for t, _ in onset) + window_us:
+    if min(t for t, _ in onset) <= change.at_us < max(t for t, _ in onset) + asked.window_us:
         return "within the interval in which the failure began"
     return f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset"
 
 
-def _time_density(change: Change, onset: Sequence[tuple[int, float]], window_us: int) -> float:
+def _time_density(change: Change, asked: _Asked) -> float:
     """Probability density (1/h) that this change, at its time, makes an onset where the posterior puts it."""
-    if not onset:
+    if not asked.onset:
         return 1 / HORIZON_H
-    weights = _LAGS.get(change.kind, (0.6, 0.35, 0.05))
     density = 0.0
-    for start, p in onset:
-        lag = (start + window_us - change.at_us) / HOUR_US
-        if lag < 0:
-            continue
-        density += p * sum(w / s * math.exp(-lag / s) for w, s in zip(weights, _SCALES_H, strict=True))
+    for start, p in asked.onset:
+        density += p * lag_density(change.kind, (start + asked.window_us - change.at_us) / HOUR_US)
     return max(density, 1e-9)
-
-
-def _exposure_words(exposure: Exposure | None, change: Change, baseline: float) -> tuple[float, list[str], list[str]]:
-    """Likelihood factor of the exposure, and the words for and against."""
-    if exposure is None:
-        return 1.0, [], ["traffic does not show who saw it"]
-    if exposure.exposed_n + exposure.other_n == 0:
-        return 1.0, [], ["there is no traffic since the onset that could show who saw it"]
-    if exposure.before_share > 0.5:
-        seen = f"{exposure.before_share:.0%} of the traffic saw {change.after} before this change, and was fine"
-        return SEEN_BEFORE, [], [seen]
-    ratio = _contrast(exposure, baseline)
-    harmed = exposure.exposed_x + exposure.other_x
-    if harmed and exposure.exposed_x < 0.02 * harmed:
-        return ratio, [], [f"only {exposure.exposed_x / harmed:.0%} of the failing traffic saw {change.after}"]
-    words = []
-    if harmed:
-        words.append(
-            f"{exposure.exposed_x / harmed:.0%} of the failing traffic saw {change.after}; "
-            f"{exposure.before_share:.0%} of the traffic had before"
-        )
-    if min(exposure.exposed_n, exposure.other_n) == 0:
-        return ratio * (TOGETHER if exposure.other_n == 0 else 1), words, []
-    compared = (
-        f"harm {exposure.exposed_x / exposure.exposed_n:.1%} among those who saw it, "
-        f"{exposure.other_x / exposure.other_n:.1%} among the others at the same time"
-    )
-    return ratio, [*words, compared] if ratio >= 1 else words, [] if ratio >= 1 else [compared]
-
-
-def _contrast(e: Exposure, baseline: float) -> float:
-    """Likelihood ratio of "only the exposed left the baseline" against "all of them did", bounded to `NEVER` .. `MOST`.
-
-    Each side has one free rate, fitted: that of the exposed (never below the baseline), and the common one. The others'
-    rate is the baseline as if known from `WANDER` interactions only (beta-binomial), because a baseline itself wanders: a
-    fixed one would acquit the true cause wherever the others moved by a hair among millions.
-    """
-    base = min(max(baseline, 1e-3), 1 - 1e-3)
-    pooled = max((e.exposed_x + e.other_x + 0.5) / (e.exposed_n + e.other_n + 1), base)
-    own = max((e.exposed_x + 0.5) / (e.exposed_n + 1), base)
-    caused = _log_likelihood(e.exposed_x, e.exposed_n, own) + _log_wandering(e.other_x, e.other_n, base)
-    other = _log_likelihood(e.exposed_x, e.exposed_n, pooled) + _log_likelihood(e.other_x, e.other_n, pooled)
-    return math.exp(min(max(caused - other, math.log(NEVER)), math.log(MOST)))
-
-
-def _log_likelihood(x: float, n: float, p: float) -> float:
-    return x * math.log(p) + (n - x) * math.log(1 - p)
-
-
-def _log_wandering(x: float, n: float, p: float) -> float:
-    """Log likelihood of x of n (without the binomial coefficient) under a beta of mean p and size `WANDER`."""
-    a, b = p * WANDER, (1 - p) * WANDER
-    fit = math.lgamma(x + a) + math.lgamma(n - x + b) - math.lgamma(n + a + b)
-    return fit - math.lgamma(a) - math.lgamma(b) + math.lgamma(a + b)
-
-
-def _affinity(metric: str, kind: str) -> float:
-    group = "retrieval" if metric in _RETRIEVAL else metric
-    return AFFINITY if kind in _SUSPECT_OF.get(group, frozenset()) else 1.0
 
 
 def _busy(candidates: Sequence[Candidate], onset: Sequence[tuple[int, float]]) -> int:
@@ -299,45 +318,47 @@ def _busy(candidates: Sequence[Candidate], onset: Sequence[tuple[int, float]]) -
     return max(1, sum(0 <= latest - c.change.at_us <= HORIZON_H * HOUR_US for c in candidates))
 
 
-def _nobody(metric: str, traffic: Traffic, busy: int) -> list[tuple[float, Suspect]]:
+def _one_model(behind: Sequence[Behind], baseline: float) -> tuple[float, tuple[str, ...]]:
+    """How much more probable it is that a model or provider moved behind its name, and the words; 1 where nothing tells."""
+    best = 1.0
+    words: tuple[str, ...] = ()
+    for b in behind:
+        if min(b.exposure.exposed_n, b.exposure.other_n) == 0:
+            continue
+        ratio, supports, _ = weigh_exposure(replace(b.exposure, before_share=0.0), b.value, baseline)
+        ratio /= len(behind)  # each of them had a chance to differ
+        if ratio > best and supports:
+            best, words = ratio, (f"{b.value} ({b.field.replace('_', ' ')}): {supports[-1]}",)
+    return best, words
+
+
+def _nobody(asked: _Asked, busy: int, moved: float, words: tuple[str, ...]) -> list[tuple[float, Suspect]]:
     """The explanations in which we changed nothing, of which there are as many as changes in a busy log."""
+    traffic = asked.traffic
     shift = 0.1 + SHIFT * traffic.explained if traffic.shifted else 0.1 if traffic.tested else 1.0
-    behind = 1.0 - CARRIED * traffic.explained if traffic.shifted else 1.0
+    rest = 1.0 - CARRIED * traffic.explained if traffic.shifted else 1.0
     speaks_for = traffic.shifted and traffic.explained > 0
-    unmoved = () if speaks_for else traffic.words or ("the questions are the same as before the onset",)
-    rows = (
-        (
-            "traffic",
-            "no own change: the traffic itself changed",
-            0.3 * shift,
-            traffic.words if speaks_for else (),
-            unmoved,
-        ),
-        ("provider", "no own change: the provider changed something behind the same version", 0.15 * behind, (), ()),
-        ("unknown", "no own change: none of the recorded changes explains this", 0.15 * behind, (), ()),
-    )
-    disproof = {
-        "traffic": "score only questions like those of before: if they fail as often, it was not the traffic",
-        "provider": "send the same questions with the same parameters to another provider or a pinned version",
-        "unknown": "find a change that no log holds: a manual action, a dependency, a credential, a cache",
-    }
+    same = () if speaks_for else traffic.words or ("the questions are the same as before the onset",)
+    factors = {"traffic": shift, "provider": rest * moved, "unknown": rest}
+    supports = {"traffic": traffic.words if speaks_for else (), "provider": words}
     return [
         (
-            weight * busy / HORIZON_H * _affinity(metric, {"traffic": "traffic source"}.get(kind, kind)),
+            NOBODY[kind]
+            * factor
+            * (SOMEWHERE if asked.scope else 1.0)
+            * _shape({"traffic": "traffic source"}.get(kind, kind), asked.course, asked.baseline)
+            * (busy / HORIZON_H)
+            * affinity(asked.metrics, {"traffic": "traffic source"}.get(kind, kind)),
             Suspect(
                 id=f"no own change: {kind}",
-                title=title,
+                title=_NOBODY_TITLE[kind],
                 kind=kind,
                 probability=0.0,
                 own=False,
-                supports=tuple(supports),
-                against=tuple(against),
-                disproof=disproof[kind],
+                supports=supports.get(kind, ()),
+                against=same if kind == "traffic" else (),
+                disproof=_NOBODY_DISPROOF[kind],
             ),
         )
-        for kind, title, weight, supports, against in rows
+        for kind, factor in factors.items()
     ]
-
-
-def _with_probability(s: Suspect, probability: float) -> Suspect:
-    return replace(s, probability=round(probability, 6))

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from html import escape
 
 from andon.monitors.records import Point
+from andon.monitors.verdicts import percent
 from andon.traffic import format_time
 
 __all__ = ["draw_chart"]
 
 WIDTH, HEIGHT = 860, 300
+HALO = "paint-order:stroke;stroke:var(--page,#fff);stroke-width:4px;stroke-linejoin:round"
+"""Labels stand out from the lines that they cross; a page says its colour, a file by itself is white."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 20, 44
 
 
@@ -76,7 +79,7 @@ def _axes(frame: _Frame, points: Sequence[Point]) -> list[str]:
         out.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#94a3b8" stroke-opacity="0.25"/>'
         )
-        label = f"{rate:.1%}" if frame.top < 0.1 else f"{rate:.0%}"
+        label = percent(rate)
         out.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#64748b">{label}</text>')
     long = frame.end - frame.start > 2 * 86_400_000_000
     for k in range(5):
@@ -109,13 +112,14 @@ def _series(frame: _Frame, points: Sequence[Point]) -> list[str]:
     for x, y, p in middle:
         beyond = p.x / p.n > p.high + 1e-12
         colour, radius = ("#dc2626", 3.4) if beyond else ("#2563eb", 2.0)
-        label = f"{format_time(p.start_us)}: {p.x} of {p.n} ({p.x / p.n:.1%})"
+        label = f"{format_time(p.start_us)}: {p.x} of {p.n} ({percent(p.x / p.n)})"
         out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"><title>{label}</title></circle>')
     return out
 
 
 def _marks(frame: _Frame, marks: Sequence[tuple[int, str]]) -> list[str]:
     out = []
+    texts = []  # above all lines
     row = 0
     for at, label in sorted(marks):
         if not frame.start <= at <= frame.end:
@@ -125,10 +129,14 @@ def _marks(frame: _Frame, marks: Sequence[tuple[int, str]]) -> list[str]:
         y = TOP + 10 + 14 * (row % 4)
         row += 1
         out.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#7c3aed" stroke-dasharray="4 2"/>'
-            f'<text x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}" fill="#7c3aed">{_safe(label[:60])}</text>'
+            f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#7c3aed" '
+            'stroke-dasharray="4 2"/>'
         )
-    return out
+        texts.append(
+            f'<text class="mark" x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}" fill="#7c3aed" style="{HALO}">'
+            f"{_safe(label[:60])}</text>"
+        )
+    return out + texts
 
 
 def _describe(points: Sequence[Point]) -> str:

@@ -17,14 +17,23 @@ from andon.monitors.limits import control_points, expected
 from andon.monitors.objectives import MonitorRule, Objective, rule_for
 from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Crowded, Monitor, NewNormal, Point, Signal, names
 from andon.monitors.series import Metric, all_metrics
-from andon.monitors.shift import explain_strata
+from andon.monitors.shift import TrafficWindow, explain_strata
 from andon.monitors.truth import GivenLabel, ScoreCell, ScoreSums, Truth, truth_of
-from andon.scores import LABELS, Harm, Scorer, failing
+from andon.scores import LABELS, Embedder, Harm, Scorer, failing
 from andon.scores.rows import EVALUATION, EVALUATOR, PROBE
-from andon.store import Histogram, Ledger, Rollup, Slice, Span, Warehouse, Where
+from andon.store import Histogram, Ledger, Rollup, Sample, Slice, Span, Warehouse, Where
 from andon.traffic import SEGMENTS, format_time
 
-__all__ = ["Watch", "accept", "chart_of", "harm_of", "history_of", "rate_from_labels", "scope_of"]
+__all__ = [
+    "Watch",
+    "accept",
+    "chart_of",
+    "harm_of",
+    "history_of",
+    "rate_from_labels",
+    "scope_of",
+    "traffic_window",
+]
 
 WORST_FIFTH, WORSE_HALF = 0.2, 0.5
 """Shares of a number's reference beyond whose bound a value counts as harm: the first that shows what moved."""
@@ -41,6 +50,14 @@ AT_ONCE = 5_000
 
 CHUNK = 288
 """Windows read at a time: a day of five-minute ones."""
+
+ASKER = (*SEGMENTS, "source")
+"""Columns of what the asker brings; versions are ours, and have the change log."""
+
+ASKED = ("input_tokens",)
+"""Numbers that the asker sets; what the system sets (latency, cost, length of the answer) is behaviour, and has its charts."""
+
+NOTHING = "(none)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +420,31 @@ def _by_window(table: pa.Table, metric: str, unit: float) -> dict[int, int]:
     """Observations by window, each counted as the fraction that its weight is of `unit`."""
     counts = (round(w / unit) for w in table[f"{metric}.w"].to_pylist())
     return dict(zip(table["window_us"].to_pylist(), counts, strict=True))
+
+
+def traffic_window(
+    warehouse: Warehouse, embedder: Embedder, span: Span, where: tuple[Where, ...] = (), *, questions: int = 2_000
+) -> TrafficWindow:
+    """One stretch of traffic for `andon.monitors.shift.compare_traffic`: mix, numbers, and a sample of the questions."""
+    categories = {c: _mix_of(warehouse, c, span, where) for c in ASKER}
+    plan = Sample(table="interactions", n=questions, seed=3, columns=("query", *ASKED), span=span, where=where)
+    rows = warehouse.run(plan)
+    asked = tuple(dict.fromkeys(q for q in rows["query"].to_pylist() if q and q.strip()))
+    numbers = {c: rows[c].drop_null().to_numpy(zero_copy_only=False).astype(np.float64) for c in ASKED}
+    return TrafficWindow(
+        categories={c: counts for c, counts in categories.items() if counts.keys() - {NOTHING}},
+        numbers={c: values for c, values in numbers.items() if len(values)},
+        questions=asked,
+        vectors=embedder.embed(list(asked)),
+    )
+
+
+def _mix_of(warehouse: Warehouse, column: str, span: Span, where: tuple[Where, ...]) -> dict[str, int]:
+    """Interactions by value, each row counted as the fraction that its sampling weight is of the greatest."""
+    table = warehouse.run(Rollup(table="interactions", metrics=("weight",), keys=(column,), span=span, where=where))
+    unit = max((w for w in table["weight.max"].to_pylist() if w), default=1.0)
+    values, sums = table[column].to_pylist(), table["weight.sum"].to_pylist()
+    return {NOTHING if v is None else str(v): round((w or 0) / unit) for v, w in zip(values, sums, strict=True)}
 
 
 def rate_from_labels(

@@ -1,61 +1,206 @@
-"""A postmortem as one self-contained HTML page: no script, no request, readable on a phone and on paper."""
+"""A postmortem as one self-contained HTML page: no script, no request, readable on a phone, on paper and at night.
 
+It is the Markdown of the same template, drawn inside a page: tables that fold on a phone, the control chart inline, an
+anchor for each section and each piece of evidence.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import takewhile
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup, escape
 
-from andon.incidents import duration, odds, scope_text
 from andon.monitors import draw_chart
-from andon.postmortems.draft import counts_of, minute, plain
+from andon.postmortems.blocks import EVIDENCE_HEAD
+from andon.postmortems.draft import plain
+from andon.postmortems.escaping import FOR_PEOPLE
+from andon.postmortems.markdown import render_markdown
 from andon.postmortems.records import Postmortem
 
-__all__ = ["render_html"]
+__all__ = ["draw_postmortem_chart", "render_html"]
+
+_REF = re.compile(r"\[(E\d+)\]")
+_LINK = re.compile(r"#[A-Za-z0-9_-]*|https?://[^\s]+|[A-Za-z0-9_.-]{1,80}-chart\.svg")
+_ODDS = re.compile(r"[<>]? ?(\d{1,3}) %")
+CAPTION = (
+    "Grey band: what the rate may be while the baseline holds. Red points: above it. Amber: 95 % interval of the onset. "
+    "Dashed: alarm, changes, levers, milestones."
+)
+MARKS = 8
+"""Vertical lines on the chart."""
 
 
 def render_html(p: Postmortem) -> str:
-    """The whole page. Everything that came from traffic or people is escaped by the template engine."""
-    return _environment().get_template("postmortem.html").render(p=p, chart=Markup(_chart(p)))  # noqa: S704
+    """The whole page, by the template of its review. No element or attribute comes from traffic.
+
+    Raises:
+        ConfigError: the team's own template cannot be read or fails.
+    """
+    tokens = _markdown().parse(render_markdown(p))
+    contents = _mark_up(tokens, p)
+    body = _markdown().renderer.render(list(_scrolling(tokens)), _markdown().options, {})
+    title = plain(f"{p.incident.id}: {p.incident.title}"[:400])
+    return _shell().render(title=title, body=Markup(body), contents=contents if len(contents) > 4 else [])  # noqa: S704
 
 
-def _chart(p: Postmortem) -> str:
-    """The control chart; `draw_chart` escapes what it is given."""
+def draw_postmortem_chart(p: Postmortem) -> str:
+    """The control chart of the leading signal with its marks, as SVG; empty where there is nothing to draw."""
+    if not p.points:
+        return ""
     i = p.incident
-    first = p.investigation.suspects[0] if p.investigation.suspects else None
-    marks = [(i.alarmed_us, "alarm")]
-    if first is not None and first.at_us is not None:
-        marks.append((first.at_us, f"{first.kind} change"))
     return draw_chart(
-        p.points, title=plain(_cut(p.chart_title, 400)), marks=marks, onset=(i.onset_low_us, i.onset_high_us)
+        p.points,
+        title=plain(p.chart_title[:400]) or "control chart",
+        marks=_marks(p),
+        onset=(i.onset_low_us, i.onset_high_us),
     )
 
 
-def _shown(value: object) -> object:
-    """What an expression of the template shows: text from traffic without control characters."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+def _marks(p: Postmortem) -> list[tuple[int, str]]:
+    """The alarm, the changes that explain it best, lever pulls and milestones; those that matter most, no two alike."""
+    i = p.incident
+    marks = [(i.alarmed_us, "alarm" if i.lead else "reported")]
+    likely = [s for n, s in enumerate(p.investigation.suspects[:3]) if n == 0 or s.probability >= 0.05]
+    marks += [(s.at_us, f"{s.kind} change") for s in likely if s.at_us is not None]
+    marks += [(e.happened_us, "lever") for e in p.timeline if e.kind == "lever"]
+    ends = ((i.stabilised_us, "stabilised"), (i.fixed_us, "fixed"), (i.recovered_us, "recovered"))
+    marks += [(at, word) for at, word in ends if at is not None]
+    return list(dict.fromkeys(marks))[:MARKS]
 
 
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+def _mark_up(tokens: list[Token], p: Postmortem) -> list[tuple[str, str]]:
+    """Give the tokens what a page needs beyond Markdown; returns the table of contents as (anchor, title)."""
+    contents: list[tuple[str, str]] = []
+    anchors: set[str] = set()
+    for n, token in enumerate(tokens):
+        if token.type == "heading_open" and token.tag == "h2":  # lower ones may quote names from traffic
+            title = _words(tokens[n + 1])
+            anchor = _anchor(title, anchors)
+            token.attrSet("id", anchor)
+            contents.append((anchor, title))
+        elif token.type == "table_open":
+            _mark_table(tokens, n, first=not contents)
+        elif token.type == "paragraph_open":
+            _mark_paragraph(tokens, n, p)
+        elif token.type == "inline":
+            _mark_references(token.children or [])
+    return contents
+
+
+def _scrolling(tokens: Sequence[Token]) -> Iterator[Token]:
+    """The tokens with a box around each table, so that a wide one scrolls and the page does not."""
+    for token in tokens:
+        if token.type == "table_open":
+            yield Token("html_block", "", 0, content='<div class="scroll">\n')
+        yield token
+        if token.type == "table_close":
+            yield Token("html_block", "", 0, content="</div>\n")
+
+
+def _words(token: Token) -> str:
+    return "".join(c.content for c in token.children or [] if c.type in ("text", "code_inline"))
+
+
+def _anchor(title: str, taken: set[str]) -> str:
+    """A name for a heading: its letters and digits; never that of evidence, of the chart or of another heading."""
+    word = "-".join(re.findall(r"[a-z0-9]+", title.lower()))[:60] or "section"
+    anchor, n = f"s-{word}" if re.fullmatch(r"e\d+|chart", word) else word, 1
+    while anchor in taken:
+        n += 1
+        anchor = f"{word}-{n}"
+    taken.add(anchor)
+    return anchor
+
+
+def _mark_table(tokens: Sequence[Token], start: int, *, first: bool) -> None:
+    """Name each cell after its column, for phones; draw the first table as tiles; anchor the rows of evidence."""
+    head: list[str] = []
+    rows = list(_rows(tokens, start))
+    for opening, cells in rows:
+        if not head:
+            head = [_words(inline) for _, inline in cells]
+            tokens[start].attrSet("class", _kind(head, len(rows), first=first))
+            continue
+        for column, (cell, inline) in enumerate(cells):
+            name = head[column] if column < len(head) else ""
+            cell.attrSet("data-label", name)
+            odds = _ODDS.fullmatch(_words(inline).strip())
+            if name == "probability" and odds:
+                cell.attrSet("style", f"--p: {min(100, int(odds[1]))}%")
+        if tuple(head) == EVIDENCE_HEAD and cells and re.fullmatch(r"E\d+", _words(cells[0][1])):
+            opening.attrSet("id", _words(cells[0][1]))
+
+
+def _kind(head: Sequence[str], rows: int, *, first: bool) -> str:
+    if first and rows == 2 and all(head):
+        return "facts"
+    if tuple(head) == EVIDENCE_HEAD:
+        return "evidence"
+    return "pairs" if list(head) == ["", ""] else "wide" if len(head) > 2 else "plain"
+
+
+def _rows(tokens: Sequence[Token], start: int) -> Iterator[tuple[Token, list[tuple[Token, Token]]]]:
+    """Rows of a table: (opening of the row, its cells as (opening, content))."""
+    row: tuple[Token, list[tuple[Token, Token]]] | None = None
+    for n in range(start, len(tokens)):
+        token = tokens[n]
+        if token.type == "table_close":
+            return
+        if token.type == "tr_open":
+            row = (token, [])
+        elif token.type in ("td_open", "th_open") and row is not None:
+            row[1].append((token, tokens[n + 1]))
+        elif token.type == "tr_close" and row is not None:
+            yield row
+
+
+def _mark_paragraph(tokens: list[Token], start: int, p: Postmortem) -> None:
+    """A chart takes the place of its image, places for people are drawn as such, the lines under the title stand out."""
+    inline = tokens[start + 1]
+    children = inline.children or []
+    if len(children) == 1 and children[0].type == "image" and str(children[0].attrGet("src")).endswith("-chart.svg"):
+        svg = draw_postmortem_chart(p)
+        caption = escape(plain(p.chart_title[:400]))
+        html = (
+            f'<figure id="chart"><div class="plot">{svg}</div><figcaption>{caption}. {CAPTION}</figcaption></figure>\n'
+        )
+        tokens[start] = Token("html_block", "", 0, content=html, block=True)
+        inline.children, inline.content = [], ""
+        tokens[start + 2].hidden = True
+    elif inline.content.startswith(FOR_PEOPLE):
+        tokens[start].attrSet("class", "people")
+    elif start >= 3 and tokens[start - 1].type == "heading_close" and tokens[start - 1].tag == "h1":
+        tokens[start].attrSet("class", "status")
+
+
+def _mark_references(children: Sequence[Token]) -> None:
+    """``[E3]`` leads to the row of that evidence."""
+    for n, child in enumerate(children):
+        if child.type == "link_open" and child.attrGet("href") == "#evidence":
+            found = _REF.fullmatch("".join(c.content for c in takewhile(_inside, children[n + 1 :])))
+            if found:
+                child.attrSet("href", f"#{found[1]}")
+                child.attrSet("class", "ref")
+
+
+def _inside(token: Token) -> bool:
+    return token.type != "link_close"
 
 
 @cache
-def _environment() -> Environment:
+def _markdown() -> MarkdownIt:
+    md = MarkdownIt("commonmark", {"html": False, "linkify": False, "typographer": False}).enable("table")
+    md.validateLink = lambda url: _LINK.fullmatch(url) is not None  # type: ignore[method-assign]
+    return md
+
+
+@cache
+def _shell() -> Template:
     env = Environment(
-        loader=PackageLoader("andon.postmortems"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=PackageLoader("andon.postmortems"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    env.filters |= {
-        "counts": counts_of,
-        "cut": _cut,
-        "minute": minute,
-        "duration": duration,
-        "scope": scope_text,
-        "odds": odds,
-        "percent": lambda v: f"{v:.1%}",
-    }
-    return env
+    return env.get_template("page.html")

@@ -95,26 +95,33 @@ RULES: Mapping[str, Rule] = {
 }
 
 _ROLES = (
-    r"(?:engineers?|developers?|operators?|admin(?:istrator)?s?|sres?|on-?call(?:er)?s?|maintainers?|contributors?|reviewers?"
+    r"(?:engineers?|developers?|operators?|admin(?:istrator)?s?|sres?|dbas?|on-?call(?:er)?s?|maintainers?|contributors?|reviewers?"
     r"|authors?|committers?|managers?|contractors?|interns?|employees?|colleagues?|technicians?|analysts?|labell?ers?"
     r"|annotators?|scientists?|team(?: members?)?|responders?|staff|people|persons?)"
 )
 _PEOPLE = (
-    rf"(?:(?:(?:the|an?|our|one|another|some|this|that|their)\s+)?(?:[\w-]+\s+){{0,2}}?{_ROLES}"
+    rf"(?:(?:(?:the|an?|our|one|another|some|this|that|their)\s+)?(?:[\w-]+\s+){{0,2}}?{_ROLES}(?:\s+(?:on|from|of|in)\s+\w+)?"
     r"|someone|somebody|nobody|he|she|we|i|they|@[\w-]+)"
 )
+_NAME = r"(?-i:(?!The|This|That|These|Those|There|They|When|What|Which|And|But|For|Our|Its|One|Two|Not)[A-Z][a-z]{2,})"
+_SLOW = r"(?:accidentally|mistakenly|inadvertently|erroneously|wrongly|incorrectly|carelessly|unintentionally)"
+_NOT_DONE = r"(?:did(?:n['’]t| not)|had(?:n['’]t| not))\s+(?:bother|notice|read|check|test|reali[sz]e|follow|think|verif|look|ask|see)\w*"
+_OWN_SLIPS = (
+    rf"forgot(?:ten)?(?:\s+to)?|neglected to|overlooked|misread|mistyped|fat-fingered|{_NOT_DONE}"
+    rf"|{_SLOW}\s+\w+(?:ed|t|ke|ot|an|ew|ut|oke)\b|made (?:a|an|the|this|some)\s+(?:\w+\s+)?(?:mistakes?|errors?|slip|blunder)"
+)
+"""Slips that only people are said to make."""
 _SLIPS = (
-    r"forgot(?:ten)?(?:\s+to)?|neglected to|failed to (?!work|load|start|build|deploy|connect|respond)\w+"
-    r"|(?:accidentally|mistakenly|inadvertently|erroneously|wrongly|incorrectly|carelessly|unintentionally)\s+\w+(?:ed|t|ke|ot|an|ew|ut|oke)\b"
-    r"|made (?:a|an|the|this|some)\s+(?:\w+\s+)?(?:mistakes?|errors?|slip|blunder)|messed up|screwed up|botched|misconfigured|mistyped"
-    r"|broke|caused|overlooked|ignored|misread|fat-fingered|did(?:n['’]t| not) bother|should(?:n['’]t| not) have"
+    rf"{_OWN_SLIPS}|failed to (?!work|load|start|build|deploy|connect|respond)\w+|messed up|screwed up|botched|misconfigured"
+    r"|broke|caused|took down|ignored|missed|introduced (?:the|a|an|this) (?:\w+ )?(?:bug|error|fault|regression)"
+    r"|\w+(?:ed|t|an|ut) (?:the|a|an) (?:wrong|bad|broken|untested|incorrect)\b|approved\b[^.\n]{0,60}\bwithout\b"
 )
 _NOTICE = r"(?:notice|noticing|see|seeing|realise|realize|spot|recognise|recognize|anticipate|foresee|consider|catch|detect|think of|account for|understand|appreciate)"
 _CAUGHT = (
     r"(?:prevented|avoided|caught|detected|noticed|spotted|stopped|fixed|tested|checked|reviewed|known|seen|reali[sz]ed|identified|helped"
     r"|alerted|reduced|isolated|flagged|mitigated|shortened|found|reverted|rolled|asked|told|picked up|reacted|acted|done|made|run|set|put)"
 )
-_WHO = r"(?:users?|customers?|clients?|people|teams?|tenants?|sites?|orders?|conversations?|requests?|answers?|queries)"
+_WHO = r"(?:users?|customers?|clients?|people|teams?|tenants?|sites?|orders?|conversations?|chats?|sessions?|requests?|answers?|citations?|queries|traffic|transactions)"
 _HARM = (
     r"(?:impacts?|outages?|downtimes?|disruptions?|degradations?|delays?|interruptions?|slowdowns?|latency|errors?|failures?"
     r"|(?:increase|decrease|drop|rise)s? in\b|loss(?:es)?|(?:portion|number|amount|fraction|share) of (?:our |the )?(?:\w+ )?(?:users?|customers?|requests?|traffic)|unavailab\w+)"
@@ -123,31 +130,36 @@ _HARM = (
 _PATTERNS: Sequence[tuple[str, str]] = (
     (
         "counterfactual",
-        rf"\b(?:should(?:n['’]t| not)?|could|would|might|ought to)(?:\s+\w+ly|\s+also|\s+then|\s+at least)?\s+have(?:\s+\w+ly|\s+been)*\s+{_CAUGHT}\b",
+        rf"\b(?:should(?:n['’]t| not)?|could|would|might|ought to)(?:\s+\w+ly|\s+also|\s+then|\s+at least)?(?:\s+have|['’]ve)(?:\s+\w+ly|\s+been)*\s+{_CAUGHT}\b",
     ),
-    ("counterfactual", r"\bshould(?:n['’]t| not)?(?:\s+\w+ly|\s+also)?\s+have(?:\s+been|\s+\w+ly)*\s+(?!been\b|limited\b|automated\b)\w+ed\b(?!\s+\w+s\b)"),
+    ("counterfactual", r"\bshould(?:n['’]t| not)?(?:\s+\w+ly|\s+also)?(?:\s+have|['’]ve)(?:\s+been|\s+\w+ly)*\s+(?:(?!been\b|limited\b|automated\b|existed\b|need|speed|seed|feed)\w+ed\b(?!\s+\w+s\b)|gone|taken|gotten|written|come|kept|left|sent|built|begun|thought|paid|given|shown|chosen|held)"),
     ("counterfactual", r"\bif only\b|\bought to have\b|\bwould never have\b|\bneed(?:n['’]t| not) have\b"),
+    ("counterfactual", r"\bhad\s+(?:the|an?|our|that|this|it|there)\b[^.\n]{0,80}\b(?:been|\w+ed)\b(?=[^.\n]{0,200}\b(?:would|could|might)\b)|\b(?:would|need\w*|could|might)\b[^.\n]{0,80}\bhad\s+(?:the|an?|our|we|they|it)\b[^.\n]{0,60}\b(?:been|\w+ed)\b|\b(?:would|could)(?:\s+have|['’]ve)\s+been\s+(?:better|wiser|safer|easier|enough|best)\b|\b(?:was|were)\s+supposed\s+to\b|\bneeded\s+to\s+have\b"),
     ("counterfactual", r"\b(?:had|if)\s+(?:we|they|he|she|i|somebody|someone|anyone)\s+(?:only\s+|just\s+)?(?:had\s+)?\w+(?:ed|n|d|t)\b(?=[^.]{0,300}\b(?:would|could|might)(?:n['’]t| not)?\s+have\b)"),
     ("person-as-cause", rf"(?:^|(?<=[\s(*_\x01])){_PEOPLE}\s+(?:(?:had|has|have|then|also|simply|just|who)\s+)*(?:{_SLIPS})"),
+    ("person-as-cause", rf"\b{_NAME}(?=\s+(?:had\s+)?(?:{_OWN_SLIPS}))|\bcaused by\s+{_NAME},?\s+who\b|\b{_NAME}\s+(?:broke|took down|caused)\b[^.\n]{{0,60}}\bby\s+\w+ing\b"),
     ("person-as-cause", r"\b(?:mistake|error|fault|oversight|failure|carelessness|negligence)s?\s+(?:by|of|from)\s+(?:the\s+|an?\s+|our\s+)?(?:on-?call|engineer|developer|operator|reviewer|author|team|contractor|maintainer)"),
     ("person-as-cause", r"\b(?:his|her|my|their|engineer['’]s|developer['’]s|operator['’]s)\s+(?:own\s+)?(?:mistake|fault|carelessness|negligence|oversight)\b"),
+    ("hindsight", r"\blooking back\b|\bevidently\b|\bin plain (?:sight|view)\b|\bwent unnoticed\b|\b(?:was|were|got|been) (?:simply |just )?(?:ignored|overlooked)\b|\b(?:everyone|everybody|anyone|anybody|we all) (?:knew|could see|could have)\b|\b(?:was|were|been) (?:\w+ly )?(?:predictable|foreseeable|avoidable)\b|\beasy to (?:see|spot|notice|avoid|prevent)\b|\bthere all along\b|\ball it took\b|\b(?:fix|answer|solution|cause) was (?:trivial|obvious|simple)\b|\b(?:hard|difficult) to (?:understand|see) (?:how|why)\b|\bplainly\b"),
     ("hindsight", r"\b(?:in|with)(?:\s+the\s+benefit\s+of)?\s+hindsight\b|\bin retrospect\b"),
     ("hindsight", rf"(?:^|(?<=[\s(*_\x01])){_PEOPLE}\s+(?:(?:had|has|have|also|then)\s+)*failed\s+to\s+{_NOTICE}\b|\bfailure\s+to\s+{_NOTICE}\b"),
-    ("hindsight", r"(?<!so )(?<!not )(?<!very )(?<!most )\bobviously\b|\bit (?:is|was) obvious that\b|\bof course\b"),
-    ("hindsight", r"\bclearly(?=\s+(?:wrong|broken|a|an|the|not|insufficient|inadequate|should|needed|was|were|did)\b)|(?<=^)clearly,|\bsimply\s+(?:forgot|did(?:n['’]t| not)|missed|needed|had to|never)\b"),
+    ("hindsight", r"(?<!so )(?<!not )(?<!very )(?<!most )\bobviously\b|\bit (?:is|was) obvious (?:that|from|to)\b|\bof course\b"),
+    ("hindsight", r"\bclearly(?=\s+(?:showed (?:what|that)|pointed|visible|wrong|broken|a|an|the|not|insufficient|inadequate|should|needed|was|were|did)\b)|(?<=^)clearly,|\bsimply\s+(?:forgot|did(?:n['’]t| not)|missed|needed|had to|never)\b"),
     ("hindsight", r"\b(?:easily|trivially)\s+(?:have\s+)?(?:been\s+)?(?:prevent|avoid|catch|caught|detect|notic|spott)\w*|\b(?:ignored|missed|dismissed|overlooked)\s+(?:the|an?|this|these|all|several)\s+(?:\w+\s+)?(?:alerts?|warnings?|alarms?|signs?|signals?|pages?)\b|\btoo late\b"),
-    ("character", r"\b(?:careless(?:ly|ness)?|sloppy|sloppily|negligent(?:ly)?|incompeten(?:t|ce)|reckless(?:ly|ness)?|irresponsibl[ey]|foolish(?:ly)?|stupid(?:ly|ity)?|lazy(?![- ](?:load|eval|init|import|static|val|cach|comput|migrat))|laziness|unprofessional|clumsy|inattentive|complacen(?:t|cy)|amateur(?:ish)?|thoughtless(?:ly)?|inexperienced|incapable|bad apple)\b"),
-    ("human-error", r"\b(?:human|operator|pilot)[- ]errors?\b(?!\s+messages?)|\b(?:user|manual) error\b(?!\s+(?:messages?|handling|rates?|codes?))|\bfat[- ]finger(?:ed|ing)?\b"),
+    ("character", r"\b(?:careless(?:ly|ness)?|sloppy|sloppily|negligent(?:ly)?|incompeten(?:t|ce)|reckless(?:ly|ness)?|irresponsibl[ey]|foolish(?:ly)?|stupid(?:ly|ity)?|lazy(?![- ](?:load|eval|init|import|static|val|cach|comput|migrat))|laziness|unprofessional|clumsy|inattentive|complacen(?:t|cy)|amateur(?:ish)?|thoughtless(?:ly)?|inexperienced|incapable|bad apple|lack of (?:discipline|care|diligence|attention)|not paying attention)\b"),
+    ("human-error", r"\b(?:human|operator|pilot)[- ](?:errors?|mistakes?|slips?|failures?)\b(?!\s+messages?)|\b(?:user|manual) (?:error|mistake|slip)\b(?!\s+(?:messages?|handling|rates?|codes?|pages?|budgets?|reports?|class|types?))|\bfat[- ]finger(?:ed|ing)?\b"),
     (
         "unmeasured-impact",
-        rf"(?<!too )(?<!how )(?<!as )\b(?:some|many|most|several|few|a few|numerous|various|certain|lots of|a lot of|a (?:small|large|significant|limited|great|huge|tiny) (?:number|amount|portion|fraction|share|subset|percentage) of|a (?:number|subset|portion|fraction|handful) of)\s+(?:of\s+(?:our|the)\s+)?(?:[\w-]+\s+)?{_WHO}\b(?=[^.\n]{{0,40}}\b(?:affect|impact|fail|error|unable|could not|couldn|unavailable|experienc|saw|slow|delay|lost|receiv|degrad|disrupt|timed?[- ]?out|broken|report|prevent|down)\w*)",
+        rf"(?<!too )(?<!how )(?<!as )\b(?:some|many|most|several|few|a few|numerous|various|certain|lots of|a lot of|a (?:small|large|significant|substantial|considerable|limited|great|huge|tiny) (?:number|amount|volume|portion|fraction|share|subset|percentage) of|a (?:number|subset|portion|fraction|handful) of)\s+(?:of\s+(?:our|the)\s+)?(?:[\w-]+\s+)?{_WHO}\b(?=[^.\n]{{0,40}}\b(?:affect|impact|fail|error|unable|could not|couldn|unavailable|experienc|saw|slow|delay|lost|receiv|got|get|wrong|do not exist|invent|complain|degrad|disrupt|timed?[- ]?out|broken|report|prevent|down)\w*)",
     ),
     (
         "unmeasured-impact",
         rf"\b(?:significant(?:ly)?|substantial(?:ly)?|considerabl[ey]|severe(?:ly)?|minor|major|massive|huge|slight(?:ly)?|limited|widespread|brief|short|extensive|extended|prolonged)\s+(?:\w+\s+)?{_HARM}\b",
     ),
+    ("unmeasured-impact", r"\b(?:rose|fell|dropped|went (?:up|down)|increased|decreased|grew|declined|degraded|slowed|suffered|worsened)\s+(?:considerably|noticeably|significantly|substantially|sharply|dramatically|slightly|somewhat|markedly|a (?:lot|bit|little)|massively)\b"),
+    ("unmeasured-impact", r"\ba (?:large|significant|substantial|considerable|huge|small) (?:number|amount|volume|share) of\s+(?:\w+\s+){0,2}(?:wrong|bad|failed|failing|false|invented|broken|incorrect)\b"),
     ("unmeasured-impact", r"\b(?:briefly|temporarily|intermittently)\s+(?:unavailable|down|offline|slow|degraded|unreachable|interrupted|affected|impacted)\b|\bfor (?:a|some|an) (?:short|brief|long|extended|little|while)?\s*(?:time|period|while)\b(?=[^.]{0,300}\b(?:unavailable|down|offline|slow|degraded|outage|affected|impacted|fail\w*|errors?)\b)|(?:unavailable|down|offline|slow|degraded|affected|impacted|fail\w*|errors?)\s+for (?:a|some|an) (?:(?:short|brief|long|extended|little)\s+)?(?:time|period|while)\b"),
-    ("legal-conclusion", r"\b(?:unlawful(?:ly)?|illegal(?:ly)?|liable|liability|negligence|data breach(?:es)?|breach of (?:contract|law|duty|privacy|confidentiality|the [A-Z]\w+)|in violation of|violat(?:ed|es|ion of) (?:the )?(?:law|gdpr|hipaa|contract|regulations?|privacy|terms|act))\b"),
+    ("legal-conclusion", r"\b(?:unlawful(?:ly)?|illegal(?:ly)?|liable|liability|negligence|data breach(?:es)?|breach of (?:contract|law|duty|privacy|confidentiality|the [A-Z]\w+|gdpr|hipaa|trust)|in violation of|violat(?:ed|es|ion of) (?:the )?(?:law|gdpr|hipaa|contract|regulations?|privacy|terms|act))\b"),
 )  # fmt: skip
 _COMPILED = [(rule, re.compile(pattern, re.IGNORECASE | re.MULTILINE)) for rule, pattern in _PATTERNS]
 
@@ -156,10 +168,11 @@ _WEAK = re.compile(
     r"\b(?:be(?:ing)?\s+(?:more|extra|very)?\s*(?:careful|cautious|mindful|vigilant|diligent|aware)|(?:take|taking)\s+(?:more|extra|better)\s+care"
     r"|more\s+careful(?:ly)?|rais(?:e|ing)\s+awareness|remind(?:ing)?\s+(?:the\s+|all\s+|our\s+)?(?:team|everyone|everybody|people|engineers|developers|reviewers|ourselves|us)\b"
     r"|pay(?:ing)?\s+(?:more|closer|better)\s+attention|keep(?:ing)?\s+in\s+mind|remember(?:ing)?\s+to|double[- ]check(?:ing)?|try(?:ing)?\s+(?:harder|not to)"
+    r"|(?:make sure|ensur(?:e|ing))\s+(?:that\s+)?(?:this|it|such\w*)\s+(?:does(?: not|n['’]t)|never|won['’]t|will not|cannot|can['’]t)\s+happen"
     r"|communicat(?:e|ing)\s+(?:better|more)|better\s+communicat\w+|think(?:ing)?\s+(?:twice|carefully))"
     rf"|{_TO_DO}(?P<vague>improve\s+(?:the\s+|our\s+)?(?:\w+\s+)?(?:process(?:es)?|communication|awareness|reviews?|documentation|testing|monitoring|alerting|observability|quality|culture|collaboration)"
-    r"|review\s+(?:the\s+|our\s+)?(?:\w+\s+)?process(?:es)?|look\s+at\s+(?:ways|how)|educate\s+\w+|think\s+about)"
-    rf"|{_TO_DO}(?P<open>consider)\b",
+    r"|review\s+(?:the\s+|our\s+)?(?:\w+\s+)?process(?:es)?|look\s+(?:at|into|for)\s+(?:ways|how|options)|explore\b|educate\s+\w+|think\s+about)"
+    rf"|{_TO_DO}(?P<open>consider)\b|^[ \t*+\-\d.)\[\]|]*(?P<urge>encourage)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _MEANS = re.compile(
@@ -178,24 +191,28 @@ _OWNER = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    r"\b\d{4}-\d{2}-\d{2}\b|\bby\s+(?:end\s+of\s+)?(?:\w+day|q[1-4]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|the\s+end)|\bdue\b|\bq[1-4]\s*'?\d{2,4}|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2}",
+    r"\b\d{4}-\d{2}-\d{2}\b|\bby\s+(?:end\s+of\s+)?(?:\w+day|q[1-4]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|the\s+end)|\bdue\b(?!\s*:?\s*(?:soon|tbd|tba|asap|later|next|\?))|\bq[1-4]\s*'?\d{2,4}|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2}",
     re.IGNORECASE,
 )
 _DONE = re.compile(r"✅|\[[xX]\]|\b(?:done|completed?|fixed|merged)\b", re.IGNORECASE)
 _TEST = re.compile(
-    r"https?://|\(#\d+\)|#\d+|\btests?\b|\balert(?:s|ing)?\b.*\b(?:when|if|at|on|above|below)\b|`[^`]+`|\bpasses\b|\bfails\b|\bverif\w+|\bgate\b",
+    r"https?://|\(#\d+\)|#\d+|\btests?\b|\balert(?:s|ing)?\b.*\b(?:when|if|at|on|above|below)\b|`[^`]+`|\bpasses\b|\bfails\b|\bverif\w+|\bgate\b|\b(?:proof|criterion|criteria|done when|acceptance)\b\s*:",
     re.IGNORECASE,
 )
 _CAUSE = re.compile(
-    r"^[ \t]*(?:#{1,6}|\*\*)[ \t]*(?:the\s+)?root[- ]cause\b(?!s)|\b(?:the|its|this)\s+(?:root|sole|single|only|ultimate|real|actual)[- ]cause\s+(?:of\b[^.\n]{0,80}\s)?(?:was|is|were)\b(?!\s+(?:not|never|unknown|unclear|yet))",
+    r"^[ \t]*(?:#{1,6}|\*\*)[ \t]*(?:the\s+)?root[- ]cause\b(?!s)|\b(?:the|its|this)\s+(?:root|sole|single|only|ultimate|real|actual)[- ](?:cause|reason)\s+(?:(?:of|for|behind)\b[^.\n]{0,80}\s)?(?:was|is|were)\b(?!\s+(?:not|never|unknown|unclear|yet)\b)|^[ \t]*(?:[-*][ \t]+)?(?:the\s+)?root[- ]cause\s*:|\bone single cause\b|\b(?:came|boils?|boiled)\s+(?:all\s+)?down\s+to\s+(?:one|a single)\b|\bculprit\s+(?:was|is|turned)\b|\b(?:was|is) the (?:real |actual )?culprit\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _FACTORS = re.compile(
     r"contributing (?:factors?|causes?)|\bcauses\b\s*$|root causes\b|^#{1,6}.*\b(?:factors|causes)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_MEASURED = re.compile(r"\d|\b(?:can|may|could|would|such as|potential\w*)\b", re.IGNORECASE)
-_DENIED = re.compile(r"\b(?:never|not|no such thing as|isn['’]t|rather than|instead of|avoid|symptom)\b", re.IGNORECASE)
+_MEASURED = re.compile(r"\d|\b(?:can|may|could(?! not|n['’]t)|would(?! not)|such as|potential\w*)\b", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|avoid\w*|no such thing as|nobody|no one|none|without|neither)|n['’]t)\b[^.;,\n]{0,60}$",
+    re.IGNORECASE,
+)
+"""What stands before a word that is denied."""
 
 
 def lint_text(text: str) -> tuple[Finding, ...]:
@@ -312,7 +329,7 @@ def _by_pattern(masked: str) -> Iterator[_Place]:
             around = masked[a:b]
             if rule == "unmeasured-impact" and (_MEASURED.search(around) or any(x <= start < y for x, y in headings)):
                 continue  # a number stands beside it, it tells what may happen in general, or it is a title
-            if rule in ("human-error", "character") and _DENIED.search(around):
+            if rule in ("human-error", "character") and (_DENIED.search(masked[a:start]) or "symptom" in around):
                 continue
             yield rule, start, end, ""
 
@@ -333,11 +350,27 @@ def _actions(masked: str, source: str) -> Iterator[_Place]:
             weak = _WEAK.search(masked, start, end)
             if weak is None:
                 continue
-            name = next((n for n in ("vague", "open") if weak[n]), None)
+            name = next((n for n in ("vague", "open", "urge") if weak[n]), None)
             first, last = weak.span(name) if name else weak.span()
             if not (name == "vague" and _MEANS.match(source[last:end])):
                 yield "weak-action", first, last, ""
-        yield from _lacking([source[a:b] for a, b in items], title)
+        heads = _heads(source[slice(*body)])
+        yield from _lacking([_labelled(source[a:b], heads) for a, b in items], title)
+
+
+def _heads(body: str) -> list[str]:
+    """Names of the columns of the first table."""
+    row = next((m[1] for line in body.splitlines() if (m := _ROW.match(line))), "")
+    return [cell.strip() for cell in row.split("|")]
+
+
+def _labelled(item: str, heads: Sequence[str]) -> str:
+    """A row of a table as text in which each cell is named by its column; a list item as it is."""
+    row = _ROW.match(item.rstrip("\n"))
+    if row is None:
+        return item
+    cells = [cell.strip() for cell in row[1].split("|")]
+    return "; ".join(f"{head}: {cell}" for head, cell in zip(heads, cells, strict=False) if cell)
 
 
 def _lacking(items: Sequence[str], title: tuple[int, int]) -> Iterator[_Place]:

@@ -1,186 +1,237 @@
-"""A postmortem as Markdown: headings, tables, no raw HTML from traffic."""
+"""A postmortem as Markdown, by a template: one of three that are built in, or a team's own.
 
-import re
-from collections.abc import Sequence
+A template is Markdown with Jinja expressions. It runs in a sandbox; whatever it prints is made harmless (`inert`) unless
+it is one of our blocks, so that a team's template cannot forget to escape what came from traffic.
+"""
 
-from andon.incidents import duration, odds, scope_text
-from andon.investigations import Suspect
-from andon.postmortems.draft import counts_of, minute, plain
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from andon.errors import ConfigError, InputError
+from andon.incidents import duration, odds
+from andon.monitors.verdicts import percent
+from andon.postmortems.blocks import BLOCKS
+from andon.postmortems.draft import minute
+from andon.postmortems.escaping import FOR_PEOPLE, inert, written
 from andon.postmortems.records import Postmortem
 
-__all__ = ["inert", "render_markdown"]
+__all__ = ["BUILT_IN", "built_in", "check_template", "inert", "render_markdown", "sections_of", "signed_text"]
 
-FOR_PEOPLE = "_For people to write; Andon does not guess it._"
-_SPECIAL = re.compile(r"([\\`*_{}\[\]|#~!$])")
-_LINK = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{1,20}):(?=//)|\b(www)\.")
-_ENTITIES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
+BUILT_IN = {
+    "llm": "LLM incident: impact, timeline, what explains it, detection, prevention",
+    "ml": "classical ML: what the model was for, diagnosis checklist, causes by layer, failed assumption",
+    "questions": "the four questions, each answered with evidence",
+}
+"""Name of each built-in template, and what it is for."""
+
+VALUES = ("incident", "investigation", "postmortem", "review")
+FILTERS = ("minute", "duration", "percent", "odds")
 
 
-def inert(text: str | None, limit: int = 240, blank: str = "(no answer)") -> str:
-    """Text from traffic on one line, shortened, with every character that Markdown or HTML reads made harmless.
+class _Safe(str):
+    """Markdown that we made: printed as it is. Joined with anything it is text again, and escaped again."""
 
-    Bare addresses are broken as well: GitHub would make links of them.
-    """
-    line = " ".join(plain((text or "").strip()[: 20 * limit]).split())
-    if not line:
-        return blank
-    if len(line) > limit:
-        line = line[: limit - 1] + "…"
-    escaped = _SPECIAL.sub(r"\\\1", line).translate(_ENTITIES)
-    return _LINK.sub(lambda m: f"{m[1]}\\:" if m[1] else f"{m[2]}\\.", escaped)
+    __slots__ = ()
 
 
 def render_markdown(p: Postmortem) -> str:
-    """The whole document. Everything that came from traffic or people is escaped."""
-    i = p.incident
-    head = [
-        f"# {i.id}: {inert(i.title, 400)}",
-        f"**{i.severity} · {i.impact} · {i.state} · {inert(i.app)} ({inert(i.environment)}) · {p.status} of {minute(p.at_us)}**",
-        *(_prose(text) for text in p.summary),
-    ]
-    parts = [*head, *_impact(p), *_timeline(p), *_questions(p), *_learning(p), *_evidence(p)]
-    return "\n\n".join(parts) + "\n"
+    """The whole document by the template of its review; a team's own is the source that is kept in the record.
+
+    Raises:
+        ConfigError: the team's template cannot be read or fails; the message names its line.
+    """
+    name = p.review.template
+    source = p.layout or (built_in(name) if name in BUILT_IN else built_in("llm"))
+    where = f"templates/{name}.md"
+    text = _run(p, source, where)
+    if not p.layout and name not in BUILT_IN:
+        text += f"\n\nThe template {inert(name)} was not at hand; this is the template llm.\n"
+    return f"{_tidy(text)}{_unasked(p, source)}{_signatures(p)}\n"
 
 
-def _prose(text: str) -> str:
-    """Our own sentence, which may quote names from traffic: escaped, but evidence references stay links."""
-    return re.sub(r"\\\[(E\d[E\d, ]*)\\\]", lambda m: f"[{m[1]}](#evidence)", inert(text, 2000))
+def signed_text(p: Postmortem) -> str:
+    """The Markdown of which a sign-off is: without status, sign-offs, comments and the time at which it was drafted."""
+    review = replace(p.review, status="draft", signoffs=(), comments=())
+    return render_markdown(replace(p, review=review, at_us=p.investigation.at_us))
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+def sections_of(template: str, source: str = "") -> tuple[str, ...]:
+    """Names of the sections that a template asks people to write, in their order.
+
+    Args:
+        template: name of a built-in template, or of the team's own, for messages.
+        source: text of the team's own template (`Postmortem.layout`); empty for a built-in one.
+
+    Raises:
+        InputError: no built-in template has this name, and no source is given.
+        ConfigError: the source is not a template.
+    """
+    tree = _parsed(source or built_in(template), f"templates/{template}.md")
+    return tuple(dict.fromkeys(name for _, name in _people(tree, f"templates/{template}.md")))
 
 
-def _impact(p: Postmortem) -> list[str]:
-    i, impact = p.incident, p.investigation.impact
-    rows = [
-        ("who", f"{inert(scope_text(i.scope))} of {inert(i.app)}"),
-        ("harmed", f"{impact.harmed:,} of {impact.n:,} interactions (about {impact.excess:,.0f} beyond the baseline)"),
-        ("users", f"{impact.users:,}" if impact.users else "traffic names no users"),
-        ("class", _prose(i.impact_reason)),
-        ("severity", _prose(i.severity_reason)),
-    ]
-    return ["## Impact", _table(("", ""), rows)]
+def built_in(name: str) -> str:
+    """Source of a built-in template.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in BUILT_IN:
+        raise InputError(f"there is no template {name!r}; built in are {', '.join(BUILT_IN)}")
+    return _source(name)
 
 
-def _timeline(p: Postmortem) -> list[str]:
-    rows = [
-        (
-            minute(e.happened_us),
-            _offset(e.happened_us - p.incident.onset_us),
-            inert(e.kind),
-            _prose(e.text),
-            _later(e.learned_us - e.happened_us),
+@cache
+def _source(name: str) -> str:
+    return PackageLoader("andon.postmortems").get_source(Environment(), f"{name}.md")[0]  # noqa: S701 - read, not run
+
+
+def check_template(source: str, file: str) -> tuple[str, ...]:
+    """Read a template without running it; returns the sections that it asks people to write.
+
+    Raises:
+        ConfigError: it cannot be read, or names what is not there; file, line and what is allowed are said.
+    """
+    tree = _parsed(source, file)
+    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Macro)):
+        raise ConfigError(
+            f"{file}, line {node.lineno}: a template stands alone, without macros or other files; write the text out"
         )
-        for e in p.timeline
-    ]
-    return ["## Timeline", _table(("happened at", "T", "what", "", "learned"), rows)]
+    bound = {n.name for n in tree.find_all(nodes.Name) if n.ctx != "load"} | {"loop"}
+    allowed = {*BLOCKS, *VALUES, "people", *_environment().globals, *bound}
+    for name in tree.find_all(nodes.Name):
+        if name.name not in allowed:
+            raise ConfigError(f"{file}, line {name.lineno}: {name.name!r} is not known; {_allowed()}")
+    return tuple(dict.fromkeys(name for _, name in _people(tree, file)))
 
 
-def _offset(us: int) -> str:
-    return "T+0" if us == 0 else f"T{'+' if us > 0 else '−'}{duration(abs(us) / 1e6)}"
-
-
-def _later(us: int) -> str:
-    return "at once" if us < 60_000_000 else f"{duration(us / 1e6)} later"
-
-
-def _questions(p: Postmortem) -> list[str]:
-    found = p.investigation
-    examples = [
-        (
-            inert(e.question, blank="(no question)"),
-            inert(e.answer),
-            f"{inert(e.expected)} ({inert(e.expected_from)})" if e.expected else "not known yet",
-        )
-        for e in found.examples
-    ]
-    parts = [
-        (
-            f"{inert(part.field.replace('_', ' '))} {inert(part.value, blank='(blank)')}",
-            _share(part.before_x, part.before_n),
-            _share(part.after_x, part.after_n),
-            _interval(part.low, part.high),
-        )
-        for part in found.parts
-    ]
-    alarms = "; ".join(f"{inert(name)} at {minute(at)}" for name, at in found.first_alarms)
-    return [
-        "## 1. What was the output, and what should it have been?",
-        _table(("question", "answer", "expected"), examples)
-        if examples
-        else "No failing interaction could be read back.",
-        "## 2. What changed?",
-        _table(
-            ("explanation", "probability", "for", "against", "what would disprove it"),
-            [_suspect(s) for s in found.suspects[:8]],
-        ),
-        "## 3. Isolated or systematic?",
-        f"**{found.verdict.capitalize()}**: {_prose(found.verdict_reason)}.",
-        _table(("part of the traffic", "before", "since", "difference (95 %)"), parts)
-        if parts
-        else "No part of the traffic can be told apart.",
-        "## 4. What was the detection gap?",
-        _prose(found.gap.text) + ".",
-        f"First alarms: {alarms or 'none'}.",
-    ]
-
-
-def _suspect(s: Suspect) -> tuple[str, ...]:
+def _allowed() -> str:
     return (
-        f"**{inert(s.title)}**",
-        inert(odds(s.probability)),
-        _prose("; ".join(s.supports)) if s.supports else "–",
-        _prose("; ".join(s.against)) if s.against else "–",
-        _prose(s.disproof),
+        f"a template may print the blocks {', '.join(BLOCKS)}, fields of {', '.join(VALUES)} through the filters "
+        f"{', '.join(FILTERS)}, and people('section', 'what it asks')"
     )
 
 
-def _share(x: int, n: int) -> str:
-    return f"{x:,} of {n:,} ({x / n:.1%})" if n else "no traffic"
+def _people(tree: nodes.Template, file: str) -> list[tuple[int, str]]:
+    found = []
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name == "people":
+            first = call.args[0] if call.args else None
+            if not isinstance(first, nodes.Const) or not str(first.value).strip():
+                raise ConfigError(
+                    f"{file}, line {call.lineno}: people() needs the name of the section in quotes, such as "
+                    "people('What went well', 'hint')"
+                )
+            found.append((call.lineno, str(first.value)))
+    return found
 
 
-def _interval(low: float, high: float) -> str:
-    return "cannot tell" if (low, high) == (-1.0, 1.0) else f"{low:+.1%} to {high:+.1%}"
+def _parsed(source: str, file: str) -> nodes.Template:
+    try:
+        return _environment().parse(source, filename=file)
+    except TemplateSyntaxError as error:
+        raise ConfigError(f"{file}, line {error.lineno}: {error.message}; {_allowed()}") from error
 
 
-def _learning(p: Postmortem) -> list[str]:
-    factors = "\n".join(f"- **{f.area}**: {_prose(f.text)}" for f in p.factors)
-    actions = [
-        (
-            inert(a.id),
-            a.kind,
-            _prose(a.title),
-            inert(a.owner, blank="nobody yet"),
-            minute(a.due_us)[:10],
-            inert((a.criterion.text if a.criterion else "nobody has chosen a test yet").replace("`", ""), 2000),
-        )
-        for a in p.actions
-    ]
-    return [
-        "## Contributing factors",
-        factors or "None that the record shows.",
-        "How they worked together: " + FOR_PEOPLE,
-        "## Why were we surprised? What went well?",
-        FOR_PEOPLE,
-        "## Actions",
-        _table(("", "kind", "action", "owner", "due", "done when"), actions) if actions else "None yet.",
-    ]
+@dataclass(frozen=True, slots=True)
+class _Printer:
+    """What a template calls to leave a place for people."""
+
+    p: Postmortem
+
+    def people(self, section: str, asks: str = "") -> _Safe:
+        texts = [w for w in self.p.review.sections if w.section == section and w.text.strip()]
+        if texts:
+            return _Safe(written(self.p, texts[-1]))
+        return _Safe(f"{FOR_PEOPLE}{': ' if asks else '.'}{inert(asks, 400, blank='')}")
 
 
-def _evidence(p: Postmortem) -> list[str]:
-    rows = [
-        (
-            e.id,
-            inert(e.claim),
-            ", ".join(f"{inert(k)}: {v:,.0f}" for k, v in counts_of(e)),
-            str(e.plan.get("plan", "")),
-        )
-        for e in p.investigation.evidence
-    ]
-    return [
-        "## Evidence",
-        "Each figure can be computed again from the plan that is stored with it.",
-        _table(("", "what", "figures", "plan"), rows),
-    ]
+def _run(p: Postmortem, source: str, file: str) -> str:
+    check_template(source, file)
+    values: dict[str, Any] = {name: _Block(make, p) for name, make in BLOCKS.items()}
+    values |= {"incident": p.incident, "investigation": p.investigation, "postmortem": p, "review": p.review}
+    environment = _environment()
+    try:
+        code = environment.compile(source, name=file, filename=file)
+        template = environment.template_class.from_code(environment, code, environment.make_globals(None))
+        return template.render(values, people=_Printer(p).people)
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise ConfigError(f"{file}, line {_line(error, file)}: {error}; {_allowed()}") from error
+
+
+def _line(error: Exception, file: str) -> int | str:
+    """The line of the template in which an error arose."""
+    trace = error.__traceback__
+    found: int | str = "?"
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block that is made when it is printed."""
+
+    make: Callable[[Postmortem], str]
+    p: Postmortem
+
+    def __str__(self) -> str:
+        return self.make(self.p)
+
+
+def _printed(value: object) -> str:
+    """What an expression of a template prints: our blocks as they are, everything else harmless and on one line."""
+    if isinstance(value, _Safe):
+        return value
+    if isinstance(value, _Block):
+        return str(value)
+    if isinstance(value, StrictUndefined):
+        return str(value)  # raises, and says which name it was
+    if callable(value):
+        raise TypeError("what is called needs its arguments in brackets, such as people('Fix', 'what stopped it?')")
+    return inert("" if value is None else str(value), 2000, blank="–")
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    env = ImmutableSandboxedEnvironment(
+        autoescape=False,  # `_printed` escapes for Markdown, which is more than HTML needs
+        finalize=_printed,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for names, name in ((env.globals, "lipsum"), (env.filters, "random")):
+        names.pop(name)  # the same record gives the same bytes
+    env.filters |= {"minute": minute, "duration": duration, "percent": percent, "odds": odds}
+    return env
+
+
+def _tidy(text: str) -> str:
+    """Without more than one empty line in a row, which empty blocks leave."""
+    out: list[str] = []
+    for line in text.strip().split("\n"):
+        if line.strip() or (out and out[-1]):
+            out.append(line.rstrip())
+    return "\n".join(out)
+
+
+def _unasked(p: Postmortem, source: str) -> str:
+    """What people wrote under names that this template does not ask for: nothing that was written is lost."""
+    asked = {name for _, name in _people(_parsed(source, ""), "")}
+    latest = {w.section: w for w in p.review.sections if w.section not in asked and w.text.strip()}
+    return "".join(f"\n\n## {inert(w.section)}\n\n{written(p, w)}" for w in latest.values())
+
+
+def _signatures(p: Postmortem) -> str:
+    if not p.review.signoffs:
+        return ""
+    names = "; ".join(f"{inert(s.by)} on {minute(s.at_us)[:10]}" for s in p.review.signoffs)
+    return f"\n\n## Signed off\n\n{names}."

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from andon.incidents import Incident, TimelineEvent
-from andon.investigations import Investigation
+from andon.investigations import Evidence, Investigation
 from andon.monitors import Point
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Comment",
     "ContributingFactor",
     "Criterion",
+    "Nagged",
     "Postmortem",
     "Proof",
     "Published",
@@ -157,6 +158,14 @@ class Postmortem:
     actions: tuple[ActionItem, ...] = ()
     review: Review = Review(id="")
     """The human part, as it was when this was put together."""
+    evidence: tuple[Evidence, ...] = ()
+    """Figures that the document needs beside those of the investigation; their numbers go on from its last."""
+    objective: str = ""
+    """The objective that the leading signal broke; empty where it left the limits of a learned baseline."""
+    pinned: tuple[str, ...] = ()
+    """Ids of the entries of the timeline that people pinned; hidden ones are not in the timeline."""
+    layout: str = ""
+    """Source of the team's own template, as it was; empty for a built-in one."""
 
     @property
     def status(self) -> Status:
@@ -175,3 +184,16 @@ class Published:
     by: str
     why: str = ""
     """Why it was amended; empty for the first."""
+    digest: str = ""
+    """SHA-256 of the Markdown that was signed (without status and time of the draft): tells whether a template changed since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nagged:
+    """That an owner was told of overdue actions: once a week is enough."""
+
+    id: str
+    """The owner."""
+    at_us: int
+    items: tuple[str, ...] = ()
+    """Ids of the actions."""

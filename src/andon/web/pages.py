@@ -34,8 +34,22 @@ class Reader(Protocol):
         """The latest version of every record of a kind."""
 
 
-def add_pages(app: FastAPI, ledger: Reader, now_us: Callable[[], int], charts: Callable[[], tuple[int, int]]) -> None:
-    """Add the pages to an application; `charts` tells how many charts watch and how many still learn."""
+def add_pages(
+    app: FastAPI,
+    ledger: Reader,
+    now_us: Callable[[], int],
+    charts: Callable[[], tuple[int, int]],
+    reviewed: Callable[[str], Postmortem] | None = None,
+) -> None:
+    """Add the pages to an application.
+
+    Args:
+        app: where they are added.
+        ledger: the records.
+        now_us: the clock.
+        charts: how many charts watch, and how many still learn.
+        reviewed: a postmortem by its incident as others shall see it, with what people wrote; the bare draft without it.
+    """
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
     def home(request: Request) -> HTMLResponse:
@@ -58,7 +72,8 @@ def add_pages(app: FastAPI, ledger: Reader, now_us: Callable[[], int], charts: C
         return HTMLResponse(text, headers={"content-security-policy": PAGE_CSP})
 
     def incident(incident_id: str) -> HTMLResponse:
-        if (found := ledger.get(Postmortem, incident_id)) is not None:
+        if (draft := ledger.get(Postmortem, incident_id)) is not None:
+            found = draft if reviewed is None else reviewed(incident_id)
             return HTMLResponse(render_html(found), headers={"content-security-policy": DOCUMENT_CSP})
         if (known := ledger.get(Incident, incident_id)) is None:
             raise InputError(f"there is no incident {incident_id!r}; the list is on the first page")

@@ -59,7 +59,7 @@ def tell_alerts(ledger: Ledger, incident: Incident, alerts: Iterable[Alert]) -> 
     ours = sorted((a for a in alerts if touches(a, incident)), key=lambda a: (a.starts_us, a.id))
     if not ours:
         return False
-    known = {(e.happened_us, e.text) for e in timeline_of(ledger, incident) if e.kind == "alert"}
+    known = {(e.happened_us, e.text) for e in timeline_of(ledger, incident, hidden=True) if e.kind == "alert"}
     for happened_us, learned_us, text in [entry for alert in ours for entry in _alert_entries(ledger, alert)]:
         entry = (happened_us, text)
         if entry not in known and len(known) >= MOST_TOLD:

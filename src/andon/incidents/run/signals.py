@@ -4,15 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.errors import StateError
+from andon.incidents.failures import NEAR_US, says_input
 from andon.incidents.records import (
     Alert,
     Incident,
 )
 from andon.incidents.run.alerts import tell_alerts
 from andon.incidents.run.timeline import ATTEMPTS, event, put_next, signals_of
-from andon.incidents.triage import join, leaves_lead, merges, open_incident, pages, title_of
+from andon.incidents.triage import MERGE_US, join, leaves_lead, merges, open_incident, pages, suggests, title_of
 from andon.incidents.words import change_text, onset_text, signals_text
 from andon.monitors import Signal
 from andon.store import Ledger
@@ -60,6 +62,7 @@ def _give(ledger: Ledger, together: Sequence[Signal]) -> Incident | None:
 
 def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
     incident = open_incident(number, signals)
+    incident = suggests(incident, signals, _changes_near(ledger, incident))
     now_us = incident.alarmed_us
     lead = next(s for s in signals if s.id == incident.lead)
     ledger.put(incident, now_us=now_us, by="andon", expect=0)
@@ -78,16 +81,27 @@ def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incide
         ids = (*home.signals, *(s.id for s in signals))
         last_us = now_us if any(pages(s) for s in signals) else home.last_signal_us
         incident = replace(home, signals=tuple(sorted(ids)), last_signal_us=last_us)
+        if any(says_input(s) and s.at_us - home.alarmed_us <= MERGE_US for s in signals) and home.lead:
+            incident = suggests(incident, [*signals_of(ledger, home), *signals], _changes_near(ledger, home))
     else:
         together = [*signals_of(ledger, home), *signals]
-        incident = join(home, together)
+        incident = join(home, together, _changes_near(ledger, home))
     put_next(ledger, home, incident, now_us=now_us, by="andon")
+    if home.recovered_us is not None and incident.recovered_us is None:
+        event(ledger, incident, now_us, now_us, "state", "not recovered after all: harm signals again")
     if incident.lead != home.lead:
         lead = next(s for s in together if s.id == incident.lead)
         if lead.onset_us >= incident.onset_low_us:  # a slow chart's earlier guess adds nothing to the dated onset
             event(ledger, incident, lead.onset_us, now_us, "onset", onset_text(lead))
     _tell_signals(ledger, incident, signals)
     return incident
+
+
+def _changes_near(ledger: Ledger, incident: Incident) -> list[Change]:
+    """The changes that may say what kind of failure it is."""
+    return changes_of(
+        ledger, incident.app, incident.environment, incident.onset_low_us - NEAR_US, incident.onset_high_us + 1
+    )
 
 
 def _tell_signals(
@@ -104,12 +118,13 @@ def _tell_signals(
 
 
 def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: int) -> Incident:
-    """Bring the title up to date with the latest rate of harm."""
+    """Bring the title up to date with the latest rate of harm, and the kind of failure with changes that were learned late."""
     incident = ledger.get(Incident, incident.id) or incident  # somebody may have acknowledged it meanwhile
     lead = ledger.get(Signal, incident.lead)
     if lead is None or rate is None or incident.state == "closed":
         return incident
     told = replace(incident, title=title_of(lead, incident.onset_us, rate))
+    told = suggests(told, signals_of(ledger, incident), _changes_near(ledger, incident))
     if told != incident:
         put_next(ledger, incident, told, now_us=now_us, by="andon")
     return told

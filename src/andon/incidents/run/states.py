@@ -1,20 +1,33 @@
-"""Move an incident through its states, and say whether harm goes on."""
+"""Move an incident through its states, keep what people overrule, and say whether harm goes on."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from andon.errors import AndonError, InputError, StateError
 from andon.incidents.notices import still_missing
-from andon.incidents.records import (
-    Incident,
-)
+from andon.incidents.records import Incident, Report
+from andon.incidents.run.recovery import close_incident
 from andon.incidents.run.timeline import ATTEMPTS, event, put_next
+from andon.incidents.states import Field, Mark, mark, overrule, overruled
+from andon.incidents.triage import suggested_severity
+from andon.incidents.words import one_line
 from andon.monitors import Signal
 from andon.monitors.limits import control_points
 from andon.monitors.records import TRAFFIC
-from andon.monitors.run import chart_of, scope_of
-from andon.store import Ledger, Rollup, Span, Warehouse, Where
+from andon.monitors.run import chart_of, harm_of, scope_of
+from andon.store import Ledger, Rollup, Slice, Span, Warehouse, Where
+from andon.traffic import format_time
 
-__all__ = ["ack_incident", "close_incident", "goes_on"]
+__all__ = [
+    "ack_incident",
+    "close_incident",
+    "first_visible",
+    "goes_on",
+    "mark_incident",
+    "noticed",
+    "overrule_incident",
+    "tell_visible",
+]
 
 
 RECENT_WINDOWS, RECENT_US = 6, 3_600_000_000
@@ -24,46 +37,141 @@ RECENT_WINDOWS, RECENT_US = 6, 3_600_000_000
 WEEK_US = 7 * 86_400_000_000
 
 
-def close_incident(ledger: Ledger, incident: Incident, why: str, *, now_us: int, by: str) -> Incident:
-    """Close an incident, with the reason.
-
-    Raises:
-        StateError: it is closed already.
-        InputError: no reason was given.
-    """
-    incident = ledger.get(Incident, incident.id) or incident
-    if incident.state == "closed":
-        raise StateError(f"{incident.id} is closed already ({incident.closed_why}); a new signal opens a new incident")
-    if not why.strip():
-        raise InputError(f"say why {incident.id} may be closed: what was measured that shows it is over?")
-    closed = replace(incident, state="closed", closed_us=now_us, closed_why=why)
-    put_next(ledger, incident, closed, now_us=now_us, by=by)
-    event(ledger, closed, now_us, now_us, "state", f"closed: {why}", by=by)
-    return closed
-
-
 def ack_incident(ledger: Ledger, incident: Incident, *, now_us: int, by: str) -> Incident:
     """Say that somebody is at it: nobody is reminded any more. Who said so first stays.
 
     Raises:
         StateError: it is closed.
     """
+
+    def ack(latest: Incident) -> Incident:
+        if latest.state == "closed":
+            raise StateError(f"{latest.id} is closed already ({latest.closed_why}); nobody has to be at it")
+        if latest.acked_us is not None:
+            return latest
+        return replace(_noticed(latest, now_us, by), acked_us=now_us, acked_by=by)
+
+    acked, written = _write(ledger, incident, ack, now_us=now_us, by=by)
+    if written:
+        event(ledger, acked, now_us, now_us, "state", "acknowledged", by=by)
+    return acked
+
+
+def noticed(ledger: Ledger, incident: Incident, *, now_us: int, by: str) -> Incident:
+    """Keep who was the first person to say anything of an incident: a report, a note, an acknowledgement. A closed one stays."""
+    told, _ = _write(ledger, incident, lambda latest: _noticed(latest, now_us, by), now_us=now_us, by=by)
+    return told
+
+
+def mark_incident(
+    ledger: Ledger, incident: Incident, milestone: Mark, why: str, *, at_us: int, now_us: int, by: str
+) -> Incident:
+    """Say that an incident is stabilised, diagnosed or fixed, since when, and how one knows.
+
+    A later mark corrects an earlier one; the timeline keeps both.
+
+    Raises:
+        InputError: no reason is given, or as `andon.incidents.states.mark`.
+        StateError: the incident is closed.
+    """
+    if not why.strip():
+        raise InputError(f"say why {incident.id} is {milestone}: what was done or found, and how one knows?")
+
+    def marked(latest: Incident) -> Incident:
+        return _noticed(mark(latest, milestone, at_us, now_us=now_us), now_us, by)
+
+    before = ledger.get(Incident, incident.id) or incident
+    done, _ = _write(ledger, incident, marked, now_us=now_us, by=by)
+    was_us = getattr(before, f"{milestone}_us")
+    corrects = f" (not since {format_time(was_us)})" if was_us not in (None, at_us) else ""
+    event(ledger, done, at_us, now_us, "state", f"{milestone}{corrects}: {why.strip()}", by=by)
+    return done
+
+
+def overrule_incident(
+    ledger: Ledger, incident: Incident, field: Field, chosen: str, why: str, *, now_us: int, by: str
+) -> Incident:
+    """Put a person's word in place of the class, severity or kind of failure that was suggested; both are kept.
+
+    The suggested severity follows from the class, so another class suggests it anew.
+
+    Raises:
+        InputError: as `andon.incidents.states.overrule`.
+        StateError: the incident is closed.
+    """
+    lead = ledger.get(Signal, incident.lead) if incident.lead else None
+
+    def said(latest: Incident) -> Incident:
+        told = _noticed(overrule(latest, field, chosen, why, by=by, now_us=now_us), now_us, by)
+        return suggested_severity(told, lead) if field == "impact" and lead is not None else told
+
+    done, _ = _write(ledger, incident, said, now_us=now_us, by=by)
+    word = overruled(done, field)
+    before = (word.suggested if word is not None else "") or "nothing"
+    text = f"{field} overruled: {chosen} instead of {before}: {one_line(why, 500)}"
+    event(ledger, done, now_us, now_us, "state", text, by=by)
+    return done
+
+
+def _noticed(incident: Incident, now_us: int, by: str) -> Incident:
+    if incident.noticed_us is not None or incident.state == "closed":
+        return incident
+    return replace(incident, noticed_us=now_us, noticed_by=by)
+
+
+def _write(
+    ledger: Ledger, incident: Incident, change: Callable[[Incident], Incident], *, now_us: int, by: str
+) -> tuple[Incident, bool]:
+    """Write a change of the latest version, and say whether there was one; the loop may write at the same moment."""
     for attempt in range(ATTEMPTS):
-        incident = ledger.get(Incident, incident.id) or incident
-        if incident.state == "closed":
-            raise StateError(f"{incident.id} is closed already ({incident.closed_why}); nobody has to be at it")
-        if incident.acked_us is not None:
-            return incident
-        acked = replace(incident, acked_us=now_us, acked_by=by)
+        latest = ledger.get(Incident, incident.id) or incident
+        told = change(latest)
+        if told == latest:
+            return latest, False
         try:
-            put_next(ledger, incident, acked, now_us=now_us, by=by)
-        except StateError:  # the loop wrote it at the same moment
+            put_next(ledger, latest, told, now_us=now_us, by=by)
+        except StateError:
             if attempt == ATTEMPTS - 1:
                 raise
             continue
-        break
-    event(ledger, acked, now_us, now_us, "state", "acknowledged", by=by)
-    return acked
+        return told, True
+    raise AssertionError("the last attempt returns or raises")
+
+
+def first_visible(warehouse: Warehouse, ledger: Ledger, incident: Incident) -> int | None:
+    """When users could first see it: the first harmed answer of the leading chart, thumbs-down or report since the onset.
+
+    The onset is the earliest one that is likely. None where the tables hold none of these.
+    """
+    seen = [r.at_us for r in ledger.all(Report) if r.incident == incident.id and not r.near_miss]
+    span = Span(start_us=incident.onset_low_us, end_us=max(incident.alarmed_us, incident.onset_high_us) + 1)
+    pairs = {"app": incident.app, "environment": incident.environment}
+    disliked = (
+        *(Where(column=k, op="eq", value=v) for k, v in pairs.items()),
+        Where(column="thumbs", op="lt", value=0.5),
+    )
+    wanted: list[tuple[Where, ...]] = [disliked]
+    lead = ledger.get(Signal, incident.lead) if incident.lead else None
+    if lead is not None and lead.metric != TRAFFIC:
+        wanted.append((*scope_of(lead), harm_of(lead)))
+    for where in wanted:
+        found = warehouse.run(Slice(table="scores", columns=("time_us",), span=span, where=where, limit=1))
+        seen += found["time_us"].to_pylist()
+    return min(seen, default=None)
+
+
+def tell_visible(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us: int) -> Incident:
+    """Keep when users could first see an incident, once that is known; an earlier time that is learned later takes its place."""
+    if incident.state == "closed":
+        return incident
+    try:
+        first = first_visible(warehouse, ledger, incident)
+    except InputError:  # a metric that is not measured any more
+        return incident
+    if first is None or (incident.visible_us is not None and incident.visible_us <= first):
+        return incident
+    told, _ = _write(ledger, incident, lambda latest: replace(latest, visible_us=first), now_us=now_us, by="andon")
+    return told
 
 
 def goes_on(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us: int) -> bool | None:

@@ -1,20 +1,55 @@
 """Read incidents, their signals and timelines; write entries that are never changed."""
 
 import hashlib
+from dataclasses import dataclass, replace
 
+from andon.changes import Change
+from andon.changes.run import changes_of
 from andon.errors import InputError, StateError
 from andon.incidents.records import (
     Incident,
     TimelineEvent,
+    TimelineMark,
 )
+from andon.incidents.timeline import BEFORE_HOURS, CHANGES_BACK_US, change_entry, shown, spike_text, spikes
+from andon.incidents.words import change_text
 from andon.monitors import Signal
-from andon.store import Ledger
+from andon.scores.rows import PROBE
+from andon.store import Ledger, Rollup, Span, Warehouse, Where
+from andon.traffic import quoted
 
-__all__ = ["ATTEMPTS", "add_note", "event", "find_incident", "put_next", "signals_of", "timeline_of"]
+__all__ = [
+    "ATTEMPTS",
+    "add_note",
+    "event",
+    "find_entry",
+    "find_incident",
+    "grow_timeline",
+    "mark_entry",
+    "marks_of",
+    "note_evaluation",
+    "put_next",
+    "signals_of",
+    "timeline_of",
+]
 
 
 ATTEMPTS = 3
 """How often signals are given again when somebody writes the same incident at the same time."""
+
+HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineCursor:
+    """What a timeline has taken in, so that a turn in which nothing is new costs next to nothing."""
+
+    id: str
+    """The id of the incident."""
+    changes: str = ""
+    """Digest of the changes that stand in it."""
+    hour: int = 0
+    """Number of the hour since 1970 up to which thumbs-down were counted."""
 
 
 def put_next(ledger: Ledger, old: Incident, new: Incident, *, now_us: int, by: str) -> None:
@@ -48,10 +83,46 @@ def signals_of(ledger: Ledger, incident: Incident) -> list[Signal]:
     return sorted(found, key=lambda s: (s.at_us, s.id))
 
 
-def timeline_of(ledger: Ledger, incident: Incident) -> list[TimelineEvent]:
-    """The timeline by the time things happened."""
+def timeline_of(ledger: Ledger, incident: Incident, *, hidden: bool = False) -> list[TimelineEvent]:
+    """The timeline by the time things happened; entries that somebody hid only where `hidden` asks for them."""
     events = [e for e in ledger.all(TimelineEvent) if e.incident == incident.id]
-    return sorted(events, key=lambda e: (e.happened_us, e.learned_us, e.id))
+    return shown(events, {} if hidden else marks_of(ledger, incident), hidden=hidden)
+
+
+def marks_of(ledger: Ledger, incident: Incident) -> dict[str, TimelineMark]:
+    """The marks that people set in a timeline, by the id of the entry."""
+    return {m.id: m for m in ledger.all(TimelineMark) if m.incident == incident.id}
+
+
+def find_entry(ledger: Ledger, incident: Incident, name: str) -> TimelineEvent:
+    """The entry with this id, or whose id alone ends in a part that begins so: ``INC-0001-4f1c...`` is found by ``4f1``.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    events = timeline_of(ledger, incident, hidden=True)
+    found = [e for e in events if name and (e.id == name or e.id.rpartition("-")[2].startswith(name.casefold()))]
+    if len(found) == 1:
+        return found[0]
+    wrong = f"{len(found)} entries of {incident.id} begin" if found else f"no entry of {incident.id} begins"
+    raise InputError(f"{wrong} with {quoted(name)}; `andon incident timeline {incident.id} --all` shows their ids")
+
+
+def mark_entry(
+    ledger: Ledger, incident: Incident, entry: TimelineEvent, mark: str, *, why: str, now_us: int, by: str
+) -> TimelineMark:
+    """Pin or hide an entry, or take the mark away (``shown``); the entry itself is never changed.
+
+    Raises:
+        InputError: the mark is not one of the three, or no reason was given.
+    """
+    if mark not in ("pinned", "hidden", "shown"):
+        raise InputError(f"mark={quoted(mark)} is not a mark; pinned, hidden or shown is")
+    if not why.strip():
+        raise InputError(f"say why {entry.id} is to be {mark}: whoever reads the timeline later should know")
+    made = TimelineMark(id=entry.id, incident=incident.id, mark=mark, why=why.strip(), by=by)  # type: ignore[arg-type]
+    ledger.put(made, now_us=now_us, by=by)
+    return made
 
 
 def add_note(ledger: Ledger, incident: Incident, text: str, *, happened_us: int, now_us: int, by: str) -> TimelineEvent:
@@ -61,13 +132,25 @@ def add_note(ledger: Ledger, incident: Incident, text: str, *, happened_us: int,
     return event(ledger, incident, happened_us, now_us, "note", text, by=by)
 
 
+def note_evaluation(
+    ledger: Ledger, incident: Incident, text: str, *, happened_us: int, now_us: int, by: str = "andon"
+) -> TimelineEvent:
+    """Add what an eval run or a probe showed while the incident was open.
+
+    Raises:
+        InputError: there is no text.
+    """
+    if not text.strip():
+        raise InputError("an evaluation needs a text: what ran, and what it showed")
+    return event(ledger, incident, happened_us, now_us, "evaluation", text, by=by)
+
+
 def event(
     ledger: Ledger, incident: Incident, happened_us: int, learned_us: int, kind: str, text: str, by: str = "andon"
 ) -> TimelineEvent:
-    """Write an entry of the timeline; the same entry again writes nothing."""
-    digest = hashlib.sha256(f"{incident.id}/{happened_us}/{kind}/{text}".encode()).hexdigest()[:12]
+    """Write an entry of the timeline; the same entry again writes nothing, and what stands there is never changed."""
     event = TimelineEvent(
-        id=f"{incident.id}-{digest}",
+        id=_id_of(incident, happened_us, kind, text),
         incident=incident.id,
         happened_us=happened_us,
         learned_us=learned_us,
@@ -75,5 +158,94 @@ def event(
         text=text,
         by=by,
     )
+    known = ledger.get(TimelineEvent, event.id)  # erased texts stay erased
+    if known is not None:
+        return known
     ledger.put(event, now_us=learned_us, by=by)
     return event
+
+
+def _id_of(incident: Incident, happened_us: int, kind: str, text: str) -> str:
+    digest = hashlib.sha256(f"{incident.id}/{happened_us}/{kind}/{text}".encode()).hexdigest()[:12]
+    return f"{incident.id}-{digest}"
+
+
+def grow_timeline(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us: int) -> list[TimelineEvent]:
+    """Add what became known since the last call: changes, pulls of levers, and spikes of thumbs-down; returns those.
+
+    Signals, alerts, states, reports and notes are written where they come about. How often this is called makes no difference
+    to the entries: a change is learned when it was recorded, a spike at the end of its first hour. A closed incident has all.
+
+    Raises:
+        StoreError: the store refused.
+    """
+    if incident.state == "closed":
+        return []
+    known = ledger.get(TimelineCursor, incident.id) or TimelineCursor(id=incident.id)
+    told, cursor = _tell_changes(ledger, incident, known, now_us)
+    if now_us // HOUR_US > cursor.hour:
+        told += _tell_spikes(warehouse, ledger, incident, now_us)
+        cursor = replace(cursor, hour=now_us // HOUR_US)
+    if cursor != known:
+        ledger.put(cursor, now_us=now_us, by="andon")
+    return told
+
+
+def _tell_changes(
+    ledger: Ledger, incident: Incident, cursor: TimelineCursor, now_us: int
+) -> tuple[list[TimelineEvent], TimelineCursor]:
+    start_us = incident.onset_low_us - CHANGES_BACK_US
+    changes = changes_of(ledger, incident.app, incident.environment, start_us, now_us + 1)
+    digest = hashlib.sha256("\n".join(f"{c.at_us} {c.title} {c.id}" for c in changes).encode()).hexdigest()[:16]
+    if digest == cursor.changes:
+        return [], cursor
+    told = []
+    for change in changes:
+        kind, text = change_entry(change)
+        ids = {_id_of(incident, change.at_us, k, change_text(change)) for k in (kind, "change")}
+        if any(ledger.get(TimelineEvent, i) is not None for i in ids):
+            continue
+        recorded_us = ledger.history(Change, change.id)[0].at_us
+        learned_us = max(incident.alarmed_us, change.at_us, recorded_us)
+        told.append(event(ledger, incident, change.at_us, learned_us, kind, text))
+    return told, replace(cursor, changes=digest)
+
+
+def _tell_spikes(warehouse: Warehouse, ledger: Ledger, incident: Incident, now_us: int) -> list[TimelineEvent]:
+    first, last = incident.onset_low_us // HOUR_US, now_us // HOUR_US
+    counts, seen = _thumbs_down(warehouse, incident, first - BEFORE_HOURS, last)
+    before = {h: n for h, n in counts.items() if h < first}
+    found = spikes(
+        counts,
+        first=first,
+        last=last,
+        before=sum(before.values()),
+        hours=0 if seen is None else max(0, first - seen),
+        most=max(before.values(), default=0),
+    )
+    if not found:
+        return []
+    there = [e.happened_us for e in timeline_of(ledger, incident, hidden=True) if e.kind == "feedback"]
+    told = []
+    for spike in found:
+        end_us = spike.start_us + spike.hours * HOUR_US
+        if not any(spike.start_us <= at < end_us for at in there):  # late feedback may move its first hour
+            learned_us = max(incident.alarmed_us, spike.start_us + HOUR_US)
+            told.append(event(ledger, incident, spike.start_us, learned_us, "feedback", spike_text(spike)))
+    return told
+
+
+def _thumbs_down(warehouse: Warehouse, incident: Incident, first: int, last: int) -> tuple[dict[int, int], int | None]:
+    """Thumbs-down of users by hour, and the first hour in which anything came at all (None: nothing did)."""
+    ours = (
+        Where(column="app", op="eq", value=incident.app),
+        Where(column="environment", op="eq", value=incident.environment),
+        Where(column="source", op="ne", value=PROBE),
+    )
+    span = Span(start_us=first * HOUR_US, end_us=last * HOUR_US)
+    came = warehouse.run(Rollup(table="scores", metrics=("time_us",), measures=("min",), span=span, where=ours))
+    seen = came["time_us.min"][0].as_py()
+    down = (*ours, Where(column="thumbs", op="lt", value=0.5))
+    table = warehouse.run(Rollup(table="scores", window_us=HOUR_US, span=span, where=down))
+    windows, rows = table["window_us"].to_pylist(), table["rows"].to_pylist()
+    return {w // HOUR_US: n for w, n in zip(windows, rows, strict=True)}, None if seen is None else int(seen) // HOUR_US

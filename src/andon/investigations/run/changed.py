@@ -1,6 +1,8 @@
 """Question 2, read from the tables and the change log: what changed?"""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +10,22 @@ from numpy.typing import NDArray
 from andon import stats
 from andon.changes import Change
 from andon.changes.run import changes_of
+from andon.investigations.exposure import Bin, Exposure
 from andon.investigations.records import Suspect
 from andon.investigations.run.case import DAY_US, Case
-from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects, told_once
+from andon.investigations.suspects import (
+    Behind,
+    Candidate,
+    Traffic,
+    contrasting,
+    raised_by,
+    rank_suspects,
+    told_once,
+)
 from andon.monitors import Signal
 from andon.scores import Embedder, failing
-from andon.store import Ledger, Sample, Span, Where
+from andon.store import Ledger, Lookup, Rollup, Sample, Span, Where
 from andon.traffic import VERSIONS
-from andon.traffic.run import read_interactions_by_id
 
 __all__ = ["suspects_of", "traffic_of"]
 
@@ -27,46 +37,216 @@ LOOK_BACK_US = 60 * DAY_US
 QUESTIONS = 800
 """Questions before and after that are compared by meaning."""
 
+BINS = 12
+"""Stretches of time since the onset in which those who saw a change are compared with the others."""
 
-def suspects_of(case: Case, ledger: Ledger, traffic: Traffic, opener: Signal) -> tuple[Suspect, ...]:
-    """Rank the changes before the onset; `opener` is the signal that dated it."""
+LEAST_SHARE = 0.02
+"""A model or provider with a smaller share of the traffic is not asked about."""
+
+DOSE, LEAST_DOSE, DOSE_HOURS, DOSE_BEFORE_US = 3.0, 0.02, 3, 2 * DAY_US
+"""A change raised the share of a version if within three hours it became this many times what it was, and at least this; asked
+of changes from two days before the onset."""
+
+HOUR_US = 3_600_000_000
+
+_SIDES = ("exposed_x", "exposed_n", "other_x", "other_n")
+_Table = dict[int, dict[str, float]]
+"""Sums of sampling weights: start of the stretch -> version -> sum."""
+
+
+def suspects_of(
+    case: Case, ledger: Ledger, traffic: Traffic, opener: Signal, signals: Sequence[Signal] = ()
+) -> tuple[Suspect, ...]:
+    """Rank the changes before the onset; `opener` is the signal that dated it, `signals` are all that the incident has."""
     s = case.signal
     start, end = opener.onset_low_us - LOOK_BACK_US, max(case.after.end_us, opener.onset_high_us + 1)
-    recorded = [c for c in changes_of(ledger, s.app, s.environment, start, end) if c.at_us <= opener.onset_high_us]
-    changes = told_once(recorded)
-    exposures = _exposures(case, changes)
-    candidates = [Candidate(change=c, exposure=exposures.get(c.id), note=_note(c, changes)) for c in changes]
+    recorded = told_once(changes_of(ledger, s.app, s.environment, start, end))
+    changes = [c for c in recorded if c.at_us <= opener.onset_high_us]
+    counts = _Counts(case)
+    whole = _Counts(replace(case, signal=replace(s, scope={}))) if s.scope else counts
+    spoke = sorted((o for o in signals if o.at_us <= case.after.end_us), key=lambda o: (o.at_us, -o.statistic, o.id))
+    baseline = (s.baseline_x + 0.5) / (s.baseline_n + 1)
+    candidates = [
+        replace(_candidate(case, c, recorded, counts), note=_note(c, changes), outside=_outside(c, counts, whole))
+        for c in changes
+    ]
     return rank_suspects(
-        candidates,
+        _with_doses(case, candidates, opener, baseline),
         metric=s.metric,
         scope=s.scope,
         onset=opener.onset_probability or ((opener.onset_us, 1.0),),
         window_us=s.window_us,
-        baseline=(s.baseline_x + 0.5) / (s.baseline_n + 1),
+        baseline=baseline,
         traffic=traffic,
+        others=tuple(dict.fromkeys(o.metric for o in spoke if o.metric != s.metric)),
+        behind=_behind(case, counts, whole),
+        course=counts.course(),
     )
 
 
-def _exposures(case: Case, changes: Sequence[Change]) -> dict[str, Exposure]:
-    """Who saw each change that carries a version field, by id of the change."""
-    n, x, unit = case.count(case.after), case.count(case.after, case.harm), case.unit()
-    seen: dict[str, tuple[dict[str, float], dict[str, float], dict[str, float]]] = {}
-    exposures = {}
-    for change in changes:
-        name, value = change.version_field, change.after
-        if name is None or name not in VERSIONS or value is None:
+class _Counts:
+    """Traffic and harm since the onset by version and by stretch of time, asked for once per version field."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._unit = case.unit()
+        length = case.after.end_us - case.after.start_us
+        self._bin_us = max(case.signal.window_us, -(-length // BINS))
+        self._seen: dict[str | None, tuple[_Table, _Table]] = {}
+
+    def exposure(self, name: str, values: Collection[str], before_share: float) -> Exposure:
+        """Harm among those who saw one of these values of a version field, and among the rest."""
+        n, x = self._of(name)
+        every_n, every_x = self._of(None)
+        bins = []
+        for at, total in sorted(every_n.items()):
+            exposed_n, exposed_x = (sum(t.get(at, {}).get(v, 0.0) for v in values) for t in (n, x))
+            harmed = sum(every_x.get(at, {}).values())
+            sums = exposed_x, exposed_n, harmed - exposed_x, sum(total.values()) - exposed_n
+            bins.append(Bin(**dict(zip(_SIDES, (max(0.0, v / self._unit) for v in sums), strict=True))))
+        sides = {side: math.fsum(getattr(b, side) for b in bins) for side in _SIDES}
+        return Exposure(**sides, before_share=before_share, bins=tuple(bins))
+
+    def course(self) -> list[tuple[float, float]]:
+        """Harm and traffic by stretch of time."""
+        n, x = self._of(None)
+        return [
+            (sum(x.get(at, {}).values()) / self._unit, sum(row.values()) / self._unit) for at, row in sorted(n.items())
+        ]
+
+    def shares(self, name: str) -> dict[str, float]:
+        """Share of the traffic since the onset by value of a version field."""
+        total: dict[str, float] = {}
+        for row in self._of(name)[0].values():
+            for value, w in row.items():
+                total[value] = total.get(value, 0.0) + w
+        every = math.fsum(sum(row.values()) for row in self._of(None)[0].values())
+        return {value: w / every for value, w in total.items()} if every else {}
+
+    def before(self, name: str) -> dict[str, float]:
+        """Traffic before the onset by value of a version field."""
+        return self._case.by(name, self._case.before)
+
+    def total(self, name: str | None, value: str) -> float:
+        """Traffic since the onset that saw a value of a version field; of all traffic with None and an empty value."""
+        return math.fsum(row.get(value, 0.0) for row in self._of(name)[0].values())
+
+    def _of(self, name: str | None) -> tuple["_Table", "_Table"]:
+        if name not in self._seen:
+            self._seen[name] = self._read(name), self._read(name, self._case.harm)
+        return self._seen[name]
+
+    def _read(self, name: str | None, *extra: Where) -> "_Table":
+        case = self._case
+        plan = Rollup(
+            table="scores", metrics=(case.signal.metric,), measures=("w",), keys=(name,) if name else (),
+            window_us=self._bin_us, span=case.after, where=(*case.scope, *extra),
+        )  # fmt: skip
+        found = case.warehouse.run(plan)
+        values = found[name].to_pylist() if name else [""] * found.num_rows  # all traffic is one value
+        table: _Table = {}
+        for at, value, w in zip(
+            found["window_us"].to_pylist(), values, found[f"{case.signal.metric}.w"].to_pylist(), strict=True
+        ):
+            if value is not None:
+                table.setdefault(at, {})[value] = float(w or 0)
+        return table
+
+
+def _candidate(case: Case, change: Change, recorded: Sequence[Change], counts: _Counts) -> Candidate:
+    """A change with who saw it, as far as a version field shows that."""
+    name, value = change.version_field, change.after
+    if name is None or name not in VERSIONS or value is None:
+        return Candidate(change=change)
+    before = _share_before(case, change)
+    later = _later(change, recorded)
+    carried = counts.exposure(name, {value, *later}, before) if later else None
+    return Candidate(change=change, exposure=counts.exposure(name, {value}, before), carried=carried)
+
+
+def _outside(change: Change, inside: _Counts, whole: _Counts) -> float | None:
+    """How widely traffic outside of the failing part saw a change, as a share of how widely that inside did."""
+    name, value = change.version_field, change.after
+    if name is None or name not in VERSIONS or value is None or inside is whole:
+        return None
+    n, every = inside.total(None, ""), whole.total(None, "")
+    seen, of_all = inside.total(name, value), whole.total(name, value)
+    if not n or not seen or every <= n:
+        return None
+    return min(1.0, max(0.0, (of_all - seen) / (every - n)) / (seen / n))
+
+
+def _with_doses(case: Case, candidates: Sequence[Candidate], opener: Signal, baseline: float) -> list[Candidate]:
+    """The candidates, where a change that no field shows made many more see a version that harms: then it has its exposure.
+
+    Two changes may be one incident: a fault that few saw, and a change of the load that sent many more of them there.
+    """
+    since = opener.onset_low_us - DOSE_BEFORE_US
+    hidden = [c for c in candidates if c.exposure is None and c.change.at_us >= since]
+    known = {c.change.id: c for c in candidates}
+    for c in contrasting(candidates, baseline)[:3] if hidden else ():
+        hours = _hourly(case, c.change, since)
+        for d in hidden:
+            hour = d.change.at_us // HOUR_US
+            if d.change.at_us - c.change.at_us <= (DOSE_HOURS + 1) * HOUR_US:
+                continue
+            before = _share(hours, range(hour - DOSE_HOURS, hour))
+            after = _share(hours, range(hour + 1, hour + 1 + DOSE_HOURS))
+            if after >= max(DOSE * before, LEAST_DOSE):
+                known |= {told.change.id: told for told in raised_by(d, c, before, after)}
+    return list(known.values())
+
+
+def _hourly(case: Case, change: Change, since_us: int) -> dict[int, tuple[float, float]]:
+    """By hour: traffic that saw the version of a change, and all traffic."""
+    assert change.version_field is not None
+    metric = case.signal.metric
+    span = Span(start_us=since_us - DOSE_HOURS * HOUR_US, end_us=case.after.end_us)
+    plan = Rollup(
+        table="scores", metrics=(metric,), measures=("w",), keys=(change.version_field,), window_us=HOUR_US, span=span,
+        where=case.scope,
+    )  # fmt: skip
+    found = case.warehouse.run(plan)
+    hours: dict[int, tuple[float, float]] = {}
+    columns = (found[name].to_pylist() for name in ("window_us", change.version_field, f"{metric}.w"))
+    for at, value, w in zip(*columns, strict=True):
+        saw, every = hours.get(at // HOUR_US, (0.0, 0.0))
+        hours[at // HOUR_US] = saw + (w or 0) * (value == change.after), every + (w or 0)
+    return hours
+
+
+def _share(hours: Mapping[int, tuple[float, float]], which: range) -> float:
+    """Share of the traffic of these hours that saw the version; 0 where there was none."""
+    saw, every = (math.fsum(hours.get(h, (0.0, 0.0))[k] for h in which) for k in (0, 1))
+    return saw / every if every else 0.0
+
+
+def _later(change: Change, changes: Sequence[Change]) -> set[str]:
+    """Versions of the same part that came after this one: they may carry on what it brought, unless they were there before."""
+    same = [c for c in changes if c.version_field == change.version_field and c.scope == change.scope and c.after]
+    known = {c.after for c in same if c.at_us <= change.at_us} | {c.before for c in same if c.at_us <= change.at_us}
+    return {c.after for c in same if c.at_us > change.at_us and c.after is not None} - {v for v in known if v}
+
+
+def _behind(case: Case, counts: _Counts, whole: _Counts) -> tuple[Behind, ...]:
+    """Models and providers that had part of the traffic before and since: one of them may have moved behind its name.
+
+    Where the failing part is the traffic of one model, that one is compared with the rest of all traffic.
+    """
+    found = []
+    for name in ("provider", "requested_model"):
+        asked = whole if name in case.signal.scope else counts
+        shares = asked.shares(name)
+        if len(shares) < 2:
             continue
-        if name not in seen:
-            seen[name] = case.by(name, case.after), case.by(name, case.after, case.harm), case.by(name, case.before)
-        after, harmed, before = seen[name]
-        exposures[change.id] = Exposure(
-            exposed_x=harmed.get(value, 0) / unit,
-            exposed_n=after.get(value, 0) / unit,
-            other_x=(x - harmed.get(value, 0)) / unit,
-            other_n=(n - after.get(value, 0)) / unit,
-            before_share=_share_before(case, change) if value in before else 0.0,
-        )
-    return exposures
+        before = asked.before(name)
+        least = LEAST_SHARE * sum(before.values())
+        found += [
+            Behind(field=name, value=v, exposure=asked.exposure(name, {v}, 1.0))
+            for v, share in sorted(shares.items())
+            if share >= LEAST_SHARE and before.get(v, 0.0) > least
+        ]
+    return tuple(found)
 
 
 def _share_before(case: Case, change: Change) -> float:
@@ -126,8 +306,10 @@ def _questions(case: Case, span: Span) -> dict[str, float]:
     values = dict(zip(table["interaction_id"].to_pylist(), table[metric].to_pylist(), strict=True))
     op, bound = failing(case.signal.kind, case.signal.direction, case.signal.cut)
     day = Span(start_us=span.start_us - DAY_US, end_us=span.end_us)
+    ids = tuple(sorted(values))
+    found = case.warehouse.run(Lookup(table="interactions", ids=ids, columns=("id", "query"), span=day))
     return {
-        i.query: float(values[i.id] >= bound if op == "ge" else values[i.id] < bound)
-        for i in read_interactions_by_id(case.warehouse, sorted(values), day)
-        if i.query
+        query: float(values[name] >= bound if op == "ge" else values[name] < bound)
+        for name, query in zip(found["id"].to_pylist(), found["query"].to_pylist(), strict=True)
+        if query
     }

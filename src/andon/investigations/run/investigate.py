@@ -1,24 +1,31 @@
 """Answer the four questions of an incident from the tables and the change log, and keep the evidence."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from andon.errors import InputError, StateError
+from andon.changes.run import changes_of
+from andon.errors import StateError
 from andon.incidents import Incident
 from andon.incidents.run import signals_of
-from andon.investigations.records import Evidence, Investigation
-from andon.investigations.run.case import Case, figures_of
-from andon.investigations.run.changed import suspects_of, traffic_of
-from andon.investigations.run.expected import examples_of, harmed_interactions
+from andon.investigations.disproof import Ask
+from andon.investigations.records import Impact, Investigation
+from andon.investigations.run.analyses import analyses_of, look_at
+from andon.investigations.run.case import Case
+from andon.investigations.run.changed import LOOK_BACK_US, suspects_of, traffic_of
+from andon.investigations.run.disproof import run_tests
+from andon.investigations.run.evidence import Frozen, freeze, keep_asked, recompute
+from andon.investigations.run.expected import confidence_split, examples_of, harmed_interactions, passing_beside
 from andon.investigations.run.late import first_alarms, gap_of
-from andon.investigations.run.spread import impact_of, parts_of, totals
-from andon.investigations.scope import isolated_or_systematic, rank_parts
-from andon.monitors import TRAFFIC
-from andon.scores import Embedder
-from andon.store import Ledger, Rollup, Span, Warehouse, from_json
+from andon.investigations.run.reported import Lens, lens_of
+from andon.investigations.run.spread import impact_of, parts_of, slices_of, totals, verdict_of
+from andon.investigations.scope import Verdict, rank_parts
+from andon.monitors import TRAFFIC, Objective, Signal
+from andon.scores import SCORERS, Embedder, Scorer
+from andon.store import Ledger, Span, Warehouse
 
-__all__ = ["investigate", "recompute"]
+__all__ = ["investigate", "lead_of", "recompute"]
 
 
 def investigate(
@@ -29,15 +36,99 @@ def investigate(
     *,
     now_us: int,
     rng: np.random.Generator,
+    scorers: Sequence[Scorer] = SCORERS,
+    objectives: Sequence[Objective] = (),
+    ask: Ask | None = None,
 ) -> Investigation:
     """Answer the four questions with what was known at `now_us`, and record the answer.
 
-    Where data are missing the answer says so (``undecided``, no examples, "too few questions"); it never raises for them.
+    All figures are of the rows that were committed when it began. Where data are missing the answer says so (``undecided``,
+    no examples, "too few questions"); it never raises for them. An incident that a person reported is looked at by the
+    metric on which the reported interaction fails.
+
+    Args:
+        warehouse: the tables.
+        ledger: the change log, signals and reports; the answer is written to it.
+        incident: what is looked into.
+        embedder: compares questions.
+        now_us: data up to here are used.
+        rng: draws permutations.
+        scorers: what is measured.
+        objectives: the limits that stand.
+        ask: asks an old and a new target the same questions, to disprove suspects; None where there are none.
 
     Raises:
         StateError: the ledger holds no leading signal of this incident.
     """
+    frozen = Frozen(warehouse)
     signals = signals_of(ledger, incident)
+    lead, lens = _lead(frozen, ledger, incident, signals, scorers, now_us)
+    case = _case(frozen, incident, lead, lens, now_us)
+    opener = next((s for s in signals if (s.at_us, s.onset_us) == (incident.alarmed_us, incident.onset_us)), lead)
+    verdict, reason, impact = _verdict(case, lens, objectives)
+    slices = slices_of(case)
+    harmed = harmed_interactions(case)
+    reported = [] if lens is None or lens.interaction is None else [(lens.interaction, lens.value or 0.0)]
+    examples = examples_of(case, harmed, slices, reported)
+    looked = look_at(case)
+    suspects = suspects_of(case, ledger, traffic_of(case, embedder, rng), opener, signals)
+    changes = changes_of(ledger, lead.app, lead.environment, opener.onset_low_us - LOOK_BACK_US, now_us)
+    found = Investigation(
+        id=incident.id,
+        at_us=now_us,
+        examples=examples,
+        passing=passing_beside(case, [i for i, _ in (*harmed, *reported)], examples, embedder),
+        confidence=confidence_split(case),
+        suspects=run_tests(case, suspects, changes, looked=looked, ask=ask, embedder=embedder),
+        verdict=verdict,
+        verdict_reason=reason,
+        parts=rank_parts(parts_of(case)),
+        slices=slices,
+        impact=impact,
+        first_alarms=first_alarms(signals),
+        gap=gap_of(case, ledger, incident, signals, harmed, scorers, slices),
+        analyses=analyses_of(case, ledger, incident, signals, now_us=now_us, looked=looked, objectives=objectives),
+    )
+    keep_asked(case, frozen)
+    found = replace(found, evidence=freeze(frozen, case.evidence))
+    ledger.put(found, now_us=now_us, by="andon")
+    return found
+
+
+def _verdict(case: Case, lens: Lens | None, objectives: Sequence[Objective]) -> tuple[Verdict, str, Impact]:
+    """Isolated or systematic, why, and who was hit."""
+    lead = case.signal
+    x1, n1, x2, n2, x3, n3 = totals(case)
+    x0, n0 = (x1, n1) if n1 else (lead.baseline_x, lead.baseline_n)
+    verdict, reason = verdict_of(case, x0, n0, x2, n2, objectives)
+    if lens is not None and lens.missing:
+        verdict = "undecided" if lens.interaction is None else verdict  # nothing says what similar interactions are
+        reason = f"{lens.missing}; {reason}"
+    return verdict, reason, impact_of(case, x0 / n0 if n0 else 0.0, x2, n2, lately=x3 / n3 if n3 else None)
+
+
+def lead_of(
+    warehouse: Warehouse, ledger: Ledger, incident: Incident, scorers: Sequence[Scorer] = SCORERS, *, now_us: int
+) -> Signal:
+    """The leading signal of an incident; of a reported one what stands in its place.
+
+    Raises:
+        StateError: the ledger holds no leading signal of this incident.
+    """
+    return _lead(warehouse, ledger, incident, signals_of(ledger, incident), scorers, now_us)[0]
+
+
+def _lead(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    incident: Incident,
+    signals: Sequence[Signal],
+    scorers: Sequence[Scorer],
+    now_us: int,
+) -> tuple[Signal, Lens | None]:
+    if not incident.lead:
+        lens = lens_of(warehouse, ledger, incident, scorers, now_us=now_us)
+        return lens.signal, lens
     lead = next((s for s in signals if s.id == incident.lead), None)
     if lead is None:
         raise StateError(
@@ -45,39 +136,13 @@ def investigate(
         )
     if lead.metric == TRAFFIC:  # what did not come has no rows: what came is looked into, by whether it failed
         lead = replace(lead, metric="error", direction="up", kind="binary")
+    return lead, None
+
+
+def _case(warehouse: Warehouse, incident: Incident, lead: Signal, lens: Lens | None, now_us: int) -> Case:
+    """The affected traffic: from the baseline to the onset, and since."""
+    if lens is not None:
+        before = Span(start_us=lead.baseline_from_us, end_us=lead.baseline_to_us)
+        return Case(warehouse, lead, before, Span(start_us=lead.onset_us, end_us=max(now_us, lead.onset_us + 1)))
     before = Span(start_us=lead.baseline_from_us, end_us=max(incident.onset_low_us, lead.baseline_from_us + 1))
-    case = Case(warehouse, lead, before, Span(start_us=incident.onset_us, end_us=now_us))
-    opener = next((s for s in signals if (s.at_us, s.onset_us) == (incident.alarmed_us, incident.onset_us)), lead)
-    x1, n1, x2, n2, x3, n3 = totals(case)
-    x0, n0 = (x1, n1) if n1 else (lead.baseline_x, lead.baseline_n)
-    unit = case.unit()
-    verdict, reason = isolated_or_systematic(round(x2 / unit), round(n2 / unit), (x0 / unit + 0.5) / (n0 / unit + 1))
-    harmed = harmed_interactions(case)
-    traffic = traffic_of(case, embedder, rng)
-    found = Investigation(
-        id=incident.id,
-        at_us=now_us,
-        examples=examples_of(case, harmed),
-        suspects=suspects_of(case, ledger, traffic, opener),
-        verdict=verdict,
-        verdict_reason=reason,
-        parts=rank_parts(parts_of(case)),
-        impact=impact_of(case, x0 / n0 if n0 else 0.0, x2, n2, lately=x3 / n3 if n3 else None),
-        first_alarms=first_alarms(signals),
-        gap=gap_of(incident, lead),
-        evidence=tuple(case.evidence),
-    )
-    ledger.put(found, now_us=now_us, by="andon")
-    return found
-
-
-def recompute(warehouse: Warehouse, evidence: Evidence) -> dict[str, float]:
-    """Run the plan of a piece of evidence again; the figures must be the same.
-
-    Raises:
-        InputError: the plan is not one of the five, or is not a roll-up.
-    """
-    plan = from_json(evidence.plan)
-    if not isinstance(plan, Rollup):
-        raise InputError(f"evidence {evidence.id} holds a {type(plan).__name__}; only roll-ups carry figures")
-    return figures_of(warehouse, plan)
+    return Case(warehouse, lead, before, Span(start_us=incident.onset_us, end_us=now_us))

@@ -1,0 +1,103 @@
+"""Is what changed found? Replays of published incidents with known truth, scored on what was known when the incident opened.
+
+Every case is told with `SEEDS` that were not used while the ranker was made, with decoys as they fall, and once with `HARD`, a
+decoy put within the six hours before the onset. Tables for `docs/methods/suspects.md` go to stderr.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from statistics import mean, median
+
+from bench.figures import figure, note
+from bench.incidents_cases import CASES, DEVELOPED
+from bench.incidents_replay import Outcome, replay_case
+
+__all__ = ["run"]
+
+SEEDS = (301, 302, 303)
+HARD = (401,)
+EDGES = (0.0, 0.5, 0.8, 0.95, 1.01)
+"""Stated probabilities are compared with how often they were right within these bounds."""
+
+
+def run() -> None:
+    """All figures of incidents."""
+    asked = [(name, seed, seed in HARD) for name in CASES for seed in (*SEEDS, *HARD)]
+    with ProcessPoolExecutor(2) as pool:
+        found = []
+        for o in pool.map(replay_case, *zip(*asked, strict=True)):
+            note(f"{o.case} {o.seed}: {f'place {o.place}' if o.opened else 'not opened'}, {o.seconds:.0f} s")
+            found.append(o)
+    for line in (*_cases(found), "", *_reliability([o for o in found if o.opened]), "", *_misses(found)):
+        note(line)
+    hard = [o for o in found if o.opened and o.near]
+    found = [o for o in found if not o.near]
+    opened = [o for o in found if o.opened]
+    figure("incidents.replays", len(found), "replays")
+    figure("incidents.opened", len(opened) / len(found), "share")
+    for name, some in (
+        ("", opened),
+        (".first_cases", [o for o in opened if o.case in DEVELOPED]),
+        (".other_cases", [o for o in opened if o.case not in DEVELOPED]),
+        (".near_decoy", hard),
+    ):
+        figure(f"incidents.top1{name}", mean(o.place == 1 for o in some), "share")
+        figure(f"incidents.top3{name}", mean(o.place <= 3 for o in some), "share")
+    nobody = [o for o in opened if not o.own]
+    figure("incidents.no_own_change_recall", mean(not o.first_own for o in nobody), "share")
+    figure("incidents.no_own_change_precision", mean(not o.own for o in opened if not o.first_own), "share")
+    figure("incidents.calibration_error", _calibration_error(opened), "share")
+    figure("incidents.onset_error_h", median(o.onset_error_h for o in opened), "h")
+    figure("incidents.detection_lag_h", median(o.lag_h for o in opened), "h")
+    figure("incidents.scope_precision", mean(o.precision for o in opened), "share")
+    figure("incidents.scope_recall", mean(o.recall for o in opened), "share")
+
+
+def _bins(opened: Sequence[Outcome]) -> list[list[Outcome]]:
+    return [some for low, high in pairwise(EDGES) if (some := [o for o in opened if low <= o.stated < high])]
+
+
+def _calibration_error(opened: Sequence[Outcome]) -> float:
+    """Mean distance of what was stated from what came true, over bins, by their size."""
+    return sum(
+        len(some) / len(opened) * abs(mean(o.stated for o in some) - mean(o.right for o in some))
+        for some in _bins(opened)
+    )
+
+
+def _reliability(opened: Sequence[Outcome]) -> list[str]:
+    rows = [
+        f"| {mean(o.stated for o in some):.2f} | {len(some)} | {mean(o.right for o in some):.2f} |"
+        for some in _bins(opened)
+    ]
+    return ["| stated | incidents | right |", "|---|---|---|", *rows]
+
+
+def _cases(found: Sequence[Outcome]) -> list[str]:
+    lines = ["| case | replays | opened | first | among three | onset off by (h) | alarm after (h) |", "|---" * 7 + "|"]
+    for name in CASES:
+        mine = [o for o in found if o.case == name]
+        some = [o for o in mine if o.opened]
+        times = (
+            f"{median(o.onset_error_h for o in some):.1f} | {median(o.lag_h for o in some):.1f}" if some else "- | -"
+        )
+        first, three = sum(o.place == 1 for o in some), sum(o.place <= 3 for o in some)
+        mark = "" if name in DEVELOPED else " *"
+        lines.append(f"| {name}{mark} | {len(mine)} | {len(some)} | {first} | {three} | {times} |")
+    return lines
+
+
+def _named(o: Outcome) -> str:
+    return f"{o.case} {o.seed}" + (" (near decoy)" if o.near else "")
+
+
+def _misses(found: Sequence[Outcome]) -> list[str]:
+    lines = []
+    for o in found:
+        if not o.opened:
+            lines.append(f"- {_named(o)}: no incident opened")
+        elif o.place != 1:
+            place = f"place {o.place}" if o.place < 99 else "not among the suspects"
+            lines.append(f"- {_named(o)}: {o.truth} ({place}); first, with {o.stated:.2f}: {o.first}")
+    return lines

@@ -1,0 +1,161 @@
+"""Pure transitions of an incident: what people say has been reached, what they overrule, and what is next."""
+
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+from andon.errors import InputError, StateError
+from andon.incidents.records import FailureType, Incident, Overrule, Recovery, Severity, State
+from andon.incidents.words import one_line
+from andon.scores import Harm
+from andon.traffic import format_time, quoted
+
+__all__ = [
+    "MARKS",
+    "OVERRULED",
+    "Field",
+    "Mark",
+    "mark",
+    "overrule",
+    "overruled",
+    "state_of",
+    "what_next",
+    "with_suggestion",
+]
+
+Mark = Literal["stabilised", "diagnosed", "fixed"]
+Field = Literal["impact", "severity", "failure"]
+
+MARKS: tuple[Mark, ...] = get_args(Mark)
+"""Milestones that people mark; recovery is measured."""
+
+OVERRULED: dict[Field, tuple[str, ...]] = {
+    "impact": get_args(Harm),
+    "severity": get_args(Severity),
+    "failure": get_args(FailureType),
+}
+"""What a person may overrule, and the values to choose from."""
+
+_FURTHEST: tuple[State, ...] = ("closed", "recovered", "fixed", "diagnosed", "stabilised")
+
+
+def state_of(incident: Incident) -> State:
+    """The furthest milestone that an incident has reached; ``open`` where there is none."""
+    return next((s for s in _FURTHEST if getattr(incident, f"{s}_us") is not None), "open")
+
+
+def mark(incident: Incident, milestone: Mark, at_us: int, *, now_us: int) -> Incident:
+    """The incident with a milestone; stabilised and diagnosed come in either order, and a later mark corrects an earlier one.
+
+    Args:
+        incident: as it is.
+        milestone: what was reached.
+        at_us: when it was reached: not before harm began at the earliest, not in the future.
+        now_us: the clock.
+
+    Raises:
+        InputError: there is no such milestone, or the time is not allowed.
+        StateError: the incident is closed.
+    """
+    _must_be_open(incident, "marked")
+    if milestone not in MARKS:
+        raise InputError(f"{quoted(milestone)} is no milestone that people mark; {', '.join(MARKS)} are")
+    if at_us < incident.onset_low_us:
+        raise InputError(
+            f"{incident.id} cannot be {milestone} at {format_time(at_us)}: harm began at "
+            f"{format_time(incident.onset_low_us)} at the earliest"
+        )
+    if at_us > now_us:
+        raise InputError(f"{incident.id} cannot be {milestone} at {format_time(at_us)}: that is in the future")
+    told: dict[str, Any] = {f"{milestone}_us": at_us}
+    marked = replace(incident, **told)
+    return replace(marked, state=state_of(marked))
+
+
+def overruled(incident: Incident, field: Field) -> Overrule | None:
+    """A person's last word on a field; None where the suggestion stands."""
+    return next((o for o in reversed(incident.overrules) if o.field == field), None)
+
+
+def overrule(incident: Incident, field: Field, chosen: str, why: str, *, by: str, now_us: int) -> Incident:
+    """The incident with a person's word in place of what was suggested; both are kept.
+
+    Raises:
+        InputError: there is no such field or value, or no reason is given.
+        StateError: the incident is closed.
+    """
+    _must_be_open(incident, "overruled")
+    if field not in OVERRULED:
+        raise InputError(f"{quoted(field)} cannot be overruled; {', '.join(OVERRULED)} can")
+    if chosen not in OVERRULED[field]:
+        raise InputError(f"{quoted(chosen)} is no {field}; choose one of: {', '.join(OVERRULED[field])}")
+    if not why.strip():
+        raise InputError(f"say why: the reason is kept beside what was suggested for the {field} of {incident.id}")
+    before = overruled(incident, field)
+    suggestion = before.latest if before is not None else getattr(incident, f"{field}_reason")
+    word = Overrule(
+        field=field,
+        suggested=getattr(incident, field) or "",
+        chosen=chosen,
+        why=why.strip(),
+        by=by,
+        at_us=now_us,
+        latest=suggestion,
+    )
+    told: dict[str, Any] = {field: chosen, f"{field}_reason": _reason(word)}
+    return replace(incident, overrules=(*incident.overrules, word), **told)
+
+
+def with_suggestion(incident: Incident, field: Field, value: str | None, reason: str) -> Incident:
+    """The incident with what the signals suggest; where a person overruled it, the suggestion only stands beside their word."""
+    word = overruled(incident, field)
+    if word is None:
+        told: dict[str, Any] = {field: value, f"{field}_reason": reason}
+        return replace(incident, **told)
+    latest = replace(word, latest=reason)
+    others = tuple(latest if o is word else o for o in incident.overrules)
+    told = {f"{field}_reason": _reason(latest)}
+    return replace(incident, overrules=others, **told)
+
+
+def _reason(word: Overrule) -> str:
+    suggestion = f"; the signals suggest {word.latest}" if word.latest else ""
+    return f"{word.chosen}: {one_line(word.why, 200)} (said {one_line(word.by)}{suggestion})"
+
+
+def _must_be_open(incident: Incident, what: str) -> None:
+    if incident.state == "closed":
+        raise StateError(f"{incident.id} is closed already ({incident.closed_why}) and cannot be {what} any more")
+
+
+def what_next(incident: Incident, recovery: Recovery | None) -> str:
+    """The next thing to do, in one sentence with its command: the first one of the list that is not done yet."""
+    do, name = "andon incident", incident.id
+    step = next((s for s in recovery.steps if s.done_us is None), None) if recovery else None
+    over = incident.recovered_us is not None
+    fixed = over or incident.fixed_us is not None
+    stopped = fixed or incident.stabilised_us is not None
+    ack = "" if incident.acked_us else f"Say that you are on it (`{do} ack {name}`). "
+    take = (
+        ""
+        if step is None
+        else f"Take step {step.id} ({one_line(step.text, 100)}), check it ({one_line(step.check, 100)})"
+    )
+    todo = (
+        (
+            incident.state == "closed",
+            f"Nothing: it is closed. `andon postmortem write {name}` writes down what was learned.",
+        ),
+        (
+            not stopped,
+            f"{ack}Stop the harm, by a lever (`andon lever hold`) say, then `{do} mark {name} stabilised --why ...`.",
+        ),
+        (
+            not fixed and incident.diagnosed_us is None,
+            f"Find the cause (`andon investigate {name}`), then `{do} mark {name} diagnosed --why ...`.",
+        ),
+        (not fixed, f"Take the cause away, then `{do} mark {name} fixed --why ...`."),
+        (bool(take), f"{take}, and say what you saw: `{do} step done {name} {step.id if step else ''} --seen ...`."),
+        (over, f"All exit criteria are met: `{do} close {name} --why ...`."),
+        (True, f"Wait until it stays away: `{do} recovery {name}` measures the exit criteria."),
+    )
+    return next(text for holds, text in todo if holds)

@@ -1,0 +1,133 @@
+"""The tests of action items that need golden cases, eval runs or levers; and what cases caught since. Pure.
+
+A proof says True (the test was run and met), False (run and not met) or None (it cannot be told, and what is missing).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from andon.evals import EvalRun, judge
+from andon.golden import Case
+from andon.levers.records import Lever, Pull
+from andon.postmortems import ActionItem, Criterion, Proof
+from andon.traffic import format_time, quoted
+
+__all__ = ["cases_pass", "catches", "gate_blocks", "lever_exists"]
+
+MOST_NAMED = 5
+
+
+def cases_pass(item: ActionItem, cases: Sequence[Case], runs: Sequence[EvalRun], now_us: int) -> Proof:
+    """The test of ``case passes``: the named cases pass in the latest runs of one target, as many in a row as asked for.
+
+    The subject is ids of cases, by commas or spaces, or ``cases of INC-0001``: all that came of an incident. Runs are those
+    that `andon eval run` and `andon gate` kept. A run in which a case could not be run counts neither way. Any target will
+    do, for the gate may be run on a bad version on purpose; the proof names it.
+    """
+    asked = _criterion(item)
+    ids = _ids(asked.subject, cases)
+    known = {c.id for c in cases}
+    if not ids:
+        return _proof(
+            None, f"no golden case has come of this yet ({quoted(asked.subject)}); label failures and add cases", now_us
+        )
+    if lost := [i for i in ids if i not in known]:
+        return _proof(None, f"there is no golden case {', '.join(map(quoted, lost[:MOST_NAMED]))}", now_us)
+    rows = {target: _row(ids, [r for r in runs if r.target == target]) for target in {r.target for r in runs}}
+    tried = {target: row for target, row in rows.items() if row[0] + len(row[1])}
+    many = f"{len(ids)} case{'' if len(ids) == 1 else 's'}"
+    if not tried:
+        return _proof(None, f"no kept run holds all of {many}; `andon eval run --target ...` makes one", now_us)
+    target, (passes, failing) = max(tried.items(), key=lambda t: (t[1][0], t[0]))
+    if passes >= asked.times:
+        return _proof(True, f"{many} passed the last {passes} runs in a row on {quoted(target, 120)}", now_us)
+    if passes:
+        text = f"{many} passed {passes} of {asked.times} runs in a row on {quoted(target, 120)}; run it {asked.times - passes} more"
+        return _proof(None, text, now_us)
+    named = ", ".join(failing[:MOST_NAMED]) + (", ..." if len(failing) > MOST_NAMED else "")
+    return _proof(False, f"{len(failing)} of {many} fail in the latest run on {quoted(target, 120)}: {named}", now_us)
+
+
+def gate_blocks(item: ActionItem, runs: Sequence[EvalRun], now_us: int) -> Proof:
+    """The test of ``gate blocks``: the gate fails on the latest run of the named target (its name holds the subject as a word).
+
+    The baseline is the newest run of another target over the same golden set; without one the bar decides.
+    """
+    asked = _criterion(item)
+    if asked.subject.casefold().startswith("the version of "):
+        text = f"which version is the bad one? name its target: `andon action take {item.id} --criterion 'gate blocks TARGET'`"
+        return _proof(None, text, now_us)
+    named = re.compile(rf"(?<![\w.-]){re.escape(asked.subject)}(?![\w-]|\.\d)")
+    theirs = [r for r in runs if named.search(r.target)]
+    if not theirs:
+        text = f"the gate was never run on {quoted(asked.subject, 120)}; `andon gate --target ...` keeps a run"
+        return _proof(None, text, now_us)
+    bad = max(theirs, key=lambda r: r.at_us)
+    others = [r for r in runs if not named.search(r.target) and r.golden == bad.golden]
+    baseline = max(others, key=lambda r: r.at_us, default=None)
+    verdict = judge(bad, baseline)
+    against = f"against the run of {quoted(baseline.target, 120)}" if baseline else "without a baseline"
+    text = (
+        f"gate on {quoted(bad.target, 120)} at {format_time(bad.at_us)}, {against}: {verdict.outcome}; {verdict.reason}"
+    )
+    return _proof({"fail": True, "pass": False}.get(verdict.outcome), text, now_us)
+
+
+def lever_exists(item: ActionItem, levers: Iterable[Lever], pulls: Iterable[Pull], now_us: int) -> Proof:
+    """The test of ``lever exists``: it is declared, and was held once at its safe value."""
+    asked = _criterion(item)
+    if asked.subject == "NAME":
+        text = f"which lever? `andon action take {item.id} --criterion 'lever exists KEY'`"
+        return _proof(None, text, now_us)
+    lever = next((x for x in levers if x.id == asked.subject), None)
+    if lever is None:
+        return _proof(False, f"no lever {quoted(asked.subject, 120)} is declared", now_us)
+    held = [p for p in pulls if p.lever == lever.id and p.value == lever.safe]
+    if not held:
+        text = f"lever {lever.id} is declared, but was never held at its safe value {quoted(lever.safe)}: hold it once in a drill"
+        return _proof(False, text, now_us)
+    last = max(held, key=lambda p: (p.at_us, p.id))
+    end = "and still is" if last.released_us is None else f"until {format_time(last.released_us)}"
+    text = f"lever {lever.id} was held at its safe value {quoted(lever.safe)} from {format_time(last.at_us)}, {end} ({last.id})"
+    return _proof(True, text, now_us)
+
+
+def catches(cases: Iterable[Case], runs: Iterable[EvalRun]) -> Mapping[str, int]:
+    """Incident -> eval runs in which a case of it failed that had passed before: what its cases caught since."""
+    incident_of = {c.id: c.incident for c in cases if c.incident}
+    passed: set[str] = set()
+    found = dict.fromkeys(incident_of.values(), 0)
+    for run in sorted(runs, key=lambda r: (r.at_us, r.id)):
+        failed = {r.case_id for r in run.results if r.outcome == "fail"}
+        for incident in {incident_of[c] for c in failed & passed if c in incident_of}:
+            found[incident] += 1
+        passed |= {r.case_id for r in run.results if r.outcome == "pass"}
+    return found
+
+
+def _row(ids: Sequence[str], runs: Iterable[EvalRun]) -> tuple[int, list[str]]:
+    """How many of the latest runs of one target pass all cases in a row, and which cases fail in the latest one."""
+    passes = 0
+    for run in sorted(runs, key=lambda r: (r.at_us, r.id), reverse=True):
+        outcomes = {r.case_id: r.outcome for r in run.results}
+        seen = [outcomes.get(i, "error") for i in ids]
+        if "fail" in seen:
+            return passes, [i for i in ids if outcomes.get(i) == "fail"]
+        if "error" not in seen:
+            passes += 1
+    return passes, []
+
+
+def _ids(subject: str, cases: Sequence[Case]) -> list[str]:
+    if found := re.fullmatch(r"cases of (\S+)", subject):
+        return [c.id for c in cases if c.incident == found[1]]
+    return list(dict.fromkeys(re.split(r"[\s,]+", subject.strip())))
+
+
+def _criterion(item: ActionItem) -> Criterion:
+    assert item.criterion is not None, "an item without a test is never tested"
+    return item.criterion
+
+
+def _proof(met: bool | None, text: str, now_us: int) -> Proof:
+    return Proof(met=met, text=text, at_us=now_us)

@@ -1,0 +1,471 @@
+"""The blocks from which templates build a postmortem: tables and lists in Markdown, made from one record.
+
+Every text that came from traffic or people is made harmless here (`inert`, `prose`); what a block returns is safe Markdown.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from andon.incidents import Incident, TimelineEvent, duration, odds, scope_text
+from andon.investigations import Analysis, Evidence, HarmedSlice, Suspect
+from andon.monitors.verdicts import percent
+from andon.postmortems.draft import (
+    ALL_SINCE,
+    HARM_SINCE,
+    beyond_limit,
+    counts_of,
+    minute,
+    refs_to,
+)
+from andon.postmortems.escaping import bullets, inert, prose, quote, table
+from andon.postmortems.lessons import (
+    COST,
+    USUAL_BEFORE,
+    USUAL_SINCE,
+    checklist,
+    cost_usd,
+    interactions,
+    layers,
+    moved,
+    steady,
+    went_well,
+)
+from andon.postmortems.records import ActionItem, ContributingFactor, Postmortem
+
+__all__ = ["BLOCKS", "EVIDENCE_HEAD"]
+
+EVIDENCE_HEAD = ("", "what", "figures", "plan")
+NOBODY = "nobody yet"
+TIMELINE = 25
+"""Entries of the long timeline; a long incident has hundreds of signals."""
+_KINDS = (("prevent", "Prevention"), ("detect", "Detection"), ("mitigate", "Mitigation"), ("process", "Process"))
+
+
+def _status(p: Postmortem) -> str:
+    i = p.incident
+    kind = f" · {i.failure}" if i.failure else ""
+    return (
+        f"**{i.severity} · {i.impact}{kind} · {i.state} · {inert(i.app)} ({inert(i.environment)}) · {p.status} of "
+        f"{minute(p.at_us)}**"
+    )
+
+
+def _facts(p: Postmortem) -> str:
+    impact, i = p.investigation.impact, p.incident
+    best, low, high = i.lag_s
+    broken, since, _ = beyond_limit(p.points, i.onset_us)
+    users = "cannot tell" if not impact.users else f"{impact.users:,}"
+    cells = {
+        "harmed": f"**{impact.harmed:,}** of {impact.n:,} interactions" if impact.n else "**cannot tell**",
+        "users hit": f"**{users}** " + ("distinct, among the harmed" if impact.users else "traffic names no users"),
+        "SLO minutes": f"**{broken // 60_000_000:,}** of {since // 60_000_000:,} beyond the limit"
+        if since
+        else "**cannot tell** no chart",
+        "detection lag": f"**{duration(best)}** {duration(low)} to {duration(high)}, 95 %"
+        if i.lead
+        else "**cannot tell** no chart saw it",
+        "lasted": f"**{duration((_over(i) or p.investigation.at_us) / 1e6 - i.onset_us / 1e6)}** "
+        + ("from onset to the end of harm" if _over(i) else "since the onset, not over"),
+    }
+    return table(tuple(cells), [tuple(cells.values())])
+
+
+def _over(i: Incident) -> int | None:
+    return i.recovered_us or i.fixed_us or i.stabilised_us or i.closed_us
+
+
+def _summary(p: Postmortem) -> str:
+    return "\n\n".join(prose(p, text) for text in p.summary)
+
+
+def _chart(p: Postmortem) -> str:
+    if not p.points:
+        return "No observations to draw."
+    return f"![{inert(p.chart_title, 300, blank='control chart')}]({p.id}-chart.svg)"
+
+
+def _impact(p: Postmortem) -> str:
+    i, impact = p.incident, p.investigation.impact
+    source = prose(p, refs_to(p.investigation, HARM_SINCE, ALL_SINCE).strip()).strip("–")
+    broken, since, width = beyond_limit(p.points, i.onset_us)
+    limit = f"objective {inert(p.objective)}" if p.objective else "control limit"
+    rows = [
+        ("who", f"{inert(scope_text(i.scope), 400)} of {inert(i.app)} ({inert(i.environment)})"),
+        (
+            "requests",
+            f"{impact.harmed:,} of {impact.n:,} harmed, about {impact.excess:,.0f} beyond the baseline {source}"
+            if impact.n
+            else "cannot tell: no measured traffic is left",
+        ),
+        ("users", _users(p)),
+        (
+            "SLO minutes",
+            f"{limit} broken for {broken // 60_000_000:,} of {since // 60_000_000:,} minutes, told in windows of "
+            f"{duration(width / 1e6)}"
+            if since
+            else "cannot tell: no chart",
+        ),
+    ]
+    if (cost := cost_usd(p)) is not None:
+        rows.append(("cost", prose(p, f"{cost[0]:,.2f} USD for the harmed interactions{cost[1]}")))
+    rows += [("class", _reason(p, i.impact, i.impact_reason)), ("severity", _reason(p, i.severity, i.severity_reason))]
+    if i.failure:
+        rows.append(("failure type", _reason(p, i.failure, i.failure_reason)))
+    rows += [
+        (
+            f"{o.field}, overruled",
+            prose(p, f"{o.suggested or 'nothing'} was suggested; {o.chosen} was chosen: {o.why}"),
+        )
+        for o in i.overrules
+    ]
+    return table(("", ""), rows)
+
+
+def _reason(p: Postmortem, word: str, reason: str) -> str:
+    said = reason.startswith(f"{word}:") or not reason
+    return prose(p, (reason or word) if said else f"{word}: {reason}")
+
+
+def _users(p: Postmortem) -> str:
+    impact = p.investigation.impact
+    if not impact.users:
+        sessions = f"; {impact.sessions:,} sessions" if impact.sessions else ""
+        return f"cannot tell: traffic names no users{sessions}"
+    again = f"; {impact.again:,} more than once" if impact.again is not None else ""
+    most = f"; one user {impact.most:,} times" if impact.most and impact.most > 1 else ""
+    return f"{impact.users:,} users{again}{most}"
+
+
+def _milestones(p: Postmortem) -> str:
+    """The times of an incident, in order; both the estimated and the recorded ones."""
+    i = p.incident
+    known = [
+        ("began (estimated)", i.onset_us),
+        ("first visible to users", i.visible_us),
+        ("alarmed" if i.lead else "reported", i.alarmed_us),
+        ("noticed by a person", i.noticed_us),
+        ("acknowledged", i.acked_us),
+        ("stabilised", i.stabilised_us),
+        ("diagnosed", i.diagnosed_us),
+        ("fixed", i.fixed_us),
+        ("recovered", i.recovered_us),
+        ("closed", i.closed_us),
+    ]
+    rows = [(name, minute(at), _offset(at - i.onset_us)) for name, at in known if at is not None]
+    return table(("milestone", "at", "T"), sorted(rows, key=lambda r: r[1]))
+
+
+def _timeline(p: Postmortem) -> str:
+    """The short form, what people pinned first among it; then all entries, where there are more."""
+    short = [e for e in p.timeline if e.id in p.pinned or _key(p, e)]
+    if len(p.timeline) <= 12:
+        return _entries(p, p.timeline)
+    signals = [e for e in p.timeline if e.kind == "signal" and e.id not in p.pinned]
+    room = max(0, TIMELINE - (len(p.timeline) - len(signals)))
+    left_out = {e.id for e in signals[room:]}
+    shown = [e for e in p.timeline if e.id not in left_out][: 3 * TIMELINE]
+    missing = len(p.timeline) - len(shown)
+    more = f"\n\n{missing:,} later signals are left out; `andon incident timeline {p.id}` lists all." if missing else ""
+    return f"{_entries(p, short[:TIMELINE])}\n\n### All entries\n\n{_entries(p, shown)}{more}"
+
+
+def _key(p: Postmortem, e: TimelineEvent) -> bool:
+    """Whether the short form holds an entry that nobody pinned."""
+    if e.kind in ("state", "lever", "note", "report"):
+        return True
+    suspects = [s.at_us for s in p.investigation.suspects[:3]]
+    first = next((x.id for x in p.timeline if x.kind == e.kind), "")
+    return e.id == first if e.kind in ("onset", "signal", "alert") else e.kind == "change" and e.happened_us in suspects
+
+
+def _entries(p: Postmortem, events: Sequence[TimelineEvent]) -> str:
+    rows = [
+        (
+            minute(e.happened_us),
+            _offset(e.happened_us - p.incident.onset_us),
+            inert(e.kind, 60) + (" (pinned)" if e.id in p.pinned else ""),
+            prose(p, e.text, 600),
+            _later(e.learned_us - e.happened_us),
+        )
+        for e in events
+    ]
+    return table(("happened at", "T", "kind", "what", "learned"), rows) if rows else "Nothing is recorded."
+
+
+def _offset(us: int) -> str:
+    return "T+0" if us == 0 else f"T{'+' if us > 0 else '−'}{duration(abs(us) / 1e6)}"
+
+
+def _later(us: int) -> str:
+    return "at once" if us < 60_000_000 else f"{duration(us / 1e6)} later"
+
+
+def _suspects(p: Postmortem) -> str:
+    found = p.investigation.suspects
+    if not found:
+        return "Nothing could be named that explains it."
+    rows = [
+        (inert(s.title, 400), inert(odds(s.probability)), minute(s.at_us) if s.at_us is not None else "–", _whose(s))
+        for n, s in enumerate(found[:6])
+        if n < 3 or s.probability >= 0.01
+    ]
+    told = [s for n, s in enumerate(found[:4]) if n == 0 or s.probability >= 0.05]
+    return "\n\n".join([table(("explanation", "probability", "when", "whose"), rows), *(_case(p, s) for s in told)])
+
+
+def _whose(s: Suspect) -> str:
+    return "our change" if s.own else "not our change"
+
+
+def _case(p: Postmortem, s: Suspect) -> str:
+    lines = [f"**For:** {prose(p, t)}" for t in s.supports] + [f"**Against:** {prose(p, t)}" for t in s.against]
+    for t in s.tests:
+        source = f" [{', '.join(t.evidence)}]" if t.evidence else ""
+        lines.append(f"**Tested, {inert(t.name)}: {t.result}.** {prose(p, t.text + source)}")
+    if s.disproof:
+        lines.append(f"**To disprove it:** {prose(p, s.disproof)}")
+    return f"### {inert(s.title, 160)}\n\n{bullets(lines)}" if lines else ""
+
+
+def _analyses(p: Postmortem) -> str:
+    found = p.investigation.analyses
+    parts = [_analysis(p, a) for a in found if a.found == "yes"]
+    no = [inert(a.name) for a in found if a.found == "no"]
+    if no:
+        parts.append(f"Looked for and not found: {', '.join(no)}.")
+    parts += [f"Cannot tell, {inert(a.name)}: {prose(p, a.text)}" for a in found if a.found == "cannot tell"]
+    return "\n\n".join(parts)
+
+
+def _analysis(p: Postmortem, a: Analysis) -> str:
+    source = f" [{', '.join(a.evidence)}]" if a.evidence else ""
+    text = f"**{inert(a.name).capitalize()}.** {prose(p, a.text + source)}"
+    if len(a.rows) < 2:
+        return text
+    width = len(a.rows[0])
+    cells = [tuple(inert(c, blank="–") for c in (*row, *[""] * width)[:width]) for row in a.rows[:13]]
+    return f"{text}\n\n{table(cells[0], cells[1:])}"
+
+
+def _examples(p: Postmortem) -> str:
+    found = p.investigation
+    if not found.examples:
+        return "No failing interaction could be read back."
+    rows = [
+        (
+            quote(e.question, "(no question)"),
+            quote(e.answer),
+            f"{quote(e.expected)} ({inert(e.expected_from)})" if e.expected else "not known yet: a person labels it",
+        )
+        for e in found.examples[:6]
+    ]
+    parts = [table(("question", "answer", "expected"), rows)]
+    if found.confidence.text:
+        parts.append(prose(p, found.confidence.text))
+    if found.passing:
+        fine = [(quote(e.question, "(no question)"), quote(e.answer)) for e in found.passing[:4]]
+        parts += [
+            "For comparison, answers of the same time and kind that were fine:",
+            table(("question", "fine answer"), fine),
+        ]
+    return "\n\n".join(parts)
+
+
+def _scope(p: Postmortem) -> str:
+    found = p.investigation
+    reason = f": {prose(p, found.verdict_reason).rstrip('.')}" if found.verdict_reason else ""
+    parts = [f"**{found.verdict.capitalize()}**{reason}."]
+    if found.slices:
+        parts.append("Where the harm lies, the surest first:")
+        rows = [_slice(p, s) for s in found.slices[:6]]
+        parts.append(table(("part of the traffic", "before", "since", "outside of it", "share of the excess"), rows))
+    if found.parts:
+        rows = [
+            (
+                f"{inert(part.field.replace('_', ' '))} {inert(part.value, blank='(blank)')}",
+                _share(part.before_x, part.before_n),
+                _share(part.after_x, part.after_n),
+                _interval(part.low, part.high),
+            )
+            for part in found.parts[:12]
+        ]
+        parts.append(table(("value", "before", "since", "difference, 95 %"), rows))
+    elif not found.slices:
+        parts.append("No part of the traffic can be told apart.")
+    return "\n\n".join(parts)
+
+
+def _slice(p: Postmortem, s: HarmedSlice) -> tuple[str, ...]:
+    where = scope_text(s.where)
+    source = refs_to(p.investigation, f"{HARM_SINCE} in {where}", f"{ALL_SINCE} in {where}")
+    return (
+        prose(p, where + source),
+        _share(s.before_x, s.before_n),
+        _share(s.after_x, s.after_n),
+        _share(s.outside_x, s.outside_n),
+        percent(round(s.share, 3)),
+    )
+
+
+def _share(x: int, n: int) -> str:
+    return f"{x:,} of {n:,} ({percent(x / n)})" if n else "no traffic"
+
+
+def _interval(low: float, high: float) -> str:
+    if (low, high) == (-1.0, 1.0):
+        return "cannot tell"
+    return f"{100 * low:+.3g} to {100 * high:+.3g} points".replace("-", "−")
+
+
+def _detection(p: Postmortem) -> str:
+    found, i = p.investigation, p.incident
+    gap = (
+        f"**{found.gap.kind.capitalize()}**: {prose(p, found.gap.text).rstrip('.')}."
+        if found.gap.text
+        else "No gap is recorded."
+    )
+    alarms = [f"{when}: {inert(what, 300)}" for what, when in _once(moved(p))[:6]]
+    parts = [gap, f"Which charts spoke first:\n\n{bullets(alarms)}" if alarms else "No chart spoke."]
+    if found.gap.proposals:
+        rows = [
+            (
+                inert(x.title),
+                "never" if x.fired_us is None else _offset(x.fired_us - i.onset_us),
+                "–" if x.fired_us is None else duration(x.sooner_s),
+                f"{x.false_pages:.3g}",
+                inert(x.command, 600),
+            )
+            for x in found.gap.proposals[:5]
+        ]
+        head = ("monitor to add", "signals at", "sooner by", "false pages a month", "command")
+        parts += ["Measured by replay of this incident's traffic:", table(head, rows)]
+    return "\n\n".join(parts)
+
+
+def _once(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The first of each, where a warning of the same thing does not come first."""
+    first: dict[str, tuple[str, str]] = {}
+    for what, when in pairs:
+        first.setdefault(what.split(" (a warning")[0], (what, when))
+    return list(first.values())
+
+
+def _surprise(p: Postmortem) -> str:
+    """What moved, and what people usually look at and did not move."""
+    spoke = [inert(what.split(" (a warning")[0], 300) for what, _ in _once(moved(p))]
+    parts = [f"What moved: {', '.join(spoke)}." if spoke else "No chart moved enough to signal."]
+    calm = steady(p)
+    if calm:
+        ids = [e.id for e in p.evidence if e.claim.startswith("metrics that are usually watched")]
+        refs = prose(p, f"[{', '.join(ids)}]") if ids else ""
+        parts += [f"What is usually watched raised no signal {refs}:", table(("metric", "before", "since"), calm)]
+    return "\n\n".join(parts)
+
+
+def _factors(p: Postmortem) -> str:
+    return _factor_list(p, (*p.factors, *p.review.factors)) or "None that the record shows."
+
+
+def _factor_list(p: Postmortem, factors: Iterable[ContributingFactor]) -> str:
+    return bullets(f"**{f.area.capitalize()}**: {prose(p, f.text)}" for f in factors)
+
+
+def _interactions(p: Postmortem) -> str:
+    texts = interactions(p)
+    return bullets(prose(p, t) for t in texts) if texts else "The record shows no pair of factors that worked together."
+
+
+def _went_well(p: Postmortem) -> str:
+    return bullets(prose(p, t) for t in went_well(p))
+
+
+def _actions(p: Postmortem) -> str:
+    return _action_table(p, p.actions) if p.actions else "None yet."
+
+
+def _actions_by_kind(p: Postmortem) -> str:
+    parts = []
+    for kind, title in _KINDS:
+        rows = [a for a in p.actions if a.kind == kind]
+        parts.append(f"### {title}\n\n" + (_action_table(p, rows) if rows else "None yet."))
+    return "\n\n".join(parts)
+
+
+def _action_table(p: Postmortem, actions: Sequence[ActionItem]) -> str:
+    rows = [
+        (
+            f"{inert(a.id.rpartition('-')[2])}: {inert(a.title, 600)}",
+            a.kind,
+            inert(a.owner, blank=NOBODY),
+            minute(a.due_us)[:10],
+            prose(p, a.criterion.text if a.criterion else "nobody has chosen a test yet", 600),
+            _proof(a),
+        )
+        for a in actions
+    ]
+    return table(("action", "kind", "owner", "due", "done when", "state"), rows)
+
+
+def _proof(a: ActionItem) -> str:
+    if a.state == "dropped":
+        return f"dropped: {inert(a.why, blank='no reason given')}"
+    if a.proof is not None:
+        return f"{a.state}; {inert(a.proof.text, 400)}"
+    return f"{a.state}, closed elsewhere without a proof" if a.claimed else a.state
+
+
+def _layers(p: Postmortem) -> str:
+    return table(("layer", "what the record shows"), [(name, prose(p, text)) for name, text in layers(p)])
+
+
+def _checklist(p: Postmortem) -> str:
+    return table(("question", "what the record answers"), [(q, prose(p, a)) for q, a in checklist(p)])
+
+
+def _evidence(p: Postmortem) -> str:
+    rows = [
+        (
+            e.id,
+            inert(e.claim),
+            ", ".join(f"{inert(k)}: {v:,.6g}" if v % 1 else f"{inert(k)}: {v:,.0f}" for k, v in _figures(e)[:8]) or "–",
+            inert(str(e.plan.get("plan", "–")), 40),
+        )
+        for e in (*p.investigation.evidence, *p.evidence)
+    ]
+    if not rows:
+        return "The investigation keeps no evidence."
+    told = "Each figure can be computed again from the plan that is stored with it."
+    return f"{told}\n\n{table(EVIDENCE_HEAD, rows)}"
+
+
+def _figures(e: Evidence) -> list[tuple[str, float]]:
+    """How many; of the figures that the document computed, the sums that it shows."""
+    if e.claim in (USUAL_BEFORE, USUAL_SINCE, COST):
+        names = [k.removesuffix(".wsum") for k in e.figures if k.endswith(".wsum")]
+        return [(f"{m} over {e.figures[f'{m}.w']:,.0f}", e.figures[f"{m}.wsum"]) for m in sorted(names)]
+    return counts_of(e)
+
+
+BLOCKS: dict[str, Callable[[Postmortem], str]] = {
+    "status": _status,
+    "facts": _facts,
+    "summary": _summary,
+    "chart": _chart,
+    "impact": _impact,
+    "milestones": _milestones,
+    "timeline": _timeline,
+    "suspects": _suspects,
+    "analyses": _analyses,
+    "examples": _examples,
+    "scope": _scope,
+    "detection": _detection,
+    "surprise": _surprise,
+    "factors": _factors,
+    "interactions": _interactions,
+    "went_well": _went_well,
+    "actions": _actions,
+    "actions_by_kind": _actions_by_kind,
+    "layers": _layers,
+    "checklist": _checklist,
+    "evidence": _evidence,
+}
+"""What a template may print by name, beside the values of the record."""

@@ -1,0 +1,464 @@
+"""Laws of recovery: what is measured, what only looks quiet, what closing demands, and how a capability comes back."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from test_goes_on import END, SCHEMA
+from test_triage import HOUR, signal
+
+from andon.changes import Change
+from andon.errors import InputError, StateError
+from andon.incidents import Incident, Recovery
+from andon.incidents.recovery import _limits as limits_of_sum
+from andon.incidents.recovery import holds_of, judge_chart, judge_probes, suggest_criteria
+from andon.incidents.run import find_incident, respond, timeline_of
+from andon.incidents.run.recovery import (
+    add_exit_criterion,
+    add_recovery_step,
+    close_incident,
+    do_recovery_step,
+    drop_exit_criterion,
+    measure_recovery,
+    recovery_of,
+    see_exit_check,
+)
+from andon.levers import Lever
+from andon.levers.run import declare, expire, hold, release
+from andon.monitors import Signal
+from andon.monitors.limits import control_points
+from andon.store import Ledger, Warehouse
+
+BEGAN = END - 100 * HOUR
+CHART = "bot/production/refusal.up/all"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[tuple[Warehouse, Ledger]]:
+    """A store with a table of scores, and a ledger."""
+    warehouse, ledger = Warehouse(tmp_path, {"scores": SCHEMA}), Ledger.open(tmp_path / "ledger.db")
+    yield warehouse, ledger
+    warehouse.close()
+    ledger.close()
+
+
+def rows(warehouse: Warehouse, hours: range, n: int, refused: int, **fields: object) -> None:
+    """So many interactions in each of the hours that end so long before END; some of each refuse."""
+    total = n * len(hours)
+    k = np.tile(np.arange(n), len(hours))
+    starts = np.repeat([END - (h + 1) * HOUR for h in hours], n)
+    ids = [f"{uuid4()}" for _ in range(total)]
+    columns = {
+        "id": ids,
+        "time_us": starts + k * HOUR // n,
+        "interaction_id": ids,
+        "weight": np.ones(total),
+        "scorers": ["s"] * total,
+        "app": ["bot"] * total,
+        "environment": ["production"] * total,
+        "error": np.zeros(total),
+        "refusal": (k < refused).astype(float),
+        **{name: [value] * total for name, value in fields.items()},
+    }
+    nothing = {f.name: pa.nulls(total, f.type) for f in SCHEMA if f.name not in columns}
+    table = pa.table({f.name: nothing.get(f.name, columns.get(f.name)) for f in SCHEMA}, schema=SCHEMA)
+    warehouse.append("scores", table)
+    warehouse.commit()
+
+
+def refusals(name: str = "a", **fields) -> Signal:
+    """The chart of refusals: 30 of 100 against 2 of 100, four days before END."""
+    told = {
+        "monitor": CHART,
+        "at_us": BEGAN + HOUR,
+        "onset_us": BEGAN,
+        "onset_low_us": BEGAN,
+        "onset_high_us": BEGAN + HOUR,
+    }
+    return signal(name, **{**told, **fields})
+
+
+def opened(ledger: Ledger, *signals: Signal) -> Incident:
+    """The incident of these signals."""
+    for s in signals or (refusals(),):
+        ledger.put(s, now_us=s.at_us, by="andon")
+    respond(ledger, signals or (refusals(),))
+    return ledger.all(Incident)[0]
+
+
+def measured(warehouse: Warehouse, ledger: Ledger, now_us: int = END) -> Recovery:
+    """The plan of the only incident, measured."""
+    return measure_recovery(warehouse, ledger, ledger.all(Incident)[0], now_us=now_us)[1]
+
+
+def test_a_chart_back_inside_for_the_watch_window_is_recovery(store: tuple[Warehouse, Ledger]) -> None:
+    """Two days inside the limits after the last bad hour: recovered since the end of these two days, not since somebody looked."""
+    warehouse, ledger = store
+    rows(warehouse, range(60, 100), 50, 15)
+    rows(warehouse, range(60), 50, 1)
+    incident = opened(ledger)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.met is True
+    assert criterion.measured.startswith("2 % of 2,400 inside limits ")
+    assert criterion.measured.endswith(" for 48 h of 48 h")
+    recovered = find_incident(ledger, incident.id)
+    assert recovered.state == "recovered"
+    assert recovered.recovered_us == criterion.at_us
+    assert abs(recovered.recovered_us - (END - 12 * HOUR)) <= 2 * HOUR
+    assert timeline_of(ledger, incident)[-1].text.startswith("recovered: ")
+    closed = close_incident(warehouse, ledger, incident, "two days inside", now_us=END, by="ann")
+    assert (closed.state, closed.closed_as, closed.recovered_us) == ("closed", "recovered", recovered.recovered_us)
+
+
+def test_not_yet_says_how_long(store: tuple[Warehouse, Ledger]) -> None:
+    """31 quiet hours of 48 are not enough, and the figures say so; the close names what is missing and what to do."""
+    warehouse, ledger = store
+    rows(warehouse, range(31, 100), 50, 15)
+    rows(warehouse, range(31), 50, 1)
+    incident = opened(ledger)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.met is False
+    assert criterion.measured.endswith("for 31 h of 48 h: not yet")
+    with pytest.raises(StateError, match="quiet recovery") as refused:
+        close_incident(warehouse, ledger, incident, "looks fine", now_us=END, by="ann")
+    for part in ("C1 the share of answers that refuse", "31 h of 48 h", "andon incident recovery", "false alarm"):
+        assert part in str(refused.value)
+    assert find_incident(ledger, incident.id).state == "open"
+
+
+def test_a_single_bad_hour_starts_the_clock_again(store: tuple[Warehouse, Ledger]) -> None:
+    """A false dawn: one hour above its limit within the window, and only the hours after it count."""
+    warehouse, ledger = store
+    rows(warehouse, range(10), 50, 1)
+    rows(warehouse, range(10, 11), 50, 15)
+    rows(warehouse, range(11, 100), 50, 1)
+    opened(ledger)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert (criterion.met, criterion.measured.split("% for ")[1]) == (False, "10 h of 48 h: not yet")
+    rows(warehouse, range(1), 5, 5)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert "above the limit" in criterion.measured
+
+
+def test_hours_that_are_each_inside_may_be_too_bad_together(store: tuple[Warehouse, Ledger]) -> None:
+    """With four interactions an hour no hour stands out, but two days of them at 12 % do."""
+    warehouse, ledger = store
+    rows(warehouse, range(0, 100, 2), 4, 1)
+    rows(warehouse, range(1, 100, 2), 4, 0)
+    opened(ledger, refusals(baseline_n=5000, baseline_x=100))
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.met is False
+    assert "above the limit" in criterion.measured
+
+
+def test_a_chart_that_signals_again_starts_the_clock_again(store: tuple[Warehouse, Ledger]) -> None:
+    """The detector sees small lasting shifts that no hour shows: quiet counts from the chart's last signal."""
+    warehouse, ledger = store
+    rows(warehouse, range(100), 50, 1)
+    opened(ledger, refusals(f"{CHART}@1"), refusals(f"{CHART}@2", at_us=END - 20 * HOUR, onset_us=END - 30 * HOUR))
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.measured.endswith("for 20 h of 48 h: not yet")
+
+
+def test_quiet_because_the_traffic_is_gone(store: tuple[Warehouse, Ledger]) -> None:
+    """Inside the limits with a tenth of the traffic that is usual at these hours is not recovery, and it says why."""
+    warehouse, ledger = store
+    week = 7 * 24
+    rows(warehouse, range(week - 60, week + 48), 50, 1)
+    rows(warehouse, range(60), 5, 0)
+    opened(ledger)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.met is False
+    assert criterion.measured.startswith("only 10 % of the usual traffic came (240 of 2,400 interactions)")
+
+
+def test_without_traffic_nobody_can_tell(store: tuple[Warehouse, Ledger]) -> None:
+    """No traffic and none to compare with, or so little that even the signal's rate would be inside: cannot tell, not met."""
+    warehouse, ledger = store
+    incident = opened(ledger)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert (criterion.met, criterion.measured[:30]) == (None, "cannot tell: nothing was measu")
+    rows(warehouse, range(3), 1, 0)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert (criterion.met, "so few" in criterion.measured) == (None, True)
+    with pytest.raises(StateError, match="cannot tell"):
+        close_incident(warehouse, ledger, incident, "quiet", now_us=END, by="ann")
+
+
+def test_a_lever_that_is_held_masks_the_harm(store: tuple[Warehouse, Ledger]) -> None:
+    """While a lever is held nothing counts; after its release the clock begins, whatever the chart showed before."""
+    warehouse, ledger = store
+    rows(warehouse, range(100), 50, 1)
+    opened(ledger)
+    lever = Lever(id="answers", kind="boolean", default=True, safe=False, app="bot")
+    declare(ledger, lever, BEGAN, "ann")
+    hold(ledger, "answers", why="INC-0001", by="ann", until_us=END + HOUR, now_us=BEGAN + 2 * HOUR)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.met is False
+    assert "cannot count while a lever may hide the harm (lever answers held at false since" in criterion.measured
+    release(ledger, "answers", why="fixed", by="ann", now_us=END - 24 * HOUR)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.measured.endswith("for 24 h of 48 h: not yet")
+
+
+def test_holds_end_by_release_expiry_or_the_next_hold(store: tuple[Warehouse, Ledger]) -> None:
+    """Each hold of a real lever is open until the change that ended it; another lever's end does not end it."""
+    _, ledger = store
+    for name in ("a-b", "a"):
+        declare(ledger, Lever(id=name, kind="number", default=1.0, safe=0.0, app="bot"), BEGAN, "ann")
+    hold(ledger, "a-b", 0.1, why="x", by="ann", until_us=END, now_us=BEGAN + 1)
+    hold(ledger, "a", 0.1, why="x", by="ann", until_us=BEGAN + 50, now_us=BEGAN + 2)
+    hold(ledger, "a-b", 0.5, why="x", by="ann", until_us=END, now_us=BEGAN + 3)
+    expire(ledger, BEGAN + 60)
+    changes = ledger.all(Change)
+    assert [(h.at_us - BEGAN, h.ended_us and h.ended_us - BEGAN) for h in holds_of(changes, BEGAN)] == [
+        (1, 3),
+        (2, 50),
+        (3, None),
+    ]
+    assert holds_of(changes, BEGAN + 4) == []
+
+
+def test_silence_is_over_when_the_traffic_is_back(store: tuple[Warehouse, Ledger]) -> None:
+    """Traffic that fell is held against the same hours of the week before the fall, in blocks of six hours."""
+    warehouse, ledger = store
+    rows(warehouse, range(60, 3 * 7 * 24), 50, 1)
+    rows(warehouse, range(30), 50, 1)
+    silence = {"metric": "traffic", "direction": "down", "x": 85, "n": 100, "baseline_x": 0, "harm": "availability"}
+    opened(ledger, refusals(monitor="bot/production/traffic.down/all", **silence))
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.met is False
+    assert criterion.measured.endswith("back for 30 h of 48 h: not yet")
+    rows(warehouse, range(30, 60), 45, 1)
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert criterion.met is True
+
+
+def test_probes_must_pass(store: tuple[Warehouse, Ledger]) -> None:
+    """Where probes come in they are a criterion; a probe without an answer does not pass, and too few cannot tell."""
+    warehouse, ledger = store
+    rows(warehouse, range(100), 50, 1)
+    rows(warehouse, range(48), 4, 0, source="probe")
+    incident = opened(ledger)
+    chart, probes = measured(warehouse, ledger).criteria
+    assert (chart.met, probes.met, probes.kind) == (True, True, "probe")
+    assert probes.measured == "100 % of 192 probes passed in 48 h of 48 h"
+    rows(warehouse, range(5), 1, 0, source="probe", error=1.0, refusal=None)
+    rows(warehouse, range(6), 1, 0, source="probe", error=1.0)
+    chart, probes = measured(warehouse, ledger).criteria
+    assert (chart.met, probes.met) == (True, False)
+    assert probes.measured == "94.6 % of 203 probes passed in 48 h of 48 h: not yet"
+    assert find_incident(ledger, incident.id).recovered_us is None
+    few = judge_probes(probes, 19, 19, start_us=0, end_us=48 * HOUR)
+    assert (few.met, "at least 20 are needed" in few.measured) == (None, True)
+    short = judge_probes(probes, 50, 50, start_us=40 * HOUR, end_us=48 * HOUR)
+    assert (short.met, "8 h of 48 h: not yet" in short.measured) == (False, True)
+
+
+def test_recovery_is_taken_back_when_harm_returns(store: tuple[Warehouse, Ledger]) -> None:
+    """A criterion that fails again, or another signal, makes it not recovered; the timeline keeps both."""
+    warehouse, ledger = store
+    rows(warehouse, range(100), 50, 1)
+    incident = opened(ledger)
+    measured(warehouse, ledger)
+    assert find_incident(ledger, incident.id).state == "recovered"
+    rows(warehouse, range(-2, 0), 50, 20)
+    measured(warehouse, ledger, END + 2 * HOUR)
+    assert find_incident(ledger, incident.id).state == "open"
+    measured(warehouse, ledger, END)
+    back = refusals("b", monitor="bot/production/refusal.up/task=x", at_us=END + HOUR, onset_us=BEGAN + 2 * HOUR)
+    opened(ledger, back)
+    found = find_incident(ledger, incident.id)
+    assert (found.state, found.recovered_us, "b" in found.signals) == ("open", None, True)
+    texts = [e.text.split(":")[0] for e in timeline_of(ledger, incident) if "recovered" in e.text]
+    assert texts.count("not recovered after all") == 2
+
+
+def test_one_chart_for_each_metric_of_the_class(store: tuple[Warehouse, Ledger]) -> None:
+    """The leading chart and, of every other metric of its class, the one that holds its harm; nothing of other classes."""
+    _, ledger = store
+    incident = opened(
+        ledger,
+        refusals("whole", x=100, n=1000),
+        refusals("part", x=95, n=100, scope={"risk_category": "high"}, monitor="m/part"),
+        refusals("marks", metric="escalation", monitor="m/marks"),
+        refusals("style", metric="output_tokens", monitor="m/warning", level="warning"),
+        refusals("cost", metric="cost_usd", harm="cost", kind="number", cut=1.0, monitor="m/cost"),
+    )
+    signals = ledger.all(Signal)
+    found = suggest_criteria(incident, signals, (), probes=False)
+    assert [(c.id, c.kind, c.monitor) for c in found] == [("C1", "metric", "m/part"), ("C2", "metric", "m/marks")]
+    assert suggest_criteria(incident, signals, found, probes=False) == []
+    assert [c.id for c in suggest_criteria(incident, signals, found, probes=True)] == ["C3"]
+
+
+def test_people_add_drop_and_check(store: tuple[Warehouse, Ledger]) -> None:
+    """A dropped criterion is not suggested again and its id never used again; a check is met when somebody says what was seen."""
+    warehouse, ledger = store
+    rows(warehouse, range(100), 50, 1)
+    incident = opened(ledger)
+    measured(warehouse, ledger)
+    drop_exit_criterion(ledger, incident, "C1", "chart of another team", now_us=END, by="mia")
+    plan = add_exit_criterion(ledger, incident, "twenty answers read", now_us=END, by="mia")
+    assert [(c.id, c.kind, c.by) for c in plan.criteria] == [("C2", "check", "mia")]
+    assert [c.id for c in measured(warehouse, ledger).criteria] == ["C2"]
+    with pytest.raises(StateError, match="nobody has looked yet"):
+        close_incident(warehouse, ledger, incident, "fine", now_us=END, by="mia")
+    see_exit_check(ledger, incident, "C2", "20 of 20 right", now_us=END + 5, by="bob")
+    plan = add_exit_criterion(ledger, incident, "", monitor=CHART, watch_us=24 * HOUR, now_us=END, by="mia")
+    assert (plan.criteria[-1].id, plan.criteria[-1].watch_us) == ("C3", 24 * HOUR)
+    closed = close_incident(warehouse, ledger, incident, "fine", now_us=END + 9, by="mia")
+    assert closed.recovered_us == END + 5
+    told = [e.text for e in timeline_of(ledger, incident) if e.kind == "state"]
+    assert "exit criterion C1 dropped: chart of another team" in told
+    assert "exit criterion C2 is met: 20 of 20 right" in told
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"text": " "}, "what a person shall check"),
+        ({"text": "x", "monitor": "bot/none"}, CHART),
+        ({"text": "x", "at_least": 0.0}, "no pass rate"),
+        ({"text": "x", "at_least": 1.5}, "no pass rate"),
+        ({"text": "x", "monitor": CHART, "at_least": 0.5}, "not both"),
+        ({"text": "x", "watch_us": 0}, "90 days"),
+    ],
+)
+def test_criteria_that_make_no_sense(store: tuple[Warehouse, Ledger], wrong: dict, says: str) -> None:
+    """They are refused with what is allowed, and nothing is written."""
+    _, ledger = store
+    incident = opened(ledger)
+    with pytest.raises(InputError, match=says):
+        add_exit_criterion(ledger, incident, wrong.pop("text"), **wrong, now_us=END, by="mia")
+    assert recovery_of(ledger, incident).criteria == ()
+
+
+def test_what_is_measured_cannot_be_said(store: tuple[Warehouse, Ledger]) -> None:
+    """Nobody can say that a chart is inside its limits; a reason and what was seen are demanded; unknown ids name the known."""
+    warehouse, ledger = store
+    incident = opened(ledger)
+    measured(warehouse, ledger)
+    with pytest.raises(InputError, match="is measured"):
+        see_exit_check(ledger, incident, "C1", "looks good", now_us=END, by="mia")
+    with pytest.raises(InputError, match="there are: C1"):
+        see_exit_check(ledger, incident, "C9", "looks good", now_us=END, by="mia")
+    with pytest.raises(InputError, match="say why"):
+        drop_exit_criterion(ledger, incident, "C1", " ", now_us=END, by="mia")
+
+
+def test_steps_are_taken_in_order_and_before_the_close(store: tuple[Warehouse, Ledger]) -> None:
+    """A step waits for the check of the one before; closing waits for all of them."""
+    warehouse, ledger = store
+    rows(warehouse, range(100), 50, 1)
+    incident = opened(ledger)
+    for text in ("10 % of traffic", "everybody"):
+        add_recovery_step(ledger, incident, text, "refusals below 3 %", now_us=END, by="mia")
+    with pytest.raises(StateError, match="S2 comes after S1"):
+        do_recovery_step(ledger, incident, "S2", "fine", now_us=END, by="mia")
+    with pytest.raises(InputError, match="say what the check"):
+        do_recovery_step(ledger, incident, "S1", " ", now_us=END, by="mia")
+    plan = do_recovery_step(ledger, incident, "S1", "2.1 % of 900", now_us=END + 1, by="mia")
+    assert (plan.steps[0].done_us, plan.steps[0].seen, plan.steps[0].by) == (END + 1, "2.1 % of 900", "mia")
+    with pytest.raises(StateError, match="S1 is done already"):
+        do_recovery_step(ledger, incident, "S1", "again", now_us=END, by="mia")
+    with pytest.raises(StateError, match="Open steps: S2 everybody"):
+        close_incident(warehouse, ledger, incident, "over", now_us=END, by="mia")
+    do_recovery_step(ledger, incident, "S2", "2 % of 9,000", now_us=END + 2, by="mia")
+    closed = close_incident(warehouse, ledger, incident, "over", now_us=END + 3, by="mia")
+    with pytest.raises(StateError, match="stays as it was"):
+        add_recovery_step(ledger, closed, "more", "x", now_us=END + 4, by="mia")
+    assert measure_recovery(warehouse, ledger, closed, now_us=END + 99 * HOUR)[0] == closed
+
+
+def test_false_alarms_and_duplicates_close_without_criteria(store: tuple[Warehouse, Ledger]) -> None:
+    """They need a reason; a duplicate needs another incident that is none itself; recovered stays unsaid."""
+    warehouse, ledger = store
+    first = opened(ledger)
+    for k, app in enumerate(("other", "third")):
+        opened(ledger, refusals(app, app=app, monitor=app, at_us=BEGAN + (2 + k) * HOUR))
+    _, second, third = ledger.all(Incident)
+
+    def close(incident: Incident, ending: str, of: str | None = None) -> Incident:
+        return close_incident(
+            warehouse, ledger, incident, "same model", now_us=END, by="mia", ending=ending, duplicate_of=of
+        )
+
+    for ending, of, says in (
+        ("duplicate", None, "--of"),
+        ("duplicate", second.id, "cannot be a duplicate"),
+        ("duplicate", "INC-0099", "no incident"),
+        ("false alarm", first.id, "only a duplicate"),
+        ("solved", None, "false alarm"),
+    ):
+        with pytest.raises(InputError, match=says):
+            close(second, ending, of)
+    closed = close(second, "duplicate", first.id)
+    assert (closed.closed_as, closed.duplicate_of, closed.recovered_us) == ("duplicate", first.id, None)
+    assert timeline_of(ledger, closed)[-1].text == f"closed as duplicate of {first.id}: same model"
+    with pytest.raises(InputError, match=f"it is one of {first.id}"):
+        close(third, "duplicate", second.id)
+    assert close(third, "false alarm").closed_as == "false alarm"
+
+
+def test_a_report_is_over_when_somebody_looked(store: tuple[Warehouse, Ledger]) -> None:
+    """Without a signal there is nothing to measure: a person checks what was reported."""
+    warehouse, ledger = store
+    incident = replace(opened(ledger), id="INC-0002", lead="", metric="", signals=(), origin="report")
+    ledger.put(incident, now_us=END, by="ann", expect=0)
+    _, plan = measure_recovery(warehouse, ledger, incident, now_us=END)
+    assert [(c.kind, c.met, c.measured) for c in plan.criteria] == [("check", None, "nobody has looked yet")]
+    see_exit_check(ledger, incident, "C1", "asked again: right", now_us=END, by="ann")
+    assert close_incident(warehouse, ledger, incident, "right now", now_us=END, by="ann").state == "closed"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.024])
+def test_a_short_baseline_does_not_keep_it_open_for_ever(share: float) -> None:
+    """Two days hold more interactions than the baseline: its own uncertainty belongs to the limits of the sum."""
+    chart = refusals(baseline_x=10, baseline_n=500)
+    hours = [(END - (h + 1) * HOUR, END - h * HOUR, 400, round(400 * share)) for h in range(48)]
+    points = control_points(sorted(hours), chart.baseline_x, chart.baseline_n)
+    (criterion,) = suggest_criteria(_incident_of(chart), [chart], (), probes=False)
+    told = judge_chart(criterion, chart, points, start_us=END - 48 * HOUR, end_us=END, came=1, usual=None)
+    assert told.met is True
+
+
+@pytest.mark.parametrize(("times", "least", "most"), [(1.0, 0.85, 1.0), (2.0, 0.0, 0.15), (3.0, 0.0, 0.0)])
+def test_how_often_it_is_called_recovered(times: float, least: float, most: float) -> None:
+    """Forty interactions an hour: two days at the old rate nearly always count, at twice of it hardly ever."""
+    rng = np.random.default_rng(5)
+    chart = refusals(baseline_x=400, baseline_n=20_000, x=15, n=100)
+    (criterion,) = suggest_criteria(_incident_of(chart), [chart], (), probes=False)
+    met = 0
+    for _ in range(40):
+        harmed = rng.binomial(40, 0.02 * times, 48)
+        hours = [(END - (48 - h) * HOUR, END - (47 - h) * HOUR, 40, int(x)) for h, x in enumerate(harmed)]
+        points = control_points(hours, chart.baseline_x, chart.baseline_n)
+        told = judge_chart(criterion, chart, points, start_us=END - 48 * HOUR, end_us=END, came=1, usual=None)
+        met += told.met is True
+    assert least <= met / 40 <= most
+
+
+@pytest.mark.parametrize(("dispersion", "baseline_n"), [(0.0, 10**6), (0.0, 2000), (0.002, 10**6), (0.02, 500)])
+def test_limits_of_large_sums_are_those_of_the_exact_ones(dispersion: float, baseline_n: int) -> None:
+    """The sum that stands in for 48,000 interactions has the exact limits, to a twentieth of their width."""
+    chart = refusals(baseline_x=baseline_n // 50, baseline_n=baseline_n, dispersion=dispersion)
+    points = control_points([(h * HOUR, (h + 1) * HOUR, 1000, 20) for h in range(48)], 20, 1000)
+    spread = dispersion * (1000 - 1) / (48_000 - 1) + 1 / (baseline_n + 1)
+    (exact,) = control_points([(0, 48 * HOUR, 48_000, 0)], chart.baseline_x, baseline_n, spread)
+    low, high = limits_of_sum(chart, points)
+    width = exact.high - exact.low
+    assert abs(low - exact.low) <= width / 20
+    assert abs(high - exact.high) <= width / 20
+
+
+def _incident_of(lead: Signal) -> Incident:
+    book = Ledger("sqlite://")
+    try:
+        return opened(book, lead)
+    finally:
+        book.close()

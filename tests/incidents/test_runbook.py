@@ -1,0 +1,375 @@
+"""Laws of runbooks: data answer what they can and say where they cannot, people tick the rest, a changed file changes no past."""
+
+import contextlib
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_triage import HOUR, T0, signal
+from walked import EMBEDDER, Store, asked, thumb
+
+from andon.changes import Change
+from andon.errors import ConfigError, InputError
+from andon.incidents import Incident, RunbookEntry, RunbookState
+from andon.incidents.answers import (
+    QueryType,
+    changes_answer,
+    goes_on_answer,
+    held_answer,
+    queries_answer,
+    sample_answer,
+    shift_answer,
+)
+from andon.incidents.run.reports import receive_report
+from andon.incidents.run.runbook import answer_runbook, query_log, runbook_for, runbook_of, tick_item
+from andon.incidents.runbooks import ANSWERS, PHASES, clock_text, entry_of, next_item, parse_runbook, phase_at
+from andon.levers import Lever
+from andon.levers.run import declare, hold, release
+
+MINUTE = 60_000_000
+DAY = 24 * HOUR
+ITEM = '[[item]]\nid = "one"\nphase = "scope"\ntext = "Look."\n'
+SMALL = f'name = "ours"\n{ITEM}[[item]]\nid = "two"\nphase = "triage"\ntext = "Is it on?"\nanswer = "goes-on"\n'
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store on disk."""
+    made = Store(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """Where the file of settings would be; there is none."""
+    (tmp_path / "ours").mkdir()
+    return str(tmp_path / "ours" / "andon.toml")
+
+
+def answered(store: Store, incident: Incident, config: str, now_us: int) -> RunbookState:
+    """The runbook after the data answered."""
+    told = {"config": config, "now_us": now_us, "rng": np.random.default_rng(0)}
+    return answer_runbook(store.warehouse, store.ledger, EMBEDDER, incident, **told)
+
+
+def test_the_built_in_runbook_has_all_phases_and_asks_all_questions(config: str) -> None:
+    """Every phase has items for people, and everything that Andon can answer is asked."""
+    found = runbook_for(config, None)
+    assert found.source == "built in"
+    assert {i.answer for i in found.items} - {""} == set(ANSWERS)
+    assert {i.phase for i in found.items if not i.answer} == {p.name for p in PHASES}
+
+
+def test_the_page_for_users_is_true() -> None:
+    """The runbook that the how-to shows can be read, and its table has every answer and every key."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "follow-the-runbook.md").read_text(encoding="utf-8")
+    shown = page.partition("```toml\n")[2].partition("```")[0]
+    assert [i.id for i in parse_runbook(shown, source="page").items] == ["index", "counsel"]
+    assert not [word for word in (*ANSWERS, "id", "phase", "text", "answer") if f"| `{word}` |" not in page]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("name = ", "not TOML"),
+        (ITEM, "name = null must be a text"),
+        (f"name = 3\n{ITEM}", "name = 3 must be"),
+        ('name = "x"', "item must be 1 to 200"),
+        ('name = "x"\nitem = ["look"]', 'item 1 is "look"; a table'),
+        (f'name = "x"\nfoo = 1\n{ITEM}', '"foo" is not a key of a runbook'),
+        (f'name = "x"\n{ITEM}who = "me"', 'item 1 .*"one".*: "who" is not a key of an item; id, phase, text, answer'),
+        (f'name = "x"\n{ITEM}{ITEM}', 'item 2: id = "one" is that of an earlier item'),
+        (f'name = "x"\n{ITEM.replace("one", "One item")}', "must be up to 40 of a-z"),
+        (f'name = "x"\n{ITEM.replace("scope", "later")}', '"later" is not a phase; triage, scope, mitigate, after'),
+        (f'name = "x"\n{ITEM.replace("Look.", " ")}', "text = .* must be 1 to 500"),
+        (f'name = "x"\n{ITEM}answer = "weather"', "nothing that Andon answers; goes-on, .*ticked by a person"),
+        (f'name = "x"\n{ITEM}answer = ["goes-on"]', "nothing that Andon answers"),
+    ],
+)
+def test_a_wrong_runbook_is_refused_by_name(text: str, match: str) -> None:
+    """The message names the file, the item and the key, and what is allowed."""
+    with pytest.raises(ConfigError, match=match) as caught:
+        parse_runbook(text, source="runbook.toml")
+    assert str(caught.value).startswith("runbook.toml")
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_runbook_or_refused(text: str) -> None:
+    """Whatever stands in a file, nothing but a `ConfigError` leaves the reader."""
+    with contextlib.suppress(ConfigError):
+        assert parse_runbook(text, source="f").items
+
+
+def test_items_stand_in_the_order_of_the_phases() -> None:
+    """A file may name its items in any order; they are worked through phase by phase."""
+    assert [i.id for i in parse_runbook(SMALL, source="f").items] == ["two", "one"]
+
+
+def test_the_file_for_a_type_of_failure_comes_first(config: str) -> None:
+    """The most special file of a team is read; without one, the built-in runbook."""
+    folder = Path(config).parent
+    (folder / "runbook.toml").write_text(SMALL)
+    (folder / "runbooks").mkdir()
+    (folder / "runbooks" / "retrieval-regression.toml").write_text(SMALL.replace("ours", "retrieval"))
+    assert runbook_for(config, "retrieval regression").name == "retrieval"
+    assert runbook_for(config, "model drift").name == runbook_for(config, None).name == "ours"
+    (folder / "runbook.toml").write_bytes(b"name = '\xff'")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        runbook_for(config, None)
+
+
+def test_a_changed_file_changes_no_past(store: Store, config: str) -> None:
+    """The runbook is frozen at the first use, for this incident only; a broken file does not reach it any more."""
+    old = store.raise_()
+    before = runbook_of(store.ledger, old, config=config, now_us=T0)
+    (Path(config).parent / "runbook.toml").write_text(SMALL)
+    assert runbook_of(store.ledger, old, config=config, now_us=T0 + HOUR) == before
+    new = store.raise_(signal("z", app="other"))
+    assert runbook_of(store.ledger, new, config=config, now_us=T0).runbook.name == "ours"
+    (Path(config).parent / "runbook.toml").write_text("name =")
+    assert runbook_of(store.ledger, new, config=config, now_us=T0).runbook.name == "ours"
+
+
+def test_the_clock_says_where_a_phase_stands() -> None:
+    """T counts from the alarm; a phase has not begun, runs, or is over."""
+    triage, scope, _, after = PHASES
+    assert clock_text(triage, 7 * MINUTE) == "T+0:07 of 15 min"
+    assert clock_text(scope, 7 * MINUTE) == "15 min to 60 min; begins in 8 min"
+    assert clock_text(triage, 75 * MINUTE) == "15 min; over since 60 min"
+    assert clock_text(after, 30 * HOUR) == "T+30:00 of 3 d"
+    at = [phase_at(t) for t in (-1, 0, 15 * MINUTE, HOUR, 4 * HOUR, DAY, 3 * DAY)]
+    assert [p.name if p else None for p in at] == ["triage", "triage", "scope", "mitigate", None, "after", None]
+
+
+def test_a_tick_of_a_person_stays(store: Store, config: str) -> None:
+    """What a person found takes the place of Andon's answer and is not overwritten by the next one; each version is kept."""
+    incident = store.raise_()
+    (Path(config).parent / "runbook.toml").write_text(SMALL)
+    state = answered(store, incident, config, T0)
+    assert [(e.item, e.found, e.by) for e in state.entries] == [("two", "cannot tell", "andon")]
+    assert next_item(state).id == "two"
+    told = {"config": config, "now_us": T0 + MINUTE}
+    state = tick_item(store.ledger, incident, "two", note="it is\n off", by="mia", **told)
+    assert entry_of(state, "two") == RunbookEntry(item="two", text="it is off", by="mia", at_us=T0 + MINUTE)
+    assert next_item(state).id == "one"
+    state = answered(store, incident, config, T0 + HOUR)
+    assert entry_of(state, "two").by == "mia"
+    assert next_item(tick_item(store.ledger, incident, "one", by="ann", **told)) is None
+    assert [v.by for v in store.ledger.history(RunbookState, incident.id)] == ["andon", "andon", "mia", "ann"]
+    kept = store.ledger.get(Incident, incident.id)
+    assert (kept.noticed_us, kept.noticed_by) == (T0 + MINUTE, "mia")
+    with pytest.raises(InputError, match='no item "three"; it has two, one'):
+        tick_item(store.ledger, incident, "three", by="mia", **told)
+
+
+def change(name: str, at_us: int, kind: str, **fields) -> Change:
+    """A change of the app `bot`."""
+    return Change(id=name, at_us=at_us, kind=kind, title=f"{kind} {name}", app="bot", **fields)
+
+
+def test_a_silent_log_is_no_proof() -> None:
+    """Without an entry the answer is no only where one would have been made, and says for which kinds that does not hold."""
+    told = {"onset_us": T0, "span": "then"}
+    ask = lambda carried, recorded: changes_answer(  # noqa: E731
+        "retrieval-changes", [change("p", T0, "prompt")], carried=carried, recorded=recorded, **told
+    )
+    assert ask((), False).found == "cannot tell"
+    assert ask((), True).found == "no"
+    some = ask(("index",), False)
+    assert some.found == "no"
+    assert some.text.endswith("of corpus and embedding model only what is recorded is known")
+    assert "only what is recorded" not in ask(("index", "corpus", "embedding model"), False).text
+    assert changes_answer("other-changes", [], carried=("code",), recorded=False, **told).found == "cannot tell"
+
+
+def test_changes_are_told_the_nearest_first() -> None:
+    """Each stands with its distance from the onset; levers, the traffic and other kinds are not counted."""
+    changes = [change(f"c{h}", T0 - h * HOUR, "corpus") for h in range(6, 0, -1)]
+    changes += [change("x", T0, kind) for kind in ("lever", "traffic source", "prompt")]
+    found = changes_answer("retrieval-changes", changes, onset_us=T0, carried=(), recorded=False, span="then")
+    assert found.found == "yes"
+    assert found.text.startswith("6 then: corpus: corpus c1 (60 min before the onset); corpus: corpus c2")
+    assert found.text.endswith("; and 2 more")
+    other = changes_answer("other-changes", changes, onset_us=T0, carried=(), recorded=True, span="then")
+    assert other.found == "no"
+
+
+@pytest.mark.parametrize(
+    ("x", "n", "found"),
+    [(60, 200, "yes"), (4, 200, "no"), (0, 200, "no"), (0, 0, "cannot tell"), (1, 4, "cannot tell"), (6, 40, "yes"),
+     (2, 40, "cannot tell")],
+)  # fmt: skip
+def test_a_fresh_sample_is_held_against_the_baseline(x: int, n: int, found: str) -> None:
+    """Yes when the exact intervals do not overlap, no when the rate is a usual one and surely not the alarm's; else unknown."""
+    assert sample_answer(signal("a"), x, n, "now").found == found
+
+
+def test_the_sample_has_its_figures() -> None:
+    """The sentence has counts, rate, exact interval and baseline."""
+    text = sample_answer(signal("a", scope={"task": "faq"}), 60, 200, "in the last hour").text
+    assert text == (
+        "answers that refuse in task faq: 60 of 200 in the last hour (30 %, interval 23.7 % to 36.9 %) against 2 % "
+        "(20 of 1,000 in the baseline)"
+    )
+
+
+def test_without_a_chart_nothing_is_measured() -> None:
+    """A reported incident has no baseline: cannot tell, said so."""
+    assert sample_answer(None, 0, 0, "").found == "cannot tell"
+    assert goes_on_answer(None, None).found == "cannot tell"
+    assert shift_answer(None, "then").found == "cannot tell"
+
+
+def test_what_is_held_is_read_from_the_changes(store: Store) -> None:
+    """A pull is held until it is released or expires; the next pull of the same lever takes its place."""
+    assert held_answer([]).found == "no"
+    at = {"why": "harm", "by": "mia"}
+    for name in ("a-b", "c"):
+        declare(store.ledger, Lever(id=name, kind="boolean", default=False, safe=True, app="bot"), T0, "mia")
+        hold(store.ledger, name, until_us=T0 + HOUR, now_us=T0 + 1, **at)
+    hold(store.ledger, "c", until_us=T0 + HOUR, now_us=T0 + 2, **at)
+    found = held_answer(store.ledger.all(Change))
+    assert (found.found, found.text) == ("yes", "lever a-b held at true by mia; lever c held at true by mia")
+    release(store.ledger, "a-b", now_us=T0 + 3, **at)
+    assert held_answer(store.ledger.all(Change)).text == "lever c held at true by mia"
+    release(store.ledger, "c", now_us=T0 + 4, **at)
+    found = held_answer(store.ledger.all(Change))
+    assert (found.found, found.text) == ("no", "nothing is held now; 2 of this application's levers were ever pulled")
+
+
+def test_query_types_stand_with_the_most_harmed_first() -> None:
+    """Counts and shares by type; without a type, or without a chart, it says so."""
+    types = [QueryType(name=f"t{k}", n=100, harmed=k) for k in range(6)] + [QueryType(name=None, n=5, harmed=0)]
+    found = queries_answer("task", types, "since then")
+    assert found.text.startswith(
+        "605 interactions since then, 15 harmed; by task: t5 5 of 100 harmed (5 %); t4 4 of 100"
+    )
+    assert found.text.endswith("; and 3 more")
+    assert queries_answer("task", [], "since then").found == "no"
+    assert "of which type" in queries_answer("", [QueryType(name=None, n=9, harmed=None)], "since then").text
+
+
+def walked(store: Store) -> Incident:
+    """Two weeks of traffic of two tasks, a new task in the last two days, and refusals in one task since the onset."""
+    rows = []
+    for k in range(14 * 24 * 2):
+        at = T0 - 14 * DAY + k * HOUR // 2
+        late = at >= T0 - 2 * DAY
+        fields = {"task": ("faq", "refund", "visa")[k % 3] if late else ("faq", "refund")[k % 2], "model": "m1"}
+        bad = at >= T0 - HOUR and fields["task"] == "faq"
+        rows.append(asked(f"q{k}", at, refused=bad, prompt_version="v1", **fields))
+    for k in range(60):
+        rows.append(asked(f"now{k}", T0 - HOUR + k * MINUTE, refused=k % 3 == 0, task=("faq", "refund", "visa")[k % 3]))
+    store.take(rows, [thumb("d", T0 - 10 * MINUTE, "now3")])
+    store.ledger.put(change("nightly", T0 - 20 * HOUR, "corpus"), now_us=T0 - 20 * HOUR, by="mia")
+    store.ledger.put(change("long ago", T0 - 12 * DAY, "config"), now_us=T0 - 12 * DAY, by="mia")
+    return store.raise_(signal("a", onset_low_us=T0 - HOUR, onset_us=T0 - HOUR + 1))
+
+
+def test_the_data_answer_what_they_can(store: Store, config: str) -> None:
+    """From real tables: each answer is what was put in, with a link, and the command of the link is one that exists."""
+    incident = walked(store)
+    state = answered(store, incident, config, T0)
+    found = {e.item: e for e in state.entries}
+    assert {k: e.found for k, e in found.items()} == {
+        "harm-now": "yes",
+        "fresh-sample": "yes",
+        "model-changes": "no",
+        "retrieval-changes": "yes",
+        "prompt-changes": "no",
+        "other-changes": "no",
+        "traffic-shift": "yes",
+        "held": "no",
+        "query-log": "yes",
+        "harm-after": "yes",
+    }
+    assert "1 from 7 days before the onset until the alarm: corpus: corpus nightly (19 h before" in (
+        found["retrieval-changes"].text
+    )
+    assert "visa" in found["traffic-shift"].text
+    assert "against the same hours of the week before" in found["traffic-shift"].text
+    assert "by task: faq 20 of 20 harmed (100 %); refund 0 of 21 harmed (0 %)" in found["query-log"].text
+    assert all(e.link and e.at_us == T0 for e in found.values())
+    assert found["query-log"].link == "andon runbook queries INC-0001 --out queries.csv"
+
+
+def test_an_answer_that_fails_keeps_no_other_from_it(store: Store, config: str) -> None:
+    """A plug-in's metric that is gone: that answer says so, the others are given."""
+    store.take([asked("one", T0 - HOUR)])
+    incident = store.raise_(signal("a", metric="plugin_that_is_gone"))
+    state = answered(store, incident, config, T0)
+    assert len(state.entries) == 10
+    assert entry_of(state, "fresh-sample").found == "cannot tell"
+    assert entry_of(state, "held").found == "no"
+
+
+def test_a_reported_incident_has_a_runbook_too(store: Store, config: str) -> None:
+    """Without a leading signal nothing fails; what only a chart could tell cannot be told."""
+    store.take([asked("one", T0 - HOUR, task="faq")])
+    report = receive_report(store.warehouse, store.ledger, "wrong dose", interaction_id="one", by="mia", now_us=T0)
+    incident = store.ledger.get(Incident, report.incident)
+    state = answered(store, incident, config, T0)
+    assert [entry_of(state, i).found for i in ("harm-now", "fresh-sample")] == ["cannot tell"] * 2
+    assert "1 interactions" in entry_of(state, "query-log").text
+    assert len(list(query_log(store.warehouse, store.ledger, incident, now_us=T0))) == 2
+
+
+HOSTILE = ('=cmd|"/C calc"!A0', "+1", "-1", "@sum", "\tx", 'a,"b"\r\nc', "＝1", "it's; fine", "")
+
+
+def test_the_query_log_is_whole_and_safe_for_spreadsheets(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every interaction of the part since the onset, once, in order, with its harm; no cell is a formula, none is torn."""
+    from andon.incidents.run import runbook as stage
+
+    monkeypatch.setattr(stage, "AT_ONCE", 7)  # several stretches
+    rows = [asked(f"h{k}", T0 - HOUR + k * MINUTE, query=q, refused=k % 2 == 0) for k, q in enumerate(HOSTILE)]
+    rows += [asked(f"l{k}", T0 // HOUR * HOUR + (k + 1) * HOUR, task="late") for k in range(30)]
+    rows += [asked("early", T0 - 9 * HOUR), asked("other", T0, app="other"), asked("probe", T0, source="probe")]
+    store.take(rows, [thumb("d", T0 + MINUTE, "h1")])
+    incident = store.raise_()
+    text = "".join(query_log(store.warehouse, store.ledger, incident, now_us=T0 + 100 * HOUR))
+    read = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    assert [r["id"] for r in read] == [f"h{k}" for k in range(len(HOSTILE))] + [f"l{k}" for k in range(30)]
+    assert [r["harmed"] for r in read[: len(HOSTILE)]] == ["1" if k % 2 == 0 else "0" for k in range(len(HOSTILE))]
+    for said, cell in zip(HOSTILE, (r["query"] for r in read[: len(HOSTILE)]), strict=True):
+        assert cell == (f"'{said}" if said[:1] in tuple("=+-@\t＝") and said else said)
+    assert {r["task"] for r in read[len(HOSTILE) :]} == {"late"}
+
+
+def test_the_commands_show_answer_and_tick(type_, tmp_path: Path) -> None:
+    """`show` answers at the first use and freezes the team's file; `tick`, `answer`, `check` and `queries` do as they say."""
+    from andon.cli.screen import opened
+    from andon.incidents.run import respond
+    from andon.traffic.run import record
+
+    (tmp_path / "runbook.toml").write_text(SMALL)
+    with opened() as loop:
+        record(loop.warehouse, [asked("one", T0 - MINUTE, query="\x1b[2Jhow?")])
+        lead = signal("a")
+        loop.ledger.put(lead, now_us=T0, by="andon")
+        respond(loop.ledger, [lead])
+    code, out, _ = type_("runbook", "check", "runbook.toml")
+    assert (code, "ours: 2 items can be read" in out) == (0, True)
+    code, out, _ = type_("runbook", "show", "INC-0001")
+    assert code == 0
+    assert "[?]   two  Is it on?" in out
+    assert "next: two: Is it on?" in out
+    assert "see /incidents/INC-0001#chart" in out
+    assert "TRIAGE (15 min; over since" in out
+    assert "next: one" in type_("runbook", "tick", "INC-0001", "two", "--note", "off")[1]
+    out = type_("runbook", "answer", "INC-0001")[1]
+    assert "[x]   two" in out
+    assert ": off" in out
+    code, out, _ = type_("runbook", "queries", "INC-0001", "--out", str(tmp_path / "q.csv"))
+    assert (code, (tmp_path / "q.csv").exists()) == (0, True)
+    assert type_("runbook", "queries", "INC-0001", "--out", str(tmp_path / "no" / "q.csv"))[0] == 2
+    (tmp_path / "bad.toml").write_text(f"{SMALL}why = 1")
+    code, _, err = type_("runbook", "check", "bad.toml")
+    assert (code, "why" in err, "bad.toml" in err) == (2, True, True)
+    assert type_("runbook", "check", "missing.toml")[0] == 2

@@ -1,0 +1,157 @@
+"""Laws of what is read from the tables for the question "what changed?"."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from planted import HOUR, MINUTE, T0, Planted, asked, signal
+
+from andon.changes import Change
+from andon.investigations import Suspect
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Callable[..., Planted]]:
+    """Make stores."""
+    made: list[Planted] = []
+
+    def make(*args, **more) -> Planted:
+        made.append(Planted(tmp_path / str(len(made)), *args, **more))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+def suspects(store: Planted) -> dict[str, Suspect]:
+    """Suspects by version, or by id where they have none in their title."""
+    return {s.title.split(" -> ")[-1].split(" ")[0] if " -> " in s.title else s.id: s for s in store.look().suspects}
+
+
+def probability(store: dict[str, Suspect], name: str) -> float:
+    """Of a suspect; 0 where it is none."""
+    return store[name].probability if name in store else 0.0
+
+
+def test_a_version_that_was_soon_replaced_is_not_acquitted(plant) -> None:
+    """Code c2 brings the harm and c3 follows within the hour: c2 stands above what came later and above nobody."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, code_version="c1") for k in range(600)]
+    first = [asked(k, T0 + k * MINUTE // 2, refused=k % 3 == 0, code_version="c2") for k in range(30)]
+    rest = [asked(k, T0 + 15 * MINUTE + k * MINUTE // 2, refused=k % 3 == 0, code_version="c3") for k in range(200)]
+    found = suspects(plant([*before, *first, *rest]))
+    assert probability(found, "c2") > max(probability(found, "c3"), 0.5)
+    assert any("c2 or a later version" in w for w in found["c2"].supports)
+
+
+def test_a_rolled_back_version_is_no_later_one(plant) -> None:
+    """Going back to the version of before does not carry a change on: who saw it again is not exposed to the change."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, prompt_version="p1") for k in range(600)]
+    after = [
+        asked(k, T0 + k * MINUTE // 2, refused=k < 60 and k % 2 == 0, prompt_version="p2" if k < 60 else "p1")
+        for k in range(240)
+    ]
+    back = Change(
+        id="back", at_us=T0 + 4 * MINUTE, kind="prompt", title="back to p1", app="triage", before="p2", after="p1",
+        version_field="prompt_version",
+    )  # fmt: skip
+    found = {s.id: s for s in plant([*before, *after], changes=(back,)).look().suspects}
+    p2 = next(s for s in found.values() if "p1 -> p2" in s.title)
+    assert p2.probability > 0.9
+    assert any("harm 50 % among those who saw it, 0 %" in w for w in p2.supports)
+
+
+def test_one_of_two_models_behind_the_same_name(plant) -> None:
+    """When only the traffic of one requested model fails, and nothing was changed, the provider is first, with figures."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, requested_model="ab"[k % 3 == 0]) for k in range(600)]
+    after = [
+        asked(k, T0 + k * MINUTE // 2, refused=k % 3 == 0 and k % 2 == 0, requested_model="ab"[k % 3 == 0])
+        for k in range(240)
+    ]
+    found = plant([*before, *after]).look()
+    assert found.suspects[0].id == "no own change: provider"
+    assert "b (requested model): harm 50 % among those who saw it, 0 %" in found.suspects[0].supports[0]
+
+
+def test_two_changes_of_one_incident_are_told_together(plant) -> None:
+    """A route that few saw fails them; a load change without a version sends many more there: both say so, and neither is lost."""
+    start = T0 - 30 * HOUR
+    rows = []
+    for k in range(36 * 60):
+        at = start + k * MINUTE
+        routed = at >= T0 - 20 * HOUR and k % (4 if at >= T0 else 50) == 0
+        rows.append(asked(k, at, refused=routed, route_version="r2" if routed else "r1"))
+    balancer = Change(id="balancer", at_us=T0 - MINUTE, kind="config", title="load balanced anew", app="triage")
+    found = plant(rows, changes=(balancer,)).look(T0 + 5 * HOUR).suspects
+    assert {s.id for s in found[:2]} >= {"balancer"}
+    both = [s for s in found[:2] if any("the share of the traffic that saw r2 rose from " in w for w in s.supports)]
+    assert len(both) == 2
+
+
+def test_changes_of_the_same_hour_do_not_raise_each_other(plant) -> None:
+    """A hidden change beside the change that brought the version is not said to have raised its share."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, prompt_version="p1") for k in range(600)]
+    after = [
+        asked(k, T0 + k * MINUTE // 2, refused=k % 4 == 0, prompt_version="p2" if k % 4 == 0 else "p1")
+        for k in range(240)
+    ]
+    beside = Change(id="beside", at_us=T0 + MINUTE, kind="config", title="beside", app="triage")
+    found = plant([*before, *after], changes=(beside,)).look().suspects
+    assert not any("rose from" in w for s in found for w in s.supports)
+
+
+def test_sampled_traffic_gives_the_same_order(plant) -> None:
+    """Rows that stand for ten interactions each rank as rows that stand for one: a weight is no further evidence."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, prompt_version="p1") for k in range(600)]
+    after = [
+        asked(k, T0 + k * MINUTE // 2, refused=k % 4 == 0, prompt_version="p2" if k % 2 == 0 else "p1")
+        for k in range(240)
+    ]
+    rows = [*before, *after]
+    one, ten = (plant([replace(i, weight=w) for i in rows]).look().suspects for w in (1.0, 10.0))
+    assert [(s.id, s.probability) for s in one] == [(s.id, s.probability) for s in ten]
+
+
+def test_what_reached_only_the_failing_part_stands_first(plant) -> None:
+    """Two changes of the same minute: the one that only the failing part saw is above the one that all traffic saw."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, prompt_version="p1", code_version="c1") for k in range(600)]
+    after = [
+        asked(k, T0 + k * MINUTE // 2, refused=k % 6 == 1, code_version="c2", prompt_version="p2" if k % 2 else "p1")
+        for k in range(240)
+    ]  # risk is high where k is odd
+    lead = signal(scope={"risk_category": "high"}, x=11, n=30, baseline_x=1, baseline_n=200)
+    found = suspects(plant([*before, *after], lead=lead))
+    assert found["p2"].probability > 2 * found["c2"].probability
+    assert any("the rest of the traffic saw it as well" in w for w in found["c2"].against)
+
+
+def test_the_failing_part_may_be_one_model(plant) -> None:
+    """Where the chart's part is the traffic of one model, its silent move is compared with the rest of all traffic."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, requested_model="ab"[k % 3 == 0]) for k in range(600)]
+    after = [
+        asked(k, T0 + k * MINUTE // 2, refused=k % 3 == 0 and k % 2 == 0, requested_model="ab"[k % 3 == 0])
+        for k in range(240)
+    ]
+    lead = signal(scope={"requested_model": "b"}, x=11, n=30, baseline_x=1, baseline_n=200)
+    found = plant([*before, *after], lead=lead).look()
+    assert found.suspects[0].id == "no own change: provider"
+    assert "b (requested model)" in found.suspects[0].supports[0]
+
+
+def test_a_version_that_was_taken_back_before_the_harm_is_acquitted(plant) -> None:
+    """Traffic that went back to the old version before the onset does not count as having a later one."""
+    rows = [
+        asked(
+            k, at, prompt_version="p2" if T0 - HOUR <= at < T0 - 10 * MINUTE else "p1", refused=at >= T0 and k % 3 == 0
+        )
+        for k in range(720)
+        for at in (T0 - 10 * HOUR + k * MINUTE,)
+    ]
+    back = Change(
+        id="back", at_us=T0 - 10 * MINUTE, kind="prompt", title="back to p1", app="triage", before="p2", after="p1",
+        version_field="prompt_version",
+    )  # fmt: skip
+    found = plant(rows, changes=(back,)).look().suspects
+    p2 = next(s for s in found if "p1 -> p2" in s.title)
+    assert p2.probability < 0.01

@@ -1,0 +1,110 @@
+"""Laws of drafting from a store: figures that can be computed again, hidden entries left out, reports without a chart."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from drafted import HOUR, T0, incident, investigation, signal
+
+from andon.incidents import TimelineEvent, TimelineMark
+from andon.investigations.run import recompute
+from andon.loop import Loop, open_loop
+from andon.postmortems import Postmortem, render_markdown
+from andon.postmortems.lessons import COST, USUAL_BEFORE, USUAL_SINCE
+from andon.postmortems.run import draft_postmortem
+from andon.settings import load
+from andon.traffic import Interaction
+from andon.traffic.run import record
+
+START = T0 // HOUR * HOUR - 6 * HOUR
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[Loop]:
+    """A store with ten hours of traffic, six before the onset: ten answers an hour, of which four refuse since the onset."""
+    made = open_loop(replace(load(), home=tmp_path / "home", embedder="hashed"))
+    rows = [
+        Interaction(
+            id=f"i{hour}-{k}",
+            time_us=START + hour * HOUR + k * 60_000_000,
+            app="bot",
+            environment="production",
+            query="how long is it?",
+            answer="I'm sorry, I cannot help with that." if hour >= 6 and k < 4 else "14 days.",
+            latency_s=1.0 if hour < 6 else 3.0,
+            cost_usd=0.5,
+        )
+        for hour in range(10)
+        for k in range(10)
+    ]
+    record(made.warehouse, rows)
+    made.tick(START + 11 * HOUR)
+    yield made
+    made.close()
+
+
+def case() -> tuple:
+    """Incident, investigation and leading signal of that traffic."""
+    lead = replace(signal(), baseline_from_us=START, baseline_to_us=START + 6 * HOUR, onset_us=START + 6 * HOUR)
+    i = replace(
+        incident(),
+        app="bot",
+        environment="production",
+        scope={},
+        onset_us=lead.onset_us,
+        onset_low_us=lead.onset_us - HOUR,
+    )
+    return i, replace(investigation(), at_us=START + 10 * HOUR), lead
+
+
+def test_figures_of_the_document_can_be_computed_again(loop: Loop) -> None:
+    """What is usually watched and the cost carry plans that give the same figures, numbered after the investigation's."""
+    i, found, lead = case()
+    loop.ledger.put(lead, now_us=T0, by="andon")
+    p = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=found.at_us)
+    assert [e.claim for e in p.evidence] == [USUAL_BEFORE, USUAL_SINCE, COST]
+    assert [e.id for e in p.evidence] == ["E6", "E7", "E8"]
+    for e in p.evidence:
+        again = recompute(loop.warehouse, e)
+        assert e.figures
+        assert {k: again[k] for k in e.figures} == e.figures
+    assert p.evidence[2].figures["cost_usd.wsum"] == pytest.approx(16 * 0.5)
+    markdown = render_markdown(p)
+    assert "8.00 USD for the harmed interactions" in markdown
+    assert "| mean latency | 1 s | 3 s |" in markdown
+    assert loop.ledger.get(Postmortem, i.id) == p
+
+
+def test_the_chart_shows_the_time_before_and_since_the_onset(loop: Loop) -> None:
+    """The chart reaches from before the onset to the end of the investigation, and counts what the store holds."""
+    i, found, lead = case()
+    loop.ledger.put(lead, now_us=T0, by="andon")
+    p = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=found.at_us)
+    assert p.points[0].start_us <= i.onset_low_us
+    assert sum(x.n for x in p.points) == 100
+    assert sum(x.x for x in p.points) == 16
+
+
+def test_hidden_entries_are_left_out_and_pinned_ones_kept(loop: Loop) -> None:
+    """An entry that people hid is not in the draft; one that they pinned is marked so."""
+    i, found, _ = case()
+    for name, mark in (("a", "hidden"), ("b", "pinned")):
+        entry = TimelineEvent(id=name, incident=i.id, happened_us=T0, learned_us=T0, kind="note", text=f"note {name}")
+        loop.ledger.put(entry, now_us=T0, by="ann")
+        loop.ledger.put(TimelineMark(id=name, incident=i.id, mark=mark, why="x", by="ann"), now_us=T0, by="ann")
+    p = draft_postmortem(loop.warehouse, loop.ledger, replace(i, lead=""), found, now_us=found.at_us)
+    assert [e.id for e in p.timeline] == ["b"]
+    assert p.pinned == ("b",)
+
+
+def test_an_incident_that_people_reported_has_a_draft(loop: Loop) -> None:
+    """Without a leading signal there is a draft without a chart, which says that no chart saw it."""
+    i, found, _ = case()
+    p = draft_postmortem(
+        loop.warehouse, loop.ledger, replace(i, lead="", metric="", origin="report"), found, now_us=found.at_us
+    )
+    assert p.points == ()
+    assert p.evidence == ()
+    assert "No chart saw it" in p.summary[1]
+    assert "No observations to draw." in render_markdown(p)
