@@ -116,39 +116,49 @@ def usual() -> tuple[Evidence, ...]:
     )
 
 
+def examples(text: str, n: int) -> tuple[Example, ...]:
+    """Failing answers with a passing twin."""
+    return tuple(
+        Example(
+            interaction_id=f"i{k}",
+            at_us=T0 + k,
+            question=f"{text} {k}",
+            answer=text,
+            value=1.0,
+            expected=f"not {text}",
+            expected_from="passing twin",
+            twin=Twin(answer=f"not {text}", at_us=T0 - 1),
+        )
+        for k in range(n)
+    )
+
+
+def suspects(text: str) -> tuple[Suspect, ...]:
+    """A change with a test, and what else it may be."""
+    return (
+        Suspect(
+            id="c",
+            title=text,
+            kind="prompt",
+            probability=0.9,
+            own=True,
+            at_us=T0 - HOUR,
+            supports=(text,),
+            against=(text,),
+            disproof=text,
+            tests=(SuspectTest(name=text, text=text, result="supports", evidence=("E1",)),),
+        ),
+        Suspect(id="no own change: unknown", title=text, kind="unknown", probability=0.1, own=False),
+    )
+
+
 def investigation(text: str = "words", n: int = 2) -> Investigation:
     """An investigation with this text in every free field."""
     return Investigation(
         id="INC-0001",
         at_us=T0 + 5 * HOUR,
-        examples=tuple(
-            Example(
-                interaction_id=f"i{k}",
-                at_us=T0 + k,
-                question=f"{text} {k}",
-                answer=text,
-                value=1.0,
-                expected=f"not {text}",
-                expected_from="passing twin",
-                twin=Twin(answer=f"not {text}", at_us=T0 - 1),
-            )
-            for k in range(n)
-        ),
-        suspects=(
-            Suspect(
-                id="c",
-                title=text,
-                kind="prompt",
-                probability=0.9,
-                own=True,
-                at_us=T0 - HOUR,
-                supports=(text,),
-                against=(text,),
-                disproof=text,
-                tests=(SuspectTest(name=text, text=text, result="supports", evidence=("E1",)),),
-            ),
-            Suspect(id="no own change: unknown", title=text, kind="unknown", probability=0.1, own=False),
-        ),
+        examples=examples(text, n),
+        suspects=suspects(text),
         verdict="systematic",
         verdict_reason=text,
         parts=(

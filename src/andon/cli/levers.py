@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from andon.cli.screen import after, before, now_us, opened, say, show_table, who
-from andon.errors import InputError
+from andon.errors import AndonError, InputError
 from andon.levers import Lever, Pull, in_force
 from andon.levers import run as levers
 from andon.traffic import format_time
@@ -62,7 +62,10 @@ def hold(
     now = now_us()
     with opened() as loop:
         known = loop.ledger.get(Lever, lever)
-        loop.freeze(None, now)  # what is known now must not be lost by what the lever changes
+        try:
+            loop.freeze(None, now)  # what is known now must not be lost by what the lever changes
+        except AndonError as error:  # but nothing may keep people from stopping the harm
+            say(f"evidence of an open incident could not be frozen before: {error}")
         pull = levers.hold(
             loop.ledger,
             lever,

@@ -18,6 +18,7 @@ from andon.traffic import SEGMENTS, format_time
 
 __all__ = [
     "CLASSES",
+    "MERGE_US",
     "SEVERITY_RULES",
     "WORST_FIRST",
     "SeverityRule",

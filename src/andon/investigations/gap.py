@@ -4,7 +4,7 @@ Pure: counts by window in, verdict and proposals out.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, log10
 from types import MappingProxyType
@@ -21,7 +21,16 @@ from andon.monitors.objectives import aspect_of, rule_for
 from andon.monitors.verdicts import GREATEST_LIMIT, LEAST_LIMIT, percent
 from andon.scores import Harm
 
-__all__ = ["Candidate", "Clocks", "Replayed", "gap_from", "limit_of", "proposals_from", "replay_limits"]
+__all__ = [
+    "LEAST_BEFORE_N",
+    "Candidate",
+    "Clocks",
+    "Replayed",
+    "gap_from",
+    "limit_of",
+    "proposals_from",
+    "replay_limits",
+]
 
 Floats = NDArray[np.float64]
 Scope = tuple[tuple[str, str], ...]
@@ -182,28 +191,34 @@ def replay_limits(
             n[:, column], x[:, column] = c.n, np.minimum(c.x, c.n)
     charts.least = {watched: c.persistence for c, (_, watched) in columns}
     by_id = {watched.id: at for at, (_, (_, watched)) in enumerate(columns)}
-    fired: dict[int, int] = {}
-    false = [0] * len(limited)
-    for signal in charts.advance(first_window, n, x):
-        at = by_id.get(signal.monitor)
-        if signal.level != "page" or at is None:
-            continue
-        if signal.at_us <= onset_us:
-            false[at] += 1
-        else:
-            fired.setdefault(at, signal.at_us)
+    fired, false = _told(charts.advance(first_window, n, x), by_id, onset_us)
     months = before * window_us / (HOURS_A_MONTH * 3_600e6)
     return [
         Replayed(
             candidate=c,
             at_most=limit,
             fired_us=fired.get(at),
-            false=false[at],
+            false=false.get(at, 0),
             months=months,
             guaranteed=HOURS_A_MONTH * 3_600e6 / cluster_us(window_us) * weights[at] / threshold,
         )
         for at, (c, limit) in enumerate(limited)
     ]
+
+
+def _told(signals: Iterable[Signal], by_id: Mapping[str, int], onset_us: int) -> tuple[dict[int, int], dict[int, int]]:
+    """Of each chart the time of its first page since the onset, and how many pages it raised before."""
+    fired: dict[int, int] = {}
+    false: dict[int, int] = {}
+    for signal in signals:
+        at = by_id.get(signal.monitor)
+        if signal.level != "page" or at is None:
+            continue
+        if signal.at_us <= onset_us:
+            false[at] = false.get(at, 0) + 1
+        else:
+            fired.setdefault(at, signal.at_us)
+    return fired, false
 
 
 def _monitors(app: str, environment: str, c: Candidate, limit: float) -> tuple[Monitor, Monitor]:

@@ -33,6 +33,7 @@ from andon.traffic.retention import retention
 __all__ = [
     "BEYOND",
     "BUDGET_WINDOW_S",
+    "FILE",
     "HIGH_RISK",
     "ErrorBudget",
     "LimitVerdict",

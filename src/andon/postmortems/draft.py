@@ -11,6 +11,8 @@ from andon.postmortems.records import ActionItem, ContributingFactor, Criterion
 from andon.traffic import format_time
 
 __all__ = [
+    "ALL_SINCE",
+    "HARM_SINCE",
     "beyond_limit",
     "contributing_factors",
     "counts_of",

@@ -15,7 +15,7 @@ from andon.postmortems.markdown import inert
 from andon.postmortems.records import Postmortem
 from andon.traffic import format_time
 
-__all__ = ["ORGANISATION", "Clock", "aiid_of", "article_73_of", "avid_of", "deadlines", "organisation_of"]
+__all__ = ["DAYS", "ORGANISATION", "Clock", "aiid_of", "article_73_of", "avid_of", "deadlines", "organisation_of"]
 
 DAY_US = 86_400_000_000
 

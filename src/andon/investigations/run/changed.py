@@ -27,7 +27,11 @@ from andon.scores import Embedder, failing
 from andon.store import Ledger, Lookup, Rollup, Sample, Span, Where
 from andon.traffic import VERSIONS
 
-__all__ = ["suspects_of", "traffic_of"]
+__all__ = [
+    "LOOK_BACK_US",
+    "suspects_of",
+    "traffic_of",
+]
 
 
 LOOK_BACK_US = 60 * DAY_US

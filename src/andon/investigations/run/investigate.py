@@ -64,7 +64,7 @@ def investigate(
     signals = signals_of(ledger, incident)
     lead, lens = _lead(frozen, ledger, incident, signals, scorers, now_us)
     case = _case(frozen, incident, lead, lens, now_us)
-    opener = next((s for s in signals if (s.at_us, s.onset_us) == (incident.alarmed_us, incident.onset_us)), lead)
+    opener = _opener(incident, signals, lead)
     verdict, reason, impact = _verdict(case, lens, objectives)
     slices = slices_of(case)
     harmed = harmed_interactions(case)
@@ -90,9 +90,18 @@ def investigate(
         analyses=analyses_of(case, ledger, incident, signals, now_us=now_us, looked=looked, objectives=objectives),
     )
     keep_asked(case, frozen)
-    found = replace(found, evidence=freeze(frozen, case.evidence))
-    ledger.put(found, now_us=now_us, by="andon")
+    return _kept(ledger, replace(found, evidence=freeze(frozen, case.evidence)))
+
+
+def _kept(ledger: Ledger, found: Investigation) -> Investigation:
+    ledger.put(found, now_us=found.at_us, by="andon")
     return found
+
+
+def _opener(incident: Incident, signals: Sequence[Signal], lead: Signal) -> Signal:
+    """The signal that dated the onset."""
+    when = (incident.alarmed_us, incident.onset_us)
+    return next((s for s in signals if (s.at_us, s.onset_us) == when), lead)
 
 
 def _verdict(case: Case, lens: Lens | None, objectives: Sequence[Objective]) -> tuple[Verdict, str, Impact]:
