@@ -24,6 +24,7 @@ from andon.investigations.scope import Verdict, rank_parts
 from andon.monitors import TRAFFIC, Objective, Signal
 from andon.scores import SCORERS, Embedder, Scorer
 from andon.store import Ledger, Span, Warehouse
+from andon.traffic import Interaction
 
 __all__ = ["investigate", "lead_of", "recompute"]
 
@@ -42,20 +43,19 @@ def investigate(
 ) -> Investigation:
     """Answer the four questions with what was known at `now_us`, and record the answer.
 
-    All figures are of the rows that were committed when it began. Where data are missing the answer says so (``undecided``,
-    no examples, "too few questions"); it never raises for them. An incident that a person reported is looked at by the
-    metric on which the reported interaction fails.
+    All figures are of the rows that were committed when it began. Where data are missing the answer says so; it never raises
+    for them. An incident that a person reported is looked at by the metric on which the reported interaction fails.
 
     Args:
         warehouse: the tables.
-        ledger: the change log, signals and reports; the answer is written to it.
+        ledger: changes, signals and reports; the answer is written to it.
         incident: what is looked into.
         embedder: compares questions.
         now_us: data up to here are used.
         rng: draws permutations.
         scorers: what is measured.
         objectives: the limits that stand.
-        ask: asks an old and a new target the same questions, to disprove suspects; None where there are none.
+        ask: asks an old and a new target; None where there are none.
 
     Raises:
         StateError: the ledger holds no leading signal of this incident.
@@ -63,12 +63,9 @@ def investigate(
     frozen = Frozen(warehouse)
     signals = signals_of(ledger, incident)
     lead, lens = _lead(frozen, ledger, incident, signals, scorers, now_us)
-    case = _case(frozen, incident, lead, lens, now_us)
-    opener = _opener(incident, signals, lead)
+    case, opener = _case(frozen, incident, lead, lens, now_us), _opener(incident, signals, lead)
     verdict, reason, impact = _verdict(case, lens, objectives)
-    slices = slices_of(case)
-    harmed = harmed_interactions(case)
-    reported = [] if lens is None or lens.interaction is None else [(lens.interaction, lens.value or 0.0)]
+    slices, harmed, reported = slices_of(case), harmed_interactions(case), _reported(lens)
     examples = examples_of(case, harmed, slices, reported)
     looked = look_at(case)
     suspects = suspects_of(case, ledger, traffic_of(case, embedder, rng), opener, signals)
@@ -96,6 +93,11 @@ def investigate(
 def _kept(ledger: Ledger, found: Investigation) -> Investigation:
     ledger.put(found, now_us=found.at_us, by="andon")
     return found
+
+
+def _reported(lens: Lens | None) -> list[tuple[Interaction, float]]:
+    """The interaction that a person complained of, with the value of the metric by which it is looked at."""
+    return [] if lens is None or lens.interaction is None else [(lens.interaction, lens.value or 0.0)]
 
 
 def _opener(incident: Incident, signals: Sequence[Signal], lead: Signal) -> Signal:
