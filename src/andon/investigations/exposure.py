@@ -20,6 +20,9 @@ SEEN_BEFORE = 0.0005
 WANDER = 2_000.0
 """Interactions that the baseline is taken to be known from when exposed and others are compared."""
 
+BESIDE = 0.1
+"""Factor of "those who saw it fare worse than the rest, though the rest left the baseline too": two causes at once are rarer."""
+
 TOGETHER = 2.0
 """Factor of a version that all traffic saw since the onset and little of it before: it moved, but nothing contrasts it."""
 
@@ -69,7 +72,7 @@ def weigh_exposure(
     if exposure.before_share > 0.5:
         seen = f"{percent(exposure.before_share)} of the traffic saw {version} before this change, and was fine"
         return SEEN_BEFORE, [], [seen]
-    ratio = _contrast(exposure, baseline)
+    ratio = max(_contrast(exposure, baseline), BESIDE * _difference(exposure, baseline))
     harmed = exposure.exposed_x + exposure.other_x
     if harmed and exposure.exposed_x < 0.02 * harmed:
         return ratio, [], [f"only {percent(exposure.exposed_x / harmed)} of the failing traffic saw {version}"]
@@ -125,6 +128,24 @@ def _contrast(e: Exposure, baseline: float) -> float:
         log_ratio += _log_likelihood(b.exposed_x, b.exposed_n, own) - _log_likelihood(b.exposed_x, b.exposed_n, common)
         log_ratio -= _log_likelihood(b.other_x, b.other_n, common)
     return math.exp(min(max(log_ratio, math.log(NEVER)), math.log(MOST)))
+
+
+def _difference(e: Exposure, baseline: float) -> float:
+    """Likelihood ratio of "those who saw it fare worse than the rest" against "all fare alike", 0 .. `MOST`.
+
+    Two rates over the whole time against one, the exposed one higher; the second rate costs ``sqrt(n)`` of the smaller side (BIC,
+    Schwarz 1978). The rest may have left the baseline as well: then there is another cause beside this one.
+    """
+    if min(e.exposed_n, e.other_n) == 0:
+        return 0.0
+    base = min(max(baseline, 1e-3), 1 - 1e-3)
+    own, rest = _fitted(e.exposed_x, e.exposed_n, base), _fitted(e.other_x, e.other_n, base)
+    common = _fitted(e.exposed_x + e.other_x, e.exposed_n + e.other_n, base)
+    if own <= rest:
+        return 0.0
+    log_ratio = _log_likelihood(e.exposed_x, e.exposed_n, own) + _log_likelihood(e.other_x, e.other_n, rest)
+    log_ratio -= _log_likelihood(e.exposed_x + e.other_x, e.exposed_n + e.other_n, common)
+    return math.exp(min(log_ratio - 0.5 * math.log(min(e.exposed_n, e.other_n)), math.log(MOST)))
 
 
 def _fitted(x: float, n: float, least: float) -> float:

@@ -5,9 +5,19 @@ replace these tables.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-__all__ = ["HORIZON_H", "NOBODY", "affinity", "grows", "lag_density", "prior_of", "usual_for"]
+__all__ = [
+    "HORIZON_H",
+    "NOBODY",
+    "WATCHED",
+    "affinity",
+    "grows",
+    "lag_density",
+    "prior_of",
+    "track_record",
+    "usual_for",
+]
 
 HORIZON_H = 336.0
 """An unknown cause is taken to lie anywhere within two weeks of the onset."""
@@ -23,13 +33,18 @@ _PRIOR: Mapping[str, float] = {
 }  # fmt: skip
 """How much of a suspect one change of a kind is; 1 where nothing stands here."""
 
+SEASONED = 4.0
+"""How many changes of a kind have to pass before one more of them is half the suspect that the first would be."""
+
 _SCALES_H = (0.25, 3.0, 48.0, 720.0)
 _LAGS: Mapping[str, tuple[float, float, float, float]] = {
     "corpus": (0.05, 0.1, 0.25, 0.6),
     "traffic source": (0.1, 0.2, 0.6, 0.1),
+    "provider": (0.1, 0.2, 0.6, 0.1),
     "model": (0.25, 0.25, 0.4, 0.1),
 }
 _USUAL_LAGS = (0.3, 0.3, 0.3, 0.1)
+"""What others change reaches us some time after its notice, so these wait longer than what we do ourselves."""
 
 _GROWS: Mapping[str, float] = {"corpus": 0.8, "traffic source": 0.5, "model": 0.3, "provider": 0.3, "unknown": 0.4}
 _USUALLY_GROWS = 0.15
@@ -71,6 +86,23 @@ _SUSPECTS: Mapping[str, frozenset[str]] = {
         ("model", "provider", "prompt", "routing", "sampling parameter", "index", "corpus", "embedding model")
     ),
 }
+_OWN: Mapping[str, tuple[str, ...]] = {
+    "index": ("retrieval_score",),
+    "embedding model": ("retrieval_score",),
+    "corpus": ("retrieval_score", "groundedness", "citation_valid"),
+    "tool schema": ("tool_error", "tool_retries", "tool_calls"),
+    "permission": ("tool_error",),
+    "policy": ("policy_refusal", "guardrail_block", "refusal", "escalation"),
+}
+"""The metrics that measure the changed part itself, and not the whole answer."""
+_ONLY_THROUGH = frozenset(("index", "embedding model", "tool schema", "policy"))
+"""Parts that can hardly hurt but through what their own metrics measure; a corpus or a right may hurt past them."""
+WATCHED = tuple(dict.fromkeys(m for kind in sorted(_ONLY_THROUGH) for m in _OWN[kind]))
+"""The metrics of which it matters that they did not move."""
+
+STILL = 0.2
+"""Factor of such a part whose own metrics are measured and did not move: as for one that comes after what moved."""
+
 _GROUP_OF = {metric: group for group, metrics in _GROUPS.items() for metric in metrics}
 _UPSTREAM = frozenset(("retrieval_score",))
 _AFTER_RETRIEVAL = frozenset(("prompt", "policy", "model", "sampling parameter", "tool schema", "budget"))
@@ -79,6 +111,16 @@ _AFTER_RETRIEVAL = frozenset(("prompt", "policy", "model", "sampling parameter",
 def prior_of(kind: str) -> float:
     """How much of a suspect one change of this kind is, before anything else is known."""
     return _PRIOR.get(kind, 1.0)
+
+
+def track_record(times: int) -> float:
+    """Factor of one change of a kind of which the log holds so many: ``1 / (1 + (times - 1) / SEASONED)``.
+
+    Nearly all changes of a log hurt nobody, so each is evidence about its kind: what is changed every day is mostly harmless,
+    of what is changed twice a year little is known. It is the mean of a beta-binomial rate of harm per change of a kind that is
+    known beforehand as if from `SEASONED` changes, divided by that of a kind seen once.
+    """
+    return 1 / (1 + max(0, times - 1) / SEASONED)
 
 
 def lag_density(kind: str, lag_h: float) -> float:
@@ -100,11 +142,21 @@ def usual_for(metric: str, kind: str) -> bool:
     return usual is not None and (kind in usual or kind == "lever")  # a lever may hold any part of the system
 
 
-def affinity(metrics: Sequence[str], kind: str) -> float:
-    """How well a kind of change goes with the metrics that moved: the leading one in full, the next ones less and less.
+def affinity(metrics: Sequence[str], kind: str, still: Collection[str] = ()) -> float:
+    """How well a kind of change goes with the metrics that moved and with those that did not.
 
-    ``AFFINITY ** sum(usual_k / 2**k) x DOWNSTREAM`` where a metric moved that lies before this kind of change.
+    ``AFFINITY ** sum(usual_k / 2**k) x DOWNSTREAM x STILL``, the leading metric first and the next ones less and less.
+    ``usual`` is 2 where the metric measures the changed part itself (a tool's errors, for its schema): few other causes reach
+    it. `DOWNSTREAM` counts where a metric moved that lies before this kind of change; `STILL` where the part has metrics of its
+    own, and all of them that are measured did not move.
+
+    Args:
+        metrics: those that moved.
+        kind: of the change.
+        still: those that are known not to have moved (`WATCHED` ones).
     """
-    exponent = math.fsum(usual_for(metric, kind) / 2**k for k, metric in enumerate(metrics))
+    own = _OWN.get(kind, ())
+    exponent = math.fsum((usual_for(m, kind) + (m in own)) / 2**k for k, m in enumerate(metrics))
     later = kind in _AFTER_RETRIEVAL and not _UPSTREAM.isdisjoint(metrics)
-    return float(AFFINITY**exponent) * (DOWNSTREAM if later else 1.0)
+    idle = kind in _ONLY_THROUGH and not set(own).isdisjoint(still) and set(own).isdisjoint(metrics)
+    return float(AFFINITY**exponent) * (DOWNSTREAM if later else 1.0) * (STILL if idle else 1.0)

@@ -13,7 +13,8 @@ words of both (`raised_by`). The model, its priors and what would make it wrong 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from andon.changes import Change
@@ -25,6 +26,7 @@ from andon.investigations.priors import (
     grows,
     lag_density,
     prior_of,
+    track_record,
     usual_for,
 )
 from andon.investigations.records import Suspect
@@ -89,6 +91,8 @@ class Candidate:
     """Share of the traffic outside of the failing part that saw it since the onset, as a share of that inside; None: unknown."""
     note: str = ""
     """What else is known, e.g. that the index was not rebuilt after the corpus grew."""
+    arrivals: tuple[tuple[int, float], ...] = ()
+    """When the traffic began to see it: (time, share of those who ever saw it); empty: all at the time of the change."""
     together: str = ""
     """The other change without which there would have been less harm, in words; its exposure is that of this one too."""
 
@@ -104,6 +108,13 @@ class Traffic:
     """The tests, in words."""
     tested: bool = True
     """False where there were too few questions to tell; the words say so."""
+    sure: float = 1.0
+    """Probability that what looks like a shift is one."""
+
+    @property
+    def carried(self) -> float:
+        """Share of the excess harm that new questions are expected to carry."""
+        return self.sure * self.explained if self.shifted else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +178,8 @@ class _Asked:
     traffic: Traffic
     one_model: bool
     course: Sequence[tuple[float, float]]
+    still: Collection[str]
+    kinds: Mapping[str, int]
 
 
 def rank_suspects(
@@ -181,6 +194,7 @@ def rank_suspects(
     others: Sequence[str] = (),
     behind: Sequence[Behind] = (),
     course: Sequence[tuple[float, float]] = (),
+    still: Collection[str] = (),
 ) -> tuple[Suspect, ...]:
     """All explanations by probability, "no own change" always among them; probabilities sum to 1.
 
@@ -196,14 +210,16 @@ def rank_suspects(
         others: the other metrics that moved, in the order in which they spoke.
         behind: models and providers that were there before, and whether the harm is theirs alone.
         course: (harm, traffic) of equal stretches of time since the onset; empty where it is not known.
+        still: metrics that are measured and known not to have moved (those of `priors.WATCHED` matter).
     """
     moved, words = _one_model(behind, baseline)
     asked = _Asked(
         metrics=tuple(dict.fromkeys((metric, *others))), scope=scope, onset=onset, window_us=window_us,
-        baseline=baseline, traffic=traffic, one_model=moved > 1, course=course,
+        baseline=baseline, traffic=traffic, one_model=moved > 1, course=course, still=still,
+        kinds=Counter(c.change.kind for c in candidates),
     )  # fmt: skip
     weighted = [_weigh(c, asked) for c in candidates]
-    weighted += _nobody(asked, _busy(candidates, onset), moved, words)
+    weighted += _nobody(asked, _busy(candidates, asked), moved, words)
     total = math.fsum(w for w, _ in weighted)
     ranked = sorted(weighted, key=lambda p: (-p[0], p[1].id))
     return tuple(replace(s, probability=round(w / total, 6)) for w, s in ranked)
@@ -211,17 +227,17 @@ def rank_suspects(
 
 def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
     change, traffic = c.change, asked.traffic
-    density = _time_density(change, asked)
+    density = _time_density(c, asked)
     factor, supports, against = _seen(c, asked.baseline)
     (supports if density > 1 / HORIZON_H else against).insert(0, _when(change, asked))
     if any(asked.scope.get(k) not in (None, v) for k, v in change.scope.items()):
         factor = min(factor, NEVER)
         against.append("it touches another part of the traffic than the one that fails")
     if traffic.shifted and change.kind == "traffic source":
-        factor *= max(1.0, SHIFT * traffic.explained)  # new questions are what a new source brings
+        factor *= max(1.0, SHIFT * traffic.carried)  # new questions are what a new source brings
     elif traffic.shifted:
-        factor *= 1 - CARRIED * traffic.explained
-        if traffic.explained >= 0.5:
+        factor *= 1 - CARRIED * traffic.carried
+        if traffic.carried >= 0.5:
             against.append(f"new kinds of questions carry {percent(traffic.explained, 2)} of the harm")
     if asked.scope:
         factor *= _reach(c, supports, against)
@@ -250,7 +266,8 @@ def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
         ),
     )
     shape = _shape(change.kind, _course(c) or asked.course, asked.baseline)
-    return prior_of(change.kind) * affinity(asked.metrics, change.kind) * density * factor * shape, suspect
+    prior = prior_of(change.kind) * track_record(asked.kinds[change.kind])
+    return prior * affinity(asked.metrics, change.kind, asked.still) * density * factor * shape, suspect
 
 
 def _course(c: Candidate) -> list[tuple[float, float]]:
@@ -300,22 +317,29 @@ def _when(change: Change, asked: _Asked) -> str:
     return f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset"
 
 
-def _time_density(change: Change, asked: _Asked) -> float:
-    """Probability density (1/h) that this change, at its time, makes an onset where the posterior puts it."""
+def _time_density(c: Candidate, asked: _Asked) -> float:
+    """Probability density (1/h) that this change makes an onset where the posterior puts it.
+
+    Where traffic shows that it came little by little, the lag counts from when each part of the traffic began to see it: half
+    of the users of a rollout of two days cannot be hurt on its first day.
+    """
     if not asked.onset:
         return 1 / HORIZON_H
     density = 0.0
-    for start, p in asked.onset:
-        density += p * lag_density(change.kind, (start + asked.window_us - change.at_us) / HOUR_US)
+    for at_us, share in c.arrivals or ((c.change.at_us, 1.0),):
+        for start, p in asked.onset:
+            density += share * p * lag_density(c.change.kind, (start + asked.window_us - at_us) / HOUR_US)
     return max(density, 1e-9)
 
 
-def _busy(candidates: Sequence[Candidate], onset: Sequence[tuple[int, float]]) -> int:
-    """Changes within two weeks before the onset, at least 1: the more there are, the less it says that one is near."""
-    latest = max((t for t, _ in onset), default=None)
-    if latest is None:
-        return max(1, len(candidates))
-    return max(1, sum(0 <= latest - c.change.at_us <= HORIZON_H * HOUR_US for c in candidates))
+def _busy(candidates: Sequence[Candidate], asked: _Asked) -> float:
+    """Changes within two weeks before the onset, each by its kind's track record, at least 1.
+
+    The more there are, the less it says that one is near; what is changed every day counts little here as well.
+    """
+    latest = max((t for t, _ in asked.onset), default=None)
+    near = (c for c in candidates if latest is None or 0 <= latest - c.change.at_us <= HORIZON_H * HOUR_US)
+    return max(1.0, math.fsum(track_record(asked.kinds[c.change.kind]) for c in near))
 
 
 def _one_model(behind: Sequence[Behind], baseline: float) -> tuple[float, tuple[str, ...]]:
@@ -332,12 +356,12 @@ def _one_model(behind: Sequence[Behind], baseline: float) -> tuple[float, tuple[
     return best, words
 
 
-def _nobody(asked: _Asked, busy: int, moved: float, words: tuple[str, ...]) -> list[tuple[float, Suspect]]:
+def _nobody(asked: _Asked, busy: float, moved: float, words: tuple[str, ...]) -> list[tuple[float, Suspect]]:
     """The explanations in which we changed nothing, of which there are as many as changes in a busy log."""
     traffic = asked.traffic
-    shift = 0.1 + SHIFT * traffic.explained if traffic.shifted else 0.1 if traffic.tested else 1.0
-    rest = 1.0 - CARRIED * traffic.explained if traffic.shifted else 1.0
-    speaks_for = traffic.shifted and traffic.explained > 0
+    shift = 0.1 + SHIFT * traffic.carried if traffic.tested else 1.0
+    rest = 1.0 - CARRIED * traffic.carried
+    speaks_for = traffic.carried > 0
     same = () if speaks_for else traffic.words or ("the questions are the same as before the onset",)
     factors = {"traffic": shift, "provider": rest * moved, "unknown": rest}
     supports = {"traffic": traffic.words if speaks_for else (), "provider": words}

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from andon import stats
 from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.investigations.exposure import Bin, Exposure
+from andon.investigations.priors import WATCHED
 from andon.investigations.records import Suspect
 from andon.investigations.run.case import DAY_US, Case
 from andon.investigations.suspects import (
@@ -23,6 +25,7 @@ from andon.investigations.suspects import (
     told_once,
 )
 from andon.monitors import Signal
+from andon.monitors.run import scope_of
 from andon.scores import Embedder, failing
 from andon.store import Ledger, Lookup, Rollup, Sample, Span, Where
 from andon.traffic import VERSIONS
@@ -51,6 +54,13 @@ DOSE, LEAST_DOSE, DOSE_HOURS, DOSE_BEFORE_US = 3.0, 0.02, 3, 2 * DAY_US
 """A change raised the share of a version if within three hours it became this many times what it was, and at least this; asked
 of changes from two days before the onset."""
 
+FEW, UNMOVED, STEADY = 400, 0.15, 2.5
+"""A metric did not move if, of at least so many measurements on each side, the mean moved by less than this share of a standard
+deviation with 95 % confidence, and by less than this many standard errors."""
+
+SHIFTED, DOUBTED, NEW = 0.01, 0.1, 1 / 3
+"""Questions have surely changed below the first of these p, may have below the second; and how often they do, before any test."""
+
 HOUR_US = 3_600_000_000
 
 _SIDES = ("exposed_x", "exposed_n", "other_x", "other_n")
@@ -66,16 +76,16 @@ def suspects_of(
     start, end = opener.onset_low_us - LOOK_BACK_US, max(case.after.end_us, opener.onset_high_us + 1)
     recorded = told_once(changes_of(ledger, s.app, s.environment, start, end))
     changes = [c for c in recorded if c.at_us <= opener.onset_high_us]
-    counts = _Counts(case)
+    counts, versions = _Counts(case), _Versions(case, opener.onset_low_us - DOSE_BEFORE_US - DOSE_HOURS * HOUR_US)
     whole = _Counts(replace(case, signal=replace(s, scope={}))) if s.scope else counts
     spoke = sorted((o for o in signals if o.at_us <= case.after.end_us), key=lambda o: (o.at_us, -o.statistic, o.id))
     baseline = (s.baseline_x + 0.5) / (s.baseline_n + 1)
     candidates = [
-        replace(_candidate(case, c, recorded, counts), note=_note(c, changes), outside=_outside(c, counts, whole))
+        replace(_candidate(c, recorded, counts, versions), note=_note(c, changes), outside=_outside(c, counts, whole))
         for c in changes
     ]
     return rank_suspects(
-        _with_doses(case, candidates, opener, baseline),
+        _with_doses(versions, candidates, opener, baseline),
         metric=s.metric,
         scope=s.scope,
         onset=opener.onset_probability or ((opener.onset_us, 1.0),),
@@ -85,6 +95,7 @@ def suspects_of(
         others=tuple(dict.fromkeys(o.metric for o in spoke if o.metric != s.metric)),
         behind=_behind(case, counts, whole),
         course=counts.course(),
+        still=_still(case),
     )
 
 
@@ -141,31 +152,121 @@ class _Counts:
         return self._seen[name]
 
     def _read(self, name: str | None, *extra: Where) -> "_Table":
-        case = self._case
-        plan = Rollup(
-            table="scores", metrics=(case.signal.metric,), measures=("w",), keys=(name,) if name else (),
-            window_us=self._bin_us, span=case.after, where=(*case.scope, *extra),
-        )  # fmt: skip
-        found = case.warehouse.run(plan)
-        values = found[name].to_pylist() if name else [""] * found.num_rows  # all traffic is one value
-        table: _Table = {}
-        for at, value, w in zip(
-            found["window_us"].to_pylist(), values, found[f"{case.signal.metric}.w"].to_pylist(), strict=True
-        ):
-            if value is not None:
-                table.setdefault(at, {})[value] = float(w or 0)
-        return table
+        return _by_window(self._case, name, self._case.after, self._bin_us, *extra)
 
 
-def _candidate(case: Case, change: Change, recorded: Sequence[Change], counts: _Counts) -> Candidate:
+class _Versions:
+    """Traffic by version and hour, before the onset and since: one question for each version field, however many changes."""
+
+    def __init__(self, case: Case, start_us: int) -> None:
+        self._case = case
+        self._span = Span(start_us=min(case.before.start_us, start_us), end_us=case.after.end_us)
+        self._seen: dict[str | None, _Table] = {}
+
+    def hours(self, name: str, values: Collection[str]) -> dict[int, tuple[float, float]]:
+        """By hour since the epoch: traffic that saw one of these values, and all traffic."""
+        for asked in (name, None):
+            if asked not in self._seen:
+                self._seen[asked] = _by_window(self._case, asked, self._span, HOUR_US)
+        of = self._seen[name]
+        return {
+            at // HOUR_US: (math.fsum(of.get(at, {}).get(v, 0.0) for v in values), math.fsum(every.values()))
+            for at, every in sorted(self._seen[None].items())
+        }
+
+    def share_before(self, change: Change) -> float:
+        """Share of the traffic before the change (and the onset) that saw its version already; 0 where there was none.
+
+        The hour of the change itself is left out.
+        """
+        if change.version_field is None or change.after is None:
+            return 0.0
+        first, end = self._case.before.start_us, min(change.at_us, self._case.before.end_us)
+        which = range(-(-first // HOUR_US), end // HOUR_US)
+        return _share(self.hours(change.version_field, (change.after,)), which)
+
+    def arrivals(self, change: Change, values: Collection[str]) -> tuple[tuple[int, float], ...]:
+        """When traffic began to see a change: (time, share of those who saw it in the end), by the hour.
+
+        The share of the traffic that sees it is taken never to fall, and fitted so (isotonic regression, weighted by traffic):
+        otherwise every wobble of a share would be an arrival.
+        """
+        if change.version_field is None:
+            return ()
+        first = change.at_us // HOUR_US
+        told = [(h, saw / n, n) for h, (saw, n) in self.hours(change.version_field, values).items() if h > first and n]
+        if len(told) < 2:
+            return ()
+        level = isotonic_regression([s for _, s, _ in told], weights=[n for _, _, n in told]).x
+        if level[-1] <= 0:
+            return ()
+        come = np.diff(level, prepend=0.0) / level[-1]
+        # who sees it in its first whole hour is taken to have seen it at once
+        times = [change.at_us, *(h * HOUR_US for h, _, _ in told[1:])]
+        return tuple((at, float(share)) for at, share in zip(times, come, strict=True) if share > 0)
+
+
+def _by_window(case: Case, name: str | None, span: Span, window_us: int, *extra: Where) -> _Table:
+    """Traffic by stretch of time and value of a field; all of it as one value without a field.
+
+    Where all weights are equal, rows are counted instead, as in `Case.rollup`.
+    """
+    metric, (least, greatest) = case.signal.metric, case.sampled()
+    measure, factor = ("n", greatest) if least == greatest else ("w", 1.0)
+    plan = Rollup(
+        table="scores", metrics=(metric,), measures=(measure,), keys=(name,) if name else (), window_us=window_us,
+        span=span, where=(*case.scope, *extra),
+    )  # fmt: skip
+    found = case.warehouse.run(plan)
+    values = found[name].to_pylist() if name else [""] * found.num_rows  # all traffic is one value
+    table: _Table = {}
+    columns = (found["window_us"].to_pylist(), values, found[f"{metric}.{measure}"].to_pylist())
+    for at, value, w in zip(*columns, strict=True):
+        if value is not None:
+            table.setdefault(at, {})[value] = float(w or 0) * factor
+    return table
+
+
+def _still(case: Case) -> frozenset[str]:
+    """Those of the metrics that measure one part of the system alone which are measured, and did not move since the onset."""
+    sides = []
+    for span in (case.before, case.after):
+        measures = ("n", "sum", "sumsq")
+        plan = Rollup(table="scores", metrics=WATCHED, measures=measures, span=span, where=scope_of(case.signal))
+        sides.append(case.warehouse.run(plan).to_pylist()[0])
+    return frozenset(m for m in WATCHED if m != case.signal.metric and _unmoved(*(_moments(row, m) for row in sides)))
+
+
+def _moments(row: Mapping[str, float | None], metric: str) -> tuple[float, float, float]:
+    """Number, mean and variance of a metric in the one row of a roll-up."""
+    n, total, squares = (float(row[f"{metric}.{part}"] or 0) for part in ("n", "sum", "sumsq"))
+    mean = total / n if n else 0.0
+    return n, mean, max(0.0, squares / n - mean**2) if n else 0.0
+
+
+def _unmoved(before: tuple[float, float, float], after: tuple[float, float, float]) -> bool:
+    """Whether a mean is known to be where it was; see `UNMOVED`."""
+    (n1, mean1, var1), (n2, mean2, var2) = before, after
+    if min(n1, n2) < FEW:
+        return False
+    sd = math.sqrt((n1 * var1 + n2 * var2) / (n1 + n2))
+    error, moved = sd * math.sqrt(1 / n1 + 1 / n2), abs(mean2 - mean1)
+    return moved <= STEADY * error and moved + 2 * error <= UNMOVED * sd
+
+
+def _candidate(change: Change, recorded: Sequence[Change], counts: _Counts, versions: _Versions) -> Candidate:
     """A change with who saw it, as far as a version field shows that."""
     name, value = change.version_field, change.after
     if name is None or name not in VERSIONS or value is None:
         return Candidate(change=change)
-    before = _share_before(case, change)
+    before = versions.share_before(change)
     later = _later(change, recorded)
-    carried = counts.exposure(name, {value, *later}, before) if later else None
-    return Candidate(change=change, exposure=counts.exposure(name, {value}, before), carried=carried)
+    return Candidate(
+        change=change,
+        exposure=counts.exposure(name, {value}, before),
+        carried=counts.exposure(name, {value, *later}, before) if later else None,
+        arrivals=versions.arrivals(change, {value, *later}),
+    )
 
 
 def _outside(change: Change, inside: _Counts, whole: _Counts) -> float | None:
@@ -180,7 +281,7 @@ def _outside(change: Change, inside: _Counts, whole: _Counts) -> float | None:
     return min(1.0, max(0.0, (of_all - seen) / (every - n)) / (seen / n))
 
 
-def _with_doses(case: Case, candidates: Sequence[Candidate], opener: Signal, baseline: float) -> list[Candidate]:
+def _with_doses(versions: _Versions, candidates: Sequence[Candidate], opener: Signal, baseline: float) -> list[Candidate]:
     """The candidates, where a change that no field shows made many more see a version that harms: then it has its exposure.
 
     Two changes may be one incident: a fault that few saw, and a change of the load that sent many more of them there.
@@ -189,7 +290,9 @@ def _with_doses(case: Case, candidates: Sequence[Candidate], opener: Signal, bas
     hidden = [c for c in candidates if c.exposure is None and c.change.at_us >= since]
     known = {c.change.id: c for c in candidates}
     for c in contrasting(candidates, baseline)[:3] if hidden else ():
-        hours = _hourly(case, c.change, since)
+        assert c.change.version_field is not None
+        assert c.change.after is not None
+        hours = versions.hours(c.change.version_field, (c.change.after,))
         for d in hidden:
             hour = d.change.at_us // HOUR_US
             if d.change.at_us - c.change.at_us <= (DOSE_HOURS + 1) * HOUR_US:
@@ -199,24 +302,6 @@ def _with_doses(case: Case, candidates: Sequence[Candidate], opener: Signal, bas
             if after >= max(DOSE * before, LEAST_DOSE):
                 known |= {told.change.id: told for told in raised_by(d, c, before, after)}
     return list(known.values())
-
-
-def _hourly(case: Case, change: Change, since_us: int) -> dict[int, tuple[float, float]]:
-    """By hour: traffic that saw the version of a change, and all traffic."""
-    assert change.version_field is not None
-    metric = case.signal.metric
-    span = Span(start_us=since_us - DOSE_HOURS * HOUR_US, end_us=case.after.end_us)
-    plan = Rollup(
-        table="scores", metrics=(metric,), measures=("w",), keys=(change.version_field,), window_us=HOUR_US, span=span,
-        where=case.scope,
-    )  # fmt: skip
-    found = case.warehouse.run(plan)
-    hours: dict[int, tuple[float, float]] = {}
-    columns = (found[name].to_pylist() for name in ("window_us", change.version_field, f"{metric}.w"))
-    for at, value, w in zip(*columns, strict=True):
-        saw, every = hours.get(at // HOUR_US, (0.0, 0.0))
-        hours[at // HOUR_US] = saw + (w or 0) * (value == change.after), every + (w or 0)
-    return hours
 
 
 def _share(hours: Mapping[int, tuple[float, float]], which: range) -> float:
@@ -253,17 +338,6 @@ def _behind(case: Case, counts: _Counts, whole: _Counts) -> tuple[Behind, ...]:
     return tuple(found)
 
 
-def _share_before(case: Case, change: Change) -> float:
-    """Share of the traffic before the change (and the onset) that saw its version already; 0 where there was none."""
-    end = min(change.at_us, case.before.end_us)
-    if change.version_field is None or end <= case.before.start_us:
-        return 0.0
-    span = Span(start_us=case.before.start_us, end_us=end)
-    total = case.count(span)
-    saw = Where(column=change.version_field, op="eq", value=change.after)
-    return case.count(span, saw) / total if total else 0.0
-
-
 def _note(change: Change, changes: Sequence[Change]) -> str:
     """A corpus that moved while the index stood still is worse than either alone."""
     rebuilt = any(c.kind == "index" and c.at_us >= change.at_us for c in changes)
@@ -281,7 +355,7 @@ def traffic_of(case: Case, embedder: Embedder, rng: np.random.Generator) -> Traf
     old = embedder.embed(list(before))
     new = embedder.embed(list(after))
     p, distance = stats.mean_shift(old, new, rng)
-    if p >= 0.01:
+    if p >= DOUBTED:
         return Traffic(shifted=False, explained=0.0, words=(f"questions are as before (p = {p:.3f}, {embedder.name})",))
     likeness = old @ old.T
     np.fill_diagonal(likeness, -1.0)
@@ -290,12 +364,25 @@ def traffic_of(case: Case, embedder: Embedder, rng: np.random.Generator) -> Traf
     base = float(np.mean(list(before.values())))
     rate, known = float(harmed.mean()), float(harmed[familiar].mean()) if familiar.any() else base
     explained = float(np.clip(1 - (known - base) / (rate - base), 0, 1)) if rate > base else 0.0
+    sure = _surely_new(p)
     words = (
-        f"the questions changed (permutation p = {p:.3f}, distance of means {distance:.2f}, {embedder.name})",
+        f"the questions {'changed' if p < SHIFTED else 'may have changed'} (permutation p = {p:.3f}, distance of means {distance:.2f}, {embedder.name})",
         f"{1 - familiar.mean():.0%} of the questions are of new kinds, against 10 % expected",
         f"harm {_rate(harmed[familiar])} among familiar questions, {_rate(harmed[~familiar])} among new ones, {base:.0%} before",
     )
-    return Traffic(shifted=True, explained=explained, words=words)
+    return Traffic(shifted=True, explained=explained, words=words, sure=sure)
+
+
+def _surely_new(p: float) -> float:
+    """Probability that the questions changed, from the p-value of the test.
+
+    ``1 / (1 + B (1 - NEW) / NEW)`` with ``B = -e p ln p``, the least that the data can speak for "no shift" (Sellke, Bayarri
+    and Berger, The American Statistician 55 (2001), 62-71); 1 below `SHIFTED`. One bound alone would make p = 0.009 and 0.011
+    opposites.
+    """
+    if p < SHIFTED:
+        return 1.0
+    return 1 / (1 - math.e * p * math.log(p) * (1 - NEW) / NEW)
 
 
 def _rate(harmed: NDArray[np.float64]) -> str:
