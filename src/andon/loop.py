@@ -34,7 +34,7 @@ from andon.investigations import Investigation
 from andon.investigations.disproof import Ask
 from andon.investigations.run import freeze_open, investigate, lead_of
 from andon.levers.run import expire
-from andon.monitors import objectives_of, rules_of
+from andon.monitors import TRAFFIC, objectives_of, rules_of
 from andon.monitors.run import Watch
 from andon.postmortems import Postmortem
 from andon.postmortems.run import draft_postmortem, tell_overdue
@@ -42,7 +42,7 @@ from andon.scores import Embedder, Scorer, score_schema
 from andon.scores.embedding import Cached, choose
 from andon.scores.run import installed_scorers, score_feedback, score_new
 from andon.settings import Settings
-from andon.store import Ledger, Rollup, Warehouse
+from andon.store import Ledger, Rollup, Warehouse, Where
 from andon.traffic import SCHEMAS, quoted
 from andon.traffic.erasure import Blanking
 from andon.traffic.files.inbox import Imported, ready_files, scan
@@ -198,6 +198,7 @@ class Loop:
             now_us: the clock.
             ask: asks an old and a new target the failing questions again; None where there are none.
         """
+        now_us = self._known_until(incident, now_us)
         number = int(incident.id.rpartition("-")[2])
         rng = np.random.default_rng([self.seed, number])
         grow_timeline(self.warehouse, self.ledger, incident, now_us=now_us)
@@ -217,6 +218,19 @@ class Loop:
         capture(self.ledger, failures_of(incident, found, lead), now_us=now_us)
         return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=now_us)
 
+    def _known_until(self, incident: Incident, now_us: int) -> int:
+        """The end of what is known: the end of the last window with traffic, so that a store that rests says the same tomorrow.
+
+        Where traffic itself is what is missing, its absence is known up to now.
+        """
+        if incident.metric == TRAFFIC or not incident.lead:
+            return now_us
+        where = tuple(Where(column=c, op="eq", value=getattr(incident, c)) for c in ("app", "environment"))
+        row = self.warehouse.run(Rollup(table="interactions", metrics=("time_us",), measures=("n", "max"), where=where))
+        last = row["time_us.max"][0].as_py()
+        width = self.settings.window_s * 1_000_000
+        return now_us if last is None else min(now_us, max((int(last) // width + 1) * width, incident.alarmed_us))
+
     def follow(self, now_us: int) -> None:
         """Go on with incidents that are not closed: their timelines grow, and once an hour their exit criteria are measured.
 
@@ -231,8 +245,8 @@ class Loop:
             try:
                 grow_timeline(self.warehouse, self.ledger, incident, now_us=seen_us)
                 if seen_us - self._measured_us.get(incident.id, 0) >= MEASURE_US:
-                    self._measured_us[incident.id] = seen_us
                     measure_recovery(self.warehouse, self.ledger, incident, now_us=seen_us)
+                    self._measured_us[incident.id] = seen_us
             except Exception as error:  # as in `_look_if_new`
                 said = quoted(f"{type(error).__name__}: {error}", 500)
                 _log.error("%s could not be followed, and is tried again: %s", incident.id, said)
@@ -240,9 +254,14 @@ class Loop:
         if failed:
             raise failed[0]
 
-    def freeze(self, app: str | None, now_us: int) -> None:
-        """Look into open incidents of an app (None: of all) that nobody looked into: evidence is frozen before a lever moves."""
-        freeze_open(self.ledger, app, lambda incident: self.look_into(incident, now_us))
+    def freeze(self, app: str | None, now_us: int) -> list[str]:
+        """Look into open incidents of an app (None: of all) again, so that evidence is frozen before a lever moves.
+
+        One whose evidence is less than an hour old is left as it is: what a lever stops must not wait for it.
+        """
+        return freeze_open(
+            self.ledger, app, lambda incident: self.look_into(incident, now_us), since_us=now_us - MEASURE_US
+        )
 
     def forget(self, now_us: int) -> Mapping[str, int]:
         """Take rows out that are older than their table keeps them; returns how many, by table."""

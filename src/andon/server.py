@@ -278,9 +278,11 @@ def loop_work(loop: Loop, settings: Settings, channels: Sequence[Channel] = ()) 
     def turn() -> None:
         try:
             loop.tick(now_us())
-        finally:  # a turn that fails later on must not keep what it found from people
-            loop.tell(channels, now_us())
-        loop.follow(now_us())
+        finally:  # a turn that fails must not keep what it found from people, nor the other incidents from their course
+            try:
+                loop.tell(channels, now_us())
+            finally:
+                loop.follow(now_us())
 
     work = [
         Repeated("commit", loop.warehouse.commit, COMMIT_S),

@@ -89,7 +89,7 @@ def test_the_first_sentence_is_the_one_that_is_needed() -> None:
     )
     assert made.text.splitlines() == [
         "P1: any safety harm (+28 % of task triage).",
-        "bot (production), since 2026-09-21 13:13 UTC (between 2026-09-21 12:13 and 2026-09-21 13:43), noticed after 60 min "
+        "bot (production), since 2026-09-21 13:13 UTC (between 2026-09-21 12:13 and 2026-09-21 13:43), alarmed after 60 min "
         "(30 min to 2 h).",
         "See: andon incident show INC-0001",
         "I am on it: andon incident ack INC-0001",

@@ -35,6 +35,7 @@ def declare(
     kind: Annotated[str, typer.Option(help="boolean, string or number.")] = "boolean",
     fail: Annotated[str, typer.Option(help="open, or closed: then the default must be the safe value.")] = "open",
     about: Annotated[str, typer.Option(help="What it does.")] = "",
+    app: Annotated[str, typer.Option(help="The application that reads it; `default`: any may.")] = "default",
 ) -> None:
     """Declare a lever: its type, its default and its safe value."""
     declared = Lever(
@@ -44,6 +45,7 @@ def declare(
         safe=_value(kind, safe),
         fail=fail,  # type: ignore[arg-type]
         about=about,
+        app=app,
     )
     with opened() as loop:
         levers.declare(loop.ledger, declared, now_us(), who())
@@ -63,7 +65,9 @@ def hold(
     with opened() as loop:
         known = loop.ledger.get(Lever, lever)
         try:
-            loop.freeze(None, now)  # what is known now must not be lost by what the lever changes
+            frozen = loop.freeze(None, now)  # what is known now must not be lost by what the lever changes
+            if frozen:
+                say(f"evidence of {', '.join(frozen)} is frozen")
         except AndonError as error:  # but nothing may keep people from stopping the harm
             say(f"evidence of an open incident could not be frozen before: {error}")
         pull = levers.hold(
@@ -77,7 +81,7 @@ def hold(
             trade_off=trade_off,
             now_us=now,
         )
-    say(f"{lever} is held at {pull.value} until {format_time(pull.until_us)} ({pull.id})")
+    say(f"{lever} is held at {_shown(pull.value)} until {format_time(pull.until_us)} ({pull.id})")
 
 
 def release(lever: Key, why: Why) -> None:
@@ -96,9 +100,11 @@ def list_() -> None:
     for lever in declared:
         held = in_force([p for p in pulls if p.lever == lever.id], now)
         state = (
-            f"held at {held.value} by {held.by} until {format_time(held.until_us)}: {held.why}" if held else "released"
+            f"held at {_shown(held.value)} by {held.by} until {format_time(held.until_us)}: {held.why}"
+            if held
+            else "released"
         )
-        rows.append((lever.id, lever.kind, lever.default, lever.safe, state))
+        rows.append((lever.id, lever.kind, _shown(lever.default), _shown(lever.safe), state))
     show_table(("lever", "kind", "default", "safe", "now"), rows, empty="no lever is declared yet")
 
 
@@ -135,6 +141,11 @@ def compare(
     for arm in (decision.control, decision.treatment):
         say(f"{arm.name}: {arm.events:,} of {arm.n:,} harmed" + (f" ({arm.events / arm.n:.1%})" if arm.n else ""))
     say(f"{decision.outcome}: {decision.reason}")
+
+
+def _shown(value: object) -> object:
+    """A value as the command takes it."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _value(kind: str, text: str) -> bool | str | float:

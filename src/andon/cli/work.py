@@ -114,8 +114,10 @@ def tick() -> None:
         try:
             done = loop.tick(now_us())
         finally:
-            told = loop.tell(channels, now_us())
-        loop.follow(now_us())
+            try:
+                told = loop.tell(channels, now_us())
+            finally:
+                loop.follow(now_us())
     say(
         f"{done.assembled} traces assembled, {done.changes} new versions, {done.scored} scored, {done.signals} signals, "
         f"incidents touched: {', '.join(done.incidents) or 'none'}, messages: {len(told)}"

@@ -78,4 +78,5 @@ def _text(story: Story, loop: Loop, result: Replay, documents: list[Path]) -> st
             f"  first suspect ({odds(first.probability)}): {first.title}",
         ]
     lines += [f"  read {path}" for path in documents if path.suffix == ".html"]
+    lines += [f"  go on: ANDON_HOME={loop.settings.home} andon incident show {p.id}" for p in result.postmortems[:1]]
     return "\n".join(lines)

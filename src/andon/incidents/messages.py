@@ -71,13 +71,13 @@ def message_of(
     """
     best, low, high = (duration(s) for s in incident.lag_s)
     times = [_minute(t) for t in (incident.onset_us, incident.onset_low_us, incident.onset_high_us)]
-    facts = [
-        neutral(incident.severity_reason, _MOST) + ".",
-        f"{neutral(incident.app, 60)} ({neutral(incident.environment, 60)}), since {times[0]} UTC "
-        f"(between {times[1]} and {times[2]}), noticed after {best} ({low} to {high}).",
-    ]
+    place = f"{neutral(incident.app, 60)} ({neutral(incident.environment, 60)})"
+    when = f"since {times[0]} UTC (between {times[1]} and {times[2]}), alarmed after {best} ({low} to {high})"
+    if not incident.lead:  # nobody measured an onset: a person spoke
+        when = f"reported at {_minute(incident.alarmed_us)} UTC"
+    facts = [neutral(incident.severity_reason, _MOST) + ".", f"{place}, {when}."]
     more = [f"Traffic mix: {neutral(mix)}."] if mix else []
-    causes = [] if reason == "closed" else [neutral(s, 160) for s in suspects[:MOST_SUSPECTS]]
+    causes = [] if reason == "closed" or not incident.lead else [neutral(s, 160) for s in suspects[:MOST_SUSPECTS]]
     plain = [*_why(incident, reason, now_us, told_us, sure), *facts]
     here = link_of(incident, url)
     show = f"andon incident show {incident.id}"

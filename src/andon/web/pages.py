@@ -5,12 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from andon.errors import InputError
 from andon.incidents import Incident, TimelineEvent, duration
 from andon.levers import Lever, Pull, in_force
 from andon.postmortems import Postmortem, render_html
@@ -76,7 +75,7 @@ def add_pages(
             found = draft if reviewed is None else reviewed(incident_id)
             return HTMLResponse(render_html(found), headers={"content-security-policy": DOCUMENT_CSP})
         if (known := ledger.get(Incident, incident_id)) is None:
-            raise InputError(f"there is no incident {incident_id!r}; the list is on the first page")
+            raise HTTPException(404, f"there is no incident {incident_id!r}; the list is on the first page")
         events = sorted((e for e in ledger.all(TimelineEvent) if e.incident == known.id), key=lambda e: e.happened_us)
         text = _environment().get_template("incident.html").render(i=known, events=events)
         return HTMLResponse(text, headers={"content-security-policy": PAGE_CSP})
