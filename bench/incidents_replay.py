@@ -15,6 +15,7 @@ from andon.scores.run import ScoreCursor
 from andon.settings import Settings
 from bench.figures import scratch
 from bench.incidents_cases import CASES
+from bench.incidents_held import HELD
 from bench.incidents_worlds import HOUR_US, World, make
 
 __all__ = ["Outcome", "replay_case"]
@@ -38,6 +39,8 @@ class Outcome:
     """Whether an incident opened for it at all."""
     place: int = 99
     """Rank of the truth; the three explanations without any change count as one."""
+    truth_stated: float = 0.0
+    """Probability that was given to the truth."""
     stated: float = 0.0
     """Probability of the first explanation, those without any change taken as one."""
     right: bool = False
@@ -61,7 +64,7 @@ def replay_case(name: str, seed: int, near: bool = False) -> Outcome:
     """Simulate a case, run the loop until an incident opens, and compare its first investigation with the truth."""
     began = time.perf_counter()
     rng = np.random.default_rng([sum(name.encode()), seed])
-    world = make(CASES[name](rng), rng, near=near)
+    world = make({**CASES, **HELD}[name](rng), rng, near=near)
     with scratch() as folder:
         loop = _loaded(folder, world, seed)
         try:
@@ -121,6 +124,7 @@ def _scored(loop: Loop, world: World, incident: Incident, seed: int, near: bool,
         own=case.own,
         opened=True,
         place=place,
+        truth_stated=sum(p for g, p in groups if g in names),
         stated=groups[0][1],
         right=groups[0][0] in names,
         first_own=next((s.own for s in found.suspects if s.id == groups[0][0]), False),

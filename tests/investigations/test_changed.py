@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from planted import HOUR, MINUTE, T0, Planted, asked, signal
 
 from andon.changes import Change
-from andon.investigations import Suspect
+from andon.investigations import Suspect, Traffic
+from andon.investigations.run.case import Case
+from andon.investigations.run.changed import _Counts, _Versions, suspects_of
+from andon.store import Rollup, Span, Warehouse
 
 
 @pytest.fixture
@@ -155,3 +159,100 @@ def test_a_version_that_was_taken_back_before_the_harm_is_acquitted(plant) -> No
     found = plant(rows, changes=(back,)).look().suspects
     p2 = next(s for s in found if "p1 -> p2" in s.title)
     assert p2.probability < 0.01
+
+
+def ramped(start: int, hours: int) -> list:
+    """Traffic before `T0` of which version p2 takes over a share that grows from 0 to 1 in this many hours."""
+    rng = np.random.default_rng(4)
+    rows = []
+    for k in range(30 * 60):
+        at = T0 - 30 * HOUR + k * MINUTE
+        share = (at - start) / (hours * HOUR) if at >= start else 0.0
+        rows.append(asked(k, at, prompt_version="p2" if rng.random() < share else "p1"))
+    return rows
+
+
+def case_of(store: Planted) -> Case:
+    """What the question is asked of."""
+    before = Span(start_us=T0 - 30 * HOUR, end_us=T0 - HOUR)
+    return Case(store.warehouse, store.lead, before, Span(start_us=T0 - HOUR, end_us=T0))
+
+
+def test_arrivals_follow_a_rollout(plant) -> None:
+    """Those who see a version come when the rollout brings them: their times spread over it, and the shares sum to 1."""
+    start = T0 - 20 * HOUR
+    p2 = Change(
+        id="p2", at_us=start, kind="prompt", title="p2", app="triage", after="p2", version_field="prompt_version"
+    )
+    slow, fast = (_Versions(case_of(plant(ramped(start, hours))), start).arrivals(p2, {"p2"}) for hours in (16, 0.01))
+    for found in (slow, fast):
+        assert sum(share for _, share in found) == pytest.approx(1)
+        assert all(at >= start for at, _ in found)
+    middle = sum((at - start) / HOUR * share for at, share in slow)
+    assert 4 < middle < 7
+    assert fast == ((start, pytest.approx(1.0)),)
+
+
+def test_the_share_before_is_that_before_the_change(plant) -> None:
+    """Of a version that half of the traffic had before the change was made, the share is told; of a new one, none."""
+    rows = [
+        asked(k, T0 - 30 * HOUR + k * MINUTE, prompt_version="p3" if k >= 28 * 60 else "p2" if k % 2 else "p1")
+        for k in range(30 * 60)
+    ]
+    versions = _Versions(case_of(plant(rows)), T0 - 20 * HOUR)
+    told = {"kind": "prompt", "title": "t", "app": "triage", "version_field": "prompt_version"}
+    assert versions.share_before(Change(id="a", at_us=T0 - 2 * HOUR, after="p2", **told)) == pytest.approx(
+        0.5, abs=0.01
+    )
+    assert versions.share_before(Change(id="b", at_us=T0 - 2 * HOUR, after="p3", **told)) == 0
+
+
+def test_more_changes_ask_no_more_questions(plant, monkeypatch) -> None:
+    """The tables are read as often for twelve changes of a version field as for two: each reading may be of millions of rows."""
+    asked_for = []
+    real = Warehouse.run
+    monkeypatch.setattr(Warehouse, "run", lambda self, plan: asked_for.append(plan) or real(self, plan))
+    counts = []
+    for many in (2, 12):
+        rows = [
+            asked(k, T0 - 10 * HOUR + k * MINUTE, refused=k > 600 and k % 3 == 0, prompt_version=f"p{k * many // 720}")
+            for k in range(720)
+        ]
+        store = plant(rows)
+        asked_for.clear()
+        case = replace(case_of(store), after=Span(start_us=T0, end_us=T0 + 2 * HOUR))
+        found = suspects_of(case, store.ledger, Traffic(shifted=False, explained=0.0), store.lead)
+        assert sum(s.own for s in found) >= min(many - 1, 10)
+        counts.append(sum(isinstance(plan, Rollup) for plan in asked_for))
+    assert counts[0] == counts[1]
+
+
+def test_a_small_rise_of_a_dose_is_chance(plant) -> None:
+    """A version that a handful more saw after a hidden change was not raised by it, though the share is three times as high."""
+    start = T0 - 30 * HOUR
+    rows = []
+    for k in range(36 * 12):
+        at = start + k * 5 * MINUTE
+        routed = at >= T0 - 20 * HOUR and (k % 40 == 0 or (T0 + MINUTE < at < T0 + 3 * HOUR and k % 12 == 1))
+        rows.append(asked(k, at, refused=routed, route_version="r2" if routed else "r1"))
+    balancer = Change(id="balancer", at_us=T0 - MINUTE, kind="config", title="load balanced anew", app="triage")
+    found = plant(rows, changes=(balancer,)).look(T0 + 5 * HOUR).suspects
+    assert not any("rose from" in w for s in found for w in s.supports)
+
+
+def test_who_asked_before_a_change_is_no_one_to_compare_with(plant) -> None:
+    """A version that all saw from an hour after the dated onset on has no others, though harm was there in that hour already."""
+    rows = [
+        asked(
+            k, T0 - 10 * HOUR + k * MINUTE, refused=k >= 600 and k % 3 == 0, prompt_version="p2" if k >= 660 else "p1"
+        )
+        for k in range(840)
+    ]
+    case = replace(case_of(plant(rows)), after=Span(start_us=T0, end_us=T0 + 4 * HOUR))
+    counts = _Counts(case)
+    whole, own = (counts.exposure("prompt_version", {"p2"}, 0.0, since) for since in (0, T0 + HOUR))
+    assert whole.other_n == 60
+    assert own.other_n < 20  # of the one stretch of 20 min in which it came
+    assert own.exposed_n == whole.exposed_n == 180
+    late = counts.exposure("prompt_version", {"p2"}, 0.0, T0 + 9 * HOUR)
+    assert late == whole

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from andon.changes import KINDS, Change
 from andon.investigations import Candidate, Exposure, Suspect, Traffic, rank_suspects
-from andon.investigations.exposure import MOST, Bin, growth, weigh_exposure
-from andon.investigations.priors import affinity, lag_density
+from andon.investigations.exposure import MOST, NEVER, Bin, growth, sharpness, weigh_exposure
+from andon.investigations.priors import affinity, lag_density, track_record
 from andon.investigations.suspects import Behind, contrasting, raised_by, told_once
 
 HOUR = 3_600_000_000
@@ -358,6 +358,78 @@ def test_a_change_that_reached_just_the_failing_part_is_more_suspect() -> None:
     assert any("hardly any traffic outside" in w for w in found["here"].supports)
     whole = chances(everywhere, here)
     assert whole["here"] == whole["everywhere"]
+
+
+def test_what_is_changed_every_day_is_less_suspect() -> None:
+    """Of two equal changes the one whose kind fills the log is less suspect, in any kind; a lone one loses nothing."""
+    assert track_record(0) == track_record(1) == 1 > track_record(2) > track_record(20) > 0
+    often = [Candidate(change=change(f"often{k}", -300.0 + k, "code", version_field=None)) for k in range(12)]
+    code, config = (Candidate(change=change(kind, -2, kind, version_field=None)) for kind in ("code", "config"))
+    alone, busy = (chances(code, config, *more, metric="error") for more in ((), often))
+    assert busy["code"] / busy["config"] < 0.5 * alone["code"] / alone["config"]
+
+
+def test_a_metric_of_the_part_itself_points_harder() -> None:
+    """A tool's errors point to its schema more than to code, as code is one usual cause among others."""
+    assert (
+        affinity(("tool_error",), "tool schema")
+        > 2 * affinity(("tool_error",), "code")
+        > affinity(("tool_error",), "budget")
+    )
+
+
+def test_a_part_whose_own_metric_stands_still_is_less_suspect() -> None:
+    """An index cannot spoil answers while retrieval is as before; where retrieval is not measured, nothing follows."""
+    index, prompt = Candidate(change=change("index", -1, "index")), Candidate(change=change("prompt", -1))
+    told, untold, idle = (
+        chances(index, prompt, metric="normalised_match", still=s) for s in ((), ("tool_error",), ("retrieval_score",))
+    )
+    assert told == untold
+    assert idle["index"] / idle["prompt"] < 0.3 * told["index"] / told["prompt"]
+    assert affinity(("error",), "permission", ("tool_error",)) == affinity(("error",), "permission")
+    assert affinity(("retrieval_score",), "index", ("retrieval_score",)) == affinity(("retrieval_score",), "index")
+
+
+def test_a_slow_rollout_is_as_late_as_those_who_saw_it() -> None:
+    """A rollout of two days, of which most came just before the onset, is nearer to it than one that all saw two days ago."""
+    at_once = Candidate(change=change("once", -48), exposure=EVERYBODY)
+    steps = tuple((T0 - k * HOUR, 1 / 48) for k in range(48, 0, -1))
+    slow = replace(at_once, change=change("slow", -48), arrivals=steps)
+    found = chances(at_once, slow)
+    assert found["slow"] > 3 * found["once"]
+    late = replace(slow, arrivals=tuple((T0 + (k + 5) * HOUR, 0.5) for k in range(2)))
+    assert chances(at_once, late)["slow"] < 0.01
+
+
+def test_two_causes_at_once_do_not_acquit_each_other() -> None:
+    """Where the rest left the baseline too, who saw one cause still fares worse than they; far less sure than a clean contrast."""
+    worse = staged(*[(60, 200, 120, 800)] * 6)
+    alike = staged(*[(30, 200, 120, 800)] * 6)
+    assert 1 < weigh_exposure(worse, "v2", 0.02)[0] < MOST / 5
+    assert weigh_exposure(alike, "v2", 0.02)[0] == pytest.approx(NEVER)
+    better = staged(*[(15, 200, 120, 800)] * 6)
+    assert weigh_exposure(better, "v2", 0.02)[0] == pytest.approx(NEVER)
+
+
+def test_the_sharper_of_two_contrasts_explains_the_other() -> None:
+    """Both contrasts are beyond the bound; the one whose exposed all fail is above the one that half of them saw by chance."""
+    sharp = Exposure(exposed_x=200, exposed_n=200, other_x=8, other_n=800, before_share=0.0)
+    blunt = Exposure(exposed_x=200, exposed_n=600, other_x=8, other_n=400, before_share=0.0)
+    assert sharpness(sharp, 0.02) > sharpness(blunt, 0.02) > math.log(MOST)
+    found = chances(
+        Candidate(change=change("a", -1), exposure=sharp), Candidate(change=change("b", -1), exposure=blunt)
+    )
+    assert found["a"] > 2 * found["b"]
+    assert sharpness(None, 0.02) == sharpness(EVERYBODY, 0.02) == 0
+
+
+def test_a_doubtful_shift_of_the_traffic_counts_by_its_probability() -> None:
+    """New questions that carry the harm weigh less the less sure it is that they are new; a shift that is none, nothing."""
+    near = Candidate(change=change("near", -0.2), exposure=EVERYBODY)
+    first = [chances(near, traffic=replace(NEW, sure=sure))["no own change: traffic"] for sure in (0.0, 0.1, 0.5, 1.0)]
+    assert first == sorted(first)
+    assert first[0] < 0.02
+    assert first[-1] > 0.5
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from andon.monitors.verdicts import percent
 
-__all__ = ["MOST", "NEVER", "Bin", "Exposure", "growth", "weigh_exposure"]
+__all__ = ["MOST", "NEVER", "Bin", "Exposure", "growth", "sharpness", "weigh_exposure"]
 
-NEVER = 1e-6
+NEVER = 3e-7
 """Factor of a change that the failing traffic never saw: below 1 % beside "no own change", whatever speaks for it."""
 
 MOST = 100.0
@@ -70,9 +70,9 @@ def weigh_exposure(
     if exposure.exposed_n + exposure.other_n == 0:
         return 1.0, [], ["there is no traffic since the onset that could show who saw it"]
     if exposure.before_share > 0.5:
-        seen = f"{percent(exposure.before_share)} of the traffic saw {version} before this change, and was fine"
+        seen = f"{percent(exposure.before_share)} of the traffic saw {version} before this change"
         return SEEN_BEFORE, [], [seen]
-    ratio = max(_contrast(exposure, baseline), BESIDE * _difference(exposure, baseline))
+    ratio = max(_contrast(exposure, baseline), BESIDE * _difference(exposure))
     harmed = exposure.exposed_x + exposure.other_x
     if harmed and exposure.exposed_x < 0.02 * harmed:
         return ratio, [], [f"only {percent(exposure.exposed_x / harmed)} of the failing traffic saw {version}"]
@@ -114,6 +114,25 @@ def growth(course: Sequence[tuple[float, float]], baseline: float) -> float:
 def _contrast(e: Exposure, baseline: float) -> float:
     """Likelihood ratio of "only the exposed left the baseline" against "all of them did", bounded to `NEVER` .. `MOST`.
 
+    See `_log_contrast`.
+    """
+    return math.exp(min(max(_log_contrast(e, baseline), math.log(NEVER)), math.log(MOST)))
+
+
+def sharpness(e: Exposure | None, baseline: float) -> float:
+    """Logarithm of the contrast without its upper bound, to compare two contrasts with each other; 0 where there is none.
+
+    The bound stands for causes that no log holds. Between two changes that both have a contrast it says nothing: they explain
+    the same counts, and the one whose exposed fare worse and whose others fare better explains the contrast of the other.
+    """
+    if e is None or min(e.exposed_n, e.other_n) == 0 or e.before_share > 0.5:
+        return 0.0
+    return max(0.0, _log_contrast(e, baseline))
+
+
+def _log_contrast(e: Exposure, baseline: float) -> float:
+    """Log likelihood ratio of "only the exposed left the baseline" against "all of them did".
+
     In every bin each side has one free rate, fitted and never below the baseline: that of the exposed, and the common one.
     So a share of exposed that grows with the harm is compared hour by hour, and a rate that moves for all is no contrast.
     The others' rate is the baseline as if known from `WANDER` interactions only (beta-binomial), because a baseline itself
@@ -127,25 +146,27 @@ def _contrast(e: Exposure, baseline: float) -> float:
         own = _fitted(b.exposed_x, b.exposed_n, base)
         log_ratio += _log_likelihood(b.exposed_x, b.exposed_n, own) - _log_likelihood(b.exposed_x, b.exposed_n, common)
         log_ratio -= _log_likelihood(b.other_x, b.other_n, common)
-    return math.exp(min(max(log_ratio, math.log(NEVER)), math.log(MOST)))
+    return log_ratio
 
 
-def _difference(e: Exposure, baseline: float) -> float:
-    """Likelihood ratio of "those who saw it fare worse than the rest" against "all fare alike", 0 .. `MOST`.
+def _difference(e: Exposure) -> float:
+    """Likelihood ratio of "those who saw it fare worse than the rest of their time" against "all fare alike", 0 .. `MOST`.
 
-    Two rates over the whole time against one, the exposed one higher; the second rate costs ``sqrt(n)`` of the smaller side (BIC,
-    Schwarz 1978). The rest may have left the baseline as well: then there is another cause beside this one.
+    ``exp(z^2 / 2) / sqrt(n)`` with Cochran's z over the bins (Biometrics 10 (1954), 417-451), so hours are compared with
+    themselves, and n of the smaller side (BIC: the price of a rate of their own). The rest may have left the baseline as well:
+    then another cause stands beside this one.
     """
-    if min(e.exposed_n, e.other_n) == 0:
+    excess = variance = 0.0
+    bins = e.bins or (Bin(exposed_x=e.exposed_x, exposed_n=e.exposed_n, other_x=e.other_x, other_n=e.other_n),)
+    for b in bins:
+        n, x = b.exposed_n + b.other_n, b.exposed_x + b.other_x
+        if n > 1:
+            excess += b.exposed_x - x * b.exposed_n / n
+            variance += b.exposed_n * b.other_n * x * (n - x) / (n * n * (n - 1))
+    if excess <= 0 or variance <= 0:
         return 0.0
-    base = min(max(baseline, 1e-3), 1 - 1e-3)
-    own, rest = _fitted(e.exposed_x, e.exposed_n, base), _fitted(e.other_x, e.other_n, base)
-    common = _fitted(e.exposed_x + e.other_x, e.exposed_n + e.other_n, base)
-    if own <= rest:
-        return 0.0
-    log_ratio = _log_likelihood(e.exposed_x, e.exposed_n, own) + _log_likelihood(e.other_x, e.other_n, rest)
-    log_ratio -= _log_likelihood(e.exposed_x + e.other_x, e.exposed_n + e.other_n, common)
-    return math.exp(min(log_ratio - 0.5 * math.log(min(e.exposed_n, e.other_n)), math.log(MOST)))
+    log_ratio = excess * excess / variance / 2 - 0.5 * math.log(max(1.0, min(e.exposed_n, e.other_n)))
+    return math.exp(min(log_ratio, math.log(MOST)))
 
 
 def _fitted(x: float, n: float, least: float) -> float:

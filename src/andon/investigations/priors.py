@@ -28,12 +28,12 @@ binaries and configuration began 68 % of outages, user behaviour 9 %, providers 
 (Google, The Site Reliability Workbook, appendix C); of 23 incidents of mybinder.org 18 had no guilty deploy."""
 
 _PRIOR: Mapping[str, float] = {
-    "corpus": 0.8, "tool schema": 0.8, "code": 0.7, "lever": 0.7, "sampling parameter": 0.7, "scorer": 0.5,
+    "corpus": 0.8, "tool schema": 0.8, "code": 0.7, "sampling parameter": 0.7, "scorer": 0.5,
     "permission": 0.5, "budget": 0.5, "other": 0.4,
 }  # fmt: skip
 """How much of a suspect one change of a kind is; 1 where nothing stands here."""
 
-SEASONED = 4.0
+SEASONED = 6.0
 """How many changes of a kind have to pass before one more of them is half the suspect that the first would be."""
 
 _SCALES_H = (0.25, 3.0, 48.0, 720.0)
@@ -92,9 +92,10 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "corpus": ("retrieval_score", "groundedness", "citation_valid"),
     "tool schema": ("tool_error", "tool_retries", "tool_calls"),
     "permission": ("tool_error",),
-    "policy": ("policy_refusal", "guardrail_block", "refusal", "escalation"),
+    "policy": ("policy_refusal", "guardrail_block", "refusal"),
 }
 """The metrics that measure the changed part itself, and not the whole answer."""
+_ALL_OWN = frozenset(m for metrics in _OWN.values() for m in metrics)
 _ONLY_THROUGH = frozenset(("index", "embedding model", "tool schema", "policy"))
 """Parts that can hardly hurt but through what their own metrics measure; a corpus or a right may hurt past them."""
 WATCHED = tuple(dict.fromkeys(m for kind in sorted(_ONLY_THROUGH) for m in _OWN[kind]))
@@ -155,7 +156,7 @@ def affinity(metrics: Sequence[str], kind: str, still: Collection[str] = ()) -> 
         kind: of the change.
         still: those that are known not to have moved (`WATCHED` ones).
     """
-    own = _OWN.get(kind, ())
+    own = _ALL_OWN if kind == "lever" else _OWN.get(kind, ())  # a lever may hold any part
     exponent = math.fsum((usual_for(m, kind) + (m in own)) / 2**k for k, m in enumerate(metrics))
     later = kind in _AFTER_RETRIEVAL and not _UPSTREAM.isdisjoint(metrics)
     idle = kind in _ONLY_THROUGH and not set(own).isdisjoint(still) and set(own).isdisjoint(metrics)

@@ -1,11 +1,14 @@
 """What changed? A posterior over the changes of the control plane and over "no own change".
 
-For every candidate ``weight = prior(kind) x affinity(metrics, kind) x time x exposure x traffic``:
+For every candidate ``weight = prior(kind) x record(kind) x affinity(metrics, kind) x time x exposure x traffic``:
 
+- *record*: what is changed every day is mostly harmless;
+- *affinity*: which metrics moved and which stood still, those of the changed part itself above all;
 - *time*: the onset's posterior against a lag kernel of the kind (hours, days, weeks), so a change after the onset cannot
-  be its cause and a corpus may take weeks to hurt;
+  be its cause and a corpus may take weeks to hurt; of a rollout the lag counts from when people began to see it;
 - *exposure*: a likelihood ratio of "only those who saw the new version left the baseline" against "all of them did", hour by
-  hour, so that a change which the failing traffic never saw is no suspect;
+  hour, so that a change which the failing traffic never saw is no suspect; two causes at once do not acquit each other, and
+  of two contrasts the sharper explains the other;
 - *traffic*: when the questions themselves are new and carry the harm, a change of our own explains less.
 
 Probabilities are of being the main cause and sum to 1; a second change that made the harm of the first larger is told by the
@@ -18,7 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from andon.changes import Change
-from andon.investigations.exposure import MOST, NEVER, Exposure, growth, weigh_exposure
+from andon.investigations.exposure import MOST, NEVER, Exposure, growth, sharpness, weigh_exposure
 from andon.investigations.priors import (
     HORIZON_H,
     NOBODY,
@@ -48,10 +51,14 @@ ONE_MODEL = 0.3
 """Factor of a change that all traffic saw where only one model's or provider's traffic is harmed: rather that one moved."""
 
 CONFINED = 0.25
-"""Factor of a change that traffic outside of the failing part saw as well, and is fine: most changes that hurt, hurt everywhere."""
+"""Factor of a change that traffic outside of the failing part saw as well: most changes that hurt, hurt everywhere."""
 
 SOMEWHERE = 0.5
 """The same for what nobody can see the reach of."""
+
+BLUNT = 2
+"""Exponent of a contrast's share of the sharpest one: who saw the one had often seen the other as well, and counts wander by more
+than their binomial error, so shares of the log likelihood are compared and not differences."""
 
 STALE = 6.0
 """Factor of a corpus that changed while its index stood still, where a metric of retrieval moved: just what that would do."""
@@ -92,7 +99,7 @@ class Candidate:
     note: str = ""
     """What else is known, e.g. that the index was not rebuilt after the corpus grew."""
     arrivals: tuple[tuple[int, float], ...] = ()
-    """When the traffic began to see it: (time, share of those who ever saw it); empty: all at the time of the change."""
+    """When the traffic began to see it: (time, probability that the onset is dated by those who came then); empty: all at once."""
     together: str = ""
     """The other change without which there would have been less harm, in words; its exposure is that of this one too."""
 
@@ -180,6 +187,7 @@ class _Asked:
     course: Sequence[tuple[float, float]]
     still: Collection[str]
     kinds: Mapping[str, int]
+    sharpest: float
 
 
 def rank_suspects(
@@ -217,6 +225,7 @@ def rank_suspects(
         metrics=tuple(dict.fromkeys((metric, *others))), scope=scope, onset=onset, window_us=window_us,
         baseline=baseline, traffic=traffic, one_model=moved > 1, course=course, still=still,
         kinds=Counter(c.change.kind for c in candidates),
+        sharpest=max((_sharpness(c, baseline) for c in candidates), default=0.0),
     )  # fmt: skip
     weighted = [_weigh(c, asked) for c in candidates]
     weighted += _nobody(asked, _busy(candidates, asked), moved, words)
@@ -229,7 +238,8 @@ def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
     change, traffic = c.change, asked.traffic
     density = _time_density(c, asked)
     factor, supports, against = _seen(c, asked.baseline)
-    (supports if density > 1 / HORIZON_H else against).insert(0, _when(change, asked))
+    when, inside = _when(change, asked)
+    (supports if inside or density > 1 / HORIZON_H else against).insert(0, when)
     if any(asked.scope.get(k) not in (None, v) for k, v in change.scope.items()):
         factor = min(factor, NEVER)
         against.append("it touches another part of the traffic than the one that fails")
@@ -239,6 +249,9 @@ def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
         factor *= 1 - CARRIED * traffic.carried
         if traffic.carried >= 0.5:
             against.append(f"new kinds of questions carry {percent(traffic.explained, 2)} of the harm")
+    sharp = _sharpness(c, asked.baseline)
+    if sharp > math.log(MOST):  # beyond its bound a contrast still tells which of two explains the other
+        factor *= (sharp / asked.sharpest) ** BLUNT
     if asked.scope:
         factor *= _reach(c, supports, against)
     if asked.one_model and factor < MOST and change.kind not in ("model", "provider"):
@@ -270,6 +283,11 @@ def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
     return prior * affinity(asked.metrics, change.kind, asked.still) * density * factor * shape, suspect
 
 
+def _sharpness(c: Candidate, baseline: float) -> float:
+    """How sharp the contrast of a change is, alone or with those that carry it on."""
+    return max(sharpness(c.exposure, baseline), sharpness(c.carried, baseline))
+
+
 def _course(c: Candidate) -> list[tuple[float, float]]:
     """Harm and traffic since the onset of those who saw a change; none where no field tells."""
     exposure = c.carried or c.exposure
@@ -290,7 +308,7 @@ def _reach(c: Candidate, supports: list[str], against: list[str]) -> float:
         supports.append("hardly any traffic outside of the failing part saw it")
         return 1.0
     if c.outside >= 0.8:
-        against.append("the rest of the traffic saw it as well, and is fine")
+        against.append("traffic outside of the part that fails saw it as well")
         return CONFINED
     return SOMEWHERE
 
@@ -305,16 +323,16 @@ def _seen(c: Candidate, baseline: float) -> tuple[float, list[str], list[str]]:
     return (factor, *alone[1:]) if alone[0] >= on[0] else (factor, *on[1:])
 
 
-def _when(change: Change, asked: _Asked) -> str:
-    """How far the change lies from the mean of the onset's posterior."""
+def _when(change: Change, asked: _Asked) -> tuple[str, bool]:
+    """How far the change lies from the mean of the onset's posterior, and whether it lies within it."""
     onset = asked.onset
     if not onset:
-        return "when the failure began is not known"
+        return "when the failure began is not known", False
     mean = sum(t * p for t, p in onset) / sum(p for _, p in onset)
     lag_h = (mean - change.at_us) / HOUR_US
     if min(t for t, _ in onset) <= change.at_us < max(t for t, _ in onset) + asked.window_us:
-        return "within the interval in which the failure began"
-    return f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset"
+        return "within the interval in which the failure began", True
+    return f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset", False
 
 
 def _time_density(c: Candidate, asked: _Asked) -> float:

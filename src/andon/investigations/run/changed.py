@@ -52,9 +52,9 @@ LEAST_SHARE = 0.02
 
 DOSE, LEAST_DOSE, DOSE_HOURS, DOSE_BEFORE_US = 3.0, 0.02, 3, 2 * DAY_US
 """A change raised the share of a version if within three hours it became this many times what it was, and at least this; asked
-of changes from two days before the onset."""
+of changes from two days before the onset. A rise by less than three standard errors may be chance."""
 
-FEW, UNMOVED, STEADY = 400, 0.15, 2.5
+FEW, UNMOVED, STEADY = 100, 0.25, 2.5
 """A metric did not move if, of at least so many measurements on each side, the mean moved by less than this share of a standard
 deviation with 95 % confidence, and by less than this many standard errors."""
 
@@ -75,7 +75,9 @@ def suspects_of(
     s = case.signal
     start, end = opener.onset_low_us - LOOK_BACK_US, max(case.after.end_us, opener.onset_high_us + 1)
     recorded = told_once(changes_of(ledger, s.app, s.environment, start, end))
-    changes = [c for c in recorded if c.at_us <= opener.onset_high_us]
+    latest = max((at + s.window_us for at, _ in opener.onset_probability), default=opener.onset_high_us)
+    # one onset in twenty lies outside of its interval of 95 %
+    changes = [c for c in recorded if c.at_us <= max(latest, opener.onset_high_us)]
     counts, versions = _Counts(case), _Versions(case, opener.onset_low_us - DOSE_BEFORE_US - DOSE_HOURS * HOUR_US)
     whole = _Counts(replace(case, signal=replace(s, scope={}))) if s.scope else counts
     spoke = sorted((o for o in signals if o.at_us <= case.after.end_us), key=lambda o: (o.at_us, -o.statistic, o.id))
@@ -85,7 +87,7 @@ def suspects_of(
         for c in changes
     ]
     return rank_suspects(
-        _with_doses(versions, candidates, opener, baseline),
+        _with_doses(case, versions, candidates, opener, baseline),
         metric=s.metric,
         scope=s.scope,
         onset=opener.onset_probability or ((opener.onset_us, 1.0),),
@@ -109,10 +111,16 @@ class _Counts:
         self._bin_us = max(case.signal.window_us, -(-length // BINS))
         self._seen: dict[str | None, tuple[_Table, _Table]] = {}
 
-    def exposure(self, name: str, values: Collection[str], before_share: float) -> Exposure:
-        """Harm among those who saw one of these values of a version field, and among the rest."""
+    def exposure(self, name: str, values: Collection[str], before_share: float, since_us: int = 0) -> Exposure:
+        """Harm among those who saw one of these values of a version field, and among the rest of the same time.
+
+        Stretches that ended before `since_us` (the change) are left out, unless there would be none: whoever asked before a change
+        was made is no one to compare with, and that harm came before it is what the onset's posterior says already.
+        """
         n, x = self._of(name)
         every_n, every_x = self._of(None)
+        if any(at + self._bin_us > since_us for at in every_n):
+            every_n = {at: row for at, row in every_n.items() if at + self._bin_us > since_us}
         bins = []
         for at, total in sorted(every_n.items()):
             exposed_n, exposed_x = (sum(t.get(at, {}).get(v, 0.0) for v in values) for t in (n, x))
@@ -186,10 +194,11 @@ class _Versions:
         return _share(self.hours(change.version_field, (change.after,)), which)
 
     def arrivals(self, change: Change, values: Collection[str]) -> tuple[tuple[int, float], ...]:
-        """When traffic began to see a change: (time, share of those who saw it in the end), by the hour.
+        """When traffic began to see a change, by the hour: (time, probability that the onset is dated by those who came then).
 
-        The share of the traffic that sees it is taken never to fall, and fitted so (isotonic regression, weighted by traffic):
-        otherwise every wobble of a share would be an arrival.
+        It is dated by the earlier of any two who saw it, as harm shows in those who come first: ``(1 - l_before)^2 - (1 - l)^2``
+        with l the level of its share of the traffic. The share is taken never to fall, and fitted so (isotonic regression,
+        weighted by traffic): otherwise every wobble of it would be an arrival.
         """
         if change.version_field is None:
             return ()
@@ -200,7 +209,7 @@ class _Versions:
         level = isotonic_regression([s for _, s, _ in told], weights=[n for _, _, n in told]).x
         if level[-1] <= 0:
             return ()
-        come = np.diff(level, prepend=0.0) / level[-1]
+        come = -np.diff((1 - level / level[-1]) ** 2, prepend=1.0)
         # who sees it in its first whole hour is taken to have seen it at once
         times = [change.at_us, *(h * HOUR_US for h, _, _ in told[1:])]
         return tuple((at, float(share)) for at, share in zip(times, come, strict=True) if share > 0)
@@ -260,11 +269,11 @@ def _candidate(change: Change, recorded: Sequence[Change], counts: _Counts, vers
     if name is None or name not in VERSIONS or value is None:
         return Candidate(change=change)
     before = versions.share_before(change)
-    later = _later(change, recorded)
+    later = _later(change, recorded) if name != "source" else set()  # where traffic comes from is no row of versions
     return Candidate(
         change=change,
-        exposure=counts.exposure(name, {value}, before),
-        carried=counts.exposure(name, {value, *later}, before) if later else None,
+        exposure=counts.exposure(name, {value}, before, change.at_us),
+        carried=counts.exposure(name, {value, *later}, before, change.at_us) if later else None,
         arrivals=versions.arrivals(change, {value, *later}),
     )
 
@@ -281,7 +290,9 @@ def _outside(change: Change, inside: _Counts, whole: _Counts) -> float | None:
     return min(1.0, max(0.0, (of_all - seen) / (every - n)) / (seen / n))
 
 
-def _with_doses(versions: _Versions, candidates: Sequence[Candidate], opener: Signal, baseline: float) -> list[Candidate]:
+def _with_doses(
+    case: Case, versions: _Versions, candidates: Sequence[Candidate], opener: Signal, baseline: float
+) -> list[Candidate]:
     """The candidates, where a change that no field shows made many more see a version that harms: then it has its exposure.
 
     Two changes may be one incident: a fault that few saw, and a change of the load that sent many more of them there.
@@ -297,17 +308,28 @@ def _with_doses(versions: _Versions, candidates: Sequence[Candidate], opener: Si
             hour = d.change.at_us // HOUR_US
             if d.change.at_us - c.change.at_us <= (DOSE_HOURS + 1) * HOUR_US:
                 continue
-            before = _share(hours, range(hour - DOSE_HOURS, hour))
-            after = _share(hours, range(hour + 1, hour + 1 + DOSE_HOURS))
-            if after >= max(DOSE * before, LEAST_DOSE):
+            (x1, n1), (x2, n2) = (
+                _sums(hours, range(first, first + DOSE_HOURS)) for first in (hour - DOSE_HOURS, hour + 1)
+            )
+            if not n1 or not n2:
+                continue
+            before, after, both = x1 / n1, x2 / n2, (x1 + x2) / (n1 + n2)
+            error = math.sqrt(both * (1 - both) * (1 / n1 + 1 / n2) * case.unit())
+            if after >= max(DOSE * before, LEAST_DOSE) and after - before > 3 * error:
                 known |= {told.change.id: told for told in raised_by(d, c, before, after)}
     return list(known.values())
 
 
 def _share(hours: Mapping[int, tuple[float, float]], which: range) -> float:
     """Share of the traffic of these hours that saw the version; 0 where there was none."""
-    saw, every = (math.fsum(hours.get(h, (0.0, 0.0))[k] for h in which) for k in (0, 1))
+    saw, every = _sums(hours, which)
     return saw / every if every else 0.0
+
+
+def _sums(hours: Mapping[int, tuple[float, float]], which: range) -> tuple[float, float]:
+    """Traffic of these hours that saw the version, and all of it."""
+    saw, every = (math.fsum(hours.get(h, (0.0, 0.0))[k] for h in which) for k in (0, 1))
+    return saw, every
 
 
 def _later(change: Change, changes: Sequence[Change]) -> set[str]:
