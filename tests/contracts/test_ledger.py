@@ -57,6 +57,20 @@ def test_versions_count_up_from_one(ledger: Ledger) -> None:
     ]
 
 
+def test_the_latest_version_is_the_last_of_the_history(ledger: Ledger) -> None:
+    """Latest is the last entry of the history with its number, author and time, and its number may be expected; else None."""
+    assert ledger.latest(Finding, "a") is None
+    for count in range(3):
+        for name in ("a", "b"):
+            ledger.put(Finding(id=name, count=count), now_us=10 * count, by=f"{name}{count}")
+            ledger.put(Other(id=name), now_us=1, by="ada")
+        latest = ledger.latest(Finding, "a")
+        assert latest is not None
+        assert latest == ledger.history(Finding, "a")[-1]
+        assert (latest.version, latest.at_us, latest.by) == (count + 1, 10 * count, f"a{count}")
+    assert ledger.put(Finding(id="a", count=9), now_us=50, by="bob", expect=latest.version) == 4
+
+
 def test_an_equal_record_writes_nothing(ledger: Ledger) -> None:
     """Putting what is there already returns its version, whoever does it and whenever."""
     record = Finding(id="a", tags={"b": 1.0, "a": "x"})
@@ -192,3 +206,48 @@ def test_older_and_newer_fields(ledger: Ledger) -> None:
     ledger.put(older(id="b", count=3), now_us=2, by="older")
     assert ledger.get(newer, "b") == newer(id="b", invented_later="x")
     assert [v.by for v in ledger.history(older)] == ["newer", "older"]
+
+
+def test_blanking_rewrites_every_version_and_nothing_else(ledger: Ledger) -> None:
+    """A text is gone from all versions of all records; numbers, times, authors and other records stay."""
+    for k, name in enumerate(("eve", "bob", "eve again")):
+        ledger.put(Finding(id="a", parts=(Inner(name=name),), count=k), now_us=k, by="ada")
+    ledger.put(Finding(id="b", parts=(Inner(name="bob"),)), now_us=9, by="ada")
+
+    def change(value: Any) -> Any:
+        parts = [{**p, "name": "x"} if "eve" in p["name"] else p for p in value["parts"]]
+        return value if parts == value["parts"] else {**value, "parts": parts}
+
+    assert ledger.blank(change) == 2
+    told = ledger.history(Finding, "a")
+    assert [(v.record.parts[0].name, v.record.count, v.version, v.at_us, v.by) for v in told] == [
+        ("x", 0, 1, 0, "ada"), ("bob", 1, 2, 1, "ada"), ("x", 2, 3, 2, "ada"),
+    ]  # fmt: skip
+    assert ledger.get(Finding, "b") == Finding(id="b", parts=(Inner(name="bob"),))
+
+
+def test_blanking_never_makes_a_record_unreadable(ledger: Ledger) -> None:
+    """A body that its class would not read any more stays as it was, and is not counted; the others are changed."""
+    kept = Finding(id="a", state="closed")
+    ledger.put(kept, now_us=1, by="ada")
+    ledger.put(Other(id="closed"), now_us=1, by="ada")
+
+    def change(value: Any) -> Any:
+        return {k: "[erased]" if v == "closed" else v for k, v in value.items()}
+
+    assert ledger.blank(change) == 1
+    assert ledger.all(Finding) == [kept]
+    assert ledger.all(Other) == [Other(id="[erased]")]
+
+
+def test_what_no_class_here_reads_is_not_blanked(ledger: Ledger) -> None:
+    """Where the class of a record is not loaded nobody can tell what it still reads, so its body stays."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Hidden:
+        id: str
+        text: str
+
+    ledger.put(Hidden(id="h", text="secret"), now_us=1, by="ada")
+    assert ledger.blank(lambda value: {**value, "text": "x"}) == 0
+    assert ledger.all(Hidden) == [Hidden(id="h", text="secret")]

@@ -1,4 +1,4 @@
-"""Laws of the kind of failure that is suggested: from the signals of published incidents, with the reason."""
+"""Laws of the failure type that is suggested: from the signals of published incidents, with the reason."""
 
 from collections.abc import Sequence
 from itertools import permutations

@@ -27,7 +27,9 @@ def store(tmp_path: Path) -> Iterator[tuple[Warehouse, Ledger]]:
     ledger.close()
 
 
-def put(warehouse: Warehouse, n: int, refused: int, *, hours_ago: float = 0.0, task: str = "faq") -> None:
+def put(
+    warehouse: Warehouse, n: int, refused: int, *, hours_ago: float = 0.0, task: str = "faq", weight: float = 1.0
+) -> None:
     """Rows of the hour that ends so long before END; some of them refuse."""
     start = END - int(hours_ago * HOUR) - HOUR
     time_us = start + np.arange(n) * HOUR // n
@@ -36,7 +38,7 @@ def put(warehouse: Warehouse, n: int, refused: int, *, hours_ago: float = 0.0, t
         "id": ids,
         "time_us": time_us,
         "interaction_id": ids,
-        "weight": np.ones(n),
+        "weight": np.full(n, weight),
         "scorers": ["s"] * n,
         "app": ["bot"] * n,
         "environment": ["production"] * n,
@@ -128,3 +130,15 @@ def test_silence_is_held_against_a_week_before_it(store: tuple[Warehouse, Ledger
     assert goes_on(warehouse, ledger, incident, now_us=END) is None
     put(warehouse, 200, 0, hours_ago=14 * 24)
     assert goes_on(warehouse, ledger, incident, now_us=END) is True
+
+
+@pytest.mark.parametrize(("kept", "weight", "answer"), [(100, 2.0, False), (15, 2.0, True), (2, 100.0, None)])
+def test_traffic_that_is_sampled_more_thinly_is_not_missing(
+    store: tuple[Warehouse, Ledger], kept: int, weight: float, answer: bool | None
+) -> None:
+    """Rows count as what they stand for; so few rows that their noise hides half of the fall cannot tell."""
+    warehouse, ledger = store
+    put(warehouse, 200, 4, hours_ago=7 * 24)
+    put(warehouse, kept, 0, weight=weight)
+    incident = about(ledger, onset_us=END - 3 * HOUR, onset_low_us=END - 4 * HOUR, **SILENCE)
+    assert goes_on(warehouse, ledger, incident, now_us=END) is answer

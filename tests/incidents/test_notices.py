@@ -145,6 +145,13 @@ def test_traffic_is_missing_until_half_of_the_fall_is_made_up(came, usual, share
     assert still_missing(came, usual, share) is answer
 
 
+def test_fewer_rows_tell_less_about_traffic() -> None:
+    """The same interactions by rows that each stand for fifty are within the noise where every row is one they are not."""
+    assert still_missing(150, 1000, 0.85) is True
+    assert still_missing(150, 1000, 0.85, 50.0) is None
+    assert still_missing(15_000, 100_000, 0.85, 50.0) is True
+
+
 @pytest.mark.parametrize("state", ["stabilised", "diagnosed", "recovered"])
 def test_no_reminder_once_somebody_works_on_it(state: str) -> None:
     """Only an open incident is told again; any other state shows that somebody is at it."""

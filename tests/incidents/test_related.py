@@ -34,7 +34,7 @@ def incident(number: int, **fields) -> Incident:
 
 
 def test_the_signature_has_four_parts() -> None:
-    """Metric, part, kind of change and type of failure; what is not known is empty, all traffic is a part."""
+    """Metric, part, kind of change and failure type; what is not known is empty, all traffic is a part."""
     assert signature_of(incident(1), "prompt") == ("refusal", "task=faq", "prompt", "prompt regression")
     whole = incident(2, scope={}, failure=None)
     assert signature_of(whole) == ("refusal", "all traffic", "", "")
@@ -59,13 +59,13 @@ def test_the_more_is_the_same_the_more_alike() -> None:
     assert [(r.id, round(r.score, 9)) for r in found] == [("INC-0002", 1.0), ("INC-0003", 0.8), ("INC-0004", 0.35)]
     assert (
         found[1].why
-        == "same metric (refusal); same part of the traffic (task=faq); same type of failure (prompt regression)"
+        == "same metric (refusal); same part of the traffic (task=faq); same failure type (prompt regression)"
     )
-    assert found[0].same == ("metric", "part of the traffic", "kind of change", "type of failure")
+    assert found[0].same == ("metric", "part of the traffic", "kind of change", "failure type")
 
 
 def test_what_is_not_known_is_not_the_same() -> None:
-    """Two unknown changes or types of failure are no likeness."""
+    """Two unknown changes or failure types are no likeness."""
     one, other = incident(1, failure=None), incident(2, failure=None, metric="error", scope={"task": "y"})
     assert find(one, other) == ()
 

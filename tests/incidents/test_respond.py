@@ -66,10 +66,35 @@ def test_any_order_within_one_call_gives_the_same(rows, seed) -> None:
         book = Ledger("sqlite://")
         tell(book, *shuffled)
         books.append(everything(book))
-        held = [s for i in book.all(Incident) for s in i.signals]
+        held = [s.id for i in book.all(Incident) for s in signals_of(book, i)]
         assert sorted(held) == sorted(s.id for s in signals)
         book.close()
     assert books[0] == books[1]
+
+
+def test_late_signals_are_attached_and_the_incident_stays_small(ledger: Ledger) -> None:
+    """What signals after two days belongs to its incident without being written into it; given again it changes nothing."""
+    early = [signal(f"e@{h}", monitor="e", at_us=T0 + h * HOUR) for h in range(0, 49, 12)]
+    late = [
+        signal(f"l@{h}", monitor="l", at_us=T0 + h * HOUR, level="warning" if h % 2 else "page") for h in range(49, 69)
+    ]
+    for s in (*early, *late):
+        tell(ledger, s)
+    (incident,) = ledger.all(Incident)
+    assert incident.signals == tuple(sorted(s.id for s in early))
+    assert incident.last_signal_us == late[-1].at_us
+    assert [s.id for s in signals_of(ledger, incident)] == [s.id for s in (*early, *late)]
+    assert len(ledger.history(Incident)) == len(early) + sum(s.level == "page" for s in late)
+    before = everything(ledger)
+    assert tell(ledger, *early, *late) == []
+    assert everything(ledger) == before
+    again = signal("l@200", monitor="l", at_us=T0 + 200 * HOUR, onset_us=T0 + 150 * HOUR)
+    (joined,) = tell(ledger, again)  # a chart that spoke late speaks again: the same event
+    assert joined.id == incident.id
+    ledger.put(replace(joined, recovered_us=T0 + 201 * HOUR), now_us=1, by="andon")
+    (back,) = tell(ledger, signal("l@202", monitor="l", at_us=T0 + 202 * HOUR, harm="safety"))
+    assert (back.recovered_us, back.lead, back.signals) == (None, "l@202", incident.signals)
+    assert len(signals_of(ledger, back)) == 27
 
 
 def test_one_app_within_a_day_is_one_incident(ledger: Ledger) -> None:
@@ -193,3 +218,16 @@ def test_the_signals_of_an_incident(ledger: Ledger) -> None:
     (incident,) = tell(ledger, signal("z"), signal("a", at_us=T0 + 5))
     assert [s.id for s in signals_of(ledger, incident)] == ["z", "a"]
     assert [s.id for s in signals_of(ledger, replace(incident, signals=("a", "gone")))] == ["a"]
+
+
+def test_pages_of_later_weeks_raise_the_severity_once(ledger: Ledger) -> None:
+    """An incident of P3 is P1 once a page of a high-risk category comes, however late; the next one writes it no second time."""
+    tell(ledger, signal("bot/a@1", x=6))
+    for k in range(1, 5):
+        page = signal(f"bot/high@{k}", x=8, scope={"risk_category": "high"}, at_us=T0 + k * 90 * HOUR)
+        tell(ledger, replace(page, onset_us=T0))
+    (incident,) = ledger.all(Incident)
+    assert (incident.severity, incident.lead, len(signals_of(ledger, incident))) == ("P1", "bot/a@1", 5)
+    assert "risk category high" in incident.severity_reason
+    told = [v.record.severity for v in ledger.history(Incident)]
+    assert told == ["P3", "P1", "P1", "P1", "P1"]

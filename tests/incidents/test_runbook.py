@@ -19,12 +19,14 @@ from andon.incidents import Incident, RunbookEntry, RunbookState
 from andon.incidents.answers import (
     QueryType,
     changes_answer,
+    evidence_answer,
     goes_on_answer,
     held_answer,
     queries_answer,
     sample_answer,
     shift_answer,
 )
+from andon.incidents.run import ack_incident
 from andon.incidents.run.reports import receive_report
 from andon.incidents.run.runbook import answer_runbook, query_log, runbook_for, runbook_of, tick_item
 from andon.incidents.runbooks import ANSWERS, PHASES, clock_text, entry_of, next_item, parse_runbook, phase_at
@@ -278,6 +280,7 @@ def test_the_data_answer_what_they_can(store: Store, config: str) -> None:
     state = answered(store, incident, config, T0)
     found = {e.item: e for e in state.entries}
     assert {k: e.found for k, e in found.items()} == {
+        "take": "no",
         "harm-now": "yes",
         "fresh-sample": "yes",
         "model-changes": "no",
@@ -287,7 +290,9 @@ def test_the_data_answer_what_they_can(store: Store, config: str) -> None:
         "traffic-shift": "yes",
         "held": "no",
         "query-log": "yes",
+        "evidence": "no",
         "harm-after": "yes",
+        "criteria": "no",
     }
     assert "1 from 7 days before the onset until the alarm: corpus: corpus nightly (19 h before" in (
         found["retrieval-changes"].text
@@ -304,7 +309,7 @@ def test_an_answer_that_fails_keeps_no_other_from_it(store: Store, config: str) 
     store.take([asked("one", T0 - HOUR)])
     incident = store.raise_(signal("a", metric="plugin_that_is_gone"))
     state = answered(store, incident, config, T0)
-    assert len(state.entries) == 10
+    assert len(state.entries) == 13
     assert entry_of(state, "fresh-sample").found == "cannot tell"
     assert entry_of(state, "held").found == "no"
 
@@ -318,6 +323,47 @@ def test_a_reported_incident_has_a_runbook_too(store: Store, config: str) -> Non
     assert [entry_of(state, i).found for i in ("harm-now", "fresh-sample")] == ["cannot tell"] * 2
     assert "1 interactions" in entry_of(state, "query-log").text
     assert len(list(query_log(store.warehouse, store.ledger, incident, now_us=T0))) == 2
+
+
+def test_nobody_ticks_what_the_ledger_knows(store: Store, config: str) -> None:
+    """Taken, evidence and exit criteria stand as they are now, without asking again; what a person ticked is left alone."""
+    from andon.incidents.records import ExitCriterion, Recovery
+    from andon.investigations import Investigation
+    from andon.investigations.records import Impact
+
+    incident = store.raise_()
+    ask = lambda at_us: runbook_of(store.ledger, incident, config=config, now_us=at_us)  # noqa: E731
+    assert ask(T0).entries == ()
+    state = answered(store, incident, config, T0)
+    assert [entry_of(state, i).found for i in ("take", "evidence", "criteria")] == ["no"] * 3
+    assert next_item(state).id == "take"
+    assert ask(T0 + MINUTE) == state
+    ack_incident(store.ledger, incident, now_us=T0 + 2 * MINUTE, by="mia")
+    impact = Impact(n=1, harmed=1, excess=1.0, users=None, sessions=None)
+    for k in range(2):
+        found = Investigation(id=incident.id, at_us=T0 + (3 + k) * MINUTE, impact=impact)
+        store.ledger.put(found, now_us=found.at_us, by="andon")
+    criteria = [ExitCriterion(id=f"C{k}", kind="check", text=f"look {k}", met=k == 1) for k in (1, 2)]
+    store.ledger.put(Recovery(id=incident.id, criteria=tuple(criteria)), now_us=T0, by="andon")
+    state = ask(T0 + 5 * MINUTE)
+    told = {i: entry_of(state, i) for i in ("take", "evidence", "criteria")}
+    assert {(e.found, e.by, e.at_us) for e in told.values()} == {("yes", "andon", T0 + 5 * MINUTE)}
+    assert told["take"].text == "mia said so 2 min after the alarm"
+    assert told["evidence"].text == ("version 1 was frozen at 2026-09-21 14:16 UTC, version 2 at 2026-09-21 14:17 UTC")
+    assert told["criteria"].text == "2 set, as the signals suggest, 1 met: C1 look 1; C2 look 2"
+    assert next_item(state).id != "take"
+    tick_item(store.ledger, incident, "criteria", by="ann", config=config, now_us=T0 + HOUR)
+    store.ledger.put(Recovery(id=incident.id), now_us=T0 + HOUR, by="ann")
+    assert entry_of(ask(T0 + 2 * HOUR), "criteria").by == "ann"
+
+
+def test_a_lever_that_moved_before_the_evidence_is_told() -> None:
+    """Evidence that was frozen after a pull says so; a pull of an earlier day, or a later one, is no matter."""
+    pulls = [Change(id=f"pull-c-{k:05d}-held", at_us=at, kind="lever", title="c", app="bot", origin="lever")
+             for k, at in enumerate((T0 - DAY, T0 + MINUTE, T0 + HOUR))]  # fmt: skip
+    assert "a lever had moved before" in evidence_answer([T0 + 5 * MINUTE], pulls, T0).text
+    assert "a lever" not in evidence_answer([T0 + 5 * MINUTE], [pulls[0], pulls[2]], T0).text
+    assert evidence_answer([], pulls, T0).found == "no"
 
 
 HOSTILE = ('=cmd|"/C calc"!A0', "+1", "-1", "@sum", "\tx", 'a,"b"\r\nc', "＝1", "it's; fine", "")

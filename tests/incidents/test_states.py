@@ -1,7 +1,7 @@
 """Laws of milestones, of what people overrule, of who noticed first and of what was visible when."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from andon.changes import Change
 from andon.errors import InputError, StateError
 from andon.incidents import Delivery, Incident, Recovery, Report, Step, due, open_incident
 from andon.incidents.run import ack_incident, find_incident, respond, restate, timeline_of
+from andon.incidents.run import signals as stage
 from andon.incidents.run.states import first_visible, mark_incident, noticed, overrule_incident, tell_visible
 from andon.incidents.states import MARKS, mark, overrule, state_of, what_next
 from andon.monitors import Signal
@@ -228,6 +229,31 @@ def test_a_change_that_is_learned_late_tells_the_kind_of_failure(ledger: Ledger)
     assert "prompt: shorter answers" in incident.failure_reason
     overrule_incident(ledger, incident, "failure", "config error", "the flag", now_us=T0 + 7, by="mia")
     assert restate(ledger, incident, 0.4, now_us=T0 + 8).failure == "config error"
+
+
+def test_a_new_title_does_not_lose_what_somebody_writes_meanwhile(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The title is brought up to date on what somebody wrote at the same moment; a new lead keeps its own, a close stays."""
+    incident = tell(ledger, signal("a"))
+    first = stage.signals_of
+
+    def with_meanwhile(happens: Callable[[], object]) -> Incident:
+        def read(book: Ledger, home: Incident) -> list[Signal]:
+            monkeypatch.setattr(stage, "signals_of", first)
+            happens()
+            return first(book, home)
+
+        monkeypatch.setattr(stage, "signals_of", read)
+        return restate(ledger, incident, 0.77, now_us=T0 + 6)
+
+    told = with_meanwhile(lambda: ack_incident(ledger, incident, now_us=T0 + 5, by="ann"))
+    assert (told.acked_by, "to 77 %" in told.title) == ("ann", True)
+    ledger.put(replace(told, title="before"), now_us=T0 + 6, by="andon")
+    told = with_meanwhile(lambda: tell(ledger, signal("b", at_us=T0 + 7, harm="safety")))
+    assert (told.lead, "77 %" in told.title) == ("b", False)
+    told = with_meanwhile(lambda: close(ledger, incident, "over", now_us=T0 + 8, by="mia"))
+    assert (told.state, "77 %" in told.title) == ("closed", False)
 
 
 def test_first_visible_is_the_first_harmed_answer_since_the_onset(store: tuple[Warehouse, Ledger]) -> None:

@@ -17,7 +17,15 @@ from andon.incidents import (
     severity_of,
     title_of,
 )
-from andon.incidents.triage import SEVERITY_RULES, WORST_FIRST, leaves_lead
+from andon.incidents.states import overrule
+from andon.incidents.triage import (
+    SEVERITY_RULES,
+    WORST_FIRST,
+    leaves_lead,
+    severest,
+    suggested_severity,
+    worsened,
+)
 from andon.monitors import Signal
 from andon.scores import LABELS, SCORERS
 
@@ -264,3 +272,70 @@ def test_durations_never_carry_sixty_of_a_smaller_unit(a: int, b: int) -> None:
     text = duration(a + b / 1e8)
     assert " 60 min" not in text
     assert not ("d" in text and " 24 h" in text)
+
+
+HIGH = {"risk_category": "high"}
+
+
+def test_harm_that_grows_raises_the_severity() -> None:
+    """Six points more of a high-risk category are P1 whoever leads; the reason names that part, and lead and title stay."""
+    lead = signal("a", harm="correctness", x=6)
+    opened = open_incident(1, [lead])
+    assert opened.severity == "P2"
+    grown = signal("b", harm="correctness", x=8, scope=HIGH, at_us=T0 + HOUR)
+    joined = join(opened, [lead, grown])
+    assert (joined.severity, joined.severity_reason) == (
+        "P1",
+        "P1: at least 5 % more of a high-risk category affected (+6 % of risk category high)",
+    )
+    late = replace(grown, at_us=T0 + 90 * HOUR)
+    assert leaves_lead(opened, [late])
+    told = worsened(opened, lead, [late])
+    assert told.severity_reason == joined.severity_reason
+    assert replace(told, severity="P2", severity_reason=opened.severity_reason) == opened
+
+
+def test_a_small_part_is_no_tenth_of_the_traffic() -> None:
+    """A page raises the severity where it holds as much harm as the leading one, not where few cases have a high rate."""
+    lead = signal("a", x=11)
+    small = signal("b", x=5, n=6, baseline_x=0, scope={"task": "rare"})
+    assert severest("usefulness", lead, [lead, small])[0] == "P3"
+    assert severest("usefulness", lead, [lead, replace(small, x=50, n=60)])[0] == "P2"
+    warning = signal("w", x=90, level="warning")
+    other = signal("o", x=90, harm="cost", scope=HIGH)
+    assert severest("usefulness", lead, [lead, warning, other])[0] == "P3"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("usefulness", "cost")), st.sampled_from(({}, HIGH, {"task": "t"})), st.integers(3, 40)
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_late_pages_tell_the_same_one_by_one_as_together(rows) -> None:
+    """Pages that come after the first days, one at a time, end at the severity and reason that all of them together give."""
+    lead = signal("a", x=6)
+    late = [
+        signal(f"s{k}", harm=harm, scope=scope, x=x, at_us=T0 + (60 + k) * HOUR)
+        for k, (harm, scope, x) in enumerate(rows)
+    ]
+    one = open_incident(1, [lead])
+    for s in late:
+        assert leaves_lead(one, [s])
+        one = worsened(one, lead, [s])
+    whole = join(open_incident(1, [lead]), [lead, *late])
+    assert (one.severity, one.severity_reason, one.lead) == (whole.severity, whole.severity_reason, whole.lead)
+    assert suggested_severity(one, [lead, *late]) == one
+
+
+def test_a_person_s_severity_stays_when_harm_grows() -> None:
+    """What a person said stands; the worse suggestion is kept beside it, and a lesser one does not take its place."""
+    lead = signal("a", x=6)
+    said = overrule(open_incident(1, [lead]), "severity", "P3", "nobody reads it", by="ann", now_us=T0)
+    grown = worsened(said, lead, [signal("b", x=30, at_us=T0 + 90 * HOUR)])
+    assert grown.severity == "P3"
+    assert grown.overrules[-1].latest == "P2: at least a tenth more of the traffic affected (+28 % of all traffic)"
+    assert worsened(grown, lead, [signal("c", x=7, at_us=T0 + 91 * HOUR)]) == grown

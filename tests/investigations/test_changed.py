@@ -127,7 +127,7 @@ def test_what_reached_only_the_failing_part_stands_first(plant) -> None:
     lead = signal(scope={"risk_category": "high"}, x=11, n=30, baseline_x=1, baseline_n=200)
     found = suspects(plant([*before, *after], lead=lead))
     assert found["p2"].probability > 2 * found["c2"].probability
-    assert any("the rest of the traffic saw it as well" in w for w in found["c2"].against)
+    assert any("traffic outside of the part that fails saw it as well" in w for w in found["c2"].against)
 
 
 def test_the_failing_part_may_be_one_model(plant) -> None:

@@ -14,6 +14,7 @@ from andon.investigations import Evidence, Investigation
 from andon.investigations.evidence import MOST_ROWS, checked, figures_from, intact, plain_rows, sealed
 from andon.investigations.run import investigate
 from andon.investigations.run.evidence import Frozen, freeze_open, investigation_of, verify
+from andon.investigations.usual import COST, USUAL_BEFORE, USUAL_SINCE
 from andon.scores import SCORERS
 from andon.scores.run import score_new
 from andon.store import Rollup, Span
@@ -78,6 +79,45 @@ def test_an_edited_record_differs(field: str) -> None:
     assert not intact(edited)
     assert checked(edited, edited.figures, late=0, gone=0).outcome == "DIFFERS"
     assert checked(e, e.figures, late=0, gone=0).outcome == "same"
+
+
+def test_a_text_that_says_erased_excuses_nothing() -> None:
+    """That texts were blanked is known from an erasure, not from the rows; numbers are never blanked, so they must agree."""
+    rows = [{"task": "[erased]", "rows": 3, "m.n": 3}, {"task": "b", "rows": 4, "m.n": 4}]
+    e = sealed(Evidence(id="E1", claim="c", plan=KEYED, figures={}), rows, 1)
+    edited = replace(e, figures={**e.figures, "m.n": 9.0, "rows": 9.0})
+    assert checked(edited, edited.figures, late=0, gone=2).outcome == "DIFFERS"
+    assert checked(edited, edited.figures, late=0, gone=2, erased=True).outcome == "DIFFERS"
+    blanked = replace(e, rows=({**e.rows[0], "task": "[erased]"}, {**e.rows[1], "task": "[erased]"}))
+    assert checked(blanked, e.figures, late=0, gone=0).outcome == "DIFFERS"
+    assert checked(blanked, e.figures, late=0, gone=0, erased=True).outcome == "same"
+
+
+def test_rows_of_then_are_the_frozen_ones(store: Planted) -> None:
+    """A blanked record with an edited count of rows is no record of rows that are gone: the frozen rows say how many there were."""
+    found = store.look()
+    e = next(e for e in found.evidence if "task" in e.claim or "risk" in e.claim)
+    blanked = [{k: "[erased]" if isinstance(v, str) else v for k, v in r.items()} for r in e.rows]
+    more = replace(e, rows=tuple(blanked), figures={**e.figures, "rows": e.figures["rows"] + 50})
+    done = Erasure(id="ERASE-1", at_us=found.at_us + 1, rows={}, records=0)
+    assert outcomes(store, replace(found, evidence=(more,))) == {e.id: "DIFFERS"}
+    store.ledger.put(done, now_us=done.at_us, by="ann")
+    assert outcomes(store, replace(found, evidence=(more,))) == {e.id: "DIFFERS"}
+    assert outcomes(store, replace(found, evidence=(replace(more, figures=e.figures),))) == {e.id: "same"}
+
+
+def test_what_documents_show_beside_the_answers_is_frozen(store: Planted) -> None:
+    """Usual metrics before and since the onset and the cost are figures of the investigation: numbered, frozen, verified."""
+    found = store.look()
+    mine = {e.claim: e for e in found.evidence if e.claim in (USUAL_BEFORE, USUAL_SINCE, COST)}
+    assert set(mine) == {USUAL_BEFORE, USUAL_SINCE, COST}
+    assert mine[USUAL_BEFORE].figures["error.n"] == 590
+    assert mine[USUAL_SINCE].figures["error.n"] == 240
+    assert "thumbs.n" not in mine[USUAL_SINCE].figures
+    assert all(e.digest and e.rows for e in mine.values())
+    checks = outcomes(store, found)
+    assert {checks[e.id] for e in mine.values()} == {"same"}
+    assert len({e.id for e in found.evidence}) == len(found.evidence)
 
 
 def test_figures_that_no_plan_gives_are_not_called_the_same() -> None:

@@ -163,3 +163,25 @@ def test_hostile_text_stays_data(plant) -> None:
     assert {e.question for e in found.examples} == {f"{nasty} {k}" for k in range(5)}
     assert {e.expected for e in found.examples} == {f"fine {nasty}"}
     assert found.examples[0].segments["segment"] == nasty
+
+
+@pytest.mark.parametrize(
+    ("high", "low", "told"),
+    [
+        (1, 14_049, "1 of 14,050 failing answers is at least as sure as half of the passing ones (under 0.1 %);"),
+        (0, 14_050, "0 of 14,050 failing answers are at least as sure as half of the passing ones (under 0.1 %);"),
+        (
+            1,
+            999,
+            "1 of 1,000 failing answers is at least as sure as half of the passing ones (0.1 %, 95 % interval 0 % to 0.6 %);",
+        ),
+        (
+            300,
+            700,
+            "300 of 1,000 failing answers are at least as sure as half of the passing ones (30 %, 95 % interval 27.2 % to 32.9 %);",
+        ),
+    ],
+)
+def test_shares_of_confidence_are_told_to_a_tenth_of_a_percent(high: int, low: int, told: str) -> None:
+    """One answer is, several are; no share has more digits than a tenth of a percent, and a tiny one is said as such."""
+    assert told in confidence_of(0.7, high, low, 0).text

@@ -218,6 +218,11 @@ def test_no_monitor_spoke() -> None:
     bare = gap_from(incident(lead="", metric=""), None, clocks, (), young=False)
     assert bare.kind == "signal missing"
     assert "measure what was reported" in bare.text
+    assert bare.text.startswith(
+        "no monitor spoke; a person reported it, and when it began is not known; signal missing"
+    )
+    said = gap_from(incident(lead="", metric=""), None, replace(clocks, answered_us=T0 - HOUR), (), young=False)
+    assert said.text.startswith("no monitor spoke; a person reported it 60 min after the answer; signal missing")
     assert gap_from(incident(lead="", metric=""), None, clocks, (PROPOSAL,), young=False).kind == "signal missing"
 
 

@@ -9,8 +9,12 @@ from planted import HOUR, MINUTE, SORRY, T0, Planted, asked, prompt_failure, sig
 
 from andon.changes import Change
 from andon.errors import InputError, StateError
+from andon.incidents.run import restate
 from andon.investigations import Evidence, Investigation, isolated_or_systematic, rank_parts
 from andon.investigations.run import EXAMPLES, recompute
+from andon.investigations.run.investigate import lead_of
+from andon.investigations.usual import COST
+from andon.monitors import TRAFFIC, Signal
 from andon.traffic import Feedback
 
 DECOY = Change(id="decoy", at_us=T0 - 3 * MINUTE, kind="config", title="cache doubled", app="triage")
@@ -297,6 +301,52 @@ def test_number_metrics_use_their_cut(plant) -> None:
     found = plant(traffic, lead=lead).look(T0 + HOUR)
     assert (found.impact.harmed, found.impact.n) == (30, 30)
     assert all(e.value == 9.0 and e.expected is None for e in found.examples)
+
+
+def silence(**fields) -> Signal:
+    """What the chart of traffic says when a fifth of what is usual comes."""
+    told = {
+        "metric": TRAFFIC, "direction": "down", "kind": "number", "id": "tr@1", "monitor": "tr", "harm": "availability",
+        "x": 48, "n": 60, "baseline_x": 0, "baseline_n": 30_195,
+    }  # fmt: skip
+    return signal(**{**told, **fields})
+
+
+def fallen(errors: int) -> list:
+    """Ten hours of an interaction a minute with 1 % of errors, then one in five minutes, of which the last ones fail."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, error="timeout" if k % 100 == 0 else None) for k in range(600)]
+    since = [asked(k, T0 + (60 + k * 300) * 1_000_000) for k in range(24)]
+    return before + [replace(i, error="timeout") if k >= 24 - errors else i for k, i in enumerate(since)]
+
+
+@pytest.mark.parametrize(("errors", "verdict"), [(0, "undecided"), (1, "undecided"), (12, "systematic")])
+def test_traffic_that_fell_is_not_cleared_by_those_who_came(plant, errors, verdict) -> None:
+    """Few errors among those who came are not "isolated": what is missing is said, and errors are held against errors before."""
+    store = plant(fallen(errors), lead=silence())
+    found = store.look()
+    assert found.verdict == verdict
+    assert found.verdict_reason.startswith("48 of 60 usual interactions did not come until the alarm (80 %)")
+    assert "of those who came since the onset" in found.verdict_reason
+    assert (found.impact.n, found.impact.harmed) == (24, errors)
+    lead = lead_of(store.warehouse, store.ledger, store.incident, now_us=T0 + 2 * HOUR)
+    assert (lead.metric, lead.x, lead.n) == ("error", errors, 24)
+    assert (lead.baseline_x, lead.baseline_n) == (6, 595)
+    assert not any(e.claim == COST for e in found.evidence)
+
+
+def test_traffic_that_fell_is_visible_from_the_onset(plant) -> None:
+    """Who gets no answer sees it at once, whenever the first error came; the evidence is what did not come."""
+    found = plant(fallen(1), lead=silence()).look()
+    assert "visible after 0 s" in found.gap.text
+    assert "48 of 60 usual interactions that did not come" in found.gap.text
+
+
+def test_the_title_of_traffic_that_fell_stays(plant) -> None:
+    """The rate of errors among those who came says nothing of how much traffic is missing: the title is the alarm's."""
+    store = plant(fallen(0), lead=silence())
+    assert store.incident.title.startswith("Traffic fell to 20 % of what is usual")
+    told = restate(store.ledger, store.incident, store.look().impact.lately, now_us=T0 + 2 * HOUR)
+    assert told.title == store.incident.title
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_the_four_questions_stand_on_one_screen(type_: Type, home: Path) -> None
     ]
     assert "12 failing answers stand for it" in out
     assert "systematic:" in out
+    assert "everywhere alike: no part of the traffic surely has more of the harm than the rest" in out
     assert "[E1, E2, E3, E4" in out
     assert "add it: andon monitor add refusal" in out
     assert len(out.splitlines()) <= 60
@@ -99,6 +100,7 @@ def test_verify_says_the_same_and_show_shows_it(type_: Type, home: Path) -> None
         assert "DIFFERS" not in out
         assert out.splitlines()[-1].endswith(" same")
     assert "version 1 of the investigation" in out
+    assert "metrics that are usually watched, since the onset" in out  # what a postmortem shows is checked as well
     code, out, _ = type_("evidence", "show", "INC-0001", "E3")
     assert code == 0
     assert "E3: harmed interactions since the onset" in out

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planted import EMBEDDER, HOUR, MINUTE, SORRY, T0, Planted, asked
 
-from andon.incidents import Incident, Report
+from andon.incidents import Incident, Report, duration
 from andon.investigations import Investigation
 from andon.investigations.run import investigate
 from andon.investigations.run.investigate import lead_of
@@ -75,7 +75,9 @@ def test_the_reported_answer_leads(plant) -> None:
     assert lead.scope == {"risk_category": bad.risk_category, "task": "chat"}
     assert found.verdict == "systematic"
     assert found.examples[0].expected_from == "passing twin"
-    assert found.gap.text.startswith("no monitor spoke; a person reported it")
+    late = duration((NOW - bad.time_us) / 1e6)
+    assert found.gap.text.startswith(f"no monitor spoke; a person reported it {late} after the answer; signal missing")
+    assert "visible after" not in found.gap.text  # nothing dates an onset, so there is no lag since it
     assert found.gap.kind == "signal missing"
     assert sum(s.probability for s in found.suspects) == pytest.approx(1.0, abs=1e-5)
     assert {e.outcome for e in _checks(store, found)} == {"same"}
@@ -85,6 +87,18 @@ def _checks(store: Planted, found: Investigation):  # type: ignore[no-untyped-de
     from andon.investigations.run.evidence import verify
 
     return verify(store.warehouse, store.ledger, found)
+
+
+def test_proposals_are_held_against_the_report(plant) -> None:
+    """How much sooner a limit would have spoken is counted to the report, whenever the incident is looked at."""
+    store = plant(weeks(4))
+    bad = next(i for i in weeks(4) if i.answer == SORRY and i.time_us > T0 - DAY)
+    incident = reported(store, bad.id)
+    rng = np.random.default_rng(1)
+    found = investigate(store.warehouse, store.ledger, incident, EMBEDDER, now_us=NOW + 3 * HOUR, rng=rng)
+    assert found.gap.proposals
+    for p in found.gap.proposals:
+        assert p.sooner_s == (NOW - p.fired_us) / 1e6
 
 
 def test_a_single_case_is_isolated(plant) -> None:

@@ -43,6 +43,14 @@ def test_an_objective_is_the_limit_where_one_is_set() -> None:
     assert isolated_or_systematic(60, 1000, Limit(rate=0.02, source="objective strict"))[0] == "systematic"
 
 
+def test_a_baseline_is_shown_as_it_was_counted() -> None:
+    """No harm of 3,056 before is shown as that, though the test adds half a case; without a time before, that is said."""
+    baseline = Limit(rate=0.5 / 3057, counted=(0, 3056))
+    assert "against 0 of 3,056 before (0 %)" in isolated_or_systematic(60, 1000, baseline)[1]
+    assert percent(baseline.rate) not in baseline.text
+    assert "nothing is known of the time before" in Limit(rate=0.5, counted=(0, 0)).text
+
+
 def test_undecided_says_how_many_would_tell() -> None:
     """At the number of interactions that an undecided verdict asks for, a rate at the limit is isolated and twice it is systematic."""
     _, reason = isolated_or_systematic(6, 40, 0.1)

@@ -113,10 +113,9 @@ def test_a_fall_while_calls_succeed_is_silent() -> None:
     """Quality fell, errors stood still: found, with both in words and in the table, the moved ones first."""
     found = silent_regression([QUIET, FALL], an_hour=(100.0, 101.0), evidence=("E1",))
     assert found.found == "yes"
-    assert "groundedness 0.8 to 0.6" in found.text
-    assert "unmoved: error 0.2 % to 0.22 %" in found.text
-    assert "100.0 interactions an hour before, 101.0 since" in found.text
-    assert [r[0] for r in found.rows] == ["metric", "groundedness", "error"]
+    assert "; groundedness 0.8 to 0.6; unmoved: error 0.2 % to 0.22 %." in found.text
+    assert found.rows[-1][:3] == ("interactions an hour", "100.0", "101.0")
+    assert [r[0] for r in found.rows] == ["metric", "groundedness", "error", "interactions an hour"]
     assert found.evidence == ("E1",)
 
 
@@ -153,10 +152,27 @@ def test_style_alone_is_no_regression() -> None:
     steady = moved("groundedness", number(0.8, 0.2, 5000), number(0.8, 0.2, 5000), is_rate=False, bad="down")
     found = silent_regression([QUIET, longer, steady])
     assert found.found == "no"
-    assert "answers look otherwise: answer chars 100 to 200" in found.text
+    assert "; answers look otherwise: answer chars." in found.text
 
 
 def test_nothing_measured_is_said() -> None:
     """Without any metric the answer is "cannot tell", with no table."""
     found = silent_regression([])
     assert (found.found, found.rows) == ("cannot tell", ())
+
+
+def test_the_text_says_what_decides_and_leaves_the_rest_to_the_table() -> None:
+    """The first clause is the finding; of many metrics that fell one is told, intervals and those that stood still stay below."""
+    latency = moved("latency_s", number(1.0, 0.5, 4000), number(1.0, 0.5, 4000), is_rate=False)
+    others = [
+        moved(f"metric_{k}", number(0.8, 0.2, 500), number(0.7, 0.2, 500), is_rate=False, bad="down") for k in range(4)
+    ]
+    found = silent_regression([QUIET, latency, FALL, *others], an_hour=(100.0, 101.0), paired="of 9 questions, 5 fail")
+    assert found.text == (
+        "Quality fell while calls succeeded as before; groundedness 0.8 to 0.6; unmoved: error 0.2 % to 0.22 %; "
+        "of 9 questions, 5 fail."
+    )
+    assert len(found.rows) == 1 + 7 + 1
+    assert ("groundedness", "0.8", "0.6", "-0.225 to -0.175", "moved") in found.rows
+    errors = moved("error", rate(10, 5000), rate(400, 5000))
+    assert "sees; error 0.2 % to 8 %; groundedness 0.8 to 0.6." in silent_regression([errors, FALL, *others]).text

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from andon.investigations import slices
 from andon.investigations.slices import Cells, find_slices, group_rows
 
 FIELDS = ("risk", "task", "model", "prompt")
@@ -98,6 +99,47 @@ def test_what_all_traffic_shares_is_no_slice(rise: float) -> None:
         cells = grid(np.random.default_rng(seed), lambda codes: np.full(len(codes), 0.03 * rise), mean_n=30)
         told += bool(find_slices(cells, 0.03))
     assert told <= 3
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.18, 0.6])
+def test_harm_from_nothing_that_hits_all_alike_is_no_slice(rate: float) -> None:
+    """Where no harm was seen before and all topics fail alike since, a rise beyond any that slices have, none is told."""
+    told = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        cells = grid(rng, lambda codes: np.full(len(codes), rate), base=0.0, mean_n=100, widths=(20,))
+        told += bool(find_slices(cells, 0.001))
+    assert told <= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_slice_within_harm_from_nothing(seed: int) -> None:
+    """Where no harm was seen before, the part that fails more than the rest is told, and no other."""
+    rng = np.random.default_rng(seed)
+    cells = grid(rng, lambda codes: np.where(codes[:, 0] == 1, 0.6, 0.15), base=0.0, mean_n=100, widths=(20,))
+    assert where(cells) == [{"risk": "risk1"}]
+
+
+def test_a_slice_has_more_than_the_rest_or_rose_more() -> None:
+    """A part is told where its rate or its rise is surely above the rest's, by counts; else not, whatever the scan says."""
+    cells = grid(np.random.default_rng(0), lambda codes: np.full(len(codes), 0.1), widths=(4,))
+    inside = np.array([True, False, False, False])
+
+    def stands_out(before: tuple[float, float], since: tuple[float, float]) -> bool:
+        made = replace(
+            cells,
+            before_x=np.where(inside, *before),
+            before_n=np.full(4, 1000.0),
+            after_x=np.where(inside, *since),
+            after_n=np.full(4, 1000.0),
+        )
+        return slices._stands_out(made, made.before_x / made.before_n, inside, ~inside, 4)
+
+    assert stands_out((10, 10), (300, 100))  # more than elsewhere
+    assert stands_out((1, 200), (50, 200))  # less than elsewhere, but only it rose
+    assert not stands_out((1, 2), (160, 183))
+    assert not stands_out((10, 10), (105, 100))
+    assert not stands_out((1, 50), (3, 50))
 
 
 @pytest.mark.slow

@@ -186,6 +186,14 @@ def test_sessions_stand_in_for_users(case: Callable[..., Case]) -> None:
     assert spread.verdict_of(planted, 5, 500, 60, 600)[0] == "systematic"
 
 
+def test_the_baseline_in_the_reason_is_the_one_in_evidence(case: Callable[..., Case]) -> None:
+    """What the verdict is held against is printed with the counts of the evidence beside it."""
+    planted = case(two_tasks())
+    reason = judged(planted)[1]
+    x, n = (e.figures["refusal.w"] for e in planted.evidence[:2])
+    assert f"against {x:,.0f} of {n:,.0f} before (0 %)" in reason
+
+
 def test_an_objective_replaces_the_baseline(case: Callable[..., Case]) -> None:
     """An objective of this metric is the limit; one of another metric, app or direction is not, nor one of another part."""
     planted = case(two_tasks())

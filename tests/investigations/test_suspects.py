@@ -354,7 +354,7 @@ def test_a_change_that_reached_just_the_failing_part_is_more_suspect() -> None:
     here = Candidate(change=change("here", -2), exposure=EVERYBODY, outside=0.0)
     found = {s.id: s for s in rank(everywhere, here, scope={"task": "ask"})}
     assert found["here"].probability > 3 * found["everywhere"].probability
-    assert any("the rest of the traffic saw it as well" in w for w in found["everywhere"].against)
+    assert any("traffic outside of the part that fails saw it as well" in w for w in found["everywhere"].against)
     assert any("hardly any traffic outside" in w for w in found["here"].supports)
     whole = chances(everywhere, here)
     assert whole["here"] == whole["everywhere"]

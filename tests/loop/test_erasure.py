@@ -1,20 +1,32 @@
 """Laws of erasing one user: nothing of theirs is left anywhere, and nothing of others is gone."""
 
+import json
 import sqlite3
+import sys
+import typing
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from sqlalchemy import create_engine, text
 
 from andon.errors import InputError
 from andon.golden import Failure
-from andon.loop import Loop, open_loop
+from andon.incidents import Incident
+from andon.investigations import Investigation
+from andon.loop import Loop, open_loop, replay
 from andon.settings import Settings
 from andon.store import Slice
 from andon.traffic import Context, Feedback, Interaction, SpanRow
+from andon.traffic.erasure import ERASED, Blanking
 from andon.traffic.records import Erasure, LogRow
 from andon.traffic.redaction import mark_of
-from andon.traffic.run import open_redaction, read_new
+from andon.traffic.run import open_redaction, read_new, record
 
 US = 1_790_000_000_000_000
 S = 1_000_000
@@ -137,3 +149,198 @@ def test_the_ledger_stays_readable_by_others(loop: Loop, tmp_path: Path) -> None
     loop.close()
     with sqlite3.connect(tmp_path / "home" / "ledger.db") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def hurt(users: tuple[str, ...] = (), hours: int = 4) -> list[Interaction]:
+    """Ten interactions a minute of the app `support`, whose new model refuses in the last hour; the first ones are of users."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(hours * 600):
+        moved = number >= (hours - 1) * 600
+        rows.append(
+            Interaction(
+                id=f"i{number:05d}",
+                time_us=US + number * 6 * S,
+                app="support",
+                user_id=users[number % len(users)] if users and number % 97 < 12 else f"u{number % 40}",
+                query=f"question {number % 40}",
+                answer="x",
+                refused=bool(rng.random() < (0.5 if moved else 0.05)),
+                task=("refund", "faq")[number % 2],
+                model="m-2" if moved else "m-1",
+            )
+        )
+    return rows
+
+
+def told(home: Path, rows: list[Interaction]) -> Loop:
+    """A loop that has seen the traffic, opened its incident, looked into it and written everything down."""
+    loop = open_loop(Settings(home=home, window_s=60, settle_s=30, embedder="hashed"))
+    record(loop.warehouse, rows)
+    replay(loop, ())
+    return loop
+
+
+def versions(home: Path) -> list[tuple[str, str, str]]:
+    """Kind, id and body of every version of every record."""
+    with create_engine(f"sqlite:///{home / 'ledger.db'}").connect() as connection:
+        rows = connection.execute(text("select kind, id, body from versions order by entry"))
+        return [(kind, name, body) for kind, name, body in rows]
+
+
+def classes(kind: str) -> list[type]:
+    """The record classes of this name."""
+    found = {vars(m).get(kind) for n, m in list(sys.modules.items()) if n.startswith("andon")}
+    return [c for c in found if isinstance(c, type) and is_dataclass(c) and "id" in c.__dataclass_fields__]
+
+
+def readable(kind: str, before: str, after: str) -> bool:
+    """Whether every record class that reads the body before reads it after, and there is one."""
+    readers = [TypeAdapter(c) for c in classes(kind)]
+    able = [r for r in readers if reads(r, before)]
+    return bool(able) and all(reads(r, after) for r in able)
+
+
+def reads(reader: TypeAdapter[object], body: str) -> bool:
+    """Whether a class reads a body."""
+    try:
+        reader.validate_json(body)
+    except ValueError:
+        return False
+    return True
+
+
+def words_in(value: object) -> set[str]:
+    """Every text of a JSON value."""
+    if isinstance(value, dict):
+        return set().union(*(words_in(v) for v in value.values()))
+    if isinstance(value, list):
+        return set().union(*(words_in(v) for v in value))
+    return {value} if isinstance(value, str) else set()
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Every version of the records of a whole incident, and every text that is a value in them."""
+    home = tmp_path_factory.mktemp("book")
+    told(home, hurt()).close()
+    rows = versions(home)
+    assert {"Incident", "Investigation", "Postmortem", "RunbookState", "Signal", "TimelineEvent", "Failure"} <= {
+        kind for kind, _, _ in rows
+    }
+    return rows, sorted(
+        set().union(*(words_in(json.loads(body)) for _, _, body in rows)) | {"", "P3", "closed", ERASED}
+    )
+
+
+@pytest.mark.slow
+@given(data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_no_name_and_no_text_makes_the_ledger_unreadable(data: st.DataObject, book) -> None:
+    """Whatever a client sends as user, text or interaction, every record is read after the erasure and stays what it was.
+
+    Words are those of the record itself. Ids, app, class and severity stay; a text of the user beside the word is gone.
+    """
+    rows, _ = book
+    kind = data.draw(st.sampled_from(sorted({kind for kind, _, _ in rows})))
+    body = data.draw(st.sampled_from([b for k, _, b in rows if k == kind]))
+    words = sorted(words_in(json.loads(body)) | {""})
+    name, said, number = (data.draw(st.sampled_from(words)) for _ in range(3))
+    secret = f"{SECRET}, {said}"
+    texts = Blanking(
+        names=(name, "[email:0123456789ab]"), ids={number}, texts={*words[::2], name, said, secret} - {number}
+    )
+    for of, before in ((kind, body), ("Failure", _captured(name, secret))):
+        was = json.loads(before)
+        now = texts(was)
+        assert readable(of, before, json.dumps(now)), (of, name, said)
+        assert not texts.touches(json.dumps(now))
+        kept = ("id", "app", "environment", "impact", "severity", "lead", "metric", "monitor", "scope", "signals")
+        assert {k: now.get(k) for k in kept} == {k: was.get(k) for k in kept}
+        assert secret not in json.dumps(now, ensure_ascii=False)
+
+
+def _captured(name: str, secret: str) -> str:
+    """The body of a failure with a text of the user, and the user's name in its part of the traffic."""
+    failure = Failure(
+        id="F", captured_us=US, app="support", question=f"Hello. {secret}", answer="x", segment={"user_id": name or "u"}
+    )
+    return TypeAdapter(Failure).dump_json(failure).decode()
+
+
+@pytest.mark.slow
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_name_alone_is_taken_out_only_where_a_field_names_users(data: st.DataObject, book) -> None:
+    """A user that is called like anything in the records changes none of them; a condition on users and their columns do."""
+    rows, words = book
+    name = data.draw(st.sampled_from(words))
+    texts = Blanking(names=(name,), ids=(), texts=())
+    assert not [kind for kind, _, body in rows if texts.touches(body)]
+    about = {
+        "by": name,
+        "plan": {
+            "where": [{"column": "user_id", "op": "in", "value": [name, "bob"]}, {"column": "task", "value": name}]
+        },
+        "rows": [{"user_id": name, "task": name}],
+        "parts": [{"field": "user_id", "value": name}],
+    }
+    gone = ERASED if name else ""
+    assert texts(about) == {
+        "by": name,
+        "plan": {
+            "where": [{"column": "user_id", "op": "in", "value": [gone, "bob"]}, {"column": "task", "value": name}]
+        },
+        "rows": [{"user_id": gone, "task": name}],
+        "parts": [{"field": "user_id", "value": gone}],
+    }
+
+
+def test_a_word_of_a_closed_list_is_never_a_text_of_a_user() -> None:
+    """In no record class does erasing a text that is one of a field's allowed words touch that field."""
+    import andon.rollouts
+    import andon.server  # noqa: F401
+
+    modules = [m for n, m in list(sys.modules.items()) if n.startswith("andon.")]
+    seen = {c for m in modules for c in vars(m).values() if isinstance(c, type) and is_dataclass(c)}
+    asked = 0
+    for record_class in seen:
+        if not record_class.__module__.startswith("andon.") or not record_class.__module__.endswith("records"):
+            continue
+        types = typing.get_type_hints(record_class)
+        for field in fields(record_class):
+            for word in _allowed(types[field.name]):
+                texts = Blanking(names={word}, ids={"i1"}, texts={word})
+                assert not texts.touches(json.dumps({"interaction_id": "i1", field.name: word})), (
+                    record_class,
+                    field.name,
+                )
+                asked += 1
+    assert asked > 50
+
+
+def _allowed(kind: object) -> list[str]:
+    if typing.get_origin(kind) is typing.Literal:
+        return [str(w) for w in typing.get_args(kind)]
+    return [word for part in typing.get_args(kind) for word in _allowed(part)]
+
+
+@pytest.mark.slow
+def test_users_called_like_the_words_of_the_loop_are_erased_and_the_ledger_stays(tmp_path: Path) -> None:
+    """Users P2, open, support and INC-0001: their rows go, the incident keeps app, state and severity, all is read again."""
+    users = ("P2", "open", "support", "INC-0001")
+    loop = told(tmp_path / "home", hurt(users))
+    (before,) = loop.ledger.all(Incident)
+    assert before.app == "support"
+    bodies = versions(tmp_path / "home")
+    for user in users:
+        done = loop.erase(user, US + 9 * 3600 * S, "dpo")
+        assert done.rows["interactions"] > 0
+        assert done.left == ()
+    assert loop.ledger.all(Incident) == [replace(before, title=loop.ledger.all(Incident)[0].title)]
+    assert loop.ledger.history(Incident)
+    assert loop.ledger.history(Investigation)
+    assert not set(users) & set(ids(loop, "interactions", "user_id"))
+    loop.close()
+    left = versions(tmp_path / "home")[: len(bodies)]
+    assert all(readable(kind, was, body) for (kind, _, was), (_, _, body) in zip(bodies, left, strict=True))

@@ -1,6 +1,7 @@
 """Laws of the drawn chart and of its limits."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -120,3 +121,82 @@ def test_description_says_what_is_seen() -> None:
     assert "10 windows" in text
     assert "1 windows above the limit" in text
     assert float(re.findall(r"centre line ([\d.]+)%", text)[0]) == pytest.approx(5.0, abs=0.1)
+
+
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+
+
+def labels_of(svg: str) -> dict[str, tuple[float, float, float, float]]:
+    """Each mark's label: from and to where it reaches, its row, and where its own line stands."""
+    texts = [t for t in ET.fromstring(svg).findall(f"{SVG}text") if t.get("class") == "mark"]
+    found = {}
+    for text in texts:
+        x, long, right = float(text.get("x", "")), 6.0 * len(text.text or ""), text.get("text-anchor") == "start"
+        low, high = (x, x + long) if right else (x - long, x)
+        found[text.text or ""] = (low, high, float(text.get("y", "")), x - 5 if right else x + 5)
+    return found
+
+
+def lines_of(svg: str) -> list[float]:
+    """Where the lines of marks stand."""
+    return [float(e.get("x1", "")) for e in ET.fromstring(svg).findall(f"{SVG}line") if e.get("class") == "mark"]
+
+
+@pytest.mark.parametrize("width", [860, 400])
+def test_labels_of_two_near_lines_cross_neither(width: int) -> None:
+    """Two lines nearer than a label is long: each label stands on the outer side of its own, so none is read as the other's."""
+    drawn = points([(100, 5)] * 60)
+    svg = draw_chart(drawn, title="t", width=width, marks=[(32 * WIDTH_US, "model change"), (34 * WIDTH_US, "alarm")])
+    for name, (low, high, _, own) in labels_of(svg).items():
+        assert any(abs(own - x) < 0.2 for x in lines_of(svg)), name
+        assert not any(low < x < high for x in lines_of(svg)), name
+
+
+@pytest.mark.parametrize("width", [860, 400])
+@given(places=st.lists(st.integers(0, 60), min_size=1, max_size=8), word=st.sampled_from(["alarm", "traffic change"]))
+@settings(max_examples=60, deadline=None)
+def test_labels_never_lie_on_each_other(width: int, places: list[int], word: str) -> None:
+    """However near the lines are, no label covers another and none leaves the paper."""
+    marks = [(k * WIDTH_US, f"{word} {n}") for n, k in enumerate(places)]
+    found = list(labels_of(draw_chart(points([(100, 5)] * 60), title="t", width=width, marks=marks)).values())
+    assert len(found) == len(places)
+    for n, (low, high, row, _) in enumerate(found):
+        assert low >= 0
+        assert high <= width
+        assert all(row != r or high <= a or low >= b for a, b, r, _ in found[:n])
+
+
+@given(
+    start=st.integers(0, 10**6),
+    minutes=st.integers(1, 200 * 1440),
+    count=st.integers(1, 40),
+    width=st.just(860) | st.just(400),
+)
+@settings(max_examples=150, deadline=None)
+def test_times_on_the_axis_differ_and_are_exact(start: int, minutes: int, count: int, width: int) -> None:
+    """No two ticks read alike or overlap; below four days they carry the clock, above it a date stands where its day begins."""
+    windows = [((start + k * minutes) * MINUTE, (start + (k + 1) * minutes) * MINUTE, 10, 1) for k in range(count)]
+    svg = ET.fromstring(draw_chart(control_points(windows, 50, 1000), title="t", width=width))
+    ticks = [t for t in svg.findall(f"{SVG}text") if t.get("text-anchor") == "middle"]
+    texts = [t.text or "" for t in ticks]
+    span = count * minutes * MINUTE
+    assert 1 <= len(texts) == len(set(texts))
+    clock = r"\d\d-\d\d \d\d:\d\d" if span < 96 * HOUR else r"\d{4}-\d\d-\d\d"
+    assert all(re.fullmatch(clock, t) for t in texts)
+    places = [float(t.get("x", "")) for t in ticks]
+    assert all(b - a >= 6 * len(texts[0]) for a, b in pairwise(places))
+    if span >= 96 * HOUR:
+        at = [
+            windows[0][0] + (float(e.get("x1", "")) - 56) / (width - 72) * span
+            for e in svg.findall(f"{SVG}line")
+            if e.get("y2") == "260"
+        ]
+        assert all(min(t % (24 * HOUR), 24 * HOUR - t % (24 * HOUR)) <= span / (width - 72) / 9 for t in at)
+
+
+def test_a_narrow_chart_is_narrow() -> None:
+    """For a phone the chart is drawn for its width, so the axis is in view and letters keep their size."""
+    svg = ET.fromstring(draw_chart(points([(100, 5)] * 60), title="t", width=400))
+    assert svg.get("viewBox") == "0 0 400 300"
+    assert max(float(c.get("cx", "")) for c in svg.findall(f"{SVG}circle")) <= 400

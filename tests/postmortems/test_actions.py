@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drafted import investigation, signal
 from records_made import DAY, HOUR, T0, action, draft, incident
 
 from andon.errors import InputError, SeamError, StateError
@@ -17,8 +18,20 @@ from andon.incidents.run import respond
 from andon.levers import Lever, Pull
 from andon.levers.proofs import cases_pass, catches, gate_blocks, lever_exists
 from andon.monitors import Signal, backtest
-from andon.postmortems import ActionItem, Criterion, Proof
-from andon.postmortems.actions import add, criterion_of, merged, nag_message, nags, prove, state_text, take
+from andon.postmortems import ActionItem, Criterion, Proof, propose_actions
+from andon.postmortems.actions import (
+    SOME_LEVER,
+    SOME_MONITOR,
+    SOME_VERSION,
+    add,
+    criterion_of,
+    merged,
+    nag_message,
+    nags,
+    prove,
+    state_text,
+    take,
+)
 from andon.postmortems.run import actions as stage
 from andon.postmortems.run.actions import (
     actions_of,
@@ -128,6 +141,38 @@ def test_a_commitment_needs_an_owner_a_date_to_come_and_a_test(ledger: Ledger) -
     assert ledger.all(ActionItem) == []
     with pytest.raises(InputError, match="INC-0001-A1, INC-0001-A2"):
         take_action(ledger, "INC-0001-A9", owner="ann", now_us=T0, by="ann")
+
+
+@pytest.mark.parametrize(
+    ("test", "asks"),
+    [
+        (Criterion(kind="lever exists", subject=SOME_LEVER), '--criterion "lever exists KEY"'),
+        (Criterion(kind="gate blocks", subject=f"{SOME_VERSION}INC-0001"), '--criterion "gate blocks TARGET"'),
+        (Criterion(kind="monitor fires", subject=SOME_MONITOR), '--criterion "monitor fires '),
+    ],
+)
+def test_what_nothing_could_prove_is_no_commitment(test: Criterion, asks: str) -> None:
+    """A test that does not say of which lever, version or monitor makes no commitment; the message says what to give."""
+    told = {"owner": "ann", "due_us": T0 + DAY, "now_us": T0}
+    with pytest.raises(InputError, match=asks):
+        take(action(criterion=test), **told)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=asks):
+        add("INC-0001", (), title="t", kind="prevent", criterion=test, **told)  # type: ignore[arg-type]
+    assert take(action(criterion=test), criterion=LEVER, **told).criterion == LEVER  # type: ignore[arg-type]
+
+
+def test_what_a_draft_proposes_is_taken_or_asks_for_what_it_leaves_open() -> None:
+    """Cases and a monitor that is there are taken as proposed; lever, version and a monitor to be added must be named."""
+    found = investigation()
+    measured, kept = found, replace(found, gap=replace(found.gap, proposals=()))
+    refused = []
+    for case_ in (measured, kept):
+        for item in propose_actions(incident(), case_, signal()):
+            try:
+                take(item, owner="ann", due_us=T0 + DAY, now_us=T0)
+            except InputError:
+                refused.append(item.id)
+    assert refused == [f"INC-0001-A{n}" for n in (2, 3, 4, 2, 4)]
 
 
 def test_only_a_met_proof_closes(ledger: Ledger) -> None:

@@ -272,6 +272,21 @@ def test_the_chart_is_inline_and_beside_the_markdown(tmp_path: Path) -> None:
     assert svg.startswith("<svg")
 
 
+def test_a_phone_sees_the_whole_chart_and_whole_labels() -> None:
+    """On a phone a chart of that width takes the place of the wide one, and a cell is as high as its name beside it."""
+    page = render_html(replace(postmortem(), points=points(0.5, 0.05, 0.3, 0.3)))
+    assert 'viewBox="0 0 860 300"' in page
+    assert 'viewBox="0 0 400 300"' in page
+    narrow = page[page.index("@media screen and (max-width: 42rem)") : page.index("@media print")]
+    assert ".plot { display: none; } .plot.phone { display: block; }" in narrow
+    assert "overflow-x" not in narrow
+    (cell,) = re.findall(r"\n  table\.wide td \{([^}]*)\}", narrow)
+    (name,) = re.findall(r"table\.wide td::before \{([^}]*)\}", narrow)
+    assert "display: flow-root" in cell
+    assert "float: left" in name
+    assert "absolute" not in name
+
+
 def test_places_for_people_are_visible_until_written() -> None:
     """Each section that a template asks for is marked as empty; what a person wrote takes its place, the latest counts."""
     p = postmortem()
@@ -331,10 +346,13 @@ def points(*rates: float) -> tuple[Point, ...]:
 
 
 def test_slo_minutes_are_the_windows_beyond_the_limit() -> None:
-    """The limit is broken for as long as the windows above it last, since the onset and not before it."""
-    assert beyond_limit(points(0.5, 0.05, 0.3), T0) == (2 * HOUR, 3 * HOUR, HOUR)
-    assert beyond_limit(points(0.5, 0.05, 0.3), T0 + HOUR) == (HOUR, 2 * HOUR, HOUR)
-    assert beyond_limit((), T0) == (0, 0, 0)
+    """The limit is broken for as long as the windows above it last, not before the onset and not after the last datum."""
+    end = T0 + 5 * HOUR
+    assert beyond_limit(points(0.5, 0.05, 0.3), T0, end) == (2 * HOUR, 3 * HOUR, HOUR)
+    assert beyond_limit(points(0.5, 0.05, 0.3), T0 + HOUR, end) == (HOUR, 2 * HOUR, HOUR)
+    assert beyond_limit(points(0.5, 0.05, 0.3), T0 + HOUR // 2, end) == (3 * HOUR // 2, 5 * HOUR // 2, HOUR)
+    assert beyond_limit(points(0.5, 0.05, 0.3), T0, T0 + 9 * HOUR // 4) == (5 * HOUR // 4, 9 * HOUR // 4, HOUR)
+    assert beyond_limit((), T0, end) == (0, 0, 0)
     assert (
         "The control limit was broken for 120 of 180 minutes."
         in summarise(incident(), investigation(), signal(), points(0.5, 0.05, 0.3))[0]
@@ -347,14 +365,15 @@ def test_slo_minutes_are_the_windows_beyond_the_limit() -> None:
 
 def test_only_pairs_of_factors_that_are_there_worked_together() -> None:
     """There is a sentence for each pair of the record's areas, none with an area that no factor has."""
-    p = replace(postmortem(), points=points(0.5, 0.05, 0.3, 0.3))
+    p = replace(postmortem(), points=points(0.5, 0.05, 0.3, 0.3), before_alarm=(43, 100))
     areas = {f.area for f in p.factors}
     told = interactions(p)
     assert len(told) >= 3
     for text in told:
         one, other = text.split(":")[0].split(" × ")
         assert {one, other} <= areas
-    assert any("about 85 harmed answers went out" in text for text in told)
+    assert any("43 harmed answers of 100 went out" in text for text in told)
+    assert not any("0 harmed" in text for text in interactions(replace(p, before_alarm=None)))
     assert interactions(replace(p, factors=p.factors[:1])) == ()
 
 
@@ -390,7 +409,7 @@ def test_each_suspect_speaks_for_one_layer() -> None:
 
 
 def test_the_short_timeline_keeps_what_matters() -> None:
-    """The short form keeps the first signal, states and what people pinned; what is left out of the long one is counted."""
+    """The short form keeps the first signal, states and what people pinned; the rest follows once, what is left out counted."""
     events = [
         TimelineEvent(
             id=f"s{k}", incident="INC-0001", happened_us=T0 + k, learned_us=T0 + k, kind="signal", text=f"signal {k}"
@@ -402,12 +421,33 @@ def test_the_short_timeline_keeps_what_matters() -> None:
     )
     p = replace(postmortem(), timeline=(*events, state), pinned=("s200",))
     timeline = render_markdown(p).split("## Timeline")[1].split("\n## ")[0]
-    short, full = timeline.split("### All entries")
+    short, full = timeline.split("### Further entries")
     assert re.findall(r"signal \d+|stabilised", short) == ["signal 0", "signal 200", "stabilised"]
     assert "signal (pinned)" in short
-    shown = len(re.findall(r"signal \d+", full))
-    assert f"{300 - shown} later signals are left out" in full
-    assert "signal 200" in full
+    shown = re.findall(r"signal \d+", full)
+    assert f"{300 - 2 - len(shown)} later entries are left out" in full
+    assert not {"signal 0", "signal 200"} & set(shown)
+    assert "stabilised" not in full
+
+
+def test_further_signals_of_a_metric_are_one_line() -> None:
+    """Beside what the short form tells, the first warning and page of a metric stay; its further signals are counted."""
+    texts = (
+        "refusals in all traffic: 6 of 60 (10 %) against 0 of 2785 (0 %)",
+        "warning: refusals in topic a: 13 of 45 (29 %) against 0 of 156 (0 %)",
+        *(f"{level}refusals in topic {t}: {n} of 50 (20 %) against 0 of 100 (0 %)"
+          for n, t in enumerate("abcd", 10) for level in ("warning: ", "")),
+        "calls that fail in all traffic: 9 of 50 (18 %) against 0 of 100 (0 %)",
+        *(f"refusals in topic e: {n} of 90 (20 %) against 0 of 100 (0 %)" for n in range(4)),
+    )  # fmt: skip
+    events = [
+        TimelineEvent(id=f"s{k}", incident="INC-0001", happened_us=T0 + k, learned_us=T0, kind="signal", text=text)
+        for k, text in enumerate(texts)
+    ]
+    told = render_markdown(replace(postmortem(), timeline=tuple(events))).split("## Timeline")[1].split("\n## ")[0]
+    assert [told.count(t) for t in ("6 of 60", "13 of 45", "9 of 50")] == [1, 1, 1]
+    assert "refusals: 12 further signals on 5 charts until 2026-09-21 14:13 UTC" in told
+    assert told.count("refusals in topic") == 1
 
 
 def test_factors_and_actions_follow_from_the_record() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from andon.cli import app
 from andon.errors import ConfigError
-from andon.postmortems.exports import DAYS, aiid_of, article_73_of, avid_of, deadlines, organisation_of
+from andon.postmortems.exports import DAYS, aiid_of, article_73_of, avid_of, awareness_of, deadlines, organisation_of
 from andon.store import Ledger
 
 ORGANISATION = {
@@ -54,6 +54,20 @@ def test_the_clocks_of_article_73_count_from_awareness() -> None:
         assert "in 60 min" in text.split("\n")[2]
         late = article_73_of(postmortem(), ORGANISATION, aware_us=T0, kind=kind, now_us=T0 + days * DAY + HOUR)
         assert "60 min ago" in late.split("\n")[2]
+
+
+def test_awareness_that_nobody_had_is_assumed_and_said_so() -> None:
+    """The first word of a person is awareness; before it, the clock runs from the alarm, and the report calls that assumed."""
+    i = postmortem().incident
+    assert awareness_of(i) == (i.noticed_us, "the first word of a person by mia")
+    at, how = awareness_of(replace(i, noticed_us=None, noticed_by=None))
+    assert at == i.alarmed_us
+    assumed = article_73_of(postmortem(), ORGANISATION, aware_us=at, kind="general", now_us=T0, how=how)
+    assert "| Time of awareness | 2026-09-21 19:13 UTC (assumed: the alarm; nobody has said anything yet (--aware)) |" in assumed  # fmt: skip
+    assert "15 days after awareness (which is assumed, see below)." in assumed
+    for how in ("", awareness_of(i)[1]):
+        known = article_73_of(postmortem(), ORGANISATION, aware_us=at, kind="general", now_us=T0, how=how)
+        assert "assumed" not in known
 
 
 def test_what_is_not_known_is_for_people_to_say() -> None:
@@ -102,6 +116,13 @@ def test_the_command_writes_each_form(tmp_path: Path, monkeypatch: pytest.Monkey
         assert "Clinic Ltd" in json.dumps(json.loads((tmp_path / "out" / f"{form}.json").read_text("utf-8")))
     done = runner.invoke(app, ["postmortem", "export", "INC-0001", "--as", "article-73", "--kind", "death"])
     assert done.output.startswith("# Report of a serious incident (EU AI Act, Article 73): INC-0001")
+    assert "assumed" not in done.output
+    ledger = Ledger.open(tmp_path / "home" / "ledger.db")
+    ledger.put(replace(p.incident, noticed_us=None), now_us=T0, by="test")
+    ledger.close()
+    alone = ["postmortem", "export", "INC-0001", "--as", "article-73"]
+    assert "assumed: the alarm" in runner.invoke(app, alone).output
+    assert "assumed" not in runner.invoke(app, [*alone, "--aware", "2026-09-22T00:00:00Z"]).output
     assert "InputError" in repr(
         runner.invoke(app, ["postmortem", "export", "INC-0001", "--as", "avid", "--kind", "x"]).exception
     )

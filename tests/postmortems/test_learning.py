@@ -11,7 +11,7 @@ from records_made import DAY, HOUR, T0, action, draft, incident
 
 from andon.errors import InputError
 from andon.incidents import Incident
-from andon.postmortems import Comment, Proof, Review
+from andon.postmortems import Comment, Postmortem, Proof, Review
 from andon.postmortems.actions import Commitment
 from andon.postmortems.learning import (
     Recurrence,
@@ -210,7 +210,52 @@ def test_the_agenda_is_what_is_unresolved() -> None:
         ("INC-0001", "open comment"), ("INC-0001", "not published"), ("INC-0001", "empty sections"), ("INC-0001", "not decided"),
     ]  # fmt: skip
     rest = agenda_of([old, young, false], drafts, published=("INC-0001",), **told)  # type: ignore[arg-type]
-    assert [a.what for a in rest][4:] == ["open comment"]
+    assert [a.what for a in rest][4:] == ["open comment", "not decided"]  # publishing decides no proposal
+
+
+def agenda(*rows: Incident, drafts: dict[str, Postmortem] | None = None, at: int = NOW) -> list[tuple[str, str]]:
+    """What is unresolved about these incidents, as (incident, what)."""
+    told = agenda_of(rows, drafts or {}, {}, (), (), published=(), now_us=at)
+    return [(a.incident, a.what) for a in told]
+
+
+def test_what_goes_on_is_unresolved() -> None:
+    """An open incident is on the agenda while nobody is on it, and when it is open for longer than its runbook lasts."""
+    i = incident()
+    mine = replace(i, acked_us=i.alarmed_us, acked_by="ann")
+    over = i.alarmed_us + 3 * DAY
+    assert agenda(i, at=i.alarmed_us + HOUR) == [(i.id, "nobody on it")]
+    assert agenda(mine, at=over) == []
+    assert agenda(mine, at=over + 1) == [(i.id, "still open")]
+    assert agenda(replace(i, state="stabilised"), at=over) == []  # whoever declared that is on it
+    assert agenda(replace(i, state="stabilised"), at=over + 1) == [(i.id, "still open")]
+    assert agenda(replace(i, closed_us=over), at=over + 1) == []
+    (still,) = agenda_of([mine], {}, {}, (), (), published=(), now_us=i.alarmed_us + 40 * DAY)
+    assert still.text == "alarmed 40 d ago, not closed: it is open, and ann is at it"
+
+
+def test_proposals_that_nobody_decides_are_unresolved() -> None:
+    """A week after the alarm, proposals are on the agenda until somebody takes or drops them, the incident open or closed."""
+    i = incident(acked_us=T0, state="recovered")
+    week = i.alarmed_us + 7 * DAY
+    proposed = {i.id: draft(i, action(), action("INC-0001-A2", state="open", owner="ann"))}
+    decided = {i.id: draft(i, action(state="dropped", why="x"))}
+    assert (i.id, "not decided") not in agenda(i, drafts=proposed, at=week)
+    assert (i.id, "not decided") in agenda(i, drafts=proposed, at=week + 1)
+    assert (i.id, "not decided") in agenda(replace(i, closed_us=week), drafts=proposed, at=week + 1)
+    assert (i.id, "not decided") not in agenda(i, drafts=decided, at=week + 1)
+
+
+def test_what_goes_on_is_never_too_old_to_be_told() -> None:
+    """An incident that is open since before the time asked about is unresolved all the same: nothing is not the answer."""
+    book = Ledger("sqlite://")
+    i = incident()
+    book.put(i, now_us=T0, by="andon")
+    book.put(draft(i, *(action(f"INC-0001-A{k}") for k in (1, 2, 3, 4))), now_us=T0, by="andon")
+    _, found = learn_from(book, now_us=i.alarmed_us + 40 * DAY, since_us=i.alarmed_us + 10 * DAY)
+    assert [a.what for a in found] == ["nobody on it", "not decided"]
+    assert "4 proposed actions (INC-0001-A1, " in found[1].text
+    book.close()
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def take(
     """Make a proposal somebody's commitment; nothing else does."""
     now = now_us()
     with opened() as loop:
+        known = stage.find_action(loop.ledger, action)
         item = stage.take_action(
             loop.ledger,
             action,
@@ -78,6 +79,8 @@ def take(
             now_us=now,
             by=who(),
         )
+    if known.state == "open" and known.owner and known.owner != item.owner:
+        say(f"{item.id} was {known.owner}'s")
     _told(item)
 
 

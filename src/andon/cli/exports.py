@@ -9,11 +9,13 @@ import typer
 
 from andon.cli.screen import before, now_us, opened, say
 from andon.errors import InputError
+from andon.incidents import Incident
 from andon.incidents.run import find_incident
 from andon.postmortems import Postmortem
-from andon.postmortems.exports import DAYS, Clock, aiid_of, article_73_of, avid_of, organisation_of
+from andon.postmortems.exports import DAYS, Clock, aiid_of, article_73_of, avid_of, awareness_of, organisation_of
 from andon.postmortems.prose import WRITABLE, check_prose, instruction
 from andon.postmortems.writer import open_writer
+from andon.traffic import format_time
 
 __all__ = ["add_to"]
 
@@ -40,7 +42,10 @@ def export(
     out: Annotated[Path | None, typer.Option(help="File to write; without it the text is printed.")] = None,
     aware: Annotated[
         str | None,
-        typer.Option(help="When the provider became aware (ISO 8601, or 3h ago as 3h); else when somebody noticed."),
+        typer.Option(
+            help="When the provider became aware (ISO 8601, or 3h ago as 3h); else when the first person said anything, and "
+            "where nobody has, the alarm, marked as assumed."
+        ),
     ] = None,
     kind: Annotated[
         str, typer.Option(help="Clock of article-73: general (15 days), death (10) or widespread (2).")
@@ -57,9 +62,10 @@ def export(
     if p is None:
         raise InputError(f"{incident.id} has no draft yet; `andon investigate {incident.id}` writes one")
     if form is Form.ARTICLE_73:
+        _check_aware(incident, before(now, aware) if aware else None, now)
         clock: Clock = "death" if kind == "death" else "widespread" if kind == "widespread" else "general"
-        aware_us = before(now, aware) if aware else incident.noticed_us or incident.alarmed_us
-        text = article_73_of(p, organisation, aware_us=aware_us, kind=clock, now_us=now)
+        aware_us, how = (before(now, aware), "") if aware else awareness_of(incident)
+        text = article_73_of(p, organisation, aware_us=aware_us, kind=clock, now_us=now, how=how)
     else:
         record = avid_of(p, organisation) if form is Form.AVID else aiid_of(p, organisation)
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
@@ -72,6 +78,23 @@ def export(
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}") from error
     say(str(out))
+
+
+def _check_aware(incident: Incident, aware_us: int | None, now: int) -> None:
+    """Refuse a time of awareness that cannot be: a clock that began elsewhere would show a wrong date.
+
+    Raises:
+        InputError: it lies ahead, or before the incident can have begun.
+    """
+    if aware_us is None:
+        return
+    if aware_us > now:
+        raise InputError(f"--aware {format_time(aware_us)} lies ahead; nobody can be aware of it before now")
+    if aware_us < incident.onset_low_us:
+        raise InputError(
+            f"--aware {format_time(aware_us)} is before {incident.id} can have begun "
+            f"({format_time(incident.onset_low_us)} at the earliest)"
+        )
 
 
 def suggest(

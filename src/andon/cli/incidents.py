@@ -113,7 +113,7 @@ def _times(incident: Incident, visible_us: int | None) -> list[tuple[str, str, s
 
 
 def _judged(incident: Incident) -> list[tuple[str, str, str]]:
-    """Class, severity and kind of failure, each with its reason (which names an overrule and what the signals suggest)."""
+    """Class, severity and failure type, each with its reason (which names an overrule and what the signals suggest)."""
     told = (
         ("class", incident.impact, incident.impact_reason),
         ("severity", incident.severity, incident.severity_reason),
@@ -153,7 +153,7 @@ def _minute(us: int) -> str:
 
 
 def rules() -> None:
-    """The rules: the classes, how severity follows, and which signals and changes point to which kind of failure."""
+    """The rules: the classes, how severity follows, and which signals and changes point to which failure type."""
     show_table(("class", "what users lose, worst first"), list(CLASSES.items()), empty="")
     say("")
     show_table(
@@ -181,7 +181,7 @@ def overrule(
     value: Annotated[str, typer.Argument(help="What it is, e.g. safety, P1, 'prompt regression'.")],
     why: Annotated[str, typer.Option(help="Why; it stands beside what the signals suggest.")],
 ) -> None:
-    """Put your word in place of the class, severity or kind of failure that the signals suggest; both are kept."""
+    """Put your word in place of the class, severity or failure type that the signals suggest; both are kept."""
     with opened() as loop:
         found = find_incident(loop.ledger, incident_id)
         done = overrule_incident(loop.ledger, found, cast(Field, field), value, why, now_us=now_us(), by=who())

@@ -129,6 +129,9 @@ def _spread(found: Investigation) -> None:
         (f"{p.field} {p.value}", _rate(p.before_x, p.before_n), _rate(p.after_x, p.after_n), "", "")
         for p in found.parts[:SHOWN]
     ]
+    if parts and not slices:
+        alike = "everywhere alike: " if found.verdict == "systematic" else ""
+        say(f"   {alike}no part of the traffic surely has more of the harm than the rest")
     head = ("part of the traffic", "before", "since", "elsewhere since", "share of the harm")
     show_table(head, slices or parts, empty="   no part of the traffic stands out")
 

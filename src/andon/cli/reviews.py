@@ -6,13 +6,22 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.screen import before, now_us, opened, plain, say, show_table, who
+from andon.cli.screen import NOBODY, before, now_us, opened, plain, say, show_table, who
 from andon.errors import InputError
 from andon.incidents.run import find_incident
 from andon.loop import Loop
 from andon.postmortems.learning import Agenda, Learned, share_text, spread_text
 from andon.postmortems.records import Review
-from andon.postmortems.review import AREAS, Standing, add_factor, answer, choose_template, remark, write_section
+from andon.postmortems.review import (
+    AREAS,
+    Standing,
+    add_factor,
+    answer,
+    choose_template,
+    remark,
+    write_section,
+    writers,
+)
 from andon.postmortems.run import review as stage
 from andon.traffic import format_time
 
@@ -120,22 +129,24 @@ def resolve(
 
 def sign(incident_id: Id) -> None:
     """Stand by the text as it is now; the sign-off lapses when the text changes."""
+    me = _named("sign")
     with opened() as loop:
         name = find_incident(loop.ledger, incident_id).id
         layouts = _layouts(loop)
-        digest = stage.sign_postmortem(loop.ledger, name, now_us=now_us(), by=who(), layouts=layouts)
+        digest = stage.sign_postmortem(loop.ledger, name, now_us=now_us(), by=me, layouts=layouts)
         standing = stage.stand(loop.ledger, name, layouts)
-    say(f"{who()} signed {name} ({digest[:12]}; read it with `andon postmortem show {name} --text`)")
-    if who() not in standing.signed:
+    say(f"{me} signed {name} ({digest[:12]}; read it with `andon postmortem show {name} --text`)")
+    if me not in standing.signed:
         say("it does not count for publishing: who wrote a section does not vouch for it")
     _standing(standing)
 
 
 def publish(incident_id: Id) -> None:
     """Publish: from now on others see this text, whatever is computed later."""
+    me = _named("publish")
     with opened() as loop:
         name = find_incident(loop.ledger, incident_id).id
-        done = stage.publish(loop.ledger, name, now_us=now_us(), by=who(), layouts=_layouts(loop))
+        done = stage.publish(loop.ledger, name, now_us=now_us(), by=me, layouts=_layouts(loop))
     say(f"{name} is published ({done.digest[:12]}); `andon postmortem write {name}` writes it")
 
 
@@ -143,9 +154,10 @@ def amend(
     incident_id: Id, why: Annotated[str, typer.Option(help="Why it is amended; it stands in the history.")]
 ) -> None:
     """Publish the text as it is now in place of the published one; every version stays in the history."""
+    me = _named("amend")
     with opened() as loop:
         name = find_incident(loop.ledger, incident_id).id
-        done = stage.amend(loop.ledger, name, why, now_us=now_us(), by=who(), layouts=_layouts(loop))
+        done = stage.amend(loop.ledger, name, why, now_us=now_us(), by=me, layouts=_layouts(loop))
     say(f"{name} is amended ({done.digest[:12]}): {done.why}")
 
 
@@ -156,7 +168,9 @@ def history(incident_id: Id) -> None:
         editions = stage.editions(loop.ledger, name)
     rows = []
     for e in editions:
-        signed = ", ".join(s.by for s in e.record.postmortem.review.signoffs if s.digest == e.record.digest)
+        review = e.record.postmortem.review
+        wrote = writers(review)  # their sign-offs do not count
+        signed = ", ".join(s.by for s in review.signoffs if s.digest == e.record.digest and s.by not in wrote)
         why = e.record.why or "first published"
         rows.append((e.version, format_time(e.record.at_us), e.record.by, signed, e.record.digest[:12], why))
     show_table(("version", "published", "by", "signed by", "text", "why"), rows, empty=f"{name} was never published")
@@ -243,6 +257,18 @@ def _standing(standing: Standing) -> None:
         say(f"missing: {each}")
     if not standing.missing:
         say("nothing is missing")
+
+
+def _named(what: str) -> str:
+    """Who gives this command, where that must be somebody: two people without a name would count as one.
+
+    Raises:
+        InputError: the environment names nobody.
+    """
+    me = who()
+    if me == NOBODY:
+        raise InputError(f"nobody is named, and to {what} is somebody's word: set USER to your name")
+    return me
 
 
 def _change(loop: Loop, name: str, change: Callable[[Review], Review]) -> Review:

@@ -16,10 +16,26 @@ from andon.loop import Loop, open_loop
 from andon.settings import Settings, load
 from andon.traffic import parse_time
 
-__all__ = ["after", "before", "fail", "now_us", "opened", "plain", "progress", "say", "settings", "show_table", "who"]
+__all__ = [
+    "NOBODY",
+    "after",
+    "before",
+    "fail",
+    "now_us",
+    "opened",
+    "plain",
+    "progress",
+    "say",
+    "settings",
+    "show_table",
+    "who",
+]
 
 WIDE = 1_000
 """Columns of a table that no terminal shows: it is not folded."""
+
+NOBODY = "somebody at the command line"
+"""Who gives a command where the environment names nobody."""
 
 _UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 
@@ -117,5 +133,5 @@ def _span_us(text: str) -> int | None:
 
 
 def who() -> str:
-    """Who gives this command, for the record."""
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or "somebody at the command line"
+    """Who gives this command, for the record: claimed by the environment, not checked."""
+    return os.environ.get("USER", "").strip() or os.environ.get("LOGNAME", "").strip() or NOBODY

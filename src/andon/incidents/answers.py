@@ -5,19 +5,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from andon.changes import KINDS, Change
+from andon.incidents.records import Incident, Recovery
 from andon.incidents.words import duration, one_line, phrase_of, scope_text
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
 from andon.monitors.shift import TrafficShift
 from andon.monitors.verdicts import percent
 from andon.stats import clopper_pearson
-from andon.traffic import VERSIONS
+from andon.traffic import VERSIONS, format_time
 
 __all__ = [
     "KINDS_OF",
     "Answer",
     "QueryType",
+    "acked_answer",
     "changes_answer",
+    "criteria_answer",
+    "evidence_answer",
     "fields_of",
     "goes_on_answer",
     "held_answer",
@@ -193,6 +197,47 @@ def held_answer(changes: Sequence[Change]) -> Answer:
         more = f"; and {len(held) - SHOWN} more" if len(held) > SHOWN else ""
         return Answer(found="yes", text=f"{'; '.join(told)}{more}")
     return Answer(found="no", text=f"nothing is held now; {len(last)} of this application's levers were ever pulled")
+
+
+def acked_answer(incident: Incident) -> Answer:
+    """Whether somebody said that they are at it."""
+    if incident.acked_us is None:
+        return Answer(found="no", text="nobody has said so yet")
+    after = duration(max(0, incident.acked_us - incident.alarmed_us) / 1e6)
+    return Answer(found="yes", text=f"{one_line(incident.acked_by or 'somebody')} said so {after} after the alarm")
+
+
+def evidence_answer(frozen_us: Sequence[int], changes: Sequence[Change], since_us: int) -> Answer:
+    """Whether evidence was frozen, and before the first lever was pulled.
+
+    Args:
+        frozen_us: when each version of the investigation was frozen, the first one first.
+        changes: of the application; a pull is a change (``pull-LEVER-00001-held``).
+        since_us: earliest onset; what was pulled before cannot have changed what is asked about.
+    """
+    if not frozen_us:
+        return Answer(found="no", text="nothing is frozen yet")
+    first = f"version 1 was frozen at {_minute(frozen_us[0])}"
+    latest = f", version {len(frozen_us)} at {_minute(frozen_us[-1])}" if len(frozen_us) > 1 else ""
+    held = [c.at_us for c in changes if c.origin == "lever" and c.id.endswith("-held") and c.at_us >= since_us]
+    early = f"; a lever had moved before, at {_minute(min(held))}" if held and min(held) < frozen_us[0] else ""
+    return Answer(found="yes", text=f"{first}{latest}{early}")
+
+
+def criteria_answer(recovery: Recovery | None) -> Answer:
+    """Whether exit criteria are set, who set them, and how many are met."""
+    criteria = () if recovery is None else recovery.criteria
+    if not criteria:
+        return Answer(found="no", text="none is set yet; those that the signals suggest are set within an hour")
+    met = sum(c.met is True for c in criteria)
+    whose = "" if any(c.by != "andon" for c in criteria) else ", as the signals suggest"
+    told = "; ".join(f"{c.id} {one_line(c.text, 120)}" for c in criteria[:SHOWN])
+    more = f"; and {len(criteria) - SHOWN} more" if len(criteria) > SHOWN else ""
+    return Answer(found="yes", text=f"{len(criteria)} set{whose}, {met} met: {told}{more}")
+
+
+def _minute(at_us: int) -> str:
+    return f"{format_time(at_us)[:16].replace('T', ' ')} UTC"
 
 
 def queries_answer(kind: str, types: Sequence[QueryType], span: str) -> Answer:

@@ -1,4 +1,4 @@
-"""Which of the six kinds of failure do the signals point to? A table, the row that applied, and the reason in a sentence."""
+"""Which of the six failure types do the signals point to? A table, the row that applied, and the reason in a sentence."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ FAMILIES: Mapping[str, Family] = {kind: family for family, kinds in _FAMILY_KIND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureRule:
-    """One row: what moved first, the nearest change beside it, and the failure that both point to."""
+    """One row: what moved first, the nearest change beside it, and the failure type that both point to."""
 
     moved: Group
     change: Family | None
@@ -148,7 +148,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         moved="behaviour",
         change="other",
         failure=None,
-        because="the way of answering jumped near a change of code, which may be any of the six kinds",
+        because="the way of answering jumped near a change of code, which may be any of the six types",
     ),
     FailureRule(
         moved="behaviour",
@@ -196,12 +196,12 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         moved="outcome",
         change=None,
         failure=None,
-        because="only outcomes moved, which every kind of failure moves, and no change near the onset tells more",
+        because="only outcomes moved, which every failure type moves, and no change near the onset tells more",
     ),
 )
 """The rule, row by row; `andon incident rules` and the methods page show it.
 
-Within a group the row of the nearest change applies, else the one without a change. Source of the six kinds and their
+Within a group the row of the nearest change applies, else the one without a change. Source of the six types and their
 signals: the taxonomy that guides to LLM incidents share; the order of the groups is ours: causes before consequences.
 """
 
@@ -210,7 +210,7 @@ _ORDER: tuple[Group, ...] = ("retrieval", "infrastructure", "tools", "behaviour"
 
 
 def failure_rows() -> list[tuple[str, str, str, str]]:
-    """The table of failures for people: what moved first, the nearest change, the kind of failure, why."""
+    """The table of failures for people: what moved first, the nearest change, the failure type, why."""
     changes = {f: ", ".join(kinds) for f, kinds in _FAMILY_KINDS.items()}
     return [
         (r.moved, "none of these" if r.change is None else changes[r.change], r.failure or "cannot tell", r.because)
@@ -231,7 +231,7 @@ def _ways(metric: str, ways: Sequence[str]) -> str:
 def suggest_failure(
     signals: Sequence[Signal], changes: Iterable[Change], onset_low_us: int, onset_us: int, onset_high_us: int
 ) -> tuple[FailureType | None, str]:
-    """The failure that signals and changes point to (None where they do not tell), and the reason in a sentence.
+    """The failure type that signals and changes point to (None where they do not tell), and the reason in a sentence.
 
     Args:
         signals: of one incident; pages of the first day count, and of warnings those about what is asked.

@@ -109,19 +109,21 @@ def due(
     return replace(found, attempt=before.attempt + 1)
 
 
-def still_missing(came: int, usual: int, share: float) -> bool | None:
+def still_missing(came: float, usual: float, share: float, unit: float = 1.0) -> bool | None:
     """Whether traffic of which this share did not come is still missing: not even half of the fall is made up.
 
     Args:
         came: interactions that came now.
         usual: interactions that came in as long a time before the fall, at the same hour of the week.
         share: the part of the usual traffic that was missing when the chart signalled, above 0 and at most 1.
+        unit: interactions that one row stands for, where traffic is sampled: fewer rows tell less.
 
     Returns:
-        None where half of the fall is within three standard deviations of a Poisson count: too little to tell, or nothing.
+        None where half of the fall is within three standard deviations of a Poisson count of rows: too little to tell, or
+        nothing.
     """
     half = usual * share / 2
-    return None if half <= 3 * sqrt(usual) else came < usual - half
+    return None if half <= 3 * sqrt(usual * unit) else came < usual - half
 
 
 def delivery_of(incident: Incident, notice: Notice, channel: str, now_us: int) -> Delivery:

@@ -85,7 +85,7 @@ class Incident:
     severity: Severity = "P3"
     severity_reason: str = ""
     failure: FailureType | None = None
-    """The kind of failure that the signals point to; None where they point to none."""
+    """The failure type that the signals point to; None where they point to none."""
     failure_reason: str = ""
     overrules: tuple[Overrule, ...] = ()
     origin: Origin = "signal"
@@ -96,6 +96,7 @@ class Incident:
     lead: str
     """Id of the leading signal: the strongest of the worst class; empty as above."""
     signals: tuple[str, ...] = ()
+    """Those of the first two days; `andon.incidents.run.signals_of` reads the later ones too."""
     onset_us: int
     onset_low_us: int
     onset_high_us: int
@@ -326,6 +327,8 @@ class Recovery:
     id: str
     """The id of the incident."""
     criteria: tuple[ExitCriterion, ...] = ()
+    dropped: tuple[ExitCriterion, ...] = ()
+    """Criteria that a person took out: they are not suggested again, and their ids are not used again."""
     steps: tuple[Step, ...] = ()
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "add_criterion",
     "add_step",
     "all_met",
+    "brings_news",
     "drop_criterion",
     "holds_of",
     "judge_chart",
@@ -71,7 +72,7 @@ def suggest_criteria(
     Args:
         incident: its latest version.
         signals: of the incident.
-        known: criteria of all earlier versions, so that a dropped one does not come back.
+        known: criteria that stand in the plan or were dropped: neither is suggested again.
         probes: whether probes of the application come in.
     """
     known = list(known)
@@ -99,7 +100,6 @@ def suggest_criteria(
 
 def add_criterion(
     recovery: Recovery,
-    known: Iterable[ExitCriterion],
     text: str,
     *,
     signal: Signal | None = None,
@@ -110,8 +110,7 @@ def add_criterion(
     """The plan with one more criterion: a chart, a pass rate of probes, or else a check by a person.
 
     Args:
-        recovery: the plan.
-        known: criteria of all earlier versions; an id is never used twice.
+        recovery: the plan; an id is never used twice, that of a dropped criterion neither.
         text: what must be true, in words; may be empty for a chart or probes.
         signal: of the chart.
         at_least: pass rate, above 0 and at most 1.
@@ -135,19 +134,20 @@ def add_criterion(
         criterion = ExitCriterion(id="", kind="check", text=text.strip(), watch_us=watch_us)
     else:
         raise InputError("say what a person shall check before the incident may be closed")
-    number = 1 + max((_number(c.id) for c in (*known, *recovery.criteria)), default=0)
+    number = 1 + max((_number(c.id) for c in (*recovery.criteria, *recovery.dropped)), default=0)
     criterion = replace(criterion, id=f"C{number}", text=text.strip() or criterion.text, by=by)
     return replace(recovery, criteria=(*recovery.criteria, criterion))
 
 
 def drop_criterion(recovery: Recovery, criterion_id: str) -> Recovery:
-    """The plan without a criterion.
+    """The plan without a criterion; it stays among those that were dropped.
 
     Raises:
         InputError: there is none with this id.
     """
     dropped = _criterion(recovery, criterion_id)
-    return replace(recovery, criteria=tuple(c for c in recovery.criteria if c is not dropped))
+    kept = tuple(c for c in recovery.criteria if c is not dropped)
+    return replace(recovery, criteria=kept, dropped=(*recovery.dropped, dropped))
 
 
 def see_check(recovery: Recovery, criterion_id: str, seen: str, *, by: str, now_us: int) -> Recovery:
@@ -211,6 +211,11 @@ def open_steps(recovery: Recovery) -> list[Step]:
 def all_met(recovery: Recovery) -> bool:
     """Whether there are criteria and all of them are met."""
     return bool(recovery.criteria) and all(c.met is True for c in recovery.criteria)
+
+
+def brings_news(before: Recovery, after: Recovery) -> bool:
+    """Whether a measurement says something that was not said before: another verdict, or a criterion that was missing."""
+    return [(c.id, c.met) for c in before.criteria] != [(c.id, c.met) for c in after.criteria]
 
 
 def met_us(recovery: Recovery) -> int:
@@ -278,8 +283,9 @@ def judge_chart(
     *,
     start_us: int,
     end_us: int,
-    came: int,
-    usual: int | None,
+    came: float,
+    usual: float | None,
+    unit: float = 1.0,
 ) -> ExitCriterion:
     """Whether a chart has been inside its limits for the watch window.
 
@@ -294,17 +300,21 @@ def judge_chart(
         start_us: the earliest time from which quiet counts: the chart's last signal, or the end of the last hold.
         end_us: end of the last whole window.
         came: interactions that came within the last watch window (or since `start_us`).
-        usual: interactions in as long a time at the same hours of a week before the onset; None where nothing is known.
+        usual: interactions in as long a time before the onset; None where nothing is known. Then traffic must have come in at
+            least half of the watch window, and in its last quarter.
+        unit: interactions that one row stands for, where traffic is sampled.
     """
     outside = [p for p in points if p.x > p.high * p.n]
     since = max([start_us, *(p.end_us for p in outside)])
     kept = [p for p in points if p.start_us >= since and p.end_us > end_us - criterion.watch_us]
     met: bool | None
-    if usual and still_missing(came, usual, 1.0):  # less than half of it
-        what = f"only {percent(came / usual)} of the usual traffic came ({came:,} of {usual:,} interactions)"
+    if usual and still_missing(came, usual, 1.0, unit):  # less than half of it
+        what = f"only {percent(came / usual)} of the usual traffic came ({came:,.0f} of {usual:,.0f} interactions)"
         met, text = False, f"{what}: quiet because the traffic is gone, not because harm is"
     elif kept:
         met, text = _inside(signal, kept, since, end_us, criterion.watch_us)
+        if met and not usual and (gap := _uncovered(kept, end_us, criterion.watch_us)):
+            met, text = None, f"cannot tell: {gap}, and nothing is known of how much is usual"
     elif outside and since == outside[-1].end_us:
         last = outside[-1]
         what = f"{_rate(last.x, last.n)} until {_minute(since)}, above the limit of {percent(last.high)}"
@@ -328,6 +338,16 @@ def _inside(signal: Signal, kept: Sequence[Point], since: int, end_us: int, watc
     return (True, inside) if lasted >= watch_us else (False, f"{inside}: not yet")
 
 
+def _uncovered(kept: Sequence[Point], end_us: int, watch_us: int) -> str:
+    """What of the watch window had no traffic, in words; empty where half of it had some, and its last quarter too."""
+    lasted = [p for p in kept if p.n]
+    covered = sum(p.end_us - max(p.start_us, end_us - watch_us) for p in lasted)
+    if 2 * covered < watch_us:
+        return f"traffic came in only {_hours(covered)} of {_hours(watch_us)}"
+    latest_us = max(p.end_us for p in lasted)
+    return f"no traffic came since {_minute(latest_us)}" if latest_us <= end_us - watch_us // 4 else ""
+
+
 def _limits(signal: Signal, points: Sequence[Point]) -> tuple[float, float]:
     """Limits of the rate of many hours together.
 
@@ -348,7 +368,13 @@ def _limits(signal: Signal, points: Sequence[Point]) -> tuple[float, float]:
 
 
 def judge_silence(
-    criterion: ExitCriterion, signal: Signal, blocks: Sequence[tuple[int, int, int]], *, start_us: int, end_us: int
+    criterion: ExitCriterion,
+    signal: Signal,
+    blocks: Sequence[tuple[int, float, float]],
+    *,
+    start_us: int,
+    end_us: int,
+    unit: float = 1.0,
 ) -> ExitCriterion:
     """Whether traffic that fell has been back for the watch window.
 
@@ -358,23 +384,26 @@ def judge_silence(
         blocks: (end of the block, interactions that came, interactions of the same hours a week before the fall).
         start_us: the earliest time from which it counts.
         end_us: end of the last block.
+        unit: interactions that one row stands for, where traffic is sampled.
     """
-    missing = [end for end, came, usual in blocks if still_missing(came, usual, signal.rate)]
+    missing = [end for end, came, usual in blocks if still_missing(came, usual, signal.rate, unit)]
     came, usual = sum(b[1] for b in blocks), sum(b[2] for b in blocks)
     since = max([start_us, *missing])
     lasted = max(0, end_us - since)
-    if still_missing(came, usual, signal.rate) is None:
+    if still_missing(came, usual, signal.rate, unit) is None:
         return replace(
             criterion, met=None, at_us=end_us, measured="cannot tell: too little traffic is usual at these hours"
         )
-    what = f"{came:,} interactions where {usual:,} are usual"
+    what = f"{came:,.0f} interactions where {usual:,.0f} are usual"
     told = f"{what}; back for {_hours(min(lasted, criterion.watch_us))} of {_hours(criterion.watch_us)}"
     if lasted < criterion.watch_us:
         return replace(criterion, met=False, at_us=end_us, measured=f"{told}: not yet")
     return replace(criterion, met=True, at_us=since + criterion.watch_us, measured=told)
 
 
-def judge_probes(criterion: ExitCriterion, passed: int, n: int, *, start_us: int, end_us: int) -> ExitCriterion:
+def judge_probes(
+    criterion: ExitCriterion, passed: int, n: int, *, start_us: int, end_us: int, unseen: str = ""
+) -> ExitCriterion:
     """Whether enough probes passed within the watch window.
 
     Args:
@@ -383,6 +412,7 @@ def judge_probes(criterion: ExitCriterion, passed: int, n: int, *, start_us: int
         n: probes, those without an answer too: a missing answer is never a good one.
         start_us: the earliest time from which probes count.
         end_us: the clock.
+        unseen: a metric that the harm shows in and no probe measures: then a probe that was answered passes.
     """
     assert criterion.at_least is not None
     fewest = 20 if criterion.at_least == 1 else ceil(round(1 / (1 - criterion.at_least), 6))
@@ -390,7 +420,8 @@ def judge_probes(criterion: ExitCriterion, passed: int, n: int, *, start_us: int
     if n < fewest:
         text = f"cannot tell: {n} probes came in {_hours(lasted)}; at least {fewest} are needed for {percent(criterion.at_least)}"
         return replace(criterion, met=None, at_us=end_us, measured=text)
-    told = f"{percent(passed / n)} of {n:,} probes passed in {_hours(lasted)} of {_hours(criterion.watch_us)}"
+    how = f"were answered (no probe measures {one_line(unseen)})" if unseen else "passed"
+    told = f"{percent(passed / n)} of {n:,} probes {how} in {_hours(lasted)} of {_hours(criterion.watch_us)}"
     if passed < criterion.at_least * n or lasted < criterion.watch_us:
         return replace(criterion, met=False, at_us=end_us, measured=f"{told}: not yet")
     since = criterion.at_us if criterion.met and criterion.at_us is not None else end_us
@@ -399,7 +430,8 @@ def judge_probes(criterion: ExitCriterion, passed: int, n: int, *, start_us: int
 
 def _of_chart(signal: Signal) -> ExitCriterion:
     if signal.metric == TRAFFIC:
-        text = f"traffic in {scope_text(signal.scope)} is back"
+        what = f"measuring by {one_line(signal.aspect)}" if signal.aspect else "traffic"
+        text = f"{what} in {scope_text(signal.scope)} is back"
     else:
         text = f"the share of {phrase_of(signal.metric, signal.direction)} in {scope_text(signal.scope)} stays inside its limits"
     return ExitCriterion(id="", kind="metric", text=text, monitor=signal.monitor, watch_us=WATCH_US)

@@ -10,7 +10,7 @@ from andon.scores import Vectors
 
 __all__ = ["LEAST", "Related", "related", "signature_of"]
 
-PARTS = ("metric", "part of the traffic", "kind of change", "type of failure")
+PARTS = ("metric", "part of the traffic", "kind of change", "failure type")
 WEIGHTS = (0.35, 0.25, 0.2, 0.2)
 """How much each part of a signature counts where both have it and it is the same."""
 
@@ -39,7 +39,7 @@ class Related:
 
 
 def signature_of(incident: Incident, top_suspect_kind: str | None = None) -> tuple[str, ...]:
-    """The failure in four words: metric, part of the traffic, kind of the likeliest change, type of failure.
+    """The failure in four words: metric, part of the traffic, kind of the likeliest change, failure type.
 
     What is not known is empty. Two incidents recur where all four are equal and the metric is known.
 

@@ -12,6 +12,7 @@ from andon.traffic import quoted
 
 __all__ = [
     "ANSWERS",
+    "DUTIES",
     "PHASES",
     "Phase",
     "clock_text",
@@ -54,8 +55,14 @@ ANSWERS = {
     "traffic-shift": "the traffic of the 48 hours before the alarm against those of the week before",
     "held": "levers that are held now",
     "query-log": "how many questions of each type came since the onset, and how many were harmed",
+    "acked": "whether somebody said that they are at it",
+    "evidence": "when evidence was frozen, and whether a lever had moved before",
+    "criteria": "exit criteria, and how many are met",
 }
 """What Andon can answer: the word for it in a runbook, and what it reads."""
+
+DUTIES = ("acked", "evidence", "criteria")
+"""Answers about what people or Andon have to do: as long as one is no, the item is not done."""
 
 MOST_ITEMS, MOST_CHARS = 200, 500
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -147,8 +154,13 @@ def with_entry(state: RunbookState, entry: RunbookEntry) -> RunbookState:
 
 
 def next_item(state: RunbookState) -> RunbookItem | None:
-    """The first item that nobody has answered or ticked; one that could not be told is not answered. None when all are."""
-    done = {e.item for e in state.entries if e.found != "cannot tell"}
+    """The first item that nobody has answered or ticked, or that is not done; one that could not be told is not answered.
+
+    None when there is none.
+    """
+    duties = {i.id for i in state.runbook.items if i.answer in DUTIES}
+    open_ = {e.item for e in state.entries if e.found == "cannot tell" or (e.found == "no" and e.item in duties)}
+    done = {e.item for e in state.entries} - open_
     return next((i for i in state.runbook.items if i.id not in done), None)
 
 

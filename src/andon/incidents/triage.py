@@ -29,12 +29,14 @@ __all__ = [
     "moved",
     "open_incident",
     "pages",
+    "severest",
     "severity_of",
     "severity_rows",
     "suggested_severity",
     "suggests",
     "title_of",
     "worse",
+    "worsened",
 ]
 
 CLASSES: dict[Harm, str] = {
@@ -61,7 +63,7 @@ class SeverityRule:
     high_risk: bool = False
     """Whether it speaks only of parts of the traffic whose risk category is high, critical or unacceptable."""
     at_least: float | None = None
-    """Smallest rise of the rate of harm in the leading signal's part of the traffic; None for any."""
+    """Smallest rise of the rate of harm in a signal's part of the traffic; None for any."""
     text: str
     """The rule in words; ``{harm}`` is the class."""
 
@@ -78,7 +80,8 @@ SEVERITY_RULES: tuple[SeverityRule, ...] = (
 """Risk category x affected share x harm, as a table that a person can check; `andon incident rules` prints it."""
 
 MERGE_US = 24 * 3_600_000_000
-"""Signals of one app within this time of each other are one incident until somebody splits it."""
+"""Signals of one app within this time of each other are one incident, and nothing splits it: of two failures that strike one
+application within a day the second is told as part of the first, and has to be written up by hand."""
 
 
 def severity_rows() -> list[tuple[str, str, str, str, str]]:
@@ -141,9 +144,9 @@ def _excess(signal: Signal) -> float:
 
 
 def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
-    """P1, P2 or P3 and the rule that says so: the first row of `SEVERITY_RULES` that fits."""
+    """P1, P2 or P3 by one signal, and the rule that says so: the first row of `SEVERITY_RULES` that fits."""
     excess = lead.rate - lead.baseline_rate
-    high_risk = lead.scope.get("risk_category", "").casefold() in HIGH_RISK
+    high_risk = _high_risk(lead)
     moved_by = -excess if lead.metric == TRAFFIC else excess
     share = f"{'+' if moved_by >= 0 else ''}{percent(moved_by)} of {scope_text(lead.scope)}"
     rule = next(
@@ -152,6 +155,32 @@ def severity_of(harm: Harm, lead: Signal) -> tuple[Severity, str]:
         if harm in r.harms and (high_risk or not r.high_risk) and (r.at_least is None or excess >= r.at_least)
     )
     return rule.severity, f"{rule.severity}: {rule.text.format(harm=harm)} ({share})"
+
+
+def severest(harm: Harm, lead: Signal, signals: Sequence[Signal]) -> tuple[Severity, str]:
+    """The worst severity that the pages of an incident give, and its rule with the part of the traffic that it speaks of.
+
+    Asked are the leading signal and, of the pages of its class, those that weigh: a part whose risk category is high,
+    critical or unacceptable, or one that holds at least nine tenths of the leading one's excess of harm. A small part with a
+    high rate would else pass for a tenth of the traffic. The first page that reached a severity gives the reason.
+
+    Args:
+        harm: class of the incident.
+        lead: the leading signal.
+        signals: of the incident, or those that are new to it.
+    """
+    least = 0.9 * _excess(lead)
+    weigh = [s for s in signals if pages(s) and s.harm == lead.harm and (_high_risk(s) or _excess(s) >= least)]
+    found = severity_of(harm, lead)
+    for s in sorted(weigh, key=lambda s: (s.at_us, s.id)):
+        told = severity_of(harm, s)
+        if worse(told[0], found[0]):
+            found = told
+    return found
+
+
+def _high_risk(signal: Signal) -> bool:
+    return signal.scope.get("risk_category", "").casefold() in HIGH_RISK
 
 
 def title_of(lead: Signal, onset_us: int, rate: float | None = None) -> str:
@@ -195,7 +224,7 @@ def open_incident(number: int, signals: Sequence[Signal]) -> Incident:
 
 
 def join(incident: Incident, signals: Sequence[Signal], changes: Sequence[Change] = ()) -> Incident:
-    """The incident with all these signals, its class, severity, kind of failure and title worked out anew.
+    """The incident with all these signals, its class, severity, failure type and title worked out anew.
 
     Number, onset and first alarm stay: a chart that speaks later, of a rate that is still rising, dates its own rise. Only
     an incident that a person reported takes the onset of its first signals. What a person overruled stays, with the new
@@ -214,8 +243,7 @@ def join(incident: Incident, signals: Sequence[Signal], changes: Sequence[Change
         incident = replace(incident, recovered_us=None)
         incident = replace(incident, state=state_of(incident))
     incident = with_suggestion(incident, "impact", harm, reason)
-    severity, rule = severity_of(incident.impact, lead)
-    incident = with_suggestion(incident, "severity", severity, rule)
+    incident = with_suggestion(incident, "severity", *severest(incident.impact, lead, signals))
     return replace(
         suggests(incident, signals, changes),
         title=title_of(lead, incident.onset_us),
@@ -228,19 +256,38 @@ def join(incident: Incident, signals: Sequence[Signal], changes: Sequence[Change
 
 
 def suggests(incident: Incident, signals: Sequence[Signal], changes: Sequence[Change]) -> Incident:
-    """The incident with the kind of failure that these signals and changes point to, unless a person overruled it."""
+    """The incident with the failure type that these signals and changes point to, unless a person overruled it."""
     times = incident.onset_low_us, incident.onset_us, incident.onset_high_us
     failure, reason = suggest_failure(signals, changes, *times)
     return with_suggestion(incident, "failure", failure, reason)
 
 
-def suggested_severity(incident: Incident, lead: Signal) -> Incident:
-    """The incident with the severity that follows from its class, unless a person overruled it."""
-    return with_suggestion(incident, "severity", *severity_of(incident.impact, lead))
+def suggested_severity(incident: Incident, signals: Sequence[Signal]) -> Incident:
+    """The incident with the severity that follows from its class and its signals, unless a person overruled it."""
+    lead = next((s for s in signals if s.id == incident.lead), None)
+    if lead is None:
+        return incident  # as long as no chart leads, a person's report says how severe it is
+    return with_suggestion(incident, "severity", *severest(incident.impact, lead, signals))
+
+
+def worsened(incident: Incident, lead: Signal | None, signals: Sequence[Signal]) -> Incident:
+    """The incident with the severity that further signals raise it to; they never lower it, and who leads stays.
+
+    What `join` would say of all its signals, from its leading one and the new ones alone.
+    """
+    if lead is None or not any(pages(s) for s in signals):
+        return incident
+    word = overruled(incident, "severity")
+    before = word.latest if word is not None else incident.severity_reason
+    severity, reason = severest(incident.impact, lead, signals)
+    known = next((s for s in ("P1", "P2", "P3") if before.startswith(f"{s}: ")), None)
+    return with_suggestion(incident, "severity", severity, reason) if known is None or severity < known else incident
 
 
 def leaves_lead(incident: Incident, signals: Sequence[Signal]) -> bool:
-    """Whether these further signals cannot change who leads: warnings, and what comes after the first day of no worse class.
+    """Whether these further signals cannot change who leads: warnings, and what comes after two days of no worse class.
+
+    They may still say that it is more severe (`worsened`).
 
     An incident that a person reported is led by its first page; one whose class a person chose is always looked at anew.
     """

@@ -83,10 +83,16 @@ def odds(probability: float) -> str:
     return "> 99 %" if probability > 0.99 else f"{probability:.0%}".replace("%", " %")
 
 
-def duration(seconds: float) -> str:
-    """A duration for people: ``45 s``, ``12 min``, ``3 h 20 min``, ``6 d 4 h``."""
+def duration(seconds: float, *, within_s: float = 0.0) -> str:
+    """A duration for people: ``45 s``, ``12 min``, ``3 h 20 min``, ``6 d 4 h``; from 60 days ``75 d``, from two years ``28 years``.
+
+    Args:
+        seconds: how long; not negative.
+        within_s: how wide the interval is within which its beginning is known, such as that of an onset. From a minute on no
+            seconds are told, which would be false precision: ``0 min``.
+    """
     s = round(seconds)
-    if s < 120:
+    if s < 120 and within_s < 60:
         return f"{s} s"
     minutes = round(s / 60)
     if minutes < 120:
@@ -94,6 +100,10 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if hours >= 2 * 8766:
+        return f"{round(hours / 8766, 1):,g} years"  # of 365.25 days
+    if hours >= 60 * 24:
+        return f"{round(hours / 24)} d"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
 
@@ -112,7 +122,10 @@ def onset_text(signal: Signal) -> str:
 
 def signals_text(strongest: Signal, n: int) -> str:
     """What a timeline says of `n` signals of one moment."""
-    s, more = strongest, f"; {n - 1} more charts left their limits in the same window" if n > 1 else ""
+    s, more = strongest, ""
+    if n > 1:
+        charts = "1 more chart left its limits" if n == 2 else f"{n - 1} more charts left their limits"
+        more = f"; {charts} in the same window"
     where = scope_text(s.scope)
     if s.metric == TRAFFIC:
         what = f"interactions that are usual {'were not measured by ' + s.aspect if s.aspect else 'did not come'}"

@@ -92,7 +92,13 @@ def same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
 
 
 def checked(
-    evidence: Evidence, now: Mapping[str, float] | None, *, late: int | None, gone: int | None, why: str = ""
+    evidence: Evidence,
+    now: Mapping[str, float] | None,
+    *,
+    late: int | None,
+    gone: int | None,
+    why: str = "",
+    erased: bool = False,
 ) -> Check:
     """The verdict on one figure.
 
@@ -102,8 +108,9 @@ def checked(
         late: rows that came since and fulfil the plan; None where they cannot be counted.
         gone: rows that were there and are not any more; None where they cannot be counted.
         why: what may have taken them, in words.
+        erased: whether a user was erased since it was frozen: only then may texts be blanked, and the digest another one.
     """
-    erased = ERASED in json.dumps((evidence.plan, evidence.rows), ensure_ascii=False)
+    erased = erased and ERASED in json.dumps((evidence.plan, evidence.rows), ensure_ascii=False)
     outcome, text = _of_record(evidence, erased=erased) or _of_tables(evidence, now, late, gone, why, erased=erased)
     return Check(id=evidence.id, claim=evidence.claim, outcome=outcome, text=text)
 
@@ -117,7 +124,7 @@ def _of_record(evidence: Evidence, *, erased: bool) -> tuple[Outcome, str] | Non
     frozen = figures_from(evidence.plan, evidence.rows)
     if rest := sorted(set(evidence.figures) - set(frozen)):
         return "cannot tell", f"the plan alone does not give {', '.join(rest)}"
-    if len(evidence.rows) < MOST_ROWS and not erased and not same(evidence.figures, frozen):
+    if len(evidence.rows) < MOST_ROWS and not same(evidence.figures, frozen):  # erasure blanks texts, never numbers
         return "DIFFERS", "the frozen rows give other figures"
     return None
 

@@ -126,7 +126,14 @@ def confidence_of(cut: float | None, high: int, low: int, unknown: int) -> Confi
         return Confidence(high=0, low=0, unknown=high + low + unknown, cut=None, text=text)
     n = high + low
     least, most = stats.clopper_pearson(high, n)
-    told = f"{high:,} of {n:,} failing answers are at least as sure as half of the passing ones ({percent(high / n)}, 95 % interval {percent(least)} to {percent(most)})"
+    told = (
+        f"{high:,} of {n:,} failing answers {'is' if high == 1 else 'are'} at least as sure as half of the passing ones"
+    )
+    told += (
+        f" ({_tenths(high / n)}, 95 % interval {_tenths(least)} to {_tenths(most)})"
+        if most >= 0.001
+        else " (under 0.1 %)"
+    )
     if least > 0.5:
         why = "sure and wrong: look at what the system knows, not at how hard the question is: retrieval, index, corpus, prompt, labels"
     elif most < 0.5:
@@ -134,6 +141,11 @@ def confidence_of(cut: float | None, high: int, low: int, unknown: int) -> Confi
     else:
         why = "neither side stands out, so confidence does not tell the causes apart"
     return Confidence(high=high, low=low, unknown=unknown, cut=cut, text=f"{told}; {why}")
+
+
+def _tenths(share: float) -> str:
+    """A share to a tenth of a percent: more digits say nothing here."""
+    return percent(round(share, 3))
 
 
 def described(interaction: Interaction, fields: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:

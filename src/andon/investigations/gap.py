@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from andon import stats
 from andon.incidents import Incident, duration, phrase_of, scope_text
 from andon.investigations.records import Gap, Proposal
-from andon.monitors import Charts, Monitor, Signal, cluster_us
+from andon.monitors import TRAFFIC, Charts, Monitor, Signal, cluster_us
 from andon.monitors.objectives import aspect_of, rule_for
 from andon.monitors.verdicts import GREATEST_LIMIT, LEAST_LIMIT, percent
 from andon.scores import Harm
@@ -105,8 +105,11 @@ class Clocks:
     """When what happened, for the split of the lag."""
 
     onset_us: int
+    """Where no monitor spoke, the beginning of the time that was looked at: no lag is counted from there."""
     visible_us: int | None
     """First harmed interaction since the onset; None where none was found."""
+    answered_us: int | None = None
+    """The answer that a person reported; None where none is known, and where a monitor spoke."""
     warned_us: int | None = None
     """First warning before the first page."""
     alarmed_us: int | None
@@ -313,20 +316,30 @@ def gap_from(
         proposals: from `proposals_from`.
         young: whether the leading chart had not yet learned its baseline when the harm began.
     """
-    told = _lag(incident, lead) if lead is not None else "no monitor spoke; a person reported it"
-    split = _split(clocks)
+    told = f"{_lag(incident, lead)}{_split(clocks)}" if lead is not None else _reported(clocks)
     kind, why = _kind(lead, clocks, proposals, young=young)
     best = f"; {_best(proposals[0])}" if proposals else "; of the limits that were replayed none would have been sooner"
-    return Gap(kind=kind, text=f"{told}{split}; {kind}: {why}{best}", proposals=tuple(proposals))
+    return Gap(kind=kind, text=f"{told}; {kind}: {why}{best}", proposals=tuple(proposals))
 
 
 def _lag(incident: Incident, lead: Signal) -> str:
     best, low, high = incident.lag_s
+    evidence = f"{lead.x:,} harmed of {lead.n:,} interactions"
+    if lead.metric == TRAFFIC:
+        evidence = f"{lead.x:,} of {lead.n:,} usual interactions that did not come"
     return (
         f"{duration(best)} from the estimated onset to the first alarm (between {duration(low)} and {duration(high)}, 95 %); "
-        f"the evidence was {lead.x:,} harmed of {lead.n:,} interactions, and the chart raises a false alarm once in "
+        f"the evidence was {evidence}, and the chart raises a false alarm once in "
         f"{duration(lead.threshold * cluster_us(lead.window_us) / 1e6)}"
     )
+
+
+def _reported(clocks: Clocks) -> str:
+    """Without a chart nothing dates an onset: what is known is how long after the answer somebody reported it."""
+    text = "no monitor spoke; a person reported it"
+    if clocks.answered_us is None or clocks.noticed_us is None:
+        return f"{text}, and when it began is not known"
+    return f"{text} {duration(max(0, clocks.noticed_us - clocks.answered_us) / 1e6)} after the answer"
 
 
 def _split(clocks: Clocks) -> str:

@@ -30,11 +30,18 @@ class Limit:
     rate: float
     source: str = ""
     """Name of the objective that sets it; empty for the baseline."""
+    counted: tuple[int, int] | None = None
+    """Of a baseline: harmed interactions and interactions before, which the text shows in place of the rate."""
 
     @property
     def text(self) -> str:
         """The limit in words, to stand behind "against"."""
-        return f"at most {percent(self.rate)} by {self.source}" if self.source else f"{percent(self.rate)} before"
+        if self.source:
+            return f"at most {percent(self.rate)} by {self.source}"
+        if self.counted is None:
+            return f"{percent(self.rate)} before"
+        x, n = self.counted
+        return f"{x:,} of {n:,} before ({percent(x / n)})" if n else "one half, for nothing is known of the time before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

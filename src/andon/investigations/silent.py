@@ -179,7 +179,8 @@ def silent_regression(
     """Whether quality moved while nothing moved that other monitoring watches.
 
     Found: a quality metric moved the way that harms, and each of error rate and latencies is the same, or (a rate) rose by
-    surely less than a quarter of the fall of quality. Without a measured error rate nobody can tell.
+    surely less than a quarter of the fall of quality. Without a measured error rate nobody can tell. The text says what was
+    found, then the figures that decide it, clause by clause; the table holds every metric.
 
     Args:
         moves: every metric that could be compared.
@@ -196,28 +197,30 @@ def silent_regression(
     broken = [m.name for m in loud if m.worse] + [s for s in loud_signals if s not in {m.name for m in loud if m.worse}]
     unsure = [m.name for m in loud if not _quiet(m, worse)]
     found: Literal["yes", "no", "cannot tell"] = "no"
+    deciding = [_told(m) for m in worse[:1]]
     if broken:
-        words = [f"not silent: {', '.join(broken)} moved too, which other monitoring sees"]
+        first = f"not silent: {', '.join(broken)} moved too, which other monitoring sees"
+        deciding = [_told(m) for m in loud if m.worse] + deciding
     elif not worse:
         found = "no" if quality and all(m.word != "cannot tell" for m in quality) else "cannot tell"
-        words = ["no measured quality moved the way that harms" if found == "no" else "no quality metric surely moved"]
+        first = "no measured quality moved the way that harms" if found == "no" else "no quality metric surely moved"
     elif unsure or not any(m.name == "error" for m in loud):
         found = "cannot tell"
-        words = [f"quality fell, and whether {', '.join(unsure) or 'errors'} stood still cannot be told"]
+        first = f"quality fell, and whether {', '.join(unsure) or 'errors'} stood still cannot be told"
+        deciding += [_told(m) for m in loud if m.name in unsure]
     else:
         found = "yes"
-        words = ["quality fell while calls succeeded as before"]
-    words += [_told(m) for m in worse[:3]]
-    if not broken:
-        quiet = [_told(m) for m in loud if m.name not in unsure]
-        words += [f"unmoved: {', '.join(quiet)}"] if quiet else []
-    words += [f"answers look otherwise: {', '.join(_told(m) for m in style)}"] if style else []
-    if an_hour is not None:
-        words.append(f"{an_hour[0]:,.1f} interactions an hour before, {an_hour[1]:,.1f} since")
-    text = "; ".join(w for w in (*words, finish, paired) if w)
+        first = "quality fell while calls succeeded as before"
+        deciding += [f"unmoved: {_told(m)}" for m in loud if m.name == "error"]
+    looks = f"answers look otherwise: {', '.join(m.name.replace('_', ' ') for m in style)}" if style else ""
+    text = "; ".join(w for w in (first, *deciding, looks, finish, paired) if w)
     order = {"moved": 0, "cannot tell": 1, "the same": 2}
-    rows = [(m.name, _value(m, m.before), _value(m, m.after), _interval(m), m.word) for m in sorted(moves, key=_size)]
+    rows: list[tuple[str, ...]] = [
+        (m.name, _value(m, m.before), _value(m, m.after), _interval(m), m.word) for m in sorted(moves, key=_size)
+    ]
     rows.sort(key=lambda r: order[r[4]])
+    if rows and an_hour is not None:
+        rows.append(("interactions an hour", f"{an_hour[0]:,.1f}", f"{an_hour[1]:,.1f}", "–", "judged by its chart"))
     head = ("metric", "before", "since", "difference, interval", "verdict")
     return Analysis(
         name="silent regression",
@@ -249,4 +252,4 @@ def _interval(m: Move) -> str:
 
 
 def _told(m: Move) -> str:
-    return f"{m.name.replace('_', ' ')} {_value(m, m.before)} to {_value(m, m.after)} ({_interval(m)})"
+    return f"{m.name.replace('_', ' ')} {_value(m, m.before)} to {_value(m, m.after)}"

@@ -14,6 +14,9 @@ from andon.traffic import format_time, quoted
 __all__ = [
     "DUE_DAYS",
     "KINDS",
+    "SOME_LEVER",
+    "SOME_MONITOR",
+    "SOME_VERSION",
     "Commitment",
     "Kind",
     "add",
@@ -39,6 +42,10 @@ DAY_US = 86_400_000_000
 
 MOST_TIMES = 100
 MOST_TOLD = 10
+
+SOME_LEVER, SOME_VERSION, SOME_MONITOR = "NAME", "the version of ", "a monitor that is still to be named"
+"""What a proposal says in place of a name that only people know: a lever, the target of a version (with the incident behind
+it), a monitor. Nothing could prove such an item done, so it is named when somebody takes it."""
 
 _FORMS = {
     "case passes": "case passes G-123 x5",
@@ -87,7 +94,8 @@ def take(item: ActionItem, *, owner: str, due_us: int, now_us: int, criterion: C
 
     Raises:
         StateError: it is done or dropped.
-        InputError: nobody is named, the date is past, or there is no test by which it could be closed.
+        InputError: nobody is named, the date is past, or there is no test by which it could be closed: none at all, or one
+            that does not yet say of which lever, version or monitor.
     """
     if item.state in ("done", "dropped"):
         raise StateError(f"{item.id} is {item.state}; `andon action add {item.incident} ...` writes another one")
@@ -95,6 +103,8 @@ def take(item: ActionItem, *, owner: str, due_us: int, now_us: int, criterion: C
     test = criterion or item.criterion
     if test is None:
         raise InputError(f"{item.id} has no test that would prove it done; give one with --criterion")
+    if missing := _unnamed(test):
+        raise InputError(f"nothing could prove {item.id} done before it is said {missing}")
     proof = item.proof if test == item.criterion else None  # of another test
     return replace(item, owner=owner.strip(), due_us=due_us, criterion=test, state="open", proof=proof)
 
@@ -123,13 +133,15 @@ def add(
         now_us: the clock.
 
     Raises:
-        InputError: it has no title, another kind, nobody is named, or the date is past.
+        InputError: it has no title, another kind, nobody is named, the date is past, or its test names nothing.
     """
     if not title.strip():
         raise InputError("say what shall be done: an action needs a title")
     if kind not in KINDS:
         raise InputError(f"{quoted(kind)} is no kind of action; {', '.join(KINDS)} are")
     _check(owner, due_us, now_us)
+    if missing := _unnamed(criterion):
+        raise InputError(f"nothing could prove this done before it is said {missing}")
     number = next(n for n in range(1, len(known) + 2) if f"{incident}-B{n}" not in known)
     return ActionItem(
         id=f"{incident}-B{number}",
@@ -243,6 +255,19 @@ def _check(owner: str, due_us: int, now_us: int) -> None:
         raise InputError("an action needs an owner: the one person who sees to it")
     if due_us <= now_us:
         raise InputError(f"{format_time(due_us)} is past; an action is due in the future")
+
+
+def _unnamed(test: Criterion) -> str:
+    """What a test leaves open that only people know, and how it is said; empty where it names everything."""
+    if test.kind == "lever exists" and test.subject == SOME_LEVER:
+        return 'which lever: --criterion "lever exists KEY" (`andon lever list` shows those that are declared)'
+    if test.kind == "gate blocks" and test.subject.casefold().startswith(SOME_VERSION):
+        return 'which version is the bad one: --criterion "gate blocks TARGET", a word of the name of its target'
+    if test.kind == "monitor fires" and test.subject == SOME_MONITOR:
+        return (
+            'which monitor: --criterion "monitor fires APP/ENVIRONMENT/METRIC.up/PART", with PART = all or field=value'
+        )
+    return ""
 
 
 def _order(item_id: str) -> tuple[str, int]:

@@ -3,13 +3,18 @@
 Every text that came from traffic or people is made harmless here (`inert`, `prose`); what a block returns is safe Markdown.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from andon.incidents import Incident, TimelineEvent, duration, odds, scope_text
 from andon.investigations import Analysis, Evidence, HarmedSlice, Suspect
 from andon.monitors.verdicts import percent
 from andon.postmortems.draft import (
+    ALL_BEFORE,
     ALL_SINCE,
+    CANNOT_TELL,
+    HARM_BEFORE,
     HARM_SINCE,
     beyond_limit,
     counts_of,
@@ -21,13 +26,16 @@ from andon.postmortems.lessons import (
     COST,
     USUAL_BEFORE,
     USUAL_SINCE,
+    alike,
     checklist,
     cost_usd,
     interactions,
+    lag_rows,
     layers,
     moved,
     steady,
     went_well,
+    why_late,
 )
 from andon.postmortems.records import ActionItem, ContributingFactor, Postmortem
 
@@ -37,26 +45,50 @@ EVIDENCE_HEAD = ("", "what", "figures", "plan")
 NOBODY = "nobody yet"
 TIMELINE = 25
 """Entries of the long timeline; a long incident has hundreds of signals."""
+_SIDES = ("before the onset", "since the onset")
+_LED = re.compile(r"^(?:unmoved|answers look otherwise): ")
+"""How a text begins to tell several rows of a table."""
+_IN_TABLES = re.compile(r"from the estimated onset|^(?:visible|alarmed|noticed by a person) after |^a limit on ")
+"""Clauses on a gap whose figures stand in the tables of the lag and of proposals."""
+_WARNING = "warning: "
+_FIGURES = re.compile(r": (?=[\d,]+ of [\d,]+ )")
+"""Where the figures of a signal begin in its entry of the timeline."""
+_DIGITS = tuple("-0123456789")
+VALUES = 12
+"""Rows of the table of values."""
 _KINDS = (("prevent", "Prevention"), ("detect", "Detection"), ("mitigate", "Mitigation"), ("process", "Process"))
 
 
 def _status(p: Postmortem) -> str:
     i = p.incident
     kind = f" · {i.failure}" if i.failure else ""
-    return (
-        f"**{i.severity} · {i.impact}{kind} · {i.state} · {inert(i.app)} ({inert(i.environment)}) · {p.status} of "
-        f"{minute(p.at_us)}**"
-    )
+    return f"**{i.severity} · {i.impact}{kind} · {i.state} · {inert(i.app)} ({inert(i.environment)}) · {_version(p)}**"
+
+
+def _version(p: Postmortem) -> str:
+    """Which text this is: of a draft the time of it, of a published one when that was and up to when it has data."""
+    if p.status not in ("published", "amended"):
+        return f"{p.status} of {minute(p.at_us)}"
+    when = f" {minute(p.published_us)}" if p.published_us is not None else ""
+    return f"{p.status}{when}, with data to {minute(p.investigation.at_us)}"
 
 
 def _facts(p: Postmortem) -> str:
     impact, i = p.investigation.impact, p.incident
     best, low, high = i.lag_s
-    broken, since, _ = beyond_limit(p.points, i.onset_us)
-    users = "cannot tell" if not impact.users else f"{impact.users:,}"
+    broken, since, _ = beyond_limit(p.points, i.onset_us, p.investigation.at_us)
+    if not _measured(p):
+        harmed, users = f"**{_reports(p)}**, not measured", "**not measured**"
+    else:
+        harmed = f"**{impact.harmed:,}** of {impact.n:,} interactions{_harm_refs(p)}" if impact.n else "**cannot tell**"
+        users = (
+            f"**{impact.users:,}** distinct, among the harmed"
+            if impact.users
+            else "**cannot tell** traffic names no users"
+        )
     cells = {
-        "harmed": f"**{impact.harmed:,}** of {impact.n:,} interactions" if impact.n else "**cannot tell**",
-        "users hit": f"**{users}** " + ("distinct, among the harmed" if impact.users else "traffic names no users"),
+        "harmed": harmed,
+        "users hit": users,
         "SLO minutes": f"**{broken // 60_000_000:,}** of {since // 60_000_000:,} beyond the limit"
         if since
         else "**cannot tell** no chart",
@@ -67,6 +99,17 @@ def _facts(p: Postmortem) -> str:
         + ("from onset to the end of harm" if _over(i) else "since the onset, not over"),
     }
     return table(tuple(cells), [tuple(cells.values())])
+
+
+def _measured(p: Postmortem) -> bool:
+    """Whether anything beside the reports themselves says who was hit."""
+    return bool(p.incident.lead or p.investigation.impact.n)
+
+
+def _reports(p: Postmortem) -> str:
+    """How many answers were reported; the report that opened the incident is one, whatever the timeline shows."""
+    count = max(1, sum(e.kind == "report" for e in p.timeline))
+    return f"{count} reported {'answer' if count == 1 else 'answers'}"
 
 
 def _over(i: Incident) -> int | None:
@@ -85,16 +128,18 @@ def _chart(p: Postmortem) -> str:
 
 def _impact(p: Postmortem) -> str:
     i, impact = p.incident, p.investigation.impact
-    source = prose(p, refs_to(p.investigation, HARM_SINCE, ALL_SINCE).strip()).strip("–")
-    broken, since, width = beyond_limit(p.points, i.onset_us)
+    broken, since, width = beyond_limit(p.points, i.onset_us, p.investigation.at_us)
     limit = f"objective {inert(p.objective)}" if p.objective else "control limit"
     rows = [
         ("who", f"{inert(scope_text(i.scope), 400)} of {inert(i.app)} ({inert(i.environment)})"),
         (
             "requests",
-            f"{impact.harmed:,} of {impact.n:,} harmed, about {impact.excess:,.0f} beyond the baseline {source}"
+            f"{impact.harmed:,} of {impact.n:,} harmed, about {impact.excess:,.0f} beyond the baseline"
+            f"{_refs(p, refs_to(p.investigation, HARM_SINCE, ALL_SINCE, HARM_BEFORE, ALL_BEFORE))}"
             if impact.n
-            else "cannot tell: no measured traffic is left",
+            else "cannot tell: no measured traffic is left"
+            if _measured(p)
+            else f"not measured: {_reports(p)}",
         ),
         ("users", _users(p)),
         (
@@ -120,6 +165,15 @@ def _impact(p: Postmortem) -> str:
     return table(("", ""), rows)
 
 
+def _refs(p: Postmortem, refs: str) -> str:
+    """References behind a cell that is Markdown already; empty where there is no evidence."""
+    return f" {prose(p, refs)}" if refs else ""
+
+
+def _harm_refs(p: Postmortem) -> str:
+    return _refs(p, refs_to(p.investigation, HARM_SINCE, ALL_SINCE))
+
+
 def _reason(p: Postmortem, word: str, reason: str) -> str:
     said = reason.startswith(f"{word}:") or not reason
     return prose(p, (reason or word) if said else f"{word}: {reason}")
@@ -127,6 +181,8 @@ def _reason(p: Postmortem, word: str, reason: str) -> str:
 
 def _users(p: Postmortem) -> str:
     impact = p.investigation.impact
+    if not _measured(p):
+        return f"not measured: {_reports(p)}"
     if not impact.users:
         sessions = f"; {impact.sessions:,} sessions" if impact.sessions else ""
         return f"cannot tell: traffic names no users{sessions}"
@@ -155,17 +211,57 @@ def _milestones(p: Postmortem) -> str:
 
 
 def _timeline(p: Postmortem) -> str:
-    """The short form, what people pinned first among it; then all entries, where there are more."""
-    short = [e for e in p.timeline if e.id in p.pinned or _key(p, e)]
+    """The short form, what people pinned among it; then the entries that it leaves out, further signals of a metric as one."""
     if len(p.timeline) <= 12:
         return _entries(p, p.timeline)
-    signals = [e for e in p.timeline if e.kind == "signal" and e.id not in p.pinned]
-    room = max(0, TIMELINE - (len(p.timeline) - len(signals)))
-    left_out = {e.id for e in signals[room:]}
-    shown = [e for e in p.timeline if e.id not in left_out][: 3 * TIMELINE]
-    missing = len(p.timeline) - len(shown)
-    more = f"\n\n{missing:,} later signals are left out; `andon incident timeline {p.id}` lists all." if missing else ""
-    return f"{_entries(p, short[:TIMELINE])}\n\n### All entries\n\n{_entries(p, shown)}{more}"
+    short = [e for e in p.timeline if e.id in p.pinned or _key(p, e)][:TIMELINE]
+    told = {e.id for e in short}
+    rest = _grouped([e for e in p.timeline if e.id not in told], short)
+    shown = rest[: 2 * TIMELINE]
+    more = f"\n\n{len(rest) - len(shown):,} later entries are left out." if len(rest) > len(shown) else ""
+    every = f"`andon incident timeline {p.id}` lists every signal by itself."
+    return f"{_entries(p, short)}\n\n### Further entries\n\n{_entries(p, shown)}{more}\n\n{every}"
+
+
+def _grouped(events: Sequence[TimelineEvent], before: Sequence[TimelineEvent]) -> list[TimelineEvent]:
+    """The entries; the first warning and the first page of each metric stay, its further signals become one line.
+
+    Args:
+        events: the entries.
+        before: entries that stand elsewhere: what spoke there has spoken already.
+    """
+    spoken = {_spoke(e) for e in before if e.kind == "signal"}
+    out: dict[str, TimelineEvent] = {}
+    later: dict[str, list[TimelineEvent]] = {}
+    for e in events:
+        if e.kind == "signal" and _spoke(e) in spoken:
+            later.setdefault(_metric_of(e), []).append(e)
+            out.setdefault(f"further {_metric_of(e)}", e)
+        else:
+            spoken |= {_spoke(e)} if e.kind == "signal" else set()
+            out[e.id] = e
+    for metric, group in later.items():
+        if len(group) > 1:
+            parts = len({_chart_of(e) for e in group})
+            where = "on one chart" if parts == 1 else f"on {parts:,} charts"
+            what = f"{metric}: {len(group):,} further signals {where} until {minute(group[-1].happened_us)}"
+            out[f"further {metric}"] = replace(group[0], text=what)
+    return list(out.values())
+
+
+def _spoke(e: TimelineEvent) -> tuple[bool, str]:
+    return e.text.startswith(_WARNING), _metric_of(e)
+
+
+def _metric_of(e: TimelineEvent) -> str:
+    """What a signal is of, without its part of the traffic."""
+    chart = _chart_of(e)
+    return chart.rpartition(" in ")[0] or chart
+
+
+def _chart_of(e: TimelineEvent) -> str:
+    """What a signal is of, without its figures: the same for warnings and pages of one chart."""
+    return _FIGURES.split(e.text.removeprefix(_WARNING), maxsplit=1)[0]
 
 
 def _key(p: Postmortem, e: TimelineEvent) -> bool:
@@ -201,8 +297,10 @@ def _later(us: int) -> str:
 
 def _suspects(p: Postmortem) -> str:
     found = p.investigation.suspects
-    if not found:
+    if not found and p.incident.lead:
         return "Nothing could be named that explains it."
+    if not p.incident.lead:
+        return _unexplained(found)
     rows = [
         (inert(s.title, 400), inert(odds(s.probability)), minute(s.at_us) if s.at_us is not None else "–", _whose(s))
         for n, s in enumerate(found[:6])
@@ -210,6 +308,15 @@ def _suspects(p: Postmortem) -> str:
     ]
     told = [s for n, s in enumerate(found[:4]) if n == 0 or s.probability >= 0.05]
     return "\n\n".join([table(("explanation", "probability", "when", "whose"), rows), *(_case(p, s) for s in told)])
+
+
+def _unexplained(found: Sequence[Suspect]) -> str:
+    """Of an incident that people reported: the changes to look at, without probabilities, which nothing supports."""
+    near = [s for s in found if s.own and s.at_us is not None][:6]
+    if not near:
+        return CANNOT_TELL
+    rows = [(inert(s.title, 400), minute(s.at_us or 0)) for s in near]
+    return f"{CANNOT_TELL}\n\nWhat was changed before it was reported, for people to look at:\n\n{table(('change', 'when'), rows)}"
 
 
 def _whose(s: Suspect) -> str:
@@ -237,13 +344,40 @@ def _analyses(p: Postmortem) -> str:
 
 
 def _analysis(p: Postmortem, a: Analysis) -> str:
-    source = f" [{', '.join(a.evidence)}]" if a.evidence else ""
-    text = f"**{inert(a.name).capitalize()}.** {prose(p, a.text + source)}"
+    """What was found, and the table; what the table says is not said again in the text."""
+    of_rows = [_row_refs(p, a, row) for row in a.rows[1:13]]
+    ids = [e for e in a.evidence if not any(f"[[{e}]]" in refs for refs in of_rows)]
+    source = f" [{', '.join(ids)}]" if ids else ""
+    text = f"**{inert(a.name).capitalize()}.** {prose(p, _beside_table(a) + source)}"
     if len(a.rows) < 2:
         return text
     width = len(a.rows[0])
     cells = [tuple(inert(c, blank="–") for c in (*row, *[""] * width)[:width]) for row in a.rows[:13]]
-    return f"{text}\n\n{table(cells[0], cells[1:])}"
+    rows = [(first + refs, *rest) for (first, *rest), refs in zip(cells[1:], of_rows, strict=True)]
+    return f"{text}\n\n{table(cells[0], rows)}"
+
+
+def _beside_table(a: Analysis) -> str:
+    """The text of an analysis without the figures of single rows of its table."""
+    names = [row[0].replace("_", " ") for row in a.rows[1:] if row and row[0]]
+    first, *rest = a.text.rstrip(".").split("; ")
+    return "; ".join((first, *(clause for clause in rest if not _of_row(clause, names)))) + "."
+
+
+def _of_row(clause: str, names: Iterable[str]) -> bool:
+    """Whether a clause is the figures of a row: its name, and at once a number."""
+    text = _LED.sub("", clause).replace('"', "").replace("_", " ")
+    return any(text.startswith(f"{name} ") and text[len(name) + 1 :][:1] in _DIGITS for name in names)
+
+
+def _row_refs(p: Postmortem, a: Analysis, row: Sequence[str]) -> str:
+    """References to the evidence of one metric in the table of an analysis."""
+    name = row[0].replace("_", " ") if row else ""
+    if name.startswith("harm ("):
+        return _refs(p, refs_to(p.investigation, HARM_BEFORE, ALL_BEFORE, HARM_SINCE, ALL_SINCE))
+    claims = (f"{name} before the onset", f"{name} since the onset")
+    ids = [e.id for e in p.investigation.evidence if e.claim in claims and e.id in a.evidence]
+    return _refs(p, f"[{', '.join(ids)}]" if ids else "")
 
 
 def _examples(p: Postmortem) -> str:
@@ -264,8 +398,8 @@ def _examples(p: Postmortem) -> str:
     if found.passing:
         fine = [(quote(e.question, "(no question)"), quote(e.answer)) for e in found.passing[:4]]
         parts += [
-            "For comparison, answers of the same time and kind that were fine:",
-            table(("question", "fine answer"), fine),
+            "For comparison, answers of the same time and kind that were not harmed:",
+            table(("question", "not harmed"), fine),
         ]
     return "\n\n".join(parts)
 
@@ -274,6 +408,8 @@ def _scope(p: Postmortem) -> str:
     found = p.investigation
     reason = f": {prose(p, found.verdict_reason).rstrip('.')}" if found.verdict_reason else ""
     parts = [f"**{found.verdict.capitalize()}**{reason}."]
+    if alike(p):
+        parts.append("Everywhere alike: no part of the traffic surely has more than the rest.")
     if found.slices:
         parts.append("Where the harm lies, the surest first:")
         rows = [_slice(p, s) for s in found.slices[:6]]
@@ -286,9 +422,10 @@ def _scope(p: Postmortem) -> str:
                 _share(part.after_x, part.after_n),
                 _interval(part.low, part.high),
             )
-            for part in found.parts[:12]
+            for part in found.parts[:VALUES]
         ]
         parts.append(table(("value", "before", "since", "difference, 95 %"), rows))
+        parts += _counted(p)
     elif not found.slices:
         parts.append("No part of the traffic can be told apart.")
     return "\n\n".join(parts)
@@ -306,6 +443,17 @@ def _slice(p: Postmortem, s: HarmedSlice) -> tuple[str, ...]:
     )
 
 
+def _counted(p: Postmortem) -> list[str]:
+    """References to the counts by value, for each field of the table of values."""
+    names = dict.fromkeys(part.field.replace("_", " ") for part in p.investigation.parts[:VALUES])
+    told = [f"{inert(name)}{refs}" for name in names if (refs := _refs(p, refs_to(p.investigation, *_counts(name))))]
+    return [f"Counted by {', '.join(told)}."] if told else []
+
+
+def _counts(name: str) -> list[str]:
+    return [f"{what} {when} by {name}" for when in _SIDES for what in ("harmed interactions", "interactions")]
+
+
 def _share(x: int, n: int) -> str:
     return f"{x:,} of {n:,} ({percent(x / n)})" if n else "no traffic"
 
@@ -318,13 +466,8 @@ def _interval(low: float, high: float) -> str:
 
 def _detection(p: Postmortem) -> str:
     found, i = p.investigation, p.incident
-    gap = (
-        f"**{found.gap.kind.capitalize()}**: {prose(p, found.gap.text).rstrip('.')}."
-        if found.gap.text
-        else "No gap is recorded."
-    )
     alarms = [f"{when}: {inert(what, 300)}" for what, when in _once(moved(p))[:6]]
-    parts = [gap, f"Which charts spoke first:\n\n{bullets(alarms)}" if alarms else "No chart spoke."]
+    parts = [_gap(p), f"Which charts spoke first:\n\n{bullets(alarms)}" if alarms else "No chart spoke."]
     if found.gap.proposals:
         rows = [
             (
@@ -339,6 +482,27 @@ def _detection(p: Postmortem) -> str:
         head = ("monitor to add", "signals at", "sooner by", "false pages a month", "command")
         parts += ["Measured by replay of this incident's traffic:", table(head, rows)]
     return "\n\n".join(parts)
+
+
+def _gap(p: Postmortem) -> str:
+    """The kind of the gap with its reason, and the lag step by step; the whole sentence where it is made otherwise."""
+    gap, rows = p.investigation.gap, lag_rows(p)
+    if not gap.text:
+        return "No gap is recorded."
+    why = why_late(p)
+    if not why or not rows:
+        told = ". ".join(_sentence(prose(p, c)) for c in gap.text.rstrip(".").split("; "))
+        return f"**{gap.kind.capitalize()}**: {told}."
+    kind = "No gap" if gap.kind == "none" else gap.kind.capitalize()
+    rest = [
+        c for c in gap.text.rstrip(".").split("; ") if not _IN_TABLES.search(c) and not c.startswith(f"{gap.kind}: ")
+    ]
+    told = "".join(f" {_sentence(prose(p, c))}." for c in rest)
+    return f"**{kind}**: {prose(p, why)}.{told}\n\n{table(('step', 'took', 'interval'), rows)}"
+
+
+def _sentence(clause: str) -> str:
+    return clause[:1].upper() + clause[1:]
 
 
 def _once(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -433,7 +597,13 @@ def _evidence(p: Postmortem) -> str:
     ]
     if not rows:
         return "The investigation keeps no evidence."
-    told = "Each figure can be computed again from the plan that is stored with it."
+    found = p.investigation.evidence
+    checks = f"; andon evidence verify {p.id} checks {found[0].id} to {found[-1].id}" if found else ""
+    told = (
+        f"Figures with a reference can be computed again from the plans that are stored with these rows{checks}. Those without "
+        "one, such as users, the timeline, windows of the chart, repeated questions and tests by the hour, were worked out from "
+        "rows that are not kept here."
+    )
     return f"{told}\n\n{table(EVIDENCE_HEAD, rows)}"
 
 

@@ -1,22 +1,29 @@
 """The parts of a draft that follow from the record: summary, contributing factors, proposed actions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from andon.incidents import Incident, duration, odds, phrase_of, scope_text
 from andon.investigations import Evidence, Investigation, Suspect
-from andon.monitors import Point, Signal
+from andon.monitors import TRAFFIC, Point, Signal
 from andon.monitors.verdicts import percent
+from andon.postmortems.actions import SOME_LEVER, SOME_MONITOR, SOME_VERSION, due_after
 from andon.postmortems.records import ActionItem, ContributingFactor, Criterion
 from andon.traffic import format_time
 
 __all__ = [
+    "ALL_BEFORE",
     "ALL_SINCE",
+    "CANNOT_TELL",
+    "HARM_BEFORE",
     "HARM_SINCE",
+    "STALE",
     "beyond_limit",
     "contributing_factors",
     "counts_of",
+    "harmed_by_alarm",
     "minute",
+    "named_suspects",
     "plain",
     "propose_actions",
     "refs_to",
@@ -26,8 +33,13 @@ __all__ = [
 Proposed = tuple[Literal["prevent", "detect", "mitigate", "process"], str, Criterion]
 """Kind, title and criterion of an action."""
 
-DUE_DAYS = {"P1": 15, "P2": 30, "P3": 30}
-DAY_US = 86_400_000_000
+STALE = "index was not rebuilt"
+"""Words by which the case of a suspect says that the corpus changed and the index did not."""
+
+LABEL, PREVENT, DETECT, LEVER = 1, 2, 3, 4
+"""Number of each proposal, whatever others a draft makes: a decision is kept by its number (``INC-0001-A2``) and must not
+stand for another proposal in the next draft."""
+
 HARM_BEFORE, ALL_BEFORE = "harmed interactions before the onset", "interactions before the onset"
 HARM_SINCE, ALL_SINCE = "harmed interactions since the onset", "interactions since the onset"
 HARM_LATELY, ALL_LATELY = "harmed interactions lately", "interactions lately"
@@ -58,20 +70,40 @@ def counts_of(evidence: Evidence) -> list[tuple[str, float]]:
     return [(m, float(round(figures.get(f"{m}.w", figures[f"{m}.n"])))) for m in metrics]
 
 
-def beyond_limit(points: Sequence[Point], onset_us: int) -> tuple[int, int, int]:
+def beyond_limit(points: Sequence[Point], onset_us: int, until_us: int) -> tuple[int, int, int]:
     """SLO minutes: for how long the limit was broken since the onset, on the chart as it was drawn.
 
+    Args:
+        points: the chart.
+        onset_us: the onset; of a window in which it lies, only the part since then counts.
+        until_us: up to when data were used; of a window that goes on, only the part until then counts.
+
     Returns:
-        Microseconds of the windows whose rate was above the upper limit, of all windows that ended after the onset, and of
-        the widest single window, which is how finely this can be told.
+        Microseconds of the windows whose rate was above the upper limit, of all windows, both within the onset and
+        `until_us`, and of the widest whole window, which is how finely this can be told.
     """
-    since = [p for p in points if p.end_us > onset_us]
-    broken = sum(p.end_us - p.start_us for p in since if p.n and p.x / p.n > p.high + 1e-12)
-    return (
-        broken,
-        sum(p.end_us - p.start_us for p in since),
-        max((p.end_us - p.start_us for p in since), default=0),
-    )
+    since = [p for p in points if p.end_us > onset_us and p.start_us < until_us]
+    spans = [min(p.end_us, until_us) - max(p.start_us, onset_us) for p in since]
+    broken = sum(span for p, span in zip(since, spans, strict=True) if p.n and p.x / p.n > p.high + 1e-12)
+    return broken, sum(spans), max((p.end_us - p.start_us for p in since), default=0)
+
+
+def harmed_by_alarm(incident: Incident, signals: Iterable[Signal]) -> tuple[int, int] | None:
+    """Harmed interactions, and all, between the onset and the first alarm, as the signal counted them that raised it.
+
+    Of several that were raised in that moment it is one of the leading metric, of the incident's own part of the traffic
+    first. None where another metric spoke first, or where what harmed was that nothing came: that is no count of answers.
+    """
+    known = list(signals)
+    lead = next((s for s in known if s.id == incident.lead), None)
+    if lead is None or lead.metric == TRAFFIC:
+        return None
+    what = (lead.metric, lead.direction, lead.aspect)
+    first = [s for s in known if s.at_us == incident.alarmed_us and (s.metric, s.direction, s.aspect) == what]
+    if not first:
+        return None
+    best = max(first, key=lambda s: (s.scope == incident.scope, s.id == incident.lead, s.x, s.id))
+    return round(best.x * best.stands_for), round(best.n * best.stands_for)
 
 
 def summarise(
@@ -85,12 +117,14 @@ def summarise(
         lead: the leading signal; None for an incident that people reported and no chart saw.
         points: the control chart of the leading signal, for the time beyond its limit.
     """
-    return (_lost(incident, found, lead, points), _lag(incident, lead), _cause(found))
+    return (_lost(incident, found, lead, points), _lag(incident, lead), _cause(incident, found))
 
 
 def _lost(incident: Incident, found: Investigation, lead: Signal | None, points: Sequence[Point]) -> str:
     impact = found.impact
     where = scope_text(incident.scope)
+    if not impact.n and lead is None:
+        return f"How many interactions in {where} were hit is not measured: one answer was reported."
     if not impact.n:
         return f"How many interactions in {where} were hit cannot be told: no measured traffic is left of that time."
     what = phrase_of(lead.metric, lead.direction) if lead is not None else "interactions of the kind that was reported"
@@ -102,7 +136,7 @@ def _lost(incident: Incident, found: Investigation, lead: Signal | None, points:
     if rate is not None:
         text += f", about {impact.excess:,.0f} more than at the baseline of {percent(rate)}{source}"
     text += f". {_people(found)}"
-    broken, since, _ = beyond_limit(points, incident.onset_us)
+    broken, since, _ = beyond_limit(points, incident.onset_us, found.at_us)
     if broken:
         limit = f"objective “{lead.objective}”" if lead is not None and lead.objective else "control limit"
         text += f" The {limit} was broken for {broken // 60_000_000:,} of {since // 60_000_000:,} minutes."
@@ -145,7 +179,20 @@ def _lag(incident: Incident, lead: Signal | None) -> str:
     )
 
 
-def _cause(found: Investigation) -> str:
+CANNOT_TELL = (
+    "Cannot tell what changed: no chart saw it, so nothing dates its beginning and nothing singles out a change."
+)
+"""Of an incident that people reported and no signal joined."""
+
+
+def named_suspects(incident: Incident, found: Investigation) -> tuple[Suspect, ...]:
+    """The suspects whose probabilities say something: none where nothing was measured that dates the onset."""
+    return found.suspects if incident.lead else ()
+
+
+def _cause(incident: Incident, found: Investigation) -> str:
+    if not incident.lead:
+        return CANNOT_TELL
     if not found.suspects:
         return "Nothing could be named that explains it."
     first, *rest = found.suspects
@@ -156,14 +203,15 @@ def _cause(found: Investigation) -> str:
 def contributing_factors(incident: Incident, found: Investigation) -> tuple[ContributingFactor, ...]:
     """Factors that the record shows. People add those that it cannot show."""
     factors = []
-    first = found.suspects[0] if found.suspects else None
+    suspects = named_suspects(incident, found)
+    first = suspects[0] if suspects else None
     if first is not None and first.own and first.at_us is not None:
         text = f"{first.title} went live without a test that fails on these questions"
         factors.append(ContributingFactor(area="change control", text=text))
     elif first is not None and not first.own:
         text = f"{first.title}: nothing of ours changed, so no review, gate or canary of ours could see it coming"
         factors.append(ContributingFactor(area="dependency", text=text))
-    if any("index was not rebuilt" in s for suspect in found.suspects[:2] for s in suspect.supports):
+    if any(STALE in s for suspect in suspects[:2] for s in suspect.supports):
         text = "the corpus and the index are changed apart, and nothing compares them"
         factors.append(ContributingFactor(area="data", text=text))
     best, _, high = incident.lag_s
@@ -184,22 +232,24 @@ def contributing_factors(incident: Incident, found: Investigation) -> tuple[Cont
 
 def propose_actions(incident: Incident, found: Investigation, lead: Signal | None) -> tuple[ActionItem, ...]:
     """Actions with a criterion that can be run; owners are for people to name."""
-    due = found.at_us + DUE_DAYS[incident.severity] * DAY_US
-    rows: list[Proposed] = []
+    rows: dict[int, Proposed] = {}
     if found.examples:
         cases = Criterion(kind="case passes", subject=f"cases of {incident.id}", times=5)
-        rows.append(
-            ("prevent", f"Label the {len(found.examples)} captured failures and add them to the golden set", cases)
-        )
-    prevention = _prevention(found.suspects[0]) if found.suspects else "Find the cause, and add the case that shows it"
-    rows.append(("prevent", prevention, Criterion(kind="gate blocks", subject=f"the version of {incident.id}")))
-    rows.append(_detection(found, lead))
+        title = f"Label the {len(found.examples)} captured failures and add them to the golden set"
+        rows[LABEL] = ("prevent", title, cases)
+    suspects = named_suspects(incident, found)
+    prevention = _prevention(suspects[0]) if suspects else "Find the cause, and add the case that shows it"
+    rows[PREVENT] = ("prevent", prevention, Criterion(kind="gate blocks", subject=f"{SOME_VERSION}{incident.id}"))
+    rows[DETECT] = _detection(found, lead)
     what = phrase_of(lead.metric, lead.direction) if lead is not None else "this failure"
     lever = f"Declare a lever that stops {what} in {scope_text((lead or incident).scope)}"
-    rows.append(("mitigate", lever, Criterion(kind="lever exists", subject="NAME")))
+    rows[LEVER] = ("mitigate", lever, Criterion(kind="lever exists", subject=SOME_LEVER))
+    due_us = due_after(incident.severity, found.at_us)
     return tuple(
-        ActionItem(id=f"{incident.id}-A{n}", incident=incident.id, kind=kind, title=title, criterion=test, due_us=due)
-        for n, (kind, title, test) in enumerate(rows, 1)
+        ActionItem(
+            id=f"{incident.id}-A{n}", incident=incident.id, kind=kind, title=title, criterion=test, due_us=due_us
+        )
+        for n, (kind, title, test) in rows.items()
     )
 
 
@@ -210,13 +260,13 @@ def _detection(found: Investigation, lead: Signal | None) -> Proposed:
         return (
             "detect",
             f"Add the monitor “{best.title}”: on replay it signals{sooner}",
-            Criterion(kind="monitor fires", subject=best.title),
+            Criterion(kind="monitor fires", subject=SOME_MONITOR),
         )
     if lead is None:
         return (
             "detect",
             "Name the metric on which the reported answer fails, and watch it",
-            Criterion(kind="monitor fires", subject="a monitor of that metric"),
+            Criterion(kind="monitor fires", subject=SOME_MONITOR),
         )
     return (
         "detect",

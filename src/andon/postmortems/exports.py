@@ -8,14 +8,24 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from andon.errors import ConfigError
-from andon.incidents import duration, phrase_of, scope_text
+from andon.incidents import Incident, duration, phrase_of, scope_text
 from andon.monitors.verdicts import percent
-from andon.postmortems.draft import minute
+from andon.postmortems.draft import minute, named_suspects
 from andon.postmortems.markdown import inert
 from andon.postmortems.records import Postmortem
 from andon.traffic import format_time
 
-__all__ = ["DAYS", "ORGANISATION", "Clock", "aiid_of", "article_73_of", "avid_of", "deadlines", "organisation_of"]
+__all__ = [
+    "DAYS",
+    "ORGANISATION",
+    "Clock",
+    "aiid_of",
+    "article_73_of",
+    "avid_of",
+    "awareness_of",
+    "deadlines",
+    "organisation_of",
+]
 
 DAY_US = 86_400_000_000
 
@@ -36,6 +46,8 @@ ORGANISATION = (
     "member_states",
 )
 """Keys of the table ``[organisation]`` of andon.toml."""
+
+ASSUMED = "assumed"
 
 _SEP = {
     "retrieval regression": "P0104: Data quality issues",
@@ -83,7 +95,7 @@ def avid_of(p: Postmortem, organisation: Mapping[str, str]) -> dict[str, Any]:
     metric = {
         "name": i.metric,
         "features": {"part of the traffic": scope_text(i.scope), "direction": "share of " + phrase_of(i.metric, "up")},
-        "detection_method": {"type": "Significance Test", "name": "sequential e-detector on hourly counts"},
+        "detection_method": {"type": "Significance Test", "name": "sequential e-detector on counts"},
         "results": {"harmed": impact.harmed, "interactions": impact.n, "beyond the baseline": impact.excess},
     }
     return {
@@ -134,21 +146,65 @@ def aiid_of(p: Postmortem, organisation: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def article_73_of(p: Postmortem, organisation: Mapping[str, str], *, aware_us: int, kind: Clock, now_us: int) -> str:
+def awareness_of(incident: Incident) -> tuple[int, str]:
+    """When the provider became aware, as far as the record knows, and how that is known.
+
+    The first word of a person; where nobody has said anything yet, the alarm is assumed, the earliest that the clock can
+    begin by our record, and the text says that it is an assumption.
+    """
+    if incident.noticed_us is None:
+        return incident.alarmed_us, f"{ASSUMED}: the alarm; nobody has said anything yet (--aware)"
+    by = f" by {incident.noticed_by}" if incident.noticed_by else ""
+    return incident.noticed_us, f"the first word of a person{by}"
+
+
+def article_73_of(
+    p: Postmortem, organisation: Mapping[str, str], *, aware_us: int, kind: Clock, now_us: int, how: str = ""
+) -> str:
     """The report of a serious incident (Regulation (EU) 2024/1689, Article 73) as Markdown, with what is still to be said.
 
     A first report may be incomplete (paragraph 5). Before the authority is informed, nothing may be done to the system that
     hinders finding the cause later (paragraph 6): evidence is frozen when an incident opens, before any lever moves.
+
+    Args:
+        p: the postmortem.
+        organisation: who provides which system.
+        aware_us: when the provider became aware.
+        kind: which clock holds.
+        now_us: the clock.
+        how: how the time of awareness is known (`awareness_of`); empty where people said it.
     """
-    i, found = p.incident, p.investigation
     due = deadlines(aware_us)
     left = (due[kind] - now_us) / 1e6
     clock = f"in {duration(left)}" if left >= 0 else f"{duration(-left)} ago"
-    first = found.suspects[0] if found.suspects else None
+    assumed = " (which is assumed, see below)" if how.startswith(ASSUMED) else ""
+    rows = _entries(p, organisation, minute(aware_us) + (f" ({inert(how)})" if how else ""))
+    open_ = [name for name, value in rows if not value]
+    table = "\n".join(f"| {name} | {value or '_to be said by people_'} |" for name, value in rows)
+    clocks = "\n".join(
+        f"| {'**' if k == kind else ''}{text}{'**' if k == kind else ''} | {DAYS[k]} days | {minute(due[k])} |"
+        for k, text in _CLOCKS.items()
+    )
+    return (
+        f"# Report of a serious incident (EU AI Act, Article 73): {p.incident.id}\n\n"
+        f"**Due {minute(due[kind])}, {clock}: {DAYS[kind]} days after awareness{assumed}.** {len(open_)} of {len(rows)} entries are still to "
+        "be said by people; a first report may be incomplete (paragraph 5).\n\n"
+        f"| | |\n|---|---|\n{table}\n\n"
+        f"## Clocks\n\n| kind | from awareness | due |\n|---|---|---|\n{clocks}\n\n"
+        "Whether this is a serious incident, and which clock holds, is for people to decide. Do not alter the system in a way "
+        "that hinders finding the cause before the authority is informed (paragraph 6).\n"
+    )
+
+
+def _entries(p: Postmortem, organisation: Mapping[str, str], awareness: str) -> list[tuple[str, str]]:
+    """The entries of the report, as (name, what the record says of it); empty where people must say it."""
+    i, found = p.incident, p.investigation
+    suspects = named_suspects(i, found)
+    first = suspects[0] if suspects else None
     cause = f"{inert(first.title)} ({percent(first.probability)})" if first else ""
     users = f"{found.impact.users:,} users" if found.impact.users else ""
     levers = [inert(e.text, 400) for e in p.timeline if e.kind == "lever"]
-    rows = [
+    return [
         ("Provider", inert(organisation.get("provider", ""), blank="")),
         ("Contact", inert(organisation.get("contact", ""), blank="")),
         ("System", inert(organisation.get("system", ""), blank="") or inert(i.app)),
@@ -160,10 +216,10 @@ def article_73_of(p: Postmortem, organisation: Mapping[str, str], *, aware_us: i
             "Time of the incident",
             f"{minute(i.onset_us)} (between {minute(i.onset_low_us)} and {minute(i.onset_high_us)})",
         ),
-        ("Time of awareness", minute(aware_us)),
+        ("Time of awareness", awareness),
         ("What happened", inert(i.title, 400)),
         ("Persons affected", users),
-        ("Extent", f"{found.impact.harmed:,} of {found.impact.n:,} interactions"),
+        ("Extent", _extent(p)),
         ("Kind of harm (Article 3 (49))", ""),
         ("Causal link or reasonable likelihood", ""),
         ("Most probable cause so far", cause),
@@ -171,21 +227,13 @@ def article_73_of(p: Postmortem, organisation: Mapping[str, str], *, aware_us: i
         ("Corrective action", ""),
         ("Evidence kept", f"{len(found.evidence)} figures with plans and digests, {len(found.examples)} examples"),
     ]
-    open_ = [name for name, value in rows if not value]
-    table = "\n".join(f"| {name} | {value or '_to be said by people_'} |" for name, value in rows)
-    clocks = "\n".join(
-        f"| {'**' if k == kind else ''}{text}{'**' if k == kind else ''} | {DAYS[k]} days | {minute(due[k])} |"
-        for k, text in _CLOCKS.items()
-    )
-    return (
-        f"# Report of a serious incident (EU AI Act, Article 73): {i.id}\n\n"
-        f"**Due {minute(due[kind])}, {clock}: {DAYS[kind]} days after awareness.** {len(open_)} of {len(rows)} entries are still to "
-        "be said by people; a first report may be incomplete (paragraph 5).\n\n"
-        f"| | |\n|---|---|\n{table}\n\n"
-        f"## Clocks\n\n| kind | from awareness | due |\n|---|---|---|\n{clocks}\n\n"
-        "Whether this is a serious incident, and which clock holds, is for people to decide. Do not alter the system in a way "
-        "that hinders finding the cause before the authority is informed (paragraph 6).\n"
-    )
+
+
+def _extent(p: Postmortem) -> str:
+    impact = p.investigation.impact
+    if impact.n:
+        return f"{impact.harmed:,} of {impact.n:,} interactions"
+    return "cannot tell: no measured traffic is left" if p.incident.lead else "not measured: one answer was reported"
 
 
 _CLOCKS: Mapping[Clock, str] = {

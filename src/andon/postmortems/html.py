@@ -15,6 +15,7 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 from andon.monitors import draw_chart
+from andon.monitors.drawing import NARROW, WIDTH
 from andon.postmortems.blocks import EVIDENCE_HEAD
 from andon.postmortems.draft import plain
 from andon.postmortems.escaping import FOR_PEOPLE
@@ -47,7 +48,7 @@ def render_html(p: Postmortem) -> str:
     return _shell().render(title=title, body=Markup(body), contents=contents if len(contents) > 4 else [])  # noqa: S704
 
 
-def draw_postmortem_chart(p: Postmortem) -> str:
+def draw_postmortem_chart(p: Postmortem, *, width: int = WIDTH) -> str:
     """The control chart of the leading signal with its marks, as SVG; empty where there is nothing to draw."""
     if not p.points:
         return ""
@@ -57,6 +58,7 @@ def draw_postmortem_chart(p: Postmortem) -> str:
         title=plain(p.chart_title[:400]) or "control chart",
         marks=_marks(p),
         onset=(i.onset_low_us, i.onset_high_us),
+        width=width,
     )
 
 
@@ -163,10 +165,11 @@ def _mark_paragraph(tokens: list[Token], start: int, p: Postmortem) -> None:
     inline = tokens[start + 1]
     children = inline.children or []
     if len(children) == 1 and children[0].type == "image" and str(children[0].attrGet("src")).endswith("-chart.svg"):
-        svg = draw_postmortem_chart(p)
+        wide, narrow = draw_postmortem_chart(p), draw_postmortem_chart(p, width=NARROW)
         caption = escape(plain(p.chart_title[:400]))
         html = (
-            f'<figure id="chart"><div class="plot">{svg}</div><figcaption>{caption}. {CAPTION}</figcaption></figure>\n'
+            f'<figure id="chart"><div class="plot">{wide}</div><div class="plot phone">{narrow}</div>'
+            f"<figcaption>{caption}. {CAPTION}</figcaption></figure>\n"
         )
         tokens[start] = Token("html_block", "", 0, content=html, block=True)
         inline.children, inline.content = [], ""

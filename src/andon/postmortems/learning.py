@@ -11,6 +11,7 @@ from andon import stats
 from andon.errors import InputError
 from andon.incidents import Incident, duration
 from andon.incidents.related import signature_of
+from andon.incidents.runbooks import PHASES
 from andon.monitors.verdicts import percent
 from andon.postmortems.actions import Commitment
 from andon.postmortems.records import Postmortem
@@ -45,7 +46,10 @@ WIDE = 0.5
 """A share whose interval is wider than this is too uncertain to tell."""
 
 MOST_OPEN_US = 7 * DAY_US
-"""How long an incident may be closed without a published postmortem before it is on the agenda."""
+"""How long an incident may be closed without a published postmortem, and its proposals undecided, before it is on the agenda."""
+
+LAST_PHASE_US = PHASES[-1].until_us
+"""An incident that is open for longer than its runbook lasts is unresolved, whoever is on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +303,9 @@ def agenda_of(
 ) -> tuple[Agenda, ...]:
     """What is unresolved, in the order in which a review should take it: what came back, what was promised, what was not said.
 
+    By incident: that it goes on with nobody on it, or for longer than its runbook lasts; unanswered comments; that it is
+    closed for a week without a published postmortem; proposals that nobody has decided on a week after the alarm.
+
     Args:
         incidents: all of them.
         drafts: incident -> its working postmortem, with what people wrote and decided.
@@ -349,6 +356,8 @@ def _unsaid(
     incident: Incident, draft: Postmortem | None, empty: Sequence[str], published: bool, now_us: int
 ) -> list[Agenda]:
     found = []
+    if incident.closed_us is None:
+        found += _goes_on(incident, now_us)
     for comment in (c for c in draft.review.comments if not c.resolved_by) if draft else ():
         text = f"{comment.id} by {comment.by}: {comment.text}"
         found.append(Agenda(incident=incident.id, what="open comment", text=text))
@@ -360,11 +369,25 @@ def _unsaid(
         if empty:
             text = f"nobody has written: {'; '.join(empty)}"
             found.append(Agenda(incident=incident.id, what="empty sections", text=text))
-        proposed = [a for a in draft.actions if a.state == "proposed"] if draft else []
-        if proposed:
-            text = f"{len(proposed)} proposed actions that nobody has taken or dropped"
-            found.append(Agenda(incident=incident.id, what="not decided", text=text))
+    proposed = [a for a in draft.actions if a.state == "proposed"] if draft else []
+    if proposed and now_us - incident.alarmed_us > MOST_OPEN_US:
+        ids = ", ".join(a.id for a in proposed)
+        text = f"nobody has taken or dropped {len(proposed)} proposed action{'' if len(proposed) == 1 else 's'} ({ids})"
+        found.append(Agenda(incident=incident.id, what="not decided", text=text))
     return found
+
+
+def _goes_on(incident: Incident, now_us: int) -> list[Agenda]:
+    """That nobody is on an open incident, or that it is open for longer than its runbook lasts."""
+    lasts_us = now_us - incident.alarmed_us
+    alone = incident.acked_us is None and incident.state == "open"
+    if not alone and lasts_us <= LAST_PHASE_US:
+        return []
+    who = "nobody has said that they are at it" if alone else f"it is {incident.state}"
+    if not alone and incident.acked_by:
+        who += f", and {incident.acked_by} is at it"
+    text = f"alarmed {duration(lasts_us / 1e6)} ago, not closed: {who}"
+    return [Agenda(incident=incident.id, what="nobody on it" if alone else "still open", text=text)]
 
 
 def _lags(incidents: Iterable[Incident]) -> tuple[tuple[str, Spread], ...]:

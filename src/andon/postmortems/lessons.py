@@ -6,9 +6,10 @@ Pure sentences from one `Postmortem`. Each is said only where the record support
 from itertools import combinations
 
 from andon.incidents import duration, odds, phrase_of
-from andon.investigations import Analysis, Suspect
+from andon.investigations import Analysis, Evidence, Suspect
+from andon.investigations.usual import COST, USUAL_BEFORE, USUAL_SINCE, WATCHED
 from andon.monitors.verdicts import percent
-from andon.postmortems.draft import beyond_limit, refs_to
+from andon.postmortems.draft import STALE, beyond_limit, named_suspects, refs_to
 from andon.postmortems.records import ContributingFactor, Postmortem
 
 __all__ = [
@@ -17,28 +18,17 @@ __all__ = [
     "USUAL_BEFORE",
     "USUAL_SINCE",
     "WATCHED",
+    "alike",
     "checklist",
     "cost_usd",
     "interactions",
+    "lag_rows",
     "layers",
     "moved",
     "steady",
     "went_well",
+    "why_late",
 ]
-
-WATCHED = {
-    "error": "up",
-    "latency_s": "up",
-    "thumbs": "down",
-    "rating": "down",
-    "tool_error": "up",
-    "truncated": "up",
-    "cost_usd": "up",
-}
-"""What dashboards usually show, and the direction in which it harms."""
-USUAL_BEFORE = "metrics that are usually watched, before the onset"
-USUAL_SINCE = "metrics that are usually watched, since the onset"
-COST = "cost of the harmed interactions since the onset"
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "data": ("corpus", "traffic", "traffic source"),
@@ -63,12 +53,6 @@ _ANALYSES = {
 _PROCESS = ("change control", "testing", "incentives")
 
 
-def harmed_before_alarm(p: Postmortem) -> int:
-    """Harmed interactions between onset and first alarm, in whole windows of the chart."""
-    i = p.incident
-    return sum(point.x for point in p.points if point.end_us > i.onset_us and point.start_us < i.alarmed_us)
-
-
 def interactions(p: Postmortem) -> tuple[str, ...]:
     """How the contributing factors worked together: a sentence for each pair of areas that the record supports."""
     first: dict[str, ContributingFactor] = {}
@@ -79,10 +63,10 @@ def interactions(p: Postmortem) -> tuple[str, ...]:
 
 
 def _together(p: Postmortem, pair: frozenset[str]) -> str:
-    i, lag = p.incident, duration(p.incident.lag_s[0])
-    n = harmed_before_alarm(p)
-    answers = f"about {n:,} harmed answers went out" if n else "harmed answers went out"
-    if not i.lead:
+    lag = duration(p.incident.lag_s[0])
+    harmed, n = p.before_alarm or (0, 0)
+    answers = f"{harmed:,} harmed answers of {n:,} went out" if harmed else "harmed answers went out"
+    if not p.incident.lead:
         lag = "as long as nobody complained"
     texts = {
         frozenset({"change control", "observability"}): (
@@ -98,8 +82,8 @@ def _together(p: Postmortem, pair: frozenset[str]) -> str:
             "looks complete"
         ),
         frozenset({"data", "observability"}): (
-            f"data × observability: corpus and index were apart for {lag} before answers showed it, because only answers "
-            "are watched"
+            f"data × observability: corpus and index were apart{_apart(p)} had enough evidence, because only answers are "
+            "watched"
         ),
         frozenset({"data", "testing"}): (
             "data × testing: no golden case asks about these passages, so no gate compares corpus and index"
@@ -119,8 +103,19 @@ def _together(p: Postmortem, pair: frozenset[str]) -> str:
     return texts.get(pair, "")
 
 
+def _apart(p: Postmortem) -> str:
+    """For how long corpus and index were apart when the alarm came: from the change, not from the onset."""
+    behind = [s for s in named_suspects(p.incident, p.investigation)[:2] if any(STALE in text for text in s.supports)]
+    before = "before a chart" if p.incident.lead else "before whoever reported it"
+    at_us = behind[0].at_us if behind else None
+    if at_us is None or at_us >= p.incident.alarmed_us:
+        return f" {before}"
+    return f" for {duration((p.incident.alarmed_us - at_us) / 1e6)} {before}"
+
+
 def _untested(p: Postmortem) -> str:
-    first = p.investigation.suspects[0] if p.investigation.suspects else None
+    suspects = named_suspects(p.incident, p.investigation)
+    first = suspects[0] if suspects else None
     if first is not None and first.kind in ("traffic", "traffic source"):
         return "no golden case asks what the new traffic asks"
     return "no golden case or probe asks the provider these questions again and again"
@@ -139,8 +134,8 @@ def moved(p: Postmortem) -> tuple[tuple[str, str], ...]:
 
 
 def steady(p: Postmortem) -> tuple[tuple[str, str, str], ...]:
-    """What is usually watched and did not speak: (what, before, since), from the evidence kept with the document."""
-    by_claim = {e.claim: e for e in p.evidence}
+    """What is usually watched and did not speak: (what, before, since), from the evidence."""
+    by_claim = {e.claim: e for e in _evidence(p)}
     if not {USUAL_BEFORE, USUAL_SINCE} <= by_claim.keys():
         return ()
     spoke = {name.partition(" ")[0] for name, _ in p.investigation.first_alarms} | {p.incident.metric}
@@ -167,9 +162,14 @@ def _level(metric: str, mean: float) -> str:
     return f"{mean:.3g}" if metric == "rating" else percent(mean)
 
 
+def _evidence(p: Postmortem) -> tuple[Evidence, ...]:
+    """Figures of the investigation; documents of older versions kept some of their own."""
+    return (*p.investigation.evidence, *p.evidence)
+
+
 def cost_usd(p: Postmortem) -> tuple[float, str] | None:
     """What the harmed interactions cost, with its reference; None where traffic tells no cost."""
-    for e in p.evidence:
+    for e in _evidence(p):
         if e.claim == COST and e.figures.get("cost_usd.n"):
             return e.figures["cost_usd.wsum"], f" [{e.id}]"
     return None
@@ -180,7 +180,7 @@ def went_well(p: Postmortem) -> tuple[str, ...]:
     i = p.incident
     out = []
     if i.lead:
-        broken, _, _ = beyond_limit(p.points, i.onset_us)
+        broken, _, _ = beyond_limit(p.points, i.onset_us, p.investigation.at_us)
         text = (
             f"a chart alarmed {_after(i.alarmed_us, i.onset_us)} the estimated onset, before anybody had to report it"
         )
@@ -212,6 +212,34 @@ def _after(at_us: int, since_us: int) -> str:
     return f"{duration(max(0, at_us - since_us) / 1e6)} after"
 
 
+def why_late(p: Postmortem) -> str:
+    """The reason for the gap, without the figures of the lag and of proposals, which the document tells in tables.
+
+    It is the clause of the gap's sentence that begins with the kind of the gap; empty where there is none.
+    """
+    gap = p.investigation.gap
+    clauses = gap.text.rstrip(".").split("; ")
+    return next((c.removeprefix(f"{gap.kind}: ") for c in clauses if c.startswith(f"{gap.kind}: ")), "")
+
+
+def lag_rows(p: Postmortem) -> tuple[tuple[str, str, str], ...]:
+    """The lag step by step: (from what to what, how long, its interval); empty where no chart dates the onset."""
+    i = p.incident
+    if not i.lead:
+        return ()
+    best, low, high = i.lag_s
+    rows = [("onset → alarmed", duration(best), f"{duration(low)} to {duration(high)}, 95 %")]
+    if i.visible_us is not None:
+        rows.insert(0, ("onset → first visible to users", duration(max(0, i.visible_us - i.onset_us) / 1e6), ""))
+    if i.noticed_us is None:
+        rows.append(("alarmed → noticed by a person", "nobody has said anything yet", ""))
+    elif i.noticed_us < i.alarmed_us:
+        rows.append(("noticed by a person → alarmed", duration((i.alarmed_us - i.noticed_us) / 1e6), ""))
+    else:
+        rows.append(("alarmed → noticed by a person", duration((i.noticed_us - i.alarmed_us) / 1e6), ""))
+    return tuple(rows)
+
+
 def layers(p: Postmortem) -> tuple[tuple[str, str], ...]:
     """What the record shows by layer: suspects with their probability, analyses that found something, the gap."""
     return tuple((layer, "; ".join(_of_layer(p, layer)) or "nothing in the record points here") for layer in LAYERS)
@@ -219,10 +247,12 @@ def layers(p: Postmortem) -> tuple[tuple[str, str], ...]:
 
 def _of_layer(p: Postmortem, layer: str) -> list[str]:
     found = p.investigation
-    out = [f"{s.title} ({odds(s.probability)})" for s in found.suspects if _layer(s) == layer and s.probability >= 0.01]
-    out += [f"{a.name}: {a.text}" for a in found.analyses if a.found == "yes" and _layer_of(a) == layer]
+    suspects = named_suspects(p.incident, found)
+    out = [f"{s.title} ({odds(s.probability)})" for s in suspects if _layer(s) == layer and s.probability >= 0.01]
+    for a in (a for a in found.analyses if a.found == "yes" and _layer_of(a) == layer):
+        out.append(f"{a.name}: {a.text.partition('; ')[0].rstrip('.')}")  # its figures stand where it is told
     if layer == "monitoring" and found.gap.kind != "none":
-        out.append(f"{found.gap.kind}: {found.gap.text}")
+        out.append(": ".join(filter(None, (found.gap.kind, why_late(p)))))
     if layer == "process":
         out += [f"{f.area}: {f.text}" for f in (*p.factors, *p.review.factors) if f.area in _PROCESS]
     return out
@@ -252,7 +282,7 @@ def checklist(p: Postmortem) -> tuple[tuple[str, str], ...]:
         ("Did the measure itself change?", _kinds(p, "scorer")),
         (
             "Is it everywhere, or in one part?",
-            found.verdict + (f"; most of it in {narrow}" if narrow else ""),
+            found.verdict + (f"; most of it in {narrow}" if narrow else "; everywhere alike" if alike(p) else ""),
         ),
         (
             "Does it go on?",
@@ -265,10 +295,18 @@ def checklist(p: Postmortem) -> tuple[tuple[str, str], ...]:
     return tuple(rows)
 
 
+def alike(p: Postmortem) -> bool:
+    """Whether systematic harm is in all parts of the traffic that can be told apart, and in none more than in the rest."""
+    found = p.investigation
+    return found.verdict == "systematic" and not found.slices and bool(found.parts)
+
+
 def _kinds(p: Postmortem, *kinds: str) -> str:
     known = [s for s in p.investigation.suspects if s.kind in kinds]
     if not known:
         return "nothing of this kind is recorded"
+    if not p.incident.lead:
+        return f"{len(known)} recorded; cannot tell whether one of them matters: nothing dates the onset"
     best = max(known, key=lambda s: s.probability)
     more = f", and {len(known) - 1} more" if len(known) > 1 else ""
     return f"{odds(best.probability)}: {best.title}{more}"

@@ -4,21 +4,23 @@ A template is Markdown with Jinja expressions. It runs in a sandbox; whatever it
 it is one of our blocks, so that a team's template cannot forget to escape what came from traffic.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from andon.errors import ConfigError, InputError
 from andon.incidents import duration, odds
 from andon.monitors.verdicts import percent
-from andon.postmortems.blocks import BLOCKS
+from andon.postmortems.blocks import BLOCKS, EVIDENCE_HEAD
 from andon.postmortems.draft import minute
-from andon.postmortems.escaping import FOR_PEOPLE, inert, written
+from andon.postmortems.escaping import FOR_PEOPLE, inert, table, written
 from andon.postmortems.records import Postmortem
+from andon.postmortems.review import digest_of, writers
 
 __all__ = ["BUILT_IN", "built_in", "check_template", "inert", "render_markdown", "sections_of", "signed_text"]
 
@@ -28,6 +30,13 @@ BUILT_IN = {
     "questions": "the four questions, each answered with evidence",
 }
 """Name of each built-in template, and what it is for."""
+
+_EVIDENCE = table(EVIDENCE_HEAD, ())
+_REFERENCE = re.compile(r"\[\[(E\d{1,4})\]\]\(#evidence\)")
+"""A reference that `prose` made; in whatever people and traffic write, brackets are escaped."""
+
+KEPT = 32
+"""Templates that are kept ready to run."""
 
 VALUES = ("incident", "investigation", "postmortem", "review")
 FILTERS = ("minute", "duration", "percent", "odds")
@@ -49,9 +58,11 @@ def render_markdown(p: Postmortem) -> str:
     source = p.layout or (built_in(name) if name in BUILT_IN else built_in("llm"))
     where = f"templates/{name}.md"
     text = _run(p, source, where)
+    if _EVIDENCE not in text:  # the template leaves the block out, so nothing is there to be led to
+        text = _REFERENCE.sub(r"[\1]", text)
     if not p.layout and name not in BUILT_IN:
         text += f"\n\nThe template {inert(name)} was not at hand; this is the template llm.\n"
-    return f"{_tidy(text)}{_unasked(p, source)}{_signatures(p)}\n"
+    return f"{_tidy(text)}{_unasked(p, source, where)}{_signatures(p)}\n"
 
 
 def signed_text(p: Postmortem) -> str:
@@ -71,8 +82,7 @@ def sections_of(template: str, source: str = "") -> tuple[str, ...]:
         InputError: no built-in template has this name, and no source is given.
         ConfigError: the source is not a template.
     """
-    tree = _parsed(source or built_in(template), f"templates/{template}.md")
-    return tuple(dict.fromkeys(name for _, name in _people(tree, f"templates/{template}.md")))
+    return _asked(source or built_in(template), f"templates/{template}.md")
 
 
 def built_in(name: str) -> str:
@@ -108,6 +118,24 @@ def check_template(source: str, file: str) -> tuple[str, ...]:
         if name.name not in allowed:
             raise ConfigError(f"{file}, line {name.lineno}: {name.name!r} is not known; {_allowed()}")
     return tuple(dict.fromkeys(name for _, name in _people(tree, file)))
+
+
+@lru_cache(maxsize=KEPT)
+def _asked(source: str, file: str) -> tuple[str, ...]:
+    """Names of the sections that a template asks people to write, in their order."""
+    return tuple(dict.fromkeys(name for _, name in _people(_parsed(source, file), file)))
+
+
+@lru_cache(maxsize=KEPT)
+def _compiled(source: str, file: str) -> Template:
+    """A template that was checked, ready to run. Checking and compiling cost more than running it."""
+    check_template(source, file)
+    environment = _environment()
+    try:
+        code = environment.compile(source, name=file, filename=file)
+    except TemplateError as error:  # a filter that is not there, for instance
+        raise ConfigError(f"{file}, line {getattr(error, 'lineno', '?')}: {error}; {_allowed()}") from error
+    return environment.template_class.from_code(environment, code, environment.make_globals(None))
 
 
 def _allowed() -> str:
@@ -152,13 +180,10 @@ class _Printer:
 
 
 def _run(p: Postmortem, source: str, file: str) -> str:
-    check_template(source, file)
     values: dict[str, Any] = {name: _Block(make, p) for name, make in BLOCKS.items()}
     values |= {"incident": p.incident, "investigation": p.investigation, "postmortem": p, "review": p.review}
-    environment = _environment()
+    template = _compiled(source, file)
     try:
-        code = environment.compile(source, name=file, filename=file)
-        template = environment.template_class.from_code(environment, code, environment.make_globals(None))
         return template.render(values, people=_Printer(p).people)
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise ConfigError(f"{file}, line {_line(error, file)}: {error}; {_allowed()}") from error
@@ -223,15 +248,24 @@ def _tidy(text: str) -> str:
     return "\n".join(out)
 
 
-def _unasked(p: Postmortem, source: str) -> str:
+def _unasked(p: Postmortem, source: str, file: str) -> str:
     """What people wrote under names that this template does not ask for: nothing that was written is lost."""
-    asked = {name for _, name in _people(_parsed(source, ""), "")}
+    asked = _asked(source, file)
     latest = {w.section: w for w in p.review.sections if w.section not in asked and w.text.strip()}
     return "".join(f"\n\n## {inert(w.section)}\n\n{written(p, w)}" for w in latest.values())
 
 
 def _signatures(p: Postmortem) -> str:
-    if not p.review.signoffs:
+    """Who stands by this very text and wrote none of it; a sign-off of another text has lapsed, and is none.
+
+    What is published holds only sign-offs of its own text, whatever a later version of the templates makes of it.
+    """
+    wrote = writers(p.review)
+    signed = tuple(s for s in p.review.signoffs if s.by not in wrote)
+    if signed and p.status not in ("published", "amended"):
+        digest = digest_of(signed_text(p))
+        signed = tuple(s for s in signed if s.digest == digest)
+    if not signed:
         return ""
-    names = "; ".join(f"{inert(s.by)} on {minute(s.at_us)[:10]}" for s in p.review.signoffs)
+    names = "; ".join(f"{inert(s.by)} on {minute(s.at_us)[:10]}" for s in signed)
     return f"\n\n## Signed off\n\n{names}."

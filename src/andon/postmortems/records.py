@@ -48,8 +48,11 @@ class Criterion:
     def text(self) -> str:
         """The criterion as people read it."""
         runs = "one run" if self.times == 1 else f"{self.times} runs in a row"
+        of = self.subject.removeprefix("cases of ")
+        several = of == self.subject and len(self.subject.replace(",", " ").split()) > 1
+        cases = f"all golden cases of {of} pass" if of != self.subject else f"golden case {self.subject} passes"
         return {
-            "case passes": f"golden {self.subject} passes {runs}",
+            "case passes": f"{f'golden cases {self.subject} pass' if several else cases} {runs}",
             "monitor fires": f"{self.subject} signals when the incident's traffic is replayed",
             "gate blocks": f"`andon gate` fails on {self.subject}",
             "lever exists": f"lever {self.subject} has a safe value and was pulled once in a drill",
@@ -162,6 +165,10 @@ class Postmortem:
     """Figures that the document needs beside those of the investigation; their numbers go on from its last."""
     objective: str = ""
     """The objective that the leading signal broke; empty where it left the limits of a learned baseline."""
+    before_alarm: tuple[int, int] | None = None
+    """Harmed interactions, and all, between the onset and the first alarm, as that signal counted them; None: not known."""
+    published_us: int | None = None
+    """When this was published or amended; None: it was not, or it was before this was kept."""
     pinned: tuple[str, ...] = ()
     """Ids of the entries of the timeline that people pinned; hidden ones are not in the timeline."""
     layout: str = ""

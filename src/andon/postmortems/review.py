@@ -32,6 +32,7 @@ __all__ = [
     "signers",
     "standing_of",
     "write_section",
+    "writers",
 ]
 
 AREAS: tuple[str, ...] = get_args(ContributingFactor.__annotations__["area"])
@@ -175,6 +176,11 @@ def signers(severity: str) -> int:
     return SIGNERS.get(severity, 1)
 
 
+def writers(review: Review) -> frozenset[str]:
+    """Who wrote a section; their sign-offs do not count."""
+    return frozenset(s.by for s in review.sections)
+
+
 def empty_sections(review: Review, required: Iterable[str]) -> tuple[str, ...]:
     """Sections for people that nobody has written."""
     written = {s.section for s in review.sections}
@@ -190,12 +196,12 @@ def standing_of(review: Review, *, digest: str, severity: str, required: Iterabl
         severity: of the incident.
         required: sections for people that the template has.
     """
-    writers = {s.by for s in review.sections}
+    wrote = writers(review)
     return Standing(
         digest=digest,
         empty=empty_sections(review, required),
         open_comments=tuple(c for c in review.comments if not c.resolved_by),
-        signed=tuple(s.by for s in review.signoffs if s.digest == digest and s.by not in writers),
+        signed=tuple(s.by for s in review.signoffs if s.digest == digest and s.by not in wrote),
         lapsed=tuple(s.by for s in review.signoffs if s.digest != digest),
         signers=signers(severity),
     )

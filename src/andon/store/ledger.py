@@ -5,6 +5,7 @@ a change is the next version, with its author and time.
 """
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import (
     URL,
@@ -153,9 +154,25 @@ class Ledger:
         Raises:
             StoreError: the database refused, or what it holds does not fit the class.
         """
-        query = select(_V.body).where(_V.kind == kind.__name__, _V.id == id).order_by(_V.version.desc()).limit(1)
-        rows = self._read(query)
-        return _load(kind, rows[0].body) if rows else None
+        found = self.latest(kind, id)
+        return None if found is None else found.record
+
+    def latest(self, kind: type[T], id: str) -> Versioned[T] | None:  # noqa: A002
+        """The latest version of one record, with its number, time and author; None if there never was one.
+
+        Its number is what `put` is told to expect; `history` reads every version to say the same.
+
+        Raises:
+            StoreError: as for `get`.
+        """
+        query = (
+            select(_V.body, _V.version, _V.at_us, _V.author)
+            .where(_V.kind == kind.__name__, _V.id == id)
+            .order_by(_V.version.desc())
+            .limit(1)
+        )
+        row = next(iter(self._read(query)), None)
+        return None if row is None else _versioned(kind, row)
 
     def all(self, kind: type[T]) -> list[T]:
         """The latest version of every record of a kind, in the order in which they were first written.
@@ -181,30 +198,30 @@ class Ledger:
         query = select(_V.body, _V.version, _V.at_us, _V.author).where(_V.kind == kind.__name__).order_by(_V.entry)
         if id is not None:
             query = query.where(_V.id == id)
-        return [
-            Versioned(record=_load(kind, row.body), version=row.version, at_us=row.at_us, by=row.author)
-            for row in self._read(query)
-        ]
+        return [_versioned(kind, row) for row in self._read(query)]
 
     def blank(self, change: Callable[[Any], Any]) -> int:
         """Rewrite bodies in all versions, for the erasure of what a person asked to have erased; returns how many changed.
 
         The one exception to "nothing is ever changed": versions, times and authors stay. What was there before is removed
-        from the file too.
+        from the file too. A body that could no longer be read as its record stays as it is: one unreadable version would stop
+        every reader of its kind. So does one whose class is not loaded here, as nobody can tell.
 
         Args:
             change: is given the JSON value of a body, and answers it as it shall be (the same object: no change).
         """
         changed = 0
-        query = select(_V.entry, _V.body)
+        query = select(_V.entry, _V.kind, _V.body)
         with _database_errors(), self._turn, self._engine.begin() as connection:
             if sqlite := connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete = ON")
             for row in connection.execute(query).all():
                 before = json.loads(row.body)
                 after = change(before)
-                if after is not before:
-                    text = json.dumps(after, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+                if after is before:
+                    continue
+                text = json.dumps(after, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+                if _still_reads(row.kind, row.body, text):
                     connection.execute(update(_VERSIONS).where(_V.entry == row.entry).values(body=text))
                     changed += 1
         if changed and sqlite:
@@ -261,6 +278,29 @@ def _load(kind: type[T], body: str) -> T:
     except ValidationError as error:
         raise StoreError(f"the ledger holds a {kind.__name__} that this version cannot read: {error}") from error
     return record
+
+
+def _still_reads(kind: str, before: str, after: str) -> bool:
+    """Whether a body is read after a change by every class by which it was read before; False where there is no such class.
+
+    The ledger keeps only the names of classes, so they are looked up among those that this process has loaded.
+    """
+    loaded = [getattr(m, "__dict__", {}).get(kind) for m in list(sys.modules.values())]
+    records = {c for c in loaded if isinstance(c, type) and "id" in getattr(c, "__dataclass_fields__", ())}
+    readers = [c for c in records if _reads(c, before)]
+    return bool(readers) and all(_reads(c, after) for c in readers)
+
+
+def _reads(kind: Any, body: str) -> bool:
+    try:
+        _adapter(kind).validate_json(body)
+    except (ValidationError, PydanticUserError):  # another package's class of the same name may not be one for JSON
+        return False
+    return True
+
+
+def _versioned(kind: type[T], row: Row[Any]) -> Versioned[T]:
+    return Versioned(record=_load(kind, row.body), version=row.version, at_us=row.at_us, by=row.author)
 
 
 def _conflict(kind: str, name: str, expect: int, latest: Any) -> str:

@@ -1,11 +1,15 @@
-"""Erasure of one user: which texts are theirs, and how a record looks without them. Pure; `andon.loop.Loop.erase` acts."""
+"""Erasure of one user: which texts are theirs, and how a record looks without them. Pure; `andon.loop.Loop.erase` acts.
+
+A client may call a user, and say, anything: ``open``, ``P1``, the name of another application. So a name is taken out only
+where a field names people, and words by which the loop works are never texts of a user, whatever they are equal to.
+"""
 
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from andon.traffic.records import Interaction
+from andon.traffic.records import SEGMENTS, VERSIONS, Interaction
 
 __all__ = ["ERASED", "Blanking", "Traces", "texts_of"]
 
@@ -14,6 +18,34 @@ ERASED = "[erased]"
 
 _LONG = 20
 """A text of at least this many characters is recognised wherever it stands; a shorter one only beside the user's ids."""
+
+_PEOPLE = frozenset(("user_id", "user", "users", "user.id", "enduser", "enduser.id", "andon.user_id", "llm.user"))
+"""Fields that name users. Authors are people of the team: a user who takes such a name is not them."""
+
+_IDS = frozenset(("id", "interaction_id", "trace_id", "last_interaction"))
+"""Fields that hold ids of interactions and traces."""
+
+_PARTS = frozenset(("scope", "where", "segment", "segments", "versions", "mix"))
+"""Fields whose value says which part of the traffic is meant; no value in them is one user's own, but a name is."""
+
+_OURS = frozenset(
+    (
+        *_IDS, *_PARTS, *SEGMENTS, *VERSIONS, "app", "environment", "arm", "monitor", "metric", "lead", "incident",
+        "signals", "duplicate_of", "lever", "item", "case_id", "channel", "section", "embedder", "scorers", "target",
+        "golden", "plan", "table", "column", "keys", "columns", "metrics", "measures", "op", "direction", "kind", "unit",
+        "bad", "harm", "level", "impact", "severity", "state", "status", "failure", "field", "origin", "phase", "found",
+        "mark", "tone", "area", "outcome", "verdict", "fail", "closed_as", "template", "name", "version_field", "before",
+        "after", "digest", "centroids", "by", "author", "acked_by", "noticed_by", "released_by", "resolved_by",
+        "suggested_by", "label_author", "owner",
+    )
+)  # fmt: skip
+"""Fields that hold the loop's own words: ids, names of things and of the team, one of a few allowed words."""
+
+_SAID = frozenset(("reason", "result"))
+_SAID_WORDS = frozenset(
+    ("opened", "late", "worse", "still", "unsure", "acked", "closed", "supports", "against", "cannot tell")
+)
+"""Two fields hold one of these words in some records, and a text in others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +69,21 @@ def texts_of(interaction: Interaction) -> set[str]:
 
 
 class Blanking:
-    """Replaces a user's texts in the JSON of records."""
+    """Replaces a user's texts in the JSON of records.
+
+    A name is replaced where a field names users, the value of a plan's condition on such a column too. A text of at least 20
+    characters is replaced wherever it stands, a shorter one only in a record about the user's interactions; both only in
+    fields that may hold a text at all.
+    """
 
     def __init__(self, *, names: Collection[str], ids: Collection[str], texts: Collection[str]) -> None:
-        self._names, self._ids, self._texts = frozenset(names), frozenset(ids), frozenset(texts) - frozenset(ids)
-        self._long = tuple(t for t in self._texts if len(t) >= _LONG)
+        self._names, self._ids = frozenset(names) - {""}, frozenset(ids)
+        self._texts = frozenset(texts) - self._ids - {""}
+        self._long = tuple(sorted((t for t in self._texts if len(t) >= _LONG), key=lambda t: (-len(t), t)))
 
     def __call__(self, value: Any) -> Any:
         """The value without the texts; the same object when there is none of them in it."""
-        about = self._is_about(value)
-        changed = self._blanked(value, about)
+        changed = self._blanked(value, "", self._is_about(value, ""))
         return value if changed == value else changed
 
     def touches(self, body: str) -> bool:
@@ -54,24 +91,40 @@ class Blanking:
         value = json.loads(body)
         return bool(self(value) is not value)
 
-    def _is_about(self, value: Any) -> bool:
-        """Whether an id or name of the user stands anywhere in it."""
+    def _is_about(self, value: Any, key: str) -> bool:
+        """Whether an id of theirs, or their name as that of a user, stands anywhere in it."""
         if isinstance(value, str):
-            return value in self._ids or value in self._names
+            named = key in _PEOPLE and value in self._names
+            return named or (value in self._ids and (key in _IDS or key not in _OURS))
         if isinstance(value, dict):
-            return any(self._is_about(v) for v in value.values())
-        return isinstance(value, list) and any(self._is_about(v) for v in value)
+            return any(self._is_about(v, _key(value, k, key)) for k, v in value.items())
+        return isinstance(value, list) and any(self._is_about(v, key) for v in value)
 
-    def _blanked(self, value: Any, about: bool) -> Any:
+    def _blanked(self, value: Any, key: str, about: bool) -> Any:
         if isinstance(value, dict):
-            return {k: self._blanked(v, about) for k, v in value.items()}
+            return {k: self._blanked(v, _key(value, k, key), about) for k, v in value.items()}
         if isinstance(value, list):
-            return [self._blanked(v, about) for v in value]
+            return [self._blanked(v, key, about) for v in value]
         if not isinstance(value, str) or value == ERASED:
             return value
-        if value in self._names or (value in self._texts and (about or len(value) >= _LONG)):
+        if key in _PEOPLE:
+            return ERASED if value in self._names else value
+        if key in _OURS or (key in _SAID and value in _SAID_WORDS):
+            return value
+        return self._without_texts(value, about)
+
+    def _without_texts(self, value: str, about: bool) -> str:
+        if value in self._texts and (about or len(value) >= _LONG):
             return ERASED
         for text in self._long:
             if text in value:
                 value = value.replace(text, ERASED)
         return value
+
+
+def _key(pairs: dict[str, Any], key: str, above: str) -> str:
+    """What a value is, by its key; the value of a condition or a cell is what its column is, and a part of the traffic a part."""
+    column = pairs.get("column", pairs.get("field"))
+    if key == "value" and isinstance(column, str):
+        return column
+    return above if above in _PARTS and key not in _PEOPLE else key

@@ -41,11 +41,11 @@ def receive_alerts(ledger: Ledger, alerts: Iterable[Alert], *, now_us: int) -> A
 
 def _keep_alert(ledger: Ledger, alert: Alert, now_us: int) -> str:
     for attempt in range(ATTEMPTS):
-        versions = ledger.history(Alert, alert.id)
-        if versions and (alert.state == "firing" or versions[-1].record.state == "resolved"):
+        known = ledger.latest(Alert, alert.id)
+        if known is not None and (alert.state == "firing" or known.record.state == "resolved"):
             return "known"
         try:
-            ledger.put(alert, now_us=now_us, by="alertmanager", expect=len(versions))
+            ledger.put(alert, now_us=now_us, by="alertmanager", expect=0 if known is None else known.version)
         except StateError:  # the same alert came twice at the same moment
             if attempt == ATTEMPTS - 1:
                 raise

@@ -4,19 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from andon.changes.run import changes_of
-from andon.errors import AndonError, InputError, StateError
-from andon.incidents.records import Ending, ExitCriterion, Incident, Recovery
+from andon.errors import InputError, StateError
+from andon.incidents.records import Ending, Incident, Recovery
 from andon.incidents.recovery import (
-    Hold,
     add_criterion,
     add_step,
     all_met,
+    brings_news,
     drop_criterion,
     holds_of,
-    judge_chart,
-    judge_masked,
-    judge_probes,
-    judge_silence,
     met_us,
     open_steps,
     quiet_message,
@@ -24,15 +20,12 @@ from andon.incidents.recovery import (
     suggest_criteria,
     take_step,
 )
-from andon.incidents.run.timeline import ATTEMPTS, event, find_incident, put_next, signals_of
+from andon.incidents.run.measuring import has_probes, measured
+from andon.incidents.run.timeline import ATTEMPTS, change_incident, event, find_incident, put_next, signals_of
 from andon.incidents.states import state_of
 from andon.incidents.triage import pages
 from andon.incidents.words import one_line
-from andon.monitors import Signal
-from andon.monitors.records import TRAFFIC
-from andon.monitors.run import chart_of, harm_of, scope_of
-from andon.scores.rows import PROBE
-from andon.store import Ledger, Rollup, Span, Warehouse, Where
+from andon.store import Ledger, Versioned, Warehouse
 from andon.traffic import quoted
 
 __all__ = [
@@ -47,9 +40,7 @@ __all__ = [
 ]
 
 HOUR_US = 3_600_000_000
-WEEK_US = 7 * 24 * HOUR_US
-LONGEST_US = 14 * 24 * HOUR_US
-"""How far back a chart is read to find since when it has been quiet."""
+DAY_US = 24 * HOUR_US
 
 
 def recovery_of(ledger: Ledger, incident: Incident) -> Recovery:
@@ -63,10 +54,12 @@ def measure_recovery(
     """Measure every exit criterion now, and say that the incident has recovered once all are met.
 
     Criteria that the signals suggest are added when they are missing, unless a person dropped them. The incident is
-    recovered since the time at which the last criterion had been met; if one fails afterwards, it is not recovered.
+    recovered since the time at which the last criterion had been met; if one fails afterwards, it is not recovered. The plan
+    is written when a verdict changes or a person measures, else once a day.
 
     Returns:
-        The incident and its plan, as they stand in the ledger now. Those of a closed incident are left alone.
+        The incident as it stands in the ledger now, and its plan as it was measured now. Those of a closed incident are left
+        alone.
     """
     incident = find_incident(ledger, incident.id)
     if incident.state == "closed":
@@ -76,31 +69,39 @@ def measure_recovery(
     changes = changes_of(ledger, incident.app, incident.environment, incident.onset_low_us, now_us + 1)
     holds = holds_of(changes, incident.onset_low_us)
 
-    def measured(plan: Recovery) -> Recovery:
-        known = [*_ever(ledger, incident), *plan.criteria]
-        fresh = suggest_criteria(incident, signals, known, probes=_has_probes(warehouse, incident))
-        criteria = [_measured(warehouse, incident, c, signals, lead, holds, now_us) for c in (*plan.criteria, *fresh)]
+    def looked_at(plan: Recovery) -> Recovery:
+        known = (*plan.criteria, *plan.dropped)
+        fresh = suggest_criteria(incident, signals, known, probes=has_probes(warehouse, incident))
+        criteria = [measured(warehouse, incident, c, signals, lead, holds, now_us) for c in (*plan.criteria, *fresh)]
         return replace(plan, criteria=tuple(criteria))
 
-    plan = _change(ledger, incident, measured, now_us=now_us, by=by)
+    plan = _change(ledger, incident, looked_at, now_us=now_us, by=by)
     return _settle(ledger, incident, plan, now_us=now_us), plan
 
 
 def _settle(ledger: Ledger, incident: Incident, plan: Recovery, *, now_us: int) -> Incident:
-    """Write what the criteria say about the state."""
-    if all_met(plan) and incident.recovered_us is None:
-        recovered = replace(incident, recovered_us=max(incident.onset_low_us, min(met_us(plan), now_us)))
-        told = f"recovered: all exit criteria are met ({', '.join(c.id for c in plan.criteria)})"
-    elif incident.recovered_us is not None and not all_met(plan):
-        recovered = replace(incident, recovered_us=None)
+    """Write what the criteria say about the state of an incident that they were measured for; others may write meanwhile."""
+
+    def settled(latest: Incident) -> Incident:
+        recovered_us = None
+        if all_met(plan):
+            signalled = (latest.signals, latest.last_signal_us) != (incident.signals, incident.last_signal_us)
+            if signalled:  # harm signalled while it was measured: the next measurement decides
+                return latest
+            recovered_us = latest.recovered_us or max(latest.onset_low_us, min(met_us(plan), now_us))
+        if latest.state == "closed" or latest.recovered_us == recovered_us:
+            return latest
+        told = replace(latest, recovered_us=recovered_us)
+        return replace(told, state=state_of(told))
+
+    done, written = change_incident(ledger, incident, settled, now_us=now_us, by="andon")
+    if written and done.recovered_us is not None:
+        text = f"recovered: all exit criteria are met ({', '.join(c.id for c in plan.criteria)})"
+        event(ledger, done, done.recovered_us, now_us, "state", text)
+    elif written:
         unmet = "; ".join(f"{c.id}: {c.measured}" for c in plan.criteria if c.met is not True)
-        told = f"not recovered after all: {one_line(unmet, 300)}"
-    else:
-        return incident
-    recovered = replace(recovered, state=state_of(recovered))
-    put_next(ledger, incident, recovered, now_us=now_us, by="andon")
-    event(ledger, recovered, recovered.recovered_us or now_us, now_us, "state", told)
-    return recovered
+        event(ledger, done, now_us, now_us, "state", f"not recovered after all: {one_line(unmet, 300)}")
+    return done
 
 
 def close_incident(
@@ -135,6 +136,10 @@ def close_incident(
         incident, plan = measure_recovery(warehouse, ledger, incident, now_us=now_us, by=by)
         if not all_met(plan):
             raise StateError(quiet_message(incident, plan))
+        if incident.state == "closed" or incident.recovered_us is None:
+            raise StateError(
+                f"{incident.id} was changed while it was measured (it signalled, or was closed); read it again"
+            )
         if steps := open_steps(plan):
             todo = "; ".join(f"{s.id} {one_line(s.text, 100)}" for s in steps)
             raise StateError(
@@ -192,9 +197,7 @@ def add_exit_criterion(
     return _change(
         ledger,
         incident,
-        lambda plan: add_criterion(
-            plan, _ever(ledger, incident), text, signal=signal, at_least=at_least, watch_us=watch_us, by=by
-        ),
+        lambda plan: add_criterion(plan, text, signal=signal, at_least=at_least, watch_us=watch_us, by=by),
         now_us=now_us,
         by=by,
         told=lambda plan: f"exit criterion {plan.criteria[-1].id} added: {plan.criteria[-1].text}",
@@ -280,15 +283,21 @@ def _change(
     by: str,
     told: Callable[[Recovery], str] | None = None,
 ) -> Recovery:
-    """Write the next version of a plan; who writes at the same moment is not lost."""
+    """Write the next version of a plan; who writes at the same moment is not lost.
+
+    A change is `told` in the timeline. A measurement is not, and where nobody asked for it and it says nothing new it is
+    written once a day.
+    """
     incident = find_incident(ledger, incident.id)
     if incident.state == "closed":
         raise StateError(f"{incident.id} is closed already ({incident.closed_why}); its recovery stays as it was")
     for attempt in range(ATTEMPTS):
-        versions = ledger.history(Recovery, incident.id)
-        plan = change(versions[-1].record if versions else Recovery(id=incident.id))
+        known = ledger.latest(Recovery, incident.id)
+        plan = change(known.record if known else Recovery(id=incident.id))
+        if told is None and by == "andon" and known is not None and not _is_due(known, plan, now_us):
+            return plan
         try:
-            ledger.put(plan, now_us=now_us, by=by, expect=len(versions))
+            ledger.put(plan, now_us=now_us, by=by, expect=known.version if known else 0)
         except StateError:
             if attempt == ATTEMPTS - 1:
                 raise
@@ -299,103 +308,6 @@ def _change(
     return plan
 
 
-def _ever(ledger: Ledger, incident: Incident) -> list[ExitCriterion]:
-    """The criteria of all versions of a plan, those that were dropped too."""
-    return [c for version in ledger.history(Recovery, incident.id) for c in version.record.criteria]
-
-
-def _measured(
-    warehouse: Warehouse,
-    incident: Incident,
-    criterion: ExitCriterion,
-    signals: list[Signal],
-    lead: Signal | None,
-    holds: list[Hold],
-    now_us: int,
-) -> ExitCriterion:
-    """One criterion as it stands now; what a person checked stays as it was said."""
-    if criterion.kind == "check":
-        return criterion if criterion.met else replace(criterion, measured="nobody has looked yet")
-    if (hidden := judge_masked(criterion, holds, now_us)) is not None:
-        return hidden
-    back_us = max([incident.onset_us, *(h.ended_us for h in holds if h.ended_us is not None)])
-    try:
-        if criterion.kind == "probe":
-            return _probes(warehouse, incident, criterion, lead, max(back_us, now_us - criterion.watch_us), now_us)
-        own = [s for s in signals if s.monitor == criterion.monitor and pages(s)]
-        if not own:
-            return replace(criterion, met=None, at_us=now_us, measured="cannot tell: no signal of this chart is known")
-        start_us = max(back_us, own[-1].at_us, now_us - LONGEST_US)
-        judge = _silence if own[0].metric == TRAFFIC else _chart
-        return judge(warehouse, incident, criterion, own[0], start_us, now_us)
-    except AndonError as error:
-        return replace(criterion, met=None, at_us=now_us, measured=f"cannot tell: {one_line(str(error), 200)}")
-
-
-def _chart(
-    warehouse: Warehouse, incident: Incident, criterion: ExitCriterion, signal: Signal, start_us: int, now_us: int
-) -> ExitCriterion:
-    width = max(signal.window_us, HOUR_US)
-    end = now_us // width * width
-    start = min(end, -(-start_us // width) * width)
-    points = []
-    if start < end:
-        points = chart_of(warehouse, signal, start_us=start, end_us=end, points=(end - start) // width)
-    since = max(start, end - criterion.watch_us)
-    came = _came(warehouse, signal, since, end)
-    usual = _usual(warehouse, incident, signal, since, end)
-    return judge_chart(criterion, signal, points, start_us=start, end_us=end, came=came, usual=usual)
-
-
-def _silence(
-    warehouse: Warehouse, incident: Incident, criterion: ExitCriterion, signal: Signal, start_us: int, now_us: int
-) -> ExitCriterion:
-    width = max(6 * signal.window_us, 6 * HOUR_US)
-    end = now_us // HOUR_US * HOUR_US
-    ends = range(end, max(start_us, end - 2 * criterion.watch_us), -width)
-    blocks = [
-        (e, _came(warehouse, signal, e - width, e), _usual(warehouse, incident, signal, e - width, e) or 0)
-        for e in ends
-    ]
-    return judge_silence(criterion, signal, blocks, start_us=start_us, end_us=end)
-
-
-def _probes(
-    warehouse: Warehouse, incident: Incident, criterion: ExitCriterion, lead: Signal | None, start_us: int, now_us: int
-) -> ExitCriterion:
-    """Probes that were answered, and answered without the harm that leads the incident."""
-    probes = (*_of_app(incident), Where(column="source", op="eq", value=PROBE), Where(column="error", op="not_null"))
-    span = Span(start_us=start_us, end_us=now_us)
-    good = (*probes, Where(column="error", op="lt", value=0.5))
-    if lead is not None and lead.metric != TRAFFIC:
-        harm = harm_of(lead)
-        good = (*good, replace(harm, op="lt" if harm.op == "ge" else "ge"))
-    n, passed = (_rows(warehouse, span, where) for where in (probes, good))
-    return judge_probes(criterion, passed, n, start_us=start_us, end_us=now_us)
-
-
-def _has_probes(warehouse: Warehouse, incident: Incident) -> bool:
-    where = (*_of_app(incident), Where(column="source", op="eq", value=PROBE))
-    since = Span(start_us=incident.onset_low_us - WEEK_US, end_us=2**62)
-    return _rows(warehouse, since, where) > 0
-
-
-def _usual(warehouse: Warehouse, incident: Incident, signal: Signal, start_us: int, end_us: int) -> int | None:
-    """Interactions in as long a time at the same hours of the last week before harm began; None where there were none."""
-    weeks = max(1, -(-(end_us - incident.onset_low_us) // WEEK_US))
-    return _came(warehouse, signal, start_us - weeks * WEEK_US, end_us - weeks * WEEK_US) or None
-
-
-def _came(warehouse: Warehouse, signal: Signal, start_us: int, end_us: int) -> int:
-    """Interactions in the part of the traffic that a signal is about; rows of feedback are none."""
-    answered = Where(column="error", op="not_null")
-    return _rows(warehouse, Span(start_us=start_us, end_us=end_us), (*scope_of(signal), answered))
-
-
-def _rows(warehouse: Warehouse, span: Span, where: tuple[Where, ...]) -> int:
-    return sum(warehouse.run(Rollup(table="scores", span=span, where=where))["rows"].to_pylist())
-
-
-def _of_app(incident: Incident) -> tuple[Where, ...]:
-    pairs = {"app": incident.app, "environment": incident.environment}
-    return tuple(Where(column=k, op="eq", value=v) for k, v in pairs.items())
+def _is_due(known: Versioned[Recovery], measured: Recovery, now_us: int) -> bool:
+    """Whether a measurement is worth a version of its own: no incident grows by one an hour for as long as it is open."""
+    return brings_news(known.record, measured) or now_us - known.at_us >= DAY_US

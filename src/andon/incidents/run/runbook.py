@@ -1,7 +1,7 @@
 """Work through the runbook of an incident: what the data can answer is answered, people tick the rest."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from andon.incidents.answers import (
     KINDS_OF,
     Answer,
     QueryType,
+    acked_answer,
     changes_answer,
+    criteria_answer,
+    evidence_answer,
     fields_of,
     goes_on_answer,
     held_answer,
@@ -22,10 +25,10 @@ from andon.incidents.answers import (
     sample_answer,
     shift_answer,
 )
-from andon.incidents.records import FailureType, Incident, Runbook, RunbookEntry, RunbookItem, RunbookState
+from andon.incidents.records import FailureType, Incident, Recovery, Runbook, RunbookEntry, RunbookItem, RunbookState
 from andon.incidents.run.states import goes_on, noticed
 from andon.incidents.run.timeline import ATTEMPTS
-from andon.incidents.runbooks import entry_of, item_of, parse_runbook, with_entry
+from andon.incidents.runbooks import DUTIES, entry_of, item_of, parse_runbook, with_entry
 from andon.incidents.timeline import CHANGES_BACK_US
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
@@ -60,18 +63,31 @@ _SAMPLE_WINDOWS = 6
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the beginning of a formula."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Investigation:
+    """What the runbook reads of an investigation: that there is one, and of when.
+
+    The stage that makes them comes later and must not be imported here. The ledger knows a record by the name of its class,
+    and passes over fields that this one does not name.
+    """
+
+    id: str
+    at_us: int
+
+
 _LOG = ("id", "time", "task", "topic", "segment", "risk_category", "query", "answer", "error", "harmed")
 """Columns of the query log."""
 
 
 def runbook_for(config: str, failure: FailureType | None) -> Runbook:
-    """The runbook of a team for a type of failure; else the team's general one; else the built-in one.
+    """The runbook of a team for a failure type; else the team's general one; else the built-in one.
 
     They stand beside the file of settings: ``runbooks/retrieval-regression.toml``, ``runbook.toml``.
 
     Args:
         config: path of the file of settings (`Settings.config`); it need not exist.
-        failure: the type of failure, where one is known.
+        failure: the failure type, where one is known.
 
     Raises:
         ConfigError: a file cannot be read or understood; names it.
@@ -100,16 +116,46 @@ def read_runbook(path: Path) -> Runbook:
 
 
 def runbook_of(ledger: Ledger, incident: Incident, *, config: str, now_us: int) -> RunbookState:
-    """What was done of the runbook of an incident; at the first call the runbook is frozen as it is now."""
+    """What was done of the runbook of an incident; at the first call the runbook is frozen as it is now.
+
+    Once Andon has answered it, what has been done since (`DUTIES`) is brought up to date: nobody should have to tick what the
+    ledger knows.
+    """
     known = ledger.get(RunbookState, incident.id)
     if known is not None:
-        return known
+        return _with_duties(ledger, known, now_us)
     state = RunbookState(id=incident.id, runbook=runbook_for(config, incident.failure))
     try:
         ledger.put(state, now_us=now_us, by="andon", expect=0)
     except StateError:  # another process froze it a moment ago
         return ledger.get(RunbookState, incident.id) or state
     return state
+
+
+def _with_duties(ledger: Ledger, state: RunbookState, now_us: int) -> RunbookState:
+    incident = ledger.get(Incident, state.id)
+    if incident is None or not any(e.by == "andon" for e in state.entries):
+        return state
+    entries = []
+    for item in state.runbook.items:
+        known = entry_of(state, item.id)
+        if item.answer not in DUTIES or (known is not None and known.by != "andon"):
+            continue
+        new = _entry(item, _duty(ledger, incident, item.answer), incident, now_us)
+        if known is None or (known.found, known.text) != (new.found, new.text):
+            entries.append(new)
+    return _put(ledger, incident, entries, now_us=now_us, by="andon") if entries else state
+
+
+def _duty(ledger: Ledger, incident: Incident, name: str) -> Answer:
+    """The answer to one of `DUTIES`, from the ledger alone."""
+    if name == "acked":
+        return acked_answer(ledger.get(Incident, incident.id) or incident)
+    if name == "criteria":
+        return criteria_answer(ledger.get(Recovery, incident.id))
+    frozen = [v.record.at_us for v in ledger.history(Investigation, incident.id)]
+    changes = changes_of(ledger, incident.app, incident.environment, incident.onset_low_us, max([0, *frozen]) + 1)
+    return evidence_answer(frozen, changes, incident.onset_low_us)
 
 
 def tick_item(
@@ -175,6 +221,9 @@ def _entry(item: RunbookItem, answer: Answer, incident: Incident, now_us: int) -
         "goes-on": f"/incidents/{incident.id}#chart",
         "fresh-sample": f"/incidents/{incident.id}#chart",
         "held": "andon lever list",
+        "acked": f"andon incident ack {incident.id}",
+        "evidence": f"andon evidence verify {incident.id}",
+        "criteria": f"andon incident recovery {incident.id}",
     }
     link = answer.link or links.get(item.answer, f"andon incident timeline {incident.id}")
     return RunbookEntry(item=item.id, text=answer.text, found=answer.found, link=link, at_us=now_us)
@@ -183,14 +232,15 @@ def _entry(item: RunbookItem, answer: Answer, incident: Incident, now_us: int) -
 def _put(ledger: Ledger, incident: Incident, entries: Sequence[RunbookEntry], *, now_us: int, by: str) -> RunbookState:
     """Write entries over the latest state; an answer never takes the place of what a person ticked meanwhile."""
     for attempt in range(ATTEMPTS):
-        versions = ledger.history(RunbookState, incident.id)
-        state = versions[-1].record
+        latest = ledger.latest(RunbookState, incident.id)
+        assert latest is not None
+        state = latest.record
         for entry in entries:
             known = entry_of(state, entry.item)
             if entry.by != "andon" or known is None or known.by == "andon":
                 state = with_entry(state, entry)
         try:
-            ledger.put(state, now_us=now_us, by=by, expect=len(versions))
+            ledger.put(state, now_us=now_us, by=by, expect=latest.version)
         except StateError:  # somebody ticked an item at the same moment
             if attempt == ATTEMPTS - 1:
                 raise
@@ -220,6 +270,8 @@ class _Reading:
         """The answer to one question of `andon.incidents.runbooks.ANSWERS`."""
         if name in KINDS_OF:
             return self._changes(name)
+        if name in DUTIES:
+            return _duty(self.ledger, self.incident, name)
         answers: dict[str, Callable[[], Answer]] = {
             "goes-on": self._goes_on,
             "fresh-sample": self._sample,

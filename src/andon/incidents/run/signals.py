@@ -13,10 +13,20 @@ from andon.incidents.records import (
     Incident,
 )
 from andon.incidents.run.alerts import tell_alerts
-from andon.incidents.run.timeline import ATTEMPTS, event, put_next, signals_of
-from andon.incidents.triage import MERGE_US, join, leaves_lead, merges, open_incident, pages, suggests, title_of
+from andon.incidents.run.timeline import ATTEMPTS, Attached, change_incident, event, put_next, signals_of
+from andon.incidents.triage import (
+    MERGE_US,
+    join,
+    leaves_lead,
+    merges,
+    open_incident,
+    pages,
+    suggests,
+    title_of,
+    worsened,
+)
 from andon.incidents.words import change_text, onset_text, signals_text
-from andon.monitors import Signal
+from andon.monitors import TRAFFIC, Signal
 from andon.store import Ledger
 
 __all__ = ["respond", "restate"]
@@ -24,6 +34,10 @@ __all__ = ["respond", "restate"]
 
 LOOK_BACK_US = 7 * 86_400_000_000
 """Changes of the week before the onset stand in the timeline."""
+
+LATE_US = 2 * MERGE_US
+"""Signals that come so long after the alarm are attached to the incident, not written into it: a lasting event signals without
+end, and each version of the incident would hold the whole list."""
 
 
 def respond(ledger: Ledger, signals: Iterable[Signal]) -> list[Incident]:
@@ -44,12 +58,15 @@ def _give(ledger: Ledger, together: Sequence[Signal]) -> Incident | None:
     """Give signals of one app and moment to one incident; a person who closes it meanwhile is not overruled."""
     for attempt in range(ATTEMPTS):
         known = ledger.all(Incident)
-        attached = {i for incident in known for i in incident.signals}
-        fresh = [s for s in together if s.id not in attached]
+        held = {incident.id: list(incident.signals) for incident in known}
+        for late in ledger.all(Attached):
+            held.setdefault(late.incident, []).append(late.id)
+        given = {i for ids in held.values() for i in ids}
+        fresh = [s for s in together if s.id not in given]
         if not fresh:
             return None
         first = next((s for s in fresh if pages(s)), fresh[0])
-        home = next((i for i in reversed(known) if merges(i, first)), None)
+        home = next((i for i in reversed(known) if merges(replace(i, signals=tuple(held[i.id])), first)), None)
         if home is None and not pages(first):
             return None  # a warning opens nothing; `andon signals` lists it
         try:
@@ -78,15 +95,19 @@ def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
 def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incident:
     now_us = signals[0].at_us
     if leaves_lead(home, signals):
-        ids = (*home.signals, *(s.id for s in signals))
+        severer = worsened(home, ledger.get(Signal, home.lead), signals)
         last_us = now_us if any(pages(s) for s in signals) else home.last_signal_us
-        incident = replace(home, signals=tuple(sorted(ids)), last_signal_us=last_us)
+        incident = replace(severer, last_signal_us=last_us)
         if any(says_input(s) and s.at_us - home.alarmed_us <= MERGE_US for s in signals) and home.lead:
             incident = suggests(incident, [*signals_of(ledger, home), *signals], _changes_near(ledger, home))
     else:
         together = [*signals_of(ledger, home), *signals]
         incident = join(home, together, _changes_near(ledger, home))
+    late, ids = now_us - home.alarmed_us > LATE_US, sorted(s.id for s in signals)
+    incident = replace(incident, signals=home.signals if late else tuple(sorted((*home.signals, *ids))))
     put_next(ledger, home, incident, now_us=now_us, by="andon")
+    for name in ids if late else ():
+        ledger.put(Attached(id=name, incident=home.id), now_us=now_us, by="andon")
     if home.recovered_us is not None and incident.recovered_us is None:
         event(ledger, incident, now_us, now_us, "state", "not recovered after all: harm signals again")
     if incident.lead != home.lead:
@@ -98,7 +119,7 @@ def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incide
 
 
 def _changes_near(ledger: Ledger, incident: Incident) -> list[Change]:
-    """The changes that may say what kind of failure it is."""
+    """The changes that may say what failure type it is."""
     return changes_of(
         ledger, incident.app, incident.environment, incident.onset_low_us - NEAR_US, incident.onset_high_us + 1
     )
@@ -118,13 +139,18 @@ def _tell_signals(
 
 
 def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: int) -> Incident:
-    """Bring the title up to date with the latest rate of harm, and the kind of failure with changes that were learned late."""
-    incident = ledger.get(Incident, incident.id) or incident  # somebody may have acknowledged it meanwhile
-    lead = ledger.get(Signal, incident.lead)
-    if lead is None or rate is None or incident.state == "closed":
-        return incident
-    told = replace(incident, title=title_of(lead, incident.onset_us, rate))
-    told = suggests(told, signals_of(ledger, incident), _changes_near(ledger, incident))
-    if told != incident:
-        put_next(ledger, incident, told, now_us=now_us, by="andon")
-    return told
+    """Bring the title up to date with the latest rate of harm, and the failure type with changes that were learned late."""
+    known = ledger.get(Incident, incident.id) or incident
+    lead = ledger.get(Signal, known.lead)
+    if lead is None or rate is None:
+        return known
+
+    def told(latest: Incident) -> Incident:
+        if latest.state == "closed" or latest.lead != lead.id:  # a rate of another chart says nothing of the new one
+            return latest
+        named = latest
+        if lead.metric != TRAFFIC:  # where traffic fell the rate is that of those who came: not how much is missing
+            named = replace(latest, title=title_of(lead, latest.onset_us, rate))
+        return suggests(named, signals_of(ledger, latest), _changes_near(ledger, latest))
+
+    return change_incident(ledger, known, told, now_us=now_us, by="andon")[0]

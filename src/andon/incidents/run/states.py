@@ -1,13 +1,13 @@
 """Move an incident through its states, keep what people overrule, and say whether harm goes on."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from andon.errors import AndonError, InputError, StateError
 from andon.incidents.notices import still_missing
 from andon.incidents.records import Incident, Report
+from andon.incidents.run.measuring import came_of, unit_of
 from andon.incidents.run.recovery import close_incident
-from andon.incidents.run.timeline import ATTEMPTS, event, put_next
+from andon.incidents.run.timeline import change_incident, event, signals_of
 from andon.incidents.states import Field, Mark, mark, overrule, overruled
 from andon.incidents.triage import suggested_severity
 from andon.incidents.words import one_line
@@ -15,7 +15,7 @@ from andon.monitors import Signal
 from andon.monitors.limits import control_points
 from andon.monitors.records import TRAFFIC
 from andon.monitors.run import chart_of, harm_of, scope_of
-from andon.store import Ledger, Rollup, Slice, Span, Warehouse, Where
+from andon.store import Ledger, Slice, Span, Warehouse, Where
 from andon.traffic import format_time
 
 __all__ = [
@@ -51,7 +51,7 @@ def ack_incident(ledger: Ledger, incident: Incident, *, now_us: int, by: str) ->
             return latest
         return replace(_noticed(latest, now_us, by), acked_us=now_us, acked_by=by)
 
-    acked, written = _write(ledger, incident, ack, now_us=now_us, by=by)
+    acked, written = change_incident(ledger, incident, ack, now_us=now_us, by=by)
     if written:
         event(ledger, acked, now_us, now_us, "state", "acknowledged", by=by)
     return acked
@@ -59,7 +59,7 @@ def ack_incident(ledger: Ledger, incident: Incident, *, now_us: int, by: str) ->
 
 def noticed(ledger: Ledger, incident: Incident, *, now_us: int, by: str) -> Incident:
     """Keep who was the first person to say anything of an incident: a report, a note, an acknowledgement. A closed one stays."""
-    told, _ = _write(ledger, incident, lambda latest: _noticed(latest, now_us, by), now_us=now_us, by=by)
+    told, _ = change_incident(ledger, incident, lambda latest: _noticed(latest, now_us, by), now_us=now_us, by=by)
     return told
 
 
@@ -81,7 +81,7 @@ def mark_incident(
         return _noticed(mark(latest, milestone, at_us, now_us=now_us), now_us, by)
 
     before = ledger.get(Incident, incident.id) or incident
-    done, _ = _write(ledger, incident, marked, now_us=now_us, by=by)
+    done, _ = change_incident(ledger, incident, marked, now_us=now_us, by=by)
     was_us = getattr(before, f"{milestone}_us")
     corrects = f" (not since {format_time(was_us)})" if was_us not in (None, at_us) else ""
     event(ledger, done, at_us, now_us, "state", f"{milestone}{corrects}: {why.strip()}", by=by)
@@ -91,7 +91,7 @@ def mark_incident(
 def overrule_incident(
     ledger: Ledger, incident: Incident, field: Field, chosen: str, why: str, *, now_us: int, by: str
 ) -> Incident:
-    """Put a person's word in place of the class, severity or kind of failure that was suggested; both are kept.
+    """Put a person's word in place of the class, severity or failure type that was suggested; both are kept.
 
     The suggested severity follows from the class, so another class suggests it anew.
 
@@ -99,13 +99,12 @@ def overrule_incident(
         InputError: as `andon.incidents.states.overrule`.
         StateError: the incident is closed.
     """
-    lead = ledger.get(Signal, incident.lead) if incident.lead else None
 
     def said(latest: Incident) -> Incident:
         told = _noticed(overrule(latest, field, chosen, why, by=by, now_us=now_us), now_us, by)
-        return suggested_severity(told, lead) if field == "impact" and lead is not None else told
+        return suggested_severity(told, signals_of(ledger, told)) if field == "impact" else told
 
-    done, _ = _write(ledger, incident, said, now_us=now_us, by=by)
+    done, _ = change_incident(ledger, incident, said, now_us=now_us, by=by)
     word = overruled(done, field)
     before = (word.suggested if word is not None else "") or "nothing"
     text = f"{field} overruled: {chosen} instead of {before}: {one_line(why, 500)}"
@@ -117,25 +116,6 @@ def _noticed(incident: Incident, now_us: int, by: str) -> Incident:
     if incident.noticed_us is not None or incident.state == "closed":
         return incident
     return replace(incident, noticed_us=now_us, noticed_by=by)
-
-
-def _write(
-    ledger: Ledger, incident: Incident, change: Callable[[Incident], Incident], *, now_us: int, by: str
-) -> tuple[Incident, bool]:
-    """Write a change of the latest version, and say whether there was one; the loop may write at the same moment."""
-    for attempt in range(ATTEMPTS):
-        latest = ledger.get(Incident, incident.id) or incident
-        told = change(latest)
-        if told == latest:
-            return latest, False
-        try:
-            put_next(ledger, latest, told, now_us=now_us, by=by)
-        except StateError:
-            if attempt == ATTEMPTS - 1:
-                raise
-            continue
-        return told, True
-    raise AssertionError("the last attempt returns or raises")
 
 
 def first_visible(warehouse: Warehouse, ledger: Ledger, incident: Incident) -> int | None:
@@ -170,7 +150,9 @@ def tell_visible(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, no
         return incident
     if first is None or (incident.visible_us is not None and incident.visible_us <= first):
         return incident
-    told, _ = _write(ledger, incident, lambda latest: replace(latest, visible_us=first), now_us=now_us, by="andon")
+    told, _ = change_incident(
+        ledger, incident, lambda latest: replace(latest, visible_us=first), now_us=now_us, by="andon"
+    )
     return told
 
 
@@ -190,8 +172,8 @@ def goes_on(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us:
     try:
         if lead.metric == TRAFFIC:
             weeks = max(1, -(-(end - lead.onset_low_us) // WEEK_US))
-            came, usual = (_came(warehouse, lead, start - back, end - back) for back in (0, weeks * WEEK_US))
-            return still_missing(came, usual, lead.rate)
+            came, usual = (came_of(warehouse, lead, start - back, end - back) for back in (0, weeks * WEEK_US))
+            return still_missing(came.weight, usual.weight, lead.rate, unit_of(came, usual))
         seen = chart_of(warehouse, lead, start_us=start, end_us=end, points=(end - start) // width)
     except AndonError:
         return None
@@ -203,11 +185,3 @@ def goes_on(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us:
     if x > now.high * n:
         return True
     return False if lead.rate > now.high else None
-
-
-def _came(warehouse: Warehouse, signal: Signal, start_us: int, end_us: int) -> int:
-    """Interactions in the part of the traffic that a signal is about; the chart's own rate of them knows no hour of the day."""
-    answered = Where(column="error", op="not_null")  # rows of feedback are no traffic
-    span = Span(start_us=start_us, end_us=end_us)
-    table = warehouse.run(Rollup(table="scores", span=span, where=(*scope_of(signal), answered)))
-    return sum(table["rows"].to_pylist())

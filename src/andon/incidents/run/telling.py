@@ -111,12 +111,12 @@ def _settled(ledger: Ledger, now_us: int) -> dict[tuple[str, str], list[Delivery
 
 def _settle(ledger: Ledger, delivery: Delivery, state: Outcome, error: str, now_us: int) -> Delivery | None:
     """Write how an attempt ended, unless somebody wrote meanwhile."""
-    versions = ledger.history(Delivery, delivery.id)
-    if versions[-1].record != delivery:
-        return versions[-1].record
+    latest = ledger.latest(Delivery, delivery.id)
+    if latest is None or latest.record != delivery:
+        return None if latest is None else latest.record
     ended = replace(delivery, state=state, error=error)
     try:
-        ledger.put(ended, now_us=now_us, by="andon", expect=len(versions))
+        ledger.put(ended, now_us=now_us, by="andon", expect=latest.version)
     except StateError:
         return None
     return ended
@@ -158,10 +158,10 @@ def _tell(
         if time.monotonic() > until:
             return
         try:
-            versions = ledger.history(Delivery, post.delivery.id)
-            if (versions[-1].record if versions else None) != post.before:
+            latest = ledger.latest(Delivery, post.delivery.id)
+            if (latest.record if latest else None) != post.before:
                 continue  # another process is telling it
-            ledger.put(post.delivery, now_us=now_us, by="andon", expect=len(versions))
+            ledger.put(post.delivery, now_us=now_us, by="andon", expect=latest.version if latest else 0)
             if post.message is None:
                 continue
             state, error = send(channel, post.message)

@@ -1,6 +1,7 @@
 """Read incidents, their signals and timelines; write entries that are never changed."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from andon.changes import Change
@@ -20,7 +21,9 @@ from andon.traffic import quoted
 
 __all__ = [
     "ATTEMPTS",
+    "Attached",
     "add_note",
+    "change_incident",
     "event",
     "find_entry",
     "find_incident",
@@ -41,6 +44,15 @@ HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A signal that came late belongs to an incident; it is told here, not in the incident."""
+
+    id: str
+    """The id of the signal."""
+    incident: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineCursor:
     """What a timeline has taken in, so that a turn in which nothing is new costs next to nothing."""
 
@@ -58,10 +70,35 @@ def put_next(ledger: Ledger, old: Incident, new: Incident, *, now_us: int, by: s
     Raises:
         StateError: somebody wrote another version meanwhile.
     """
-    versions = ledger.history(Incident, old.id)
-    if versions and versions[-1].record != old:
-        raise StateError(f"{old.id} was changed by {versions[-1].by} meanwhile; read it again")
-    ledger.put(new, now_us=now_us, by=by, expect=len(versions))
+    latest = ledger.latest(Incident, old.id)
+    if latest is not None and latest.record != old:
+        raise StateError(f"{old.id} was changed by {latest.by} meanwhile; read it again")
+    ledger.put(new, now_us=now_us, by=by, expect=0 if latest is None else latest.version)
+
+
+def change_incident(
+    ledger: Ledger, incident: Incident, change: Callable[[Incident], Incident], *, now_us: int, by: str
+) -> tuple[Incident, bool]:
+    """Write a change of the latest version, and say whether there was one.
+
+    Where somebody writes at the same moment, the change is decided anew on what they wrote.
+
+    Raises:
+        StateError: somebody wrote in between at each attempt.
+    """
+    for attempt in range(ATTEMPTS):
+        latest = ledger.get(Incident, incident.id) or incident
+        told = change(latest)
+        if told == latest:
+            return latest, False
+        try:
+            put_next(ledger, latest, told, now_us=now_us, by=by)
+        except StateError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            continue
+        return told, True
+    raise AssertionError("the last attempt returns or raises")
 
 
 def find_incident(ledger: Ledger, incident_id: str) -> Incident:
@@ -78,8 +115,9 @@ def find_incident(ledger: Ledger, incident_id: str) -> Incident:
 
 
 def signals_of(ledger: Ledger, incident: Incident) -> list[Signal]:
-    """The signals of an incident, in order of time."""
-    found = [s for i in incident.signals if (s := ledger.get(Signal, i)) is not None]
+    """The signals of an incident, in order of time: those that stand in it, and late ones that are `Attached`."""
+    late = (a.id for a in ledger.all(Attached) if a.incident == incident.id)
+    found = [s for i in {*incident.signals, *late} if (s := ledger.get(Signal, i)) is not None]
     return sorted(found, key=lambda s: (s.at_us, s.id))
 
 

@@ -41,7 +41,9 @@ REPLAYED = 40
 HELD = 5
 """Other version fields that are held fixed at most."""
 
-ASK_FOR_TARGETS = "cannot tell: give targets with `andon investigate INC --old T --new T`"
+ASK_FOR_TARGETS = (
+    "nothing was asked again; `andon investigate` with --old T --new T asks both targets the same questions"
+)
 
 _MEASURES: dict[str, tuple[str, ...]] = {
     "tool traces": ("tool_error", "tool_retries"),

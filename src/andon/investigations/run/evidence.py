@@ -9,12 +9,14 @@ from andon.errors import InputError
 from andon.incidents import Incident
 from andon.investigations.evidence import MOST_ROWS, Check, checked, figures_from, plain_rows, sealed
 from andon.investigations.records import Evidence, Investigation
-from andon.investigations.run.case import Case
+from andon.investigations.run.case import Case, figures_of
+from andon.investigations.usual import COST, USUAL_BEFORE, USUAL_SINCE, WATCHED
+from andon.monitors.run import scope_of
 from andon.store import Ledger, Lookup, Plan, Rollup, Sample, Warehouse, Where, from_json
 from andon.traffic import SEGMENTS, VERSIONS
 from andon.traffic.records import Erasure
 
-__all__ = ["Frozen", "freeze", "freeze_open", "investigation_of", "keep_asked", "recompute", "verify"]
+__all__ = ["Frozen", "freeze", "freeze_open", "investigation_of", "keep_asked", "keep_usual", "recompute", "verify"]
 
 FIELDS = frozenset((*SEGMENTS, *VERSIONS))
 """Columns whose values are parts of the traffic that an investigation speaks of."""
@@ -80,6 +82,22 @@ def keep_asked(case: Case, warehouse: Frozen) -> None:
         case.keep(_claim(case, plan), plan, {})
 
 
+def keep_usual(case: Case, *, cost: bool) -> None:
+    """Keep what dashboards usually show before and since the onset, and (`cost`) what the harmed interactions cost.
+
+    No question rests on these; documents show them beside the answers. Metrics that nobody measured are left out.
+    """
+    known = set(case.warehouse.schema("scores").names)
+    people, watched = scope_of(case.signal), tuple(m for m in WATCHED if m in known)
+    told = [(USUAL_BEFORE, watched, case.before, people), (USUAL_SINCE, watched, case.after, people)]
+    if cost and "cost_usd" in known:
+        told.append((COST, ("cost_usd",), case.after, (*people, case.harm)))
+    for claim, metrics, span, where in told:
+        plan = Rollup(table="scores", metrics=metrics, measures=("n", "w", "wsum"), span=span, where=where)
+        figures = figures_of(case.warehouse, plan)
+        case.keep(claim, plan, {k: v for k, v in figures.items() if figures.get(f"{k.rpartition('.')[0]}.n", 1)})
+
+
 def _claim(case: Case, plan: Plan) -> str:
     where = getattr(plan, "where", ())
     other = any(w.column == case.signal.metric and w.op in ("ge", "lt") for w in where)
@@ -101,22 +119,24 @@ def freeze(warehouse: Frozen, evidence: Sequence[Evidence]) -> tuple[Evidence, .
     return tuple(found)
 
 
-def freeze_open(ledger: Ledger, app: str | None, look: Callable[[Incident], object]) -> list[str]:
-    """Look into every open incident of an application that has no investigation yet; call it before a lever is pulled.
+def freeze_open(ledger: Ledger, app: str | None, look: Callable[[Incident], object], *, since_us: int = 0) -> list[str]:
+    """Look into every open incident of an application whose evidence is missing or old; call it before a lever is pulled.
 
     Args:
         ledger: where incidents and investigations stand.
         app: whose lever is about to move; None where a lever belongs to none.
         look: investigates one incident.
+        since_us: evidence from before is old; 0: none is.
 
     Returns:
         Ids of the incidents that were looked into.
     """
-    waiting = [
-        i
-        for i in ledger.all(Incident)
-        if app in (None, i.app) and i.state != "closed" and ledger.get(Investigation, i.id) is None
-    ]
+    concerned = [i for i in ledger.all(Incident) if app in (None, i.app) and i.state != "closed"]
+    waiting = []
+    for incident in concerned:
+        versions = ledger.history(Investigation, incident.id)
+        if not versions or versions[-1].at_us < since_us:
+            waiting.append(incident)
     for incident in waiting:
         look(incident)
     return [i.id for i in waiting]
@@ -159,14 +179,20 @@ def _verify(warehouse: Warehouse, evidence: Evidence, erased: bool) -> Check:
         bounded = _until(plan, evidence.upto)
         now = recompute(warehouse, evidence)
         if isinstance(plan, Lookup):
-            return checked(evidence, now, late=None, gone=None)
+            return checked(evidence, now, late=None, gone=None, erased=erased)
         there, ever = _rows(warehouse, bounded), _rows(warehouse, plan)
-        then = evidence.figures.get("rows") if isinstance(plan, Rollup) else None
+        then = _then(evidence) if isinstance(plan, Rollup) else None
         gone = None if then is None else max(0, round(then) - there)
         why = "erased" if erased else "expired" if _older(warehouse, plan) else "expired, erased or measured anew"
-        return checked(evidence, now, late=ever - there, gone=gone, why=why)
+        return checked(evidence, now, late=ever - there, gone=gone, why=why, erased=erased)
     except (InputError, TypeError) as error:  # a plan of a table or column that is not there any more
-        return checked(evidence, None, late=None, gone=None, why=str(error))
+        return checked(evidence, None, late=None, gone=None, why=str(error), erased=erased)
+
+
+def _then(evidence: Evidence) -> float | None:
+    """How many rows fulfilled the plan then, by the frozen rows; by the figures where not all rows were frozen."""
+    whole = len(evidence.rows) < MOST_ROWS
+    return (figures_from(evidence.plan, evidence.rows) if whole else evidence.figures).get("rows")
 
 
 def _rows(warehouse: Warehouse, plan: Plan) -> int:

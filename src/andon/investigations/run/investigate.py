@@ -15,13 +15,14 @@ from andon.investigations.run.analyses import analyses_of, look_at
 from andon.investigations.run.case import Case
 from andon.investigations.run.changed import LOOK_BACK_US, suspects_of, traffic_of
 from andon.investigations.run.disproof import run_tests
-from andon.investigations.run.evidence import Frozen, freeze, keep_asked, recompute
+from andon.investigations.run.evidence import Frozen, freeze, keep_asked, keep_usual, recompute
 from andon.investigations.run.expected import confidence_split, examples_of, harmed_interactions, passing_beside
 from andon.investigations.run.late import first_alarms, gap_of
-from andon.investigations.run.reported import Lens, lens_of
+from andon.investigations.run.reported import Lens, counted, lens_of
 from andon.investigations.run.spread import impact_of, parts_of, slices_of, totals, verdict_of
 from andon.investigations.scope import Verdict, rank_parts
 from andon.monitors import TRAFFIC, Objective, Signal
+from andon.monitors.verdicts import percent
 from andon.scores import SCORERS, Embedder, Scorer
 from andon.store import Ledger, Span, Warehouse
 from andon.traffic import Interaction
@@ -64,7 +65,9 @@ def investigate(
     signals = signals_of(ledger, incident)
     lead, lens = _lead(frozen, ledger, incident, signals, scorers, now_us)
     case, opener = _case(frozen, incident, lead, lens, now_us), _opener(incident, signals, lead)
-    verdict, reason, impact = _verdict(case, lens, objectives)
+    verdict, reason, impact = _verdict(
+        case, lens, objectives, next((s for s in signals if s.id == incident.lead), lead)
+    )
     slices, harmed, reported = slices_of(case), harmed_interactions(case), _reported(lens)
     examples = examples_of(case, harmed, slices, reported)
     looked = look_at(case)
@@ -83,10 +86,14 @@ def investigate(
         slices=slices,
         impact=impact,
         first_alarms=first_alarms(signals),
-        gap=gap_of(case, ledger, incident, signals, harmed, scorers, slices),
+        gap=gap_of(
+            case, ledger, incident, signals, harmed, scorers, slices, reported[0][0].time_us if reported else None
+        ),
         analyses=analyses_of(case, ledger, incident, signals, now_us=now_us, looked=looked, objectives=objectives),
     )
     keep_asked(case, frozen)
+    if lens is None:
+        keep_usual(case, cost=incident.metric != TRAFFIC)
     return _kept(ledger, replace(found, evidence=freeze(frozen, case.evidence)))
 
 
@@ -106,15 +113,23 @@ def _opener(incident: Incident, signals: Sequence[Signal], lead: Signal) -> Sign
     return next((s for s in signals if (s.at_us, s.onset_us) == when), lead)
 
 
-def _verdict(case: Case, lens: Lens | None, objectives: Sequence[Objective]) -> tuple[Verdict, str, Impact]:
-    """Isolated or systematic, why, and who was hit."""
+def _verdict(
+    case: Case, lens: Lens | None, objectives: Sequence[Objective], chart: Signal
+) -> tuple[Verdict, str, Impact]:
+    """Isolated or systematic, why, and who was hit; `chart` is the leading signal as it was raised."""
     lead = case.signal
     x1, n1, x2, n2, x3, n3 = totals(case)
-    x0, n0 = (x1, n1) if n1 else (lead.baseline_x, lead.baseline_n)
+    x0, n0 = (x1, n1) if n1 or lens is not None or chart.metric == TRAFFIC else (lead.baseline_x, lead.baseline_n)
     verdict, reason = verdict_of(case, x0, n0, x2, n2, objectives)
     if lens is not None and lens.missing:
         verdict = "undecided" if lens.interaction is None else verdict  # nothing says what similar interactions are
         reason = f"{lens.missing}; {reason}"
+    if chart.metric == TRAFFIC:
+        verdict = "undecided" if verdict == "isolated" else verdict  # few errors among few people do not clear the rest
+        reason = (
+            f"{chart.x:,} of {chart.n:,} usual interactions did not come until the alarm ({percent(chart.rate)}), and nothing "
+            f"can be read from those; of those who came since the onset {reason}"
+        )
     return verdict, reason, impact_of(case, x0 / n0 if n0 else 0.0, x2, n2, lately=x3 / n3 if n3 else None)
 
 
@@ -146,7 +161,9 @@ def _lead(
             f"{incident.id} has no signal {incident.lead!r} in the ledger, so there is nothing to look into"
         )
     if lead.metric == TRAFFIC:  # what did not come has no rows: what came is looked into, by whether it failed
-        lead = replace(lead, metric="error", direction="up", kind="binary")
+        lead = replace(lead, metric="error", direction="up", kind="binary", aspect="", cut=None)
+        case = _case(warehouse, incident, lead, None, now_us)
+        lead = counted(warehouse, lead, case.before, case.after)
     return lead, None
 
 

@@ -20,7 +20,7 @@ from andon.investigations.gap import (
 )
 from andon.investigations.records import Gap, HarmedSlice
 from andon.investigations.run.case import DAY_US, Case
-from andon.monitors import Signal, watched
+from andon.monitors import TRAFFIC, Signal, watched
 from andon.monitors.objectives import rule_for
 from andon.monitors.records import SOFT
 from andon.monitors.series import Metric, metrics_of
@@ -62,11 +62,15 @@ def gap_of(
     harmed: Sequence[tuple[Interaction, float]],
     scorers: Sequence[Scorer],
     slices: Sequence[HarmedSlice] = (),
+    answered_us: int | None = None,
 ) -> Gap:
-    """Why it was not seen sooner: the two clocks, and a replay of the traffic over limits that might have stood."""
+    """Why it was not seen sooner: the two clocks, and a replay of the traffic over limits that might have stood.
+
+    A report is held against the time when it came (`answered_us` is that of the answer it names): nothing dates its onset.
+    """
     lead = next((s for s in signals if s.id == incident.lead), None)
     alarmed_us = incident.alarmed_us if lead is not None else None
-    seen_us = alarmed_us if alarmed_us is not None else case.after.end_us
+    seen_us = incident.alarmed_us  # of a reported incident, the first report
     if seen_us <= case.after.start_us or seen_us - case.after.start_us > 2 * REPLAYED_US:
         replayed = []  # nothing to replay, or so slow that no limit of this family is the question
     else:
@@ -80,10 +84,11 @@ def gap_of(
         _keep(case, found)
     clocks = Clocks(
         onset_us=case.after.start_us,
-        visible_us=incident.visible_us or _visible(case),
+        visible_us=_visible(case, incident, lead),
+        answered_us=answered_us if lead is None else None,
         warned_us=_warned(ledger, lead),
         alarmed_us=alarmed_us,
-        noticed_us=incident.noticed_us or incident.acked_us,
+        noticed_us=incident.noticed_us or incident.acked_us or (incident.alarmed_us if lead is None else None),
         told_us=_told(ledger, incident),
         now_us=case.after.end_us,
         delay_s=_delay(case, harmed),
@@ -91,8 +96,12 @@ def gap_of(
     return gap_from(incident, lead, clocks, proposals, young=lead is not None and lead.baseline_n < LEAST_BEFORE_N)
 
 
-def _visible(case: Case) -> int | None:
-    """When the first harmed interaction since the onset was."""
+def _visible(case: Case, incident: Incident, lead: Signal | None) -> int | None:
+    """When the first harmed interaction since the onset was; who gets no answer sees it from the onset on."""
+    if lead is not None and lead.metric == TRAFFIC:
+        return case.after.start_us
+    if incident.visible_us is not None:
+        return incident.visible_us
     plan = Rollup(
         table="scores", metrics=("time_us",), measures=("min",), span=case.after, where=(*case.scope, case.harm)
     )

@@ -16,7 +16,7 @@ from andon.store import Ledger, Rollup, Slice, Span, Warehouse, Where
 from andon.traffic import Interaction
 from andon.traffic.run import read_interactions_by_id
 
-__all__ = ["Lens", "lens_of", "reported_interaction"]
+__all__ = ["Lens", "counted", "lens_of", "reported_interaction"]
 
 LATELY_US = 7 * DAY_US
 BEFORE_US = 28 * DAY_US
@@ -78,11 +78,11 @@ def lens_of(
         threshold=0.0, onset_us=start, onset_low_us=start, onset_high_us=max(now_us, start + 1), onset_probability=day,
         rule="report",
     )  # fmt: skip
-    signal = _counted(warehouse, signal, before, Span(start_us=start, end_us=max(now_us, start + 1)))
+    signal = counted(warehouse, signal, before, Span(start_us=start, end_us=max(now_us, start + 1)))
     return Lens(signal=signal, interaction=interaction, value=value, missing=missing)
 
 
-def _counted(warehouse: Warehouse, signal: Signal, before: Span, since: Span) -> Signal:
+def counted(warehouse: Warehouse, signal: Signal, before: Span, since: Span) -> Signal:
     """The signal with harm and traffic before and since."""
     counts = []
     for span in (before, since):

@@ -76,7 +76,7 @@ def verdict_of(
     limit = (
         Limit(rate=around[0].at_most, source=f"objective {around[0].name}")
         if around
-        else Limit(rate=(x0 / unit + 0.5) / (n0 / unit + 1))
+        else Limit(rate=(x0 / unit + 0.5) / (n0 / unit + 1), counted=(round(x0 / unit), round(n0 / unit)))
     )
     verdict, reason = isolated_or_systematic(round(x2 / unit), round(n2 / unit), limit, users=users)
     for o in (o for o in mine if set(o.scope) > scope):

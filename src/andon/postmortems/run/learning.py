@@ -43,7 +43,7 @@ def learn_from(
         catches=catches,
     )
     agenda = agenda_of(
-        [i for i in incidents if i.alarmed_us >= since_us],
+        [i for i in incidents if i.alarmed_us >= since_us or i.closed_us is None],  # what goes on is never too old
         drafts,
         {name: empty_sections(p.review, people_write(p)) for name, p in drafts.items()},
         commitments,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 from andon.errors import InputError, StateError
 from andon.incidents import Incident
@@ -82,12 +81,7 @@ def all_reviewed(ledger: Ledger, layouts: Layouts = built_in_only) -> dict[str, 
 def people_write(p: Postmortem) -> tuple[str, ...]:
     """Names of the sections that the template of a postmortem asks people to write."""
     known = p.layout or p.review.template in BUILT_IN
-    return _sections(p.review.template if known else "llm", p.layout)
-
-
-@lru_cache(maxsize=32)
-def _sections(template: str, layout: str) -> tuple[str, ...]:
-    return sections_of(template, layout)
+    return sections_of(p.review.template if known else "llm", p.layout)
 
 
 def change_review(
@@ -184,7 +178,7 @@ def _put_out(ledger: Ledger, incident_id: str, layouts: Layouts, *, why: str, no
         raise StateError(f"{incident_id} cannot be published yet: {'; '.join(standing.missing)}")
     status: Status = "published" if known is None else "amended"
     signed = tuple(s for s in p.review.signoffs if s.digest == digest)  # the others signed another text
-    p = replace(p, review=replace(p.review, status=status, signoffs=signed))
+    p = replace(p, review=replace(p.review, status=status, signoffs=signed), published_us=now_us)
     new = Published(id=incident_id, postmortem=p, at_us=now_us, by=by, why=why, digest=digest)
     put_next(ledger, known, new, now_us=now_us, by=by)
     change_review(ledger, incident_id, lambda r: replace(r, status=status), now_us=now_us, by=by)
