@@ -7,7 +7,7 @@ import pytest
 from records_made import DAY, HOUR, action, draft, incident
 
 from andon.cli.screen import now_us
-from andon.postmortems import ActionItem, Published
+from andon.postmortems import ActionItem, Published, Review, render_markdown
 from andon.store import Ledger
 
 Type = Callable[..., tuple[int, str, str]]
@@ -134,8 +134,33 @@ def test_a_postmortem_from_draft_to_amendment(home: Path, type_: Type, monkeypat
     _, out, _ = type_("postmortem", "history", "INC-0001")
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["1", "2"]
     assert "incentives were missing" in out
+    assert " ann " not in out  # who wrote a section and signed it: that did not count
+    assert "## Signed off\n\nbob on" in render_markdown(kept(home, Published)[0].postmortem)
     assert kept(home, Published)[0].postmortem.status == "amended"
     assert "It was found late" in type_("postmortem", "show", "INC-0001", "--text")[1]
+
+
+def test_nobody_signs_without_a_name(home: Path, type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the environment names nobody, signing, publishing and amending are refused: two such people would be one."""
+    for name in ("USER", "LOGNAME"):
+        monkeypatch.setenv(name, " ")
+    for words in (("sign", "INC-0001"), ("publish", "INC-0001"), ("amend", "INC-0001", "--why", "x")):
+        code, _, err = type_("postmortem", *words)
+        assert (code, "set USER to your name" in err) == (2, True)
+    assert kept(home, Review) == kept(home, Published) == []
+    assert type_("postmortem", "comment", "INC-0001", "why?")[0] == 0  # a remark needs no name
+    monkeypatch.setenv("LOGNAME", "cid")
+    assert "cid signed" in type_("postmortem", "sign", "INC-0001")[1]
+
+
+def test_a_commitment_that_changes_hands_says_whose_it_was(home: Path, type_: Type) -> None:
+    """Taking what is somebody else's says so, and the record keeps both; taking one's own again or a proposal does not."""
+    take = ("action", "take", "INC-0001-A1", "--owner")
+    for owner, said in (("mia", False), ("mia", False), ("tom", True)):
+        assert ("INC-0001-A1 was mia's" in type_(*take, owner)[1]) == said
+    book = Ledger.open(home / "home" / "ledger.db")
+    assert [v.record.owner for v in book.history(ActionItem, "INC-0001-A1")] == ["mia", "tom"]
+    book.close()
 
 
 def test_search_and_learning_speak(home: Path, type_: Type) -> None:

@@ -244,9 +244,7 @@ def test_the_gap_is_a_reason_and_a_table() -> None:
 
 
 def test_a_report_without_a_chart_names_no_cause() -> None:
-    """Where no signal dates the onset, nothing is said to have caused it, no action follows from a suspect, and what was
-    not measured is said not to be: the reported answers are counted.
-    """
+    """Where no signal dates the onset, no cause is named, no action follows from one, and reported answers are counted."""
     foreign = replace(investigation().suspects[0], own=False, kind="provider", supports=(f"the {STALE}",))
     bare = Impact(n=0, harmed=0, excess=0.0, users=None, sessions=None)
     found = replace(investigation(), suspects=(foreign, *investigation().suspects), impact=bare)
@@ -271,5 +269,7 @@ def test_a_report_without_a_chart_names_no_cause() -> None:
         text = render_markdown(replace(p, review=replace(p.review, template=template)))
         assert CANNOT_TELL in text
         assert "not measured: 2 reported answers" in text
+        assert "**cannot tell** nothing dates the onset" in text
+        assert "began (estimated)" not in text
         for wrong in ("90 %", "most probable", "nothing of ours", "names no users", "traffic is left", "Pin the model"):
             assert wrong not in text

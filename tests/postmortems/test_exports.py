@@ -9,7 +9,7 @@ from recorded import DAY, HOUR, T0, postmortem
 from typer.testing import CliRunner
 
 from andon.cli import app
-from andon.errors import ConfigError
+from andon.errors import ConfigError, InputError
 from andon.postmortems.exports import DAYS, aiid_of, article_73_of, avid_of, awareness_of, deadlines, organisation_of
 from andon.store import Ledger
 
@@ -32,7 +32,7 @@ def test_avid_has_the_fields_of_its_data_model() -> None:
         "developer": ["Clinic Ltd"], "deployer": ["Clinic Ltd"], "artifacts": [{"type": "System", "name": "Triage"}],
     }  # fmt: skip
     (metric,) = report["metrics"]
-    assert metric["detection_method"]["type"] == "Significance Test"
+    assert metric["detection_method"] == {"type": "Significance Test", "name": "sequential e-detector on counts"}
     assert metric["results"] == {"harmed": 1234, "interactions": 20_000, "beyond the baseline": 1174.0}
     assert report["impact"]["avid"]["sep_view"] == ["P0201: Resilience/ Stability", "P0400: Safety"]
     assert "[E" not in report["description"]["value"]
@@ -81,6 +81,17 @@ def test_what_is_not_known_is_for_people_to_say() -> None:
     assert fuller.count("_to be said by people_") == empty - 3
 
 
+def test_a_report_that_no_chart_saw_names_no_onset_cause_or_extent() -> None:
+    """What nothing measured is said not to be known: neither an onset nor a cause nor how many were hit is made up."""
+    p = postmortem()
+    bare = replace(p.investigation, impact=replace(p.investigation.impact, n=0, harmed=0))
+    p = replace(p, incident=replace(p.incident, lead=""), investigation=bare)
+    text = article_73_of(p, {}, aware_us=T0, kind="general", now_us=T0)
+    assert "| reported 2026-09-21 19:13 UTC; when it began is not known |" in text
+    assert "| Most probable cause so far | _to be said by people_ |" in text
+    assert "| Extent | not measured: one answer was reported |" in text
+
+
 def test_text_of_traffic_cannot_break_the_report() -> None:
     """Titles and entries that hold markup are shown as they are, not obeyed."""
     p = postmortem()
@@ -102,6 +113,7 @@ def test_the_command_writes_each_form(tmp_path: Path, monkeypatch: pytest.Monkey
     """AVID and AIID are JSON, Article 73 is Markdown; the table of andon.toml is read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANDON_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("andon.cli.exports.now_us", lambda: T0 + 9 * DAY)
     monkeypatch.setenv("ANDON_EMBEDDER", "hashed")
     (tmp_path / "andon.toml").write_text('[organisation]\nprovider = "Clinic Ltd"\n')
     ledger = Ledger.open(tmp_path / "home" / "ledger.db")
@@ -123,6 +135,13 @@ def test_the_command_writes_each_form(tmp_path: Path, monkeypatch: pytest.Monkey
     alone = ["postmortem", "export", "INC-0001", "--as", "article-73"]
     assert "assumed: the alarm" in runner.invoke(app, alone).output
     assert "assumed" not in runner.invoke(app, [*alone, "--aware", "2026-09-22T00:00:00Z"]).output
+    for wrong, why in (
+        ("2099-01-01T00:00:00Z", "lies ahead"),
+        ("2020-01-01T00:00:00Z", "before INC-0001 can have begun"),
+    ):
+        refused = runner.invoke(app, [*alone, "--aware", wrong])
+        assert isinstance(refused.exception, InputError)
+        assert why in str(refused.exception)
     assert "InputError" in repr(
         runner.invoke(app, ["postmortem", "export", "INC-0001", "--as", "avid", "--kind", "x"]).exception
     )

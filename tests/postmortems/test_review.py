@@ -97,6 +97,8 @@ def test_writers_do_not_vouch_for_themselves(ledger: Ledger) -> None:
     assert stand(ledger, "INC-0001").signed == ("reader",)
     done = publish(ledger, "INC-0001", now_us=T0, by="writer")
     assert (done.by, [s.by for s in done.postmortem.review.signoffs]) == ("writer", ["writer", "reader"])
+    assert "## Signed off\n\nreader on" in render_markdown(done.postmortem)
+    assert done.postmortem.published_us == done.at_us
 
 
 def test_the_most_severe_need_two(ledger: Ledger) -> None:

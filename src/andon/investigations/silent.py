@@ -214,6 +214,17 @@ def silent_regression(
         deciding += [f"unmoved: {_told(m)}" for m in loud if m.name == "error"]
     looks = f"answers look otherwise: {', '.join(m.name.replace('_', ' ') for m in style)}" if style else ""
     text = "; ".join(w for w in (first, *deciding, looks, finish, paired) if w)
+    return Analysis(
+        name="silent regression",
+        found=found,
+        text=text[0].upper() + text[1:] + ".",
+        rows=_table(moves, an_hour),
+        evidence=tuple(evidence),
+    )
+
+
+def _table(moves: Sequence[Move], an_hour: tuple[float, float] | None) -> tuple[tuple[str, ...], ...]:
+    """Every metric that was compared, what moved first; empty where there is none."""
     order = {"moved": 0, "cannot tell": 1, "the same": 2}
     rows: list[tuple[str, ...]] = [
         (m.name, _value(m, m.before), _value(m, m.after), _interval(m), m.word) for m in sorted(moves, key=_size)
@@ -222,13 +233,7 @@ def silent_regression(
     if rows and an_hour is not None:
         rows.append(("interactions an hour", f"{an_hour[0]:,.1f}", f"{an_hour[1]:,.1f}", "–", "judged by its chart"))
     head = ("metric", "before", "since", "difference, interval", "verdict")
-    return Analysis(
-        name="silent regression",
-        found=found,
-        text=text[0].upper() + text[1:] + ".",
-        rows=(head, *rows) if rows else (),
-        evidence=tuple(evidence),
-    )
+    return (head, *rows) if rows else ()
 
 
 def _quiet(m: Move, worse: Sequence[Move]) -> bool:

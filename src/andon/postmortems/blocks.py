@@ -5,9 +5,8 @@ Every text that came from traffic or people is made harmless here (`inert`, `pro
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
-from andon.incidents import Incident, TimelineEvent, duration, odds, scope_text
+from andon.incidents import Incident, duration, odds, scope_text
 from andon.investigations import Analysis, Evidence, HarmedSlice, Suspect
 from andon.monitors.verdicts import percent
 from andon.postmortems.draft import (
@@ -22,6 +21,7 @@ from andon.postmortems.draft import (
     refs_to,
 )
 from andon.postmortems.escaping import bullets, inert, prose, quote, table
+from andon.postmortems.happened import milestones, offset, timeline
 from andon.postmortems.lessons import (
     COST,
     USUAL_BEFORE,
@@ -43,16 +43,11 @@ __all__ = ["BLOCKS", "EVIDENCE_HEAD"]
 
 EVIDENCE_HEAD = ("", "what", "figures", "plan")
 NOBODY = "nobody yet"
-TIMELINE = 25
-"""Entries of the long timeline; a long incident has hundreds of signals."""
 _SIDES = ("before the onset", "since the onset")
 _LED = re.compile(r"^(?:unmoved|answers look otherwise): ")
 """How a text begins to tell several rows of a table."""
 _IN_TABLES = re.compile(r"from the estimated onset|^(?:visible|alarmed|noticed by a person) after |^a limit on ")
 """Clauses on a gap whose figures stand in the tables of the lag and of proposals."""
-_WARNING = "warning: "
-_FIGURES = re.compile(r": (?=[\d,]+ of [\d,]+ )")
-"""Where the figures of a signal begin in its entry of the timeline."""
 _DIGITS = tuple("-0123456789")
 VALUES = 12
 """Rows of the table of values."""
@@ -95,7 +90,9 @@ def _facts(p: Postmortem) -> str:
         "detection lag": f"**{duration(best)}** {duration(low)} to {duration(high)}, 95 %"
         if i.lead
         else "**cannot tell** no chart saw it",
-        "lasted": f"**{duration((_over(i) or p.investigation.at_us) / 1e6 - i.onset_us / 1e6)}** "
+        "lasted": "**cannot tell** nothing dates the onset"
+        if not i.lead
+        else f"**{duration((_over(i) or p.investigation.at_us) / 1e6 - i.onset_us / 1e6)}** "
         + ("from onset to the end of harm" if _over(i) else "since the onset, not over"),
     }
     return table(tuple(cells), [tuple(cells.values())])
@@ -189,110 +186,6 @@ def _users(p: Postmortem) -> str:
     again = f"; {impact.again:,} more than once" if impact.again is not None else ""
     most = f"; one user {impact.most:,} times" if impact.most and impact.most > 1 else ""
     return f"{impact.users:,} users{again}{most}"
-
-
-def _milestones(p: Postmortem) -> str:
-    """The times of an incident, in order; both the estimated and the recorded ones."""
-    i = p.incident
-    known = [
-        ("began (estimated)", i.onset_us),
-        ("first visible to users", i.visible_us),
-        ("alarmed" if i.lead else "reported", i.alarmed_us),
-        ("noticed by a person", i.noticed_us),
-        ("acknowledged", i.acked_us),
-        ("stabilised", i.stabilised_us),
-        ("diagnosed", i.diagnosed_us),
-        ("fixed", i.fixed_us),
-        ("recovered", i.recovered_us),
-        ("closed", i.closed_us),
-    ]
-    rows = [(name, minute(at), _offset(at - i.onset_us)) for name, at in known if at is not None]
-    return table(("milestone", "at", "T"), sorted(rows, key=lambda r: r[1]))
-
-
-def _timeline(p: Postmortem) -> str:
-    """The short form, what people pinned among it; then the entries that it leaves out, further signals of a metric as one."""
-    if len(p.timeline) <= 12:
-        return _entries(p, p.timeline)
-    short = [e for e in p.timeline if e.id in p.pinned or _key(p, e)][:TIMELINE]
-    told = {e.id for e in short}
-    rest = _grouped([e for e in p.timeline if e.id not in told], short)
-    shown = rest[: 2 * TIMELINE]
-    more = f"\n\n{len(rest) - len(shown):,} later entries are left out." if len(rest) > len(shown) else ""
-    every = f"`andon incident timeline {p.id}` lists every signal by itself."
-    return f"{_entries(p, short)}\n\n### Further entries\n\n{_entries(p, shown)}{more}\n\n{every}"
-
-
-def _grouped(events: Sequence[TimelineEvent], before: Sequence[TimelineEvent]) -> list[TimelineEvent]:
-    """The entries; the first warning and the first page of each metric stay, its further signals become one line.
-
-    Args:
-        events: the entries.
-        before: entries that stand elsewhere: what spoke there has spoken already.
-    """
-    spoken = {_spoke(e) for e in before if e.kind == "signal"}
-    out: dict[str, TimelineEvent] = {}
-    later: dict[str, list[TimelineEvent]] = {}
-    for e in events:
-        if e.kind == "signal" and _spoke(e) in spoken:
-            later.setdefault(_metric_of(e), []).append(e)
-            out.setdefault(f"further {_metric_of(e)}", e)
-        else:
-            spoken |= {_spoke(e)} if e.kind == "signal" else set()
-            out[e.id] = e
-    for metric, group in later.items():
-        if len(group) > 1:
-            parts = len({_chart_of(e) for e in group})
-            where = "on one chart" if parts == 1 else f"on {parts:,} charts"
-            what = f"{metric}: {len(group):,} further signals {where} until {minute(group[-1].happened_us)}"
-            out[f"further {metric}"] = replace(group[0], text=what)
-    return list(out.values())
-
-
-def _spoke(e: TimelineEvent) -> tuple[bool, str]:
-    return e.text.startswith(_WARNING), _metric_of(e)
-
-
-def _metric_of(e: TimelineEvent) -> str:
-    """What a signal is of, without its part of the traffic."""
-    chart = _chart_of(e)
-    return chart.rpartition(" in ")[0] or chart
-
-
-def _chart_of(e: TimelineEvent) -> str:
-    """What a signal is of, without its figures: the same for warnings and pages of one chart."""
-    return _FIGURES.split(e.text.removeprefix(_WARNING), maxsplit=1)[0]
-
-
-def _key(p: Postmortem, e: TimelineEvent) -> bool:
-    """Whether the short form holds an entry that nobody pinned."""
-    if e.kind in ("state", "lever", "note", "report"):
-        return True
-    suspects = [s.at_us for s in p.investigation.suspects[:3]]
-    first = next((x.id for x in p.timeline if x.kind == e.kind), "")
-    return e.id == first if e.kind in ("onset", "signal", "alert") else e.kind == "change" and e.happened_us in suspects
-
-
-def _entries(p: Postmortem, events: Sequence[TimelineEvent]) -> str:
-    rows = [
-        (
-            minute(e.happened_us),
-            _offset(e.happened_us - p.incident.onset_us),
-            inert(e.kind, 60) + (" (pinned)" if e.id in p.pinned else ""),
-            prose(p, e.text, 600),
-            _later(e.learned_us - e.happened_us),
-        )
-        for e in events
-    ]
-    return table(("happened at", "T", "kind", "what", "learned"), rows) if rows else "Nothing is recorded."
-
-
-def _offset(us: int) -> str:
-    return "T+0" if us == 0 else f"T{'+' if us > 0 else '−'}{duration(abs(us) / 1e6)}"
-
-
-def _later(us: int) -> str:
-    return "at once" if us < 60_000_000 else f"{duration(us / 1e6)} later"
 
 
 def _suspects(p: Postmortem) -> str:
@@ -472,7 +365,7 @@ def _detection(p: Postmortem) -> str:
         rows = [
             (
                 inert(x.title),
-                "never" if x.fired_us is None else _offset(x.fired_us - i.onset_us),
+                "never" if x.fired_us is None else offset(x.fired_us - i.onset_us),
                 "–" if x.fired_us is None else duration(x.sooner_s),
                 f"{x.false_pages:.3g}",
                 inert(x.command, 600),
@@ -490,15 +383,13 @@ def _gap(p: Postmortem) -> str:
     if not gap.text:
         return "No gap is recorded."
     why = why_late(p)
-    if not why or not rows:
-        told = ". ".join(_sentence(prose(p, c)) for c in gap.text.rstrip(".").split("; "))
-        return f"**{gap.kind.capitalize()}**: {told}."
     kind = "No gap" if gap.kind == "none" else gap.kind.capitalize()
-    rest = [
-        c for c in gap.text.rstrip(".").split("; ") if not _IN_TABLES.search(c) and not c.startswith(f"{gap.kind}: ")
-    ]
-    told = "".join(f" {_sentence(prose(p, c))}." for c in rest)
-    return f"**{kind}**: {prose(p, why)}.{told}\n\n{table(('step', 'took', 'interval'), rows)}"
+    clauses = gap.text.rstrip(".").split("; ")
+    if why:
+        clauses = [why, *(c for c in clauses if not _IN_TABLES.search(c) and not c.startswith(f"{gap.kind}: "))]
+    first, *rest = (prose(p, c) for c in clauses)
+    told = f"**{kind}**: {first}.{''.join(f' {_sentence(c)}.' for c in rest)}"
+    return f"{told}\n\n{table(('step', 'took', 'interval'), rows)}" if rows else told
 
 
 def _sentence(clause: str) -> str:
@@ -621,8 +512,8 @@ BLOCKS: dict[str, Callable[[Postmortem], str]] = {
     "summary": _summary,
     "chart": _chart,
     "impact": _impact,
-    "milestones": _milestones,
-    "timeline": _timeline,
+    "milestones": milestones,
+    "timeline": timeline,
     "suspects": _suspects,
     "analyses": _analyses,
     "examples": _examples,

@@ -214,7 +214,9 @@ def _entries(p: Postmortem, organisation: Mapping[str, str], awareness: str) -> 
         ("Member States concerned", inert(organisation.get("member_states", ""), blank="")),
         (
             "Time of the incident",
-            f"{minute(i.onset_us)} (between {minute(i.onset_low_us)} and {minute(i.onset_high_us)})",
+            f"{minute(i.onset_us)} (between {minute(i.onset_low_us)} and {minute(i.onset_high_us)})"
+            if i.lead
+            else f"reported {minute(i.alarmed_us)}; when it began is not known",
         ),
         ("Time of awareness", awareness),
         ("What happened", inert(i.title, 400)),

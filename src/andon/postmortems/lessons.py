@@ -303,6 +303,8 @@ def alike(p: Postmortem) -> bool:
 
 def _kinds(p: Postmortem, *kinds: str) -> str:
     known = [s for s in p.investigation.suspects if s.kind in kinds]
+    if not p.incident.lead:
+        known = [s for s in known if s.own]  # the others are of no record
     if not known:
         return "nothing of this kind is recorded"
     if not p.incident.lead:

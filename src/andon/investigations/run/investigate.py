@@ -61,16 +61,12 @@ def investigate(
     Raises:
         StateError: the ledger holds no leading signal of this incident.
     """
-    frozen = Frozen(warehouse)
-    signals = signals_of(ledger, incident)
+    frozen, signals = Frozen(warehouse), signals_of(ledger, incident)
     lead, lens = _lead(frozen, ledger, incident, signals, scorers, now_us)
     case, opener = _case(frozen, incident, lead, lens, now_us), _opener(incident, signals, lead)
-    verdict, reason, impact = _verdict(
-        case, lens, objectives, next((s for s in signals if s.id == incident.lead), lead)
-    )
+    verdict, reason, impact = _verdict(case, lens, objectives, _named(signals, incident.lead) or lead)
     slices, harmed, reported = slices_of(case), harmed_interactions(case), _reported(lens)
-    examples = examples_of(case, harmed, slices, reported)
-    looked = look_at(case)
+    examples, looked = examples_of(case, harmed, slices, reported), look_at(case)
     suspects = suspects_of(case, ledger, traffic_of(case, embedder, rng), opener, signals)
     changes = changes_of(ledger, lead.app, lead.environment, opener.onset_low_us - LOOK_BACK_US, now_us)
     found = Investigation(
@@ -86,9 +82,7 @@ def investigate(
         slices=slices,
         impact=impact,
         first_alarms=first_alarms(signals),
-        gap=gap_of(
-            case, ledger, incident, signals, harmed, scorers, slices, reported[0][0].time_us if reported else None
-        ),
+        gap=gap_of(case, ledger, incident, signals, harmed, scorers, slices, _asked_at(reported)),
         analyses=analyses_of(case, ledger, incident, signals, now_us=now_us, looked=looked, objectives=objectives),
     )
     keep_asked(case, frozen)
@@ -100,6 +94,15 @@ def investigate(
 def _kept(ledger: Ledger, found: Investigation) -> Investigation:
     ledger.put(found, now_us=found.at_us, by="andon")
     return found
+
+
+def _named(signals: Sequence[Signal], signal_id: str) -> Signal | None:
+    return next((s for s in signals if s.id == signal_id), None)
+
+
+def _asked_at(reported: Sequence[tuple[Interaction, float]]) -> int | None:
+    """When the reported interaction came; None where none is named."""
+    return reported[0][0].time_us if reported else None
 
 
 def _reported(lens: Lens | None) -> list[tuple[Interaction, float]]:
@@ -155,7 +158,7 @@ def _lead(
     if not incident.lead:
         lens = lens_of(warehouse, ledger, incident, scorers, now_us=now_us)
         return lens.signal, lens
-    lead = next((s for s in signals if s.id == incident.lead), None)
+    lead = _named(signals, incident.lead)
     if lead is None:
         raise StateError(
             f"{incident.id} has no signal {incident.lead!r} in the ledger, so there is nothing to look into"
