@@ -170,7 +170,7 @@ def history(incident_id: Id) -> None:
     for e in editions:
         review = e.record.postmortem.review
         wrote = writers(review)  # their sign-offs do not count
-        signed = ", ".join(s.by for s in review.signoffs if s.digest == e.record.digest)
+        signed = ", ".join(s.by for s in review.signoffs if s.digest == e.record.digest and s.by not in wrote)
         why = e.record.why or "first published"
         rows.append((e.version, format_time(e.record.at_us), e.record.by, signed, e.record.digest[:12], why))
     show_table(("version", "published", "by", "signed by", "text", "why"), rows, empty=f"{name} was never published")

@@ -58,7 +58,7 @@ def render_markdown(p: Postmortem) -> str:
     source = p.layout or (built_in(name) if name in BUILT_IN else built_in("llm"))
     where = f"templates/{name}.md"
     text = _run(p, source, where)
-    if False:  # the template leaves the block out, so nothing is there to be led to
+    if _EVIDENCE not in text:  # the template leaves the block out, so nothing is there to be led to
         text = _REFERENCE.sub(r"[\1]", text)
     if not p.layout and name not in BUILT_IN:
         text += f"\n\nThe template {inert(name)} was not at hand; this is the template llm.\n"

@@ -6,7 +6,7 @@ from andon.incidents.run.timeline import marks_of
 from andon.investigations import Investigation
 from andon.monitors import Point, Signal
 from andon.monitors.run import chart_of
-from andon.postmortems.draft import contributing_factors, propose_actions, summarise
+from andon.postmortems.draft import contributing_factors, harmed_by_alarm, propose_actions, summarise
 from andon.postmortems.records import Postmortem
 from andon.store import Ledger, Warehouse
 
@@ -24,7 +24,8 @@ def draft_postmortem(
 
     An incident without a leading signal (people reported it) has no control chart; its draft says so.
     """
-    lead = next((s for s in signals_of(ledger, incident) if s.id == incident.lead), None)
+    signals = signals_of(ledger, incident)
+    lead = next((s for s in signals if s.id == incident.lead), None)
     points, title = ([], "") if lead is None else _chart(warehouse, incident, found, lead)
     marks = marks_of(ledger, incident)
     draft = Postmortem(
@@ -37,6 +38,7 @@ def draft_postmortem(
         points=tuple(points),
         chart_title=title,
         objective=lead.objective if lead is not None else "",
+        before_alarm=harmed_by_alarm(incident, signals),
         summary=summarise(incident, found, lead, points),
         factors=contributing_factors(incident, found),
         actions=propose_actions(incident, found, lead),
