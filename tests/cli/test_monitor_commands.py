@@ -128,7 +128,7 @@ def test_what_is_watched_is_listed(type_: Type) -> None:
     assert errors.split() == ["shop", "production", "error.up", "learned", "baseline", "2", f"{HOURS * AN_HOUR:,}"]
     total = sum(int(x.split()[-2]) for x in out.splitlines() if x.startswith("shop"))
     assert f"{total} charts since {hour(0)}; together 1 false pages a month" in out
-    assert f"in about {total * 30} d of watching" in out
+    assert f"in about {total * 30 / 365.25:.0f} years of watching" in out
 
 
 def test_an_objective_is_listed_with_its_limit(type_: Type, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
