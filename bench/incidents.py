@@ -1,8 +1,8 @@
 """Is what changed found? Replays of published incidents with known truth, scored on what was known when the incident opened.
 
 Every case is told with `SEEDS` that were not used while the ranker was made, with decoys as they fall, and once with `HARD`, a
-decoy put within the six hours before the onset. The cases of `HELD` were written by somebody who had not seen the ranker, for
-whose making they were not used. Tables for `docs/methods/suspects.md` go to stderr. At the end: the four questions over twenty
+decoy put within the six hours before the onset. The cases of `HELD` were written by somebody who had not seen the ranker; once
+they were measured, their other seeds were used to mend it. Tables for `docs/methods/suspects.md` go to stderr. At the end: the four questions over twenty
 million interactions.
 """
 

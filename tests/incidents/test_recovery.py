@@ -470,14 +470,16 @@ def test_people_add_drop_and_check(store: tuple[Warehouse, Ledger]) -> None:
     rows(warehouse, range(100), 50, 1)
     incident = opened(ledger)
     measured(warehouse, ledger)
-    drop_exit_criterion(ledger, incident, "C1", "chart of another team", now_us=END, by="mia")
     plan = add_exit_criterion(ledger, incident, "twenty answers read", now_us=END, by="mia")
-    assert [(c.id, c.kind, c.by) for c in plan.criteria] == [("C2", "check", "mia")]
-    assert [c.id for c in measured(warehouse, ledger).criteria] == ["C2"]
+    assert [(c.id, c.kind, c.by) for c in plan.criteria][1:] == [("C2", "check", "mia")]
+    with pytest.raises(StateError, match="the only criterion that is measured"):
+        drop_exit_criterion(ledger, incident, "C1", "chart of another team", now_us=END, by="mia")
+    plan = add_exit_criterion(ledger, incident, "", monitor=CHART, watch_us=24 * HOUR, now_us=END, by="mia")
+    drop_exit_criterion(ledger, incident, "C1", "chart of another team", now_us=END, by="mia")
+    assert [c.id for c in measured(warehouse, ledger).criteria] == ["C2", "C3"]
     with pytest.raises(StateError, match="nobody has looked yet"):
         close_incident(warehouse, ledger, incident, "fine", now_us=END, by="mia")
     see_exit_check(ledger, incident, "C2", "20 of 20 right", now_us=END + 5, by="bob")
-    plan = add_exit_criterion(ledger, incident, "", monitor=CHART, watch_us=24 * HOUR, now_us=END, by="mia")
     assert (plan.criteria[-1].id, plan.criteria[-1].watch_us) == ("C3", 24 * HOUR)
     closed = close_incident(warehouse, ledger, incident, "fine", now_us=END + 9, by="mia")
     assert closed.recovered_us == END + 5

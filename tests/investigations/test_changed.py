@@ -11,7 +11,7 @@ from planted import HOUR, MINUTE, T0, Planted, asked, signal
 from andon.changes import Change
 from andon.investigations import Suspect, Traffic
 from andon.investigations.run.case import Case
-from andon.investigations.run.changed import _Counts, _Versions, suspects_of
+from andon.investigations.run.changed import _Counts, _surge, _Versions, suspects_of
 from andon.store import Rollup, Span, Warehouse
 
 
@@ -256,3 +256,47 @@ def test_who_asked_before_a_change_is_no_one_to_compare_with(plant) -> None:
     assert own.exposed_n == whole.exposed_n == 180
     late = counts.exposure("prompt_version", {"p2"}, 0.0, T0 + 9 * HOUR)
     assert late == whole
+
+
+def test_a_deploy_that_was_written_down_late_is_found(plant) -> None:
+    """Code that traffic shows from the onset on is the suspect, though its entry in the log is an hour younger."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE, code_version="c1") for k in range(600)]
+    after = [asked(k, T0 + k * MINUTE // 2, refused=k % 3 == 0, code_version="c2") for k in range(240)]
+    entry = Change(id="by-hand", at_us=T0 + HOUR, kind="code", title="c2 by hand", app="triage", after="c2")
+    found = plant([*before, *after], changes=(entry,)).look().suspects
+    assert found[0].id == "by-hand"
+    assert found[0].at_us == T0
+    assert any("1.0 h before it was recorded" in w for w in found[0].supports)
+
+
+def test_who_made_the_failing_part_is_compared_with_the_rest(plant) -> None:
+    """Where the failing part is one model and a change reached just that model, it has the contrast, and not the provider."""
+    rows = [
+        asked(
+            k, at, requested_model="ab"[k % 3 == 0], refused=at >= T0 and k % 3 == 0 and k % 2 == 0,
+            code_version="c2" if at >= T0 and k % 3 == 0 else "c1",
+        )
+        for k in range(840)
+        for at in (T0 - 10 * HOUR + k * MINUTE,)
+    ]  # fmt: skip
+    lead = signal(scope={"requested_model": "b"}, x=11, n=30, baseline_x=1, baseline_n=200)
+    found = plant(rows, lead=lead).look(T0 + 4 * HOUR).suspects
+    assert "c2" in found[0].title
+    assert any("0 % among the others at the same time" in w for w in found[0].supports)
+
+
+def test_a_surge_is_more_than_any_earlier_day(plant) -> None:
+    """Twice the traffic of the same hours of every earlier day is a surge; as much as always is none; nor is it on the second day."""
+
+    def surge(days: int, times: int) -> str:
+        rows = [
+            asked(k, T0 - days * 24 * HOUR + k * 2 * MINUTE, code_version="c1") for k in range((days * 24 + 4) * 30)
+        ]
+        rows += [asked(k, T0 + k * 2 * MINUTE + j) for j in range(1, times) for k in range(120)]
+        case = case_of(plant(rows, discover=False))
+        before, after = Span(start_us=T0 - days * 24 * HOUR, end_us=T0), Span(start_us=T0, end_us=T0 + 4 * HOUR)
+        return _surge(replace(case, before=before, after=after))
+
+    assert surge(4, 2) == "2.0 times the traffic of the same hours on the busiest of 4 earlier days"
+    assert surge(4, 1) == ""
+    assert surge(2, 2) == ""

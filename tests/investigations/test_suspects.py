@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from andon.changes import KINDS, Change
 from andon.investigations import Candidate, Exposure, Suspect, Traffic, rank_suspects
 from andon.investigations.exposure import MOST, NEVER, Bin, growth, sharpness, weigh_exposure
-from andon.investigations.priors import affinity, lag_density, track_record
+from andon.investigations.priors import affinity, affinity_of_unknown, lag_density, track_record
 from andon.investigations.suspects import Behind, contrasting, raised_by, told_once
 
 HOUR = 3_600_000_000
@@ -467,3 +467,68 @@ def test_simulated_worlds_are_ranked_better_than_by_time() -> None:
     assert right("with exposure") > 0.65
     tops = [(s[0].probability, s[0].id.split(":")[0] == w.cause) for w in made for s in [simulated.ranked(w)]]
     assert abs(np.mean([p for p, _ in tops]) - np.mean([hit for _, hit in tops])) < 0.12
+
+
+def test_a_late_entry_begins_when_traffic_showed_it() -> None:
+    """What traffic showed before it was written down begins then, and says so; after another version it is a return."""
+    late = change("late", 5, "code", version_field=None, after="v2")
+    seen = change("seen", -0.1, "code", after="v2", origin="traffic")
+    other = change("other", 2, "code", after="v1")
+    assert told_once([late, seen]) == [replace(late, version_field="prompt_version", at_us=seen.at_us)]
+    assert told_once([late, seen, other]) == [replace(late, version_field="prompt_version"), other]
+    early = Candidate(change=told_once([late, seen])[0], exposure=EVERYBODY, entered_us=late.at_us)
+    found = rank(early)
+    assert found[0].id == "late"
+    assert "traffic showed it 5.1 h before it was recorded, and that time counts" in found[0].supports
+    assert found[0].probability > 0.8
+    assert chances(Candidate(change=late, exposure=EVERYBODY))["late"] < 0.05
+
+
+def test_a_notice_is_as_good_as_a_silent_move() -> None:
+    """Where one model fails alone, a recorded move of a model stands above a silent one; one that traffic denies does not."""
+    behind = [Behind(field="requested_model", value=v, exposure=e) for v, e in (("large", CONTRAST), ("small", NOBODY))]
+    notice = change("notice", -10, "model", version_field=None, own=False)
+    assert rank(Candidate(change=notice), behind=behind)[0].id == "notice"
+    assert chances(Candidate(change=notice, exposure=NO_CONTRAST), behind=behind)["notice"] < 0.05
+
+
+def test_a_hidden_change_may_have_reached_one_model() -> None:
+    """Where one model fails alone, what nobody can see keeps more of its probability than what all traffic saw."""
+    behind = [Behind(field="requested_model", value=v, exposure=e) for v, e in (("large", CONTRAST), ("small", NOBODY))]
+    hidden, shown = Candidate(change=change("c")), Candidate(change=change("c"), exposure=EVERYBODY)
+    alone, both = (tuple(chances(c, behind=b)["c"] for c in (hidden, shown)) for b in (behind, ()))
+    assert alone[0] > alone[1]
+    assert both[0] <= both[1]
+
+
+@pytest.mark.parametrize(("metric", "speaks"), [("error", True), ("latency_s", True), ("refusal", False)])
+def test_a_surge_speaks_for_the_traffic_where_load_can_hurt(metric: str, speaks: bool) -> None:
+    """Far more traffic than on any earlier day explains errors and slowness, and no refusals."""
+    near = Candidate(change=change("near", -5, "code"), exposure=EVERYBODY)
+    words = "2.5 times the traffic of the same hours on the busiest of 8 earlier days"
+    told, quiet = (
+        next(s for s in rank(near, metric=metric, surge=w) if s.id == "no own change: traffic") for w in (words, "")
+    )
+    assert (told.probability > 10 * quiet.probability) == speaks
+    assert (words in told.supports) == speaks
+    if not speaks:
+        assert told == quiet
+
+
+def test_an_index_that_is_never_rebuilt_says_little() -> None:
+    """The note of one stale corpus weighs more than that of each of five; without a note there is no such factor."""
+    corpora = [Candidate(change=change(str(k), -40, "corpus"), note="the index was not rebuilt") for k in range(5)]
+    rest = {"metric": "retrieval_score"}
+    odds = []
+    for noted in (0, 1, 5):
+        found = chances(*(c if k < noted else replace(c, note="") for k, c in enumerate(corpora)), **rest)
+        odds.append(found["0"] / found["no own change: unknown"])
+    assert odds[1] == pytest.approx(6 * odds[0], rel=0.01)
+    assert odds[2] == pytest.approx(2 * odds[0], rel=0.01)
+
+
+def test_an_unknown_cause_is_an_average_one() -> None:
+    """An unknown cause goes with the metrics that moved neither better than the best kind of change nor worse than the worst."""
+    for metrics in (("error",), ("retrieval_score", "rating"), ("refusal", "escalation", "error")):
+        kinds = [affinity(metrics, kind) for kind in KINDS]
+        assert min(kinds) < affinity_of_unknown(metrics) < max(kinds)

@@ -144,9 +144,15 @@ def drop_criterion(recovery: Recovery, criterion_id: str) -> Recovery:
 
     Raises:
         InputError: there is none with this id.
+        StateError: it is the last one that is measured: what people see alone would be a quiet recovery.
     """
     dropped = _criterion(recovery, criterion_id)
     kept = tuple(c for c in recovery.criteria if c is not dropped)
+    if dropped.kind != "check" and all(c.kind == "check" for c in kept):
+        raise StateError(
+            f"{dropped.id} is the only criterion that is measured, and an incident recovers by a measurement: add another "
+            "one first (`andon incident criterion add ... --chart` or `--probes`), or close as a false alarm or a duplicate"
+        )
     return replace(recovery, criteria=kept, dropped=(*recovery.dropped, dropped))
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "NOBODY",
     "WATCHED",
     "affinity",
+    "affinity_of_unknown",
     "grows",
     "lag_density",
     "prior_of",
@@ -75,12 +76,12 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _SUSPECTS: Mapping[str, frozenset[str]] = {
-    "retrieval": frozenset(("index", "corpus", "embedding model")),
+    "retrieval": frozenset(("index", "corpus", "embedding model", "permission")),
     "refusal": frozenset(("policy", "prompt", "model", "provider")),
     "escalation": frozenset(("traffic source", "routing", "policy", "prompt")),
-    "error": frozenset(("code", "provider", "config", "routing", "permission", "tool schema", "budget")),
+    "error": frozenset(("code", "provider", "config", "routing", "permission", "tool schema", "budget", "load")),
     "tool": frozenset(("tool schema", "permission", "code", "model")),
-    "form": frozenset(("model", "prompt", "sampling parameter", "provider", "config", "code")),
+    "form": frozenset(("model", "prompt", "sampling parameter", "provider", "config", "code", "budget")),
     "cost": frozenset(("prompt", "model", "budget", "routing", "code")),
     "quality": frozenset(
         ("model", "provider", "prompt", "routing", "sampling parameter", "index", "corpus", "embedding model")
@@ -141,6 +142,17 @@ def usual_for(metric: str, kind: str) -> bool:
     """Whether changes of this kind are among the usual causes when this metric moves."""
     usual = _SUSPECTS.get(_GROUP_OF.get(metric, ""))
     return usual is not None and (kind in usual or kind == "lever")  # a lever may hold any part of the system
+
+
+def affinity_of_unknown(metrics: Sequence[str]) -> float:
+    """The affinity of a cause of which no log tells what it is: the mean over the kinds of changes, by their priors.
+
+    It may be of any kind. Held at 1, an unknown cause would be the less probable the more metrics move, as any other kind has
+    some of them among its own. What stood still says nothing of it: it need not be a part that has metrics of its own.
+    """
+    kinds = sorted({kind for some in _SUSPECTS.values() for kind in some})
+    total = math.fsum(prior_of(kind) for kind in kinds)
+    return math.fsum(prior_of(kind) * affinity(metrics, kind) for kind in kinds) / total
 
 
 def affinity(metrics: Sequence[str], kind: str, still: Collection[str] = ()) -> float:

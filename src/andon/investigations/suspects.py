@@ -9,7 +9,11 @@ For every candidate ``weight = prior(kind) x record(kind) x affinity(metrics, ki
 - *exposure*: a likelihood ratio of "only those who saw the new version left the baseline" against "all of them did", hour by
   hour, so that a change which the failing traffic never saw is no suspect; two causes at once do not acquit each other, and
   of two contrasts the sharper explains the other;
-- *traffic*: when the questions themselves are new and carry the harm, a change of our own explains less.
+- *traffic*: when the questions themselves are new and carry the harm, a change of our own explains less; when far more came
+  than on any earlier day and things fail or slow down, the traffic explains more.
+
+A change begins when traffic first showed it, if that was before it was written down. Where one model fails alone, a notice
+that it moves is as good an explanation as a move that nobody announced.
 
 Probabilities are of being the main cause and sum to 1; a second change that made the harm of the first larger is told by the
 words of both (`raised_by`). The model, its priors and what would make it wrong are in `docs/methods/suspects.md`, measured.
@@ -26,6 +30,7 @@ from andon.investigations.priors import (
     HORIZON_H,
     NOBODY,
     affinity,
+    affinity_of_unknown,
     grows,
     lag_density,
     prior_of,
@@ -47,8 +52,17 @@ CARRIED = 0.98
 SHIFT = 200.0
 """How many times more probable the traffic is as the cause when new kinds of questions carry all the harm."""
 
+SAME_QUESTIONS = 0.1
+"""Factor of the traffic where the questions are the same: it may change in other ways."""
+
+SURGE = MOST
+"""Factor of the traffic as the cause of errors and slowness when more came since the onset than on any earlier day at those hours."""
+
 ONE_MODEL = 0.3
 """Factor of a change that all traffic saw where only one model's or provider's traffic is harmed: rather that one moved."""
+
+ONE_OF_THEM = 0.1
+"""How often a change that no field shows reaches the traffic of one model or provider alone, so that it fails alone as well."""
 
 CONFINED = 0.25
 """Factor of a change that traffic outside of the failing part saw as well: most changes that hurt, hurt everywhere."""
@@ -61,7 +75,8 @@ BLUNT = 2
 than their binomial error, so shares of the log likelihood are compared and not differences."""
 
 STALE = 6.0
-"""Factor of a corpus that changed while its index stood still, where a metric of retrieval moved: just what that would do."""
+"""Factor of a corpus that changed while its index stood still, where a metric of retrieval moved: just what that would do. It is
+shared among all corpora of which that is true, ``1 + (STALE - 1) / n``: where no rebuild follows as a rule, that says little."""
 
 _DISPROOF = {
     "model": "replay the same questions on the version before: if they fail there too, it was not the model",
@@ -71,7 +86,7 @@ _DISPROOF = {
     "corpus": "rebuild the index over the present corpus and ask the failing questions again",
     "routing": "send the failing questions down the route of before",
     "traffic source": "take the new source's traffic out: the rate must fall back to the baseline",
-    "lever": "release the lever for a small share of the traffic and compare",
+    "lever": "release the lever for 5 % of the traffic and compare",
     "scorer": "score traffic from before with the new scorer: if it fails too, only the measure changed",
 }
 _NOBODY_DISPROOF = {
@@ -100,6 +115,8 @@ class Candidate:
     """What else is known, e.g. that the index was not rebuilt after the corpus grew."""
     arrivals: tuple[tuple[int, float], ...] = ()
     """When the traffic began to see it: (time, probability that the onset is dated by those who came then); empty: all at once."""
+    entered_us: int | None = None
+    """When somebody wrote it down, where that was after traffic had shown it; None otherwise."""
     together: str = ""
     """The other change without which there would have been less harm, in words; its exposure is that of this one too."""
 
@@ -137,7 +154,9 @@ def told_once(changes: Sequence[Change]) -> list[Change]:
     """The changes without those that traffic showed although somebody had recorded them.
 
     A recorded change of the same kind to the same value within two days tells the same; where it names no version field it
-    takes that of the sighting, so that traffic can show who saw it. Told twice, one cause would share its probability.
+    takes that of the sighting, so that traffic can show who saw it. Told twice, one cause would share its probability. Of the
+    two times the earlier one counts: an entry may be written hours after the deploy, but nobody sees what is not there yet.
+    Only where another version of the kind came between the two, the later one is a return.
     """
     told = {c.id: c for c in changes}
     for seen in (c for c in changes if c.origin == "traffic"):
@@ -147,7 +166,15 @@ def told_once(changes: Sequence[Change]) -> list[Change]:
         )
         if twin is not None:
             del told[seen.id]
-            told[twin.id] = replace(twin, version_field=twin.version_field or seen.version_field)
+            known = told[twin.id]
+            back = any(
+                c.kind == seen.kind and c.after != seen.after and seen.at_us < c.at_us < twin.at_us for c in changes
+            )
+            told[twin.id] = replace(
+                known,
+                version_field=twin.version_field or seen.version_field,
+                at_us=known.at_us if back else min(known.at_us, seen.at_us),
+            )
     return list(told.values())
 
 
@@ -183,11 +210,14 @@ class _Asked:
     window_us: int
     baseline: float
     traffic: Traffic
-    one_model: bool
+    moved: float
+    """How much more probable it is that the traffic of one model or provider fails alone than that all does; 1: nothing tells."""
     course: Sequence[tuple[float, float]]
     still: Collection[str]
     kinds: Mapping[str, int]
     sharpest: float
+    surge: str
+    stale: int
 
 
 def rank_suspects(
@@ -203,6 +233,7 @@ def rank_suspects(
     behind: Sequence[Behind] = (),
     course: Sequence[tuple[float, float]] = (),
     still: Collection[str] = (),
+    surge: str = "",
 ) -> tuple[Suspect, ...]:
     """All explanations by probability, "no own change" always among them; probabilities sum to 1.
 
@@ -219,13 +250,15 @@ def rank_suspects(
         behind: models and providers that were there before, and whether the harm is theirs alone.
         course: (harm, traffic) of equal stretches of time since the onset; empty where it is not known.
         still: metrics that are measured and known not to have moved (those of `priors.WATCHED` matter).
+        surge: in words, how much more traffic came since the onset than on any earlier day; empty where it did not.
     """
     moved, words = _one_model(behind, baseline)
     asked = _Asked(
         metrics=tuple(dict.fromkeys((metric, *others))), scope=scope, onset=onset, window_us=window_us,
-        baseline=baseline, traffic=traffic, one_model=moved > 1, course=course, still=still,
+        baseline=baseline, traffic=traffic, moved=moved, course=course, still=still,
         kinds=Counter(c.change.kind for c in candidates),
         sharpest=max((_sharpness(c, baseline) for c in candidates), default=0.0),
+        surge=surge, stale=sum(bool(c.note) for c in candidates),
     )  # fmt: skip
     weighted = [_weigh(c, asked) for c in candidates]
     weighted += _nobody(asked, _busy(candidates, asked), moved, words)
@@ -254,17 +287,19 @@ def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
         factor *= (sharp / asked.sharpest) ** BLUNT
     if asked.scope:
         factor *= _reach(c, supports, against)
-    if asked.one_model and factor < MOST and change.kind not in ("model", "provider"):
-        factor *= ONE_MODEL
+    factor *= _alone(c, factor, asked.moved)
     metric = asked.metrics[0]
     usual = usual_for(metric, change.kind)
     if usual:
         supports.append(f"a {change.kind} change is a usual cause when {metric.replace('_', ' ')} moves")
+    if c.entered_us is not None:
+        late_h = (c.entered_us - change.at_us) / HOUR_US
+        supports.append(f"traffic showed it {late_h:.1f} h before it was recorded, and that time counts")
     if c.together:
         supports.append(c.together)
     if c.note:
         supports.append(c.note)
-        factor *= STALE if usual else 1
+        factor *= 1 + (STALE - 1) / asked.stale if usual else 1
     suspect = Suspect(
         id=change.id,
         title=change.title,
@@ -274,9 +309,7 @@ def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
         at_us=change.at_us,
         supports=tuple(supports),
         against=tuple(against),
-        disproof=_DISPROOF.get(
-            change.kind, f"undo it for a small share of the traffic: the {metric} must recover there"
-        ),
+        disproof=_DISPROOF.get(change.kind, f"undo it for 5 % of the traffic: the {metric} must recover there"),
     )
     shape = _shape(change.kind, _course(c) or asked.course, asked.baseline)
     prior = prior_of(change.kind) * track_record(asked.kinds[change.kind])
@@ -298,6 +331,22 @@ def _shape(kind: str, course: Sequence[tuple[float, float]], baseline: float) ->
     """How well the course of the harm goes with a kind of cause: some hurt at once, some more and more."""
     often = grows(kind)
     return often * growth(course, baseline) + 1 - often
+
+
+def _alone(c: Candidate, seen: float, moved: float) -> float:
+    """Factor of a change where the traffic of one model or provider fails alone.
+
+    A notice that a model or provider moves says what a silent move is only guessed at, so it gets the same contrast. A change of
+    ours that no field shows may have reached just that traffic; one that all traffic saw would rather harm all of it.
+    """
+    if moved <= 1:
+        return 1.0
+    hidden = c.exposure is None
+    if c.change.kind in ("model", "provider"):
+        return moved if hidden else 1.0
+    if hidden:
+        return 1 - ONE_OF_THEM + ONE_OF_THEM * moved
+    return ONE_MODEL if seen < MOST else 1.0
 
 
 def _reach(c: Candidate, supports: list[str], against: list[str]) -> float:
@@ -377,12 +426,20 @@ def _one_model(behind: Sequence[Behind], baseline: float) -> tuple[float, tuple[
 def _nobody(asked: _Asked, busy: float, moved: float, words: tuple[str, ...]) -> list[tuple[float, Suspect]]:
     """The explanations in which we changed nothing, of which there are as many as changes in a busy log."""
     traffic = asked.traffic
-    shift = 0.1 + SHIFT * traffic.carried if traffic.tested else 1.0
+    shift = SAME_QUESTIONS + SHIFT * traffic.carried if traffic.tested else 1.0
+    load = bool(asked.surge) and usual_for(asked.metrics[0], "load")
+    shift *= SURGE if load else 1.0
+    fits = {
+        "traffic": affinity(asked.metrics, "load" if load else "traffic source"),
+        "provider": affinity(asked.metrics, "provider"),
+        "unknown": affinity_of_unknown(asked.metrics),
+    }
     rest = 1.0 - CARRIED * traffic.carried
-    speaks_for = traffic.carried > 0
+    speaks_for = traffic.carried > 0 or load
     same = () if speaks_for else traffic.words or ("the questions are the same as before the onset",)
     factors = {"traffic": shift, "provider": rest * moved, "unknown": rest}
-    supports = {"traffic": traffic.words if speaks_for else (), "provider": words}
+    told = (*((asked.surge,) if load else ()), *(traffic.words if traffic.carried > 0 else ()))
+    supports = {"traffic": told, "provider": words}
     return [
         (
             NOBODY[kind]
@@ -390,7 +447,7 @@ def _nobody(asked: _Asked, busy: float, moved: float, words: tuple[str, ...]) ->
             * (SOMEWHERE if asked.scope else 1.0)
             * _shape({"traffic": "traffic source"}.get(kind, kind), asked.course, asked.baseline)
             * (busy / HORIZON_H)
-            * affinity(asked.metrics, {"traffic": "traffic source"}.get(kind, kind)),
+            * fits[kind],
             Suspect(
                 id=f"no own change: {kind}",
                 title=_NOBODY_TITLE[kind],

@@ -442,7 +442,7 @@ def _line(cells: Sequence[Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
+    text = "" if value is None else "".join(c if c.isprintable() else " " for c in str(value))  # no terminal obeys it
     if text.startswith(_FORMULA):
         text = f"'{text}"
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ",\"\r\n;\t'") else text

@@ -164,9 +164,15 @@ def mark_entry(
 
 
 def add_note(ledger: Ledger, incident: Incident, text: str, *, happened_us: int, now_us: int, by: str) -> TimelineEvent:
-    """Add a person's entry to the timeline."""
+    """Add a person's entry to the timeline.
+
+    Raises:
+        InputError: there is no text, or it lies in the future.
+    """
     if not text.strip():
         raise InputError("a note needs a text")
+    if happened_us > now_us:
+        raise InputError("a note tells what has happened; its time lies in the future")
     return event(ledger, incident, happened_us, now_us, "note", text, by=by)
 
 

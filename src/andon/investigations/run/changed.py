@@ -61,6 +61,12 @@ deviation with 95 % confidence, and by less than this many standard errors."""
 SHIFTED, DOUBTED, NEW = 0.01, 0.1, 1 / 3
 """Questions have surely changed below the first of these p, may have below the second; and how often they do, before any test."""
 
+ELSEWHERE = 0.2
+"""A change that so few outside of the failing part saw, and all but so few inside, has made that part."""
+
+SURGE_RATIO, SURGE_DAYS = 1.25, 3
+"""Traffic surges if it is at least this many times that of the same hours on the busiest of at least so many earlier days."""
+
 HOUR_US = 3_600_000_000
 
 _SIDES = ("exposed_x", "exposed_n", "other_x", "other_n")
@@ -74,7 +80,8 @@ def suspects_of(
     """Rank the changes before the onset; `opener` is the signal that dated it, `signals` are all that the incident has."""
     s = case.signal
     start, end = opener.onset_low_us - LOOK_BACK_US, max(case.after.end_us, opener.onset_high_us + 1)
-    recorded = told_once(changes_of(ledger, s.app, s.environment, start, end))
+    every = changes_of(ledger, s.app, s.environment, start, end)
+    recorded, entered = told_once(every), {c.id: c.at_us for c in every}
     latest = max((at + s.window_us for at, _ in opener.onset_probability), default=opener.onset_high_us)
     # one onset in twenty lies outside of its interval of 95 %
     changes = [c for c in recorded if c.at_us <= max(latest, opener.onset_high_us)]
@@ -83,7 +90,11 @@ def suspects_of(
     spoke = sorted((o for o in signals if o.at_us <= case.after.end_us), key=lambda o: (o.at_us, -o.statistic, o.id))
     baseline = (s.baseline_x + 0.5) / (s.baseline_n + 1)
     candidates = [
-        replace(_candidate(c, recorded, counts, versions), note=_note(c, changes), outside=_outside(c, counts, whole))
+        replace(
+            _candidate(c, recorded, counts, whole, versions),
+            note=_note(c, changes),
+            entered_us=entered[c.id] if entered[c.id] > c.at_us else None,
+        )
         for c in changes
     ]
     return rank_suspects(
@@ -98,6 +109,7 @@ def suspects_of(
         behind=_behind(case, counts, whole),
         course=counts.course(),
         still=_still(case),
+        surge=_surge(case),
     )
 
 
@@ -169,6 +181,7 @@ class _Versions:
     def __init__(self, case: Case, start_us: int) -> None:
         self._case = case
         self._span = Span(start_us=min(case.before.start_us, start_us), end_us=case.after.end_us)
+        self.start_us = case.before.start_us + HOUR_US
         self._seen: dict[str | None, _Table] = {}
 
     def hours(self, name: str, values: Collection[str]) -> dict[int, tuple[float, float]]:
@@ -263,14 +276,24 @@ def _unmoved(before: tuple[float, float, float], after: tuple[float, float, floa
     return moved <= STEADY * error and moved + 2 * error <= UNMOVED * sd
 
 
-def _candidate(change: Change, recorded: Sequence[Change], counts: _Counts, versions: _Versions) -> Candidate:
-    """A change with who saw it, as far as a version field shows that."""
+def _candidate(
+    change: Change, recorded: Sequence[Change], counts: _Counts, whole: _Counts, versions: _Versions
+) -> Candidate:
+    """A change with who saw it, as far as a version field shows that.
+
+    Where the failing part is just those who saw it, the others are outside of the part, and it is compared with those.
+    """
     name, value = change.version_field, change.after
     if name is None or name not in VERSIONS or value is None:
         return Candidate(change=change)
     before = versions.share_before(change)
     later = _later(change, recorded) if name != "source" else set()  # where traffic comes from is no row of versions
+    outside = _outside(change, counts, whole)
+    made = outside is not None and outside < ELSEWHERE and counts.shares(name).get(value, 0.0) > 1 - ELSEWHERE
+    if made and change.at_us > versions.start_us:  # a version that was there from the first row on is no change
+        counts = whole
     return Candidate(
+        outside=outside,
         change=change,
         exposure=counts.exposure(name, {value}, before, change.at_us),
         carried=counts.exposure(name, {value, *later}, before, change.at_us) if later else None,
@@ -358,6 +381,27 @@ def _behind(case: Case, counts: _Counts, whole: _Counts) -> tuple[Behind, ...]:
             if share >= LEAST_SHARE and before.get(v, 0.0) > least
         ]
     return tuple(found)
+
+
+def _surge(case: Case) -> str:
+    """In words, how much more traffic came since the onset than in the same hours of any earlier day; empty where it did not.
+
+    Only whole windows are counted, and only days that ended before the onset; the rise must be beyond chance.
+    """
+    window, unit = case.signal.window_us, case.unit()
+    first, end = -(-case.after.start_us // window), case.after.end_us // window
+    known, day = -(-case.before.start_us // window), round(DAY_US / window)
+    table = _by_window(case, None, Span(start_us=case.before.start_us, end_us=case.after.end_us), window)
+    came = {at // window: math.fsum(row.values()) / unit for at, row in sorted(table.items())}
+
+    def since(back: int) -> float:
+        return math.fsum(came.get(k - back * day, 0.0) for k in range(first, end))
+
+    usual = [since(back) for back in range(max(1, -(-(end - first) // day)), (first - known) // day + 1)] if day else []
+    most, now = max(usual, default=0.0), since(0)
+    if len(usual) < SURGE_DAYS or now < SURGE_RATIO * most or now - most <= 3 * math.sqrt(now + most):
+        return ""
+    return f"{now / max(most, 1.0):.1f} times the traffic of the same hours on the busiest of {len(usual)} earlier days"
 
 
 def _note(change: Change, changes: Sequence[Change]) -> str:
