@@ -366,7 +366,7 @@ def test_a_lever_that_moved_before_the_evidence_is_told() -> None:
     assert evidence_answer([], pulls, T0).found == "no"
 
 
-HOSTILE = ('=cmd|"/C calc"!A0', "+1", "-1", "@sum", "\tx", 'a,"b"\r\nc', "＝1", "it's; fine", "")
+HOSTILE = ('=cmd|"/C calc"!A0', "+1", "-1", "@sum", "\tx", "\t=1+1", 'a,"b"\r\nc', "＝1", "it's; fine", "")
 
 
 def test_the_query_log_is_whole_and_safe_for_spreadsheets(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +385,7 @@ def test_the_query_log_is_whole_and_safe_for_spreadsheets(store: Store, monkeypa
     assert [r["harmed"] for r in read[: len(HOSTILE)]] == ["1" if k % 2 == 0 else "0" for k in range(len(HOSTILE))]
     for said, cell in zip(HOSTILE, (r["query"] for r in read[: len(HOSTILE)]), strict=True):
         shown = "".join(c if c.isprintable() else " " for c in said)
-        assert cell == (f"'{shown}" if shown[:1] in tuple("=+-@＝") and shown else shown)
+        assert cell == (f"'{shown}" if shown.strip()[:1] in tuple("=+-@＝") and shown.strip() else shown)
     assert {r["task"] for r in read[len(HOSTILE) :]} == {"late"}
 
 

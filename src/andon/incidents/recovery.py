@@ -139,8 +139,13 @@ def add_criterion(
     return replace(recovery, criteria=(*recovery.criteria, criterion))
 
 
-def drop_criterion(recovery: Recovery, criterion_id: str) -> Recovery:
+def drop_criterion(recovery: Recovery, criterion_id: str, *, measured: bool = True) -> Recovery:
     """The plan without a criterion; it stays among those that were dropped.
+
+    Args:
+        recovery: the plan.
+        criterion_id: which one.
+        measured: whether something was measured at all; a report that no chart joined may end by what people see.
 
     Raises:
         InputError: there is none with this id.
@@ -148,7 +153,7 @@ def drop_criterion(recovery: Recovery, criterion_id: str) -> Recovery:
     """
     dropped = _criterion(recovery, criterion_id)
     kept = tuple(c for c in recovery.criteria if c is not dropped)
-    if dropped.kind != "check" and all(c.kind == "check" for c in kept):
+    if measured and dropped.kind != "check" and all(c.kind == "check" for c in kept):
         raise StateError(
             f"{dropped.id} is the only criterion that is measured, and an incident recovers by a measurement: add another "
             "one first (`andon incident criterion add ... --chart` or `--probes`), or close as a false alarm or a duplicate"

@@ -217,7 +217,12 @@ def drop_exit_criterion(
         raise InputError(f"say why {criterion_id} does not apply: the reason stands in the timeline")
     dropped = f"exit criterion {criterion_id} dropped: {why.strip()}"
     return _change(
-        ledger, incident, lambda plan: drop_criterion(plan, criterion_id), now_us=now_us, by=by, told=lambda _: dropped
+        ledger,
+        incident,
+        lambda plan: drop_criterion(plan, criterion_id, measured=bool(incident.lead)),
+        now_us=now_us,
+        by=by,
+        told=lambda _: dropped,
     )
 
 

@@ -443,6 +443,6 @@ def _line(cells: Sequence[Any]) -> str:
 
 def _cell(value: Any) -> str:
     text = "" if value is None else "".join(c if c.isprintable() else " " for c in str(value))  # no terminal obeys it
-    if text.startswith(_FORMULA):
+    if text.lstrip().startswith(_FORMULA):
         text = f"'{text}"
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ",\"\r\n;\t'") else text
