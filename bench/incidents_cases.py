@@ -9,23 +9,14 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bench.incidents_worlds import Case, Fault, Move
+from bench.incidents_worlds import ALWAYS, Case, Fault, Move, onset_hour
 
-__all__ = ["CASES", "DEVELOPED"]
-
-DEVELOPED = ("medical", "legal", "storm", "routing", "tokens", "copilot_may", "feature_file", "casemix")
-"""The cases that the ranker was made with (seeds below 100); it saw the others only after a first reading of all of them."""
-
-_ALWAYS = -1e6
-
-
-def _onset(rng: np.random.Generator, before_h: int = 216) -> float:
-    return before_h + float(rng.uniform(0, 24))
+__all__ = ["CASES"]
 
 
 def medical(rng: np.random.Generator) -> Case:
     """Refusal of high-risk questions falls from 100 % to under 5 % over 72 hours after the provider moves the model."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     part = {"risk_category": "high", "task": "write"}
     return Case(
         name="medical",
@@ -35,14 +26,14 @@ def medical(rng: np.random.Generator) -> Case:
             Move(name="eval-passed", kind="prompt", at_h=t - 30, shown=True),
         ),
         faults=(Fault(at_h=t, of="model-b", where=part, effects={"refusal": 0.04}),),
-        usual=(Fault(at_h=_ALWAYS, where=part, effects={"refusal": 1.0}),),
+        usual=(Fault(at_h=ALWAYS, where=part, effects={"refusal": 1.0}),),
         causes=frozenset({"model-b"}),
     )
 
 
 def legal(rng: np.random.Generator) -> Case:
     """Filings are added to the corpus, the index stands still; five to six weeks later citations slide."""
-    t = _onset(rng, 336)
+    t = onset_hour(rng, 336)
     return Case(
         name="legal",
         source="case study: legal RAG (corpus grew six weeks before, index not rebuilt, no deploy for months)",
@@ -64,7 +55,7 @@ def legal(rng: np.random.Generator) -> Case:
 
 def storm(rng: np.random.Generator) -> Case:
     """Escalation from about 10 % to nearly all of the new conversations within six hours, no change of ours."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     shown = bool(rng.random() < 0.5)
     source = Move(
         name="campaign", kind="traffic source", at_h=t - 48, share=0.6, by="request", recorded=False, own=False
@@ -84,7 +75,7 @@ def storm(rng: np.random.Generator) -> Case:
 
 def routing(rng: np.random.Generator) -> Case:
     """0.8 % of the requests of sticky users go to the wrong servers; a load-balancer change makes it 16 %."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     more = t + float(rng.uniform(24, 72))
     bad = {"normalised_match": 0.35, "error": 0.1}
     return Case(
@@ -103,7 +94,7 @@ def routing(rng: np.random.Generator) -> Case:
 
 def tokens(rng: np.random.Generator) -> Case:
     """Characters of another script on one platform after a change of the serving configuration."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     shown = bool(rng.random() < 0.5)
     move = Move(
         name="serving", kind="sampling parameter" if shown else "config", at_h=t - float(rng.uniform(0, 2)), shown=shown,
@@ -121,7 +112,7 @@ def tokens(rng: np.random.Generator) -> Case:
 
 def overlap(rng: np.random.Generator) -> Case:
     """Three regressions of three causes that hit three cohorts, within a day and a half."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     second, third = t + float(rng.uniform(6, 12)), t + float(rng.uniform(14, 36))
     return Case(
         name="overlap",
@@ -145,7 +136,7 @@ def overlap(rng: np.random.Generator) -> Case:
 
 def sycophancy(rng: np.random.Generator) -> Case:
     """A new model agrees with everything: thumbs rise, right answers fall."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="sycophancy",
         source="OpenAI, April 2025: thumbs-up rises, agreement with false premises too",
@@ -157,7 +148,7 @@ def sycophancy(rng: np.random.Generator) -> Case:
 
 def silent(rng: np.random.Generator) -> Case:
     """One of two models changes behind the same name: answers become short and often wrong."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="silent",
         source="LLMDrift, GPT-4 0314 -> 0613 (84 -> 51 % right, answers of 215 -> 3 tokens), name unchanged",
@@ -175,7 +166,7 @@ def silent(rng: np.random.Generator) -> Case:
 
 def copilot_may(rng: np.random.Generator) -> Case:
     """Malformed requests to the wrong deployment: 6 % of the users fail."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="copilot_may",
         source="GitHub Copilot, 13 May 2024 (6 % of users, 2 h 43 min)",
@@ -193,7 +184,7 @@ def copilot_may(rng: np.random.Generator) -> Case:
 
 def copilot_jul(rng: np.random.Generator) -> Case:
     """A partner's clean-up job takes resources away: 63 % errors in one product, nothing of ours moved."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="copilot_jul",
         source="GitHub Copilot, 13 July 2024 (chat up to 63 %, completions 1.16 %)",
@@ -209,7 +200,7 @@ def copilot_jul(rng: np.random.Generator) -> Case:
 
 def feature_file(rng: np.random.Generator) -> Case:
     """A permission change doubles a file of features; a quarter of an hour later requests fail."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="feature_file",
         source="Cloudflare, 18 November 2025 (permission 11:05, impact 11:20)",
@@ -221,7 +212,7 @@ def feature_file(rng: np.random.Generator) -> Case:
 
 def ranking(rng: np.random.Generator) -> Case:
     """A latent fault in ranking code of weeks ago: flagged items are shown a third more, in waves."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="ranking",
         source="Facebook, October 2021 to March 2022 (half of the views exposed, +30 %, waves, latent since 2019)",
@@ -236,7 +227,7 @@ def ranking(rng: np.random.Generator) -> Case:
 
 def casemix(rng: np.random.Generator) -> Case:
     """Other patients than before: alerts for 9 -> 21 % of them, a third fewer in all, and nothing was changed."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="casemix",
         source="sepsis alerts in 24 hospitals, 2020 (patients alerted 9 -> 21 %, census -35 %)",
@@ -249,7 +240,7 @@ def casemix(rng: np.random.Generator) -> Case:
 
 def rollforward(rng: np.random.Generator) -> Case:
     """Three deploys in a row against another outage; the last of them answers with success codes and nothing in it."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="rollforward",
         source="OpenAI, 17 June 2024 (empty answers with success codes after a roll-forward)",
@@ -268,7 +259,7 @@ def rollforward(rng: np.random.Generator) -> Case:
 
 def fix_hurts(rng: np.random.Generator) -> Case:
     """A lever that was pulled for an earlier incident refuses too much."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="fix_hurts",
         source="a fix that causes the next incident (OpenAI June 2024; Cloudflare's switches), as a lever",
@@ -280,7 +271,7 @@ def fix_hurts(rng: np.random.Generator) -> Case:
 
 def freeze(rng: np.random.Generator) -> Case:
     """An agent's tools get more rights or another schema; calls go wrong."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     shown = bool(rng.random() < 0.5)
     return Case(
         name="freeze",
@@ -300,7 +291,7 @@ def freeze(rng: np.random.Generator) -> Case:
 
 def vendor(rng: np.random.Generator) -> Case:
     """A vendor turns a scripted bot into a generative one; people complain."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="vendor",
         source="NEDA Tessa, 2022-2023 (vendor upgrade)",
@@ -312,7 +303,7 @@ def vendor(rng: np.random.Generator) -> Case:
 
 def slow(rng: np.random.Generator) -> Case:
     """Errors rise from 0.5 % to 0.8 % with a deploy for half of the users."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     kind = str(rng.choice(["code", "prompt", "routing"]))
     return Case(
         name="slow",
@@ -327,7 +318,7 @@ def slow(rng: np.random.Generator) -> Case:
 
 def experiment(rng: np.random.Generator) -> Case:
     """An experiment on some users is set up wrongly: their answers are blank."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="experiment",
         source="OpenAI, 19 February 2025 (misconfigured experiment, blank replies for 91 minutes)",

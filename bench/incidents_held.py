@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bench.incidents_worlds import Case, Fault, Move
+from bench.incidents_worlds import ALWAYS, Case, Fault, Move, between, onset_hour
 
 __all__ = ["HELD"]
 
@@ -28,24 +28,15 @@ WEEKLY = (0, 1, 2, 3, 3, 4, 5, 7, 10)
 """Innocent changes a week: the seven quietest of the twelve weeks before outages of mybinder.org (the busy ones are those of
 `bench.incidents_worlds`), and none or ten."""
 HALF = ("large", "small")
-_ALWAYS = -1e6
-
-
-def _onset(rng: np.random.Generator, before_h: int = 216) -> float:
-    return before_h + float(rng.uniform(0, 24))
 
 
 def _weekly(rng: np.random.Generator) -> float:
     return float(rng.choice(WEEKLY))
 
 
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(rng.uniform(low, high))
-
-
 def effort(rng: np.random.Generator) -> Case:
     """The default of a sampling parameter is lowered: answers come sooner (a good sign) and are wrong more often."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="effort",
         source="Anthropic, 4 March to 7 April 2026: default effort high -> medium (doses and latency ours)",
@@ -54,7 +45,7 @@ def effort(rng: np.random.Generator) -> Case:
             Fault(
                 at_h=t,
                 of="medium",
-                effects={"normalised_match": _between(rng, 0.82, 0.86), "latency_s": _between(rng, -0.9, -0.4)},
+                effects={"normalised_match": between(rng, 0.82, 0.86), "latency_s": between(rng, -0.9, -0.4)},
             ),
         ),
         causes=frozenset({"medium"}),
@@ -64,16 +55,16 @@ def effort(rng: np.random.Generator) -> Case:
 
 def idle_cache(rng: np.random.Generator) -> Case:
     """Everybody gets the code, only those who come back after an hour of rest meet its fault."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="idle_cache",
         source="Anthropic, 26 March to 10 April 2026: a cache fault that fires after more than an hour of rest (share ours)",
-        moves=(Move(name="prune-idle", kind="code", at_h=t, ramp_h=_between(rng, 0, 24)),),
+        moves=(Move(name="prune-idle", kind="code", at_h=t, ramp_h=between(rng, 0, 24)),),
         faults=(
             Fault(
                 at_h=t,
                 of="prune-idle",
-                share=_between(rng, 0.15, 0.3),
+                share=between(rng, 0.15, 0.3),
                 effects={"normalised_match": 0.62, "latency_s": 0.5},
             ),
         ),
@@ -84,13 +75,13 @@ def idle_cache(rng: np.random.Generator) -> Case:
 
 def word_limit(rng: np.random.Generator) -> Case:
     """A line of the system prompt limits the length: three points of the right answers are lost."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="word_limit",
         source="Anthropic, 16 to 20 April 2026: at most 25 words between calls, -3 points on one evaluation",
         moves=(
             Move(name="terse", kind="prompt", at_h=t),
-            Move(name="harness", kind="code", at_h=t - _between(rng, 1, 6)),
+            Move(name="harness", kind="code", at_h=t - between(rng, 1, 6)),
         ),
         faults=(Fault(at_h=t, of="terse", effects={"normalised_match": 0.67, "answer_chars": -12.0}),),
         causes=frozenset({"terse"}),
@@ -102,13 +93,13 @@ def word_limit(rng: np.random.Generator) -> Case:
 
 def top_k(rng: np.random.Generator) -> Case:
     """Code for choosing tokens is miscompiled for one of three models; right answers fall by four points there."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     on = {"requested_model": "small"}
     return Case(
         name="top_k",
         source="Anthropic, 25 August 2025: approximate top-k miscompiled, one model, evaluations did not capture it (dose ours)",
         moves=(Move(name="selection", kind="code", at_h=t, where=on),),
-        faults=(Fault(at_h=t, of="selection", where=on, effects={"normalised_match": _between(rng, 0.84, 0.87)}),),
+        faults=(Fault(at_h=t, of="selection", where=on, effects={"normalised_match": between(rng, 0.84, 0.87)}),),
         causes=frozenset({"selection"}),
         models=("large", "medium", "small"),
         per_hour=150,
@@ -118,14 +109,14 @@ def top_k(rng: np.random.Generator) -> Case:
 
 def kernel(rng: np.random.Generator) -> Case:
     """New inference kernels give nonsense on one kind of hardware, by the request and without a version in the traffic."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     on = {"requested_model": "large"}
     kernels = Move(
         name="kernels",
         kind="config",
-        at_h=t - _between(rng, 0, 3),
+        at_h=t - between(rng, 0, 3),
         shown=False,
-        share=_between(rng, 0.1, 0.4),
+        share=between(rng, 0.1, 0.4),
         by="request",
         where=on,
     )
@@ -149,14 +140,14 @@ def kernel(rng: np.random.Generator) -> Case:
 
 def upstream(rng: np.random.Generator) -> Case:
     """An update upstream brings old instructions back on one surface; everybody blames the prompt of the day before."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     surface = {"segment": "partner"}
     return Case(
         name="upstream",
         source="xAI, July 2025: an upstream change revived old instructions for 16 h (surface, doses and decoy ours)",
         moves=(
-            Move(name="bold-prompt", kind="prompt", at_h=t - _between(rng, 20, 40)),
-            Move(name="upstream-path", kind="code", at_h=t - _between(rng, 0, 1), shown=False, where=surface),
+            Move(name="bold-prompt", kind="prompt", at_h=t - between(rng, 20, 40)),
+            Move(name="upstream-path", kind="code", at_h=t - between(rng, 0, 1), shown=False, where=surface),
         ),
         faults=(
             Fault(at_h=t, of="upstream-path", where=surface, effects={"thumbs": 0.5, "escalation": 0.25}),
@@ -168,15 +159,15 @@ def upstream(rng: np.random.Generator) -> Case:
 
 def system_update(rng: np.random.Generator) -> Case:
     """The bot is updated in the morning and swears in the afternoon: more people want a human."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="system_update",
         source="DPD, 18 January 2024: a system update of the same day (doses ours)",
         moves=(
-            Move(name="update", kind="code", at_h=t - _between(rng, 0, 12), shown=bool(rng.random() < 0.5)),
-            Move(name="opening-hours", kind="config", at_h=t - _between(rng, 1, 6), shown=False),
+            Move(name="update", kind="code", at_h=t - between(rng, 0, 12), shown=bool(rng.random() < 0.5)),
+            Move(name="opening-hours", kind="config", at_h=t - between(rng, 1, 6), shown=False),
         ),
-        faults=(Fault(at_h=t, of="update", effects={"escalation": _between(rng, 0.13, 0.18), "thumbs": 0.65}),),
+        faults=(Fault(at_h=t, of="update", effects={"escalation": between(rng, 0.13, 0.18), "thumbs": 0.65}),),
         causes=frozenset({"update"}),
         decoys_a_week=_weekly(rng),
     )
@@ -184,16 +175,16 @@ def system_update(rng: np.random.Generator) -> Case:
 
 def quota(rng: np.random.Generator) -> Case:
     """Code that nothing exercised for two weeks meets a policy with blank fields; both are causes."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="quota",
         source="Google Cloud, 12 June 2025: quota policy with blank fields, checked by code of 29 May",
         moves=(
             Move(name="quota-check", kind="code", at_h=t - 336),
             Move(name="blank-policy", kind="policy", at_h=t - 0.02, shown=False),
-            Move(name="wording", kind="prompt", at_h=t - _between(rng, 2, 6), ramp_h=12),
+            Move(name="wording", kind="prompt", at_h=t - between(rng, 2, 6), ramp_h=12),
         ),
-        faults=(Fault(at_h=t, effects={"error": _between(rng, 0.2, 0.6)}),),
+        faults=(Fault(at_h=t, effects={"error": between(rng, 0.2, 0.6)}),),
         causes=frozenset({"quota-check", "blank-policy"}),
         decoys_a_week=_weekly(rng),
     )
@@ -201,12 +192,12 @@ def quota(rng: np.random.Generator) -> Case:
 
 def killswitch(rng: np.random.Generator) -> Case:
     """A gradual rollout is under way when our own kill switch, which acts at once, breaks 28 % of the traffic."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="killswitch",
         source="Cloudflare, 5 December 2025: a switch pulled during a rollout, 28 % of the traffic within seconds",
         moves=(
-            Move(name="buffer", kind="code", at_h=t - _between(rng, 0.3, 1), ramp_h=6),
+            Move(name="buffer", kind="code", at_h=t - between(rng, 0.3, 1), ramp_h=6),
             Move(name="switch-off", kind="lever", at_h=t - 0.01, shown=False),
         ),
         faults=(Fault(at_h=t, where={"segment": "app"}, share=0.8, effects={"error": 0.9}),),
@@ -217,8 +208,8 @@ def killswitch(rng: np.random.Generator) -> Case:
 
 def fallback(rng: np.random.Generator) -> Case:
     """A lever sends a part of the traffic to a weaker model to save capacity; the traffic shows that model."""
-    t = _onset(rng)
-    share = _between(rng, 0.25, 0.6)
+    t = onset_hour(rng)
+    share = between(rng, 0.25, 0.6)
     return Case(
         name="fallback",
         source="RefChecker (0.89 -> 0.82 supported from a stronger to a weaker model), pulled as a lever",
@@ -236,13 +227,13 @@ def fallback(rng: np.random.Generator) -> Case:
 
 def embedding_swap(rng: np.random.Generator) -> Case:
     """Questions are embedded by a new model, the index still holds vectors of the old one."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="embedding_swap",
         source="top score 0.45 -> 0.31 of a stale index (constructed set); supported claims 0.64 -> 0.50 (ExpertQA)",
         moves=(
             Move(name="embed-3", kind="embedding model", at_h=t, ramp_h=float(rng.choice((0.0, 12.0)))),
-            Move(name="corpus-week", kind="corpus", at_h=t - _between(rng, 1, 30)),
+            Move(name="corpus-week", kind="corpus", at_h=t - between(rng, 1, 30)),
         ),
         faults=(Fault(at_h=t, of="embed-3", effects={"retrieval_score": -0.14, "normalised_match": 0.5}),),
         causes=frozenset({"embed-3"}),
@@ -253,13 +244,13 @@ def embedding_swap(rng: np.random.Generator) -> Case:
 
 def unrecorded_index(rng: np.random.Generator) -> Case:
     """An index is swapped and nobody writes it down; only the traffic shows it, with an innocent entry in the log beside it."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="unrecorded_index",
         source="supported claims 0.64 -> 0.50 by another index (ExpertQA); a manual action in no log (mybinder.org)",
         moves=(
             Move(name="sphere", kind="index", at_h=t, recorded=False),
-            Move(name="timeout", kind="config", at_h=t - _between(rng, 0.2, 3), shown=False),
+            Move(name="timeout", kind="config", at_h=t - between(rng, 0.2, 3), shown=False),
         ),
         faults=(Fault(at_h=t, of="sphere", effects={"groundedness": -0.06, "normalised_match": 0.5}),),
         causes=frozenset({"sphere"}),
@@ -270,13 +261,13 @@ def unrecorded_index(rng: np.random.Generator) -> Case:
 
 def stale_job(rng: np.random.Generator) -> Case:
     """Rights of the nightly index job are taken away; six weeks later what it should have found is missed ever more often."""
-    t = _onset(rng, 336)
+    t = onset_hour(rng, 336)
     return Case(
         name="stale_job",
         source="legal case study (six weeks from the change to the slide), with a permission as the cause",
         moves=(
-            Move(name="job-rights", kind="permission", at_h=t - _between(rng, 850, 1010), shown=False),
-            Move(name="greeting", kind="prompt", at_h=t - _between(rng, 2, 100)),
+            Move(name="job-rights", kind="permission", at_h=t - between(rng, 850, 1010), shown=False),
+            Move(name="greeting", kind="prompt", at_h=t - between(rng, 2, 100)),
         ),
         faults=(Fault(at_h=t, growth_h=200, effects={"retrieval_score": -0.1, "normalised_match": 0.78}),),
         causes=frozenset({"job-rights"}),
@@ -289,17 +280,17 @@ def stale_job(rng: np.random.Generator) -> Case:
 
 def guard_prompt(rng: np.random.Generator) -> Case:
     """A prompt loses its guard; conversations that are open keep the old one, so refusal falls four days later, over 72 hours."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     part = {"risk_category": "high"}
     return Case(
         name="guard_prompt",
         source="XSTest (refusal of unsafe questions 0.965 -> 0.36 by the prompt alone), times of the medical case study",
         moves=(
             Move(name="shorter", kind="prompt", at_h=t - 96, shown=bool(rng.random() < 0.7)),
-            Move(name="weekly-release", kind="code", at_h=t - _between(rng, 5, 40)),
+            Move(name="weekly-release", kind="code", at_h=t - between(rng, 5, 40)),
         ),
         faults=(Fault(at_h=t, of="shorter", growth_h=72, where=part, effects={"refusal": 0.36}),),
-        usual=(Fault(at_h=_ALWAYS, where=part, effects={"refusal": 0.965}),),
+        usual=(Fault(at_h=ALWAYS, where=part, effects={"refusal": 0.965}),),
         causes=frozenset({"shorter"}),
         decoys_a_week=_weekly(rng),
     )
@@ -307,19 +298,19 @@ def guard_prompt(rng: np.random.Generator) -> Case:
 
 def tool_retry(rng: np.random.Generator) -> Case:
     """A tool gets another schema; calls fail, are tried again and mostly work then: slow rather than broken."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="tool_retry",
         source="an agent's tools change (as Replit, July 2025), with retries that hide it (doses ours)",
         moves=(
-            Move(name="schema-4", kind="tool schema", at_h=t - _between(rng, 0, 2), ramp_h=float(rng.choice((0, 8)))),
+            Move(name="schema-4", kind="tool schema", at_h=t - between(rng, 0, 2), ramp_h=float(rng.choice((0, 8)))),
         ),
         faults=(
             Fault(
                 at_h=t,
                 of="schema-4",
                 where={"task": "do"},
-                effects={"tool_error": _between(rng, 0.06, 0.15), "latency_s": 0.7, "error": 0.015},
+                effects={"tool_error": between(rng, 0.06, 0.15), "latency_s": 0.7, "error": 0.015},
             ),
         ),
         causes=frozenset({"schema-4"}),
@@ -329,13 +320,13 @@ def tool_retry(rng: np.random.Generator) -> Case:
 
 def budget_cap(rng: np.random.Generator) -> Case:
     """A limit of tokens a day is lowered in the evening; it is spent by the middle of each day, and answers are cut off then."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="budget_cap",
         source="a failure hours after the change, as mybinder.org tells of (all doses ours)",
-        moves=(Move(name="daily-cap", kind="budget", at_h=t - _between(rng, 6, 14), shown=False),),
+        moves=(Move(name="daily-cap", kind="budget", at_h=t - between(rng, 6, 14), shown=False),),
         faults=(
-            Fault(at_h=t, waves_h=12, effects={"truncated": _between(rng, 0.05, 0.12), "answer_chars": -45.0}),
+            Fault(at_h=t, waves_h=12, effects={"truncated": between(rng, 0.05, 0.12), "answer_chars": -45.0}),
         ),
         causes=frozenset({"daily-cap"}),
         decoys_a_week=_weekly(rng),
@@ -344,7 +335,7 @@ def budget_cap(rng: np.random.Generator) -> Case:
 
 def read_rights(rng: np.random.Generator) -> Case:
     """A permission change hides some documents from one group, at once or when cached rights run out."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     part = {"segment": "partner"}
     return Case(
         name="read_rights",
@@ -358,16 +349,16 @@ def read_rights(rng: np.random.Generator) -> Case:
 
 def gradual(rng: np.random.Generator) -> Case:
     """A release reaches everybody over days while others are deployed at once before, between and after."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     others = (("before", "routing", -9.0), ("day-one", "prompt", 14.0), ("day-two", "policy", 33.0))
     return Case(
         name="gradual",
         source="a rollout step by step (as Google Cloud's by region, 2025) with the deploys of a busy week (doses ours)",
         moves=(
-            Move(name="slow-train", kind="code", at_h=t, ramp_h=_between(rng, 60, 120)),
-            *(Move(name=n, kind=k, at_h=t + h + _between(rng, -3, 3)) for n, k, h in others),
+            Move(name="slow-train", kind="code", at_h=t, ramp_h=between(rng, 60, 120)),
+            *(Move(name=n, kind=k, at_h=t + h + between(rng, -3, 3)) for n, k, h in others),
         ),
-        faults=(Fault(at_h=t, of="slow-train", effects={"error": _between(rng, 0.04, 0.1)}),),
+        faults=(Fault(at_h=t, of="slow-train", effects={"error": between(rng, 0.04, 0.1)}),),
         causes=frozenset({"slow-train"}),
         after_h=144,
         decoys_a_week=_weekly(rng),
@@ -376,13 +367,13 @@ def gradual(rng: np.random.Generator) -> Case:
 
 def pair_part(rng: np.random.Generator) -> Case:
     """Two changes within the hour: the guilty one reaches a third of the users, the innocent one everybody."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="pair_part",
         source="deploys minutes before and after the start (mybinder.org), told apart by who was exposed (doses ours)",
         moves=(
-            Move(name="to-some", kind="prompt", at_h=t, share=_between(rng, 0.2, 0.4)),
-            Move(name="to-all", kind="code", at_h=t + _between(rng, -0.9, 0.5)),
+            Move(name="to-some", kind="prompt", at_h=t, share=between(rng, 0.2, 0.4)),
+            Move(name="to-all", kind="code", at_h=t + between(rng, -0.9, 0.5)),
         ),
         faults=(Fault(at_h=t, of="to-some", effects={"normalised_match": 0.74}),),
         causes=frozenset({"to-some"}),
@@ -392,13 +383,13 @@ def pair_part(rng: np.random.Generator) -> Case:
 
 def pair_all(rng: np.random.Generator) -> Case:
     """Two changes within the hour: the guilty one reaches everybody, the innocent one is a canary."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="pair_all",
         source="deploys minutes before and after the start (mybinder.org), told apart by who was exposed (doses ours)",
         moves=(
-            Move(name="everybody", kind="code", at_h=t - _between(rng, 0, 0.3)),
-            Move(name="canary", kind="prompt", at_h=t - _between(rng, -0.3, 0.9), share=_between(rng, 0.1, 0.3)),
+            Move(name="everybody", kind="code", at_h=t - between(rng, 0, 0.3)),
+            Move(name="canary", kind="prompt", at_h=t - between(rng, -0.3, 0.9), share=between(rng, 0.1, 0.3)),
         ),
         faults=(Fault(at_h=t, of="everybody", effects={"groundedness": -0.04, "refusal": 0.07}),),
         causes=frozenset({"everybody"}),
@@ -408,16 +399,16 @@ def pair_all(rng: np.random.Generator) -> Case:
 
 def late_entry(rng: np.random.Generator) -> Case:
     """A deploy by hand is written down hours later, with the time of the entry; the traffic shows it from its real start."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="late_entry",
         source="one failure noticed ten hours later, manual actions that were in no log (mybinder.org)",
         moves=(
             Move(name="by-hand", kind="code", at_h=t, value="build-77", recorded=False),
-            Move(name="build-77", kind="code", at_h=t + _between(rng, 2, 12)),
-            Move(name="on-time", kind="policy", at_h=t - _between(rng, 1, 5)),
+            Move(name="build-77", kind="code", at_h=t + between(rng, 2, 12)),
+            Move(name="on-time", kind="policy", at_h=t - between(rng, 1, 5)),
         ),
-        faults=(Fault(at_h=t, of="by-hand", effects={"error": _between(rng, 0.03, 0.08)}),),
+        faults=(Fault(at_h=t, of="by-hand", effects={"error": between(rng, 0.03, 0.08)}),),
         causes=frozenset({"build-77"}),
         decoys_a_week=_weekly(rng),
     )
@@ -425,14 +416,14 @@ def late_entry(rng: np.random.Generator) -> Case:
 
 def logged_out(rng: np.random.Generator) -> Case:
     """Our code logs people out; they ask about it, which nobody asked before, and the bot makes a rule up."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="logged_out",
         source="Cursor, April 2025: a session fault and an invented rule (share ours)",
-        moves=(Move(name="sessions", kind="code", at_h=t - _between(rng, 0, 3)),),
+        moves=(Move(name="sessions", kind="code", at_h=t - between(rng, 0, 3)),),
         faults=(
             Fault(
-                at_h=t, of="sessions", growth_h=4, new_questions=_between(rng, 0.08, 0.2), effects={"escalation": 0.6}
+                at_h=t, of="sessions", growth_h=4, new_questions=between(rng, 0.08, 0.2), effects={"escalation": 0.6}
             ),
         ),
         causes=frozenset({"sessions"}),
@@ -442,12 +433,12 @@ def logged_out(rng: np.random.Generator) -> Case:
 
 def market(rng: np.random.Generator) -> Case:
     """The world drifts away from the model over weeks; nothing was changed at the time."""
-    t = _onset(rng, 336)
+    t = onset_hour(rng, 336)
     return Case(
         name="market",
         source="Zillow Offers, 2021: about six months of drift, late labels (ten days of it here, doses ours)",
         moves=(),
-        faults=(Fault(at_h=t, growth_h=240, effects={"normalised_match": _between(rng, 0.7, 0.8)}),),
+        faults=(Fault(at_h=t, growth_h=240, effects={"normalised_match": between(rng, 0.7, 0.8)}),),
         causes=frozenset(),
         per_hour=30,
         before_h=336,
@@ -458,17 +449,17 @@ def market(rng: np.random.Generator) -> Case:
 
 def rate_limit(rng: np.random.Generator) -> Case:
     """A provider throttles one model for some hours and again; calls fail or wait."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="rate_limit",
         source="GitHub, July 2024 (completions: 0.1 -> 1.16 % at the low end), as limits of a provider",
-        moves=(Move(name="release", kind="code", at_h=t - _between(rng, 1, 12)),),
+        moves=(Move(name="release", kind="code", at_h=t - between(rng, 1, 12)),),
         faults=(
             Fault(
                 at_h=t,
                 where={"requested_model": "large"},
                 waves_h=8,
-                effects={"error": _between(rng, 0.0116, 0.08), "latency_s": 0.8},
+                effects={"error": between(rng, 0.0116, 0.08), "latency_s": 0.8},
             ),
         ),
         causes=frozenset(),
@@ -480,22 +471,22 @@ def rate_limit(rng: np.random.Generator) -> Case:
 
 def crowd(rng: np.random.Generator) -> Case:
     """A link from elsewhere brings two to three times the traffic; things slow down and fail, with a deploy just before."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="crowd",
         source="mybinder.org, 18 January 2018: a link from a large site, four changes in the week before (doses ours)",
-        moves=(Move(name="routine", kind="code", at_h=t - _between(rng, 0.5, 6)),),
-        faults=(Fault(at_h=t, growth_h=2, effects={"error": _between(rng, 0.03, 0.08), "latency_s": 1.2}),),
+        moves=(Move(name="routine", kind="code", at_h=t - between(rng, 0.5, 6)),),
+        faults=(Fault(at_h=t, growth_h=2, effects={"error": between(rng, 0.03, 0.08), "latency_s": 1.2}),),
         causes=frozenset(),
-        volume_after=_between(rng, 2, 3),
+        volume_after=between(rng, 2, 3),
         decoys_a_week=4,
     )
 
 
 def new_source(rng: np.random.Generator) -> Case:
     """A partner sends its customers to us; half of what they ask is not what the bot was made for."""
-    t = _onset(rng)
-    share = _between(rng, 0.1, 0.3)
+    t = onset_hour(rng)
+    share = between(rng, 0.1, 0.3)
     return Case(
         name="new_source",
         source="HINT3: 36, 54 and 69 % of live questions out of scope; a source that appears without a word",
@@ -515,16 +506,16 @@ def new_source(rng: np.random.Generator) -> Case:
 
 def after_start(rng: np.random.Generator) -> Case:
     """Something outside fails; a deploy falls minutes after the start, and attempts to mitigate follow."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="after_start",
         source="mybinder.org: a deploy minutes after the start, many mitigations, no guilty change in 18 of 23",
         moves=(
-            Move(name="unlucky", kind="code", at_h=t + _between(rng, 0.05, 0.5)),
-            Move(name="mitigate-1", kind="config", at_h=t + _between(rng, 1, 2), shown=False),
-            Move(name="mitigate-2", kind="routing", at_h=t + _between(rng, 2, 5), ramp_h=2),
+            Move(name="unlucky", kind="code", at_h=t + between(rng, 0.05, 0.5)),
+            Move(name="mitigate-1", kind="config", at_h=t + between(rng, 1, 2), shown=False),
+            Move(name="mitigate-2", kind="routing", at_h=t + between(rng, 2, 5), ramp_h=2),
         ),
-        faults=(Fault(at_h=t, effects={"error": _between(rng, 0.05, 0.25), "latency_s": 0.4}),),
+        faults=(Fault(at_h=t, effects={"error": between(rng, 0.05, 0.25), "latency_s": 0.4}),),
         causes=frozenset(),
         decoys_a_week=_weekly(rng),
     )
@@ -532,20 +523,20 @@ def after_start(rng: np.random.Generator) -> Case:
 
 def both_ways(rng: np.random.Generator) -> Case:
     """A provider announces new versions of both of its models: one becomes much worse, the other better."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     large, small = {"requested_model": "large"}, {"requested_model": "small"}
     return Case(
         name="both_ways",
         source="LLMDrift, primes: 84 -> 51 % and 53 -> 76 % at the same date; the mean hardly moves",
         moves=(
-            Move(name="june", kind="model", at_h=t - _between(rng, 0, 24), shown=False, own=False),
-            Move(name="our-release", kind="prompt", at_h=t - _between(rng, 1, 6)),
+            Move(name="june", kind="model", at_h=t - between(rng, 0, 24), shown=False, own=False),
+            Move(name="our-release", kind="prompt", at_h=t - between(rng, 1, 6)),
         ),
         faults=(
             Fault(at_h=t, where=large, effects={"normalised_match": 0.51}),
             Fault(at_h=t, where=small, effects={"normalised_match": 0.76}),
         ),
-        usual=(Fault(at_h=_ALWAYS, where=small, effects={"normalised_match": 0.53}),),
+        usual=(Fault(at_h=ALWAYS, where=small, effects={"normalised_match": 0.53}),),
         causes=frozenset({"june"}),
         models=HALF,
         base={"normalised_match": 0.84},
@@ -555,16 +546,16 @@ def both_ways(rng: np.random.Generator) -> Case:
 
 def cleanup(rng: np.random.Generator) -> Case:
     """A partner's clean-up removes resources, and this time its notice is in the log; a deploy of ours lies beside it."""
-    t = _onset(rng)
+    t = onset_hour(rng)
     return Case(
         name="cleanup",
         source="GitHub, 13 July 2024: a partner's clean-up job (peak 63 % in chat, 1.16 % elsewhere), with a notice",
         moves=(
-            Move(name="notice", kind="provider", at_h=t - _between(rng, 0, 0.5), shown=False, own=False),
-            Move(name="same-hour", kind="code", at_h=t - _between(rng, 0.1, 1)),
+            Move(name="notice", kind="provider", at_h=t - between(rng, 0, 0.5), shown=False, own=False),
+            Move(name="same-hour", kind="code", at_h=t - between(rng, 0.1, 1)),
         ),
         faults=(
-            Fault(at_h=t, growth_h=1, where={"task": "ask"}, effects={"error": _between(rng, 0.2, 0.63)}),
+            Fault(at_h=t, growth_h=1, where={"task": "ask"}, effects={"error": between(rng, 0.2, 0.63)}),
             Fault(at_h=t, growth_h=1, where={"task": "write"}, effects={"error": 0.0116}),
         ),
         causes=frozenset({"notice"}),

@@ -16,9 +16,12 @@ from andon.settings import Settings
 from bench.figures import scratch
 from bench.incidents_cases import CASES
 from bench.incidents_held import HELD
+from bench.incidents_unseen import UNSEEN
 from bench.incidents_worlds import HOUR_US, World, make
 
-__all__ = ["Outcome", "replay_case"]
+__all__ = ["ALL", "Outcome", "replay_case"]
+
+ALL = {**CASES, **HELD, **UNSEEN}
 
 WINDOW_S = 900
 STEP_US = 6 * HOUR_US
@@ -35,6 +38,8 @@ class Outcome:
     """Whether a decoy was put right before the onset."""
     own: bool
     """Whether a change of ours was the cause."""
+    shown: bool
+    """Whether interactions carry the version of a cause."""
     opened: bool
     """Whether an incident opened for it at all."""
     place: int = 99
@@ -55,16 +60,14 @@ class Outcome:
     """Share of the traffic in the incident's scope that the fault could hit."""
     recall: float = 0.0
     """Share of the traffic that the fault could hit which lies in the incident's scope."""
-    decoys: int = 0
     seconds: float = 0.0
-    suspects: tuple[Suspect, ...] = ()
 
 
 def replay_case(name: str, seed: int, near: bool = False) -> Outcome:
     """Simulate a case, run the loop until an incident opens, and compare its first investigation with the truth."""
     began = time.perf_counter()
     rng = np.random.default_rng([sum(name.encode()), seed])
-    world = make({**CASES, **HELD}[name](rng), rng, near=near)
+    world = make(ALL[name](rng), rng, near=near)
     with scratch() as folder:
         loop = _loaded(folder, world, seed)
         try:
@@ -75,6 +78,7 @@ def replay_case(name: str, seed: int, near: bool = False) -> Outcome:
                     seed=seed,
                     near=near,
                     own=world.case.own,
+                    shown=_shown(world),
                     opened=False,
                     seconds=time.perf_counter() - began,
                 )
@@ -122,6 +126,7 @@ def _scored(loop: Loop, world: World, incident: Incident, seed: int, near: bool,
         seed=seed,
         near=near,
         own=case.own,
+        shown=_shown(world),
         opened=True,
         place=place,
         truth_stated=sum(p for g, p in groups if g in names),
@@ -134,10 +139,12 @@ def _scored(loop: Loop, world: World, incident: Incident, seed: int, near: bool,
         lag_h=(incident.alarmed_us - world.onset_us) / HOUR_US,
         precision=precision,
         recall=recall,
-        decoys=len(found.suspects) - 3,
         seconds=time.perf_counter() - began,
-        suspects=found.suspects,
     )
+
+
+def _shown(world: World) -> bool:
+    return any(m.shown for m in world.case.moves if m.name in world.case.causes)
 
 
 def _ids(changes: Sequence[Change], causes: frozenset[str]) -> set[str]:

@@ -16,7 +16,7 @@ from andon.changes import Change
 from andon.scores import SCORERS, score_schema
 from andon.traffic import SCHEMAS
 
-__all__ = ["APP", "HOUR_US", "START_US", "Case", "Fault", "Move", "World", "make"]
+__all__ = ["ALWAYS", "APP", "HOUR_US", "START_US", "Case", "Fault", "Move", "World", "between", "make", "onset_hour"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -25,6 +25,8 @@ HOUR_US = 3_600_000_000
 START_US = 1_773_014_400_000_000
 """Monday 9 March 2026, 00:00 UTC."""
 APP = "bench"
+ALWAYS = -1e6
+"""Hour of a fault that has always been there."""
 
 FIELDS = {
     "model": "model",
@@ -155,6 +157,16 @@ class World:
     end_us: int
     segments: Mapping[str, NDArray[np.object_]]
     times_us: NDArray[np.int64]
+
+
+def onset_hour(rng: np.random.Generator, before_h: int = 216) -> float:
+    """Harm starts at any hour of the day after the quiet time."""
+    return before_h + between(rng, 0, 24)
+
+
+def between(rng: np.random.Generator, low: float, high: float) -> float:
+    """Any number from the one to the other."""
+    return float(rng.uniform(low, high))
 
 
 def make(case: Case, rng: np.random.Generator, *, near: bool = False) -> World:

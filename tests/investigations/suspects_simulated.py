@@ -186,8 +186,7 @@ def ranked(w: World, *, exposure: bool = True) -> tuple[Suspect, ...]:
         candidates,
         metric=w.metric,
         scope={},
-        onset=w.onset,
-        window_us=HOUR,
+        onset=[(at, at + HOUR, p) for at, p in w.onset],
         baseline=w.baseline,
         traffic=w.traffic,
     )

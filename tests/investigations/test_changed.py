@@ -1,8 +1,6 @@
 """Laws of what is read from the tables for the question "what changed?"."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,20 +11,6 @@ from andon.investigations import Suspect, Traffic
 from andon.investigations.run.case import Case
 from andon.investigations.run.changed import _Counts, _surge, _Versions, suspects_of
 from andon.store import Rollup, Span, Warehouse
-
-
-@pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Callable[..., Planted]]:
-    """Make stores."""
-    made: list[Planted] = []
-
-    def make(*args, **more) -> Planted:
-        made.append(Planted(tmp_path / str(len(made)), *args, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
 
 
 def suspects(store: Planted) -> dict[str, Suspect]:
@@ -300,3 +284,15 @@ def test_a_surge_is_more_than_any_earlier_day(plant) -> None:
     assert surge(4, 2) == "2.0 times the traffic of the same hours on the busiest of 4 earlier days"
     assert surge(4, 1) == ""
     assert surge(2, 2) == ""
+
+
+def test_a_change_after_the_first_failures_of_its_window_is_hardly_accused(plant) -> None:
+    """Of two changes in the window of the onset the one before the first failures is the suspect, not the one after them."""
+    before = [asked(k, T0 - 10 * HOUR + k * MINUTE // 4) for k in range(2_400)]
+    after = [asked(k, T0 + k * MINUTE // 4, refused=k >= 10 and k % 2 == 0) for k in range(480)]
+    early, late = (
+        Change(id=name, at_us=T0 + int(minutes * MINUTE), kind="config", title=name, app="triage")
+        for name, minutes in (("early", 0.5), ("late", 4.5))
+    )
+    found = suspects(plant([*before, *after], changes=[early, late]))
+    assert found["early"].probability > 3 * found["late"].probability

@@ -49,8 +49,7 @@ def ranked(incident: dict, ledger: list[dict]) -> tuple[Suspect, ...]:
         candidates,
         metric="error",
         scope={},
-        onset=onset,
-        window_us=5 * MINUTE,
+        onset=[(at, at + 5 * MINUTE, p) for at, p in onset],
         baseline=0.01,
         traffic=UNKNOWN,
     )

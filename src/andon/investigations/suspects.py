@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 
 from andon.changes import Change
 from andon.investigations.exposure import MOST, NEVER, Exposure, growth, sharpness, weigh_exposure
+from andon.investigations.onset import Onset
 from andon.investigations.priors import (
     HORIZON_H,
     NOBODY,
@@ -45,6 +46,9 @@ __all__ = ["Behind", "Candidate", "Exposure", "Traffic", "contrasting", "raised_
 HOUR_US = 3_600_000_000
 SAME_US = 48 * HOUR_US
 """A change that was recorded within this time of its first sighting in traffic is the same change."""
+
+LATE, LATE_US = 0.1, HOUR_US // 6
+"""One record in ten is made so long after the change; where traffic shows the version, that says when it was."""
 
 CARRIED = 0.98
 """How much of any other explanation goes when new kinds of questions carry all the harm: familiar ones saw it, and are fine."""
@@ -206,8 +210,7 @@ class _Asked:
 
     metrics: tuple[str, ...]
     scope: Mapping[str, str]
-    onset: Sequence[tuple[int, float]]
-    window_us: int
+    onset: Onset
     baseline: float
     traffic: Traffic
     moved: float
@@ -225,8 +228,7 @@ def rank_suspects(
     *,
     metric: str,
     scope: Mapping[str, str],
-    onset: Sequence[tuple[int, float]],
-    window_us: int,
+    onset: Onset,
     baseline: float,
     traffic: Traffic,
     others: Sequence[str] = (),
@@ -241,9 +243,7 @@ def rank_suspects(
         candidates: the changes that could have touched the affected traffic.
         metric: metric of the leading signal.
         scope: part of the traffic of the leading signal.
-        onset: posterior of the onset, (start of window, probability); empty where it is not known, and then the times of
-            the changes say nothing.
-        window_us: width of those windows.
+        onset: posterior of the onset; empty where it is not known, and then the times of the changes say nothing.
         baseline: rate of harm before.
         traffic: what is known of a shift of the traffic itself.
         others: the other metrics that moved, in the order in which they spoke.
@@ -254,8 +254,8 @@ def rank_suspects(
     """
     moved, words = _one_model(behind, baseline)
     asked = _Asked(
-        metrics=tuple(dict.fromkeys((metric, *others))), scope=scope, onset=onset, window_us=window_us,
-        baseline=baseline, traffic=traffic, moved=moved, course=course, still=still,
+        metrics=tuple(dict.fromkeys((metric, *others))), scope=scope, onset=onset, baseline=baseline,
+        traffic=traffic, moved=moved, course=course, still=still,
         kinds=Counter(c.change.kind for c in candidates),
         sharpest=max((_sharpness(c, baseline) for c in candidates), default=0.0),
         surge=surge, stale=sum(bool(c.note) for c in candidates),
@@ -377,9 +377,9 @@ def _when(change: Change, asked: _Asked) -> tuple[str, bool]:
     onset = asked.onset
     if not onset:
         return "when the failure began is not known", False
-    mean = sum(t * p for t, p in onset) / sum(p for _, p in onset)
+    mean = sum(start * p for start, _, p in onset) / sum(p for _, _, p in onset)
     lag_h = (mean - change.at_us) / HOUR_US
-    if min(t for t, _ in onset) <= change.at_us < max(t for t, _ in onset) + asked.window_us:
+    if min(start for start, _, _ in onset) <= change.at_us < max(end for _, end, _ in onset):
         return "within the interval in which the failure began", True
     return f"{abs(lag_h):.1f} h {'before' if lag_h >= 0 else 'after'} the estimated onset", False
 
@@ -392,10 +392,12 @@ def _time_density(c: Candidate, asked: _Asked) -> float:
     """
     if not asked.onset:
         return 1 / HORIZON_H
-    density = 0.0
-    for at_us, share in c.arrivals or ((c.change.at_us, 1.0),):
-        for start, p in asked.onset:
-            density += share * p * lag_density(c.change.kind, (start + asked.window_us - at_us) / HOUR_US)
+    recorded = ((c.change.at_us, 1 - LATE), (c.change.at_us - LATE_US, LATE))
+    density = math.fsum(
+        share * p * lag_density(c.change.kind, (end - at_us) / HOUR_US)
+        for at_us, share in c.arrivals or recorded
+        for _, end, p in asked.onset
+    )
     return max(density, 1e-9)
 
 
@@ -404,7 +406,7 @@ def _busy(candidates: Sequence[Candidate], asked: _Asked) -> float:
 
     The more there are, the less it says that one is near; what is changed every day counts little here as well.
     """
-    latest = max((t for t, _ in asked.onset), default=None)
+    latest = max((start for start, _, _ in asked.onset), default=None)
     near = (c for c in candidates if latest is None or 0 <= latest - c.change.at_us <= HORIZON_H * HOUR_US)
     return max(1.0, math.fsum(track_record(asked.kinds[c.change.kind]) for c in near))
 

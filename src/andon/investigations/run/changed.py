@@ -12,6 +12,7 @@ from andon import stats
 from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.investigations.exposure import Bin, Exposure
+from andon.investigations.onset import AFTERWARDS, PARTS, Onset, within_windows
 from andon.investigations.priors import WATCHED
 from andon.investigations.records import Suspect
 from andon.investigations.run.case import DAY_US, Case
@@ -61,6 +62,9 @@ deviation with 95 % confidence, and by less than this many standard errors."""
 SHIFTED, DOUBTED, NEW = 0.01, 0.1, 1 / 3
 """Questions have surely changed below the first of these p, may have below the second; and how often they do, before any test."""
 
+LIKELY = 0.01
+"""Windows of the onset's posterior that are looked into, by their probability."""
+
 ELSEWHERE = 0.2
 """A change that so few outside of the failing part saw, and all but so few inside, has made that part."""
 
@@ -82,7 +86,7 @@ def suspects_of(
     start, end = opener.onset_low_us - LOOK_BACK_US, max(case.after.end_us, opener.onset_high_us + 1)
     every = changes_of(ledger, s.app, s.environment, start, end)
     recorded, entered = told_once(every), {c.id: c.at_us for c in every}
-    latest = max((at + s.window_us for at, _ in opener.onset_probability), default=opener.onset_high_us)
+    latest = max((at + opener.window_us for at, _ in opener.onset_probability), default=opener.onset_high_us)
     # one onset in twenty lies outside of its interval of 95 %
     changes = [c for c in recorded if c.at_us <= max(latest, opener.onset_high_us)]
     counts, versions = _Counts(case), _Versions(case, opener.onset_low_us - DOSE_BEFORE_US - DOSE_HOURS * HOUR_US)
@@ -101,8 +105,7 @@ def suspects_of(
         _with_doses(case, versions, candidates, opener, baseline),
         metric=s.metric,
         scope=s.scope,
-        onset=opener.onset_probability or ((opener.onset_us, 1.0),),
-        window_us=s.window_us,
+        onset=_onset(case, opener, baseline),
         baseline=baseline,
         traffic=traffic,
         others=tuple(dict.fromkeys(o.metric for o in spoke if o.metric != s.metric)),
@@ -111,6 +114,22 @@ def suspects_of(
         still=_still(case),
         surge=_surge(case),
     )
+
+
+def _onset(case: Case, opener: Signal, baseline: float) -> Onset:
+    """The posterior of the onset, within its likelier windows by what came there (`within_windows`).
+
+    Where another metric dated the onset than the one that leads, the windows stay whole.
+    """
+    windows, width = opener.onset_probability or ((opener.onset_us, 1.0),), opener.window_us
+    likely = [at for at, p in windows if p >= LIKELY]
+    counts: dict[int, tuple[float, float]] = {}
+    if likely and opener.metric == case.signal.metric:
+        span = Span(start_us=min(likely), end_us=min(case.after.end_us, max(likely) + (1 + AFTERWARDS) * width))
+        n, x = (_by_window(case, None, span, width // PARTS, *extra) for extra in ((), (case.harm,)))
+        unit = case.unit()
+        counts = {at: (x.get(at, {}).get("", 0.0) / unit, row[""] / unit) for at, row in n.items()}
+    return within_windows(windows, width, counts, baseline)
 
 
 class _Counts:
