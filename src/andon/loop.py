@@ -15,13 +15,27 @@ import numpy as np
 import orjson
 
 from andon.changes import Change, Ignored, Received, changes_of_body
+from andon.changes.discover import Inventory
 from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
+from andon.evals import EvalRun
+from andon.golden import Case, Failure, Label
 from andon.golden.from_incident import failures_of
 from andon.golden.run import capture
-from andon.incidents import Channel, Delivery, Incident, RunbookState, odds
+from andon.incidents import (
+    Alert,
+    Channel,
+    Delivery,
+    Incident,
+    Recovery,
+    Report,
+    RunbookState,
+    TimelineEvent,
+    TimelineMark,
+    odds,
+)
 from andon.incidents.run import (
-    answer_runbook,
+    brought_up_to_date,
     goes_on,
     grow_timeline,
     measure_recovery,
@@ -30,19 +44,25 @@ from andon.incidents.run import (
     restate,
     tell_visible,
 )
+from andon.incidents.run.timeline import Attached, TimelineCursor, of_app
 from andon.investigations import Investigation
 from andon.investigations.disproof import Ask
 from andon.investigations.run import freeze_open, investigate, lead_of
+from andon.levers import Lever, Pull
 from andon.levers.run import expire
-from andon.monitors import TRAFFIC, objectives_of, rules_of
+from andon.monitors import TRAFFIC, Signal, objectives_of, rules_of
+from andon.monitors.records import Crowded, NewNormal
 from andon.monitors.run import Watch
-from andon.postmortems import Postmortem
+from andon.postmortems import ActionItem, Nagged, Postmortem, Published, Review
 from andon.postmortems.run import draft_postmortem, tell_overdue
+from andon.rollouts import Decision
 from andon.scores import Embedder, Scorer, score_schema
 from andon.scores.embedding import Cached, choose
-from andon.scores.run import installed_scorers, score_feedback, score_new
+from andon.scores.measuring import ScorerFailure
+from andon.scores.run import MeasuredBy, ScoreCursor, installed_scorers, score_feedback, score_new
+from andon.scores.topics import Topics
 from andon.settings import Settings
-from andon.store import Ledger, Rollup, Warehouse, Where
+from andon.store import Ledger, Rollup, Warehouse
 from andon.traffic import SCHEMAS, quoted
 from andon.traffic.erasure import Blanking
 from andon.traffic.files.inbox import Imported, ready_files, scan
@@ -51,6 +71,7 @@ from andon.traffic.records import Erasure
 from andon.traffic.redaction import mark_of
 from andon.traffic.retention import due, retention
 from andon.traffic.run import (
+    FollowUpCursor,
     ImportResult,
     assemble_traces,
     erase_traffic,
@@ -60,8 +81,9 @@ from andon.traffic.run import (
     open_redaction,
     traffic_of,
 )
+from andon.traffic.settling import TraceCursor
 
-__all__ = ["Loop", "Replay", "Tick", "open_loop", "passed_over", "read_changes", "replay"]
+__all__ = ["RECORDS", "Loop", "Replay", "Tick", "open_loop", "passed_over", "read_changes", "replay"]
 
 
 _ROUNDS = 8
@@ -72,6 +94,14 @@ MEASURE_US = 3_600_000_000
 
 _INBOX_SETTLE_US = 2_000_000
 """A file must have been left alone for this long before it is read."""
+
+RECORDS = (
+    ActionItem, Alert, Attached, Case, Change, Crowded, Decision, Delivery, Erasure, EvalRun, Failure, FollowUpCursor,
+    Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged, NewNormal, Postmortem, Published, Pull,
+    Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
+    Topics, TraceCursor,
+)  # fmt: skip
+"""Every kind of record that the ledger holds and that may hold a text: an erasure leaves any other as it is."""
 
 _log = logging.getLogger("andon")
 
@@ -106,15 +136,17 @@ class Loop:
         self._kept = retention(settings.retention)
         self.scorers, self.embedder, self.seed = scorers, embedder, seed
         self._measured_us: dict[str, int] = {}
-        self._objectives = objectives_of(settings.tables, scorers, settings.config)
+        self._drafted: dict[str, str] = {}  # incident -> the leading signal that its draft is about
+        self.objectives = objectives_of(settings.tables, scorers, settings.config)
+        self.rules = rules_of(settings.tables, scorers, settings.config)
         self._watch = Watch(
             warehouse,
             ledger,
             scorers,
             window_s=settings.window_s,
             false_pages_per_month=settings.false_pages_per_month,
-            objectives=self._objectives,
-            rules=rules_of(settings.tables, scorers, settings.config),
+            objectives=self.objectives,
+            rules=self.rules,
         )
 
     @property
@@ -204,19 +236,24 @@ class Loop:
         grow_timeline(self.warehouse, self.ledger, incident, now_us=now_us)
         found = investigate(
             self.warehouse, self.ledger, incident, self.embedder, now_us=now_us, rng=rng, scorers=self.scorers,
-            objectives=self._objectives, ask=ask,
+            objectives=self.objectives, ask=ask,
         )  # fmt: skip
         lead = lead_of(self.warehouse, self.ledger, incident, self.scorers, now_us=now_us)
         if incident.state != "closed":
             incident = restate(self.ledger, incident, found.impact.lately, now_us=now_us)
             incident = tell_visible(self.warehouse, self.ledger, incident, now_us=now_us)
-        if self.ledger.get(RunbookState, incident.id) is None:
-            answer_runbook(
-                self.warehouse, self.ledger, self.embedder, incident, config=self.settings.config, now_us=now_us,
-                rng=np.random.default_rng([self.seed, number, 1]),
-            )  # fmt: skip
+        self.runbook(incident, now_us)
         capture(self.ledger, failures_of(incident, found, lead), now_us=now_us)
         return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=now_us)
+
+    def runbook(self, incident: Incident, now_us: int, *, anew: bool = False) -> RunbookState:
+        """The runbook of an incident, with answers that hold now; `anew` asks all of it again."""
+        return brought_up_to_date(
+            self.warehouse, self.ledger, self.embedder, incident, config=self.settings.config, now_us=now_us,
+            frozen_us=[v.record.at_us for v in self.ledger.history(Investigation, incident.id)],
+            seen_us=self._known_until(incident, now_us), anew=anew,
+            rng=np.random.default_rng([self.seed, int(incident.id.rpartition("-")[2]), 1]),
+        )  # fmt: skip
 
     def _known_until(self, incident: Incident, now_us: int) -> int:
         """The end of what is known: the end of the last window with traffic, so that a store that rests says the same tomorrow.
@@ -225,8 +262,8 @@ class Loop:
         """
         if incident.metric == TRAFFIC or not incident.lead:
             return now_us
-        where = tuple(Where(column=c, op="eq", value=getattr(incident, c)) for c in ("app", "environment"))
-        row = self.warehouse.run(Rollup(table="interactions", metrics=("time_us",), measures=("n", "max"), where=where))
+        mine = of_app(incident)
+        row = self.warehouse.run(Rollup(table="interactions", metrics=("time_us",), measures=("n", "max"), where=mine))
         last = row["time_us.max"][0].as_py()
         width = self.settings.window_s * 1_000_000
         return now_us if last is None else min(now_us, max((int(last) // width + 1) * width, incident.alarmed_us))
@@ -257,10 +294,13 @@ class Loop:
     def freeze(self, app: str | None, now_us: int) -> list[str]:
         """Look into open incidents of an app (None: of all) again, so that evidence is frozen before a lever moves.
 
-        One whose evidence is less than an hour old is left as it is: what a lever stops must not wait for it.
+        One whose evidence lacks less than an hour of what is known is left as it is: what a lever stops must not wait for it.
         """
         return freeze_open(
-            self.ledger, app, lambda incident: self.look_into(incident, now_us), since_us=now_us - MEASURE_US
+            self.ledger,
+            app,
+            lambda incident: self.look_into(incident, now_us),
+            lambda incident: self._known_until(incident, now_us) - MEASURE_US,
         )
 
     def forget(self, now_us: int) -> Mapping[str, int]:
@@ -286,7 +326,7 @@ class Loop:
         found = traffic_of(self.warehouse, names)
         rows = erase_traffic(self.warehouse, names, found)
         texts = Blanking(names=names, ids=found.ids, texts=found.texts)
-        records = self.ledger.blank(texts)
+        records = self.ledger.blank(texts, RECORDS)
         again = traffic_of(self.warehouse, names)
         left = [f"{len(again.ids)} rows of traffic"] if again.ids else []
         if any(texts.touches(body) for body in self.ledger.bodies()):
@@ -344,9 +384,15 @@ class Loop:
         self.ledger.close()
 
     def _look_if_new(self, incident: Incident, at_us: int, failed: list[Exception]) -> None:
-        """Look into an incident that is new or has another leading signal; what goes wrong is logged, and added to `failed`."""
+        """Look into an incident that is new or has another leading signal; what goes wrong is logged, and added to `failed`.
+
+        Drafts are large, so the ledger is asked for one only where this process does not know it.
+        """
+        if self._drafted.get(incident.id) == incident.lead:
+            return
         drafted = self.ledger.get(Postmortem, incident.id)
         if drafted is not None and drafted.incident.lead == incident.lead:
+            self._drafted[incident.id] = incident.lead
             return
         try:
             self.look_into(incident, at_us)

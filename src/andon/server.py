@@ -34,7 +34,7 @@ from andon.incidents.channels import NOBODY
 from andon.incidents.run import receive_alerts, receive_report
 from andon.levers.run import Board, expire
 from andon.loop import Loop, open_loop
-from andon.postmortems.run import issue_closed, layout_of, reviewed
+from andon.postmortems.run import issue_closed, layouts_beside, reviewed
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
 from andon.traffic import SCHEMAS
@@ -569,7 +569,7 @@ def serve(settings: Settings) -> None:
             ledger,
             now_us,
             lambda: crank.charts,
-            lambda i: reviewed(ledger, i, lambda name: layout_of(name, Path(settings.config).parent / "templates")),
+            lambda i: reviewed(ledger, i, layouts_beside(settings.config)),
         ),
         more_problems=crank.problems,
     )

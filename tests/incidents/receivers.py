@@ -10,14 +10,18 @@ from typing import Any
 
 
 class Receiver:
-    """Keeps what it is sent; behaves as `mode` says: ``ok``, ``refuse`` (500), ``redirect``, ``hang up`` or ``slow``."""
+    """Keeps what it is sent; behaves as `mode` says: ``ok``, ``refuse`` (with `status`), ``redirect``, ``hang up`` or ``slow``."""
 
     def __init__(self) -> None:
         self.mode = "ok"
+        self.status = 500
+        """That of a refusal."""
         self.slow_s = 1.0
         self.elsewhere = ""
         """Where a redirect leads."""
         self.port = 0
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        """Path, headers (names in lower case) and body of every message that came in whole, as they came."""
         self.got: list[dict[str, Any]] = []
         """Every message that came in whole, whatever was answered."""
         self.accepted: list[dict[str, Any]] = []
@@ -59,10 +63,12 @@ class Receiver:
 
     def _receive(self, request: BaseHTTPRequestHandler) -> None:
         mode = self.mode
-        message = json.loads(request.rfile.read(int(request.headers["content-length"])))
+        body = request.rfile.read(int(request.headers["content-length"]))
+        self.requests.append((request.path, {k.lower(): v for k, v in request.headers.items()}, body))
+        message = json.loads(body)
         self.got.append(message)
         if mode == "refuse":
-            request.send_error(500)
+            request.send_error(self.status)
             return
         if mode == "redirect":
             request.send_response(307)

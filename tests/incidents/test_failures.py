@@ -118,12 +118,14 @@ def test_retrieval_that_follows_is_a_consequence() -> None:
 
 
 def test_the_nearest_change_decides() -> None:
-    """Of several changes the one nearest to the onset counts, and the reason names it; a far one counts for nothing."""
+    """Of changes whose kind tells something of what moved the nearest counts, and the reason names it; a far one does not."""
     both = changed(("prompt", -20), ("model", -2))
     failure, reason = suggested(moved(("refusal up", 0)), both)
     assert failure == "model drift"
     assert "a model" in reason
     assert suggested(moved(("refusal up", 0)), changed(("prompt", -1), ("model", -20)))[0] == "prompt regression"
+    assert suggested(moved(("error up", 0)), changed(("prompt", -1), ("routing", -5)))[0] == "config error"
+    assert suggested(moved(("refusal up", 0)), changed(("code", -1)))[0] is None
     far = [Change(id="far", at_us=ONSET - HOUR - NEAR_US - 1, kind="prompt", title="long ago")]
     assert suggested(moved(("thumbs down", 0)), far)[0] is None
     after = changed(("prompt", 1.5))

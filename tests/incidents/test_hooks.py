@@ -5,15 +5,13 @@ import hashlib
 import hmac
 import json
 import logging
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from receivers import Receiver
 
 from andon.errors import ConfigError, SeamError
 from andon.incidents import Delivery, Incident, due, message_of, open_channels, sample_message
@@ -44,30 +42,6 @@ def opened(i: Incident | None = None) -> Any:
     )
 
 
-@pytest.fixture
-def receiver() -> Iterator[Any]:
-    """A server on loopback that keeps bodies and headers, and answers as told."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            server.got.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))  # type: ignore[attr-defined]
-            self.send_response(server.status)  # type: ignore[attr-defined]
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.got, server.status = [], 200  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 def test_the_signature_is_that_of_the_standard() -> None:
     """The example that libraries of Standard Webhooks test themselves with gives the same signature."""
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -77,13 +51,13 @@ def test_the_signature_is_that_of_the_standard() -> None:
     )
 
 
-def test_a_webhook_is_signed_over_what_arrives(receiver: Any) -> None:
+def test_a_webhook_is_signed_over_what_arrives(receiver: Receiver) -> None:
     """A receiver with the secret can check id, time and body as they came; with two secrets either of them will do."""
     old = "whsec_" + base64.b64encode(b"o" * 24).decode()
-    (channel,) = open_channels(f"webhook://127.0.0.1:{receiver.server_port}/hook?secret={KEY}&secret={old}&team=ml")
+    (channel,) = open_channels(f"webhook://127.0.0.1:{receiver.port}/hook?secret={KEY}&secret={old}&team=ml")
     message = opened()
     assert send(channel, message) == ("sent", "")
-    ((path, headers, body),) = receiver.got
+    ((path, headers, body),) = receiver.requests
     assert path == "/hook?team=ml"
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     for key, signature in zip((b"k" * 32, b"o" * 24), headers["webhook-signature"].split(), strict=True):
@@ -150,26 +124,25 @@ def test_a_slack_address_is_spoken_to_in_blocks_under_its_old_name() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 429, 500])
-def test_a_refusal_is_tried_again(receiver: Any, status: int) -> None:
+def test_a_refusal_is_tried_again(receiver: Receiver, status: int) -> None:
     """Any answer but 2xx is an error that names the status and may be tried again."""
-    receiver.status = status
-    (channel,) = open_channels(f"pagerduty-events://{ROUTING}?host=127.0.0.1:{receiver.server_port}")
+    receiver.mode, receiver.status = "refuse", status
+    (channel,) = open_channels(f"pagerduty-events://{ROUTING}?host=127.0.0.1:{receiver.port}")
     with pytest.raises(SeamError, match=str(status)) as refused:
         channel.send(opened())
     assert refused.value.retryable
 
 
-def test_secrets_of_a_url_are_told_nowhere(receiver: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_of_a_url_are_told_nowhere(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     """Neither names, errors nor logs hold the path, query or key of a hook."""
     caplog.set_level(logging.DEBUG)
-    port = receiver.server_port
+    port = receiver.port
     urls = f"webhook://127.0.0.1:{port}/path-s3cret?secret={KEY}&token=query-s3cret pagerduty-events://{ROUTING}?host=127.0.0.1:{port}"
     channels = open_channels(urls)
     assert [c.name for c in channels] == [f"webhook://127.0.0.1:{port}", "pagerduty-events://…"]
-    receiver.status = 500
+    receiver.mode = "refuse"
     said = [send(c, opened())[1] for c in channels]
-    receiver.shutdown()
-    receiver.server_close()
+    receiver.stop()
     said += [send(c, opened())[1] for c in channels]
     everything = " ".join([*said, *(repr(c) for c in channels), caplog.text])
     for secret in ("s3cret", KEY, KEY[6:], ROUTING):

@@ -1,12 +1,14 @@
 """Laws of the commands about incidents: what a screen shows, what is refused, and that nothing from traffic is obeyed."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shlex import split
 
 import pytest
 from test_triage import HOUR, T0, signal
 
-from andon.incidents import Incident
+from andon.incidents import Delivery, ExitCriterion, Incident, Recovery
 from andon.incidents.failures import failure_rows, group_rows
 from andon.incidents.run import find_incident, respond
 from andon.incidents.triage import CLASSES, severity_rows
@@ -15,13 +17,14 @@ from andon.store import Ledger
 Type = Callable[..., tuple[int, str, str]]
 
 HOSTILE = "\x1b[2J\nfaq"
+CHART = f"bot/production/refusal.up/task={HOSTILE}"
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """The ledger of the home, with one incident."""
     book = Ledger.open(tmp_path / "home" / "ledger.db")
-    page = signal("a", scope={"task": HOSTILE})
+    page = signal("a", scope={"task": HOSTILE}, monitor=CHART)
     book.put(page, now_us=T0, by="andon")
     respond(book, [page])
     yield book
@@ -46,6 +49,21 @@ def test_one_screen_says_everything(type_: Type, ledger: Ledger) -> None:
     assert "\x1b" not in out
 
 
+def test_the_screen_says_when_people_were_told_late(type_: Type, ledger: Ledger) -> None:
+    """After the alarm stands when a channel first took a message, where hours passed between the two; else no such row."""
+    told = {"incident": "INC-0001", "reason": "opened", "severity": "P2", "signal_us": T0, "state": "sent"}
+    for channel, late_us, row in (("pager", 3 * HOUR, True), ("chat", HOUR // 60, False)):  # chat was earlier
+        made = Delivery(id=f"d-{channel}", channel=channel, at_us=T0 + late_us, **told)
+        ledger.put(made, now_us=made.at_us, by="andon")
+        lines = type_("incident", "show", "INC-0001")[1].splitlines()
+        names = [line.split("  ")[0] for line in lines]
+        assert ("first told" in names) is row
+        if row:
+            assert names.index("first told") == names.index("alarmed") + 1
+            assert "2026-09-21 17:13" in (line := lines[names.index("first told")])
+            assert "over pager, 3 h after the alarm" in line
+
+
 def test_a_long_timeline_shows_its_ends(type_: Type, ledger: Ledger) -> None:
     """How it began and what came last stay on the screen, with the command for the rest."""
     for k in range(30):
@@ -67,7 +85,10 @@ def test_an_incident_from_page_to_close(type_: Type, ledger: Ledger) -> None:
     code, out, _ = type_("incident", "overrule", "INC-0001", "severity", "P1", "--why", "the board")
     assert "the board (said ann; the signals suggest P2: at least a tenth" in out
     code, out, _ = type_("incident", "recovery", "INC-0001")
-    assert (code, "INC-0001 has not recovered: 1 criteria are not met" in out) == (0, True)
+    assert code == 0
+    assert "INC-0001 has not recovered: C1 is not met\n" in out
+    assert out.splitlines()[-1] == "  'bot/production/refusal.up/task= [2J faq'  (C1)"  # as a shell takes it
+    assert ledger.latest(Recovery, "INC-0001").by == "ann"
     code, _, err = type_("incident", "close", "INC-0001", "--why", "looks fine")
     assert code == 2
     assert "quiet recovery" in err
@@ -86,13 +107,73 @@ def test_an_incident_from_page_to_close(type_: Type, ledger: Ledger) -> None:
     assert "Nothing: it is closed" in type_("incident", "show", "INC-0001")[1]
 
 
+def traffic(path: Path, hours: range, refused: float) -> str:
+    """A file of traffic, one question a minute in each of these hours since T0; a share of the answers are refusals."""
+    lines = [
+        {
+            "id": f"i{m}", "time": T0 + m * HOUR // 60, "app": "shop", "query": f"question {m % 30}",
+            "answer": f"answer {m % 30}", "refused": m * refused // 1 != (m + 1) * refused // 1, "risk_category": "standard",
+        }
+        for m in range(hours.start * 60, hours.stop * 60)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+@pytest.mark.slow
+def test_an_incident_that_closes_by_measurement(type_: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From traffic to the close by what is typed: refused while harm is only quiet, done after two days inside the limits."""
+
+    def at(hour: int, *words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("time.time_ns", lambda: (T0 + hour * HOUR + HOUR // 10) * 1000)
+        return type_(*words)
+
+    at(48, "import", traffic(tmp_path / "before.jsonl", range(48), 0.05))
+    at(50, "import", traffic(tmp_path / "bad.jsonl", range(48, 50), 0.5))
+    assert "incidents touched: INC-0001" in at(50, "tick")[1]
+    at(76, "import", traffic(tmp_path / "quiet.jsonl", range(50, 76), 0.05))
+    at(76, "tick")
+    code, out, _ = at(76, "incident", "recovery", "INC-0001")
+    assert (code, "5.38 % of 1,560 inside limits" in out, "for 26 h of 48 h: not yet" in out) == (0, True, True)
+    code, _, err = at(76, "incident", "close", "INC-0001", "--why", "nobody complains")
+    assert (code, "quiet recovery" in err, "26 h of 48 h" in err) == (2, True, True)
+    chart = next(line.strip() for line in out.splitlines() if line.endswith("refusal.up/all"))  # as the screen names it
+    assert at(76, "incident", "criterion", "add", "INC-0001", "", "--chart", *split(chart), "--watch", "72h")[0] == 0
+    at(100, "import", traffic(tmp_path / "more.jsonl", range(76, 100), 0.05))
+    at(100, "tick")
+    out = at(100, "incident", "recovery", "INC-0001")[1]
+    assert "INC-0001 has not recovered: C2 is not met\n" in out
+    assert at(100, "incident", "criterion", "drop", "INC-0001", "C2", "--why", "two days are enough")[0] == 0
+    out = at(100, "incident", "recovery", "INC-0001")[1]
+    dropped = next(line for line in out.splitlines() if line.startswith("C2"))
+    assert all(
+        part in dropped for part in ("for 50 h of 72 h: not yet", "two days are enough", "ann", "2026-09-25 18:")
+    )
+    assert "INC-0001 has recovered, since 2026-09-25 " in out
+    assert at(100, "incident", "close", "INC-0001", "--why", "two days inside the limits")[0] == 0
+    assert "two days are enough" in (shown := at(101, "incident", "show", "INC-0001")[1])
+    assert "INC-0001  P2  CLOSED" in shown
+
+
+def test_ticked_checks_alone_are_no_recovery(type_: Type, ledger: Ledger) -> None:
+    """Where nothing is measured the screen says so and what to type, though every check is ticked."""
+    once = ExitCriterion(id="C1", kind="metric", text="refusals", monitor=CHART)
+    seen = ExitCriterion(id="C2", kind="check", text="answers read", met=True, measured="20 of 20")
+    ledger.put(Recovery(id="INC-0001", criteria=(seen,), dropped=(once,)), now_us=T0, by="ann")
+    out = type_("incident", "recovery", "INC-0001")[1]
+    assert "INC-0001 has not recovered: nothing is measured" in out
+    assert '`andon incident criterion add INC-0001 "" --chart ...` or `--probes 0.95`' in out
+    code, _, err = type_("incident", "close", "INC-0001", "--why", "all ticked")
+    assert (code, "nothing is measured" in err) == (2, True)
+
+
 def test_false_alarms_and_duplicates(type_: Type, ledger: Ledger) -> None:
     """Both close by a word; a wrong ending names those there are."""
     other = signal("b", app="other", at_us=T0 + HOUR)
     ledger.put(other, now_us=T0, by="andon")
     respond(ledger, [other])
     code, _, err = type_("incident", "close", "INC-0001", "--as", "solved", "--why", "x")
-    assert (code, "recovered, 'false alarm' or duplicate" in err) == (2, True)
+    assert (code, "recovered, false alarm, duplicate, retired" in err) == (2, True)
     assert type_("incident", "close", "INC-0001", "--as", "false alarm", "--why", "load test")[0] == 0
     assert type_("incident", "close", "INC-0002", "--as", "duplicate", "--of", "INC-0001", "--why", "same")[0] == 0
     assert [i.closed_as for i in ledger.all(Incident)] == ["false alarm", "duplicate"]

@@ -85,10 +85,10 @@ def test_the_first_sentence_is_the_one_that_is_needed() -> None:
         incident(), "opened", now_us=T0, url="", suspects=["62 %: prompt 7", "20 %: model", "9 %: x", "4th"]
     )
     assert made.title == (
-        "P1: The share of answers that refuse rose from 2 % to 30 % in task triage of bot since 2026-09-21 13:13 UTC"
+        "P1: The share of answers that refuse rose from 2 % to 30 % in task “triage” of app bot since 2026-09-21 13:13 UTC"
     )
     assert made.text.splitlines() == [
-        "P1: any safety harm (+28 % of task triage).",
+        "P1: any safety harm (+28 % of task “triage”).",
         "bot (production), since 2026-09-21 13:13 UTC (between 2026-09-21 12:13 and 2026-09-21 13:43), alarmed after 60 min "
         "(30 min to 2 h).",
         "See: andon incident show INC-0001",

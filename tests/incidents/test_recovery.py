@@ -1,7 +1,6 @@
-"""Laws of recovery: what is measured, what only looks quiet, what closing demands, and how a capability comes back."""
+"""Laws of recovery: what is measured, what only looks quiet, and since when it is over."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,20 +11,16 @@ from test_goes_on import END, SCHEMA
 from test_triage import HOUR, signal
 
 from andon.changes import Change
-from andon.errors import InputError, StateError
+from andon.errors import StateError
 from andon.incidents import Incident, Recovery
-from andon.incidents.recovery import holds_of, judge_probes, suggest_criteria
+from andon.incidents.recovery import holds_of, judge_probes
 from andon.incidents.run import ack_incident, find_incident, respond, signals_of, timeline_of
 from andon.incidents.run import recovery as recovery_run
 from andon.incidents.run.recovery import (
     add_exit_criterion,
-    add_recovery_step,
     close_incident,
-    do_recovery_step,
-    drop_exit_criterion,
     measure_recovery,
     recovery_of,
-    see_exit_check,
 )
 from andon.levers import Lever
 from andon.levers.run import declare, expire, hold, release
@@ -444,143 +439,3 @@ def test_recovery_is_taken_back_when_harm_returns(store: tuple[Warehouse, Ledger
     assert (found.state, found.recovered_us, "b" in {s.id for s in signals_of(ledger, found)}) == ("open", None, True)
     texts = [e.text.split(":")[0] for e in timeline_of(ledger, incident) if "recovered" in e.text]
     assert texts.count("not recovered after all") == 2
-
-
-def test_one_chart_for_each_metric_of_the_class(store: tuple[Warehouse, Ledger]) -> None:
-    """The leading chart and, of every other metric of its class, the one that holds its harm; nothing of other classes."""
-    _, ledger = store
-    incident = opened(
-        ledger,
-        refusals("whole", x=100, n=1000),
-        refusals("part", x=95, n=100, scope={"risk_category": "high"}, monitor="m/part"),
-        refusals("marks", metric="escalation", monitor="m/marks"),
-        refusals("style", metric="output_tokens", monitor="m/warning", level="warning"),
-        refusals("cost", metric="cost_usd", harm="cost", kind="number", cut=1.0, monitor="m/cost"),
-    )
-    signals = ledger.all(Signal)
-    found = suggest_criteria(incident, signals, (), probes=False)
-    assert [(c.id, c.kind, c.monitor) for c in found] == [("C1", "metric", "m/part"), ("C2", "metric", "m/marks")]
-    assert suggest_criteria(incident, signals, found, probes=False) == []
-    assert [c.id for c in suggest_criteria(incident, signals, found, probes=True)] == ["C3"]
-
-
-def test_people_add_drop_and_check(store: tuple[Warehouse, Ledger]) -> None:
-    """A dropped criterion is not suggested again and its id never used again; a check is met when somebody says what was seen."""
-    warehouse, ledger = store
-    rows(warehouse, range(100), 50, 1)
-    incident = opened(ledger)
-    measured(warehouse, ledger)
-    plan = add_exit_criterion(ledger, incident, "twenty answers read", now_us=END, by="mia")
-    assert [(c.id, c.kind, c.by) for c in plan.criteria][1:] == [("C2", "check", "mia")]
-    with pytest.raises(StateError, match="the only criterion that is measured"):
-        drop_exit_criterion(ledger, incident, "C1", "chart of another team", now_us=END, by="mia")
-    plan = add_exit_criterion(ledger, incident, "", monitor=CHART, watch_us=24 * HOUR, now_us=END, by="mia")
-    drop_exit_criterion(ledger, incident, "C1", "chart of another team", now_us=END, by="mia")
-    assert [c.id for c in measured(warehouse, ledger).criteria] == ["C2", "C3"]
-    with pytest.raises(StateError, match="nobody has looked yet"):
-        close_incident(warehouse, ledger, incident, "fine", now_us=END, by="mia")
-    see_exit_check(ledger, incident, "C2", "20 of 20 right", now_us=END + 5, by="bob")
-    assert (plan.criteria[-1].id, plan.criteria[-1].watch_us) == ("C3", 24 * HOUR)
-    closed = close_incident(warehouse, ledger, incident, "fine", now_us=END + 9, by="mia")
-    assert closed.recovered_us == END + 5
-    told = [e.text for e in timeline_of(ledger, incident) if e.kind == "state"]
-    assert "exit criterion C1 dropped: chart of another team" in told
-    assert "exit criterion C2 is met: 20 of 20 right" in told
-
-
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ({"text": " "}, "what a person shall check"),
-        ({"text": "x", "monitor": "bot/none"}, CHART),
-        ({"text": "x", "at_least": 0.0}, "no pass rate"),
-        ({"text": "x", "at_least": 1.5}, "no pass rate"),
-        ({"text": "x", "monitor": CHART, "at_least": 0.5}, "not both"),
-        ({"text": "x", "watch_us": 0}, "90 days"),
-    ],
-)
-def test_criteria_that_make_no_sense(store: tuple[Warehouse, Ledger], wrong: dict, says: str) -> None:
-    """They are refused with what is allowed, and nothing is written."""
-    _, ledger = store
-    incident = opened(ledger)
-    with pytest.raises(InputError, match=says):
-        add_exit_criterion(ledger, incident, wrong.pop("text"), **wrong, now_us=END, by="mia")
-    assert recovery_of(ledger, incident).criteria == ()
-
-
-def test_what_is_measured_cannot_be_said(store: tuple[Warehouse, Ledger]) -> None:
-    """Nobody can say that a chart is inside its limits; a reason and what was seen are demanded; unknown ids name the known."""
-    warehouse, ledger = store
-    incident = opened(ledger)
-    measured(warehouse, ledger)
-    with pytest.raises(InputError, match="is measured"):
-        see_exit_check(ledger, incident, "C1", "looks good", now_us=END, by="mia")
-    with pytest.raises(InputError, match="there are: C1"):
-        see_exit_check(ledger, incident, "C9", "looks good", now_us=END, by="mia")
-    with pytest.raises(InputError, match="say why"):
-        drop_exit_criterion(ledger, incident, "C1", " ", now_us=END, by="mia")
-
-
-def test_steps_are_taken_in_order_and_before_the_close(store: tuple[Warehouse, Ledger]) -> None:
-    """A step waits for the check of the one before; closing waits for all of them."""
-    warehouse, ledger = store
-    rows(warehouse, range(100), 50, 1)
-    incident = opened(ledger)
-    for text in ("10 % of traffic", "everybody"):
-        add_recovery_step(ledger, incident, text, "refusals below 3 %", now_us=END, by="mia")
-    with pytest.raises(StateError, match="S2 comes after S1"):
-        do_recovery_step(ledger, incident, "S2", "fine", now_us=END, by="mia")
-    with pytest.raises(InputError, match="say what the check"):
-        do_recovery_step(ledger, incident, "S1", " ", now_us=END, by="mia")
-    plan = do_recovery_step(ledger, incident, "S1", "2.1 % of 900", now_us=END + 1, by="mia")
-    assert (plan.steps[0].done_us, plan.steps[0].seen, plan.steps[0].by) == (END + 1, "2.1 % of 900", "mia")
-    with pytest.raises(StateError, match="S1 is done already"):
-        do_recovery_step(ledger, incident, "S1", "again", now_us=END, by="mia")
-    with pytest.raises(StateError, match="Open steps: S2 everybody"):
-        close_incident(warehouse, ledger, incident, "over", now_us=END, by="mia")
-    do_recovery_step(ledger, incident, "S2", "2 % of 9,000", now_us=END + 2, by="mia")
-    closed = close_incident(warehouse, ledger, incident, "over", now_us=END + 3, by="mia")
-    with pytest.raises(StateError, match="stays as it was"):
-        add_recovery_step(ledger, closed, "more", "x", now_us=END + 4, by="mia")
-    assert measure_recovery(warehouse, ledger, closed, now_us=END + 99 * HOUR)[0] == closed
-
-
-def test_false_alarms_and_duplicates_close_without_criteria(store: tuple[Warehouse, Ledger]) -> None:
-    """They need a reason; a duplicate needs another incident that is none itself; recovered stays unsaid."""
-    warehouse, ledger = store
-    first = opened(ledger)
-    for k, app in enumerate(("other", "third")):
-        opened(ledger, refusals(app, app=app, monitor=app, at_us=BEGAN + (2 + k) * HOUR))
-    _, second, third = ledger.all(Incident)
-
-    def close(incident: Incident, ending: str, of: str | None = None) -> Incident:
-        return close_incident(
-            warehouse, ledger, incident, "same model", now_us=END, by="mia", ending=ending, duplicate_of=of
-        )
-
-    for ending, of, says in (
-        ("duplicate", None, "--of"),
-        ("duplicate", second.id, "cannot be a duplicate"),
-        ("duplicate", "INC-0099", "no incident"),
-        ("false alarm", first.id, "only a duplicate"),
-        ("solved", None, "false alarm"),
-    ):
-        with pytest.raises(InputError, match=says):
-            close(second, ending, of)
-    closed = close(second, "duplicate", first.id)
-    assert (closed.closed_as, closed.duplicate_of, closed.recovered_us) == ("duplicate", first.id, None)
-    assert timeline_of(ledger, closed)[-1].text == f"closed as duplicate of {first.id}: same model"
-    with pytest.raises(InputError, match=f"it is one of {first.id}"):
-        close(third, "duplicate", second.id)
-    assert close(third, "false alarm").closed_as == "false alarm"
-
-
-def test_a_report_is_over_when_somebody_looked(store: tuple[Warehouse, Ledger]) -> None:
-    """Without a signal there is nothing to measure: a person checks what was reported."""
-    warehouse, ledger = store
-    incident = replace(opened(ledger), id="INC-0002", lead="", metric="", signals=(), origin="report")
-    ledger.put(incident, now_us=END, by="ann", expect=0)
-    _, plan = measure_recovery(warehouse, ledger, incident, now_us=END)
-    assert [(c.kind, c.met, c.measured) for c in plan.criteria] == [("check", None, "nobody has looked yet")]
-    see_exit_check(ledger, incident, "C1", "asked again: right", now_us=END, by="ann")
-    assert close_incident(warehouse, ledger, incident, "right now", now_us=END, by="ann").state == "closed"

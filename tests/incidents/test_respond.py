@@ -228,6 +228,6 @@ def test_pages_of_later_weeks_raise_the_severity_once(ledger: Ledger) -> None:
         tell(ledger, replace(page, onset_us=T0))
     (incident,) = ledger.all(Incident)
     assert (incident.severity, incident.lead, len(signals_of(ledger, incident))) == ("P1", "bot/a@1", 5)
-    assert "risk category high" in incident.severity_reason
+    assert "risk category “high”" in incident.severity_reason
     told = [v.record.severity for v in ledger.history(Incident)]
     assert told == ["P3", "P1", "P1", "P1", "P1"]

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,25 @@ from andon.changes import Change
 from andon.errors import ConfigError, InputError
 from andon.incidents import Incident, RunbookEntry, RunbookState
 from andon.incidents.answers import (
+    Answer,
     QueryType,
+    after_answer,
     changes_answer,
     evidence_answer,
     goes_on_answer,
     held_answer,
+    mitigated_us,
     queries_answer,
     sample_answer,
     shift_answer,
 )
-from andon.incidents.run import ack_incident
+from andon.incidents.run import ack_incident, mark_incident
 from andon.incidents.run.reports import receive_report
-from andon.incidents.run.runbook import answer_runbook, query_log, runbook_for, runbook_of, tick_item
-from andon.incidents.runbooks import ANSWERS, PHASES, clock_text, entry_of, next_item, parse_runbook, phase_at
+from andon.incidents.run.runbook import brought_up_to_date, query_log, runbook_for, runbook_of, tick_item
+from andon.incidents.runbooks import ANSWERS, PHASES, clock_text, entry_of, next_item, parse_runbook
 from andon.levers import Lever
 from andon.levers.run import declare, hold, release
+from andon.traffic.clock import minute_text
 
 MINUTE = 60_000_000
 DAY = 24 * HOUR
@@ -54,10 +59,10 @@ def config(tmp_path: Path) -> str:
     return str(tmp_path / "ours" / "andon.toml")
 
 
-def answered(store: Store, incident: Incident, config: str, now_us: int) -> RunbookState:
-    """The runbook after the data answered."""
-    told = {"config": config, "now_us": now_us, "rng": np.random.default_rng(0)}
-    return answer_runbook(store.warehouse, store.ledger, EMBEDDER, incident, **told)
+def answered(store: Store, incident: Incident, config: str, now_us: int, **more) -> RunbookState:
+    """The runbook after it was brought up to date; traffic is known until now, unless said otherwise."""
+    told = {"config": config, "now_us": now_us, "seen_us": now_us, "rng": np.random.default_rng(0), **more}
+    return brought_up_to_date(store.warehouse, store.ledger, EMBEDDER, incident, **told)
 
 
 def test_the_built_in_runbook_has_all_phases_and_asks_all_questions(config: str) -> None:
@@ -145,8 +150,6 @@ def test_the_clock_says_where_a_phase_stands() -> None:
     assert clock_text(scope, 7 * MINUTE) == "15 min to 60 min; begins in 8 min"
     assert clock_text(triage, 75 * MINUTE) == "15 min; over since 60 min"
     assert clock_text(after, 30 * HOUR) == "T+30:00 of 3 d"
-    at = [phase_at(t) for t in (-1, 0, 15 * MINUTE, HOUR, 4 * HOUR, DAY, 3 * DAY)]
-    assert [p.name if p else None for p in at] == ["triage", "triage", "scope", "mitigate", None, "after", None]
 
 
 def test_a_tick_of_a_person_stays(store: Store, config: str) -> None:
@@ -160,7 +163,7 @@ def test_a_tick_of_a_person_stays(store: Store, config: str) -> None:
     state = tick_item(store.ledger, incident, "two", note="it is\n off", by="mia", **told)
     assert entry_of(state, "two") == RunbookEntry(item="two", text="it is off", by="mia", at_us=T0 + MINUTE)
     assert next_item(state).id == "one"
-    state = answered(store, incident, config, T0 + HOUR)
+    state = answered(store, incident, config, T0 + HOUR, anew=True)
     assert entry_of(state, "two").by == "mia"
     assert next_item(tick_item(store.ledger, incident, "one", by="ann", **told)) is None
     assert [v.by for v in store.ledger.history(RunbookState, incident.id)] == ["andon", "andon", "mia", "ann"]
@@ -216,7 +219,7 @@ def test_the_sample_has_its_figures() -> None:
     """The sentence has counts, rate, exact interval and baseline."""
     text = sample_answer(signal("a", scope={"task": "faq"}), 60, 200, "in the last hour").text
     assert text == (
-        "answers that refuse in task faq: 60 of 200 in the last hour (30 %, interval 23.7 % to 36.9 %) against 2 % "
+        "answers that refuse in task “faq”: 60 of 200 in the last hour (30 %, interval 23.7 % to 36.9 %) against 2 % "
         "(20 of 1,000 in the baseline)"
     )
 
@@ -224,7 +227,7 @@ def test_the_sample_has_its_figures() -> None:
 def test_without_a_chart_nothing_is_measured() -> None:
     """A reported incident has no baseline: cannot tell, said so."""
     assert sample_answer(None, 0, 0, "").found == "cannot tell"
-    assert goes_on_answer(None, None).found == "cannot tell"
+    assert goes_on_answer(None, None, "").found == "cannot tell"
     assert shift_answer(None, "then").found == "cannot tell"
 
 
@@ -242,7 +245,7 @@ def test_what_is_held_is_read_from_the_changes(store: Store) -> None:
     assert held_answer(store.ledger.all(Change)).text == "lever c held at true by mia"
     release(store.ledger, "c", now_us=T0 + 4, **at)
     found = held_answer(store.ledger.all(Change))
-    assert (found.found, found.text) == ("no", "nothing is held now; 2 of this application's levers were ever pulled")
+    assert (found.found, found.text) == ("no", "nothing is held now; holds of this application's levers until now: 3")
 
 
 def test_query_types_stand_with_the_most_harmed_first() -> None:
@@ -291,12 +294,13 @@ def test_the_data_answer_what_they_can(store: Store, config: str) -> None:
         "held": "no",
         "query-log": "yes",
         "evidence": "no",
-        "harm-after": "yes",
+        "harm-after": "cannot tell",
         "criteria": "no",
     }
     assert "1 from 7 days before the onset until the alarm: corpus: corpus nightly (19 h before" in (
         found["retrieval-changes"].text
     )
+    assert found["harm-after"].text == "not asked yet: nothing was mitigated"
     assert "visa" in found["traffic-shift"].text
     assert "against the same hours of the week before" in found["traffic-shift"].text
     assert "by task: faq 20 of 20 harmed (100 %); refund 0 of 21 harmed (0 %)" in found["query-log"].text
@@ -326,23 +330,19 @@ def test_a_reported_incident_has_a_runbook_too(store: Store, config: str) -> Non
 
 
 def test_nobody_ticks_what_the_ledger_knows(store: Store, config: str) -> None:
-    """Taken, evidence and exit criteria stand as they are now, without asking again; what a person ticked is left alone."""
+    """Taken, evidence and exit criteria stand as they are now; what a person ticked is left alone."""
     from andon.incidents.records import ExitCriterion, Recovery
-    from andon.investigations import Investigation
-    from andon.investigations.records import Impact
 
     incident = store.raise_()
-    ask = lambda at_us: runbook_of(store.ledger, incident, config=config, now_us=at_us)  # noqa: E731
-    assert ask(T0).entries == ()
-    state = answered(store, incident, config, T0)
+    frozen_us: list[int] = []
+    ask = lambda at_us: answered(store, incident, config, at_us, frozen_us=frozen_us)  # noqa: E731
+    assert runbook_of(store.ledger, incident, config=config, now_us=T0).entries == ()
+    state = ask(T0)
     assert [entry_of(state, i).found for i in ("take", "evidence", "criteria")] == ["no"] * 3
     assert next_item(state).id == "take"
     assert ask(T0 + MINUTE) == state
     ack_incident(store.ledger, incident, now_us=T0 + 2 * MINUTE, by="mia")
-    impact = Impact(n=1, harmed=1, excess=1.0, users=None, sessions=None)
-    for k in range(2):
-        found = Investigation(id=incident.id, at_us=T0 + (3 + k) * MINUTE, impact=impact)
-        store.ledger.put(found, now_us=found.at_us, by="andon")
+    frozen_us += [T0 + 3 * MINUTE, T0 + 4 * MINUTE]
     criteria = [ExitCriterion(id=f"C{k}", kind="check", text=f"look {k}", met=k == 1) for k in (1, 2)]
     store.ledger.put(Recovery(id=incident.id, criteria=tuple(criteria)), now_us=T0, by="andon")
     state = ask(T0 + 5 * MINUTE)
@@ -357,6 +357,103 @@ def test_nobody_ticks_what_the_ledger_knows(store: Store, config: str) -> None:
     assert entry_of(ask(T0 + 2 * HOUR), "criteria").by == "ann"
 
 
+def test_an_answer_that_may_have_changed_is_asked_again(store: Store, config: str) -> None:
+    """After an hour what data answer is asked again, as of then, but for the shift before the alarm; earlier answers are kept."""
+    incident = walked(store)
+    first = answered(store, incident, config, T0)
+    assert answered(store, incident, config, T0 + 59 * MINUTE) == first
+    store.take([asked(f"calm{k}", T0 + (k + 1) * MINUTE, task="faq", model="m1") for k in range(70)])
+    later = answered(store, incident, config, T0 + 70 * MINUTE)
+    at = {i.answer: entry_of(later, i.id).at_us - T0 for i in later.runbook.items if i.answer}
+    assert {a for a, t in at.items() if t == 0} == {"traffic-shift"}
+    assert {t for a, t in at.items() if a != "traffic-shift"} == {70 * MINUTE}
+    assert [entry_of(s, "harm-now").found for s in (first, later)] == ["yes", "no"]
+    kept = [v.record for v in store.ledger.history(RunbookState, incident.id)]
+    assert kept == [kept[0], first, later]
+    assert kept[0].entries == ()
+    anew = answered(store, incident, config, T0 + 71 * MINUTE, anew=True)
+    assert {e.at_us for e in anew.entries} == {T0 + 71 * MINUTE}
+
+
+@pytest.mark.parametrize("act", ["hold", "mark"])
+def test_a_hold_or_a_mark_asks_again_at_once(store: Store, config: str, act: str) -> None:
+    """What was done may have changed every answer, however young it is; without a further act the new one stands for an hour."""
+    declare(store.ledger, Lever(id="safe", kind="boolean", default=False, safe=True, app="bot"), T0, "mia")
+    incident = walked(store)
+    first = answered(store, incident, config, T0)
+    assert answered(store, incident, config, T0 + MINUTE) == first
+    if act == "hold":
+        hold(store.ledger, "safe", until_us=T0 + HOUR, now_us=T0 + 2 * MINUTE, why="harm", by="mia")
+    else:  # since when it holds may lie before the first answer
+        at = {"at_us": T0 - MINUTE, "now_us": T0 + 2 * MINUTE}
+        mark_incident(store.ledger, incident, "stabilised", "switched off", by="mia", **at)
+    state = answered(store, incident, config, T0 + 3 * MINUTE)
+    assert entry_of(state, "held").found == ("yes" if act == "hold" else "no")
+    assert {entry_of(state, i).at_us for i in ("harm-now", "fresh-sample", "held", "harm-after")} == {T0 + 3 * MINUTE}
+    assert "mitigated at" in entry_of(state, "harm-after").text
+    assert answered(store, incident, config, T0 + 50 * MINUTE) == state
+
+
+def test_a_store_that_rests_says_the_same_tomorrow(store: Store, config: str) -> None:
+    """Traffic answers as of when it was last known, and what it said stays; the ledger answers as of now."""
+    declare(store.ledger, Lever(id="safe", kind="boolean", default=False, safe=True, app="bot"), T0, "mia")
+    incident = walked(store)
+    first = answered(store, incident, config, T0)
+    hold(store.ledger, "safe", until_us=T0 + 3 * DAY, now_us=T0 + DAY, why="harm", by="mia")
+    state = answered(store, incident, config, T0 + 2 * DAY, seen_us=T0)
+    for item in ("harm-now", "fresh-sample", "query-log"):
+        assert entry_of(state, item) == entry_of(first, item)
+    held = entry_of(state, "held")
+    assert (held.found, held.at_us) == ("yes", T0 + 2 * DAY)
+    after = entry_of(state, "harm-after")
+    assert (after.found, after.at_us) == ("cannot tell", T0)
+    assert after.text.endswith("; mitigated at 2026-09-22 14:13 UTC, and all of that traffic came before")
+
+
+def test_a_closed_incident_keeps_what_was_known(store: Store, config: str) -> None:
+    """After the close only the duties that were asked are followed; one that was never asked is left alone."""
+    incident = store.raise_()
+    first = answered(store, incident, config, T0)
+    ack_incident(store.ledger, incident, now_us=T0 + MINUTE, by="mia")
+    over = replace(store.ledger.get(Incident, incident.id), state="closed", closed_us=T0 + HOUR)
+    store.ledger.put(over, now_us=T0 + HOUR, by="mia")
+    state = answered(store, incident, config, T0 + DAY)
+    assert [e.item for e in state.entries if e not in first.entries] == ["take"]
+    other = replace(store.raise_(signal("z", app="other")), state="closed", closed_us=T0 + HOUR)
+    store.ledger.put(other, now_us=T0 + HOUR, by="mia")
+    assert answered(store, other, config, T0 + DAY).entries == ()
+
+
+@pytest.mark.parametrize(
+    ("now", "done_us", "found", "ends"),
+    [
+        ("yes", None, "cannot tell", "not asked yet: nothing was mitigated"),
+        ("no", None, "cannot tell", "not asked yet: nothing was mitigated"),
+        ("yes", T0, "yes", "it is so; mitigated at 2026-09-21 14:13 UTC"),
+        ("yes", T0 + MINUTE, "cannot tell", "14:14 UTC, and some of that traffic came before"),
+        ("no", T0 + MINUTE, "no", "it is so; mitigated at 2026-09-21 14:14 UTC"),
+        ("no", T0 + HOUR, "cannot tell", "15:13 UTC, and all of that traffic came before"),
+        ("cannot tell", T0, "cannot tell", "it is so; mitigated at 2026-09-21 14:13 UTC"),
+    ],
+)
+def test_whether_harm_goes_on_after_is_asked_of_the_time_after(now, done_us: int | None, found: str, ends: str) -> None:
+    """Before anything was mitigated it is not asked; harm of an hour that began before says nothing, a calm one does."""
+    told = after_answer(Answer(found=now, text="it is so"), done_us, T0, T0 + HOUR)
+    assert told.found == found
+    assert told.text.endswith(ends)
+
+
+def test_what_counts_as_mitigated(store: Store) -> None:
+    """The last hold since the onset, or harm said to be stopped or fixed; a pull of the day before and a diagnosis are not."""
+    incident = store.raise_()  # its onset is 1 to 2 hours before T0
+    pulls = [Change(id=f"pull-c-{k:05d}-{what}", at_us=at, kind="lever", title="c", app="bot", origin="lever")
+             for k, (at, what) in enumerate([(T0 - DAY, "held"), (T0 + HOUR, "released")])]  # fmt: skip
+    assert mitigated_us(replace(incident, diagnosed_us=T0), pulls) is None
+    assert mitigated_us(replace(incident, stabilised_us=T0, fixed_us=T0 + 5), pulls) == T0 + 5
+    held = Change(id="pull-c-00003-held", at_us=T0 + 9, kind="lever", title="c", app="bot", origin="lever")
+    assert mitigated_us(replace(incident, fixed_us=T0 + 5), [*pulls, held]) == T0 + 9
+
+
 def test_a_lever_that_moved_before_the_evidence_is_told() -> None:
     """Evidence that was frozen after a pull says so; a pull of an earlier day, or a later one, is no matter."""
     pulls = [Change(id=f"pull-c-{k:05d}-held", at_us=at, kind="lever", title="c", app="bot", origin="lever")
@@ -366,7 +463,21 @@ def test_a_lever_that_moved_before_the_evidence_is_told() -> None:
     assert evidence_answer([], pulls, T0).found == "no"
 
 
-HOSTILE = ('=cmd|"/C calc"!A0', "+1", "-1", "@sum", "\tx", "\t=1+1", 'a,"b"\r\nc', "＝1", "it's; fine", "")
+HOSTILE = {
+    '=cmd|"/C calc"!A0': '\'=cmd|"/C calc"!A0',
+    "+1": "'+1",
+    "-1": "'-1",
+    "@sum": "'@sum",
+    "\tx": " x",
+    "\t=1+1": "' =1+1",
+    "\r\n=1": "'  =1",
+    'a,"b"\r\nc': 'a,"b"  c',
+    "\uff1d1": "'\uff1d1",
+    "\uff0d1": "'\uff0d1",
+    "it's; fine": "it's; fine",
+    "": "",
+}
+"""Questions, and the cell that each becomes."""
 
 
 def test_the_query_log_is_whole_and_safe_for_spreadsheets(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,12 +492,10 @@ def test_the_query_log_is_whole_and_safe_for_spreadsheets(store: Store, monkeypa
     incident = store.raise_()
     text = "".join(query_log(store.warehouse, store.ledger, incident, now_us=T0 + 100 * HOUR))
     read = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    assert [r["id"] for r in read] == [f"h{k}" for k in range(len(HOSTILE))] + [f"l{k}" for k in range(30)]
-    assert [r["harmed"] for r in read[: len(HOSTILE)]] == ["1" if k % 2 == 0 else "0" for k in range(len(HOSTILE))]
-    for said, cell in zip(HOSTILE, (r["query"] for r in read[: len(HOSTILE)]), strict=True):
-        shown = "".join(c if c.isprintable() else " " for c in said)
-        assert cell == (f"'{shown}" if shown.strip()[:1] in tuple("=+-@＝") and shown.strip() else shown)
-    assert {r["task"] for r in read[len(HOSTILE) :]} == {"late"}
+    assert [r["id"] for r in read] == [f"h{k}" for k in range(12)] + [f"l{k}" for k in range(30)]
+    assert [r["harmed"] for r in read[:12]] == ["1", "0", "1", "0", "1", "0", "1", "0", "1", "0", "1", "0"]
+    assert [r["query"] for r in read[:12]] == list(HOSTILE.values())
+    assert {r["task"] for r in read[12:]} == {"late"}
 
 
 def test_the_commands_show_answer_and_tick(type_, tmp_path: Path) -> None:
@@ -407,8 +516,14 @@ def test_the_commands_show_answer_and_tick(type_, tmp_path: Path) -> None:
     assert code == 0
     assert "[?]   two  Is it on?" in out
     assert "next: two: Is it on?" in out
-    assert "see /incidents/INC-0001#chart" in out
+    assert (
+        "see /incidents/INC-0001#chart (as of 2026-09-21 14:15 UTC)" in out
+    )  # the end of the last window with traffic
     assert "TRIAGE (15 min; over since" in out
+    with opened() as loop:
+        record(loop.warehouse, [asked("two", T0 + 20 * MINUTE)])
+    assert "14:15 UTC" in type_("runbook", "show", "INC-0001")[1]
+    assert "14:35 UTC" in type_("runbook", "answer", "INC-0001")[1]
     assert "next: one" in type_("runbook", "tick", "INC-0001", "two", "--note", "off")[1]
     out = type_("runbook", "answer", "INC-0001")[1]
     assert "[x]   two" in out
@@ -420,3 +535,36 @@ def test_the_commands_show_answer_and_tick(type_, tmp_path: Path) -> None:
     code, _, err = type_("runbook", "check", "bad.toml")
     assert (code, "why" in err, "bad.toml" in err) == (2, True, True)
     assert type_("runbook", "check", "missing.toml")[0] == 2
+
+
+def test_the_runbook_reads_when_evidence_was_frozen(type_) -> None:
+    """`show` names the versions of the investigation as the loop wrote them, and `tick` says what is next by what is known now."""
+    from andon.cli.screen import opened
+    from andon.incidents.run import respond
+    from andon.investigations import Investigation
+    from andon.investigations.records import Impact
+
+    impact = Impact(n=1, harmed=1, excess=1.0, users=None, sessions=None)
+    with opened() as loop:
+        loop.ledger.put(signal("a"), now_us=T0, by="andon")
+        (incident,) = respond(loop.ledger, [signal("a")])
+    assert "nothing is frozen yet" in type_("runbook", "show", "INC-0001")[1]
+    with opened() as loop:
+        for k in range(2):
+            found = Investigation(id="INC-0001", at_us=T0 + k * MINUTE, impact=impact)
+            loop.ledger.put(found, now_us=T0 + HOUR, by="andon")
+        ack_incident(loop.ledger, incident, now_us=T0 + MINUTE, by="mia")
+    out = type_("runbook", "tick", "INC-0001", "read")[1]
+    assert "next: take" not in out
+    out = type_("runbook", "show", "INC-0001")[1]
+    assert "version 1 was frozen at 2026-09-21 14:13 UTC, version 2 at 2026-09-21 14:14 UTC" in out
+
+
+@pytest.mark.parametrize(("window_us", "span"), [(5 * MINUTE, "in the hour"), (HOUR, "in the 6 h")])
+def test_the_time_that_was_read_is_named(store: Store, config: str, window_us: int, span: str) -> None:
+    """Whether harm goes on and the fresh sample are read from the same whole windows, and both say which: no hour for six."""
+    store.take([asked(f"bad{k}", T0 - (k + 1) * MINUTE, refused=True) for k in range(70)])
+    state = answered(store, store.raise_(signal("a", window_us=window_us)), config, T0)
+    end_us = T0 // window_us * window_us
+    for item in ("harm-now", "fresh-sample"):
+        assert f"{span} before {minute_text(end_us)} UTC" in entry_of(state, item).text

@@ -5,17 +5,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from closing import close
 from hypothesis import given
 from hypothesis import strategies as st
-from test_goes_on import END, about, put
+from test_goes_on import END, SCHEMA, about, put
 from test_goes_on import store as store  # noqa: PLC0414 - a fixture
 from test_triage import HOUR, T0, signal
 
 from andon.changes import Change
 from andon.errors import InputError, StateError
-from andon.incidents import Delivery, Incident, Recovery, Report, Step, due, open_incident
+from andon.incidents import Delivery, ExitCriterion, Incident, Recovery, Report, Step, due, open_incident
+from andon.incidents.records import Origin
 from andon.incidents.run import ack_incident, find_incident, respond, restate, timeline_of
 from andon.incidents.run import signals as stage
 from andon.incidents.run.states import first_visible, mark_incident, noticed, overrule_incident, tell_visible
@@ -39,6 +41,12 @@ def tell(ledger: Ledger, *signals: Signal) -> Incident:
     respond(ledger, signals)
     (incident,) = ledger.all(Incident)
     return incident
+
+
+def thumbs_down(at_us: int) -> pa.Table:
+    """One row of scores: somebody did not like an answer."""
+    told = {"id": "d", "time_us": at_us, "interaction_id": "d", "weight": 1.0, "scorers": "s", "app": "bot", "environment": "production", "thumbs": 0.0}  # fmt: skip
+    return pa.table({f.name: pa.array([told.get(f.name)], f.type) for f in SCHEMA}, schema=SCHEMA)
 
 
 def opened() -> Incident:
@@ -288,6 +296,35 @@ def test_a_report_makes_it_visible(store: tuple[Warehouse, Ledger]) -> None:
     assert first_visible(warehouse, ledger, incident) == END - HOUR - 7
 
 
+@pytest.mark.parametrize(("aspect", "first"), [("", END - 2 * HOUR), ("refusal", None)])
+def test_traffic_that_did_not_come_was_visible_from_the_onset(
+    store: tuple[Warehouse, Ledger], aspect: str, first: int | None
+) -> None:
+    """A fall of traffic harms no answer: thumbs-down on what came are not it; what was only not measured nobody saw."""
+    warehouse, ledger = store
+    times = {"onset_us": END - 2 * HOUR, "onset_low_us": END - 3 * HOUR, "at_us": END}
+    incident = about(ledger, metric="traffic", direction="down", aspect=aspect, **times)
+    put(warehouse, 4, 4, hours_ago=1)
+    warehouse.append("scores", thumbs_down(END - 2 * HOUR - 5))
+    warehouse.commit()
+    assert first_visible(warehouse, ledger, incident) == first
+
+
+@pytest.mark.parametrize("origin", ["report", "near miss"])
+def test_what_is_next_where_no_chart_has_spoken(origin: Origin) -> None:
+    """A report is looked into first, a near miss has no harm to stop, and neither waits for a measurement that nobody makes."""
+    incident = replace(opened(), lead="", metric="", signals=(), origin=origin, acked_us=T0)
+    first = what_next(incident, None)
+    assert ("stop the harm" in first) is (origin == "report")
+    assert ("false alarm" in first) is (origin == "report")
+    assert ("mark INC-0001 diagnosed" in first) is (origin == "near miss")
+    last = what_next(replace(incident, stabilised_us=T0, diagnosed_us=T0, fixed_us=T0, state="fixed"), None)
+    assert "criterion check INC-0001" in last
+    assert "measures" not in last
+    joined = replace(incident, lead="a")
+    assert "andon lever hold" in what_next(joined, None)
+
+
 def test_what_is_next_follows_the_state() -> None:
     """Each state names one next thing and its command; open steps come before the watch, and nothing after the close."""
     incident = replace(opened(), acked_us=T0)
@@ -295,11 +332,23 @@ def test_what_is_next_follows_the_state() -> None:
     for name in MARKS:
         asked.append(what_next(incident, None))
         incident = mark(incident, name, T0, now_us=T0)
-    plan = Recovery(id=incident.id, steps=(Step(id="S1", text="a tenth", check="no refusal"),))
+    first = Step(id="S1", text="a tenth", check="no refusal", done_us=T0, seen="none")
+    plan = Recovery(id=incident.id, steps=(first, Step(id="S2", text="the rest", check="no refusal")))
     asked += [what_next(incident, plan), what_next(incident, None)]
     over = replace(incident, recovered_us=T0, state="recovered")
     asked += [what_next(over, None), what_next(replace(over, state="closed", closed_us=T0), None)]
-    words = ("ack INC-0001", "stabilised", "diagnosed", "mark INC-0001 fixed", "step done INC-0001 S1", "incident recovery", "close INC-0001", "Nothing")  # fmt: skip
+    words = ("ack INC-0001", "stabilised", "diagnosed", "mark INC-0001 fixed", "step done INC-0001 S2", "incident recovery", "close INC-0001", "Nothing")  # fmt: skip
     for text, word in zip(asked, words, strict=True):
         assert word in text
     assert len(set(asked)) == len(asked)
+
+
+def test_what_is_next_where_nothing_is_measured() -> None:
+    """With ticked checks alone there is nothing to wait for: a criterion that is measured is to be added."""
+    incident = replace(opened(), acked_us=T0, fixed_us=T0, state="fixed")
+    seen = ExitCriterion(id="C1", kind="check", text="answers read", met=True)
+    plan = Recovery(id=incident.id, criteria=(seen,))
+    assert "add a criterion that is measured (`andon incident criterion add INC-0001" in what_next(incident, plan)
+    assert "Wait" in what_next(incident, replace(plan, criteria=(seen, replace(seen, id="C2", kind="probe"))))
+    assert "Wait" in what_next(incident, Recovery(id=incident.id))  # measuring suggests them
+    assert "Look again" in what_next(replace(incident, lead="", origin="report"), plan)

@@ -12,9 +12,10 @@ from walked import Store, asked, week_of_feedback
 
 from andon.changes import Change
 from andon.errors import InputError
-from andon.incidents import Incident, TimelineEvent, TimelineMark
+from andon.incidents import Delivery, Incident, TimelineEvent, TimelineMark
 from andon.incidents.run import add_note, timeline_of
-from andon.incidents.run.timeline import event, find_entry, grow_timeline, mark_entry, marks_of, note_evaluation
+from andon.incidents.run.recovery import close_incident
+from andon.incidents.run.timeline import event, find_entry, first_told, grow_timeline, mark_entry, marks_of
 from andon.incidents.timeline import brief, spike_text, spikes, t_of
 from andon.levers import Lever
 from andon.levers.run import declare, hold, release
@@ -144,11 +145,33 @@ def test_both_clocks_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_pull_before_the_alarm_stands_there_once(store: Store) -> None:
-    """What was written when the incident opened is not written again under another kind."""
+    """It has the kind of a pull from when the incident opens, and growing does not write it again."""
     store.ledger.put(change("pull", T0 - HOUR, kind="lever", origin="lever"), now_us=T0 - HOUR, by="mia")
     incident = store.raise_()
-    grow_timeline(store.warehouse, store.ledger, incident, now_us=T0 + HOUR)
-    assert len([e for e in timeline_of(store.ledger, incident) if "pull" in e.text]) == 1
+    for now_us in (T0 + HOUR, T0 + 2 * HOUR):
+        assert [e.kind for e in timeline_of(store.ledger, incident) if "pull" in e.text] == ["lever"]
+        grow_timeline(store.warehouse, store.ledger, incident, now_us=now_us)
+
+
+def test_a_close_takes_in_what_came_just_before_it(store: Store) -> None:
+    """A change that nobody has told yet stands in the timeline of an incident that closes, before the close."""
+    incident = store.raise_()
+    store.ledger.put(change("fix", T0 + HOUR), now_us=T0 + HOUR, by="mia")
+    what = {"now_us": T0 + HOUR + 1, "by": "ann", "ending": "false alarm"}
+    closed = close_incident(store.warehouse, store.ledger, incident, "a load test", **what)
+    assert kinds(timeline_of(store.ledger, closed), "change", "state") == [
+        ("change", "prompt: fix (mia)"),
+        ("state", "closed as false alarm: a load test"),
+    ]
+
+
+def test_a_note_of_what_is_to_come_is_refused(store: Store) -> None:
+    """A note for a future time is refused with both times, and nothing is written."""
+    incident = store.raise_()
+    before = list(store.ledger.bodies())
+    with pytest.raises(InputError, match=r"2026-09-21T15:13:20Z lies in the future \(it is 2026-09-21T14:13:20Z\)"):
+        add_note(store.ledger, incident, "we will look", happened_us=T0 + HOUR, now_us=T0, by="ann")
+    assert list(store.ledger.bodies()) == before
 
 
 def test_a_turn_without_news_writes_nothing(store: Store) -> None:
@@ -226,20 +249,44 @@ def test_an_entry_is_found_by_the_beginning_of_its_id(store: Store) -> None:
 def test_what_was_erased_is_not_written_again(store: Store) -> None:
     """An entry that comes again never replaces what stands there, not even where its text was erased."""
     ledger, incident, note = opened(store)
-    ledger.blank(lambda body: {**body, "text": "(erased)"} if body.get("text") == "we looked" else body)
+    ledger.blank(
+        lambda body: {**body, "text": "(erased)"} if body.get("text") == "we looked" else body, [TimelineEvent]
+    )
     again = event(ledger, incident, note.happened_us, T0 + 9, "note", "we looked", by="ann")
     assert again.text == "(erased)"
     assert len(ledger.history(TimelineEvent, note.id)) == 1
 
 
-def test_evaluations_stand_in_the_timeline(store: Store) -> None:
-    """What an eval run showed is an entry of its own kind; without a text there is none."""
+def deliver(store: Store, channel: str, at_us: int, state: str = "sent", incident: str = "INC-0001") -> None:
+    """Write how a message to a channel ended."""
+    told = {"reason": "opened", "severity": "P1", "signal_us": T0, "state": state}
+    made = Delivery(id=f"{incident}/opened/{channel}", incident=incident, channel=channel, at_us=at_us, **told)
+    store.ledger.put(made, now_us=at_us, by="andon")
+
+
+def test_that_people_were_told_late_stands_there_once(store: Store) -> None:
+    """The first message that a channel took, where that was more than five minutes after the alarm; failures are none."""
     incident = store.raise_()
-    made = note_evaluation(store.ledger, incident, "gate: 3 of 40 fail", happened_us=T0 + 1, now_us=T0 + 2)
-    assert made in timeline_of(store.ledger, incident)
-    assert (made.kind, made.happened_us, made.learned_us) == ("evaluation", T0 + 1, T0 + 2)
-    with pytest.raises(InputError, match="what ran"):
-        note_evaluation(store.ledger, incident, " ", happened_us=T0, now_us=T0)
+    deliver(store, "mail", T0 + MINUTE, "failed")
+    deliver(store, "chat", T0 + MINUTE, "unknown")
+    deliver(store, "chat", T0 + MINUTE, incident="INC-0002")
+    assert first_told(store.ledger, incident) is None
+    assert grow_timeline(store.warehouse, store.ledger, incident, now_us=T0 + MINUTE) == []
+    deliver(store, "pager", T0 + 3 * HOUR + 20 * MINUTE)
+    (told,) = grow_timeline(store.warehouse, store.ledger, incident, now_us=T0 + 4 * HOUR)
+    assert (told.kind, told.text) == ("told", "first told over pager, 3 h 20 min after the alarm")
+    assert told.happened_us == told.learned_us == T0 + 3 * HOUR + 20 * MINUTE
+    deliver(store, "chat", T0 + 3 * HOUR)  # a slow one that turns out to have been earlier adds no second entry
+    assert grow_timeline(store.warehouse, store.ledger, incident, now_us=T0 + 5 * HOUR) == []
+    assert first_told(store.ledger, incident).channel == "chat"
+
+
+def test_who_is_told_at_once_is_no_entry(store: Store) -> None:
+    """Within five minutes of the alarm nothing is said, however late another channel is."""
+    incident = store.raise_()
+    deliver(store, "pager", T0 + 5 * MINUTE)
+    deliver(store, "mail", T0 + HOUR)
+    assert grow_timeline(store.warehouse, store.ledger, incident, now_us=T0 + 2 * HOUR) == []
 
 
 def test_the_short_form_leaves_out_later_signals_only(store: Store) -> None:

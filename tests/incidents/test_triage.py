@@ -134,7 +134,7 @@ def test_severity_names_its_rule(harm, scope, x, level, says) -> None:
 def test_a_small_share_is_told_as_it_is() -> None:
     """A rise by less than a percent is no "+0 %", and all figures have the same form."""
     lead = signal(harm="safety", scope={"risk_category": "medical"}, x=8, n=1000, baseline_x=5)
-    assert severity_of("safety", lead)[1] == "P1: any safety harm (+0.3 % of risk category medical)"
+    assert severity_of("safety", lead)[1] == "P1: any safety harm (+0.3 % of risk category “medical”)"
     assert "rose from 0.5 % to 0.8 % in" in title_of(lead, lead.onset_us)
     large = signal(x=123_456, n=1_000_000, baseline_x=0)
     assert "rose from 0 % to 12.3 % in" in title_of(large, large.onset_us)
@@ -145,7 +145,7 @@ def test_a_title_is_one_sentence_of_what_whom_and_when() -> None:
     lead = signal(scope={"risk_category": "high"})
     title = title_of(lead, lead.onset_us)
     assert title == (
-        "The share of answers that refuse rose from 2 % to 30 % in risk category high of bot since 2026-09-21 13:13 UTC"
+        "The share of answers that refuse rose from 2 % to 30 % in risk category “high” of app bot since 2026-09-21 13:13 UTC"
     )
 
 
@@ -153,17 +153,25 @@ def test_a_title_says_what_kind_of_chart_spoke() -> None:
     """Traffic that is missing fell, and is no share that rose; a broken objective names what it allows."""
     silent = signal(metric="traffic", direction="down", harm="availability", x=85, n=100, baseline_x=0)
     assert title_of(silent, silent.onset_us).startswith(
-        "Traffic fell to 15 % of what is usual in all traffic of bot since"
+        "Traffic fell to 15 % of what is usual in all traffic of app bot since"
     )
     assert classify([silent])[1] == "availability: traffic fell in all traffic"
     assert severity_of("availability", silent)[1] == "P2: any availability harm (-85 % of all traffic)"
     broken = signal(objective="refusals <1 %", baseline_x=1, baseline_n=100)
     assert title_of(broken, broken.onset_us).startswith(
-        "The share of answers that refuse is 30 % where objective refusals <1 % allows 1 % in all traffic of bot since"
+        "The share of answers that refuse is 30 % where objective refusals <1 % allows 1 % in all traffic of app bot since"
     )
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\n# heading | `x` \u202e" + "A" * 10_000
+
+
+def test_a_part_of_the_traffic_reads_as_a_name() -> None:
+    """Values stand in quotation marks, so that a sentence around them can be read; the app is called one."""
+    assert scope_text({"risk_category": "high", "task": "case law"}) == "risk category “high”, task “case law”"
+    assert scope_text({"task": "case law"}, "legal") == "task “case law” of app legal"
+    assert scope_text({}) == "all traffic"
+    assert scope_text({}, "legal") == "all traffic of app legal"
 
 
 def test_hostile_names_stay_on_one_short_line() -> None:
@@ -286,7 +294,7 @@ def test_harm_that_grows_raises_the_severity() -> None:
     joined = join(opened, [lead, grown])
     assert (joined.severity, joined.severity_reason) == (
         "P1",
-        "P1: at least 5 % more of a high-risk category affected (+6 % of risk category high)",
+        "P1: at least 5 % more of a high-risk category affected (+6 % of risk category “high”)",
     )
     late = replace(grown, at_us=T0 + 90 * HOUR)
     assert leaves_lead(opened, [late])

@@ -9,7 +9,7 @@ from planted import HOUR, MINUTE, T0, Planted, asked, signal
 from andon.changes import Change
 from andon.investigations import Suspect, Traffic
 from andon.investigations.run.case import Case
-from andon.investigations.run.changed import _Counts, _surge, _Versions, suspects_of
+from andon.investigations.run.changed import _Counts, _surge, _Versions, changes_near, suspects_of
 from andon.store import Rollup, Span, Warehouse
 
 
@@ -205,7 +205,8 @@ def test_more_changes_ask_no_more_questions(plant, monkeypatch) -> None:
         store = plant(rows)
         asked_for.clear()
         case = replace(case_of(store), after=Span(start_us=T0, end_us=T0 + 2 * HOUR))
-        found = suspects_of(case, store.ledger, Traffic(shifted=False, explained=0.0), store.lead)
+        log = changes_near(case, store.ledger, store.lead)
+        found = suspects_of(case, log, Traffic(shifted=False, explained=0.0), store.lead)
         assert sum(s.own for s in found) >= min(many - 1, 10)
         counts.append(sum(isinstance(plan, Rollup) for plan in asked_for))
     assert counts[0] == counts[1]

@@ -1,9 +1,8 @@
 """Laws of the tests that would disprove a suspect: on figures, on a real store, on targets that are asked again."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,7 +15,6 @@ from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.incidents.run import signals_of
 from andon.investigations.disproof import (
-    Cell,
     compare_exposed,
     dose_test,
     other_versions_test,
@@ -26,19 +24,22 @@ from andon.investigations.disproof import (
     same_questions_test,
     trace_test,
 )
+from andon.investigations.exposure import Bin
 from andon.investigations.records import Analysis, Suspect, SuspectTest
 from andon.investigations.run.analyses import analyses_of, look_at
 from andon.investigations.run.case import Case, figures_of
 from andon.investigations.run.disproof import run_tests
+from andon.investigations.run.evidence import verify
 from andon.investigations.silent import Side
 from andon.monitors.objectives import Objective
-from andon.store import Span, from_json
+from andon.monitors.verdicts import percent
+from andon.store import Ledger, Span, from_json
 from andon.traffic import Context, Interaction, ToolCall
 
 
-def cell(x1: float, n1: float, x2: float, n2: float) -> Cell:
+def cell(x1: float, n1: float, x2: float, n2: float) -> Bin:
     """x1 of n1 exposed ones harmed, x2 of n2 others."""
-    return Cell(exposed_x=x1, exposed_n=n1, other_x=x2, other_n=n2)
+    return Bin(exposed_x=x1, exposed_n=n1, other_x=x2, other_n=n2)
 
 
 def test_one_stratum_is_the_plain_difference_with_fishers_test() -> None:
@@ -117,7 +118,7 @@ def test_many_harmed_use_the_normal_law() -> None:
         ([], 0.5, "cannot tell", "nobody saw v2"),
     ],
 )
-def test_same_hour(windows: list[Cell], rise: float, result: str, words: str) -> None:
+def test_same_hour(windows: list[Bin], rise: float, result: str, words: str) -> None:
     """Those who saw it are surely worse, surely not by enough, or nobody can tell; and who did not see it at all clears it."""
     found = same_hour_test(windows, "v2", rise)
     assert found.result == result
@@ -136,7 +137,7 @@ def test_versions_that_never_parted_need_replay() -> None:
     assert other_versions_test(apart, "v2", []).result == "cannot tell"
 
 
-def hours(slope: float, shares: Sequence[float], seed: int = 1, n: int = 400) -> list[Cell]:
+def hours(slope: float, shares: Sequence[float], seed: int = 1, n: int = 400) -> list[Bin]:
     """Hours whose rate of harm is 5 % and this much more per share exposed, spread over both groups alike."""
     rng = np.random.default_rng(seed)
     made = []
@@ -223,20 +224,6 @@ def test_replay(pairs: list[tuple[bool | None, bool | None]], own: str, none: st
 # ---- on a real store
 
 
-@pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Callable[..., Planted]]:
-    """Make stores."""
-    made: list[Planted] = []
-
-    def make(*args, **more) -> Planted:
-        made.append(Planted(tmp_path / str(len(made)), *args, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
-
-
 def case_of(store: Planted, now_us: int) -> Case:
     """The case of its incident."""
     lead, incident = store.lead, store.incident
@@ -248,21 +235,17 @@ def outcomes(store: Planted, now_us: int = T0 + 2 * HOUR, **more) -> dict[str, d
     """The tests of each suspect that was tested, by title and name of the test."""
     suspects = store.look(now_us).suspects
     changes = changes_of(store.ledger, store.incident.app, store.incident.environment, 0, now_us)
-    found = run_tests(case_of(store, now_us), suspects, changes, **more)
+    case = case_of(store, now_us)
+    found = run_tests(case, suspects, changes, look_at(case), **more)
     assert [s.probability for s in found] == [s.probability for s in suspects]
     return {s.title: {t.name: t for t in s.tests} for s in found if s.tests}
 
 
 def looked_into(store: Planted, now_us: int = T0 + 2 * HOUR, **more) -> dict[str, Analysis]:
     """The analyses by name."""
-    found = analyses_of(
-        case_of(store, now_us),
-        store.ledger,
-        store.incident,
-        signals_of(store.ledger, store.incident),
-        now_us=now_us,
-        **more,
-    )
+    case, signals = case_of(store, now_us), signals_of(store.ledger, store.incident)
+    changes = changes_of(store.ledger, store.incident.app, store.incident.environment, 0, now_us)
+    found = analyses_of(case, signals, changes, look_at(case), **more)
     return {a.name: a for a in found}
 
 
@@ -285,7 +268,7 @@ def test_figures_of_a_test_can_be_recomputed(plant) -> None:
     store = plant(prompt_failure())
     case = case_of(store, T0 + 2 * HOUR)
     changes = changes_of(store.ledger, "triage", "production", 0, T0 + 2 * HOUR)
-    found = run_tests(case, store.look().suspects, changes)
+    found = run_tests(case, store.look().suspects, changes, look_at(case))
     ids = found[0].tests[0].evidence
     kept = {e.id: e for e in case.evidence}
     assert [kept[i].figures["refusal.w"] for i in ids] == [120.0, 90.0]
@@ -314,7 +297,8 @@ def test_an_innocent_change_is_cleared(plant) -> None:
     store = plant([*before, *after])
     changes = changes_of(store.ledger, "triage", "production", 0, T0 + 2 * HOUR)
     accused = Suspect(id=changes[0].id, title="accused", kind="code", probability=0.9, own=True)
-    found = {t.name: t.result for t in run_tests(case_of(store, T0 + 2 * HOUR), [accused], changes)[0].tests}
+    case = case_of(store, T0 + 2 * HOUR)
+    found = {t.name: t.result for t in run_tests(case, [accused], changes, look_at(case))[0].tests}
     assert found["same hour"] == "against"
 
 
@@ -346,7 +330,8 @@ def test_a_metric_that_people_give_cannot_be_replayed(plant) -> None:
         raise AssertionError("asked")
 
     store = plant([asked(k, T0 + k * MINUTE) for k in range(20)], lead=lead)
-    found = run_tests(case_of(store, T0 + HOUR), store.look(T0 + HOUR).suspects, (), ask=never)
+    case = case_of(store, T0 + HOUR)
+    found = run_tests(case, store.look(T0 + HOUR).suspects, (), look_at(case), ask=never)
     assert any("said by people" in t.text for s in found for t in s.tests)
 
 
@@ -360,8 +345,8 @@ def test_nothing_known_is_said_not_raised(plant) -> None:
             id="odd", at_us=T0 - HOUR, kind="other", title="odd", app="triage", version_field="nothing", after="x"
         )
         known = Suspect(id="odd", title="odd", kind="other", probability=0.9, own=True)
-        assert all(t.result == "cannot tell" for s in run_tests(case, [known], [odd], looked=looked) for t in s.tests)
-        found = looked_into(store, T0 + HOUR, looked=looked)
+        assert all(t.result == "cannot tell" for s in run_tests(case, [known], [odd], looked) for t in s.tests)
+        found = looked_into(store, T0 + HOUR)
         assert {a.found for a in found.values()} <= {"no", "cannot tell"}
 
 
@@ -428,7 +413,8 @@ def test_an_index_with_poorer_passages_is_found_and_supported(plant) -> None:
     tests = outcomes(store)["index i1 -> i2 (index_version)"]
     assert tests["same hour"].result == "supports"
     suspects, changes = store.look().suspects, changes_of(store.ledger, "triage", "production", 0, T0 + 2 * HOUR)
-    found = run_tests(case_of(store, T0 + 2 * HOUR), suspects, changes)
+    case = case_of(store, T0 + 2 * HOUR)
+    found = run_tests(case, suspects, changes, look_at(case))
     logs = [t.result for s in found for t in s.tests if t.name == "retrieval logs" and "i2" in t.text]
     assert logs == ["supports"]
     drift = looked_into(store)["corpus drift"]
@@ -452,3 +438,48 @@ def test_the_samples_are_the_same_every_time(plant) -> None:
     """Looking twice gives the same texts and figures."""
     store = plant(prompt_failure())
     assert looked_into(store) == looked_into(store)
+
+
+def test_the_figures_of_traces_and_doses_can_be_recomputed(plant) -> None:
+    """What a trace compares, with and without the version, is kept, and so are the counts by hour of a dose that says something."""
+    rng = np.random.default_rng(4)
+    traffic = []
+    for k in range(24 * 120):
+        at = T0 - 12 * HOUR + k * MINUTE // 2
+        new = at >= T0 and (at == T0 or rng.random() < 0.1 + (at - T0) / (15 * HOUR))
+        told = {"prompt_version": "v2" if new else "v1", "code_version": "c1"}
+        traffic.append(asked(k, at, refused=bool(rng.random() < (0.6 if new else 0.05)), **told))
+    store = plant(traffic, lead=signal(baseline_from_us=T0 - 12 * HOUR))
+    found = store.look(T0 + 12 * HOUR)
+    tests = {t.name: t for s in found.suspects if "v1 -> v2" in s.title for t in s.tests}
+    kept = {e.id: e for e in found.evidence}
+    trace = [kept[i] for i in tests["policy decisions"].evidence]
+    assert [e.claim for e in trace] == ["policy decisions without v2", "policy decisions with v2"]
+    shares = [e.figures["policy_refusal.sum"] / e.figures["policy_refusal.n"] for e in trace]
+    assert f"{percent(shares[0])} without, {percent(shares[1])} with it" in tests["policy decisions"].text
+    assert tests["dose"].result == "supports"
+    every, harmed = ([*kept[i].rows] for i in tests["dose"].evidence)
+    hours = {r["window_us"]: [0.0] * 4 for r in every}
+    for at, rows in ((1, every), (0, harmed)):
+        for r in rows:
+            hours[r["window_us"]][at + 2 * (r["prompt_version"] != "v2")] += r["refusal.w"]
+    assert dose_test([cell(*hours[h]) for h in sorted(hours)], "v2", 0.3).text == tests["dose"].text
+    assert {c.outcome for c in verify(store.warehouse, store.ledger, found)} == {"same"}
+
+
+def test_rows_that_stand_for_three_contrast_like_plain_ones(plant) -> None:
+    """Equal sampling weights change no contrast: rows are evidence for themselves, by window and by the versions held fixed."""
+    plain = outcomes(plant(prompt_failure()))
+    tripled = outcomes(plant([replace(i, weight=3.0) for i in prompt_failure()]))
+    for name in ("same hour", "other versions"):
+        texts = {found["prompt v1 -> v2 (prompt_version)"][name].text for found in (plain, tripled)}
+        assert len(texts) == 1
+
+
+def test_the_change_log_is_read_once(plant, monkeypatch) -> None:
+    """Suspects, their tests and the look at the corpus are of one reading of the change log, whatever is entered meanwhile."""
+    store, read = plant(prompt_failure()), []
+    real = Ledger.all
+    monkeypatch.setattr(Ledger, "all", lambda self, kind, *more: read.append(kind) or real(self, kind, *more))
+    store.look()
+    assert read.count(Change) == 1

@@ -241,5 +241,5 @@ def test_evidence_is_frozen_before_a_lever_moves(store: Planted) -> None:
         seen.append(incident.id)
         store.look()
 
-    assert freeze_open(store.ledger, "triage", look) == ["INC-0001"] == seen
-    assert freeze_open(store.ledger, "triage", look) == []
+    assert freeze_open(store.ledger, "triage", look, lambda _: 0) == ["INC-0001"] == seen
+    assert freeze_open(store.ledger, "triage", look, lambda _: 0) == []

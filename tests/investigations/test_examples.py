@@ -1,33 +1,17 @@
 """Laws of examples: representative failing answers, passing ones beside them, what was expected, and how sure they were."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import HOUR, MINUTE, SORRY, T0, Planted, asked, prompt_failure, signal
+from planted import HOUR, MINUTE, SORRY, T0, asked, prompt_failure, signal
 
 from andon.investigations.examples import choose, confidence_of, expected_of, nearest
 from andon.investigations.records import HarmedSlice, Twin
 from andon.investigations.run import EXAMPLES
 from andon.scores import Vectors
 from andon.traffic import Interaction
-
-
-@pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Callable[..., Planted]]:
-    """Make stores."""
-    made: list[Planted] = []
-
-    def make(*args, **more) -> Planted:
-        made.append(Planted(tmp_path / str(len(made)), *args, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
 
 
 def one(k: int, **fields) -> tuple[Interaction, float]:
@@ -185,3 +169,14 @@ def test_hostile_text_stays_data(plant) -> None:
 def test_shares_of_confidence_are_told_to_a_tenth_of_a_percent(high: int, low: int, told: str) -> None:
     """One answer is, several are; no share has more digits than a tenth of a percent, and a tiny one is said as such."""
     assert told in confidence_of(0.7, high, low, 0).text
+
+
+def test_confidence_does_not_part_its_own_failures(plant) -> None:
+    """Where the confidence itself fell, nobody is told to send one: it is there, and is what is looked into."""
+    traffic = [
+        asked(k, T0 - 10 * HOUR + k * MINUTE, confidence=0.9 if k < 600 else 0.2, refused=k >= 600) for k in range(700)
+    ]
+    lead = signal(metric="confidence", direction="down", kind="number", cut=0.5)
+    found = plant(traffic, lead=lead).look().confidence
+    assert found.text == "confidence is what is looked into, so it does not part the failures"
+    assert (found.high, found.low, found.unknown) == (0, 0, 0)

@@ -1,16 +1,24 @@
 """Laws of the detection gap: two clocks, the kind by measurement, and limits that were replayed."""
 
 import shlex
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
-from planted import HOUR, MINUTE, SORRY, T0, Planted, asked, prompt_failure, signal
+from planted import HOUR, MINUTE, SORRY, T0, asked, prompt_failure, signal
 
 from andon.incidents import Delivery, Incident
-from andon.investigations.gap import Candidate, Clocks, Replayed, gap_from, limit_of, proposals_from, replay_limits
+from andon.investigations.gap import (
+    Candidate,
+    Clocks,
+    Replayed,
+    gap_from,
+    limit_of,
+    proposal_of,
+    replay_limits,
+    sooner_limits,
+)
 from andon.investigations.records import Proposal
 from andon.traffic import Feedback, Interaction
 
@@ -18,20 +26,6 @@ WINDOW = 5 * MINUTE
 FIRST = T0 // WINDOW - 3 * 288
 BEFORE = 3 * 288
 ONSET = (FIRST + BEFORE) * WINDOW
-
-
-@pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Callable[..., Planted]]:
-    """Make stores."""
-    made: list[Planted] = []
-
-    def make(*args, **more) -> Planted:
-        made.append(Planted(tmp_path / str(len(made)), *args, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
 
 
 def candidate(rate: float, later: float, seed: int = 0, n: int = 20, hours: int = 12, **fields) -> Candidate:
@@ -98,17 +92,8 @@ def test_a_limit_that_cries_wolf_is_counted() -> None:
     found = replayed(candidate(0.02, 0.2), wild)
     assert found[1].false == 1
     assert found[1].false_pages == pytest.approx(10.0)
-    ranked = proposals_from(
-        found,
-        app="shop",
-        environment="production",
-        onset_us=ONSET,
-        seen_us=ONSET + 12 * HOUR,
-        window_us=WINDOW,
-        metric="error",
-        known=(),
-    )
-    assert [p.metric for p in ranked] == ["refusal", "error"]
+    ranked = sooner_limits(found, onset_us=ONSET, seen_us=ONSET + 12 * HOUR, window_us=WINDOW, metric="error", known=())
+    assert [r.candidate.metric for r in ranked] == ["refusal", "error"]
 
 
 def test_only_what_is_sooner_and_new_is_proposed() -> None:
@@ -119,16 +104,8 @@ def test_only_what_is_sooner_and_new_is_proposed() -> None:
     assert found[0].fired_us is not None
 
     def ranked(seen_us: int, known=()) -> tuple[Proposal, ...]:
-        return proposals_from(
-            found,
-            app="shop",
-            environment="production",
-            onset_us=ONSET,
-            seen_us=seen_us,
-            window_us=WINDOW,
-            metric="refusal",
-            known=known,
-        )
+        chosen = sooner_limits(found, onset_us=ONSET, seen_us=seen_us, window_us=WINDOW, metric="refusal", known=known)
+        return tuple(proposal_of(r, "shop", "production", seen_us) for r in chosen)
 
     assert len(ranked(ONSET + 12 * HOUR)) == 1
     first = min(f.fired_us or 0 for f in found)
@@ -143,16 +120,7 @@ def test_the_command_survives_hostile_names() -> None:
     """Values of traffic are quoted, so that a shell gives them back letter by letter."""
     evil = "a'; rm -rf ~ #$(x)"
     found = replayed(candidate(0.02, 0.2, scope=(("task", evil),)))
-    proposal = proposals_from(
-        found,
-        app=evil,
-        environment="production",
-        onset_us=ONSET,
-        seen_us=ONSET + 12 * HOUR,
-        window_us=WINDOW,
-        metric="refusal",
-        known=(),
-    )[0]
+    proposal = proposal_of(found[0], evil, "production", ONSET + 12 * HOUR)
     words = shlex.split(proposal.command)
     assert words[:4] == ["andon", "monitor", "add", "refusal"]
     assert words[words.index("--app") + 1] == evil
@@ -212,6 +180,19 @@ def test_the_kind_is_decided_by_what_was_measured(clocks, proposals, young, kind
     assert "visible after 60 s" in found.text
 
 
+def test_the_lag_is_told_with_what_it_rests_on() -> None:
+    """Lag, its interval, the evidence at the alarm, and the time between false alarms: 10,000 hours are 417 days."""
+    clocks = Clocks(onset_us=T0, visible_us=T0 + MINUTE, alarmed_us=T0 + HOUR, noticed_us=None, now_us=T0 + 2 * HOUR)
+    found = gap_from(incident(), signal(threshold=10_000.0), clocks, (), young=False)
+    assert found.text.startswith(
+        "60 min from the estimated onset to the first alarm (between 59 min and 2 h, 95 %); the evidence was 22 harmed of "
+        "60 interactions, and the chart raises a false alarm once in 417 d; visible after 60 s, alarmed after 60 min, "
+        "nobody was told; evaluation lag: "
+    )
+    days = gap_from(incident(), signal(threshold=10.0, window_us=24 * HOUR), clocks, (), young=False)
+    assert "a false alarm once in 10 d; " in days.text  # wider windows: as many of these
+
+
 def test_no_monitor_spoke() -> None:
     """A reported incident has no signal: what is missing is a limit, or the measure itself."""
     clocks = Clocks(onset_us=T0, visible_us=None, alarmed_us=None, noticed_us=T0, now_us=T0 + HOUR)
@@ -259,11 +240,28 @@ def test_two_clocks_from_the_store(plant) -> None:
     assert store.look().gap.kind == "no process control"
 
 
-def test_the_gap_is_quick(plant) -> None:
-    """Two weeks before the onset and a hundred limits are replayed within a few seconds."""
-    import time
-
+def test_the_gap_is_quick() -> None:
+    """Sixty limits with three days before the onset take less than five seconds of work."""
     many = [candidate(0.02, 0.1, seed=k, metric=f"m{k}") for k in range(60)]
-    begun = time.perf_counter()
-    replayed(*many)
-    assert time.perf_counter() - begun < 5
+    begun = process_time()
+    assert len(replayed(*many)) == 60
+    assert process_time() - begun < 5
+
+
+def test_the_evidence_is_of_the_limit_that_is_proposed(plant) -> None:
+    """Of two limits on one metric that fire in the same window, the counts of the proposed one are kept, not of the other."""
+    traffic = []
+    for k in range(12 * 240):
+        at = T0 - 10 * HOUR + k * MINUTE // 4
+        told = {"task": "chat" if k % 2 else "triage", "segment": "s2" if k % 40 == 0 else "s1"}
+        # a burst elsewhere before, so that limits on more than the task are slow
+        burst = k % 2 and T0 - 5 * HOUR <= at < T0 - 5 * HOUR + 15 * MINUTE
+        traffic.append(asked(k, at, refused=bool(burst) or k % 100 == 0 or (at >= T0 and k % 2 == 0), **told))
+    lead = signal(scope={"segment": "s1", "task": "triage"}, at_us=T0 + 100 * MINUTE)
+    found = plant(traffic, lead=lead).look()
+    proposal = next(p for p in found.gap.proposals if p.metric == "refusal")
+    assert proposal.title.endswith("in task “triage”")  # its part in one segment spoke in the same window
+    harmed, every = (e for e in found.evidence if " by refusal up in" in e.claim)
+    assert "up in {'task': 'triage'} until" in harmed.claim
+    mine = [i for i in traffic if i.task == "triage" and T0 <= i.time_us < proposal.fired_us]
+    assert (harmed.figures["rows"], every.figures["rows"]) == (sum(i.answer == SORRY for i in mine), len(mine))

@@ -1,8 +1,7 @@
 """Laws of answering the four questions from a real store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from planted import HOUR, MINUTE, SORRY, T0, Planted, asked, prompt_failure, signal
@@ -10,7 +9,7 @@ from planted import HOUR, MINUTE, SORRY, T0, Planted, asked, prompt_failure, sig
 from andon.changes import Change
 from andon.errors import InputError, StateError
 from andon.incidents.run import restate
-from andon.investigations import Evidence, Investigation, isolated_or_systematic, rank_parts
+from andon.investigations import Evidence, Investigation, Limit, isolated_or_systematic, rank_parts
 from andon.investigations.run import EXAMPLES, recompute
 from andon.investigations.run.investigate import lead_of
 from andon.investigations.usual import COST
@@ -41,20 +40,6 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
 def found(planted: Planted) -> Investigation:
     """Its investigation."""
     return planted.look()
-
-
-@pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Callable[..., Planted]]:
-    """Make stores."""
-    made: list[Planted] = []
-
-    def make(*args, **more) -> Planted:
-        made.append(Planted(tmp_path / str(len(made)), *args, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
 
 
 def test_the_true_cause_is_first(found: Investigation) -> None:
@@ -361,7 +346,7 @@ def test_the_title_of_traffic_that_fell_stays(plant) -> None:
 )
 def test_isolated_or_systematic(x: int, n: int, baseline: float, verdict: str) -> None:
     """Systematic needs five cases and an exact interval above the baseline; without traffic nothing is decided."""
-    assert isolated_or_systematic(x, n, baseline)[0] == verdict
+    assert isolated_or_systematic(x, n, Limit(rate=baseline))[0] == verdict
 
 
 def test_parts_are_ranked_by_how_sure_the_rise_is() -> None:

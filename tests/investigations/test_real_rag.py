@@ -4,13 +4,8 @@ Data: Niu et al., *RAGTruth* (ACL 2024); Malaviya et al., *ExpertQA* (NAACL 2024
 `rag-ragtruth`, `rag-expertqa`, `rag-refchecker`. Labels are people's. Items are real, the pace is ours.
 """
 
-import gzip
-import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,19 +14,9 @@ from planted import HOUR, MINUTE, T0, Planted, signal
 from andon.investigations import Investigation
 from andon.investigations.freshness import corpus_drift, retrieval_or_generation
 from andon.traffic import Context, Feedback, Interaction
+from packs import pack
 
-DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 Judged = tuple[Interaction, bool]
-
-
-def pack(name: str, file: str) -> list[dict[str, Any]]:
-    """The rows of a pack; without it the test is skipped and says how to have it."""
-    path = DATA / name / file
-    if not path.is_file():
-        pytest.skip(f"no {path}: put the packs there, or name their folder in SHARED_DATA")
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def ragtruth(model: str) -> list[Judged]:
@@ -84,9 +69,8 @@ def expertqa(system: str, index: str) -> list[Judged]:
 
 
 @pytest.fixture
-def investigated(tmp_path: Path) -> Iterator[Callable[..., Investigation]]:
+def investigated(plant: Callable[..., Planted]) -> Callable[..., Investigation]:
     """Replays 30 hours of one set of answers and 20 of another with thumbs by the labels, and looks into it."""
-    made: list[Planted] = []
 
     def look(before: Sequence[Judged], after: Sequence[Judged]) -> Investigation:
         traffic, thumbs = [], []
@@ -109,12 +93,9 @@ def investigated(tmp_path: Path) -> Iterator[Callable[..., Investigation]]:
             baseline_x=round(1700 * rate),
             baseline_n=1700,
         )
-        made.append(Planted(tmp_path / str(len(made)), traffic, feedback=thumbs, lead=lead))
-        return made[-1].look(T0 + 20 * HOUR)
+        return plant(traffic, feedback=thumbs, lead=lead).look(T0 + 20 * HOUR)
 
-    yield look
-    for store in made:
-        store.close()
+    return look
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,8 @@ Data: Röttger et al., *XSTest* (NAACL 2024), human labels; Arditi et al., *Refu
 direction* (NeurIPS 2024), automatic labels; packs `refusals-xstest` and `refusals-collapse`. Items are real, the pace is ours.
 """
 
-import gzip
-import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,19 +14,9 @@ from planted import HOUR, MINUTE, T0, Planted, signal
 
 from andon.investigations import Investigation
 from andon.traffic import Interaction
+from packs import pack
 
-DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 MODELS = ("gemma-2b-it", "llama-2-7b-chat-hf", "meta-llama-3-8b-instruct", "qwen-1_8b-chat", "yi-6b-chat")
-
-
-def pack(name: str, file: str) -> list[dict[str, Any]]:
-    """The rows of a pack; without it the test is skipped and says how to have it."""
-    path = DATA / name / file
-    if not path.is_file():
-        pytest.skip(f"no {path}: put the packs there, or name their folder in SHARED_DATA")
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def drawn(rows: Sequence[Interaction], start_us: int, n: int, seed: int) -> list[Interaction]:
@@ -79,19 +65,15 @@ def edited(model: str, variant: str, *, harmful: bool) -> list[Interaction]:
 
 
 @pytest.fixture
-def investigated(tmp_path: Path) -> Iterator[Callable[..., Investigation]]:
+def investigated(plant: Callable[..., Planted]) -> Callable[..., Investigation]:
     """Replays 20 hours of one set of answers and 8 of another, and looks into it."""
-    made: list[Planted] = []
 
     def look(before: Sequence[Interaction], after: Sequence[Interaction], **lead: Any) -> Investigation:
         traffic = [*drawn(before, T0 - 20 * HOUR, 1190, 1), *drawn(after, T0, 480, 2)]
         told = signal(baseline_from_us=T0 - 20 * HOUR, baseline_to_us=T0 - HOUR, **lead)
-        made.append(Planted(tmp_path / str(len(made)), traffic, lead=told))
-        return made[-1].look(T0 + 8 * HOUR)
+        return plant(traffic, lead=told).look(T0 + 8 * HOUR)
 
-    yield look
-    for store in made:
-        store.close()
+    return look
 
 
 def spike(found: Investigation) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from intervals import points
 
 from andon.investigations.refusals import Cohort, kind_of_refusal, refusal_spike, stock_phrase
 from andon.traffic import Interaction
@@ -48,14 +49,25 @@ def test_a_stock_phrase_is_one_opening() -> None:
 
 
 def test_over_blocking_and_missing_refusals() -> None:
-    """Refusals that rise where the risk is low are over-blocking, those that fall where it is high are missing."""
+    """Refusals that rise where the risk is low are over-blocking, those that fall where it is high are missing; in figures."""
     low = part("risk_category", "low", 10, 500, 200, 500)
     high = part("risk_category", "High", 480, 500, 200, 500)
     over = refusal_spike([low], [], [])
-    assert (over.found, over.text.startswith("Over-blocking")) == ("yes", True)
+    assert over.found == "yes"
+    assert over.text.startswith(
+        "Over-blocking: refusals rose where the risk is not high; "
+        'risk category "low" 2 % to 40 % (+33.5 to +42.4 points); '
+    )
+    head = ("part", "refused before", "refused since", "difference, interval")
+    row = ("risk_category low", "10 of 500 (2 %)", "200 of 500 (40 %)", "+33.5 to +42.4 points")
+    assert over.rows == (head, row)
+    assert points(10, 500, 200, 500) == "+33.5 to +42.4 points"
     both = refusal_spike([low, high], [], [])
-    assert both.text.startswith("Missing refusals: they fell where the risk is high and over-blocking")
-    assert 'risk category "High" 96 % to 40 %' in both.text
+    assert both.text.startswith(
+        "Missing refusals: they fell where the risk is high and over-blocking: refusals rose where the risk is not high; "
+        'risk category "High" 96 % to 40 % (-61.0 to -50.4 points); '
+    )
+    assert points(480, 500, 200, 500, level=1 - 0.05 / 2) == "-61.0 to -50.4 points"
     assert refusal_spike([part("task", "x", 10, 500, 200, 500)], [], []).text.startswith("Refusals rose")
 
 
@@ -89,20 +101,30 @@ def test_the_same_interactions_under_two_names_are_one_part() -> None:
 RISE = [part("all", "all traffic", 0, 500, 250, 500)]
 
 
+LACK = "capability rather than policy: refusals for lack of access, knowledge or an answer +50.0 points"
+
+
 @pytest.mark.parametrize(
-    ("answer", "verdict"),
+    ("answers", "words"),
     [
-        (POLICY, "policy rather than capability"),
-        (CAPABILITY, "capability rather than policy"),
-        ("", "capability rather than policy"),
+        (
+            [POLICY],
+            "policy 0 % to 50 %; policy rather than capability: refusals on principle or by a guardrail +50.0 points",
+        ),
+        ([CAPABILITY], f"capability 0 % to 50 %; {LACK}"),
+        ([""], f"empty 0 % to 50 %; {LACK}"),
+        (
+            [POLICY, CAPABILITY],
+            "capability 0 % to 25 %, policy 0 % to 25 %; both policy and capability: refusals on principle or by a guardrail "
+            "+25.0 points, for lack of access, knowledge or an answer +25.0 points",
+        ),
     ],
 )
-def test_policy_against_capability(answer: str, verdict: str) -> None:
-    """What rose is named by its kind: on principle or by a guardrail, or for lack of something; nothing at all is a lack."""
-    before, after = [said("Yes.")] * 100, [said("Yes.")] * 50 + [said(answer)] * 50
+def test_policy_against_capability(answers: list[str], words: str) -> None:
+    """What rose is named by its kind: on principle or by a guardrail, for lack of something (nothing at all is a lack), or both."""
+    before, after = [said("Yes.")] * 100, [said("Yes.")] * 50 + [said(a) for a in answers] * (50 // len(answers))
     found = refusal_spike(RISE, before, after)
-    assert verdict in found.text
-    assert "50.0 points" in found.text
+    assert f"; by kind of refusal: {words}; " in found.text
 
 
 def test_kinds_that_did_not_move_tell_nothing() -> None:

@@ -1,8 +1,6 @@
 """Laws of incidents that a person reported: looked at by what fails on the reported answer, or said what is missing."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,20 +14,6 @@ from andon.traffic import Feedback, Interaction
 
 DAY = 24 * HOUR
 NOW = T0 + HOUR
-
-
-@pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Callable[..., Planted]]:
-    """Make stores."""
-    made: list[Planted] = []
-
-    def make(*args, **more) -> Planted:
-        made.append(Planted(tmp_path / str(len(made)), *args, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
 
 
 def reported(store: Planted, interaction_id: str | None, **fields) -> Incident:

@@ -89,21 +89,19 @@ def test_metrics_that_stand_still_are_left_alone() -> None:
 
 
 def test_the_same_questions_are_a_paired_test() -> None:
-    """Only questions that changed count, by the exact binomial tail; without pairs nothing is claimed."""
+    """Only questions that changed count, by the exact binomial tail of the way they went; without pairs nothing is claimed."""
     pairs = [(False, True)] * 9 + [(True, False)] * 2 + [(True, True)] * 30 + [(False, False)] * 60
-    words, found = same_questions(pairs)
-    assert found is not None
-    assert (found.lost, found.gained, found.n) == (9, 2, 101)
-    assert found.p_worse == pytest.approx(binomtest(9, 11, 0.5, alternative="greater").pvalue)
-    assert "of 101 questions" in words
-    assert "9 fail only since and 2 failed only before" in words
-    assert same_questions([]) == ("no question was asked both before and since the onset", None)
+    p = binomtest(9, 11, 0.5, alternative="greater").pvalue
+    told = "of 101 questions asked before and since, {} fail only since and {} failed only before (exact McNemar, one-sided p"
+    assert same_questions(pairs) == f"{told.format(9, 2)} = {p:.2g} for worse)"
+    assert same_questions([(b, a) for a, b in pairs]) == f"{told.format(2, 9)} = {p:.2g} for better)"
+    assert same_questions([]) == "no question was asked both before and since the onset"
 
 
 def test_finish_reasons_are_told_when_they_changed() -> None:
     """Another mix of finish reasons is told with the reason that moved most; the same mix, and none at all, are not."""
-    words = finish_reasons({"stop": 480, "length": 20}, {"stop": 300, "length": 200})
-    assert '"length" 4 % to 40 %' in words or '"stop" 96 % to 60 %' in words
+    words = finish_reasons({"stop": 480, "length": 20, "x": 100}, {"stop": 300, "length": 150, "x": 150})
+    assert words.endswith('): "stop" 80 % to 50 %')
     assert finish_reasons({"stop": 480, "length": 20}, {"stop": 485, "length": 15}) == ""
     assert finish_reasons({}, {"stop": 5}) == ""
     assert finish_reasons({"stop": 1}, {"length": 1}) == ""
@@ -162,17 +160,19 @@ def test_nothing_measured_is_said() -> None:
 
 
 def test_the_text_says_what_decides_and_leaves_the_rest_to_the_table() -> None:
-    """The first clause is the finding; of many metrics that fell one is told, intervals and those that stood still stay below."""
+    """The first clause is the finding; of many metrics that fell the surest is told; the table holds all, in this order."""
     latency = moved("latency_s", number(1.0, 0.5, 4000), number(1.0, 0.5, 4000), is_rate=False)
     others = [
-        moved(f"metric_{k}", number(0.8, 0.2, 500), number(0.7, 0.2, 500), is_rate=False, bad="down") for k in range(4)
+        moved(f"metric_{k}", number(0.8, 0.2, 500), number(0.72 - k / 50, 0.2, 500), is_rate=False, bad="down")
+        for k in range(4)
     ]
     found = silent_regression([QUIET, latency, FALL, *others], an_hour=(100.0, 101.0), paired="of 9 questions, 5 fail")
     assert found.text == (
         "Quality fell while calls succeeded as before; groundedness 0.8 to 0.6; unmoved: error 0.2 % to 0.22 %; "
         "of 9 questions, 5 fail."
     )
-    assert len(found.rows) == 1 + 7 + 1
+    surest = ["groundedness", "metric_3", "metric_2", "metric_1", "metric_0"]
+    assert [r[0] for r in found.rows] == ["metric", *surest, "error", "latency_s", "interactions an hour"]
     assert ("groundedness", "0.8", "0.6", "-0.225 to -0.175", "moved") in found.rows
     errors = moved("error", rate(10, 5000), rate(400, 5000))
     assert "sees; error 0.2 % to 8 %; groundedness 0.8 to 0.6." in silent_regression([errors, FALL, *others]).text

@@ -1,42 +1,20 @@
 """Laws of the slice scan, on cells with a known cause."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import slices_simulated as simulated
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from slices_simulated import FIELDS, WIDTHS, grid
 
 from andon.investigations import slices
 from andon.investigations.slices import Cells, find_slices, group_rows
 
-FIELDS = ("risk", "task", "model", "prompt")
-WIDTHS = (2, 8, 3, 2)
-
-
-def grid(
-    rng: np.random.Generator,
-    rate: Callable[[NDArray[np.int64]], NDArray[np.float64]],
-    *,
-    base: float | NDArray[np.float64] = 0.03,
-    mean_n: float = 60,
-    widths: tuple[int, ...] = WIDTHS,
-) -> Cells:
-    """Every combination of values, each with about `mean_n` interactions before and since; `rate` is that of each since."""
-    codes = np.stack([c.ravel() for c in np.meshgrid(*map(np.arange, widths), indexing="ij")], axis=1)
-    n1, n2 = rng.poisson(mean_n, len(codes)), rng.poisson(mean_n, len(codes))
-    x1, x2 = rng.binomial(n1, base), rng.binomial(n2, rate(codes))
-    return Cells(
-        fields=FIELDS[: len(widths)],
-        values=tuple(tuple(f"{name}{k}" for k in range(w)) for name, w in zip(FIELDS, widths, strict=False)),
-        codes=codes,
-        before_x=x1.astype(float),
-        before_n=n1.astype(float),
-        after_x=x2.astype(float),
-        after_n=n2.astype(float),
-    )
+PAGE = Path(__file__).parents[2] / "docs" / "methods" / "slices.md"
 
 
 def where(cells: Cells, limit: int = 5) -> list[dict[str, str]]:
@@ -260,6 +238,7 @@ def test_order_does_not_matter(seed: int, order: list[int]) -> None:
     assert [s.score for s in one] == pytest.approx([s.score for s in two], abs=0.02)
 
 
+@example([(13_690_007, 3, 134_746_033_209)])
 @given(st.lists(st.tuples(st.integers(-1, 2**40), st.integers(-1, 3), st.integers(-1, 2**40)), max_size=30))
 def test_rows_are_grouped_by_all_their_codes(rows: list[tuple[int, int, int]]) -> None:
     """Equal rows get one number, different ones different numbers, from 0 without gaps; great codes overflow nothing."""
@@ -269,3 +248,11 @@ def test_rows_are_grouped_by_all_their_codes(rows: list[tuple[int, int, int]]) -
         (k, row) for row in set(rows) for k in {int(found[rows.index(row)])}
     }
     assert sorted(set(found.tolist())) == list(range(len(set(rows))))
+
+
+@pytest.mark.slow
+def test_the_page_says_what_the_simulation_gives() -> None:
+    """The tables of docs/methods/slices.md are those of the seeded simulation, to the letter."""
+    page = PAGE.read_text(encoding="utf-8")
+    for part in simulated.measure():
+        assert part in page, "run `python tests/investigations/slices_simulated.py` and put this on the page:\n" + part

@@ -1,8 +1,7 @@
 """Laws of question 3 on a real store: the verdict, the parts, the slices and who was hit."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -18,18 +17,15 @@ HOSTILE = "'; DROP TABLE scores; --\n\x1b[31m<b>"
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Iterator[Callable[..., Case]]:
+def case(plant: Callable[..., Planted]) -> Callable[..., Case]:
     """Store traffic, and take the case of its refusals."""
-    made: list[Planted] = []
 
     def make(traffic: Sequence[Interaction], **fields: object) -> Case:
-        made.append(Planted(tmp_path / str(len(made)), traffic, lead=signal(**fields)))
+        store = plant(traffic, lead=signal(**fields))
         before, after = Span(start_us=T0 - 10 * HOUR, end_us=T0), Span(start_us=T0, end_us=T0 + 10 * HOUR)
-        return Case(made[-1].warehouse, made[-1].lead, before, after)
+        return Case(store.warehouse, store.lead, before, after)
 
-    yield make
-    for store in made:
-        store.close()
+    return make
 
 
 def two_tasks(**fields: object) -> list[Interaction]:

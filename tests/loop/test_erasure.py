@@ -1,7 +1,9 @@
 """Laws of erasing one user: nothing of theirs is left anywhere, and nothing of others is gone."""
 
+import ast
 import json
 import sqlite3
+import subprocess
 import sys
 import typing
 from dataclasses import fields, is_dataclass, replace
@@ -15,11 +17,14 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from sqlalchemy import create_engine, text
 
+import andon
 from andon.errors import InputError
+from andon.evals import CaseResult, EvalRun
 from andon.golden import Failure
 from andon.incidents import Incident
 from andon.investigations import Investigation
-from andon.loop import Loop, open_loop, replay
+from andon.loop import RECORDS, Loop, open_loop, replay
+from andon.rollouts import Arm, Decision
 from andon.settings import Settings
 from andon.store import Slice
 from andon.traffic import Context, Feedback, Interaction, SpanRow
@@ -344,3 +349,43 @@ def test_users_called_like_the_words_of_the_loop_are_erased_and_the_ledger_stays
     loop.close()
     left = versions(tmp_path / "home")[: len(bodies)]
     assert all(readable(kind, was, body) for (kind, _, was), (_, _, body) in zip(bodies, left, strict=True))
+
+
+def test_kinds_that_only_other_commands_write_are_erased_too(loop: Loop, tmp_path: Path) -> None:
+    """Eval runs and decisions are blanked by a process that has only opened the loop, as `andon erase` does."""
+    said = f"{SECRET} of {mark_of('eve@example.com', open_redaction(loop.settings))}"
+    answered = CaseResult(case_id="C-1", outcome="fail", answer=said)
+    loop.ledger.put(
+        EvalRun(id="E-1", at_us=US, target="t", golden="g", scorers="s@1", results=(answered,)), now_us=US, by="t"
+    )
+    arm = Arm(name="a", n=1, events=0)
+    decision = Decision(
+        id="DEC-1", at_us=US, app="shop", metric="error", control=arm, treatment=arm, outcome="hold", reason=said
+    )
+    loop.ledger.put(decision, now_us=US, by="t")
+    loop.close()
+    code = f"""
+from pathlib import Path
+from andon.loop import open_loop
+from andon.settings import Settings
+done = open_loop(Settings(home=Path({str(tmp_path / "home")!r}), embedder="hashed")).erase("eve@example.com", {US}, "dpo")
+print(done.left)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "()"
+    assert said.encode() not in bytes_below(tmp_path / "home")
+
+
+def test_every_kind_that_is_read_from_the_ledger_is_one_that_an_erasure_knows() -> None:
+    """A record class that a module asks the ledger for is among those of the loop, unless it is a number with a name of ours."""
+    known = [c.__name__ for c in RECORDS]
+    assert len(known) == len(set(known))
+    asked = set()
+    for path in Path(andon.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args:
+                on, kind = ast.unparse(call.func.value), call.args[0]
+                if on.endswith("ledger") and call.func.attr in ("get", "latest", "all", "history"):
+                    asked.add(kind.id if isinstance(kind, ast.Name) else "")
+    assert len(asked) > 30
+    assert asked - {"", "kind", "ChangeCursor", "WatchCursor"} <= set(known)

@@ -89,15 +89,28 @@ def test_one_investigation_that_fails_costs_no_other_theirs(
 def test_an_incident_that_found_another_lead_is_looked_into_again(
     homes: Iterator[Path],
 ) -> None:
-    """If looking again after a new leading signal failed, the next turn does it: no draft stays about the former lead."""
-    loop = taken(next(homes), ("shop",))
+    """If looking again after a new leading signal failed, the next turn does it: no draft stays about the former lead.
+
+    So it is when the process begins anew, and in the one that drafted it when the incident finds its lead later.
+    """
+    home = next(homes)
+    loop = taken(home, ("shop",))
     loop.tick(END_US)
     (draft,) = loop.ledger.all(Postmortem)
     former = replace(draft, incident=replace(draft.incident, lead="another"))
     loop.ledger.put(former, now_us=END_US, by="a turn that failed")
+    loop.close()
+    loop = _loop(home)
     loop.tick(END_US + MINUTE_US)
     (again,) = loop.ledger.all(Postmortem)
     assert again.incident.lead == draft.incident.lead
+    (incident,) = loop.ledger.all(Incident)
+    other = next(s.id for s in loop.ledger.all(Signal) if s.id != incident.lead)
+    joined = replace(incident, lead=other, signals=(*incident.signals, other))
+    loop.ledger.put(joined, now_us=END_US, by="a later signal")
+    loop.tick(END_US + 2 * MINUTE_US)
+    (anew,) = loop.ledger.all(Postmortem)
+    assert anew.incident.lead == other
 
 
 def test_signals_are_done_with_once_they_have_an_incident(
@@ -229,3 +242,25 @@ def test_commands_say_what_was_not_taken(
     assert "2 bad lines of feedback; the first: f.jsonl:1:" in outputs[0]
     assert all("1 passed over" in out and "testcaserun" in out for out in outputs)
     assert "0 changes are recorded" in outputs[1]
+
+
+def test_a_turn_reads_no_draft_that_it_knows(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process reads the draft of an incident once, whatever it is asked for: the turns after its first read none."""
+    home = next(homes)
+    first = taken(home)
+    first.tick(END_US)
+    first.close()
+    loop = _loop(home)
+    read: list[str] = []
+    get = loop.ledger.get
+
+    def asked(kind: type, name: str):  # type: ignore[no-untyped-def]
+        read.extend([name] if kind is Postmortem else [])
+        return get(kind, name)
+
+    monkeypatch.setattr(loop.ledger, "get", asked)
+    loop.tick(END_US + MINUTE_US)
+    assert sorted(read) == ["INC-0001", "INC-0002"]
+    loop.tick(END_US + 2 * MINUTE_US)
+    assert len(read) == 2
+    loop.close()

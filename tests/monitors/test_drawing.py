@@ -120,7 +120,7 @@ def test_description_says_what_is_seen() -> None:
     text = draw_chart(points([(100, 5)] * 9 + [(100, 60)]), title="t")
     assert "10 windows" in text
     assert "1 windows above the limit" in text
-    assert float(re.findall(r"centre line ([\d.]+)%", text)[0]) == pytest.approx(5.0, abs=0.1)
+    assert float(re.findall(r"centre line ([\d.]+) %", text)[0]) == pytest.approx(5.0, abs=0.1)
 
 
 MINUTE = 60_000_000

@@ -126,7 +126,7 @@ def test_values_that_were_all_replaced_are_told() -> None:
     )
     first = compare_traffic(before, after, rng).columns[0]
     assert (first.column, first.shifted, first.size) == ("task", True, 1.0)
-    assert first.sentence.startswith("task: 100.0% of the traffic moved")
+    assert first.sentence.startswith("task: 100 % of the traffic moved")
 
 
 def test_the_same_traffic_is_seldom_called_shifted() -> None:

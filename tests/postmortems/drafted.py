@@ -105,7 +105,7 @@ def evidence(claim: str = "something else") -> tuple[Evidence, ...]:
 
 
 def usual() -> tuple[Evidence, ...]:
-    """What a draft computes beside the investigation: what is usually watched, and the cost."""
+    """What an investigation keeps of what is usually watched, and the cost."""
     before = {"error.n": 100.0, "error.w": 100.0, "error.wsum": 2.0, "refusal.n": 9.0, "refusal.w": 9.0}
     since = {**before, "error.wsum": 3.0}
     cost = {"cost_usd.n": 10.0, "cost_usd.w": 10.0, "cost_usd.wsum": 12.5}
@@ -201,7 +201,7 @@ def investigation(text: str = "words", n: int = 2) -> Investigation:
             Analysis(name=text, found="no", text=text),
             Analysis(name=text, found="cannot tell", text=text),
         ),
-        evidence=evidence(text),
+        evidence=(*evidence(text), *usual()),
     )
 
 
@@ -232,7 +232,6 @@ def postmortem(text: str = "words", **more) -> Postmortem:
             ),
         ),
         "objective": text,
-        "evidence": usual(),
         "review": Review(
             id=i.id,
             status="in review",

@@ -53,6 +53,23 @@ def test_an_action_from_proposal_to_proof(home: Path, type_: Type) -> None:
     assert [(i.id, i.state) for i in kept(home, ActionItem)] == [("INC-0001-A1", "done")]
 
 
+def test_an_action_says_how_it_is_proved(home: Path, type_: Type) -> None:
+    """`show` tells what, who, the test and the numbered steps to its proof, on harmless lines; a done one has none left."""
+    code, out, _ = type_("action", "show", "INC-0001-A1")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "done when lever strict has a safe value" in out
+    assert "  1. andon action take INC-0001-A1 --owner NAME" in out
+    assert "andon action prove INC-0001-A1" in out
+    type_("action", "take", "INC-0001-A1", "--owner", "ann", "--due", "10d")
+    type_("lever", "declare", "strict", "--default", "false", "--safe", "true")
+    type_("lever", "hold", "strict", "--why", "drill", "--for", "10m")
+    type_("action", "prove", "INC-0001-A1")
+    _, out, _ = type_("action", "show", "INC-0001-A1")
+    assert "tested " in out
+    assert "  1." not in out
+
+
 def test_a_test_that_cannot_be_run_exits_3(home: Path, type_: Type) -> None:
     """Cannot tell is neither met nor failed: exit 3, for every kind that lacks its data."""
     for k, test in enumerate(

@@ -43,7 +43,7 @@ def figure(name: str, claim: str) -> Evidence:
 
 def told(found: Investigation, block: str) -> str:
     """What a block prints of an investigation."""
-    return BLOCKS[block](replace(postmortem(), investigation=found, evidence=()))
+    return BLOCKS[block](replace(postmortem(), investigation=found))
 
 
 def test_a_text_beside_a_table_does_not_say_its_rows_again() -> None:
@@ -93,7 +93,7 @@ def test_figures_of_tables_lead_to_their_evidence() -> None:
 def test_the_footer_promises_what_is_true() -> None:
     """Only the figures of the table are said to be computable again; those without a reference are said not to be."""
     text = BLOCKS["evidence"](postmortem())
-    assert "andon evidence verify INC-0001 checks E1 to E5." in text  # E6 and on are the document's own
+    assert "andon evidence verify INC-0001 checks E1 to E8." in text
     assert "Those without one, such as users" in text
     assert "Each figure can" not in text
 
@@ -234,7 +234,7 @@ def test_the_gap_is_a_reason_and_a_table() -> None:
     assert told.startswith(
         "**Evaluation lag**: the evidence needed this long. The evidence was 50 harmed of 111 interactions. Of the limits"
     )
-    assert "| onset → first visible to users | 38 s |  |\n| onset → alarmed | 60 min |" in told
+    assert "| onset → first visible to users | 1 min |  |\n| onset → alarmed | 60 min |" in told
     assert "| alarmed → noticed by a person | nobody has said anything yet |" in told
     assert told.lower().count("evaluation lag") == 1
     assert "evaluation lag: the evidence needed this long" in dict(layers(p))["monitoring"]
@@ -273,3 +273,77 @@ def test_a_report_without_a_chart_names_no_cause() -> None:
         assert "began (estimated)" not in text
         for wrong in ("90 %", "most probable", "nothing of ours", "names no users", "traffic is left", "Pin the model"):
             assert wrong not in text
+
+
+def test_no_time_since_the_onset_is_finer_than_the_onset_is_known() -> None:
+    """Six seconds after an onset that is known within two hours are no seconds; within ten seconds they are."""
+    p = postmortem()
+    i = replace(p.incident, visible_us=T0 + 6_000_000)
+    for low, said in ((i.onset_low_us, "T+0"), (T0 - 9_000_000, "T+6 s")):
+        known = replace(i, onset_low_us=low, onset_high_us=max(T0, low + 2 * (T0 - low)) if said == "T+0" else T0)
+        table = BLOCKS["milestones"](replace(p, incident=known))
+        (row,) = [line for line in table.splitlines() if "first visible" in line]
+        assert row.endswith(f"| {said} |")
+    quick = replace(i, alarmed_us=T0 + 50_000_000)
+    assert "**1 min** 0 min to 61 min, 95 %" in BLOCKS["facts"](replace(p, incident=quick))
+
+
+def test_what_leads_to_evidence_leads_there() -> None:
+    """A slice by a field of two words, what is usually watched and the confidence lead to their figures, wherever they are kept."""
+    found = investigation()
+    (part,) = found.slices[:1]
+    part = replace(part, where={"risk_category": "high"})
+    claims = {
+        "S1": "harmed interactions since the onset in risk_category high",
+        "S2": "interactions since the onset in risk_category high",
+        "C1": "failing answers with a confidence of at least 0.5",
+    }
+    p = postmortem()
+    figures = [figure(f"E{70 + k}", claim) for k, claim in enumerate(claims.values())]
+    found = replace(found, slices=(part,), evidence=(*found.evidence, *figures))
+    p = replace(p, investigation=found)
+    assert "risk category “high” [[E70]](#evidence) [[E71]](#evidence)" in BLOCKS["scope"](p)
+    assert "[[E72]](#evidence)." in BLOCKS["examples"](p)
+    assert "raised no signal [[E6]](#evidence) [[E7]](#evidence):" in BLOCKS["surprise"](p)
+
+
+def test_an_answer_that_is_the_expected_one_stands_once() -> None:
+    """The comparison leaves out what the column of expected answers shows already, and is left out when nothing is left."""
+    found = investigation()
+    first = found.examples[0]
+    twin = replace(found.passing[0], question=first.question, answer=first.expected or "")
+    assert "For comparison" not in told(replace(found, passing=(twin,)), "examples")
+    other = replace(twin, answer="another right answer")
+    assert "another right answer" in told(replace(found, passing=(twin, other)), "examples")
+
+
+def test_the_first_sentence_says_who_was_harmed_and_that_it_is_not_over() -> None:
+    """Since when, until when, how many of how many, their share, where, of which app; a span only once somebody says it is over."""
+    i = replace(incident(), app="legal", scope={"task": "case law"})
+    first, _, _ = summarise(i, investigation(), signal())
+    assert first.startswith("Since 2026-09-21 14:13 UTC, and not over at ")
+    assert (
+        "1,234 of 2,000 interactions (61.7 %) in task “case law” of app legal were harmed: answers that refuse [E3, E4]"
+        in first
+    )
+    over, _, _ = summarise(replace(i, stabilised_us=T0 + HOUR), investigation(), signal())
+    assert over.startswith("Between 2026-09-21 14:13 UTC and ")
+
+
+def test_an_explanation_that_nobody_would_take_is_not_named() -> None:
+    """The summary names the next explanation from one in a hundred."""
+    found = investigation()
+    one, two, *_ = found.suspects
+    for probability, named in ((0.2, True), (0.005, False)):
+        suspects = (one, replace(two, probability=probability))
+        assert ("next explanation" in summarise(incident(), replace(found, suspects=suspects), signal())[2]) is named
+
+
+def test_what_somebody_else_changed_does_not_say_that_we_changed_nothing() -> None:
+    """Beside a change that is not ours there may be ours: the factor speaks of that change alone."""
+    found = investigation()
+    foreign = replace(
+        found, suspects=(replace(found.suspects[0], own=False, title="the provider moved"), *found.suspects[1:])
+    )
+    (text,) = [f.text for f in contributing_factors(incident(), foreign) if f.area == "dependency"]
+    assert text.startswith("“the provider moved” is not our change, so no review")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from drafted import HOUR, T0, incident, investigation, minimal, postmortem, signal
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -120,14 +120,26 @@ def test_no_element_or_attribute_comes_from_content(text: str, template: str) ->
     assert [o.lower() for o in page.other] == ["doctype html"]
 
 
-@given(st.text(max_size=200))
-@settings(deadline=None, max_examples=12)
+@given(st.text(min_size=1, max_size=200))
+@settings(deadline=None, max_examples=40)
+@example(" ")
+@example("\x00")
 def test_any_text_leaves_the_page_as_it_is(text: str) -> None:
     """For any text at all, the structure of the page is that of plain words, and the Markdown has as many lines."""
-    assert skeleton(postmortem(text or "x")) == skeleton(postmortem("words"))
-    assert len(render_markdown(postmortem(text or "x")).split("\n")) == len(
-        render_markdown(postmortem("words")).split("\n")
-    )
+    assert skeleton(postmortem(text)) == skeleton(postmortem("words"))
+    assert len(render_markdown(postmortem(text)).split("\n")) == len(render_markdown(postmortem("words")).split("\n"))
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u200b"])
+def test_what_has_no_text_is_told_in_fitting_words(text: str) -> None:
+    """A field without a visible character leaves no empty quotation marks and no lone stop; only an answer is “no answer”."""
+    markdown = render_markdown(postmortem(text))
+    assert not re.search(r"“ *”|\*\* *\.|^ *\.|[:;] *\.", markdown, re.MULTILINE)
+    before, _, answers = markdown.partition("## What the answers looked like")
+    answers, _, after = answers.partition("\n## ")
+    assert "(no answer)" in answers
+    assert "no answer" not in before + after
+    assert "The most probable explanation is “(blank)” (90 %)." in before
 
 
 def test_the_policy_of_the_page() -> None:
@@ -198,7 +210,7 @@ def test_a_bare_record_says_what_is_missing() -> None:
         assert "traffic names no users" in document
         assert "Nothing could be named that explains it" in document
         assert "No observations to draw" in document
-        assert "How many interactions in all traffic were hit cannot be told" in document
+        assert "How many interactions in all traffic of app refusals were hit cannot be told" in document
     assert "Label the 0" not in markdown
     assert "chart.svg" not in markdown
 
@@ -221,7 +233,7 @@ def test_every_figure_of_the_summary_is_that_of_its_evidence() -> None:
     """Harm, traffic, baseline, excess and the last rate in the summary are those of the evidence that they point at."""
     found = investigation()
     lost, lag, cause = summarise(incident(), found, signal())
-    by_id = {e.id: e.figures["refusal.n"] for e in found.evidence}
+    by_id = {e.id: e.figures.get("refusal.n", 0.0) for e in found.evidence}
     assert f"{by_id['E3']:,.0f} of {by_id['E4']:,.0f} interactions" in lost
     assert "refuse [E3, E4]" in lost
     assert f"the baseline of {by_id['E1'] / by_id['E2']:.0%} [E1, E2]".replace("%", " %") in lost
@@ -372,7 +384,7 @@ def test_only_pairs_of_factors_that_are_there_worked_together() -> None:
     for text in told:
         one, other = text.split(":")[0].split(" × ")
         assert {one, other} <= areas
-    assert any("43 harmed answers of 100 went out" in text for text in told)
+    assert any("43 of 100 answers went out harmed" in text for text in told)
     assert not any("0 harmed" in text for text in interactions(replace(p, before_alarm=None)))
     assert interactions(replace(p, factors=p.factors[:1])) == ()
 
@@ -463,7 +475,10 @@ def test_factors_and_actions_follow_from_the_record() -> None:
     assert "Pin the model version" in propose_actions(incident(), foreign, signal())[1].title
     assert "2 h sooner than the first alarm" in actions[2].title
     unmeasured = replace(own, gap=replace(own.gap, proposals=()))
-    assert "Keep the monitor bot/refusal.up" in propose_actions(incident(), unmeasured, signal())[2].title
+    kept = propose_actions(incident(), unmeasured, signal())[2]
+    assert kept.title.startswith("Keep the chart of answers that refuse in all traffic of app bot, and replay")
+    assert kept.criterion is not None
+    assert kept.criterion.subject == "bot/refusal.up"
 
 
 @given(st.text(max_size=400), st.integers(2, 60))

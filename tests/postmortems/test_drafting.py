@@ -62,13 +62,12 @@ def case() -> tuple:
 
 
 def test_figures_of_the_document_are_those_of_the_investigation(loop: Loop) -> None:
-    """What is usually watched and the cost stand in the document as the investigation froze them, and it keeps none of its own."""
+    """What is usually watched and the cost stand in the document as the investigation froze them."""
     i, _, lead = case()
     loop.ledger.put(lead, now_us=T0, by="andon")
     rng = np.random.default_rng(1)
     found = investigate(loop.warehouse, loop.ledger, i, loop.embedder, now_us=START + 10 * HOUR, rng=rng)
     p = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=found.at_us)
-    assert p.evidence == ()
     ids = {e.claim: e.id for e in found.evidence}
     assert {c.outcome for c in verify(loop.warehouse, loop.ledger, found)} == {"same"}
     assert cost_usd(p) == (pytest.approx(16 * 0.5), f" [{ids[COST]}]")
@@ -108,6 +107,5 @@ def test_an_incident_that_people_reported_has_a_draft(loop: Loop) -> None:
         loop.warehouse, loop.ledger, replace(i, lead="", metric="", origin="report"), found, now_us=found.at_us
     )
     assert p.points == ()
-    assert p.evidence == ()
     assert "No chart saw it" in p.summary[1]
     assert "No observations to draw." in render_markdown(p)

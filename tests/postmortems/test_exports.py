@@ -145,3 +145,15 @@ def test_the_command_writes_each_form(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "InputError" in repr(
         runner.invoke(app, ["postmortem", "export", "INC-0001", "--as", "avid", "--kind", "x"]).exception
     )
+
+
+def test_no_cause_is_told_to_an_authority_as_certain() -> None:
+    """A probability that rounds to 100 % is told as more than 99 %."""
+    p = postmortem()
+    first = replace(p.investigation.suspects[0], probability=0.9996)
+    p = replace(p, investigation=replace(p.investigation, suspects=(first,)))
+    (line,) = [
+        x for x in article_73_of(p, {}, aware_us=T0, kind="general", now_us=T0).splitlines() if "cause so far" in x
+    ]
+    assert "99 %" in line
+    assert "100" not in line

@@ -1,6 +1,6 @@
 """Laws of learning across incidents: intervals that hold, nothing claimed from a few, nothing unresolved forgotten."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from andon.incidents import Incident
 from andon.postmortems import Comment, Postmortem, Proof, Review
 from andon.postmortems.actions import Commitment
 from andon.postmortems.learning import (
+    Learned,
     Recurrence,
     agenda_of,
     learn,
@@ -40,6 +41,24 @@ def test_a_few_durations_have_no_median(n: int) -> None:
     assert ("too few" in spread_text(found)) == (n > 0)
     assert "cannot tell" in spread_text(spread_of([]))
     assert "mean" not in spread_text(found)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        ((), "cannot tell: none yet"),
+        ((3,), "too few to tell (1: 3 min)"),
+        ((9, 3, 5), "too few to tell (3: 3 min to 9 min)"),
+        ((60, 3, 9, 20, 5, 10), "median 10 min (95 % interval 3 min to 60 min; all 6: 3 min to 60 min)"),
+        (
+            (5, 10, 15, 20, 25, 30, 35, 40, 45, 100),
+            "median 28 min (95 % interval 10 min to 45 min, 10 % under 10 min, 10 % over 50 min; all 10: 5 min to 100 min)",
+        ),
+    ],
+)
+def test_a_spread_is_told_to_the_letter(minutes: tuple[int, ...], said: str) -> None:
+    """Of few durations the range is told, from six on the median (10 of 3, 5, 9, 10, 20, 60 is 9.5, told as 10), from ten the tails."""
+    assert spread_text(spread_of([60.0 * m for m in minutes])) == said
 
 
 def test_the_interval_is_that_of_the_order_statistics() -> None:
@@ -98,13 +117,22 @@ def incidents(n: int, **more) -> list[Incident]:
     ]  # fmt: skip
 
 
+NOTHING: dict = {"pulls": {}, "cases": {}, "catches": {}}
+"""What later stages know where nobody pulled a lever or added a case."""
+
+
+def learned_of(rows: Iterable[Incident], commitments: Iterable[Commitment], **more) -> Learned:
+    """What these incidents teach where later stages know nothing, unless it is given."""
+    return learn(list(rows), commitments, now_us=NOW, **{**NOTHING, "kinds": {}, **more})
+
+
 def test_lags_are_by_quarter_with_the_uncertainty_of_the_onset() -> None:
     """The median lag of a quarter has an interval from the shortest possible lags to the longest possible ones."""
-    ((quarter, found),) = learn(incidents(6), (), now_us=NOW).lags
+    ((quarter, found),) = learned_of(incidents(6), ()).lags
     assert quarter == "2026 Q3"
     assert found.median_s == pytest.approx(4.5 * 3600)
     assert (found.low_s, found.high_s) == (3600.0, 8 * 3600.0)  # 2 h less 1 h, 7 h and 1 h more
-    two = learn([*incidents(6), replace(incident("INC-0100"), alarmed_us=T0 + 100 * DAY)], (), now_us=NOW).lags
+    two = learned_of([*incidents(6), replace(incident("INC-0100"), alarmed_us=T0 + 100 * DAY)], ()).lags
     assert [(q, s.n) for q, s in two] == [("2026 Q3", 6), ("2026 Q4", 1)]
 
 
@@ -112,9 +140,9 @@ def test_false_alarms_and_duplicates_teach_nothing_about_lags() -> None:
     """They are counted apart, and stand in no other figure; neither does what came before the time asked about."""
     real = incidents(3)
     more = [replace(i, id=f"F{k}", closed_as=end) for k, (i, end) in enumerate(zip(real, ("false alarm", "duplicate", "false alarm"), strict=True))]  # fmt: skip
-    found = learn([*real, *more], (), now_us=NOW)
+    found = learned_of([*real, *more], ())
     assert (found.incidents, found.false_alarms, found.duplicates, found.found_by_us.n) == (3, 2, 1, 3)
-    assert learn(real, (), now_us=NOW, since_us=real[2].alarmed_us).incidents == 1
+    assert learned_of(real, (), since_us=real[2].alarmed_us).incidents == 1
 
 
 def test_found_by_us_means_before_any_person() -> None:
@@ -123,7 +151,7 @@ def test_found_by_us_means_before_any_person() -> None:
     rows = [
         a, replace(b, noticed_us=b.alarmed_us), replace(c, noticed_us=c.alarmed_us - 1), replace(d, origin="report"),
     ]  # fmt: skip
-    assert learn(rows, (), now_us=NOW).found_by_us.x == 2
+    assert learned_of(rows, ()).found_by_us.x == 2
 
 
 def test_levers_are_timed_from_the_alarm() -> None:
@@ -131,7 +159,7 @@ def test_levers_are_timed_from_the_alarm() -> None:
     a, b, c = incidents(3)
     a = replace(a, recovered_us=a.alarmed_us + 5 * HOUR)
     pulls = {a.id: [a.alarmed_us - 1, a.alarmed_us + 3 * HOUR, a.alarmed_us + HOUR], b.id: [b.alarmed_us - 1]}
-    found = learn([a, b, c], (), now_us=NOW, pulls=pulls)
+    found = learned_of([a, b, c], (), pulls=pulls)
     assert (found.to_lever.shortest_s, found.to_lever.n, found.without_lever) == (3600.0, 1, 2)
     assert (found.lever_to_recovery.n, found.lever_to_recovery.longest_s) == (1, 4 * 3600.0)
 
@@ -152,7 +180,7 @@ def test_verified_actions_are_those_proved_in_time() -> None:
         taken(40, 10), taken(40, 20), taken(40, 35), taken(40, None, "open"), taken(40, None, "dropped"),
         taken(40, 10, "open"), taken(20, 15), taken(14.9, 1),
     ]  # fmt: skip
-    found = dict(learn([], rows, now_us=NOW).verified)
+    found = dict(learned_of([], rows).verified)
     assert (found[15].x, found[15].n) == (2, 7)
     assert (found[30].x, found[30].n) == (2, 6)
 
@@ -170,18 +198,16 @@ def test_recurrence_needs_the_same_signature_after_the_close() -> None:
     assert recurrences_of(rows, {e.id: "prompt"})[0].again == (b.id,)
     assert recurrences_of([replace(a, closed_us=e.alarmed_us + 1), b, e], {}) == ()
     assert recurrences_of([replace(i, metric="") for i in rows], {}) == ()
-    found = learn(rows, (), now_us=NOW)
+    found = learned_of(rows, ())
     assert (found.recurred.x, found.recurred.n) == (1, 1)
 
 
-def test_what_later_stages_do_not_say_cannot_be_told() -> None:
-    """Golden cases and catches that were not handed over are unknown, not none."""
+def test_cases_and_what_they_caught_are_counted_by_incident() -> None:
+    """Golden cases that came of an incident stand beside the runs in which they caught something; an incident without has 0."""
     rows = incidents(2)
-    assert learn(rows, (), now_us=NOW).golden is None
-    assert learn(rows, (), now_us=NOW, cases={rows[0].id: 3}).golden == ((rows[0].id, 3, None), (rows[1].id, 0, None))
-    both = learn(rows, (), now_us=NOW, cases={rows[0].id: 3}, catches={rows[0].id: 2})
+    both = learned_of(rows, (), cases={rows[0].id: 3}, catches={rows[0].id: 2})
     assert both.golden == ((rows[0].id, 3, 2), (rows[1].id, 0, 0))
-    assert learn([replace(rows[0], failure="config error"), rows[1]], (), now_us=NOW).failures == (("config error", 1), ("not told", 1))  # fmt: skip
+    assert learned_of([replace(rows[0], failure="config error"), rows[1]], ()).failures == (("config error", 1), ("not told", 1))  # fmt: skip
 
 
 def test_the_agenda_is_what_is_unresolved() -> None:
@@ -252,7 +278,7 @@ def test_what_goes_on_is_never_too_old_to_be_told() -> None:
     i = incident()
     book.put(i, now_us=T0, by="andon")
     book.put(draft(i, *(action(f"INC-0001-A{k}") for k in (1, 2, 3, 4))), now_us=T0, by="andon")
-    _, found = learn_from(book, now_us=i.alarmed_us + 40 * DAY, since_us=i.alarmed_us + 10 * DAY)
+    _, found = learn_from(book, **NOTHING, now_us=i.alarmed_us + 40 * DAY, since_us=i.alarmed_us + 10 * DAY)
     assert [a.what for a in found] == ["nobody on it", "not decided"]
     assert "4 proposed actions (INC-0001-A1, " in found[1].text
     book.close()
@@ -279,18 +305,18 @@ def test_learning_reads_when_actions_were_taken_and_proved(ledger: Ledger) -> No
     claim_action(ledger, "INC-0001-A2", said="done, says ann", now_us=T0 + 20 * DAY, by="ann")
     comment = Comment(id="C1", text="why?", by="bob", at_us=T0)
     change_review(ledger, "INC-0001", lambda r: replace(r, comments=(comment,)), now_us=T0, by="bob")
-    learned, agenda = learn_from(ledger, now_us=NOW)
+    learned, agenda = learn_from(ledger, **NOTHING, now_us=NOW)
     assert [(d, s.x, s.n) for d, s in learned.verified] == [(15, 1, 2), (30, 1, 2)]
     assert learned.claimed == 1
     assert [a.what for a in agenda] == ["claimed", "open comment", "not published", "empty sections", "not decided"]
-    nothing, _ = learn_from(ledger, now_us=NOW, since_us=NOW - DAY)
+    nothing, _ = learn_from(ledger, **NOTHING, now_us=NOW, since_us=NOW - DAY)
     assert (nothing.incidents, nothing.lags) == (0, ())
 
 
 def test_an_empty_ledger_teaches_nothing_without_a_word() -> None:
     """With no incident every figure says that it cannot be told, and the agenda is empty."""
     book = Ledger("sqlite://")
-    learned, agenda = learn_from(book, now_us=NOW)
+    learned, agenda = learn_from(book, **NOTHING, now_us=NOW)
     assert agenda == ()
     texts = [spread_text(learned.to_lever), spread_text(learned.to_close), share_text(learned.found_by_us), share_text(learned.recurred)]  # fmt: skip
     assert all("cannot tell" in t for t in texts)

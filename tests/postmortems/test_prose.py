@@ -28,8 +28,8 @@ GOOD = "1,234 of 20,000 interactions were refused and 321 users were hit; it was
 
 def test_numbers_of_the_record_are_accepted() -> None:
     """A text whose numbers all stand in the facts is accepted, with or without thousands separators."""
-    assert check_prose(postmortem(), "summary", GOOD).accepted
-    assert check_prose(postmortem(), "summary", GOOD.replace("1,234", "1234")).accepted
+    assert check_prose(postmortem(), "Summary", GOOD).accepted
+    assert check_prose(postmortem(), "Summary", GOOD.replace("1,234", "1234")).accepted
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_numbers_of_the_record_are_accepted() -> None:
 )
 def test_a_number_that_the_record_does_not_hold_is_refused(text: str, unknown: str) -> None:
     """One invented amount, in digits or in words, refuses the whole text and is named."""
-    done = check_prose(postmortem(), "summary", text)
+    done = check_prose(postmortem(), "Summary", text)
     assert not done.accepted
     assert unknown in done.unknown
 
@@ -54,7 +54,7 @@ def test_a_number_that_the_record_does_not_hold_is_refused(text: str, unknown: s
 def test_any_other_number_is_refused(n: int) -> None:
     """Whatever integer is not the number of users, a text that states it of users is refused, however else the record holds it."""
     assume(n != 321)
-    assert not check_prose(postmortem(), "summary", f"{GOOD} {n} users were hit.").accepted
+    assert not check_prose(postmortem(), "Summary", f"{GOOD} {n} users were hit.").accepted
 
 
 BEGAN, ALARMED, FIXED = "2026-09-21 14:13", "2026-09-21 19:13", "2026-09-22 00:13"
@@ -78,7 +78,7 @@ def test_what_the_facts_say_may_be_said(text: str) -> None:
     """Numbers in the words of their facts are accepted: total, excess, times, durations, shares, in any order."""
     p = postmortem()
     fixed = replace(p, incident=replace(p.incident, fixed_us=T0 + 10 * HOUR))
-    done = check_prose(fixed, "summary", text)
+    done = check_prose(fixed, "Summary", text)
     assert (done.unknown, done.accepted) == ((), bool(text))
 
 
@@ -105,7 +105,7 @@ def test_what_the_facts_say_may_be_said(text: str) -> None:
 )
 def test_a_right_number_of_another_thing_is_refused(text: str, named: str) -> None:
     """A number of the record that is said of other things than in the record refuses the text: swapped, or of somebody new."""
-    done = check_prose(postmortem(), "summary", text)
+    done = check_prose(postmortem(), "Summary", text)
     assert not done.accepted
     assert named in done.unknown
 
@@ -134,7 +134,7 @@ def test_a_right_number_of_another_thing_is_refused(text: str, named: str) -> No
 )
 def test_promises_links_and_markup_are_refused(more: str) -> None:
     """A suggestion never commits anybody to anything, and brings neither HTML nor a link."""
-    done = check_prose(postmortem(), "summary", f"{GOOD} {more}")
+    done = check_prose(postmortem(), "Summary", f"{GOOD} {more}")
     assert not done.accepted
     assert done.unknown
 
@@ -217,7 +217,7 @@ def test_the_command_shows_suggestions_and_refusals(
     model.says = "999 users were hit."
     done = runner.invoke(app, words)
     assert done.exit_code == 1
-    assert "999" in done.output
+    assert "refused: not in the record, or not to be suggested: 999" in done.output
     assert "999 users" not in done.output
     model.status, model.says = 500, "key-s3cret"
     refused = runner.invoke(app, words).exception

@@ -155,7 +155,7 @@ def test_erasing_a_user_blanks_their_question_in_a_name() -> None:
     topics, ledger = learned(), Ledger("sqlite://")
     ledger.put(topics, now_us=1, by="andon")
     theirs = topics.topics[0].queries[0]
-    assert ledger.blank(Blanking(names=("ann",), ids=(), texts=(theirs,))) == 1
+    assert ledger.blank(Blanking(names=("ann",), ids=(), texts=(theirs,)), [Topics]) == 1
     kept = ledger.get(Topics, "shop/production")
     assert kept is not None
     assert theirs not in str(kept)

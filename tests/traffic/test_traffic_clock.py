@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from andon.errors import InputError
 from andon.traffic import format_time, parse_time
+from andon.traffic.clock import minute_text
 
 FIRST = 946_684_800_000_000
 LAST = 4_133_980_799_999_999
@@ -60,6 +61,7 @@ def test_format_cuts_and_never_rounds():
     assert format_time(us) == "2026-12-31T23:59:59Z"
     assert format_time(us, "millisecond") == "2026-12-31T23:59:59.999Z"
     assert format_time(us, "minute") == "2026-12-31T23:59Z"
+    assert minute_text(us) == "2026-12-31 23:59"
 
 
 @pytest.mark.parametrize(

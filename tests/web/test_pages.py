@@ -1,14 +1,20 @@
 """The pages over a real ledger."""
 
+from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from httpx2 import Response
 
 from andon.incidents import Incident, TimelineEvent, message_of
+from andon.investigations import Impact, Investigation
 from andon.levers import Lever
 from andon.levers.run import declare, hold
+from andon.postmortems import Postmortem, Published
+from andon.postmortems.run import reviewed
 from andon.store import Ledger
 from andon.web import add_pages
 
@@ -40,6 +46,13 @@ def incident(text: str) -> Incident:
         alarmed_us=NOW,
         last_signal_us=NOW,
     )
+
+
+def drafted(summary: str) -> Postmortem:
+    """A draft with this summary."""
+    impact = Impact(n=10, harmed=5, excess=4.0, users=None, sessions=None)
+    found = Investigation(id="INC-0001", at_us=NOW, impact=impact)
+    return Postmortem(id=found.id, at_us=NOW, incident=incident("refusals"), investigation=found, summary=(summary,))
 
 
 @pytest.fixture
@@ -75,16 +88,47 @@ def test_hostile_titles_are_text(ledger: Ledger) -> None:
     page, tags = home(ledger, (1, 0)), _Tags()
     tags.feed(page)
     assert "1 open incident" in page
-    assert "held at False" in page
+    assert "held at false" in page
+    assert "<td>true</td><td>false</td>" in page  # default and safe, as the commands take them
     assert not {"script", "img"} & set(tags.seen)
 
 
-def test_an_unknown_incident_is_an_input_error(ledger: Ledger) -> None:
-    """Asking for an incident that does not exist is told as such, not as an empty page."""
+def page(ledger: Ledger, incident_id: str) -> Response:
+    """The page of an incident, as the server makes it."""
     app = FastAPI()
-    add_pages(app, ledger, lambda: NOW, lambda: (0, 0))
-    client = TestClient(app, raise_server_exceptions=False)
-    assert client.get("/incidents/INC-0404").status_code != 200
+    add_pages(app, ledger, lambda: NOW, lambda: (0, 0), partial(reviewed, ledger))
+    return TestClient(app).get(f"/incidents/{incident_id}")
+
+
+def test_an_unknown_incident_is_not_found(ledger: Ledger) -> None:
+    """Asking for an incident that does not exist is told as such, not as an empty page or a failure of the server."""
+    answer = page(ledger, "INC-0404")
+    assert answer.status_code == 404
+    assert "there is no incident 'INC-0404'" in answer.text
+
+
+def test_what_is_published_stays(ledger: Ledger) -> None:
+    """The page is the published text, whatever is drafted later; before that it is the draft."""
+    ledger.put(drafted("The draft."), now_us=NOW, by="andon")
+    assert "The draft." in page(ledger, "INC-0001").text
+    signed = Published(id="INC-0001", postmortem=drafted("What was signed."), at_us=NOW, by="ann")
+    ledger.put(signed, now_us=NOW, by="ann")
+    ledger.put(drafted("A later draft."), now_us=NOW, by="andon")
+    shown = page(ledger, "INC-0001").text
+    assert "What was signed." in shown
+    assert "draft." not in shown
+
+
+def test_what_a_person_reported_has_no_alarm(ledger: Ledger) -> None:
+    """Where no chart leads, both pages say when it was reported and claim neither alarm nor onset; where one does, both stand."""
+    ledger.put(incident("refusals"), now_us=NOW, by="test")
+    alarmed = "larmed 2026-03-02 00:00 UTC, 0 s after the onset"
+    assert alarmed in home(ledger)
+    assert alarmed in page(ledger, "INC-0001").text
+    ledger.put(replace(incident("a dose"), lead="", metric="", origin="near miss"), now_us=NOW, by="test")
+    assert "a near miss, reported 2026-03-02 00:00 UTC" in home(ledger)
+    assert "Reported 2026-03-02 00:00 UTC; no monitor has spoken." in page(ledger, "INC-0001").text
+    assert "onset" not in home(ledger) + page(ledger, "INC-0001").text
 
 
 def test_the_link_of_a_page_works_before_there_is_a_draft(ledger: Ledger) -> None:

@@ -1,8 +1,7 @@
-"""Commands about action items: list, take, add, prove, claim, drop, sync."""
+"""Commands about action items: list, show, take, add, prove, claim, drop, sync."""
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from andon.cli.screen import after, now_us, opened, say, show_table, who
 from andon.incidents.run import find_incident
 from andon.loop import Loop
-from andon.postmortems.actions import KINDS, criterion_of, nags, state_text
+from andon.postmortems.actions import KINDS, criterion_of, nags, state_text, steps_of
 from andon.postmortems.records import ActionItem
 from andon.postmortems.run import actions as stage
 from andon.traffic import format_time
@@ -25,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="What shall be done, and the proof that it was.", no_args_is_help=True)
     group.command(name="list")(list_)
-    for command in (take, add, prove, claim, drop, sync):
+    for command in (show, take, add, prove, claim, drop, sync):
         group.command()(command)
     app.add_typer(group, name="action")
 
@@ -56,6 +55,23 @@ def list_(
         for i in found
     ]
     show_table(("action", "state", "owner", "due", "what", "done when"), rows, empty="no action to do")
+
+
+def show(action: Action) -> None:
+    """One action: what, who, until when, what came of its test, and the steps that lead to its proof."""
+    with opened() as loop:
+        item = stage.find_action(loop.ledger, action)
+    due = f", due {format_time(item.due_us)[:10]}" if item.state == "open" else ""
+    say(f"{item.id} ({item.kind}): {item.title}")
+    say(f"{state_text(item, now_us())}, {item.owner or 'nobody yet'}{due}")
+    say(f"done when {item.criterion.text if item.criterion else 'somebody has chosen a test, and it is met'}")
+    if item.proof is not None:
+        say(f"tested {format_time(item.proof.at_us)} by {item.proof.by}: {item.proof.text}")
+    for text in (item.claimed, item.link, item.why):
+        if text:
+            say(text)
+    for number, step in enumerate(steps_of(item), 1):
+        say(f"  {number}. {step}")
 
 
 def take(
@@ -168,21 +184,19 @@ def provers(loop: Loop) -> Mapping[str, stage.Prover]:
     from andon.golden import Case
     from andon.levers import Lever, Pull
     from andon.levers.proofs import cases_pass, gate_blocks, lever_exists
-    from andon.monitors import objectives_of, rules_of
 
-    ledger, chosen = loop.ledger, loop.settings
-    fires = partial(
-        stage.monitor_fires,
+    ledger = loop.ledger
+    fires = stage.monitor_fires(
         loop.warehouse,
         ledger,
         loop.scorers,
-        objectives=objectives_of(chosen.tables, loop.scorers, chosen.config),
-        rules=rules_of(chosen.tables, loop.scorers, chosen.config),
-        false_pages_per_month=chosen.false_pages_per_month,
+        objectives=loop.objectives,
+        rules=loop.rules,
+        false_pages_per_month=loop.settings.false_pages_per_month,
     )
     return {
         "case passes": lambda item, now: cases_pass(item, ledger.all(Case), ledger.all(EvalRun), now),
-        "monitor fires": fires(),
+        "monitor fires": fires,
         "gate blocks": lambda item, now: gate_blocks(item, ledger.all(EvalRun), now),
         "lever exists": lambda item, now: lever_exists(item, ledger.all(Lever), ledger.all(Pull), now),
     }

@@ -3,7 +3,7 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -11,9 +11,10 @@ from andon.cli.screen import before, now_us, opened, say
 from andon.errors import InputError
 from andon.incidents import Incident
 from andon.incidents.run import find_incident
-from andon.postmortems import Postmortem
 from andon.postmortems.exports import DAYS, Clock, aiid_of, article_73_of, avid_of, awareness_of, organisation_of
-from andon.postmortems.prose import WRITABLE, check_prose, instruction
+from andon.postmortems.prose import check_prose, instruction, suggestible
+from andon.postmortems.run import layouts_beside, reviewed
+from andon.postmortems.run.review import people_write, working
 from andon.postmortems.writer import open_writer
 from andon.traffic import format_time
 
@@ -57,15 +58,12 @@ def export(
     now = now_us()
     with opened() as loop:
         incident = find_incident(loop.ledger, incident_id)
-        p = loop.ledger.get(Postmortem, incident.id)
+        p = reviewed(loop.ledger, incident.id, layouts_beside(loop.settings.config))
         organisation = organisation_of(loop.settings.tables, loop.settings.config)
-    if p is None:
-        raise InputError(f"{incident.id} has no draft yet; `andon investigate {incident.id}` writes one")
     if form is Form.ARTICLE_73:
         _check_aware(incident, before(now, aware) if aware else None, now)
-        clock: Clock = "death" if kind == "death" else "widespread" if kind == "widespread" else "general"
         aware_us, how = (before(now, aware), "") if aware else awareness_of(incident)
-        text = article_73_of(p, organisation, aware_us=aware_us, kind=clock, now_us=now, how=how)
+        text = article_73_of(p, organisation, aware_us=aware_us, kind=cast(Clock, kind), now_us=now, how=how)
     else:
         record = avid_of(p, organisation) if form is Form.AVID else aiid_of(p, organisation)
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
@@ -100,20 +98,23 @@ def _check_aware(incident: Incident, aware_us: int | None, now: int) -> None:
 def suggest(
     incident_id: Id,
     section: Annotated[
-        list[str] | None, typer.Option(help="Which section; may be given again. All unless given.")
+        list[str] | None,
+        typer.Option(help="Which section for people; may be given again. All that a model may suggest unless given."),
     ] = None,
 ) -> None:
     """Let a language model suggest prose, section by section; a text with a number that the record does not hold is refused."""
-    sections = section or list(WRITABLE)
-    for name in sections:
-        if name not in WRITABLE:
-            raise InputError(f"{name!r} is no section that a model may suggest; those are {', '.join(WRITABLE)}")
     with opened() as loop:
         write = open_writer(loop.settings)
         incident = find_incident(loop.ledger, incident_id)
-        p = loop.ledger.get(Postmortem, incident.id)
-    if p is None:
-        raise InputError(f"{incident.id} has no draft yet; `andon investigate {incident.id}` writes one")
+        p = working(loop.ledger, incident.id, layouts_beside(loop.settings.config))
+    may = suggestible(people_write(p))
+    sections = section or may
+    lost = [name for name in sections if name not in may]
+    if lost or not may:
+        what = f"{lost[0]!r} is no section" if lost else "there is no section"
+        raise InputError(
+            f"{what} that a model may suggest by the template {p.review.template!r}; those are {', '.join(may) or 'none'}"
+        )
     refused = 0
     for name in sections:
         done = check_prose(p, name, write(instruction(p, name)))
@@ -122,7 +123,7 @@ def suggest(
         if done.accepted:
             say(done.text)
         elif done.unknown:
-            say(f"refused: the record does not hold {', '.join(done.unknown)}")
+            say(f"refused: not in the record, or not to be suggested: {', '.join(done.unknown)}")
         else:
             say("refused: the answer was empty")
         say("")

@@ -1,33 +1,38 @@
 """Commands about incidents: what is wrong, what people say of it, whether it is over."""
 
+from shlex import quote
 from typing import Annotated, cast
 
 import typer
 
 from andon.cli import runbooks
 from andon.cli.channels import ack
-from andon.cli.screen import before, now_us, opened, say, show_table, who
-from andon.errors import InputError
-from andon.incidents import ExitCriterion, Incident, Recovery, TimelineEvent, duration, odds
+from andon.cli.screen import before, now_us, opened, plain, say, show_table, who
+from andon.incidents import Delivery, ExitCriterion, Incident, Recovery, TimelineEvent, duration, odds
 from andon.incidents.failures import failure_rows, group_rows
 from andon.incidents.records import Ending
-from andon.incidents.recovery import all_met
+from andon.incidents.recovery import unmet
 from andon.incidents.run import add_note, find_incident, timeline_of
 from andon.incidents.run.recovery import (
     add_exit_criterion,
     add_recovery_step,
+    charts_of,
     close_incident,
     do_recovery_step,
     drop_exit_criterion,
+    dropped_of,
     measure_recovery,
     recovery_of,
     see_exit_check,
 )
 from andon.incidents.run.states import first_visible, mark_incident, noticed, overrule_incident
+from andon.incidents.run.timeline import first_told
 from andon.incidents.states import Field, Mark, what_next
+from andon.incidents.timeline import told_text
 from andon.incidents.triage import CLASSES, severity_rows
 from andon.investigations import Investigation
-from andon.traffic import format_time, quoted
+from andon.traffic import format_time
+from andon.traffic.clock import minute_text
 
 __all__ = ["add_to"]
 
@@ -37,6 +42,9 @@ Ago = Annotated[str | None, typer.Option(help="When (ISO 8601, or 30m, 2h, 1d ag
 
 ENTRIES = 20
 """Entries of the timeline that one screen shows: half of them the first, half the last."""
+
+MOST_CHARTS = 20
+"""Charts that one screen names."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -75,35 +83,39 @@ def show(incident_id: Id) -> None:
         events = timeline_of(loop.ledger, incident)
         found = loop.ledger.get(Investigation, incident.id)
         plan = recovery_of(loop.ledger, incident)
+        dropped = dropped_of(loop.ledger, incident, plan)
         visible = incident.visible_us or first_visible(loop.warehouse, loop.ledger, incident)
+        told = first_told(loop.ledger, incident)
     say(f"{incident.id}  {incident.severity}  {incident.state.upper()}\n{incident.title}\n")
     say(f"next: {what_next(incident, plan)}\n")
-    show_table(("when", "", ""), _times(incident, visible), empty="")
+    show_table(("when", "", ""), _times(incident, visible, told), empty="")
     say("")
     show_table(("what", "is", "why"), _judged(incident), empty="")
     if found is not None:
         say("")
         suspects = [(odds(s.probability), s.title, "; ".join(s.supports[:2])) for s in found.suspects[:4]]
         show_table(("odds", "suspect", "what speaks for it"), suspects, empty="no suspects")
-    if plan.criteria or plan.steps:
+    if plan.criteria or plan.dropped or plan.steps:
         say("")
-        _show_plan(plan)
+        _show_plan(plan, dropped)
     say("")
     _show_timeline(incident, events)
 
 
-def _times(incident: Incident, visible_us: int | None) -> list[tuple[str, str, str]]:
+def _times(incident: Incident, visible_us: int | None, told: Delivery | None) -> list[tuple[str, str, str]]:
     """When what was reached, with what is still missing."""
     i = incident
-    between = f"between {_minute(i.onset_low_us)} and {_minute(i.onset_high_us)}"
+    between = f"between {minute_text(i.onset_low_us)} and {minute_text(i.onset_high_us)}"
     best, low, high = i.lag_s
     lag = f"{duration(best)} after it began ({duration(low)} to {duration(high)})"
     rows = [
-        ("began", f"{_minute(i.onset_us)} (estimated)", between),
+        ("began", f"{minute_text(i.onset_us)} (estimated)", between),
         ("first visible", _reached(visible_us, "nothing found"), _since(visible_us, i)),
-        ("alarmed" if i.origin == "signal" else "reported", _minute(i.alarmed_us), lag),
-        ("noticed", _reached(i.noticed_us), f"by {i.noticed_by}" if i.noticed_by else ""),
+        ("alarmed" if i.origin == "signal" else "reported", minute_text(i.alarmed_us), lag),
     ]
+    if told is not None and (late := told_text(told, i)):
+        rows.append(("first told", minute_text(told.at_us), late))
+    rows.append(("noticed", _reached(i.noticed_us), f"by {i.noticed_by}" if i.noticed_by else ""))
     milestones = (("stabilised", i.stabilised_us), ("diagnosed", i.diagnosed_us), ("fixed", i.fixed_us))
     rows += [(name, _reached(at_us), _since(at_us, i)) for name, at_us in milestones]
     rows.append(("recovered", _reached(i.recovered_us), _since(i.recovered_us, i)))
@@ -123,7 +135,7 @@ def _judged(incident: Incident) -> list[tuple[str, str, str]]:
 
 
 def _show_timeline(incident: Incident, events: list[TimelineEvent]) -> None:
-    rows = [(_minute(e.happened_us), _late(e), e.kind, e.text, e.by) for e in events]
+    rows = [(minute_text(e.happened_us), _late(e), e.kind, e.text, e.by) for e in events]
     left = len(rows) - ENTRIES
     if left > 0:  # how it began, and what came last
         gap = ("", "", "", f"({left} more: andon incident timeline {incident.id})", "")
@@ -137,7 +149,7 @@ def _late(entry: TimelineEvent) -> str:
 
 
 def _reached(at_us: int | None, never: str = "not yet") -> str:
-    return never if at_us is None else _minute(at_us)
+    return never if at_us is None else minute_text(at_us)
 
 
 def _since(at_us: int | None, incident: Incident) -> str:
@@ -146,10 +158,6 @@ def _since(at_us: int | None, incident: Incident) -> str:
         if at_us is None or at_us < incident.onset_us
         else f"{duration((at_us - incident.onset_us) / 1e6)} after it began"
     )
-
-
-def _minute(us: int) -> str:
-    return format_time(us)[:16].replace("T", " ")
 
 
 def rules() -> None:
@@ -203,7 +211,7 @@ def mark(
         at_us = before(now, at) if at else now
         done = mark_incident(loop.ledger, found, cast(Mark, milestone), why, at_us=at_us, now_us=now, by=who())
         plan = recovery_of(loop.ledger, done)
-    say(f"{done.id} is {milestone} since {_minute(at_us)} UTC\nnext: {what_next(done, plan)}")
+    say(f"{done.id} is {milestone} since {minute_text(at_us)} UTC\nnext: {what_next(done, plan)}")
 
 
 def recovery(incident_id: Id) -> None:
@@ -211,24 +219,46 @@ def recovery(incident_id: Id) -> None:
     with opened() as loop:
         loop.warehouse.commit()
         found = find_incident(loop.ledger, incident_id)
-        incident, plan = measure_recovery(loop.warehouse, loop.ledger, found, now_us=now_us())
-    _show_plan(plan)
+        incident, plan = measure_recovery(loop.warehouse, loop.ledger, found, now_us=now_us(), by=who())
+        dropped = dropped_of(loop.ledger, incident, plan)
+        charts = sorted(charts_of(loop.ledger, incident))
+    _show_plan(plan, dropped)
     if incident.state == "closed":
         say(f"{incident.id} is closed: {incident.closed_why}")
-    elif all_met(plan):
-        say(f"{incident.id} has recovered, since {_minute(incident.recovered_us or 0)} UTC")
+    elif missing := unmet(incident, plan):
+        known = [f"{c.id} is not met" for c in plan.criteria if c.met is not True]  # the table has their figures
+        say(f"{incident.id} has not recovered: {'; '.join((*known, *missing[len(known) :]))}")
     else:
-        say(f"{incident.id} has not recovered: {sum(c.met is not True for c in plan.criteria)} criteria are not met")
+        say(f"{incident.id} has recovered, since {minute_text(incident.recovered_us or 0)} UTC")
     say(f"next: {what_next(incident, plan)}")
+    if charts and incident.state != "closed":
+        _show_charts(incident, plan, charts)
 
 
-def _show_plan(plan: Recovery) -> None:
+def _show_plan(plan: Recovery, dropped: list[tuple[ExitCriterion, str, TimelineEvent]]) -> None:
+    """The criteria, beneath them those that were dropped and why, and the steps."""
     rows = [(c.id, _met(c), c.text, c.measured or "not measured yet") for c in plan.criteria]
     show_table(("", "met", "exit criterion", "measured"), rows, empty="no exit criterion yet")
+    if dropped:
+        say("")
+        out = [
+            (c.id, c.text, c.measured or "never measured", w, e.by, minute_text(e.learned_us)) for c, w, e in dropped
+        ]
+        show_table(("", "dropped, does not count", "measured last", "why", "by", "when"), out, empty="")
     if plan.steps:
         say("")
         taken = [(s.id, _reached(s.done_us), s.text, s.check, s.seen, s.by) for s in plan.steps]
         show_table(("", "done", "step", "check", "seen", "by"), taken, empty="")
+
+
+def _show_charts(incident: Incident, plan: Recovery, charts: list[str]) -> None:
+    """The charts that signalled, one to a line, each as a shell takes it."""
+    say(f'\nCharts that signalled, for `andon incident criterion add {incident.id} "" --chart CHART`:')
+    for chart in charts[:MOST_CHARTS]:
+        known = ", ".join(c.id for c in plan.criteria if c.monitor == chart)
+        say(f"  {quote(plain(chart))}" + (f"  ({known})" if known else ""))
+    if len(charts) > MOST_CHARTS:
+        say(f"  ({len(charts) - MOST_CHARTS} more)")
 
 
 def _met(criterion: ExitCriterion) -> str:
@@ -304,12 +334,10 @@ def step_done(
 def close(
     incident_id: Id,
     why: Annotated[str, typer.Option(help="What was measured that shows it is over.")],
-    ending: Annotated[str, typer.Option("--as", help="recovered, 'false alarm' or duplicate.")] = "recovered",
+    ending: Annotated[str, typer.Option("--as", help="recovered, 'false alarm', duplicate or retired.")] = "recovered",
     of: Annotated[str | None, typer.Option(help="The incident that it is a duplicate of.")] = None,
 ) -> None:
-    """Close an incident: as recovered only when every exit criterion is met."""
-    if ending not in ("recovered", "false alarm", "duplicate"):
-        raise InputError(f"--as {quoted(ending)} is no ending; choose recovered, 'false alarm' or duplicate")
+    """Close an incident: as recovered only when every exit criterion is met, as retired only when its traffic is gone."""
     with opened() as loop:
         loop.warehouse.commit()
         found = find_incident(loop.ledger, incident_id)

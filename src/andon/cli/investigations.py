@@ -141,13 +141,7 @@ def _late(found: Investigation, incident: Incident) -> None:
     say("\n4. Why was it not seen sooner?")
     say(f"   {found.gap.text}{_ids(found, 'limit would have spoken')}")
     rows = [
-        (
-            p.title,
-            "never" if p.fired_us is None else format_time(p.fired_us),
-            duration(p.sooner_s),
-            f"{p.false_pages:.2g}",
-        )
-        for p in found.gap.proposals
+        (p.title, format_time(p.fired_us), duration(p.sooner_s), f"{p.false_pages:.2g}") for p in found.gap.proposals
     ]
     if rows:
         show_table(("limit", "would have spoken", "sooner by", "false a month"), rows, empty="")

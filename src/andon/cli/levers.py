@@ -6,7 +6,7 @@ import typer
 
 from andon.cli.screen import after, before, now_us, opened, say, show_table, who
 from andon.errors import AndonError, InputError
-from andon.levers import Lever, Pull, in_force
+from andon.levers import Lever, Pull, in_force, value_text
 from andon.levers import run as levers
 from andon.traffic import format_time
 
@@ -81,7 +81,7 @@ def hold(
             trade_off=trade_off,
             now_us=now,
         )
-    say(f"{lever} is held at {_shown(pull.value)} until {format_time(pull.until_us)} ({pull.id})")
+    say(f"{lever} is held at {value_text(pull.value)} until {format_time(pull.until_us)} ({pull.id})")
 
 
 def release(lever: Key, why: Why) -> None:
@@ -100,11 +100,11 @@ def list_() -> None:
     for lever in declared:
         held = in_force([p for p in pulls if p.lever == lever.id], now)
         state = (
-            f"held at {_shown(held.value)} by {held.by} until {format_time(held.until_us)}: {held.why}"
+            f"held at {value_text(held.value)} by {held.by} until {format_time(held.until_us)}: {held.why}"
             if held
             else "released"
         )
-        rows.append((lever.id, lever.kind, _shown(lever.default), _shown(lever.safe), state))
+        rows.append((lever.id, lever.kind, value_text(lever.default), value_text(lever.safe), state))
     show_table(("lever", "kind", "default", "safe", "now"), rows, empty="no lever is declared yet")
 
 
@@ -141,11 +141,6 @@ def compare(
     for arm in (decision.control, decision.treatment):
         say(f"{arm.name}: {arm.events:,} of {arm.n:,} harmed" + (f" ({arm.events / arm.n:.1%})" if arm.n else ""))
     say(f"{decision.outcome}: {decision.reason}")
-
-
-def _shown(value: object) -> object:
-    """A value as the command takes it."""
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _value(kind: str, text: str) -> bool | str | float:

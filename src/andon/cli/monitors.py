@@ -13,7 +13,7 @@ from andon.cli.screen import now_us, opened, say, settings, show_table, who
 from andon.errors import InputError
 from andon.incidents import Incident, duration
 from andon.loop import Loop
-from andon.monitors import Signal, objectives_of, rules_of
+from andon.monitors import Signal
 from andon.monitors.adding import added_objective, appended, named
 from andon.monitors.backtest import CHARTS, Event, Setting, Trial, alarms_of, judge
 from andon.monitors.records import Crowded, names
@@ -183,11 +183,7 @@ def backtest(
 
 
 def _history(loop: Loop, span: Span | None):  # type: ignore[no-untyped-def]
-    tables, file = loop.settings.tables, loop.settings.config
-    return history_of(
-        loop.warehouse, loop.scorers, span=span,
-        objectives=objectives_of(tables, loop.scorers, file), rules=rules_of(tables, loop.scorers, file),
-    )  # fmt: skip
+    return history_of(loop.warehouse, loop.scorers, span=span, objectives=loop.objectives, rules=loop.rules)
 
 
 def _row(trial: Trial, events: list[Event]) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from andon.cli import actions, exports, linting, reviews
 from andon.cli.screen import opened, say, settings, show_table
 from andon.incidents.run import find_incident
 
-__all__ = ["add_to", "templates_folder"]
+__all__ = ["add_to"]
 
 Id = Annotated[str, typer.Argument(metavar="INCIDENT", help="The incident, e.g. INC-0001.")]
 
@@ -26,13 +26,6 @@ def add_to(app: typer.Typer) -> None:
     actions.add_to(app)
 
 
-def templates_folder(config: str) -> Path:
-    """Where a team keeps its own templates: beside its andon.toml."""
-    from andon.postmortems.run.documents import FOLDER
-
-    return Path(config).parent / FOLDER
-
-
 def write(
     incident_id: Id,
     out: Annotated[Path, typer.Option(help="Folder for the documents.")] = Path("postmortems"),
@@ -42,15 +35,15 @@ def write(
     pdf: Annotated[bool, typer.Option("--pdf", help="Print a PDF as well; needs Chromium or Chrome.")] = False,
 ) -> None:
     """Write a postmortem as Markdown, as one self-contained HTML page and, if you wish, as PDF."""
-    from andon.postmortems.run.documents import layout_of, with_template, write_documents
+    from andon.postmortems.run.documents import layouts_beside, templates_beside, with_template, write_documents
     from andon.postmortems.run.review import reviewed
 
     with opened() as loop:
-        folder = templates_folder(loop.settings.config)
+        config = loop.settings.config
         incident = find_incident(loop.ledger, incident_id)
-        found = reviewed(loop.ledger, incident.id, lambda name: layout_of(name, folder))
+        found = reviewed(loop.ledger, incident.id, layouts_beside(config))
     if template is not None:
-        found = with_template(found, template, folder)
+        found = with_template(found, template, templates_beside(config))
     for path in write_documents(found, out, pdf=pdf):
         say(str(path))
 
@@ -62,10 +55,10 @@ def templates(
     ] = None,
 ) -> None:
     """List the templates of postmortems, or copy one to change it."""
-    from andon.postmortems.markdown import BUILT_IN, check_template
-    from andon.postmortems.run.documents import copy_template, layout_of, team_templates
+    from andon.postmortems.markdown import BUILT_IN, sections_of
+    from andon.postmortems.run.documents import copy_template, layout_of, team_templates, templates_beside
 
-    folder = templates_folder(settings().config)
+    folder = templates_beside(settings().config)
     if copy is not None:
         path = copy_template(copy, folder)
         say(f"{path} is yours to change; `andon postmortem write INCIDENT --template {copy}` uses it")
@@ -74,6 +67,6 @@ def templates(
     rows = [(name, "yours, in place of ours" if name in own else "built in", about) for name, about in BUILT_IN.items()]
     for name, path in own.items():
         if name not in BUILT_IN:
-            asks = check_template(layout_of(name, folder), str(path))
+            asks = sections_of(name, layout_of(name, folder))
             rows.append((name, str(path), f"asks people for {', '.join(asks)}" if asks else "asks people for nothing"))
     show_table(("template", "where", "what it is for"), rows, empty="There are none.")

@@ -76,6 +76,8 @@ def edit(
     template: Annotated[str | None, typer.Option(help="Another template for this postmortem.")] = None,
 ) -> None:
     """Write a section that is meant for people, or choose another template."""
+    from andon.postmortems.run.documents import layout_of, templates_beside
+
     if (section is None) == (template is None):
         raise InputError("give --section with --text or --file, or --template")
     if section is not None and (text is None) == (file is None):
@@ -83,7 +85,7 @@ def edit(
     with opened() as loop:
         name = find_incident(loop.ledger, incident_id).id
         if template is not None:
-            _layouts(loop)(template)  # refused where there is none of this name
+            layout_of(template, templates_beside(loop.settings.config))  # refused where there is none of this name
             review = _change(loop, name, lambda r: choose_template(r, template))
             say(f"{name} is written by the template {review.template}")
             return
@@ -187,7 +189,9 @@ def search(
 
     begin = before(now_us(), since) if since else 0
     with opened() as loop:
-        found = search_postmortems(loop.ledger, loop.embedder, words, failure=failure, since_us=begin, most=limit)
+        found = search_postmortems(
+            loop.ledger, loop.embedder, words, failure=failure, since_us=begin, most=limit, layouts=_layouts(loop)
+        )
     for f in found:
         how = f"words: {', '.join(f.words)}" if f.words else f"by meaning, cosine {f.similarity:.2f}"
         say(plain(f"{f.postmortem}  {f.section}  ({how})"))  # one line each: no text looks like a line of ours
@@ -241,11 +245,7 @@ def _learned(x: Learned, agenda: tuple[Agenda, ...]) -> None:
         ("failure types", ", ".join(f"{name} {n}" for name, n in x.failures) or "none yet"),
     ]
     show_table(("", ""), rows, empty="")
-    if x.golden is None:
-        say("golden cases: cannot tell")
-    else:
-        golden = [(i, n, "cannot tell" if c is None else c) for i, n, c in x.golden]
-        show_table(("incident", "golden cases", "runs in which they caught something"), golden, empty="no incident yet")
+    show_table(("incident", "golden cases", "runs in which they caught something"), x.golden, empty="no incident yet")
     say("")
     show_table(("to talk about", "", ""), [(a.incident, a.what, a.text) for a in agenda], empty="nothing is unresolved")
 
@@ -276,11 +276,10 @@ def _change(loop: Loop, name: str, change: Callable[[Review], Review]) -> Review
 
 
 def _layouts(loop: Loop) -> stage.Layouts:
-    """Sources of a team's own templates, which lie beside its andon.toml."""
-    from andon.postmortems.run.documents import FOLDER, layout_of
+    """Sources of a team's own templates."""
+    from andon.postmortems.run.documents import layouts_beside
 
-    folder = Path(loop.settings.config).parent / FOLDER
-    return lambda name: layout_of(name, folder)
+    return layouts_beside(loop.settings.config)
 
 
 def _read(path: Path) -> str:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from andon.cli.screen import now_us, opened, say, settings, show_table, who
@@ -12,7 +11,7 @@ from andon.incidents import Incident, RunbookState, TimelineMark
 from andon.incidents.run import find_incident
 from andon.incidents.run.related import related_to
 from andon.incidents.run.reports import receive_report
-from andon.incidents.run.runbook import answer_runbook, query_log, read_runbook, runbook_of, tick_item
+from andon.incidents.run.runbook import query_log, read_runbook, tick_item
 from andon.incidents.run.timeline import find_entry, mark_entry, marks_of, timeline_of
 from andon.incidents.runbooks import PHASES, clock_text, entry_of, next_item
 from andon.incidents.timeline import brief, t_of
@@ -20,6 +19,7 @@ from andon.investigations import Investigation
 from andon.loop import Loop
 from andon.monitors.verdicts import percent
 from andon.traffic import format_time
+from andon.traffic.clock import minute_text
 
 __all__ = ["add_to"]
 
@@ -141,10 +141,8 @@ def show(incident_id: Id) -> None:
     now = now_us()
     with opened() as loop:
         incident = find_incident(loop.ledger, incident_id)
-        state = runbook_of(loop.ledger, incident, config=str(loop.settings.config), now_us=now)
-        asked = any(item.answer for item in state.runbook.items)
-        if asked and incident.state != "closed" and not any(e.by == "andon" for e in state.entries):
-            state = _answered(loop, incident, now)
+        loop.warehouse.commit()
+        state = loop.runbook(incident, now)
     _tell(incident, state, now)
 
 
@@ -153,15 +151,9 @@ def answer(incident_id: Id) -> None:
     now = now_us()
     with opened() as loop:
         incident = find_incident(loop.ledger, incident_id)
-        state = _answered(loop, incident, now)
+        loop.warehouse.commit()
+        state = loop.runbook(incident, now, anew=True)
     _tell(incident, state, now)
-
-
-def _answered(loop: Loop, incident: Incident, now: int) -> RunbookState:
-    loop.warehouse.commit()
-    config = str(loop.settings.config)
-    rng = np.random.default_rng(loop.seed)
-    return answer_runbook(loop.warehouse, loop.ledger, loop.embedder, incident, config=config, now_us=now, rng=rng)
 
 
 def _tell(incident: Incident, state: RunbookState, now: int) -> None:
@@ -180,7 +172,7 @@ def _tell(incident: Incident, state: RunbookState, now: int) -> None:
                 say(f"{indent}{entry.by}, {t_of(entry.at_us, incident.alarmed_us)}{said}")
             elif entry is not None:
                 say(f"{indent}{entry.text}")
-                say(f"{indent}see {entry.link} (as of {format_time(entry.at_us)[:16].replace('T', ' ')} UTC)")
+                say(f"{indent}see {entry.link} (as of {minute_text(entry.at_us)} UTC)")
     following = next_item(state)
     left = "everything is answered or ticked" if following is None else f"next: {following.id}: {following.text}"
     say(f"\n{left}")
@@ -195,9 +187,9 @@ def tick(
     now = now_us()
     with opened() as loop:
         incident = find_incident(loop.ledger, incident_id)
-        state = tick_item(
-            loop.ledger, incident, item, note=note, config=str(loop.settings.config), now_us=now, by=who()
-        )
+        loop.warehouse.commit()
+        tick_item(loop.ledger, incident, item, note=note, config=loop.settings.config, now_us=now, by=who())
+        state = loop.runbook(incident, now)
     following = next_item(state)
     say(f"ticked {item}; " + ("nothing is left" if following is None else f"next: {following.id}: {following.text}"))
 

@@ -16,7 +16,7 @@ from andon.incidents import duration, odds
 from andon.loop import Loop, Replay, open_loop, replay
 from andon.postmortems.run import write_documents
 from andon.settings import load
-from andon.traffic import format_time
+from andon.traffic.clock import minute_text
 from andon.traffic.run import record
 
 __all__ = ["tell"]
@@ -74,7 +74,7 @@ def _text(story: Story, loop: Loop, result: Replay, documents: list[Path]) -> st
         lag = max(0.0, (p.incident.alarmed_us - story.began_us) / 1e6)
         lines += [
             f"  {p.incident.id} {p.incident.severity} {p.incident.impact}: {p.incident.title}",
-            f"  began {format_time(story.began_us)[:16]}, alarmed {format_time(p.incident.alarmed_us)[:16]} ({duration(lag)} later)",
+            f"  planted at {minute_text(story.began_us)} UTC, alarmed at {minute_text(p.incident.alarmed_us)} ({duration(lag)} later)",
             f"  first suspect ({odds(first.probability)}): {first.title}",
         ]
     lines += [f"  read {path}" for path in documents if path.suffix == ".html"]

@@ -1,31 +1,36 @@
 """Pure decisions: Andon's answers to the items of a runbook, from values that were read. Each is yes, no or cannot tell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from andon.changes import KINDS, Change
 from andon.incidents.records import Incident, Recovery
+from andon.incidents.recovery import holds_of
 from andon.incidents.words import duration, one_line, phrase_of, scope_text
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
 from andon.monitors.shift import TrafficShift
 from andon.monitors.verdicts import percent
 from andon.stats import clopper_pearson
-from andon.traffic import VERSIONS, format_time
+from andon.traffic import VERSIONS
+from andon.traffic.clock import minute_text
 
 __all__ = [
     "KINDS_OF",
     "Answer",
     "QueryType",
     "acked_answer",
+    "after_answer",
     "changes_answer",
     "criteria_answer",
     "evidence_answer",
     "fields_of",
     "goes_on_answer",
     "held_answer",
+    "mitigated_us",
     "queries_answer",
+    "recent_text",
     "sample_answer",
     "shift_answer",
 ]
@@ -40,6 +45,8 @@ KINDS_OF = {
     "other-changes": tuple(k for k in KINDS if k not in (*_NAMED, "lever", "traffic source")),
 }
 """Kinds of changes by the answer that lists them; levers and the traffic have answers of their own."""
+
+HOUR_US = 3_600_000_000
 
 SHOWN = 4
 """Changes, types of queries and columns that a sentence names."""
@@ -153,17 +160,47 @@ def sample_answer(lead: Signal | None, x: int, n: int, span: str) -> Answer:
     return Answer(found="cannot tell", text=f"{text}: too few to tell the two apart")
 
 
-def goes_on_answer(goes_on: bool | None, lead: Signal | None) -> Answer:
-    """Whether harm is seen now, by the leading chart's own limits (`goes_on`)."""
+def recent_text(start_us: int, end_us: int) -> str:
+    """The time from which is read whether harm goes on, in words: an hour, or more where windows are long."""
+    long_us = end_us - start_us
+    return f"in the {'hour' if long_us == HOUR_US else duration(long_us / 1e6)} before {minute_text(end_us)} UTC"
+
+
+def goes_on_answer(goes_on: bool | None, lead: Signal | None, span: str) -> Answer:
+    """Whether harm is seen now, by the leading chart's own limits (`goes_on`); `span` is the time that was read, in words."""
     if lead is None:
         return Answer(found="cannot tell", text="no chart has measured this incident; people say whether it goes on")
     where = f"the chart of {phrase_of(lead.metric, lead.direction)} in {scope_text(lead.scope)}"
     if lead.metric == TRAFFIC:
         where = f"traffic in {scope_text(lead.scope)}"
     if goes_on is None:
-        return Answer(found="cannot tell", text=f"{where}: no traffic in the last hour, or too little to tell")
+        return Answer(found="cannot tell", text=f"{where}: no traffic {span}, or too little to tell")
     side = "outside its limits" if goes_on else "back inside its limits"
-    return Answer(found="yes" if goes_on else "no", text=f"{where} is {side} in the last hour")
+    return Answer(found="yes" if goes_on else "no", text=f"{where} is {side} {span}")
+
+
+def mitigated_us(incident: Incident, changes: Sequence[Change]) -> int | None:
+    """When a lever was last held since the onset, or harm last stopped by what people say; None where neither was."""
+    held = [h.at_us for h in holds_of(changes, incident.onset_low_us)]
+    return max([*held, *(t for t in (incident.stabilised_us, incident.fixed_us) if t is not None)], default=None)
+
+
+def after_answer(now: Answer, done_us: int | None, start_us: int, end_us: int) -> Answer:
+    """Whether harm still goes on after it was mitigated.
+
+    Args:
+        now: whether it goes on (`goes_on_answer`).
+        done_us: when it was mitigated (`mitigated_us`).
+        start_us: start of the traffic that was looked at.
+        end_us: its end.
+    """
+    if done_us is None:
+        return Answer(found="cannot tell", text="not asked yet: nothing was mitigated")
+    text = f"{now.text}; mitigated at {minute_text(done_us)} UTC"
+    if done_us >= end_us or (now.found == "yes" and done_us > start_us):
+        before = "all" if done_us >= end_us else "some"
+        return Answer(found="cannot tell", text=f"{text}, and {before} of that traffic came before")
+    return replace(now, text=text)
 
 
 def shift_answer(found: TrafficShift | None, span: str) -> Answer:
@@ -185,18 +222,14 @@ def shift_answer(found: TrafficShift | None, span: str) -> Answer:
 
 
 def held_answer(changes: Sequence[Change]) -> Answer:
-    """Whether a lever is held, by the changes that pulls and their ends are (``pull-LEVER-00001-held``, ``-released``)."""
-    last: dict[str, Change] = {}
-    for change in sorted((c for c in changes if c.origin == "lever"), key=lambda c: (c.at_us, c.id)):
-        pull, _, what = change.id.rpartition("-")
-        if what in ("held", "released", "expired"):
-            last[pull.rpartition("-")[0]] = change
-    held = [c for c in last.values() if c.id.endswith("-held")]
+    """Whether a lever is held, by the changes that pulls and their ends are (`holds_of`)."""
+    holds = holds_of(changes, 0)
+    held = [h for h in holds if h.ended_us is None]
     if held:
-        told = [f"{one_line(c.title, 100)} by {one_line(c.author)}" for c in held[:SHOWN]]
+        told = [f"{one_line(h.text, 100)} by {one_line(h.by)}" for h in held[:SHOWN]]
         more = f"; and {len(held) - SHOWN} more" if len(held) > SHOWN else ""
         return Answer(found="yes", text=f"{'; '.join(told)}{more}")
-    return Answer(found="no", text=f"nothing is held now; {len(last)} of this application's levers were ever pulled")
+    return Answer(found="no", text=f"nothing is held now; holds of this application's levers until now: {len(holds)}")
 
 
 def acked_answer(incident: Incident) -> Answer:
@@ -212,15 +245,17 @@ def evidence_answer(frozen_us: Sequence[int], changes: Sequence[Change], since_u
 
     Args:
         frozen_us: when each version of the investigation was frozen, the first one first.
-        changes: of the application; a pull is a change (``pull-LEVER-00001-held``).
+        changes: of the application; a pull is one.
         since_us: earliest onset; what was pulled before cannot have changed what is asked about.
     """
     if not frozen_us:
         return Answer(found="no", text="nothing is frozen yet")
-    first = f"version 1 was frozen at {_minute(frozen_us[0])}"
-    latest = f", version {len(frozen_us)} at {_minute(frozen_us[-1])}" if len(frozen_us) > 1 else ""
-    held = [c.at_us for c in changes if c.origin == "lever" and c.id.endswith("-held") and c.at_us >= since_us]
-    early = f"; a lever had moved before, at {_minute(min(held))}" if held and min(held) < frozen_us[0] else ""
+    first = f"version 1 was frozen at {minute_text(frozen_us[0])} UTC"
+    latest = f", version {len(frozen_us)} at {minute_text(frozen_us[-1])} UTC" if len(frozen_us) > 1 else ""
+    held = holds_of(changes, since_us)
+    early = ""
+    if held and held[0].at_us < frozen_us[0]:
+        early = f"; a lever had moved before, at {minute_text(held[0].at_us)} UTC"
     return Answer(found="yes", text=f"{first}{latest}{early}")
 
 
@@ -234,10 +269,6 @@ def criteria_answer(recovery: Recovery | None) -> Answer:
     told = "; ".join(f"{c.id} {one_line(c.text, 120)}" for c in criteria[:SHOWN])
     more = f"; and {len(criteria) - SHOWN} more" if len(criteria) > SHOWN else ""
     return Answer(found="yes", text=f"{len(criteria)} set{whose}, {met} met: {told}{more}")
-
-
-def _minute(at_us: int) -> str:
-    return f"{format_time(at_us)[:16].replace('T', ' ')} UTC"
 
 
 def queries_answer(kind: str, types: Sequence[QueryType], span: str) -> Answer:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from andon.incidents.records import Incident, Message, Reason, Tone
 from andon.incidents.words import duration, one_line, scope_text
 from andon.traffic import format_time
+from andon.traffic.clock import minute_text
 
 __all__ = ["MOST_SUSPECTS", "link_of", "message_of", "neutral", "sample_message"]
 
@@ -70,11 +71,11 @@ def message_of(
         sure: False where nobody can tell whether harm goes on; then the message says so.
     """
     best, low, high = (duration(s) for s in incident.lag_s)
-    times = [_minute(t) for t in (incident.onset_us, incident.onset_low_us, incident.onset_high_us)]
+    times = [minute_text(t) for t in (incident.onset_us, incident.onset_low_us, incident.onset_high_us)]
     place = f"{neutral(incident.app, 60)} ({neutral(incident.environment, 60)})"
     when = f"since {times[0]} UTC (between {times[1]} and {times[2]}), alarmed after {best} ({low} to {high})"
     if not incident.lead:  # nobody measured an onset: a person spoke
-        when = f"reported at {_minute(incident.alarmed_us)} UTC"
+        when = f"reported at {minute_text(incident.alarmed_us)} UTC"
     facts = [neutral(incident.severity_reason, _MOST) + ".", f"{place}, {when}."]
     more = [f"Traffic mix: {neutral(mix)}."] if mix else []
     causes = [] if reason == "closed" or not incident.lead else [neutral(s, 160) for s in suspects[:MOST_SUSPECTS]]
@@ -149,7 +150,7 @@ def _title(incident: Incident, reason: Reason, sure: bool) -> str:
 
 def _why(incident: Incident, reason: Reason, now_us: int, told_us: int | None, sure: bool) -> list[str]:
     """The sentence that says why there is another message."""
-    told = f"the message of {_minute(told_us)} UTC" if told_us is not None else "the last message"
+    told = f"the message of {minute_text(told_us)} UTC" if told_us is not None else "the last message"
     late = f"Learned {duration((now_us - incident.alarmed_us) / 1e6)} after the signal"
     lasted = duration(((incident.closed_us or now_us) - incident.onset_us) / 1e6)
     texts: dict[Reason, str] = {
@@ -162,7 +163,3 @@ def _why(incident: Incident, reason: Reason, now_us: int, told_us: int | None, s
         "closed": f"Closed {lasted} after the onset: {neutral(incident.closed_why or 'no reason was given')}",
     }
     return [texts[reason]] if texts[reason] else []
-
-
-def _minute(us: int) -> str:
-    return format_time(us)[:16].replace("T", " ")

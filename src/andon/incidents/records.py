@@ -15,7 +15,6 @@ __all__ = [
     "FailureType",
     "Incident",
     "Message",
-    "Milestone",
     "Origin",
     "Outcome",
     "Overrule",
@@ -36,8 +35,6 @@ __all__ = [
 
 Severity = Literal["P1", "P2", "P3"]
 State = Literal["open", "stabilised", "diagnosed", "fixed", "recovered", "closed"]
-Milestone = Literal["stabilised", "diagnosed", "fixed", "recovered"]
-"""What a person or a measurement says has been reached; stabilised and diagnosed come in either order."""
 FailureType = Literal[
     "retrieval regression",
     "prompt regression",
@@ -47,7 +44,8 @@ FailureType = Literal[
     "data quality regression",
 ]
 Origin = Literal["signal", "report", "near miss"]
-Ending = Literal["recovered", "false alarm", "duplicate"]
+Ending = Literal["recovered", "false alarm", "duplicate", "retired"]
+"""``retired``: what was harmed was taken out for good, and nothing comes that could show recovery."""
 Reason = Literal["opened", "late", "worse", "still", "unsure", "acked", "closed"]
 """Why people are told; see `andon.incidents.notices`."""
 Outcome = Literal["sending", "sent", "failed", "unknown", "quiet"]
@@ -143,7 +141,7 @@ class TimelineEvent:
     happened_us: int
     learned_us: int
     kind: str
-    """``onset``, ``change``, ``signal``, ``alert``, ``state``, ``lever``, ``note``."""
+    """``onset``, ``change``, ``lever``, ``signal``, ``alert``, ``feedback``, ``report``, ``told``, ``state`` or ``note``."""
     text: str
     by: str = "andon"
 

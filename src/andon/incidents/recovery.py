@@ -11,13 +11,15 @@ from andon.changes import Change
 from andon.errors import InputError, StateError
 from andon.incidents.notices import still_missing
 from andon.incidents.records import ExitCriterion, Incident, Recovery, Step
+from andon.incidents.states import unmeasured
 from andon.incidents.triage import classify, pages
 from andon.incidents.words import duration, one_line, phrase_of, scope_text
 from andon.monitors import Signal
 from andon.monitors.limits import control_points
 from andon.monitors.records import TRAFFIC, Point
 from andon.monitors.verdicts import percent
-from andon.traffic import format_time, quoted
+from andon.traffic import quoted
+from andon.traffic.clock import minute_text
 
 __all__ = [
     "PROBES_PASS",
@@ -25,7 +27,6 @@ __all__ = [
     "Hold",
     "add_criterion",
     "add_step",
-    "all_met",
     "brings_news",
     "drop_criterion",
     "holds_of",
@@ -39,6 +40,7 @@ __all__ = [
     "see_check",
     "suggest_criteria",
     "take_step",
+    "unmet",
 ]
 
 HOUR_US = 3_600_000_000
@@ -56,6 +58,7 @@ class Hold:
     """A lever that was held since harm began."""
 
     text: str
+    by: str
     at_us: int
     ended_us: int | None
     """None while it is held."""
@@ -139,25 +142,18 @@ def add_criterion(
     return replace(recovery, criteria=(*recovery.criteria, criterion))
 
 
-def drop_criterion(recovery: Recovery, criterion_id: str, *, measured: bool = True) -> Recovery:
-    """The plan without a criterion; it stays among those that were dropped.
-
-    Args:
-        recovery: the plan.
-        criterion_id: which one.
-        measured: whether something was measured at all; a report that no chart joined may end by what people see.
+def drop_criterion(incident: Incident, recovery: Recovery, criterion_id: str) -> Recovery:
+    """The plan without a criterion; it stays among those that were dropped, with what was measured last.
 
     Raises:
         InputError: there is none with this id.
-        StateError: it is the last one that is measured: what people see alone would be a quiet recovery.
+        StateError: it is the last one that is measured, of an incident that a chart signalled.
     """
     dropped = _criterion(recovery, criterion_id)
     kept = tuple(c for c in recovery.criteria if c is not dropped)
-    if measured and dropped.kind != "check" and all(c.kind == "check" for c in kept):
-        raise StateError(
-            f"{dropped.id} is the only criterion that is measured, and an incident recovers by a measurement: add another "
-            "one first (`andon incident criterion add ... --chart` or `--probes`), or close as a false alarm or a duplicate"
-        )
+    if dropped.kind != "check" and (why := unmeasured(incident, kept)):
+        only = f"{dropped.id} is the only criterion that is measured"
+        raise StateError(f"{only}; without it {why} before you drop it, or close it in another way (`--as`)")
     return replace(recovery, criteria=kept, dropped=(*recovery.dropped, dropped))
 
 
@@ -219,9 +215,22 @@ def open_steps(recovery: Recovery) -> list[Step]:
     return [s for s in recovery.steps if s.done_us is None]
 
 
-def all_met(recovery: Recovery) -> bool:
-    """Whether there are criteria and all of them are met."""
-    return bool(recovery.criteria) and all(c.met is True for c in recovery.criteria)
+def unmet(incident: Incident, recovery: Recovery) -> list[str]:
+    """What keeps an incident from having recovered: first its unmet criteria with their figures; empty where nothing does.
+
+    Every exit criterion must be met. One of them must be measured where a chart signalled; a report that no chart joined may
+    end by what people see.
+    """
+    found = [
+        f"{c.id} {one_line(c.text, 160)}: {one_line(c.measured or 'not measured', 240)}"
+        for c in recovery.criteria
+        if c.met is not True
+    ]
+    if why := unmeasured(incident, recovery.criteria):
+        found.append(why)
+    elif not recovery.criteria:
+        found.append(f"there is no exit criterion at all: `andon incident criterion add {incident.id} ...` adds one")
+    return found
 
 
 def brings_news(before: Recovery, after: Recovery) -> bool:
@@ -235,19 +244,13 @@ def met_us(recovery: Recovery) -> int:
 
 
 def quiet_message(incident: Incident, recovery: Recovery) -> str:
-    """Why an incident may not be closed, with every unmet criterion and what to do."""
-    unmet = [
-        f"{c.id} {one_line(c.text, 160)}: {one_line(c.measured or 'not measured', 240)}"
-        for c in recovery.criteria
-        if c.met is not True
-    ]
-    if not recovery.criteria:
-        unmet = ["there is no exit criterion at all; `andon incident criterion add` adds one"]
+    """Why an incident may not be closed, with everything that is unmet and what to do."""
     return (
         f"{incident.id} cannot be closed as recovered: that would be a quiet recovery, harm that is not seen any more and "
-        f"may come back. Not met: {'; '.join(unmet)}. Wait and measure again (`andon incident recovery {incident.id}`), "
-        f"take out with a reason what does not apply (`andon incident criterion drop {incident.id} ...`), or close it "
-        '--as "false alarm" or --as duplicate --of another one'
+        f"may come back. Not met: {'; '.join(unmet(incident, recovery))}. Wait and measure again "
+        f"(`andon incident recovery {incident.id}`), take out with a reason what does not apply "
+        f"(`andon incident criterion drop {incident.id} ...`), or close it "
+        '--as "false alarm", --as duplicate --of another one, or --as retired where what was harmed was taken out for good'
     )
 
 
@@ -260,7 +263,7 @@ def holds_of(changes: Iterable[Change], since_us: int) -> list[Hold]:
         if what != "held":
             continue
         ends = [c.at_us for c in ordered[k + 1 :] if _ends(c, pull)]
-        found.append(Hold(text=change.title, at_us=change.at_us, ended_us=min(ends, default=None)))
+        found.append(Hold(text=change.title, by=change.author, at_us=change.at_us, ended_us=min(ends, default=None)))
     return found
 
 
@@ -282,7 +285,7 @@ def judge_masked(criterion: ExitCriterion, holds: Sequence[Hold], now_us: int) -
     held = [h for h in holds if h.ended_us is None]
     if not held:
         return None
-    names = "; ".join(f"{one_line(h.text, 100)} since {_minute(h.at_us)}" for h in held[:3])
+    names = "; ".join(f"{one_line(h.text, 100)} since {minute_text(h.at_us)} UTC" for h in held[:3])
     text = f"cannot count while a lever may hide the harm ({names}): release it, step by step where that is safer"
     return replace(criterion, met=False, measured=text, at_us=now_us)
 
@@ -328,10 +331,10 @@ def judge_chart(
             met, text = None, f"cannot tell: {gap}, and nothing is known of how much is usual"
     elif outside and since == outside[-1].end_us:
         last = outside[-1]
-        what = f"{_rate(last.x, last.n)} until {_minute(since)}, above the limit of {percent(last.high)}"
+        what = f"{_rate(last.x, last.n)} until {minute_text(since)} UTC, above the limit of {percent(last.high)}"
         met, text = False, f"{what}: not yet"
     else:
-        met, text = None, f"cannot tell: nothing was measured since {_minute(since)}"
+        met, text = None, f"cannot tell: nothing was measured since {minute_text(since)} UTC"
     return replace(criterion, met=met, measured=text, at_us=since + criterion.watch_us if met else end_us)
 
 
@@ -340,7 +343,7 @@ def _inside(signal: Signal, kept: Sequence[Point], since: int, end_us: int, watc
     n, x, lasted = sum(p.n for p in kept), sum(p.x for p in kept), end_us - since
     low, high = _limits(signal, kept)
     if x > high * n:
-        return False, f"{_rate(x, n)} since {_minute(since)}, above the limit of {percent(high)}: not yet"
+        return False, f"{_rate(x, n)} since {minute_text(since)} UTC, above the limit of {percent(high)}: not yet"
     if signal.rate <= high:
         few = f"{n:,} are so few that even the {percent(signal.rate)} of the signal is inside"
         return None, f"cannot tell: {few}"
@@ -356,7 +359,7 @@ def _uncovered(kept: Sequence[Point], end_us: int, watch_us: int) -> str:
     if 2 * covered < watch_us:
         return f"traffic came in only {_hours(covered)} of {_hours(watch_us)}"
     latest_us = max(p.end_us for p in lasted)
-    return f"no traffic came since {_minute(latest_us)}" if latest_us <= end_us - watch_us // 4 else ""
+    return f"no traffic came since {minute_text(latest_us)} UTC" if latest_us <= end_us - watch_us // 4 else ""
 
 
 def _limits(signal: Signal, points: Sequence[Point]) -> tuple[float, float]:
@@ -471,7 +474,3 @@ def _rate(x: int, n: int) -> str:
 
 def _hours(us: int) -> str:
     return f"{us / HOUR_US:.0f} h" if us >= 2 * HOUR_US else duration(us / 1e6)
-
-
-def _minute(us: int) -> str:
-    return format_time(us)[:16].replace("T", " ") + " UTC"

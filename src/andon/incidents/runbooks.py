@@ -13,6 +13,8 @@ from andon.traffic import quoted
 __all__ = [
     "ANSWERS",
     "DUTIES",
+    "LASTING",
+    "OF_TRAFFIC",
     "PHASES",
     "Phase",
     "clock_text",
@@ -20,7 +22,6 @@ __all__ = [
     "item_of",
     "next_item",
     "parse_runbook",
-    "phase_at",
     "with_entry",
 ]
 
@@ -46,8 +47,8 @@ PHASES = (
 """The four phases, by the time since the alarm; between the last two, people sleep."""
 
 ANSWERS = {
-    "goes-on": "whether harm is seen in the last hour",
-    "fresh-sample": "the rate of harm in the last hour against the baseline",
+    "goes-on": "whether harm is seen in the last hour, or in six windows where that is longer",
+    "fresh-sample": "the rate of harm in the same time against the baseline",
     "model-changes": "changes of models and providers, from 7 days before the onset until the alarm",
     "retrieval-changes": "the same of index, corpus and embedding model",
     "prompt-changes": "the same of prompts and policies",
@@ -63,6 +64,12 @@ ANSWERS = {
 
 DUTIES = ("acked", "evidence", "criteria")
 """Answers about what people or Andon have to do: as long as one is no, the item is not done."""
+
+OF_TRAFFIC = ("goes-on", "fresh-sample", "traffic-shift", "query-log")
+"""Answers that hold as of the last traffic that is known; the others hold as of now."""
+
+LASTING = ("traffic-shift",)
+"""Answers about the time before the alarm that take seconds: they are given once."""
 
 MOST_ITEMS, MOST_CHARS = 200, 500
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -162,11 +169,6 @@ def next_item(state: RunbookState) -> RunbookItem | None:
     open_ = {e.item for e in state.entries if e.found == "cannot tell" or (e.found == "no" and e.item in duties)}
     done = {e.item for e in state.entries} - open_
     return next((i for i in state.runbook.items if i.id not in done), None)
-
-
-def phase_at(since_us: int) -> Phase | None:
-    """The phase at this time since the alarm; None in the night between the first day and the days after."""
-    return next((p for p in PHASES if p.from_us <= max(0, since_us) < p.until_us), None)
 
 
 def clock_text(phase: Phase, since_us: int) -> str:

@@ -1,10 +1,11 @@
 """Pure transitions of an incident: what people say has been reached, what they overrule, and what is next."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from andon.errors import InputError, StateError
-from andon.incidents.records import FailureType, Incident, Overrule, Recovery, Severity, State
+from andon.incidents.records import ExitCriterion, FailureType, Incident, Overrule, Recovery, Severity, State
 from andon.incidents.words import one_line
 from andon.scores import Harm
 from andon.traffic import format_time, quoted
@@ -18,6 +19,7 @@ __all__ = [
     "overrule",
     "overruled",
     "state_of",
+    "unmeasured",
     "what_next",
     "with_suggestion",
 ]
@@ -127,19 +129,37 @@ def _must_be_open(incident: Incident, what: str) -> None:
         raise StateError(f"{incident.id} is closed already ({incident.closed_why}) and cannot be {what} any more")
 
 
+def unmeasured(incident: Incident, criteria: Iterable[ExitCriterion]) -> str:
+    """Why what people see is not enough, and what to do; empty where it is, or where a criterion is measured."""
+    if not incident.lead or any(c.kind != "check" for c in criteria):
+        return ""
+    return (
+        "nothing is measured, and what a chart signalled recovers by a measurement: add a criterion that is measured "
+        f'(`andon incident criterion add {incident.id} "" --chart ...` or `--probes 0.95`)'
+    )
+
+
 def what_next(incident: Incident, recovery: Recovery | None) -> str:
     """The next thing to do, in one sentence with its command: the first one of the list that is not done yet."""
     do, name = "andon incident", incident.id
     step = next((s for s in recovery.steps if s.done_us is None), None) if recovery else None
     over = incident.recovered_us is not None
     fixed = over or incident.fixed_us is not None
-    stopped = fixed or incident.stabilised_us is not None
+    said = not incident.lead  # nothing but what people said
+    missed = said and incident.origin == "near miss"  # nobody was harmed: there is nothing to stop
+    stopped = fixed or missed or incident.stabilised_us is not None
     ack = "" if incident.acked_us else f"Say that you are on it (`{do} ack {name}`). "
     take = (
         ""
         if step is None
         else f"Take step {step.id} ({one_line(step.text, 100)}), check it ({one_line(step.check, 100)})"
     )
+    bare = ""
+    if recovery is not None and recovery.criteria:  # where there is none yet, measuring suggests them first
+        bare = unmeasured(incident, recovery.criteria)
+    stop = "Stop the harm, by a lever (`andon lever hold`) say,"
+    if said:
+        stop = f"See whether it is so (`{do} timeline {name}`): close it as a false alarm, or stop the harm,"
     todo = (
         (
             incident.state == "closed",
@@ -147,7 +167,7 @@ def what_next(incident: Incident, recovery: Recovery | None) -> str:
         ),
         (
             not stopped,
-            f"{ack}Stop the harm, by a lever (`andon lever hold`) say, then `{do} mark {name} stabilised --why ...`.",
+            f"{ack}{stop} then `{do} mark {name} stabilised --why ...`.",
         ),
         (
             not fixed and incident.diagnosed_us is None,
@@ -155,7 +175,13 @@ def what_next(incident: Incident, recovery: Recovery | None) -> str:
         ),
         (not fixed, f"Take the cause away, then `{do} mark {name} fixed --why ...`."),
         (bool(take), f"{take}, and say what you saw: `{do} step done {name} {step.id if step else ''} --seen ...`."),
+        (bool(bare), f"{bare[:1].upper()}{bare[1:]}."),
         (over, f"All exit criteria are met: `{do} close {name} --why ...`."),
+        (
+            said,
+            f"Look again whether what was reported is right now, and say what you saw: `{do} recovery {name}` lists the exit "
+            f"criteria, `{do} criterion check {name} C1 --seen ...` meets one.",
+        ),
         (True, f"Wait until it stays away: `{do} recovery {name}` measures the exit criteria."),
     )
     return next(text for holds, text in todo if holds)

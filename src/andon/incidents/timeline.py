@@ -7,8 +7,8 @@ import numpy as np
 from scipy import stats as distributions
 
 from andon.changes import Change
-from andon.incidents.records import TimelineEvent, TimelineMark
-from andon.incidents.words import change_text
+from andon.incidents.records import Delivery, Incident, TimelineEvent, TimelineMark
+from andon.incidents.words import change_text, duration
 
 __all__ = [
     "BEFORE_HOURS",
@@ -21,6 +21,7 @@ __all__ = [
     "spike_text",
     "spikes",
     "t_of",
+    "told_text",
 ]
 
 HOUR_US = 3_600_000_000
@@ -34,6 +35,9 @@ BEFORE_HOURS = 7 * 24
 
 LEAST_HOURS = 24
 """With fewer hours than these before the onset nothing is called usual."""
+
+TOLD_LATE_US = 5 * 60_000_000
+"""The alarm has the clock of the traffic; people who are told within this of it are told at once."""
 
 CHANCE = 0.001
 """An hour is a spike where chance alone would give as many less often than this."""
@@ -110,6 +114,15 @@ def spike_text(spike: Spike) -> str:
     return (
         f"{spike.n} thumbs down within an hour, where {usual} an hour are usual; chance explains at most {spike.bound}"
     )
+
+
+def told_text(first: Delivery, incident: Incident) -> str:
+    """Over which channel people were first told, and how long after the alarm; empty where that was at once.
+
+    Traffic that came late, or a channel that failed, lets hours pass between the two.
+    """
+    late_us = first.at_us - incident.alarmed_us
+    return "" if late_us <= TOLD_LATE_US else f"over {first.channel}, {duration(late_us / 1e6)} after the alarm"
 
 
 def change_entry(change: Change) -> tuple[str, str]:

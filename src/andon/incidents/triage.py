@@ -14,7 +14,8 @@ from andon.monitors.verdicts import percent
 from andon.scores import Harm
 from andon.scores.rows import TOPIC
 from andon.settings import HIGH_RISK
-from andon.traffic import SEGMENTS, format_time
+from andon.traffic import SEGMENTS
+from andon.traffic.clock import minute_text
 
 __all__ = [
     "CLASSES",
@@ -194,8 +195,8 @@ def title_of(lead: Signal, onset_us: int, rate: float | None = None) -> str:
         what = f"The share of {phrase} is {percent(now)} where {allowed}"
     else:
         what = f"The share of {phrase} rose from {percent(lead.baseline_rate)} to {percent(now)}"
-    since = format_time(onset_us)[:16].replace("T", " ")
-    return f"{what} in {scope_text(lead.scope)} of {one_line(lead.app)} since {since} UTC"
+    since = minute_text(onset_us)
+    return f"{what} in {scope_text(lead.scope, lead.app)} since {since} UTC"
 
 
 def moved(signal: Signal) -> str:

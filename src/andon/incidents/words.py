@@ -62,12 +62,17 @@ def phrase_of(metric: str, direction: str) -> str:
     return f"interactions with unusually {side} {_NOUNS.get(metric, metric.replace('_', ' '))}"
 
 
-def scope_text(scope: Mapping[str, str]) -> str:
-    """A part of the traffic in words: ``risk category high, task triage``; ``all traffic`` for the whole.
+def scope_text(scope: Mapping[str, str], app: str = "") -> str:
+    """A part of the traffic in words: ``risk category “high”, task “case law”``; ``all traffic`` for the whole.
 
     Values come from traffic: each is put on one line, without characters that a terminal obeys, and shortened.
+
+    Args:
+        scope: the part.
+        app: the application, which is named behind it unless it is empty: ``all traffic of app legal``.
     """
-    return ", ".join(f"{k.replace('_', ' ')} {one_line(v)}" for k, v in scope.items()) or "all traffic"
+    part = ", ".join(f"{k.replace('_', ' ')} “{one_line(v)}”" for k, v in scope.items()) or "all traffic"
+    return f"{part} of app {one_line(app)}" if app else part
 
 
 def one_line(text: str, limit: int = 60) -> str:

@@ -1,8 +1,9 @@
 """What, why, how wide, how late? The four questions of an incident, each answered with evidence.
 
 In: an incident, its signals, the change log, the tables. Out: an `Investigation` record. Always true: it never says more
-than the data; "no own change explains this" is always among the ranked suspects; every figure carries the plan that gives
-it again; examples are copied out.
+than the data; "no own change explains this" is always among the ranked suspects; every count carries the plan that gives it
+again, and what is worked out of several counts (a contrast, a dose, a replay of limits) the plans of their sums; examples
+are copied out.
 """
 
 from andon.investigations.records import (
@@ -20,7 +21,7 @@ from andon.investigations.records import (
     SuspectTest,
     Twin,
 )
-from andon.investigations.scope import isolated_or_systematic, rank_parts
+from andon.investigations.scope import Limit, isolated_or_systematic, rank_parts
 from andon.investigations.suspects import Candidate, Exposure, Traffic, rank_suspects
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "HarmedSlice",
     "Impact",
     "Investigation",
+    "Limit",
     "Part",
     "Proposal",
     "Suspect",

@@ -1,13 +1,11 @@
 """Tool cascades and retries: which call failed first, what it dragged along, and whether retries fit the objective."""
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats as laws
 
 from andon import stats
 from andon.investigations.records import Analysis
@@ -17,10 +15,8 @@ from andon.traffic import Interaction, quoted
 __all__ = [
     "Cascade",
     "Culprit",
-    "Repeats",
     "RetryBound",
     "cascade_of",
-    "flaky_or_systematic",
     "name_failing_step",
     "retry_bounds",
     "tool_cascades",
@@ -31,6 +27,9 @@ Judged = tuple[Interaction, bool]
 
 FEWEST = 20
 """Interactions with tool calls on a side below which nothing is compared."""
+
+MARKED = "where people marked the step of failed runs, such a guess named it in 16 %, its agent in 24 %: docs/methods/mechanisms.md"
+"""How far `name_failing_step` is to be trusted."""
 
 _TIMEOUT = ("timeout", "timed out", "deadline", "timed_out")
 _BUDGET = ("length", "max_tokens", "max_turns", "max_iterations", "budget", "recursion", "limit")
@@ -62,7 +61,7 @@ class Culprit:
     """The step at which a failed run seems to have broken."""
 
     step: int
-    """Its place among the steps, from 0: the last step of an agent before the first failing call, or the call itself."""
+    """Its place among the steps, from 0: the last step of an agent before the first failing one, or that itself."""
     name: str
     failed: int
     """The step that failed."""
@@ -83,21 +82,6 @@ class RetryBound:
     def worst_s(self) -> float:
         """The worst case: every attempt fails, and each as slowly as the slowest seen."""
         return self.attempts * self.longest_s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repeats:
-    """Tasks that were tried several times."""
-
-    always: int
-    """Tasks that failed every time."""
-    sometimes: int
-    never: int
-    expected: float
-    """Tasks that would fail every time if all had the same chance to."""
-    p: float
-    """Chance that tasks differ as much if all are alike; small says that some fail systematically."""
-    text: str
 
 
 def cascade_of(i: Interaction) -> Cascade | None:
@@ -130,21 +114,14 @@ def _ended(i: Interaction) -> str:
 
 
 def name_failing_step(i: Interaction) -> Culprit | None:
-    """The step at which a failed run seems to have broken; None where no step and no call failed.
+    """The step at which a failed run seems to have broken; None where no step failed.
 
     The first step that reports an error failed; what made it fail is most often said by the agent before it: the last agent
-    or model step before (its parent where that is known). Where there is none the failing step itself is named. Steps are
-    read where they were sent, else the tool calls.
+    or model step before (its parent where that is known). Where there is none the failing step itself is named.
 
     Measured on runs in which people marked the decisive step: `docs/methods/mechanisms.md`. An error in reasoning raises
     nothing, and is not seen here.
     """
-    if not i.steps:
-        at = next((k for k, t in enumerate(i.tool_calls) if t.error), None)
-        if at is None:
-            return None
-        call = i.tool_calls[at]
-        return Culprit(step=at, name=call.name, failed=at, why=f"{quoted(call.name)} is the first call that failed")
     failed = next((k for k, s in enumerate(i.steps) if s.error and s.kind not in ("agent", "chain")), None)
     failed = next((k for k, s in enumerate(i.steps) if s.error), None) if failed is None else failed
     if failed is None:
@@ -224,6 +201,7 @@ def tool_cascades(
         more = True if low > 0 else False if high < 0.02 or x2 == 0 else None
     linked, harm_words = _harm_of_failures(new, cascades)
     words += harm_words
+    words += _broken_at(new)
     words += _amplification(old, new)
     words += _endings([c for c, _ in cascades])
     words += _limits([i for i, _ in new], limits_s)
@@ -271,6 +249,19 @@ def _harm_of_failures(new: Sequence[Judged], cascades: Sequence[tuple[Cascade, b
         tool, n = min(harmed.items(), key=lambda p: (-p[1], p[0]))
         words.append(f"{n} of {x1 + x2} harmed ones begin to fail at {quoted(tool)}")
     return linked, words
+
+
+def _broken_at(new: Sequence[Judged]) -> list[str]:
+    """At which step the harmed runs likely broke, where steps were sent."""
+    runs = [i for i, harmed in new if harmed and i.steps]
+    named = Counter(c.why for i in runs if (c := name_failing_step(i)) is not None)
+    if not named:
+        return [f"none of {len(runs)} harmed runs with steps reports an error in a step"] if runs else []
+    why, n = min(named.items(), key=lambda p: (-p[1], p[0]))
+    return [
+        f"{n} of {len(runs)} harmed runs with steps likely broke alike: {why} "
+        f"({len(runs) - named.total()} report no error; {MARKED})"
+    ]
 
 
 def _amplification(old: Sequence[Judged], new: Sequence[Judged]) -> list[str]:
@@ -343,38 +334,3 @@ def _by_tool(
         for t in names
     ]
     return (head, *rows)
-
-
-def flaky_or_systematic(outcomes: Mapping[str, Sequence[bool]]) -> Repeats | None:
-    """Whether failures are spread over all tasks by chance, or some tasks fail systematically; None without repeated tasks.
-
-    With r the share of failing tries over all tasks, task i of ``k_i`` tries fails every time with chance ``r^k_i`` if all
-    tasks are alike; `expected` is the sum of these. p is that of the dispersion test,
-    ``sum k_i (r_i - r)^2 / (r (1 - r))`` against chi-square with one degree of freedom less than tasks; 1 where every try or
-    none failed, for then nothing differs.
-
-    Args:
-        outcomes: by task, whether each try failed; tasks with one try tell nothing and are left out.
-
-    Use instead: `andon.stats.compare_paired` for the same tasks on two versions.
-
-    Source: pass^k as in Yao, Shinn, Razavi & Narasimhan, *tau-bench* (2024, arXiv:2406.12045), section 3; the dispersion test
-    is Cochran's, Biometrics 10 (1954), 417-451, section 3.
-    """
-    tries = [list(v) for v in outcomes.values() if len(v) > 1]
-    if not tries:
-        return None
-    rate = sum(map(sum, tries)) / sum(map(len, tries))
-    always = sum(all(t) for t in tries)
-    never = sum(not any(t) for t in tries)
-    expected = math.fsum(rate ** len(t) for t in tries)
-    p = 1.0
-    if 0 < rate < 1 and len(tries) > 1:
-        spread = math.fsum(len(t) * (sum(t) / len(t) - rate) ** 2 for t in tries) / (rate * (1 - rate))
-        p = float(laws.chi2.sf(spread, len(tries) - 1))
-    told = "some tasks are harder than others" if p < 0.05 else "as if all tasks were alike"
-    text = (
-        f"of {len(tries)} tasks tried more than once {always} always fail, {len(tries) - always - never} sometimes and {never} "
-        f"never; {expected:.1f} would always fail if all were alike: {told} (p = {p:.2g})"
-    )
-    return Repeats(always=always, sometimes=len(tries) - always - never, never=never, expected=expected, p=p, text=text)

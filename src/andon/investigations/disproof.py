@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats as laws
 
 from andon import stats
+from andon.investigations.exposure import Bin
 from andon.investigations.records import SuspectTest
 from andon.investigations.silent import Side, compare_sides
 from andon.monitors.verdicts import percent
@@ -20,7 +21,6 @@ from andon.traffic import Interaction
 
 __all__ = [
     "Ask",
-    "Cell",
     "Contrast",
     "compare_exposed",
     "dose_test",
@@ -57,16 +57,6 @@ MIXED_HOURS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """Harm among those who saw a version and among the others, within one stratum (a window, other versions)."""
-
-    exposed_x: float
-    exposed_n: float
-    other_x: float
-    other_n: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
     """Harm of the exposed less harm of the others, over strata in which there are both."""
 
@@ -92,7 +82,7 @@ class Contrast:
         )
 
 
-def compare_exposed(cells: Sequence[Cell]) -> Contrast | None:
+def compare_exposed(cells: Sequence[Bin]) -> Contrast | None:
     """Mantel-Haenszel difference of rates over strata, its 95 % interval and an exact test; None without a common stratum.
 
     With a of m harmed among the exposed, b of k among the others and N = m + k in each stratum:
@@ -109,7 +99,7 @@ def compare_exposed(cells: Sequence[Cell]) -> Contrast | None:
     both = [c for c in cells if c.exposed_n > 0 and c.other_n > 0]
     if not both:
         return None
-    a, m, b, k = (np.array([getattr(c, f) for c in both], dtype=np.float64) for f in Cell.__dataclass_fields__)
+    a, m, b, k = (np.array([getattr(c, f) for c in both], dtype=np.float64) for f in Bin.__dataclass_fields__)
     total = m + k
     scale = float((m * k / total).sum())
     difference = float(((a * k - b * m) / total).sum()) / scale
@@ -166,7 +156,7 @@ def _judge(c: Contrast, rise: float | None) -> tuple[Result, str]:
 
 
 def same_hour_test(
-    windows: Sequence[Cell], version: str, rise: float | None, evidence: Sequence[str] = ()
+    windows: Sequence[Bin], version: str, rise: float | None, evidence: Sequence[str] = ()
 ) -> SuspectTest:
     """Harm among those who saw the version against the others, in the same windows since the onset.
 
@@ -189,7 +179,7 @@ def same_hour_test(
     return SuspectTest(name="same hour", text=text, result=result, evidence=tuple(evidence))
 
 
-def other_versions_test(cells: Sequence[Cell], version: str, held: Sequence[str]) -> SuspectTest:
+def other_versions_test(cells: Sequence[Bin], version: str, held: Sequence[str]) -> SuspectTest:
     """Harm with and without the version before and since, where all other version fields that moved are the same.
 
     Args:
@@ -210,7 +200,7 @@ def other_versions_test(cells: Sequence[Cell], version: str, held: Sequence[str]
     return SuspectTest(name="other versions", text=text, result=result)
 
 
-def dose_test(hours: Sequence[Cell], version: str, rise: float | None) -> SuspectTest:
+def dose_test(hours: Sequence[Bin], version: str, rise: float | None) -> SuspectTest:
     """Harm against the share of traffic that saw the version, over hours: ``rate = c + slope x share``.
 
     Least squares weighted by the interactions of each hour, the error of the slope from the residuals, Student's t with

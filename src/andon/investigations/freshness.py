@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -13,7 +13,7 @@ from scipy import stats as laws
 
 from andon import stats
 from andon.investigations.records import Analysis
-from andon.investigations.silent import Move, Side, compare_sides
+from andon.investigations.silent import compare_sides, side_of
 from andon.monitors.verdicts import percent
 from andon.scores.text import content_words
 from andon.traffic import Interaction
@@ -248,7 +248,6 @@ def corpus_drift(
     after: Sequence[Judged],
     *,
     stale: str = "",
-    score: Move | None = None,
     evidence: Sequence[str] = (),
 ) -> Analysis:
     """Whether what is retrieved became poorer or another, and whether that harms.
@@ -257,7 +256,6 @@ def corpus_drift(
         before: a sample of interactions before the onset, each with whether it was harmed.
         after: the same since.
         stale: what the change log says of corpus and index, in words.
-        score: the retrieval score before and since, over all traffic; computed from the samples where it is not given.
         evidence: ids of the figures.
 
     Found: the verdict is retrieval or both. Not found: it is generation, or nothing is retrieved at all.
@@ -273,7 +271,7 @@ def corpus_drift(
         )
     blame = retrieval_or_generation(before, after)
     words = [_VERDICTS[blame.verdict], blame.text]
-    words += _moved(before, after, score)
+    words += _moved(before, after)
     words += _documents(before, after)
     words += [stale] if stale else []
     found: Literal["yes", "no", "cannot tell"] = "cannot tell"
@@ -299,29 +297,18 @@ _VERDICTS = {
 }
 
 
-def _moved(before: Sequence[Judged], after: Sequence[Judged], score: Move | None) -> list[str]:
+def _moved(before: Sequence[Judged], after: Sequence[Judged]) -> list[str]:
     """Retrieval score, own passage found and age of passages before and since, where they are known."""
     sides = ([i for i, _ in before], [i for i, _ in after])
+    told: tuple[tuple[str, Callable[[Interaction], float | None], bool, str], ...] = (
+        ("retrieval score", _score, False, "down"),
+        ("own passage found", own_passage, True, "down"),
+        ("age of the newest passage in days", age_days, False, "up"),
+    )
     moves = [
-        score
-        or compare_sides(
-            "retrieval score", *(_side([_score(i) for i in s]) for s in sides), rate=False, bad="down", family=3
-        )
+        compare_sides(name, *(side_of(map(of, s)) for s in sides), rate=rate, bad=bad, family=len(told))
+        for name, of, rate, bad in told
     ]
-    moves.append(
-        compare_sides(
-            "own passage found", *(_side([own_passage(i) for i in s]) for s in sides), rate=True, bad="down", family=3
-        )
-    )
-    moves.append(
-        compare_sides(
-            "age of the newest passage in days",
-            *(_side([age_days(i) for i in s]) for s in sides),
-            rate=False,
-            bad="up",
-            family=3,
-        )
-    )
     words = []
     for m in moves:
         if m is None:
@@ -333,16 +320,9 @@ def _moved(before: Sequence[Judged], after: Sequence[Judged], score: Move | None
     return [*words, poor] if poor else words
 
 
-def _side(values: Sequence[float | None]) -> Side:
-    known = np.array([v for v in values if v is not None], dtype=np.float64)
-    if len(known) == 0:
-        return Side(n=0, mean=0.0, variance=0.0)
-    return Side(n=len(known), mean=float(known.mean()), variance=float(known.var()))
-
-
 def _poorer(after: Sequence[Judged]) -> str:
     """Whether the harmed ones since the onset had poorer passages than the others (Mann-Whitney), in words."""
-    _, (qualities,) = _one_side(after)
+    _, (_, qualities) = _qualities((), after)
     harmed = [q for q, (_, h) in zip(qualities, after, strict=True) if q is not None and h]
     fine = [q for q, (_, h) in zip(qualities, after, strict=True) if q is not None and not h]
     if min(len(harmed), len(fine)) < 10:
@@ -350,11 +330,6 @@ def _poorer(after: Sequence[Judged]) -> str:
     test = laws.mannwhitneyu(harmed, fine)
     worse = 1 - float(test.statistic) / (len(harmed) * len(fine))
     return f"a harmed answer had poorer passages than a good one in {percent(worse)} of pairs (Mann-Whitney p = {float(test.pvalue):.2g})"
-
-
-def _one_side(side: Sequence[Judged]) -> tuple[str, list[list[float | None]]]:
-    measure, (_, values) = _qualities((), side)
-    return measure, [values]
 
 
 def _documents(before: Sequence[Judged], after: Sequence[Judged]) -> list[str]:

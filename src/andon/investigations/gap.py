@@ -28,8 +28,9 @@ __all__ = [
     "Replayed",
     "gap_from",
     "limit_of",
-    "proposals_from",
+    "proposal_of",
     "replay_limits",
+    "sooner_limits",
 ]
 
 Floats = NDArray[np.float64]
@@ -237,17 +238,9 @@ def _weight(app: str, environment: str, c: Candidate) -> float:
     return rule_for((), app, environment, c.metric, c.direction, c.scope)[1]
 
 
-def proposals_from(
-    replayed: Sequence[Replayed],
-    *,
-    app: str,
-    environment: str,
-    onset_us: int,
-    seen_us: int,
-    window_us: int,
-    metric: str,
-    known: Sequence[Signal],
-) -> tuple[Proposal, ...]:
+def sooner_limits(
+    replayed: Sequence[Replayed], *, onset_us: int, seen_us: int, window_us: int, metric: str, known: Sequence[Signal]
+) -> tuple[Replayed, ...]:
     """The limits that would have spoken surely sooner than `seen_us`, the best first, one for each metric.
 
     Sooner by less than a window or a tenth of the lag is within what the replay may be wrong by.
@@ -269,12 +262,13 @@ def proposals_from(
         )
     )  # fmt: skip
     best = {r.candidate.metric: r for r in reversed(sooner)}
-    ranked = [r for r in sooner if best[r.candidate.metric] is r][:MOST_PROPOSALS]
-    return tuple(_proposal(r, app, environment, seen_us) for r in ranked)
+    return tuple(r for r in sooner if best[r.candidate.metric] is r)[:MOST_PROPOSALS]
 
 
-def _proposal(r: Replayed, app: str, environment: str, seen_us: int) -> Proposal:
+def proposal_of(r: Replayed, app: str, environment: str, seen_us: int) -> Proposal:
+    """A limit that spoke, in words and as the command that adds it; `seen_us` is when the incident was seen without it."""
     c = r.candidate
+    assert r.fired_us is not None
     what = phrase_of(c.metric, c.direction)
     if c.beyond is not None:
         what = f"interactions with {c.metric} {'from' if c.direction == 'up' else 'below'} {c.beyond:g}"
@@ -282,7 +276,7 @@ def _proposal(r: Replayed, app: str, environment: str, seen_us: int) -> Proposal
         title=f"{what} at most {percent(r.at_most)} in {scope_text(dict(c.scope))}",
         metric=c.metric,
         fired_us=r.fired_us,
-        sooner_s=(seen_us - r.fired_us) / 1e6 if r.fired_us is not None else 0.0,
+        sooner_s=(seen_us - r.fired_us) / 1e6,
         false_pages=round(r.false_pages, 4),
         command=command_of(c, r.at_most, app, environment),
     )
@@ -313,7 +307,7 @@ def gap_from(
         incident: the incident.
         lead: its leading signal; None where no monitor spoke.
         clocks: when what happened.
-        proposals: from `proposals_from`.
+        proposals: from `sooner_limits`, the best first.
         young: whether the leading chart had not yet learned its baseline when the harm began.
     """
     told = f"{_lag(incident, lead)}{_split(clocks)}" if lead is not None else _reported(clocks)

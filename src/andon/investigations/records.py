@@ -72,12 +72,13 @@ class SuspectTest:
     """What would disprove a suspect, and what came of it."""
 
     name: str
-    """``same hour``, ``old target``, ``tool traces``, ``retrieval logs``, ``policy decisions``, ``dose``."""
+    """``same hour``, ``other versions``, ``dose``, ``tool traces``, ``retrieval logs``, ``policy decisions``, ``same questions``,
+    ``old target``."""
     text: str
     """What was compared and what it showed, with figures."""
     result: Literal["supports", "against", "cannot tell"]
     evidence: tuple[str, ...] = ()
-    """Ids of the figures."""
+    """Ids of the figures: totals by version of a contrast of windows, counts by hour of a dose that speaks for or against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +153,8 @@ class Proposal:
 
     title: str
     metric: str
-    fired_us: int | None
-    """When it would have fired on this incident's traffic; None: never."""
+    fired_us: int
+    """When it would have fired on this incident's traffic."""
     sooner_s: float
     """By how much sooner than the first alarm."""
     false_pages: float

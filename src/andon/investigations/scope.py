@@ -58,9 +58,7 @@ class Users:
     """``users``, or ``sessions`` where no user is named."""
 
 
-def isolated_or_systematic(
-    x: int, n: int, baseline: float | Limit, *, users: Users | None = None
-) -> tuple[Verdict, str]:
+def isolated_or_systematic(x: int, n: int, limit: Limit, *, users: Users | None = None) -> tuple[Verdict, str]:
     """Whether the rate after the onset is above its limit, as (verdict, reason), by the exact 95 % interval.
 
     ``systematic`` when the interval lies above the limit and there are at least five harmed interactions; ``isolated``
@@ -71,13 +69,12 @@ def isolated_or_systematic(
     Args:
         x: harmed interactions; with sampling, as many as the rows are evidence for.
         n: interactions.
-        baseline: the limit: the rate before, or an objective's.
+        limit: the rate before, or an objective's.
         users: who was hit, where traffic says so.
 
     Source: effective sample size: Korn & Graubard, Survey Methodology 24 (1998), 193-201, without their degrees-of-freedom
     factor; interval: `andon.stats.clopper_pearson`.
     """
-    limit = baseline if isinstance(baseline, Limit) else Limit(rate=float(baseline))
     if n == 0:
         return "undecided", "no traffic after the onset; wait for some, or send probes"
     effect = 1.0 if users is None else design_effect(users)

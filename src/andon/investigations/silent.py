@@ -5,7 +5,7 @@ A call that succeeds says nothing about the answer. So every metric is compared 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +26,8 @@ __all__ = [
     "compare_sides",
     "finish_reasons",
     "same_questions",
+    "side_of",
+    "side_of_sums",
     "silent_regression",
 ]
 
@@ -61,6 +63,27 @@ class Side:
     """Effective number of values: ``(sum w)^2 / sum w^2`` with sampling weights w."""
     mean: float
     variance: float
+
+
+def side_of(values: Iterable[float | None], weights: Iterable[float | None] | None = None) -> Side:
+    """Effective number, mean and variance of values, each with its weight (1 where it has none); None is left out."""
+    pairs = ((v, 1.0) for v in values) if weights is None else zip(values, weights, strict=True)
+    known = [(v, 1.0 if w is None else w) for v, w in pairs if v is not None]
+    if not known:
+        return Side(n=0.0, mean=0.0, variance=0.0)
+    v, w = np.array(known, dtype=np.float64).T
+    mean = float(np.average(v, weights=w))
+    return Side(n=float(w.sum() ** 2 / (w**2).sum()), mean=mean, variance=float(np.average((v - mean) ** 2, weights=w)))
+
+
+def side_of_sums(row: Mapping[str, float | None], metric: str) -> Side:
+    """The same from the row of a roll-up with ``n, sum, sumsq``, the mean weighted where it has ``w, wsum`` as well."""
+    n, total, squares = (float(row.get(f"{metric}.{part}") or 0) for part in ("n", "sum", "sumsq"))
+    if not n:
+        return Side(n=0.0, mean=0.0, variance=0.0)
+    w, weighted = row.get(f"{metric}.w"), row.get(f"{metric}.wsum")
+    mean = (weighted or 0.0) / w if w else total / n
+    return Side(n=n, mean=mean, variance=max(0.0, squares / n - (total / n) ** 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,14 +154,14 @@ def _h(p1: float, p2: float) -> float:
     return 2 * (math.asin(math.sqrt(min(1.0, max(0.0, p2)))) - math.asin(math.sqrt(min(1.0, max(0.0, p1)))))
 
 
-def same_questions(pairs: Sequence[tuple[bool, bool]]) -> tuple[str, stats.Paired | None]:
-    """The same questions before and since, each once, as (harmed before, harmed since): in words, and as a paired test.
+def same_questions(pairs: Sequence[tuple[bool, bool]]) -> str:
+    """The same questions before and since, each once, as (harmed before, harmed since), in words.
 
-    None where no question was asked on both sides. The test is McNemar's exact one (`andon.stats.compare_paired`): other
-    questions cannot be the reason when the same ones fail more often.
+    The test is McNemar's exact one (`andon.stats.compare_paired`): other questions cannot be the reason when the same ones
+    fail more often.
     """
     if not pairs:
-        return "no question was asked both before and since the onset", None
+        return "no question was asked both before and since the onset"
     lost = sum(since and not before for before, since in pairs)
     gained = sum(before and not since for before, since in pairs)
     found = stats.compare_paired(len(pairs), lost, gained)
@@ -146,8 +169,7 @@ def same_questions(pairs: Sequence[tuple[bool, bool]]) -> tuple[str, stats.Paire
     p = found.p_worse if worse else found.p_better
     return (
         f"of {len(pairs)} questions asked before and since, {lost} fail only since and {gained} failed only before "
-        f"(exact McNemar, one-sided p = {p:.2g} for {'worse' if worse else 'better'})",
-        found,
+        f"(exact McNemar, one-sided p = {p:.2g} for {'worse' if worse else 'better'})"
     )
 
 
@@ -224,12 +246,12 @@ def silent_regression(
 
 
 def _table(moves: Sequence[Move], an_hour: tuple[float, float] | None) -> tuple[tuple[str, ...], ...]:
-    """Every metric that was compared, what moved first; empty where there is none."""
+    """Every metric that was compared, what moved most surely first; empty where there is none."""
     order = {"moved": 0, "cannot tell": 1, "the same": 2}
     rows: list[tuple[str, ...]] = [
-        (m.name, _value(m, m.before), _value(m, m.after), _interval(m), m.word) for m in sorted(moves, key=_size)
+        (m.name, _value(m, m.before), _value(m, m.after), _interval(m), m.word)
+        for m in sorted(moves, key=lambda m: (order[m.word], -_size(m)))
     ]
-    rows.sort(key=lambda r: order[r[4]])
     if rows and an_hour is not None:
         rows.append(("interactions an hour", f"{an_hour[0]:,.1f}", f"{an_hour[1]:,.1f}", "–", "judged by its chart"))
     head = ("metric", "before", "since", "difference, interval", "verdict")

@@ -370,9 +370,9 @@ def group_rows(codes: Ints) -> Ints:
     key = np.zeros(len(codes), np.int64)
     for f in range(codes.shape[1]):
         column = codes[:, f] + 1
+        if (int(key.max(initial=0)) + 1) * (int(column.max(initial=0)) + 1) > 2**62:  # it would overflow
+            key, column = _numbered(key), _numbered(column)
         key = key * (int(column.max(initial=0)) + 1) + column
-        if key.max(initial=0) > 2**31:  # the next field could overflow
-            key = _numbered(key)
     return _numbered(key)
 
 

@@ -6,7 +6,16 @@ a lever; a lever keeps one type for ever. What touches the ledger is in `andon.l
 """
 
 from andon.levers.records import Lever, LeverValue, Pull
-from andon.levers.registry import MAX_HOLD_US, check_key, check_lever, check_value, evaluate, in_force, latest
+from andon.levers.registry import (
+    MAX_HOLD_US,
+    check_key,
+    check_lever,
+    check_value,
+    evaluate,
+    in_force,
+    latest,
+    value_text,
+)
 
 __all__ = [
     "MAX_HOLD_US",
@@ -19,4 +28,5 @@ __all__ = [
     "evaluate",
     "in_force",
     "latest",
+    "value_text",
 ]

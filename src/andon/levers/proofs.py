@@ -54,9 +54,6 @@ def gate_blocks(item: ActionItem, runs: Sequence[EvalRun], now_us: int) -> Proof
     The baseline is the newest run of another target over the same golden set; without one the bar decides.
     """
     asked = _criterion(item)
-    if asked.subject.casefold().startswith("the version of "):
-        text = f"which version is the bad one? name its target: `andon action take {item.id} --criterion 'gate blocks TARGET'`"
-        return _proof(None, text, now_us)
     named = re.compile(rf"(?<![\w.-]){re.escape(asked.subject)}(?![\w-]|\.\d)")
     theirs = [r for r in runs if named.search(r.target)]
     if not theirs:
@@ -76,9 +73,6 @@ def gate_blocks(item: ActionItem, runs: Sequence[EvalRun], now_us: int) -> Proof
 def lever_exists(item: ActionItem, levers: Iterable[Lever], pulls: Iterable[Pull], now_us: int) -> Proof:
     """The test of ``lever exists``: it is declared, and was held once at its safe value."""
     asked = _criterion(item)
-    if asked.subject == "NAME":
-        text = f"which lever? `andon action take {item.id} --criterion 'lever exists KEY'`"
-        return _proof(None, text, now_us)
     lever = next((x for x in levers if x.id == asked.subject), None)
     if lever is None:
         return _proof(False, f"no lever {quoted(asked.subject, 120)} is declared", now_us)

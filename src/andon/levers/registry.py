@@ -29,6 +29,7 @@ __all__ = [
     "latest",
     "pulled_change",
     "superseded",
+    "value_text",
 ]
 
 MAX_HOLD_US = 90 * 24 * 3600 * 1_000_000
@@ -185,20 +186,21 @@ def _change(
         title=title,
         app=lever.app,
         environment=lever.environment,
-        before=_in_words(before),
-        after=_in_words(after),
+        before=value_text(before),
+        after=value_text(after),
         author=by,
         origin="lever",
         own=True,
     )
 
 
-def _in_words(value: LeverValue) -> str:
+def value_text(value: LeverValue) -> str:
+    """A value as the commands take it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _short(value: LeverValue) -> str:
-    return quoted(value) if isinstance(value, str) else _in_words(value)
+    return quoted(value) if isinstance(value, str) else value_text(value)
 
 
 def _text(value: str, wrong: InputError) -> str:

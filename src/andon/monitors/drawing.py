@@ -192,7 +192,7 @@ def _describe(points: Sequence[Point]) -> str:
     first, last = points[0], points[-1]
     return (
         f"{len(points)} windows from {format_time(first.start_us)} to {format_time(last.end_us)}; centre line "
-        f"{sum(p.centre for p in points) / len(points):.1%}; {beyond} windows above the limit; last window {last.x} of {last.n}."
+        f"{percent(sum(p.centre for p in points) / len(points))}; {beyond} windows above the limit; last window {last.x} of {last.n}."
     )
 
 

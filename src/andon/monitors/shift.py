@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from andon.monitors.verdicts import percent
 from andon.scores.records import Vectors
 from andon.scores.topics import Grown, novel_clusters
 from andon.stats.explained import MixExplained, explained_by_mix
@@ -180,8 +181,8 @@ def _mix(column: str, before: Mapping[str, int], after: Mapping[str, int]) -> _T
     n, m = sum(before.values()), sum(after.values())
     shares = {c: (before.get(c, 0) / n, after.get(c, 0) / m) for c in {**before, **after}}
     most = sorted(shares, key=lambda c: (-abs(shares[c][1] - shares[c][0]), c))[:SHOWN]
-    told = ", ".join(f"{_one_line(c)} {shares[c][0]:.1%} -> {shares[c][1]:.1%}" for c in most)
-    sentence = f"{size:.1%} of the traffic moved between values ({told})"
+    told = ", ".join(f"{_one_line(c)} {percent(shares[c][0])} -> {percent(shares[c][1])}" for c in most)
+    sentence = f"{percent(size)} of the traffic moved between values ({told})"
     return _Test(column, "mix", p, size, sentence, psi(before, after), jensen_shannon(before, after))
 
 
@@ -210,7 +211,7 @@ def _questions(before: Vectors, after: Vectors, rng: np.random.Generator, thorou
         p, far = mmd(before, after, rng)
         tests.append(_Test("questions", "mmd", p, far, f"another cloud of questions (MMD^2 {far:.4f})"))
         p, area = classifier_test(before, after, rng)
-        words = f"a classifier tells a question of after from one of before in {area:.0%} of pairs (50 % by luck)"
+        words = f"a classifier tells a question of after from one of before in {percent(area)} of pairs (50 % by luck)"
         tests.append(_Test("questions", "classifier", p, area, words))
     return tests
 

@@ -29,6 +29,7 @@ __all__ = [
     "nags",
     "prove",
     "state_text",
+    "steps_of",
     "take",
 ]
 
@@ -43,7 +44,8 @@ DAY_US = 86_400_000_000
 MOST_TIMES = 100
 MOST_TOLD = 10
 
-SOME_LEVER, SOME_VERSION, SOME_MONITOR = "NAME", "the version of ", "a monitor that is still to be named"
+SOME_LEVER, SOME_VERSION = "that is still to be named", "the version of "
+SOME_MONITOR = "a monitor that is still to be named"
 """What a proposal says in place of a name that only people know: a lever, the target of a version (with the incident behind
 it), a monitor. Nothing could prove such an item done, so it is named when somebody takes it."""
 
@@ -243,6 +245,44 @@ def state_text(item: ActionItem, now_us: int) -> str:
     return f"{late}{', claimed but not proved' if item.claimed else ''}{tested}"
 
 
+def steps_of(item: ActionItem) -> tuple[str, ...]:
+    """The way to the proof of an item, as commands in their order; what stands in capitals only people know.
+
+    Empty where nothing is left to prove: it is done, or was dropped.
+    """
+    if item.state in ("done", "dropped"):
+        return ()
+    test, steps = item.criterion, []
+    missing = "by which test: --criterion TEST" if test is None else _unnamed(test)
+    if item.state == "proposed" or missing:
+        steps.append(f"andon action take {item.id} --owner NAME" + (f", and say {missing}" if missing else ""))
+    if test is not None:
+        steps += _ways(test, item.incident)
+    return (*steps, f"andon action prove {item.id}")
+
+
+def _ways(test: Criterion, incident: str) -> list[str]:
+    """What is to be done before a test can be met."""
+    times = "once" if test.times == 1 else f"{test.times} times"
+    ways = {
+        "case passes": [f"andon eval run --target TARGET, {times}, on the system that is to be right"],
+        "gate blocks": ["andon gate --target TARGET, on the bad version: it must fail"],
+        "lever exists": [
+            "andon lever declare KEY --default VALUE --safe VALUE",
+            "andon lever hold KEY --why drill --for 10m",
+        ],
+        "monitor fires": ["keep the traffic of the incident: the proof replays it through the charts of that day"],
+    }[test.kind]
+    if test.subject == f"cases of {incident}":
+        return ["andon golden label", "andon golden add", *ways]
+    if test.subject == SOME_MONITOR:
+        return [
+            f"andon monitor add METRIC --at-most RATE; `andon investigate {incident}` prints limits that were replayed",
+            *ways,
+        ]
+    return ways
+
+
 def _nag(item: ActionItem, now_us: int) -> str:
     late = duration((now_us - item.due_us) / 1e6)
     said = "; claimed done, not proved" if item.claimed else ""
@@ -265,7 +305,8 @@ def _unnamed(test: Criterion) -> str:
         return 'which version is the bad one: --criterion "gate blocks TARGET", a word of the name of its target'
     if test.kind == "monitor fires" and test.subject == SOME_MONITOR:
         return (
-            'which monitor: --criterion "monitor fires APP/ENVIRONMENT/METRIC.up/PART", with PART = all or field=value'
+            'which monitor: --criterion "monitor fires APP/ENVIRONMENT/METRIC.up/PART", with PART = all or field=value, and '
+            "/objective=* behind it for a limit"
         )
     return ""
 

@@ -6,7 +6,7 @@ Every text that came from traffic or people is made harmless here (`inert`, `pro
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from andon.incidents import Incident, duration, odds, scope_text
+from andon.incidents import duration, odds, scope_text
 from andon.investigations import Analysis, Evidence, HarmedSlice, Suspect
 from andon.monitors.verdicts import percent
 from andon.postmortems.draft import (
@@ -17,8 +17,11 @@ from andon.postmortems.draft import (
     HARM_SINCE,
     beyond_limit,
     counts_of,
+    lag_texts,
     minute,
+    over_us,
     refs_to,
+    since_onset,
 )
 from andon.postmortems.escaping import bullets, inert, prose, quote, table
 from andon.postmortems.happened import milestones, offset, timeline
@@ -70,7 +73,7 @@ def _version(p: Postmortem) -> str:
 
 def _facts(p: Postmortem) -> str:
     impact, i = p.investigation.impact, p.incident
-    best, low, high = i.lag_s
+    best, low, high = lag_texts(i)
     broken, since, _ = beyond_limit(p.points, i.onset_us, p.investigation.at_us)
     if not _measured(p):
         harmed, users = f"**{_reports(p)}**, not measured", "**not measured**"
@@ -87,13 +90,11 @@ def _facts(p: Postmortem) -> str:
         "SLO minutes": f"**{broken // 60_000_000:,}** of {since // 60_000_000:,} beyond the limit"
         if since
         else "**cannot tell** no chart",
-        "detection lag": f"**{duration(best)}** {duration(low)} to {duration(high)}, 95 %"
-        if i.lead
-        else "**cannot tell** no chart saw it",
+        "detection lag": f"**{best}** {low} to {high}, 95 %" if i.lead else "**cannot tell** no chart saw it",
         "lasted": "**cannot tell** nothing dates the onset"
         if not i.lead
-        else f"**{duration((_over(i) or p.investigation.at_us) / 1e6 - i.onset_us / 1e6)}** "
-        + ("from onset to the end of harm" if _over(i) else "since the onset, not over"),
+        else f"**{since_onset(i, over_us(i) or p.investigation.at_us)}** "
+        + ("from onset to the end of harm" if over_us(i) else "since the onset, not over"),
     }
     return table(tuple(cells), [tuple(cells.values())])
 
@@ -107,10 +108,6 @@ def _reports(p: Postmortem) -> str:
     """How many answers were reported; the report that opened the incident is one, whatever the timeline shows."""
     count = max(1, sum(e.kind == "report" for e in p.timeline))
     return f"{count} reported {'answer' if count == 1 else 'answers'}"
-
-
-def _over(i: Incident) -> int | None:
-    return i.recovered_us or i.fixed_us or i.stabilised_us or i.closed_us
 
 
 def _summary(p: Postmortem) -> str:
@@ -128,7 +125,7 @@ def _impact(p: Postmortem) -> str:
     broken, since, width = beyond_limit(p.points, i.onset_us, p.investigation.at_us)
     limit = f"objective {inert(p.objective)}" if p.objective else "control limit"
     rows = [
-        ("who", f"{inert(scope_text(i.scope), 400)} of {inert(i.app)} ({inert(i.environment)})"),
+        ("who", f"{inert(scope_text(i.scope, i.app), 400)} ({inert(i.environment)})"),
         (
             "requests",
             f"{impact.harmed:,} of {impact.n:,} harmed, about {impact.excess:,.0f} beyond the baseline"
@@ -163,8 +160,8 @@ def _impact(p: Postmortem) -> str:
 
 
 def _refs(p: Postmortem, refs: str) -> str:
-    """References behind a cell that is Markdown already; empty where there is no evidence."""
-    return f" {prose(p, refs)}" if refs else ""
+    """References behind text that is Markdown already; empty where there is no evidence."""
+    return f" {prose(p, refs.strip())}" if refs.strip(" []") else ""
 
 
 def _harm_refs(p: Postmortem) -> str:
@@ -245,7 +242,7 @@ def _analysis(p: Postmortem, a: Analysis) -> str:
     if len(a.rows) < 2:
         return text
     width = len(a.rows[0])
-    cells = [tuple(inert(c, blank="–") for c in (*row, *[""] * width)[:width]) for row in a.rows[:13]]
+    cells = [tuple(inert(c) for c in (*row, *[""] * width)[:width]) for row in a.rows[:13]]
     rows = [(first + refs, *rest) for (first, *rest), refs in zip(cells[1:], of_rows, strict=True)]
     return f"{text}\n\n{table(cells[0], rows)}"
 
@@ -254,7 +251,7 @@ def _beside_table(a: Analysis) -> str:
     """The text of an analysis without the figures of single rows of its table."""
     names = [row[0].replace("_", " ") for row in a.rows[1:] if row and row[0]]
     first, *rest = a.text.rstrip(".").split("; ")
-    return "; ".join((first, *(clause for clause in rest if not _of_row(clause, names)))) + "."
+    return "; ".join((first.strip() or "–", *(clause for clause in rest if not _of_row(clause, names)))) + "."
 
 
 def _of_row(clause: str, names: Iterable[str]) -> bool:
@@ -270,7 +267,7 @@ def _row_refs(p: Postmortem, a: Analysis, row: Sequence[str]) -> str:
         return _refs(p, refs_to(p.investigation, HARM_BEFORE, ALL_BEFORE, HARM_SINCE, ALL_SINCE))
     claims = (f"{name} before the onset", f"{name} since the onset")
     ids = [e.id for e in p.investigation.evidence if e.claim in claims and e.id in a.evidence]
-    return _refs(p, f"[{', '.join(ids)}]" if ids else "")
+    return _refs(p, f"[{', '.join(ids)}]")
 
 
 def _examples(p: Postmortem) -> str:
@@ -287,9 +284,16 @@ def _examples(p: Postmortem) -> str:
     ]
     parts = [table(("question", "answer", "expected"), rows)]
     if found.confidence.text:
-        parts.append(prose(p, found.confidence.text))
-    if found.passing:
-        fine = [(quote(e.question, "(no question)"), quote(e.answer)) for e in found.passing[:4]]
+        ids = ", ".join(e.id for e in found.evidence if "with a confidence of" in e.claim)
+        source = f" [{ids}]" if ids else ""
+        parts.append(prose(p, f"{_sentence(found.confidence.text.strip(' .')) or '–'}{source}."))
+    known = {(e.question, e.expected) for e in found.examples[:6]}  # what stands in the first table already
+    fine = [
+        (quote(e.question, "(no question)"), quote(e.answer))
+        for e in found.passing[:4]
+        if (e.question, e.answer) not in known
+    ]
+    if fine:
         parts += [
             "For comparison, answers of the same time and kind that were not harmed:",
             table(("question", "not harmed"), fine),
@@ -325,10 +329,10 @@ def _scope(p: Postmortem) -> str:
 
 
 def _slice(p: Postmortem, s: HarmedSlice) -> tuple[str, ...]:
-    where = scope_text(s.where)
-    source = refs_to(p.investigation, f"{HARM_SINCE} in {where}", f"{ALL_SINCE} in {where}")
+    name = ", ".join(f"{k} {v}" for k, v in s.where.items())  # as the claims of its evidence say it
+    source = refs_to(p.investigation, f"{HARM_SINCE} in {name}", f"{ALL_SINCE} in {name}")
     return (
-        prose(p, where + source),
+        prose(p, scope_text(s.where) + source),
         _share(s.before_x, s.before_n),
         _share(s.after_x, s.after_n),
         _share(s.outside_x, s.outside_n),
@@ -365,8 +369,8 @@ def _detection(p: Postmortem) -> str:
         rows = [
             (
                 inert(x.title),
-                "never" if x.fired_us is None else offset(x.fired_us - i.onset_us),
-                "–" if x.fired_us is None else duration(x.sooner_s),
+                offset(i, x.fired_us),
+                duration(x.sooner_s),
                 f"{x.false_pages:.3g}",
                 inert(x.command, 600),
             )
@@ -410,9 +414,8 @@ def _surprise(p: Postmortem) -> str:
     parts = [f"What moved: {', '.join(spoke)}." if spoke else "No chart moved enough to signal."]
     calm = steady(p)
     if calm:
-        ids = [e.id for e in p.evidence if e.claim.startswith("metrics that are usually watched")]
-        refs = prose(p, f"[{', '.join(ids)}]") if ids else ""
-        parts += [f"What is usually watched raised no signal {refs}:", table(("metric", "before", "since"), calm)]
+        refs = _refs(p, refs_to(p.investigation, USUAL_BEFORE, USUAL_SINCE))
+        parts += [f"What is usually watched raised no signal{refs}:", table(("metric", "before", "since"), calm)]
     return "\n\n".join(parts)
 
 
@@ -484,7 +487,7 @@ def _evidence(p: Postmortem) -> str:
             ", ".join(f"{inert(k)}: {v:,.6g}" if v % 1 else f"{inert(k)}: {v:,.0f}" for k, v in _figures(e)[:8]) or "–",
             inert(str(e.plan.get("plan", "–")), 40),
         )
-        for e in (*p.investigation.evidence, *p.evidence)
+        for e in p.investigation.evidence
     ]
     if not rows:
         return "The investigation keeps no evidence."

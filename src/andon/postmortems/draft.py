@@ -9,7 +9,7 @@ from andon.monitors import TRAFFIC, Point, Signal
 from andon.monitors.verdicts import percent
 from andon.postmortems.actions import SOME_LEVER, SOME_MONITOR, SOME_VERSION, due_after
 from andon.postmortems.records import ActionItem, ContributingFactor, Criterion
-from andon.traffic import format_time
+from andon.traffic.clock import minute_text
 
 __all__ = [
     "ALL_BEFORE",
@@ -22,11 +22,14 @@ __all__ = [
     "contributing_factors",
     "counts_of",
     "harmed_by_alarm",
+    "lag_texts",
     "minute",
     "named_suspects",
+    "over_us",
     "plain",
     "propose_actions",
     "refs_to",
+    "since_onset",
     "summarise",
 ]
 
@@ -40,6 +43,9 @@ LABEL, PREVENT, DETECT, LEVER = 1, 2, 3, 4
 """Number of each proposal, whatever others a draft makes: a decision is kept by its number (``INC-0001-A2``) and must not
 stand for another proposal in the next draft."""
 
+LEAST_NAMED = 0.01
+"""Probability from which the summary names the next explanation."""
+
 HARM_BEFORE, ALL_BEFORE = "harmed interactions before the onset", "interactions before the onset"
 HARM_SINCE, ALL_SINCE = "harmed interactions since the onset", "interactions since the onset"
 HARM_LATELY, ALL_LATELY = "harmed interactions lately", "interactions lately"
@@ -52,7 +58,27 @@ def plain(text: str) -> str:
 
 def minute(time_us: int) -> str:
     """A time to the minute, for reading: ``2026-11-20 09:41 UTC``."""
-    return format_time(time_us)[:16].replace("T", " ") + " UTC"
+    return f"{minute_text(time_us)} UTC"
+
+
+def since_onset(incident: Incident, at_us: int) -> str:
+    """How far a time is from the onset, no finer than the onset is known: ``8 h 30 min``, ``0 min``."""
+    return _told(incident, abs(at_us - incident.onset_us) / 1e6)
+
+
+def lag_texts(incident: Incident) -> tuple[str, str, str]:
+    """The detection lag in words, no finer than the onset is known: best estimate, shortest, longest."""
+    best, low, high = (_told(incident, s) for s in incident.lag_s)
+    return best, low, high
+
+
+def _told(incident: Incident, seconds: float) -> str:
+    return duration(seconds, within_s=(incident.onset_high_us - incident.onset_low_us) / 1e6)
+
+
+def over_us(incident: Incident) -> int | None:
+    """When the harm was over, by the first milestone that says so; None: it is not."""
+    return incident.recovered_us or incident.fixed_us or incident.stabilised_us or incident.closed_us
 
 
 def refs_to(found: Investigation, *claims: str) -> str:
@@ -122,19 +148,22 @@ def summarise(
 
 def _lost(incident: Incident, found: Investigation, lead: Signal | None, points: Sequence[Point]) -> str:
     impact = found.impact
-    where = scope_text(incident.scope)
+    where = scope_text(incident.scope, incident.app)
     if not impact.n and lead is None:
         return f"How many interactions in {where} were hit is not measured: one answer was reported."
     if not impact.n:
         return f"How many interactions in {where} were hit cannot be told: no measured traffic is left of that time."
     what = phrase_of(lead.metric, lead.direction) if lead is not None else "interactions of the kind that was reported"
+    begin, end = minute(incident.onset_us), minute(found.at_us)
+    span = f"Between {begin} and {end}" if over_us(incident) else f"Since {begin}, and not over at {end}"
     text = (
-        f"Between {minute(incident.onset_us)} and {minute(found.at_us)}, {impact.harmed:,} of {impact.n:,} interactions "
-        f"in {where} were {what}{refs_to(found, HARM_SINCE, ALL_SINCE)}"
+        f"{span}, {impact.harmed:,} of {impact.n:,} interactions ({percent(impact.harmed / impact.n)}) in {where} were "
+        f"harmed: {what}{refs_to(found, HARM_SINCE, ALL_SINCE)}"
     )
     rate, source = _baseline(found, lead)
     if rate is not None:
-        text += f", about {impact.excess:,.0f} more than at the baseline of {percent(rate)}{source}"
+        beyond = f"about {impact.excess:,.0f} more than at the baseline of" if rate else "where the baseline is"
+        text += f", {beyond} {percent(rate)}{source}"
     text += f". {_people(found)}"
     broken, since, _ = beyond_limit(points, incident.onset_us, found.at_us)
     if broken:
@@ -171,11 +200,11 @@ def _baseline(found: Investigation, lead: Signal | None) -> tuple[float | None, 
 def _lag(incident: Incident, lead: Signal | None) -> str:
     if lead is None:
         return f"No chart saw it; it was reported at {minute(incident.alarmed_us)}."
-    best, low, high = incident.lag_s
+    best, low, high = lag_texts(incident)
     return (
         f"It began at about {minute(incident.onset_us)} (95 % interval {minute(incident.onset_low_us)} to "
         f"{minute(incident.onset_high_us)}) and was alarmed at {minute(incident.alarmed_us)}: a detection lag of "
-        f"{duration(best)} ({duration(low)} to {duration(high)})."
+        f"{best} ({low} to {high})."
     )
 
 
@@ -196,7 +225,8 @@ def _cause(incident: Incident, found: Investigation) -> str:
     if not found.suspects:
         return "Nothing could be named that explains it."
     first, *rest = found.suspects
-    second = f" The next explanation is “{rest[0].title}” ({odds(rest[0].probability)})." if rest else ""
+    near = bool(rest) and rest[0].probability >= LEAST_NAMED
+    second = f" The next explanation is “{rest[0].title}” ({odds(rest[0].probability)})." if near else ""
     return f"The most probable explanation is “{first.title}” ({odds(first.probability)}).{second}"
 
 
@@ -206,19 +236,17 @@ def contributing_factors(incident: Incident, found: Investigation) -> tuple[Cont
     suspects = named_suspects(incident, found)
     first = suspects[0] if suspects else None
     if first is not None and first.own and first.at_us is not None:
-        text = f"{first.title} went live without a test that fails on these questions"
+        text = f"“{first.title}” went live without a test that fails on these questions"
         factors.append(ContributingFactor(area="change control", text=text))
     elif first is not None and not first.own:
-        text = f"{first.title}: nothing of ours changed, so no review, gate or canary of ours could see it coming"
+        text = f"“{first.title}” is not our change, so no review, gate or canary of ours could see it coming"
         factors.append(ContributingFactor(area="dependency", text=text))
     if any(STALE in s for suspect in suspects[:2] for s in suspect.supports):
         text = "the corpus and the index are changed apart, and nothing compares them"
         factors.append(ContributingFactor(area="data", text=text))
-    best, _, high = incident.lag_s
-    if incident.lead and best >= 3600:
-        text = (
-            f"the failure was live for {duration(best)} (up to {duration(high)}) before any chart had enough evidence"
-        )
+    if incident.lead and incident.lag_s[0] >= 3600:
+        best, _, high = lag_texts(incident)
+        text = f"the failure was live for {best} (up to {high}) before any chart had enough evidence"
         factors.append(ContributingFactor(area="observability", text=text))
     elif not incident.lead:
         factors.append(ContributingFactor(area="observability", text="people noticed it, and no chart did"))
@@ -242,7 +270,7 @@ def propose_actions(incident: Incident, found: Investigation, lead: Signal | Non
     rows[PREVENT] = ("prevent", prevention, Criterion(kind="gate blocks", subject=f"{SOME_VERSION}{incident.id}"))
     rows[DETECT] = _detection(found, lead)
     what = phrase_of(lead.metric, lead.direction) if lead is not None else "this failure"
-    lever = f"Declare a lever that stops {what} in {scope_text((lead or incident).scope)}"
+    lever = f"Declare a lever that stops {what} in {scope_text((lead or incident).scope, incident.app)}"
     rows[LEVER] = ("mitigate", lever, Criterion(kind="lever exists", subject=SOME_LEVER))
     due_us = due_after(incident.severity, found.at_us)
     return tuple(
@@ -256,10 +284,9 @@ def propose_actions(incident: Incident, found: Investigation, lead: Signal | Non
 def _detection(found: Investigation, lead: Signal | None) -> Proposed:
     if found.gap.proposals:
         best = found.gap.proposals[0]
-        sooner = f", {duration(best.sooner_s)} sooner than the first alarm" if best.fired_us is not None else ""
         return (
             "detect",
-            f"Add the monitor “{best.title}”: on replay it signals{sooner}",
+            f"Add the monitor “{best.title}”: on replay it signals, {duration(best.sooner_s)} sooner than the first alarm",
             Criterion(kind="monitor fires", subject=SOME_MONITOR),
         )
     if lead is None:
@@ -270,7 +297,8 @@ def _detection(found: Investigation, lead: Signal | None) -> Proposed:
         )
     return (
         "detect",
-        f"Keep the monitor {lead.monitor} and replay this incident against it after every change of the settings",
+        f"Keep the chart of {phrase_of(lead.metric, lead.direction)} in {scope_text(lead.scope, lead.app)}, and replay this "
+        "incident against it after every change of the settings",
         Criterion(kind="monitor fires", subject=lead.monitor),
     )
 

@@ -9,23 +9,23 @@ from andon.postmortems.records import Postmortem, Written
 __all__ = ["FOR_PEOPLE", "bullets", "inert", "prose", "quote", "table", "written"]
 
 FOR_PEOPLE = "_For people to write_"
-MOST_TEXT = 100_000
-"""Characters of a section that a person wrote."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|#~!$])")
 _LINK = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{1,20}):(?=//)|\b(www)\.")
 _START = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[-+](?:\s|$)|[-=]+$|:-))(.)")
 """What makes a list, a rule or a heading of the line that it begins."""
 _ENTITIES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 _REF = re.compile(r"\\\[(E\d{1,4}(?:, E\d{1,4})*)\\\]")
+_NAMELESS = re.compile(r"“ ?”")
 _LEAD = re.compile(r"(?:[-+*] |\d{1,3}[.)] |> )?")
 
 
-def inert(text: str | None, limit: int = 240, blank: str = "(no answer)") -> str:
+def inert(text: str | None, limit: int = 240, blank: str = "–") -> str:
     """Text from traffic on one line, shortened, with every character that Markdown or HTML reads made harmless.
 
-    Bare addresses are broken as well: GitHub would make links of them.
+    Bare addresses are broken as well: GitHub would make links of them. A name in quotation marks that has no visible
+    character is told as such.
     """
-    line = " ".join(plain((text or "").strip()[: 20 * limit]).split())
+    line = _NAMELESS.sub("“(blank)”", " ".join(plain((text or "").strip()[: 20 * limit]).split()))
     if not line:
         return blank
     if len(line) > limit:
@@ -46,19 +46,19 @@ def prose(p: Postmortem, text: str, limit: int = 2000) -> str:
 
     Backticks around commands are left out: escaped they would stand there as such.
     """
-    known = {e.id for e in (*p.investigation.evidence, *p.evidence)}
+    known = {e.id for e in p.investigation.evidence}
 
     def linked(found: re.Match[str]) -> str:
         ids = found[1].split(", ")
         return " ".join(f"[[{i}]](#evidence)" for i in ids) if known.issuperset(ids) else found[0]
 
-    return _REF.sub(linked, inert(text.replace("`", ""), limit, blank="–"))
+    return _REF.sub(linked, inert(text.replace("`", ""), limit))
 
 
 def written(p: Postmortem, section: Written) -> str:
     """What a person wrote: paragraphs, lists and quotations stay; everything else that Markdown reads is made harmless."""
     lines = []
-    for line in plain(section.text[:MOST_TEXT]).strip().split("\n"):
+    for line in plain(section.text).strip().split("\n"):
         lead = _LEAD.match(line.strip())
         mark = lead[0] if lead else ""
         rest = line.strip()[len(mark) :]

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from andon.errors import ConfigError
-from andon.incidents import Incident, duration, phrase_of, scope_text
-from andon.monitors.verdicts import percent
+from andon.incidents import Incident, duration, odds, phrase_of, scope_text
 from andon.postmortems.draft import minute, named_suspects
-from andon.postmortems.markdown import inert
+from andon.postmortems.escaping import inert, table
 from andon.postmortems.records import Postmortem
 from andon.traffic import format_time
 
@@ -71,15 +70,15 @@ def organisation_of(tables: Mapping[str, Any], file: str = "andon.toml") -> dict
     Raises:
         ConfigError: a key is unknown or no text.
     """
-    table = tables.get("organisation", {})
-    if not isinstance(table, Mapping):
+    ours = tables.get("organisation", {})
+    if not isinstance(ours, Mapping):
         raise ConfigError(f"{file}: organisation must be a table: [organisation]")
-    for key, value in table.items():
+    for key, value in ours.items():
         if key not in ORGANISATION:
             raise ConfigError(f"{file}: organisation.{key} is not known; allowed are {', '.join(ORGANISATION)}")
         if not isinstance(value, str):
             raise ConfigError(f"{file}: organisation.{key} must be text in quotation marks")
-    return {key: str(table.get(key, "")) for key in ORGANISATION}
+    return {key: str(ours.get(key, "")) for key in ORGANISATION}
 
 
 def deadlines(aware_us: int) -> dict[Clock, int]:
@@ -137,7 +136,7 @@ def aiid_of(p: Postmortem, organisation: Mapping[str, str]) -> dict[str, Any]:
         "date": format_time(i.onset_us)[:10],
         "Alleged deployer of AI system": _list(organisation.get("deployer") or organisation.get("provider")),
         "Alleged developer of AI system": _list(organisation.get("developer") or organisation.get("provider")),
-        "Alleged harmed or nearly harmed parties": [f"users of {i.app} ({scope_text(i.scope)})"],
+        "Alleged harmed or nearly harmed parties": [f"users of {scope_text(i.scope, i.app)}"],
         "implicated_systems": _list(organisation.get("system") or i.app),
         "reports": [],
         "editor_notes": "",
@@ -180,17 +179,17 @@ def article_73_of(
     assumed = " (which is assumed, see below)" if how.startswith(ASSUMED) else ""
     rows = _entries(p, organisation, minute(aware_us) + (f" ({inert(how)})" if how else ""))
     open_ = [name for name, value in rows if not value]
-    table = "\n".join(f"| {name} | {value or '_to be said by people_'} |" for name, value in rows)
-    clocks = "\n".join(
-        f"| {'**' if k == kind else ''}{text}{'**' if k == kind else ''} | {DAYS[k]} days | {minute(due[k])} |"
-        for k, text in _CLOCKS.items()
+    entries = table(("", ""), [(name, value or "_to be said by people_") for name, value in rows])
+    clocks = table(
+        ("kind", "from awareness", "due"),
+        [(f"**{text}**" if k == kind else text, f"{DAYS[k]} days", minute(due[k])) for k, text in _CLOCKS.items()],
     )
     return (
         f"# Report of a serious incident (EU AI Act, Article 73): {p.incident.id}\n\n"
         f"**Due {minute(due[kind])}, {clock}: {DAYS[kind]} days after awareness{assumed}.** {len(open_)} of {len(rows)} entries are still to "
         "be said by people; a first report may be incomplete (paragraph 5).\n\n"
-        f"| | |\n|---|---|\n{table}\n\n"
-        f"## Clocks\n\n| kind | from awareness | due |\n|---|---|---|\n{clocks}\n\n"
+        f"{entries}\n\n"
+        f"## Clocks\n\n{clocks}\n\n"
         "Whether this is a serious incident, and which clock holds, is for people to decide. Do not alter the system in a way "
         "that hinders finding the cause before the authority is informed (paragraph 6).\n"
     )
@@ -201,7 +200,7 @@ def _entries(p: Postmortem, organisation: Mapping[str, str], awareness: str) -> 
     i, found = p.incident, p.investigation
     suspects = named_suspects(i, found)
     first = suspects[0] if suspects else None
-    cause = f"{inert(first.title)} ({percent(first.probability)})" if first else ""
+    cause = f"{inert(first.title)} ({inert(odds(first.probability))})" if first else ""
     users = f"{found.impact.users:,} users" if found.impact.users else ""
     levers = [inert(e.text, 400) for e in p.timeline if e.kind == "lever"]
     return [

@@ -164,9 +164,7 @@ def _over(item: ActionItem) -> Literal["", "completed", "not_planned"]:
 
 def _with_block(body: str, block: str) -> str:
     """A body with our part in it, and everything else as it was (GitHub keeps line ends as the browser sends them)."""
-    if _BLOCK.search(body):
-        known = _BLOCK.search(body)
-        assert known is not None
+    if known := _BLOCK.search(body):
         return body if known[0].replace("\r\n", "\n") == block else _BLOCK.sub(lambda _: block, body, count=1)
     return f"{block}\n\n{body}".strip()[:MOST_BODY]
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from andon.incidents import TimelineEvent, duration
-from andon.postmortems.draft import minute
+from andon.incidents import Incident, TimelineEvent, duration
+from andon.postmortems.draft import minute, since_onset
 from andon.postmortems.escaping import inert, prose, table
 from andon.postmortems.records import Postmortem
 
@@ -33,7 +33,7 @@ def milestones(p: Postmortem) -> str:
         ("recovered", i.recovered_us),
         ("closed", i.closed_us),
     ]
-    rows = [(name, minute(at), offset(at - i.onset_us)) for name, at in known if at is not None]
+    rows = [(name, minute(at), offset(i, at)) for name, at in known if at is not None]
     return table(("milestone", "at", "T"), sorted(rows, key=lambda r: r[1]))
 
 
@@ -104,7 +104,7 @@ def _entries(p: Postmortem, events: Sequence[TimelineEvent]) -> str:
     rows = [
         (
             minute(e.happened_us),
-            offset(e.happened_us - p.incident.onset_us),
+            offset(p.incident, e.happened_us),
             inert(e.kind, 60) + (" (pinned)" if e.id in p.pinned else ""),
             prose(p, e.text, 600),
             _later(e.learned_us - e.happened_us),
@@ -114,9 +114,10 @@ def _entries(p: Postmortem, events: Sequence[TimelineEvent]) -> str:
     return table(("happened at", "T", "kind", "what", "learned"), rows) if rows else "Nothing is recorded."
 
 
-def offset(us: int) -> str:
-    """A time since the onset: ``T+8 h 30 min``."""
-    return "T+0" if us == 0 else f"T{'+' if us > 0 else '−'}{duration(abs(us) / 1e6)}"
+def offset(incident: Incident, at_us: int) -> str:
+    """A time since the onset, no finer than the onset is known: ``T+8 h 30 min``, ``T+0``."""
+    said = since_onset(incident, at_us)
+    return "T+0" if said in ("0 s", "0 min") else f"T{'+' if at_us > incident.onset_us else '−'}{said}"
 
 
 def _later(us: int) -> str:

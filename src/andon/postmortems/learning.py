@@ -123,8 +123,8 @@ class Learned:
     """Closed incidents after which the same signature came back."""
     failures: tuple[tuple[str, int], ...]
     """Failure type -> incidents, the most frequent first; ``not told`` where none was suggested or chosen."""
-    golden: tuple[tuple[str, int, int | None], ...] | None
-    """Incident, golden cases that came of it, eval runs in which they caught something; None: not known here."""
+    golden: tuple[tuple[str, int, int], ...]
+    """Incident, golden cases that came of it, eval runs in which they caught something."""
 
 
 def learn(
@@ -133,10 +133,10 @@ def learn(
     *,
     now_us: int,
     since_us: int = 0,
-    pulls: Mapping[str, Sequence[int]] | None = None,
-    kinds: Mapping[str, str] | None = None,
-    cases: Mapping[str, int] | None = None,
-    catches: Mapping[str, int] | None = None,
+    pulls: Mapping[str, Sequence[int]],
+    kinds: Mapping[str, str],
+    cases: Mapping[str, int],
+    catches: Mapping[str, int],
 ) -> Learned:
     """What incidents and actions since a time teach.
 
@@ -152,9 +152,9 @@ def learn(
     """
     real = [i for i in incidents if i.closed_as not in ("false alarm", "duplicate")]
     ours = sorted((i for i in real if i.alarmed_us >= since_us), key=lambda i: (i.alarmed_us, i.id))
-    first = {i.id: at for i in ours if (at := _first_pull(i, pulls or {})) is not None}
+    first = {i.id: at for i in ours if (at := _first_pull(i, pulls)) is not None}
     taken = [c for c in commitments if c.taken_us >= since_us]
-    recurrences = recurrences_of(real, kinds or {}, since_us=since_us)
+    recurrences = recurrences_of(real, kinds, since_us=since_us)
     closed = [i for i in ours if i.closed_us is not None]
     ended = Counter(i.closed_as for i in incidents if i.alarmed_us >= since_us)
     return Learned(
@@ -179,7 +179,7 @@ def learn(
         recurrences=recurrences,
         recurred=share_of(len({r.closed for r in recurrences} & {i.id for i in closed}), len(closed)),
         failures=tuple(Counter(i.failure or "not told" for i in ours).most_common()),
-        golden=None if cases is None else tuple((i.id, cases.get(i.id, 0), _caught(i.id, catches)) for i in ours),
+        golden=tuple((i.id, cases.get(i.id, 0), catches.get(i.id, 0)) for i in ours),
     )
 
 
@@ -419,7 +419,3 @@ def _verified(taken: Sequence[Commitment], days: int, now_us: int) -> Share:
     asked = [c for c in taken if now_us - c.taken_us >= span]
     done = [c for c in asked if c.item.state == "done" and c.proved_us is not None and c.proved_us - c.taken_us <= span]
     return share_of(len(done), len(asked))
-
-
-def _caught(incident: str, catches: Mapping[str, int] | None) -> int | None:
-    return None if catches is None else catches.get(incident, 0)

@@ -5,11 +5,11 @@ Pure sentences from one `Postmortem`. Each is said only where the record support
 
 from itertools import combinations
 
-from andon.incidents import duration, odds, phrase_of
-from andon.investigations import Analysis, Evidence, Suspect
+from andon.incidents import duration, odds, phrase_of, scope_text
+from andon.investigations import Analysis, Suspect
 from andon.investigations.usual import COST, USUAL_BEFORE, USUAL_SINCE, WATCHED
 from andon.monitors.verdicts import percent
-from andon.postmortems.draft import STALE, beyond_limit, named_suspects, refs_to
+from andon.postmortems.draft import STALE, beyond_limit, lag_texts, named_suspects, refs_to, since_onset
 from andon.postmortems.records import ContributingFactor, Postmortem
 
 __all__ = [
@@ -63,9 +63,9 @@ def interactions(p: Postmortem) -> tuple[str, ...]:
 
 
 def _together(p: Postmortem, pair: frozenset[str]) -> str:
-    lag = duration(p.incident.lag_s[0])
+    lag, _, _ = lag_texts(p.incident)
     harmed, n = p.before_alarm or (0, 0)
-    answers = f"{harmed:,} harmed answers of {n:,} went out" if harmed else "harmed answers went out"
+    answers = f"{harmed:,} of {n:,} answers went out harmed" if harmed else "harmed answers went out"
     if not p.incident.lead:
         lag = "as long as nobody complained"
     texts = {
@@ -129,13 +129,13 @@ def moved(p: Postmortem) -> tuple[tuple[str, str], ...]:
         direction = rest.split(" ")[0]
         what = phrase_of(metric, direction) if direction in ("up", "down") else name
         note = " (a warning that pages nobody)" if "warning" in rest else ""
-        out.append((what + note, f"T+{duration(max(0, at - p.incident.onset_us) / 1e6)}"))
+        out.append((what + note, f"T+{since_onset(p.incident, max(at, p.incident.onset_us))}"))
     return tuple(out)
 
 
 def steady(p: Postmortem) -> tuple[tuple[str, str, str], ...]:
     """What is usually watched and did not speak: (what, before, since), from the evidence."""
-    by_claim = {e.claim: e for e in _evidence(p)}
+    by_claim = {e.claim: e for e in p.investigation.evidence}
     if not {USUAL_BEFORE, USUAL_SINCE} <= by_claim.keys():
         return ()
     spoke = {name.partition(" ")[0] for name, _ in p.investigation.first_alarms} | {p.incident.metric}
@@ -162,14 +162,9 @@ def _level(metric: str, mean: float) -> str:
     return f"{mean:.3g}" if metric == "rating" else percent(mean)
 
 
-def _evidence(p: Postmortem) -> tuple[Evidence, ...]:
-    """Figures of the investigation; documents of older versions kept some of their own."""
-    return (*p.investigation.evidence, *p.evidence)
-
-
 def cost_usd(p: Postmortem) -> tuple[float, str] | None:
     """What the harmed interactions cost, with its reference; None where traffic tells no cost."""
-    for e in _evidence(p):
+    for e in p.investigation.evidence:
         if e.claim == COST and e.figures.get("cost_usd.n"):
             return e.figures["cost_usd.wsum"], f" [{e.id}]"
     return None
@@ -181,12 +176,10 @@ def went_well(p: Postmortem) -> tuple[str, ...]:
     out = []
     if i.lead:
         broken, _, _ = beyond_limit(p.points, i.onset_us, p.investigation.at_us)
-        text = (
-            f"a chart alarmed {_after(i.alarmed_us, i.onset_us)} the estimated onset, before anybody had to report it"
-        )
+        text = f"a chart alarmed {lag_texts(i)[0]} after the estimated onset, before anybody had to report it"
         noticed = i.noticed_us
         if noticed is not None and noticed < i.alarmed_us:
-            text = f"a chart alarmed {_after(i.alarmed_us, i.onset_us)} the estimated onset"
+            text = f"a chart alarmed {lag_texts(i)[0]} after the estimated onset"
         out.append(text + ("" if broken or not p.points else "; the chart never left its limits in the windows drawn"))
     else:
         out.append("somebody said that an answer was wrong, and it was written down")
@@ -227,10 +220,10 @@ def lag_rows(p: Postmortem) -> tuple[tuple[str, str, str], ...]:
     i = p.incident
     if not i.lead:
         return ()
-    best, low, high = i.lag_s
-    rows = [("onset → alarmed", duration(best), f"{duration(low)} to {duration(high)}, 95 %")]
+    best, low, high = lag_texts(i)
+    rows = [("onset → alarmed", best, f"{low} to {high}, 95 %")]
     if i.visible_us is not None:
-        rows.insert(0, ("onset → first visible to users", duration(max(0, i.visible_us - i.onset_us) / 1e6), ""))
+        rows.insert(0, ("onset → first visible to users", since_onset(i, max(i.visible_us, i.onset_us)), ""))
     if i.noticed_us is None:
         rows.append(("alarmed → noticed by a person", "nobody has said anything yet", ""))
     elif i.noticed_us < i.alarmed_us:
@@ -270,7 +263,7 @@ def checklist(p: Postmortem) -> tuple[tuple[str, str], ...]:
     """The diagnosis checklist of classical ML: (question, what the record answers)."""
     found, i = p.investigation, p.incident
     where = found.slices[0].where if found.slices else {}
-    narrow = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in where.items())
+    narrow = scope_text(where) if where else ""
     lately = found.impact.lately
     rows = [
         ("Did what is asked change?", _kinds(p, "traffic", "traffic source")),

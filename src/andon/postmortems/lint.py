@@ -257,12 +257,15 @@ def _places(text: str) -> Callable[[int], tuple[int, int]]:
     return place
 
 
+_INDENTED = re.compile(r"^(?: {4}|\t)(?![ \t]*(?:[-*+]|\d+[.)])\s).*$", re.MULTILINE)
+"""What is code, where it does not go on with a list."""
+
 _QUOTED = (
     re.compile(r"\A---\n.*?\n---\n", re.DOTALL),
     re.compile(r"^(?P<f>`{3,9}|~{3,9})(?![`~])[^\n]*\n.*?(?:^(?P=f)|\Z)", re.MULTILINE | re.DOTALL),
     re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL),
     re.compile(r"^[ \t]*>.*$", re.MULTILINE),
-    re.compile(r"^(?: {4}|\t)(?![ \t]*(?:[-*+]|\d+[.)])\s).*$", re.MULTILINE),
+    _INDENTED,
     re.compile(r"`[^`\n]+`"),
     re.compile(r"(?<=\])\([^()\s]{0,2000}(?:\s+[^()]{0,500})?\)"),
     re.compile(r"https?://\S+"),
@@ -279,15 +282,15 @@ def _mask(text: str) -> str:
     An indented block is code only where it does not go on with a list: those lines stay.
     """
     masked = text
-    for index, pattern in enumerate(_QUOTED):
-        if index == 4:
-            masked = _mask_indented(masked, pattern)
+    for pattern in _QUOTED:
+        if pattern is _INDENTED:
+            masked = _mask_indented(masked)
         else:
             masked = pattern.sub(lambda m: re.sub(r"[^\n]", "\x00", m[0]), masked)
     return masked.replace("\x00", " ")
 
 
-def _mask_indented(text: str, pattern: re.Pattern[str]) -> str:
+def _mask_indented(text: str) -> str:
     lines = text.split("\n")
     in_list = blank = False
     for number, line in enumerate(lines):
@@ -295,7 +298,7 @@ def _mask_indented(text: str, pattern: re.Pattern[str]) -> str:
             in_list = True
         elif line.strip() and not line.startswith((" ", "\t")):
             in_list = False
-        if pattern.match(line) and not in_list and (blank or number == 0):
+        if _INDENTED.match(line) and not in_list and (blank or number == 0):
             lines[number] = "\x00" * len(line)
         else:
             blank = not line.strip()

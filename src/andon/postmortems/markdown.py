@@ -221,7 +221,7 @@ def _printed(value: object) -> str:
         return str(value)  # raises, and says which name it was
     if callable(value):
         raise TypeError("what is called needs its arguments in brackets, such as people('Fix', 'what stopped it?')")
-    return inert("" if value is None else str(value), 2000, blank="–")
+    return inert("" if value is None else str(value), 2000)
 
 
 @cache

@@ -11,23 +11,24 @@ against the record and copy it into a section, or do not.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from andon.incidents import duration, odds
+from andon.incidents import odds
 from andon.monitors.verdicts import percent
-from andon.postmortems.draft import minute, plain
+from andon.postmortems.draft import lag_texts, minute, plain, since_onset
 from andon.postmortems.records import Postmortem
 
-__all__ = ["WRITABLE", "Prose", "check_prose", "facts_of", "instruction"]
+__all__ = ["WRITABLE", "Prose", "check_prose", "facts_of", "instruction", "suggestible"]
 
 WRITABLE = {
-    "summary": "what users lost, for how long, how it was found, and what most probably explains it; at most 120 words",
-    "detection": "why it was not seen sooner, and what would have seen it; at most 80 words",
-    "interaction": "how the contributing factors worked together, none of them alone; at most 100 words",
-    "impact": "who was hit, how many, how badly, for how long; at most 80 words",
+    "Summary": "what users lost, for how long, how it was found, and what most probably explains it; at most 120 words",
+    "Why it was not seen sooner": "why it was not seen sooner, and what would have seen it; at most 80 words",
+    "How the factors worked together": "how the contributing factors worked together, none of them alone; at most 100 words",
+    "Impact": "who was hit, how many, how badly, for how long; at most 80 words",
 }
-"""Sections that a model may suggest, and what each must say. What people thought, decided and learned is theirs to write."""
+"""Sections that a model may suggest where a template asks people for them (`suggestible`), and what each must say. What people
+thought, decided and learned is theirs to write; what a built-in template computes, nobody writes."""
 
 _WORDS = {
     w: str(n)
@@ -154,6 +155,11 @@ class _Token:
     """How it is compared: digits without separators, units in short, words in small letters."""
 
 
+def suggestible(asked: Iterable[str]) -> tuple[str, ...]:
+    """Of the sections that a template asks people to write, those that a model may suggest."""
+    return tuple(name for name in asked if name in WRITABLE)
+
+
 def facts_of(p: Postmortem) -> str:
     """Everything that a model is told: computed facts in our own words, no value of traffic and no title.
 
@@ -165,8 +171,7 @@ def facts_of(p: Postmortem) -> str:
 def _facts(p: Postmortem) -> list[tuple[str, tuple[_Fact, ...]]]:
     """Lines for the model, each with the numbers that stand in it."""
     i, found = p.incident, p.investigation
-    hit, best = found.impact, duration(i.lag_s[0])
-    low, high = (duration(s) for s in i.lag_s[1:])
+    hit, (best, low, high) = found.impact, lag_texts(i)
     harmed, total, excess = (f"{n:,.0f}" for n in (hit.harmed, hit.n, hit.excess))
     part = " and ".join(f"one value of {k.replace('_', ' ')}" for k in i.scope) or "all traffic"
     lines: list[tuple[str, tuple[_Fact, ...]]] = [
@@ -200,7 +205,7 @@ def _facts(p: Postmortem) -> list[tuple[str, tuple[_Fact, ...]]]:
     lines += [(f"isolated or systematic: {found.verdict}", ()), (f"detection gap: {found.gap.kind}", ())]
     for name, at in (("stabilised", i.stabilised_us), ("fixed", i.fixed_us), ("closed", i.closed_us)):
         if at is not None:
-            long = duration(max(0.0, (at - i.onset_us) / 1e6))
+            long = since_onset(i, max(at, i.onset_us))
             lines.append((f"{name} at {minute(at)}, {long} after it began", (*_times(at, name), _lasts(long, name))))
     for s in found.suspects[:3]:
         what = "no change that is recorded" if s.kind == "unknown" else f"a change of kind {s.kind}"

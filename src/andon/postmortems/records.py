@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from andon.incidents import Incident, TimelineEvent
-from andon.investigations import Evidence, Investigation
+from andon.investigations import Investigation
 from andon.monitors import Point
 
 __all__ = [
@@ -161,8 +161,6 @@ class Postmortem:
     actions: tuple[ActionItem, ...] = ()
     review: Review = Review(id="")
     """The human part, as it was when this was put together."""
-    evidence: tuple[Evidence, ...] = ()
-    """Figures that the document needs beside those of the investigation; their numbers go on from its last."""
     objective: str = ""
     """The objective that the leading signal broke; empty where it left the limits of a learned baseline."""
     before_alarm: tuple[int, int] | None = None

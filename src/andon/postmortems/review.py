@@ -1,19 +1,16 @@
 """Review of a postmortem: what people write, say and sign, and what is missing before it may be published. Pure."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import get_args
 
 from andon.errors import InputError, StateError
 from andon.postmortems.records import (
-    ActionItem,
     Comment,
     ContributingFactor,
-    Postmortem,
     Review,
     SignOff,
-    Status,
     Written,
 )
 from andon.traffic import quoted
@@ -24,7 +21,6 @@ __all__ = [
     "add_factor",
     "answer",
     "choose_template",
-    "compose",
     "digest_of",
     "empty_sections",
     "remark",
@@ -75,20 +71,6 @@ class Standing:
                 f"{_count(lack, 'sign-off')} of this text missing, by people who wrote none of it{lapsed}: `sign`"
             )
         return tuple(found)
-
-
-def compose(
-    draft: Postmortem, review: Review, actions: Sequence[ActionItem], status: Status | None = None
-) -> Postmortem:
-    """The draft with what people wrote and decided beside it.
-
-    Args:
-        draft: the latest one that was computed.
-        review: the human part.
-        actions: proposals and commitments.
-        status: another one than the review's own.
-    """
-    return replace(draft, actions=tuple(actions), review=replace(review, status=status or review.status))
 
 
 def digest_of(markdown: str) -> str:

@@ -5,15 +5,14 @@ a change is the next version, with its author and time.
 """
 
 import json
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import (
     URL,
@@ -200,17 +199,19 @@ class Ledger:
             query = query.where(_V.id == id)
         return [_versioned(kind, row) for row in self._read(query)]
 
-    def blank(self, change: Callable[[Any], Any]) -> int:
+    def blank(self, change: Callable[[Any], Any], kinds: Collection[type]) -> int:
         """Rewrite bodies in all versions, for the erasure of what a person asked to have erased; returns how many changed.
 
         The one exception to "nothing is ever changed": versions, times and authors stay. What was there before is removed
         from the file too. A body that could no longer be read as its record stays as it is: one unreadable version would stop
-        every reader of its kind. So does one whose class is not loaded here, as nobody can tell.
+        every reader of its kind. So does one whose class is not among `kinds`, as nobody can tell.
 
         Args:
             change: is given the JSON value of a body, and answers it as it shall be (the same object: no change).
+            kinds: the classes of the records that are kept.
         """
         changed = 0
+        classes = {c.__name__: c for c in kinds}
         query = select(_V.entry, _V.kind, _V.body)
         with _database_errors(), self._turn, self._engine.begin() as connection:
             if sqlite := connection.dialect.name == "sqlite":
@@ -221,7 +222,7 @@ class Ledger:
                 if after is before:
                     continue
                 text = json.dumps(after, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-                if _still_reads(row.kind, row.body, text):
+                if row.kind in classes and _reads(classes[row.kind], text):
                     connection.execute(update(_VERSIONS).where(_V.entry == row.entry).values(body=text))
                     changed += 1
         if changed and sqlite:
@@ -280,21 +281,10 @@ def _load(kind: type[T], body: str) -> T:
     return record
 
 
-def _still_reads(kind: str, before: str, after: str) -> bool:
-    """Whether a body is read after a change by every class by which it was read before; False where there is no such class.
-
-    The ledger keeps only the names of classes, so they are looked up among those that this process has loaded.
-    """
-    loaded = [getattr(m, "__dict__", {}).get(kind) for m in list(sys.modules.values())]
-    records = {c for c in loaded if isinstance(c, type) and "id" in getattr(c, "__dataclass_fields__", ())}
-    readers = [c for c in records if _reads(c, before)]
-    return bool(readers) and all(_reads(c, after) for c in readers)
-
-
-def _reads(kind: Any, body: str) -> bool:
+def _reads(kind: type, body: str) -> bool:
     try:
         _adapter(kind).validate_json(body)
-    except (ValidationError, PydanticUserError):  # another package's class of the same name may not be one for JSON
+    except ValidationError:
         return False
     return True
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from andon.errors import InputError
 from andon.traffic.quoting import quoted
 
-__all__ = ["END_US", "FIRST_US", "Digits", "check_time", "format_time", "parse_time"]
+__all__ = ["END_US", "FIRST_US", "Digits", "check_time", "format_time", "minute_text", "parse_time"]
 
 Digits = Literal["minute", "second", "millisecond", "microsecond"]
 
@@ -70,6 +70,11 @@ def format_time(us: int, digits: Digits = "second") -> str:
     """ISO 8601 text in UTC, with ``Z``; finer digits are cut off, never rounded."""
     moment = _EPOCH_NAIVE + timedelta(microseconds=us)
     return moment.isoformat(timespec=_TIMESPEC[digits]) + "Z"
+
+
+def minute_text(us: int) -> str:
+    """A time for people, in UTC: ``2026-01-31 12:00``; seconds are cut off."""
+    return format_time(us)[:16].replace("T", " ")
 
 
 def _from_text(text: str) -> int:

@@ -11,9 +11,9 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from andon.incidents import Incident, TimelineEvent, duration
-from andon.levers import Lever, Pull, in_force
+from andon.levers import Lever, Pull, in_force, value_text
 from andon.postmortems import Postmortem, render_html
-from andon.traffic import format_time
+from andon.traffic.clock import minute_text
 
 __all__ = ["Reader", "add_pages"]
 
@@ -87,5 +87,9 @@ def add_pages(
 @cache
 def _environment() -> Environment:
     env = Environment(loader=PackageLoader("andon.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    env.filters |= {"when": lambda us: format_time(us)[:16].replace("T", " "), "duration": duration}
+    env.filters |= {
+        "when": minute_text,
+        "duration": duration,
+        "value": value_text,
+    }
     return env

@@ -13,7 +13,7 @@ from andon.incidents.run.recovery import (
 )
 from andon.incidents.run.related import related_to
 from andon.incidents.run.reports import receive_report
-from andon.incidents.run.runbook import answer_runbook, query_log, read_runbook, runbook_of, tick_item
+from andon.incidents.run.runbook import brought_up_to_date, query_log, read_runbook, runbook_of, tick_item
 from andon.incidents.run.signals import respond, restate
 from andon.incidents.run.states import ack_incident, goes_on, mark_incident, noticed, overrule_incident, tell_visible
 from andon.incidents.run.telling import notify
@@ -24,7 +24,6 @@ from andon.incidents.run.timeline import (
     grow_timeline,
     mark_entry,
     marks_of,
-    note_evaluation,
     signals_of,
     timeline_of,
 )
@@ -35,7 +34,7 @@ __all__ = [
     "add_exit_criterion",
     "add_note",
     "add_recovery_step",
-    "answer_runbook",
+    "brought_up_to_date",
     "close_incident",
     "do_recovery_step",
     "drop_exit_criterion",
@@ -47,7 +46,6 @@ __all__ = [
     "mark_incident",
     "marks_of",
     "measure_recovery",
-    "note_evaluation",
     "noticed",
     "notify",
     "overrule_incident",

@@ -6,22 +6,26 @@ from typing import Any
 
 from andon.errors import AndonError
 from andon.incidents.records import ExitCriterion, Incident
-from andon.incidents.recovery import Hold, judge_chart, judge_masked, judge_probes, judge_silence
+from andon.incidents.recovery import WATCH_US, Hold, judge_chart, judge_masked, judge_probes, judge_silence
+from andon.incidents.run.timeline import of_app
 from andon.incidents.triage import pages
-from andon.incidents.words import one_line
+from andon.incidents.words import one_line, scope_text
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
 from andon.monitors.run import chart_of, harm_of, scope_of
 from andon.scores.rows import PROBE
 from andon.store import Rollup, Span, Warehouse, Where
 
-__all__ = ["came_of", "has_probes", "measured", "unit_of"]
+__all__ = ["came_of", "has_probes", "measured", "still_there", "unit_of"]
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 WEEK_US = 7 * DAY_US
 LONGEST_US = 14 * DAY_US
 """How far back a chart is read at least, to find since when it has been quiet."""
+
+FEWEST_USUAL = 5
+"""Rows of which none comes by chance less than once in a hundred times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,7 @@ def _probes(
     warehouse: Warehouse, incident: Incident, criterion: ExitCriterion, lead: Signal | None, start_us: int, now_us: int
 ) -> ExitCriterion:
     """Probes that were answered, and answered without the harm that leads the incident."""
-    probes = (*_of_app(incident), Where(column="source", op="eq", value=PROBE), Where(column="error", op="not_null"))
+    probes = (*of_app(incident), Where(column="source", op="eq", value=PROBE), Where(column="error", op="not_null"))
     span = Span(start_us=start_us, end_us=now_us)
     good = (*probes, Where(column="error", op="lt", value=0.5))
     unseen = ""
@@ -126,9 +130,28 @@ def _probes(
 
 def has_probes(warehouse: Warehouse, incident: Incident) -> bool:
     """Whether probes of the app came in since a week before harm began."""
-    where = (*_of_app(incident), Where(column="source", op="eq", value=PROBE))
+    where = (*of_app(incident), Where(column="source", op="eq", value=PROBE))
     since = Span(start_us=incident.onset_low_us - WEEK_US, end_us=2**62)
     return _rows(warehouse, since, where) > 0
+
+
+def still_there(warehouse: Warehouse, incident: Incident, lead: Signal, holds: Sequence[Hold], now_us: int) -> str:
+    """What speaks against that the harmed part of the traffic was taken out for good; empty where nothing of it came for 48 h.
+
+    None must be surprising at these hours of the week, and a lever that was held meanwhile may have kept it away: holds end.
+    """
+    part, start_us = replace(lead, aspect=""), now_us - WATCH_US  # every answer, also where a metric is not measured
+    where, came = scope_text(lead.scope), came_of(warehouse, part, start_us, now_us)
+    if came.rows:
+        return f"{came.weight:,.0f} interactions of {where} came in the last 48 h"
+    if held := [h for h in holds if h.ended_us is None or h.ended_us > start_us]:
+        return f"a lever may have kept {where} away within the last 48 h ({one_line(held[0].text, 100)})"
+    usual = _usual(warehouse, incident, part, start_us, now_us)
+    if usual is None or usual.rows < FEWEST_USUAL:
+        return (
+            f"cannot tell: nothing of {where} came in the last 48 h, and too little is known to be usual at these hours"
+        )
+    return ""
 
 
 def _usual(warehouse: Warehouse, incident: Incident, signal: Signal, start_us: int, end_us: int) -> Came | None:
@@ -196,8 +219,3 @@ def _traffic_of(signal: Signal, start_us: int, end_us: int) -> Rollup:
 
 def _rows(warehouse: Warehouse, span: Span, where: tuple[Where, ...]) -> int:
     return sum(warehouse.run(Rollup(table="scores", span=span, where=where))["rows"].to_pylist())
-
-
-def _of_app(incident: Incident) -> tuple[Where, ...]:
-    pairs = {"app": incident.app, "environment": incident.environment}
-    return tuple(Where(column=k, op="eq", value=v) for k, v in pairs.items())

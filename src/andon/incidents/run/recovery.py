@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 from andon.changes.run import changes_of
 from andon.errors import InputError, StateError
-from andon.incidents.records import Ending, Incident, Recovery
+from andon.incidents.records import Ending, ExitCriterion, Incident, Recovery, TimelineEvent
 from andon.incidents.recovery import (
     add_criterion,
     add_step,
-    all_met,
     brings_news,
     drop_criterion,
     holds_of,
@@ -19,21 +19,34 @@ from andon.incidents.recovery import (
     see_check,
     suggest_criteria,
     take_step,
+    unmet,
 )
-from andon.incidents.run.measuring import has_probes, measured
-from andon.incidents.run.timeline import ATTEMPTS, change_incident, event, find_incident, put_next, signals_of
+from andon.incidents.run.measuring import has_probes, measured, still_there
+from andon.incidents.run.timeline import (
+    ATTEMPTS,
+    change_incident,
+    event,
+    find_incident,
+    grow_timeline,
+    put_next,
+    signals_of,
+    timeline_of,
+)
 from andon.incidents.states import state_of
 from andon.incidents.triage import pages
 from andon.incidents.words import one_line
+from andon.monitors import Signal
 from andon.store import Ledger, Versioned, Warehouse
 from andon.traffic import quoted
 
 __all__ = [
     "add_exit_criterion",
     "add_recovery_step",
+    "charts_of",
     "close_incident",
     "do_recovery_step",
     "drop_exit_criterion",
+    "dropped_of",
     "measure_recovery",
     "recovery_of",
     "see_exit_check",
@@ -84,7 +97,7 @@ def _settle(ledger: Ledger, incident: Incident, plan: Recovery, *, now_us: int) 
 
     def settled(latest: Incident) -> Incident:
         recovered_us = None
-        if all_met(plan):
+        if not unmet(latest, plan):
             signalled = (latest.signals, latest.last_signal_us) != (incident.signals, incident.last_signal_us)
             if signalled:  # harm signalled while it was measured: the next measurement decides
                 return latest
@@ -99,8 +112,8 @@ def _settle(ledger: Ledger, incident: Incident, plan: Recovery, *, now_us: int) 
         text = f"recovered: all exit criteria are met ({', '.join(c.id for c in plan.criteria)})"
         event(ledger, done, done.recovered_us, now_us, "state", text)
     elif written:
-        unmet = "; ".join(f"{c.id}: {c.measured}" for c in plan.criteria if c.met is not True)
-        event(ledger, done, now_us, now_us, "state", f"not recovered after all: {one_line(unmet, 300)}")
+        why = one_line("; ".join(unmet(done, plan)), 300)
+        event(ledger, done, now_us, now_us, "state", f"not recovered after all: {why}")
     return done
 
 
@@ -117,11 +130,13 @@ def close_incident(
 ) -> Incident:
     """Close an incident, with the reason.
 
-    As recovered it closes only when every exit criterion is met and every step was taken; as a false alarm, or as a
-    duplicate of another incident, whenever a person says so.
+    As recovered it closes only when every exit criterion is met, one of them by a measurement where a chart signalled, and
+    every step was taken; as retired only when nothing of the harmed part of the traffic came for 48 hours; as a false alarm, or
+    as a duplicate of another incident, whenever a person says so.
 
     Raises:
-        StateError: it is closed already, a criterion is not met (a quiet recovery), or a step is open.
+        StateError: it is closed already, a criterion is not met (a quiet recovery), a step is open, or traffic of what is said to
+            be retired still comes.
         InputError: no reason was given, or the other incident of a duplicate is missing, itself, or a duplicate too.
     """
     incident = ledger.get(Incident, incident.id) or incident
@@ -129,12 +144,14 @@ def close_incident(
         raise StateError(f"{incident.id} is closed already ({incident.closed_why}); a new signal opens a new incident")
     if not why.strip():
         raise InputError(f"say why {incident.id} may be closed: what was measured that shows it is over?")
-    if ending not in ("recovered", "false alarm", "duplicate"):
-        raise InputError(f"{quoted(ending)} is no ending; choose recovered, false alarm or duplicate")
+    if ending not in get_args(Ending):
+        raise InputError(f"{quoted(ending)} is no ending; choose one of: {', '.join(get_args(Ending))}")
     _check_duplicate(ledger, incident, ending, duplicate_of)
+    if ending == "retired":
+        _check_retired(warehouse, ledger, incident, now_us)
     if ending == "recovered":
         incident, plan = measure_recovery(warehouse, ledger, incident, now_us=now_us, by=by)
-        if not all_met(plan):
+        if unmet(incident, plan):
             raise StateError(quiet_message(incident, plan))
         if incident.state == "closed" or incident.recovered_us is None:
             raise StateError(
@@ -146,6 +163,7 @@ def close_incident(
                 f"{incident.id} cannot be closed: not everything that was switched off is back. Open steps: {todo}; "
                 f"`andon incident step done {incident.id} {steps[0].id} --seen ...` takes the next one"
             )
+    grow_timeline(warehouse, ledger, incident, now_us=now_us)  # a closed one grows no more
     closed = replace(
         incident, state="closed", closed_us=now_us, closed_why=why, closed_as=ending, duplicate_of=duplicate_of
     )
@@ -153,6 +171,19 @@ def close_incident(
     how = "" if ending == "recovered" else f" as {ending}" + (f" of {duplicate_of}" if duplicate_of else "")
     event(ledger, closed, now_us, now_us, "state", f"closed{how}: {why}", by=by)
     return closed
+
+
+def _check_retired(warehouse: Warehouse, ledger: Ledger, incident: Incident, now_us: int) -> None:
+    lead = ledger.get(Signal, incident.lead) if incident.lead else None
+    why = "no chart says which traffic would have to be gone"
+    if lead is not None:
+        changes = changes_of(ledger, incident.app, incident.environment, incident.onset_low_us, now_us + 1)
+        why = still_there(warehouse, incident, lead, holds_of(changes, incident.onset_low_us), now_us)
+    if why:
+        raise StateError(
+            f"{incident.id} cannot be closed as retired: {why}. Retired is what was taken out for good, so that no traffic can "
+            f"show recovery; else measure that it is over (`andon incident recovery {incident.id}`)"
+        )
 
 
 def _check_duplicate(ledger: Ledger, incident: Incident, ending: Ending, duplicate_of: str | None) -> None:
@@ -168,6 +199,11 @@ def _check_duplicate(ledger: Ledger, incident: Incident, ending: Ending, duplica
     if other.id == incident.id or other.closed_as == "duplicate":
         first = f"; it is one of {other.duplicate_of}" if other.duplicate_of else ""
         raise InputError(f"{incident.id} cannot be a duplicate of {other.id}{first}: name the incident that stays")
+
+
+def charts_of(ledger: Ledger, incident: Incident) -> dict[str, Signal]:
+    """The charts that an exit criterion may be about, each with its first signal that paged, by their ids."""
+    return {s.monitor: s for s in reversed(signals_of(ledger, incident)) if pages(s)}
 
 
 def add_exit_criterion(
@@ -189,10 +225,10 @@ def add_exit_criterion(
     """
     signal = None
     if monitor is not None:
-        known = [s for s in signals_of(ledger, incident) if pages(s)]
-        signal = next((s for s in known if s.monitor == monitor), None)
+        known = charts_of(ledger, incident)
+        signal = known.get(monitor)
         if signal is None:
-            told = ", ".join(sorted({s.monitor for s in known})[:20]) or "none"
+            told = ", ".join(sorted(known)[:20]) or "none"
             raise InputError(f"no chart {quoted(monitor)} has signalled in {incident.id}; those that have: {told}")
     return _change(
         ledger,
@@ -211,19 +247,32 @@ def drop_exit_criterion(
 
     Raises:
         InputError: there is none with this id, or no reason is given.
-        StateError: the incident is closed.
+        StateError: the incident is closed, or it is the last criterion that is measured.
     """
     if not why.strip():
         raise InputError(f"say why {criterion_id} does not apply: the reason stands in the timeline")
-    dropped = f"exit criterion {criterion_id} dropped: {why.strip()}"
     return _change(
         ledger,
         incident,
-        lambda plan: drop_criterion(plan, criterion_id, measured=bool(incident.lead)),
+        lambda plan: drop_criterion(incident, plan, criterion_id),
         now_us=now_us,
         by=by,
-        told=lambda _: dropped,
+        told=lambda _: f"{_dropped(criterion_id)}{why.strip()}",
     )
+
+
+def dropped_of(ledger: Ledger, incident: Incident, plan: Recovery) -> list[tuple[ExitCriterion, str, TimelineEvent]]:
+    """The criteria that people dropped: each as it was measured last, why, and the entry that says by whom and when."""
+    if not plan.dropped:
+        return []
+    said = [e for e in timeline_of(ledger, incident, hidden=True) if e.kind == "state"]
+    found = ((c, _dropped(c.id), e) for c in plan.dropped for e in said)
+    return [(c, e.text.removeprefix(begins), e) for c, begins, e in found if e.text.startswith(begins)]
+
+
+def _dropped(criterion_id: str) -> str:
+    """How the timeline begins to tell that a criterion was dropped; the reason follows."""
+    return f"exit criterion {criterion_id} dropped: "
 
 
 def see_exit_check(

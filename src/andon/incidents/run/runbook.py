@@ -1,13 +1,14 @@
 """Work through the runbook of an incident: what the data can answer is answered, people tick the rest."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.errors import AndonError, ConfigError, InputError, StateError
 from andon.incidents.answers import (
@@ -15,20 +16,23 @@ from andon.incidents.answers import (
     Answer,
     QueryType,
     acked_answer,
+    after_answer,
     changes_answer,
     criteria_answer,
     evidence_answer,
     fields_of,
     goes_on_answer,
     held_answer,
+    mitigated_us,
     queries_answer,
+    recent_text,
     sample_answer,
     shift_answer,
 )
 from andon.incidents.records import FailureType, Incident, Recovery, Runbook, RunbookEntry, RunbookItem, RunbookState
-from andon.incidents.run.states import goes_on, noticed
-from andon.incidents.run.timeline import ATTEMPTS
-from andon.incidents.runbooks import DUTIES, entry_of, item_of, parse_runbook, with_entry
+from andon.incidents.run.states import goes_on, noticed, recent
+from andon.incidents.run.timeline import ATTEMPTS, of_app, timeline_of
+from andon.incidents.runbooks import DUTIES, LASTING, OF_TRAFFIC, entry_of, item_of, parse_runbook, with_entry
 from andon.incidents.timeline import CHANGES_BACK_US
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
@@ -39,8 +43,9 @@ from andon.scores.rows import PROBE, TOPIC
 from andon.scores.topics import Topics
 from andon.store import Ledger, Rollup, Slice, Span, Warehouse, Where
 from andon.traffic import format_time
+from andon.traffic.clock import minute_text
 
-__all__ = ["answer_runbook", "query_log", "read_runbook", "runbook_for", "runbook_of", "tick_item"]
+__all__ = ["brought_up_to_date", "query_log", "read_runbook", "runbook_for", "runbook_of", "tick_item"]
 
 HOUR_US = 3_600_000_000
 
@@ -48,6 +53,9 @@ SHIFT_US = 48 * HOUR_US
 """The traffic before the alarm that is compared."""
 
 WEEK_US = 7 * 24 * HOUR_US
+
+OLD_US = HOUR_US
+"""An answer that is older is asked again."""
 
 QUESTIONS = 500
 """Questions of each side that are compared by meaning: a tenth of a second to some seconds, by the embedder."""
@@ -58,22 +66,8 @@ TYPES = ("task", TOPIC, "segment")
 AT_ONCE = 20_000
 """Rows of the query log that are read at once."""
 
-_SAMPLE_WINDOWS = 6
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the beginning of a formula."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Investigation:
-    """What the runbook reads of an investigation: that there is one, and of when.
-
-    The stage that makes them comes later and must not be imported here. The ledger knows a record by the name of its class,
-    and passes over fields that this one does not name.
-    """
-
-    id: str
-    at_us: int
 
 
 _LOG = ("id", "time", "task", "topic", "segment", "risk_category", "query", "answer", "error", "harmed")
@@ -116,46 +110,16 @@ def read_runbook(path: Path) -> Runbook:
 
 
 def runbook_of(ledger: Ledger, incident: Incident, *, config: str, now_us: int) -> RunbookState:
-    """What was done of the runbook of an incident; at the first call the runbook is frozen as it is now.
-
-    Once Andon has answered it, what has been done since (`DUTIES`) is brought up to date: nobody should have to tick what the
-    ledger knows.
-    """
+    """What was done of the runbook of an incident; at the first call the runbook is frozen as it is now."""
     known = ledger.get(RunbookState, incident.id)
     if known is not None:
-        return _with_duties(ledger, known, now_us)
+        return known
     state = RunbookState(id=incident.id, runbook=runbook_for(config, incident.failure))
     try:
         ledger.put(state, now_us=now_us, by="andon", expect=0)
     except StateError:  # another process froze it a moment ago
         return ledger.get(RunbookState, incident.id) or state
     return state
-
-
-def _with_duties(ledger: Ledger, state: RunbookState, now_us: int) -> RunbookState:
-    incident = ledger.get(Incident, state.id)
-    if incident is None or not any(e.by == "andon" for e in state.entries):
-        return state
-    entries = []
-    for item in state.runbook.items:
-        known = entry_of(state, item.id)
-        if item.answer not in DUTIES or (known is not None and known.by != "andon"):
-            continue
-        new = _entry(item, _duty(ledger, incident, item.answer), incident, now_us)
-        if known is None or (known.found, known.text) != (new.found, new.text):
-            entries.append(new)
-    return _put(ledger, incident, entries, now_us=now_us, by="andon") if entries else state
-
-
-def _duty(ledger: Ledger, incident: Incident, name: str) -> Answer:
-    """The answer to one of `DUTIES`, from the ledger alone."""
-    if name == "acked":
-        return acked_answer(ledger.get(Incident, incident.id) or incident)
-    if name == "criteria":
-        return criteria_answer(ledger.get(Recovery, incident.id))
-    frozen = [v.record.at_us for v in ledger.history(Investigation, incident.id)]
-    changes = changes_of(ledger, incident.app, incident.environment, incident.onset_low_us, max([0, *frozen]) + 1)
-    return evidence_answer(frozen, changes, incident.onset_low_us)
 
 
 def tick_item(
@@ -172,47 +136,68 @@ def tick_item(
     return _put(ledger, incident, [done], now_us=now_us, by=by)
 
 
-def answer_runbook(
+def brought_up_to_date(
     warehouse: Warehouse,
     ledger: Ledger,
     embedder: Embedder,
     incident: Incident,
     *,
+    frozen_us: Sequence[int] = (),
     config: str,
     now_us: int,
+    seen_us: int,
     rng: np.random.Generator,
+    anew: bool = False,
 ) -> RunbookState:
-    """Answer the items that data can answer, as of now, and record what was found; what a person ticked stays.
+    """The runbook with answers that hold: what data can answer and nobody has ticked is asked where the answer may have changed.
 
-    An answer that cannot be read is recorded as "cannot tell" with the reason, so that none keeps the others from it.
+    That is: at first; when the answer is `OLD_US` old; when a lever moved or a state was reached since; and what has to be done
+    (`DUTIES`) each time, as nobody should have to tick what the ledger knows. What lies before the alarm (`LASTING`) is asked
+    once. An answer takes the place of the one before it, which stays in the ledger as an earlier version of the record. One that
+    cannot be read is "cannot tell" with the reason, so that it keeps no other from being asked. Of a closed incident only the
+    duties that were asked before are followed.
 
     Args:
         warehouse: the tables.
         ledger: changes, signals, and the state of the runbook.
         embedder: makes vectors of questions, for the shift of the traffic.
         incident: the incident.
+        frozen_us: when each version of the evidence was frozen, the first one first.
         config: path of the file of settings (`Settings.config`), beside which a team's runbooks stand.
-        now_us: the clock.
+        now_us: the clock, as of which the ledger answers.
+        seen_us: until when traffic is known, as of which traffic answers (`OF_TRAFFIC`); not after `now_us`.
         rng: the seeded generator of the permutation test of questions.
+        anew: ask all of it, whatever is known.
 
     Raises:
         ConfigError: the runbook cannot be read.
         StoreError: the ledger refused.
     """
     state = runbook_of(ledger, incident, config=config, now_us=now_us)
-    reading = _Reading(warehouse, ledger, embedder, incident, now_us, rng)
-    found: dict[str, Answer] = {}
+    incident = ledger.get(Incident, incident.id) or incident
+    closed = incident.state == "closed" and not anew
+    reading = _Reading(warehouse, ledger, embedder, incident, frozen_us, now_us, seen_us, rng)
+    acted_us = _acted_us(ledger, incident, reading.changes)
     entries = []
     for item in state.runbook.items:
-        if not item.answer:
+        known = entry_of(state, item.id)
+        if not item.answer or (known is None and closed) or (known is not None and known.by != "andon"):
             continue
-        if item.answer not in found:
-            try:
-                found[item.answer] = reading.answer(item.answer)
-            except AndonError as error:
-                found[item.answer] = Answer(found="cannot tell", text=str(error))
-        entries.append(_entry(item, found[item.answer], incident, now_us))
+        at_us = seen_us if item.answer in OF_TRAFFIC else now_us
+        lasting = closed or item.answer in LASTING
+        old = anew or known is None or (not lasting and known.at_us <= max(at_us - OLD_US, acted_us))
+        if old or item.answer in DUTIES:
+            new = _entry(item, reading.found(item), incident, at_us)
+            if old or known is None or (known.found, known.text) != (new.found, new.text):
+                entries.append(new)
     return _put(ledger, incident, entries, now_us=now_us, by="andon") if entries else state
+
+
+def _acted_us(ledger: Ledger, incident: Incident, changes: Sequence[Change]) -> int:
+    """When a lever last moved, or a state of the incident was last said to be reached."""
+    levers = [c.at_us for c in changes if c.origin == "lever"]
+    said = [e.learned_us for e in timeline_of(ledger, incident, hidden=True) if e.kind == "state"]
+    return max([0, *levers, *said])
 
 
 def _entry(item: RunbookItem, answer: Answer, incident: Incident, now_us: int) -> RunbookEntry:
@@ -250,7 +235,7 @@ def _put(ledger: Ledger, incident: Incident, entries: Sequence[RunbookEntry], *,
 
 
 class _Reading:
-    """What the answers of one incident read; `answer` gives one by its word in the runbook."""
+    """What the answers of one incident read; `found` gives one by its item."""
 
     def __init__(
         self,
@@ -258,45 +243,61 @@ class _Reading:
         ledger: Ledger,
         embedder: Embedder,
         incident: Incident,
+        frozen_us: Sequence[int],
         now_us: int,
+        seen_us: int,
         rng: np.random.Generator,
     ) -> None:
         self.warehouse, self.ledger, self.embedder = warehouse, ledger, embedder
-        self.incident, self.now_us, self.rng = incident, now_us, rng
+        self.incident, self.frozen_us, self.now_us, self.seen_us, self.rng = incident, frozen_us, now_us, seen_us, rng
         self.lead = ledger.get(Signal, incident.lead)
-        self.where = _part(incident)
+        self.recent = None if self.lead is None else recent(self.lead, seen_us)
+        self.where = of_app(incident)
+        self.changes = changes_of(ledger, incident.app, incident.environment, 0, now_us + 1)
 
-    def answer(self, name: str) -> Answer:
-        """The answer to one question of `andon.incidents.runbooks.ANSWERS`."""
+    def found(self, item: RunbookItem) -> Answer:
+        """The answer to an item; from the phase `mitigate` on, whether harm goes on is asked of the time after."""
+        try:
+            told = self._answer(item.answer)
+        except AndonError as error:
+            return Answer(found="cannot tell", text=str(error))
+        if item.answer != "goes-on" or item.phase in ("triage", "scope") or self.recent is None:
+            return told
+        return after_answer(told, mitigated_us(self.incident, self.changes), self.recent.start_us, self.recent.end_us)
+
+    def _answer(self, name: str) -> Answer:
         if name in KINDS_OF:
             return self._changes(name)
-        if name in DUTIES:
-            return _duty(self.ledger, self.incident, name)
         answers: dict[str, Callable[[], Answer]] = {
             "goes-on": self._goes_on,
             "fresh-sample": self._sample,
             "traffic-shift": self._shift,
-            "held": self._held,
+            "held": lambda: held_answer(self.changes),
             "query-log": self._queries,
+            "acked": lambda: acked_answer(self.incident),
+            "evidence": lambda: evidence_answer(self.frozen_us, self.changes, self.incident.onset_low_us),
+            "criteria": lambda: criteria_answer(self.ledger.get(Recovery, self.incident.id)),
         }
         if name not in answers:
             raise InputError(f"this version has no answer {name!r}; tick the item by hand")  # frozen by another version
         return answers[name]()
 
     def _goes_on(self) -> Answer:
-        return goes_on_answer(goes_on(self.warehouse, self.ledger, self.incident, now_us=self.now_us), self.lead)
+        if self.lead is None or self.recent is None:
+            return goes_on_answer(None, None, "")
+        seen = goes_on(self.warehouse, self.ledger, self.incident, now_us=self.seen_us)
+        return goes_on_answer(seen, self.lead, recent_text(self.recent.start_us, self.recent.end_us))
 
     def _changes(self, name: str) -> Answer:
         i = self.incident
         span = Span(start_us=i.onset_low_us - CHANGES_BACK_US, end_us=i.alarmed_us + 1)
-        ever = changes_of(self.ledger, i.app, i.environment, 0, self.now_us + 1)
         carried = {kind for field, kind in fields_of(name).items() if self._comes(field, span)}
         return changes_answer(
             name,
-            [c for c in ever if span.start_us <= c.at_us < span.end_us],
+            [c for c in self.changes if span.start_us <= c.at_us < span.end_us],
             onset_us=i.onset_us,
             carried=sorted(carried),
-            recorded=any(c.kind in KINDS_OF[name] and c.origin == "recorded" for c in ever),
+            recorded=any(c.kind in KINDS_OF[name] and c.origin == "recorded" for c in self.changes),
             span="from 7 days before the onset until the alarm",
         )
 
@@ -306,16 +307,12 @@ class _Reading:
         return len(self.warehouse.run(plan)) > 0
 
     def _sample(self) -> Answer:
-        if self.lead is None:
+        if self.lead is None or self.recent is None:
             return sample_answer(None, 0, 0, "")
-        width = self.lead.window_us
-        end = self.now_us // width * width
-        start = end - max(_SAMPLE_WINDOWS, -(-HOUR_US // width)) * width
-        points = (end - start) // width
+        start, end = self.recent.start_us, self.recent.end_us
+        points = (end - start) // self.lead.window_us
         seen = chart_of(self.warehouse, self.lead, start_us=start, end_us=end, points=points)
-        until = format_time(end)[:16].replace("T", " ")
-        span = f"in the {'hour' if end - start == HOUR_US else f'{points} windows'} before {until} UTC"
-        return sample_answer(self.lead, sum(p.x for p in seen), sum(p.n for p in seen), span)
+        return sample_answer(self.lead, sum(p.x for p in seen), sum(p.n for p in seen), recent_text(start, end))
 
     def _shift(self) -> Answer:
         after = Span(start_us=self.incident.alarmed_us - SHIFT_US, end_us=self.incident.alarmed_us)
@@ -334,12 +331,8 @@ class _Reading:
         link = f"andon traffic-shift --since {since} --until {until} --against {'..'.join(against)}"
         return replace(told, link=link)
 
-    def _held(self) -> Answer:
-        i = self.incident
-        return held_answer(changes_of(self.ledger, i.app, i.environment, 0, self.now_us + 1))
-
     def _queries(self) -> Answer:
-        span = Span(start_us=self.incident.onset_low_us, end_us=self.now_us + 1)
+        span = Span(start_us=self.incident.onset_low_us, end_us=self.seen_us + 1)
         people = (*_scope(self.incident, self.lead), Where(column="error", op="not_null"))
         kind = next((t for t in TYPES if self._typed(t, span, people)), "")
         every = self._counts(kind, span, people)
@@ -351,7 +344,7 @@ class _Reading:
             QueryType(name=named.get(v or "", v), n=n, harmed=None if harmed is None else harmed.get(v, 0))
             for v, n in every.items()
         ]
-        return queries_answer(kind, types, f"since {format_time(span.start_us)[:16].replace('T', ' ')} UTC")
+        return queries_answer(kind, types, f"since {minute_text(span.start_us)} UTC")
 
     def _typed(self, field: str, span: Span, where: tuple[Where, ...]) -> bool:
         said = Where(column=field, op="not_null")
@@ -369,16 +362,11 @@ class _Reading:
         return {} if found is None else {t.key: t.name for t in found.topics}
 
 
-def _part(incident: Incident) -> tuple[Where, ...]:
-    pairs = {"app": incident.app, "environment": incident.environment}
-    return tuple(Where(column=k, op="eq", value=v) for k, v in pairs.items())
-
-
 def _scope(incident: Incident, lead: Signal | None) -> tuple[Where, ...]:
     """The part of the traffic of the leading signal; all of the application's where there is none."""
     if lead is not None:
         return scope_of(lead)
-    return (*_part(incident), Where(column="source", op="ne", value=PROBE))
+    return (*of_app(incident), Where(column="source", op="ne", value=PROBE))
 
 
 def _earlier(span: Span, by_us: int) -> Span:
@@ -398,7 +386,7 @@ def query_log(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_u
     for span in _stretches(warehouse, where, Span(start_us=incident.onset_low_us, end_us=now_us + 1)):
         known = _harm_by_id(warehouse, lead, where, span)
         columns = ("id", "time_us", *(c for c in _LOG if c not in ("time", "topic", "harmed", "id")))
-        plan = Slice(table="interactions", columns=columns, span=span, where=_part(incident))
+        plan = Slice(table="interactions", columns=columns, span=span, where=of_app(incident))
         for row in warehouse.run(plan).to_pylist():
             if row["id"] in known:
                 more = {"time": format_time(row["time_us"]), **known[row["id"]]}

@@ -14,6 +14,7 @@ from andon.incidents.records import (
 )
 from andon.incidents.run.alerts import tell_alerts
 from andon.incidents.run.timeline import ATTEMPTS, Attached, change_incident, event, put_next, signals_of
+from andon.incidents.timeline import CHANGES_BACK_US, change_entry
 from andon.incidents.triage import (
     MERGE_US,
     join,
@@ -25,15 +26,12 @@ from andon.incidents.triage import (
     title_of,
     worsened,
 )
-from andon.incidents.words import change_text, onset_text, signals_text
+from andon.incidents.words import onset_text, signals_text
 from andon.monitors import TRAFFIC, Signal
 from andon.store import Ledger
 
 __all__ = ["respond", "restate"]
 
-
-LOOK_BACK_US = 7 * 86_400_000_000
-"""Changes of the week before the onset stand in the timeline."""
 
 LATE_US = 2 * MERGE_US
 """Signals that come so long after the alarm are attached to the incident, not written into it: a lasting event signals without
@@ -84,9 +82,9 @@ def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
     lead = next(s for s in signals if s.id == incident.lead)
     ledger.put(incident, now_us=now_us, by="andon", expect=0)
     event(ledger, incident, incident.onset_us, now_us, "onset", onset_text(lead))
-    start = incident.onset_low_us - LOOK_BACK_US
+    start = incident.onset_low_us - CHANGES_BACK_US
     for change in changes_of(ledger, incident.app, incident.environment, start, now_us + 1):
-        event(ledger, incident, change.at_us, now_us, "change", change_text(change))
+        event(ledger, incident, change.at_us, now_us, *change_entry(change))
     tell_alerts(ledger, incident, ledger.all(Alert))
     _tell_signals(ledger, incident, signals, strongest=lead)
     return incident

@@ -6,8 +6,7 @@ from andon.errors import AndonError, InputError, StateError
 from andon.incidents.notices import still_missing
 from andon.incidents.records import Incident, Report
 from andon.incidents.run.measuring import came_of, unit_of
-from andon.incidents.run.recovery import close_incident
-from andon.incidents.run.timeline import change_incident, event, signals_of
+from andon.incidents.run.timeline import change_incident, event, of_app, signals_of
 from andon.incidents.states import Field, Mark, mark, overrule, overruled
 from andon.incidents.triage import suggested_severity
 from andon.incidents.words import one_line
@@ -20,12 +19,12 @@ from andon.traffic import format_time
 
 __all__ = [
     "ack_incident",
-    "close_incident",
     "first_visible",
     "goes_on",
     "mark_incident",
     "noticed",
     "overrule_incident",
+    "recent",
     "tell_visible",
 ]
 
@@ -121,18 +120,17 @@ def _noticed(incident: Incident, now_us: int, by: str) -> Incident:
 def first_visible(warehouse: Warehouse, ledger: Ledger, incident: Incident) -> int | None:
     """When users could first see it: the first harmed answer of the leading chart, thumbs-down or report since the onset.
 
-    The onset is the earliest one that is likely. None where the tables hold none of these.
+    The onset is the earliest one that is likely. Of traffic that did not come no answer was harmed: who got none saw it from the
+    estimated onset on. None where the tables hold none of these, and where traffic was only not measured.
     """
     seen = [r.at_us for r in ledger.all(Report) if r.incident == incident.id and not r.near_miss]
-    span = Span(start_us=incident.onset_low_us, end_us=max(incident.alarmed_us, incident.onset_high_us) + 1)
-    pairs = {"app": incident.app, "environment": incident.environment}
-    disliked = (
-        *(Where(column=k, op="eq", value=v) for k, v in pairs.items()),
-        Where(column="thumbs", op="lt", value=0.5),
-    )
-    wanted: list[tuple[Where, ...]] = [disliked]
     lead = ledger.get(Signal, incident.lead) if incident.lead else None
-    if lead is not None and lead.metric != TRAFFIC:
+    if lead is not None and lead.metric == TRAFFIC:
+        return min(seen if lead.aspect else [*seen, incident.onset_us], default=None)
+    span = Span(start_us=incident.onset_low_us, end_us=max(incident.alarmed_us, incident.onset_high_us) + 1)
+    disliked = (*of_app(incident), Where(column="thumbs", op="lt", value=0.5))
+    wanted: list[tuple[Where, ...]] = [disliked]
+    if lead is not None:
         wanted.append((*scope_of(lead), harm_of(lead)))
     for where in wanted:
         found = warehouse.run(Slice(table="scores", columns=("time_us",), span=span, where=where, limit=1))
@@ -156,8 +154,15 @@ def tell_visible(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, no
     return told
 
 
+def recent(signal: Signal, now_us: int) -> Span:
+    """The last whole windows, from which is read whether harm goes on: those of an hour, and six at least."""
+    width = signal.window_us
+    end = now_us // width * width
+    return Span(start_us=end - max(RECENT_WINDOWS, -(-RECENT_US // width)) * width, end_us=end)
+
+
 def goes_on(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us: int) -> bool | None:
-    """Whether harm is seen now: the leading chart's rate over the last hour (six windows at least) is above its limits.
+    """Whether harm is seen now: the leading chart's rate over the `recent` windows is above its limits.
 
     Charts speak once per event, so the absence of a further signal says nothing about this. Traffic that fell is held against
     the same hours of the last week before the fall. None where it cannot be told: no traffic, or so little that even the
@@ -166,9 +171,8 @@ def goes_on(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us:
     lead = ledger.get(Signal, incident.lead)
     if lead is None:
         return None
-    width = lead.window_us
-    end = now_us // width * width
-    start = end - max(RECENT_WINDOWS, -(-RECENT_US // width)) * width
+    width, span = lead.window_us, recent(lead, now_us)
+    start, end = span.start_us, span.end_us
     try:
         if lead.metric == TRAFFIC:
             weeks = max(1, -(-(end - lead.onset_low_us) // WEEK_US))

@@ -8,29 +8,31 @@ from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.errors import InputError, StateError
 from andon.incidents.records import (
+    Delivery,
     Incident,
     TimelineEvent,
     TimelineMark,
 )
-from andon.incidents.timeline import BEFORE_HOURS, CHANGES_BACK_US, change_entry, shown, spike_text, spikes
-from andon.incidents.words import change_text
+from andon.incidents.timeline import BEFORE_HOURS, CHANGES_BACK_US, change_entry, shown, spike_text, spikes, told_text
 from andon.monitors import Signal
 from andon.scores.rows import PROBE
 from andon.store import Ledger, Rollup, Span, Warehouse, Where
-from andon.traffic import quoted
+from andon.traffic import format_time, quoted
 
 __all__ = [
     "ATTEMPTS",
     "Attached",
+    "TimelineCursor",
     "add_note",
     "change_incident",
     "event",
     "find_entry",
     "find_incident",
+    "first_told",
     "grow_timeline",
     "mark_entry",
     "marks_of",
-    "note_evaluation",
+    "of_app",
     "put_next",
     "signals_of",
     "timeline_of",
@@ -62,6 +64,8 @@ class TimelineCursor:
     """Digest of the changes that stand in it."""
     hour: int = 0
     """Number of the hour since 1970 up to which thumbs-down were counted."""
+    told: bool = False
+    """Whether a channel has taken a message, in time or not."""
 
 
 def put_next(ledger: Ledger, old: Incident, new: Incident, *, now_us: int, by: str) -> None:
@@ -112,6 +116,11 @@ def find_incident(ledger: Ledger, incident_id: str) -> Incident:
         known = ", ".join(i.id for i in ledger.all(Incident)) or "none yet"
         raise InputError(f"no incident {incident_id!r}; there are: {known}")
     return found
+
+
+def of_app(incident: Incident) -> tuple[Where, ...]:
+    """The conditions that a row is of the application and environment of an incident."""
+    return tuple(Where(column=c, op="eq", value=getattr(incident, c)) for c in ("app", "environment"))
 
 
 def signals_of(ledger: Ledger, incident: Incident) -> list[Signal]:
@@ -172,21 +181,10 @@ def add_note(ledger: Ledger, incident: Incident, text: str, *, happened_us: int,
     if not text.strip():
         raise InputError("a note needs a text")
     if happened_us > now_us:
-        raise InputError("a note tells what has happened; its time lies in the future")
+        raise InputError(
+            f"a note tells what has happened; {format_time(happened_us)} lies in the future (it is {format_time(now_us)})"
+        )
     return event(ledger, incident, happened_us, now_us, "note", text, by=by)
-
-
-def note_evaluation(
-    ledger: Ledger, incident: Incident, text: str, *, happened_us: int, now_us: int, by: str = "andon"
-) -> TimelineEvent:
-    """Add what an eval run or a probe showed while the incident was open.
-
-    Raises:
-        InputError: there is no text.
-    """
-    if not text.strip():
-        raise InputError("an evaluation needs a text: what ran, and what it showed")
-    return event(ledger, incident, happened_us, now_us, "evaluation", text, by=by)
 
 
 def event(
@@ -214,11 +212,17 @@ def _id_of(incident: Incident, happened_us: int, kind: str, text: str) -> str:
     return f"{incident.id}-{digest}"
 
 
+def first_told(ledger: Ledger, incident: Incident) -> Delivery | None:
+    """The first message about an incident that a channel took; None where none did yet."""
+    taken = (d for d in ledger.all(Delivery) if d.incident == incident.id and d.state == "sent")
+    return min(taken, key=lambda d: (d.at_us, d.id), default=None)
+
+
 def grow_timeline(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us: int) -> list[TimelineEvent]:
-    """Add what became known since the last call: changes, pulls of levers, and spikes of thumbs-down; returns those.
+    """Add what became known since the last call: changes, pulls, spikes of thumbs-down, a first message that came late; returns those.
 
     Signals, alerts, states, reports and notes are written where they come about. How often this is called makes no difference
-    to the entries: a change is learned when it was recorded, a spike at the end of its first hour. A closed incident has all.
+    to the entries: a change is learned when it was recorded, a spike at the end of its first hour. A closed incident grows no more.
 
     Raises:
         StoreError: the store refused.
@@ -230,6 +234,10 @@ def grow_timeline(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, n
     if now_us // HOUR_US > cursor.hour:
         told += _tell_spikes(warehouse, ledger, incident, now_us)
         cursor = replace(cursor, hour=now_us // HOUR_US)
+    if not cursor.told and (first := first_told(ledger, incident)) is not None:
+        cursor = replace(cursor, told=True)
+        if text := told_text(first, incident):
+            told.append(event(ledger, incident, first.at_us, first.at_us, "told", f"first told {text}"))
     if cursor != known:
         ledger.put(cursor, now_us=now_us, by="andon")
     return told
@@ -246,8 +254,7 @@ def _tell_changes(
     told = []
     for change in changes:
         kind, text = change_entry(change)
-        ids = {_id_of(incident, change.at_us, k, change_text(change)) for k in (kind, "change")}
-        if any(ledger.get(TimelineEvent, i) is not None for i in ids):
+        if ledger.get(TimelineEvent, _id_of(incident, change.at_us, kind, text)) is not None:
             continue
         recorded_us = ledger.history(Change, change.id)[0].at_us
         learned_us = max(incident.alarmed_us, change.at_us, recorded_us)
@@ -281,11 +288,7 @@ def _tell_spikes(warehouse: Warehouse, ledger: Ledger, incident: Incident, now_u
 
 def _thumbs_down(warehouse: Warehouse, incident: Incident, first: int, last: int) -> tuple[dict[int, int], int | None]:
     """Thumbs-down of users by hour, and the first hour in which anything came at all (None: nothing did)."""
-    ours = (
-        Where(column="app", op="eq", value=incident.app),
-        Where(column="environment", op="eq", value=incident.environment),
-        Where(column="source", op="ne", value=PROBE),
-    )
+    ours = (*of_app(incident), Where(column="source", op="ne", value=PROBE))
     span = Span(start_us=first * HOUR_US, end_us=last * HOUR_US)
     came = warehouse.run(Rollup(table="scores", metrics=("time_us",), measures=("min",), span=span, where=ours))
     seen = came["time_us.min"][0].as_py()

@@ -1,15 +1,12 @@
 """Looks at the usual mechanisms, read from samples and roll-ups: silent regression, tools, retrieval, refusals."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from andon.changes import Change
-from andon.changes.run import changes_of
-from andon.incidents import Incident
 from andon.investigations.cascades import tool_cascades
 from andon.investigations.freshness import corpus_drift
 from andon.investigations.records import Analysis
@@ -22,6 +19,7 @@ from andon.investigations.silent import (
     compare_sides,
     finish_reasons,
     same_questions,
+    side_of,
     silent_regression,
 )
 from andon.monitors import TRAFFIC, Signal
@@ -29,11 +27,11 @@ from andon.monitors.objectives import BEYOND, Objective
 from andon.monitors.run import scope_of
 from andon.scores import SCORERS, Scorer, failing
 from andon.scores.rows import EVALUATION, LABELS
-from andon.store import Ledger, Rollup, Sample, Slice, Span, Where
+from andon.store import Rollup, Sample, Slice, Span, Where
 from andon.traffic import SEGMENTS, VERSIONS, Interaction, from_rows
 from andon.traffic.run import read_interactions_by_id
 
-__all__ = ["Asked", "Looked", "analyses_of", "keep_figure", "look_at", "side_of"]
+__all__ = ["Asked", "Looked", "analyses_of", "keep_figure", "look_at"]
 
 LOOKED = 1_500
 """Interactions before, and since the onset, that are read with their texts."""
@@ -46,9 +44,6 @@ ENOUGH = 20
 
 REPEATED = 300
 """Questions since the onset that are looked for before it."""
-
-STALE_US = 60 * DAY_US
-"""How far back the change log is asked for changes of corpus and index."""
 
 HARM = "harm"
 """How the incident's own rate of harm is called among the metrics."""
@@ -101,28 +96,21 @@ def _day_of(case: Case, span: Span, *, last: bool) -> Span:
 
 def analyses_of(
     case: Case,
-    ledger: Ledger,
-    incident: Incident,
     signals: Sequence[Signal],
+    changes: Sequence[Change],
+    looked: Looked,
     *,
-    now_us: int,
-    looked: Looked | None = None,
     objectives: Sequence[Objective] = (),
 ) -> tuple[Analysis, ...]:
     """Look at each usual mechanism, with its figures kept as evidence.
 
     Args:
         case: the affected traffic.
-        ledger: where the change log is.
-        incident: the incident.
-        signals: its signals.
-        now_us: changes up to here are known.
-        looked: the samples, where they were read already (`look_at`).
+        signals: all that the incident has.
+        changes: the change log of the time before the onset, and since.
+        looked: the samples (`look_at`).
         objectives: what latency may be; against it, observed retries are held.
     """
-    looked = looked or look_at(case)
-    changes = changes_of(ledger, incident.app, incident.environment, incident.onset_low_us - STALE_US, now_us)
-    known = [c for c in changes if c.at_us <= now_us]
     before, after = ([i for i, _ in side] for side in (looked.before, looked.after))
     return (
         _silent(case, signals, looked),
@@ -135,7 +123,7 @@ def analyses_of(
         corpus_drift(
             looked.before,
             looked.after,
-            stale=_stale(known, incident.onset_us),
+            stale=_stale(changes, case.after.start_us),
             evidence=_kept(case, looked, "retrieval_score"),
         ),
         refusal_spike(
@@ -150,8 +138,7 @@ def analyses_of(
 
 def keep_figure(case: Case, claim: str, plan: Rollup) -> str:
     """Run a roll-up without keys, keep it as evidence, and return its id."""
-    case.keep(claim, plan, figures_of(case.warehouse, plan))
-    return case.evidence[-1].id
+    return case.keep(claim, plan, figures_of(case.warehouse, plan))
 
 
 def _kept(case: Case, looked: Looked, metric: str) -> tuple[str, ...]:
@@ -163,8 +150,7 @@ def _kept(case: Case, looked: Looked, metric: str) -> tuple[str, ...]:
         )
         figures = figures_of(case.warehouse, plan)
         if figures[f"{metric}.n"]:
-            case.keep(f"{metric.replace('_', ' ')} {name}", plan, figures)
-            ids.append(case.evidence[-1].id)
+            ids.append(case.keep(f"{metric.replace('_', ' ')} {name}", plan, figures))
     return tuple(ids)
 
 
@@ -243,7 +229,7 @@ def _silent(case: Case, signals: Sequence[Signal], looked: Looked) -> Analysis:
     pairs = [(a.before[1], a.since[1]) for a in looked.asked]
     return silent_regression(
         moves,
-        paired=same_questions(pairs)[0],
+        paired=same_questions(pairs),
         finish=finish_reasons(*finish),
         loud_signals=sorted({s.metric for s in signals if s.metric in (*LOUD, TRAFFIC)}),
         an_hour=_an_hour(case),
@@ -283,16 +269,6 @@ def _harm_itself(case: Case) -> Move | None:
         sides.append(Side(n=n, mean=mean, variance=mean * (1 - mean)))
     name = f"{HARM} ({case.signal.metric} {case.signal.direction})"
     return compare_sides(name, *sides, rate=True, bad="up", family=1, least=0.0)
-
-
-def side_of(values: Iterable[float | None], weights: Iterable[float | None]) -> Side:
-    """Mean, variance and effective number of weighted values; None is left out."""
-    known = [(v, 1.0 if w is None else w) for v, w in zip(values, weights, strict=True) if v is not None]
-    if not known:
-        return Side(n=0.0, mean=0.0, variance=0.0)
-    v, w = np.array(known, dtype=np.float64).T
-    mean = float(np.average(v, weights=w))
-    return Side(n=float(w.sum() ** 2 / (w**2).sum()), mean=mean, variance=float(np.average((v - mean) ** 2, weights=w)))
 
 
 def _an_hour(case: Case) -> tuple[float, float] | None:

@@ -45,18 +45,19 @@ class Case:
         """From the beginning of the time before to the end of the time since the onset."""
         return Span(start_us=self.before.start_us, end_us=max(self.before.end_us, self.after.end_us))
 
-    def rollup(self, keys: tuple[str, ...], span: Span, *extra: Where) -> pa.Table:
-        """Sum of the sampling weights by keys, as ``<metric>.w``.
+    def rollup(self, keys: tuple[str, ...], span: Span, *extra: Where, window_us: int | None = None) -> pa.Table:
+        """Sum of the sampling weights by keys (and by window), as ``<metric>.w``.
 
         Where all weights are equal, rows are counted instead: a sum that is the same whatever order rows come in costs as much
         as the rest of the question.
         """
         metric, (least, greatest) = self.signal.metric, self.sampled()
         measure = "n" if least == greatest else "w"
-        where = (*self.scope, *extra)
-        table = self.warehouse.run(
-            Rollup(table="scores", metrics=(metric,), measures=(measure,), keys=keys, span=span, where=where)
-        )
+        plan = Rollup(
+            table="scores", metrics=(metric,), measures=(measure,), keys=keys, window_us=window_us, span=span,
+            where=(*self.scope, *extra),
+        )  # fmt: skip
+        table = self.warehouse.run(plan)
         if measure == "w":
             return table
         return table.append_column(f"{metric}.w", pc.multiply(table[f"{metric}.n"].cast(pa.float64()), greatest))
@@ -95,11 +96,11 @@ class Case:
         counts = zip(table[key].to_pylist(), table[f"{self.signal.metric}.w"].to_pylist(), strict=True)
         return {value: w for value, w in counts if value is not None}
 
-    def keep(self, claim: str, plan: Plan, figures: dict[str, float]) -> None:
-        """Keep a figure with the plan that gives it again."""
-        self.evidence.append(
-            Evidence(id=f"E{len(self.evidence) + 1}", claim=claim, plan=to_json(plan), figures=figures)
-        )
+    def keep(self, claim: str, plan: Plan, figures: dict[str, float]) -> str:
+        """Keep a figure with the plan that gives it again, and return its id."""
+        kept = Evidence(id=f"E{len(self.evidence) + 1}", claim=claim, plan=to_json(plan), figures=figures)
+        self.evidence.append(kept)
+        return kept.id
 
 
 def figures_of(warehouse: Warehouse, plan: Rollup) -> dict[str, float]:

@@ -16,6 +16,7 @@ from andon.investigations.onset import AFTERWARDS, PARTS, Onset, within_windows
 from andon.investigations.priors import WATCHED
 from andon.investigations.records import Suspect
 from andon.investigations.run.case import DAY_US, Case
+from andon.investigations.silent import Side, side_of_sums
 from andon.investigations.suspects import (
     Behind,
     Candidate,
@@ -32,7 +33,7 @@ from andon.store import Ledger, Lookup, Rollup, Sample, Span, Where
 from andon.traffic import VERSIONS
 
 __all__ = [
-    "LOOK_BACK_US",
+    "changes_near",
     "suspects_of",
     "traffic_of",
 ]
@@ -78,13 +79,25 @@ _Table = dict[int, dict[str, float]]
 """Sums of sampling weights: start of the stretch -> version -> sum."""
 
 
-def suspects_of(
-    case: Case, ledger: Ledger, traffic: Traffic, opener: Signal, signals: Sequence[Signal] = ()
-) -> tuple[Suspect, ...]:
-    """Rank the changes before the onset; `opener` is the signal that dated it, `signals` are all that the incident has."""
-    s = case.signal
+def changes_near(case: Case, ledger: Ledger, opener: Signal) -> list[Change]:
+    """What the change log holds of the 60 days before the onset and the time since, as it was entered."""
     start, end = opener.onset_low_us - LOOK_BACK_US, max(case.after.end_us, opener.onset_high_us + 1)
-    every = changes_of(ledger, s.app, s.environment, start, end)
+    return changes_of(ledger, case.signal.app, case.signal.environment, start, end)
+
+
+def suspects_of(
+    case: Case, every: Sequence[Change], traffic: Traffic, opener: Signal, signals: Sequence[Signal] = ()
+) -> tuple[Suspect, ...]:
+    """Rank the changes before the onset.
+
+    Args:
+        case: the affected traffic.
+        every: the change log (`changes_near`).
+        traffic: what is known of a shift of the traffic itself.
+        opener: the signal that dated the onset.
+        signals: all that the incident has.
+    """
+    s = case.signal
     recorded, entered = told_once(every), {c.id: c.at_us for c in every}
     latest = max((at + opener.window_us for at, _ in opener.onset_probability), default=opener.onset_high_us)
     # one onset in twenty lies outside of its interval of 95 %
@@ -248,23 +261,14 @@ class _Versions:
 
 
 def _by_window(case: Case, name: str | None, span: Span, window_us: int, *extra: Where) -> _Table:
-    """Traffic by stretch of time and value of a field; all of it as one value without a field.
-
-    Where all weights are equal, rows are counted instead, as in `Case.rollup`.
-    """
-    metric, (least, greatest) = case.signal.metric, case.sampled()
-    measure, factor = ("n", greatest) if least == greatest else ("w", 1.0)
-    plan = Rollup(
-        table="scores", metrics=(metric,), measures=(measure,), keys=(name,) if name else (), window_us=window_us,
-        span=span, where=(*case.scope, *extra),
-    )  # fmt: skip
-    found = case.warehouse.run(plan)
+    """Traffic by stretch of time and value of a field; all of it as one value without a field."""
+    found = case.rollup((name,) if name else (), span, *extra, window_us=window_us)
     values = found[name].to_pylist() if name else [""] * found.num_rows  # all traffic is one value
     table: _Table = {}
-    columns = (found["window_us"].to_pylist(), values, found[f"{metric}.{measure}"].to_pylist())
+    columns = (found["window_us"].to_pylist(), values, found[f"{case.signal.metric}.w"].to_pylist())
     for at, value, w in zip(*columns, strict=True):
         if value is not None:
-            table.setdefault(at, {})[value] = float(w or 0) * factor
+            table.setdefault(at, {})[value] = float(w or 0)
     return table
 
 
@@ -275,23 +279,18 @@ def _still(case: Case) -> frozenset[str]:
         measures = ("n", "sum", "sumsq")
         plan = Rollup(table="scores", metrics=WATCHED, measures=measures, span=span, where=scope_of(case.signal))
         sides.append(case.warehouse.run(plan).to_pylist()[0])
-    return frozenset(m for m in WATCHED if m != case.signal.metric and _unmoved(*(_moments(row, m) for row in sides)))
+    return frozenset(
+        m for m in WATCHED if m != case.signal.metric and _unmoved(*(side_of_sums(row, m) for row in sides))
+    )
 
 
-def _moments(row: Mapping[str, float | None], metric: str) -> tuple[float, float, float]:
-    """Number, mean and variance of a metric in the one row of a roll-up."""
-    n, total, squares = (float(row[f"{metric}.{part}"] or 0) for part in ("n", "sum", "sumsq"))
-    mean = total / n if n else 0.0
-    return n, mean, max(0.0, squares / n - mean**2) if n else 0.0
-
-
-def _unmoved(before: tuple[float, float, float], after: tuple[float, float, float]) -> bool:
+def _unmoved(before: Side, after: Side) -> bool:
     """Whether a mean is known to be where it was; see `UNMOVED`."""
-    (n1, mean1, var1), (n2, mean2, var2) = before, after
+    n1, n2 = before.n, after.n
     if min(n1, n2) < FEW:
         return False
-    sd = math.sqrt((n1 * var1 + n2 * var2) / (n1 + n2))
-    error, moved = sd * math.sqrt(1 / n1 + 1 / n2), abs(mean2 - mean1)
+    sd = math.sqrt((n1 * before.variance + n2 * after.variance) / (n1 + n2))
+    error, moved = sd * math.sqrt(1 / n1 + 1 / n2), abs(after.mean - before.mean)
     return moved <= STEADY * error and moved + 2 * error <= UNMOVED * sd
 
 

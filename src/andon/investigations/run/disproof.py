@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from andon.changes import Change
 from andon.investigations.disproof import (
     Ask,
-    Cell,
     dose_test,
     other_versions_test,
     passages_test,
@@ -15,10 +15,11 @@ from andon.investigations.disproof import (
     same_questions_test,
     trace_test,
 )
+from andon.investigations.exposure import Bin
 from andon.investigations.records import Suspect, SuspectTest
-from andon.investigations.run.analyses import Looked, keep_figure, look_at
-from andon.investigations.run.case import DAY_US, Case
-from andon.investigations.silent import FEWEST, Side
+from andon.investigations.run.analyses import Looked, keep_figure
+from andon.investigations.run.case import DAY_US, Case, figures_of
+from andon.investigations.silent import FEWEST, side_of_sums
 from andon.investigations.suspects import told_once
 from andon.monitors.run import scope_of
 from andon.scores import SCORERS, Embedder, failing
@@ -63,6 +64,10 @@ _TRACES = {
 }
 """Which trace a kind of change would leave."""
 
+SIDES = tuple(Bin.__dataclass_fields__)
+_Key = tuple[Any, ...]
+"""Values of the columns within which those who saw a version are compared with the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class _World:
@@ -81,8 +86,8 @@ def run_tests(
     case: Case,
     suspects: Sequence[Suspect],
     changes: Sequence[Change],
+    looked: Looked,
     *,
-    looked: Looked | None = None,
     ask: Ask | None = None,
     embedder: Embedder | None = None,
 ) -> tuple[Suspect, ...]:
@@ -91,8 +96,8 @@ def run_tests(
     Args:
         case: the affected traffic.
         suspects: ranked, the first most probable.
-        changes: the changes that they were ranked from.
-        looked: the samples, where they were read already (`look_at`).
+        changes: the change log that they were ranked from (`andon.investigations.run.changed.changes_near`).
+        looked: the samples (`andon.investigations.run.analyses.look_at`).
         ask: asks the old and the new target; None where there are none.
         embedder: for metrics that compare meaning on replay.
     """
@@ -101,7 +106,6 @@ def run_tests(
     fields = [c.version_field for c in known.values() if c.version_field in VERSIONS]
     columns = set(case.warehouse.schema("scores").names)
     moved = tuple(f for f in dict.fromkeys(fields) if f is not None and f in columns)
-    looked = looked or look_at(case)
     world = _World(case, looked, moved, _rise(case), case.unit())
     replayed = _replayed(world, ask, embedder)
     return tuple(
@@ -126,25 +130,36 @@ def _by_version(world: _World, change: Change) -> list[SuspectTest]:
     name, value = change.version_field, change.after
     if name not in world.moved or value is None:
         return []
-    windows = _windows(world, name, value)
+    windows = sorted(_exposed(world, name, value, ("window_us",)).items())
     start_us = max(world.case.after.start_us, change.at_us)
+    since = [b for (at,), b in windows if at >= start_us]
     tests = [
-        same_hour_test([c for at, c in windows if at >= start_us], value, world.rise, _evidence(world, name, value)),
+        same_hour_test(since, value, world.rise, _evidence(world, name, value)),
         _held_fixed(world, name, value),
-        dose_test(_hours(windows), value, world.rise),
+        _dose(world, name, value, windows),
     ]
     trace = _TRACES.get(change.kind)
     return [*tests, _trace(world, trace, name, value)] if trace else tests
 
 
-def _hours(windows: Sequence[tuple[int, Cell]]) -> list[Cell]:
-    """The windows put together by the hour."""
+def _dose(world: _World, name: str, value: str, windows: Sequence[tuple[_Key, Bin]]) -> SuspectTest:
+    """The dose over hours; where it says something, its counts by the hour are kept as evidence."""
     sums: dict[int, list[float]] = {}
-    for at, c in windows:
+    for (at,), b in windows:
         hour = sums.setdefault(at // HOUR_US, [0.0] * 4)
-        for k, v in enumerate((c.exposed_x, c.exposed_n, c.other_x, c.other_n)):
-            hour[k] += v
-    return [Cell(exposed_x=x, exposed_n=n, other_x=ox, other_n=on) for _, (x, n, ox, on) in sorted(sums.items())]
+        for k, side in enumerate(SIDES):
+            hour[k] += getattr(b, side)
+    test = dose_test([_bin(hour) for _, hour in sorted(sums.items())], value, world.rise)
+    if test.result == "cannot tell":
+        return test
+    case, ids = world.case, []
+    for what, extra in (("interactions", ()), ("harmed interactions", (case.harm,))):
+        plan = Rollup(
+            table="scores", metrics=(case.signal.metric,), measures=("w",), keys=(name,),
+            window_us=max(HOUR_US, case.signal.window_us), span=_near(case), where=(*case.scope, *extra),
+        )  # fmt: skip
+        ids.append(case.keep(f"{what} by {name} and hour".replace("_", " "), plan, {}))
+    return replace(test, evidence=tuple(ids))
 
 
 def _rise(case: Case) -> float | None:
@@ -182,52 +197,29 @@ def _near(case: Case) -> Span:
     )
 
 
-def _windows(world: _World, name: str, value: str) -> list[tuple[int, Cell]]:
-    """Harm by window of the chart among those who saw a version and the others, from two days before the onset on."""
+def _exposed(world: _World, name: str, value: str, within: tuple[str, ...]) -> dict[_Key, Bin]:
+    """Harm among those who saw a version and among the others, within each combination of values of some columns."""
     case = world.case
-    span = _near(case)
-    sums: dict[int, list[float]] = {}
+    by_window = "window_us" in within
+    keys = (name, *(f for f in within if f != "window_us"))
+    sums: dict[_Key, list[float]] = {}
     for first, extra in ((1, ()), (0, (case.harm,))):
-        plan = Rollup(
-            table="scores",
-            metrics=(case.signal.metric,),
-            measures=("w",),
-            keys=(name,),
-            window_us=case.signal.window_us,
-            span=span,
-            where=(*case.scope, *extra),
-        )
-        for row in case.warehouse.run(plan).to_pylist():
-            cell = sums.setdefault(row["window_us"], [0.0] * 4)
+        table = case.rollup(keys, _near(case), *extra, window_us=case.signal.window_us if by_window else None)
+        for row in table.to_pylist():
+            cell = sums.setdefault(tuple(row[f] for f in within), [0.0] * 4)
             cell[first if row[name] == value else 2 + first] += row[f"{case.signal.metric}.w"] / world.unit
-    return [
-        (start, Cell(exposed_x=x, exposed_n=n, other_x=other_x, other_n=other_n))
-        for start, (x, n, other_x, other_n) in sorted(sums.items())
-    ]
+    return {at: _bin(cell) for at, cell in sums.items()}
+
+
+def _bin(sums: Sequence[float]) -> Bin:
+    return Bin(**dict(zip(SIDES, sums, strict=True)))
 
 
 def _held_fixed(world: _World, name: str, value: str) -> SuspectTest:
     """Harm with and without the version, before and since, within each combination of the other fields that moved."""
-    case = world.case
     held = tuple(f for f in world.moved if f != name)[:HELD]
-    if not held:
-        return other_versions_test((), value, ())
-    span = _near(case)
-    sums: dict[tuple[str | None, ...], list[float]] = {}
-    for first, extra in ((1, ()), (0, (case.harm,))):
-        plan = Rollup(
-            table="scores",
-            metrics=(case.signal.metric,),
-            measures=("w",),
-            keys=(name, *held),
-            span=span,
-            where=(*case.scope, *extra),
-        )
-        for row in case.warehouse.run(plan).to_pylist():
-            cell = sums.setdefault(tuple(row[f] for f in held), [0.0] * 4)
-            cell[first if row[name] == value else 2 + first] += row[f"{case.signal.metric}.w"] / world.unit
-    cells = [Cell(exposed_x=x, exposed_n=n, other_x=ox, other_n=on) for x, n, ox, on in sums.values()]
-    return other_versions_test(cells, value, held)
+    cells = _exposed(world, name, value, held) if held else {}
+    return other_versions_test(list(cells.values()), value, held)
 
 
 def _trace(world: _World, trace: str, name: str, value: str) -> SuspectTest:
@@ -236,35 +228,22 @@ def _trace(world: _World, trace: str, name: str, value: str) -> SuspectTest:
     saw, other = Where(column=name, op="eq", value=value), Where(column=name, op="ne", value=value)
     apart = case.count(world.looked.spans[1], other) / world.unit >= FEWEST
     metrics = tuple(m for m in _MEASURES[trace] if m in case.warehouse.schema("scores").names)
-    sides = []
     before, since = world.looked.spans
-    for span, where in ((since if apart else before, other), (since, saw)):
+    sides, ids = [], []
+    for who, span, where in (("without", since if apart else before, other), ("with", since, saw)):
         plan = Rollup(
-            table="scores",
-            metrics=metrics,
-            measures=("n", "sum", "sumsq", "w", "wsum"),
-            span=span,
+            table="scores", metrics=metrics, measures=("n", "sum", "sumsq", "w", "wsum"), span=span,
             where=(*scope_of(case.signal), where),
-        )
-        sides.append(case.warehouse.run(plan).to_pylist()[0])
-    measures = []
+        )  # fmt: skip
+        sides.append(figures_of(case.warehouse, plan))
+        ids.append(case.keep(f"{trace} {who} {value}", plan, sides[-1]))
+    compared = []
     for scorer in SCORERS:
         if scorer.name in metrics:
             bad = case.signal.direction if scorer.name == case.signal.metric else scorer.bad
-            without, seen = (_side(row, scorer.name) for row in sides)
-            measures.append((scorer.name, str(bad), scorer.kind == "binary", without, seen))
-    return trace_test(trace, measures, value, apart=apart)
-
-
-def _side(row: dict[str, float | None], metric: str) -> Side:
-    """Mean and variance from the sums of a roll-up."""
-    n = row[f"{metric}.n"] or 0.0
-    if not n:
-        return Side(n=0.0, mean=0.0, variance=0.0)
-    w = row[f"{metric}.w"] or n
-    plain = (row[f"{metric}.sum"] or 0.0) / n
-    mean = (row[f"{metric}.wsum"] or 0.0) / w
-    return Side(n=n, mean=mean, variance=max(0.0, (row[f"{metric}.sumsq"] or 0.0) / n - plain**2))
+            without, seen = (side_of_sums(row, scorer.name) for row in sides)
+            compared.append((scorer.name, str(bad), scorer.kind == "binary", without, seen))
+    return trace_test(trace, compared, value, apart=apart, evidence=ids)
 
 
 def _same_passages(world: _World) -> SuspectTest:

@@ -119,14 +119,16 @@ def freeze(warehouse: Frozen, evidence: Sequence[Evidence]) -> tuple[Evidence, .
     return tuple(found)
 
 
-def freeze_open(ledger: Ledger, app: str | None, look: Callable[[Incident], object], *, since_us: int = 0) -> list[str]:
+def freeze_open(
+    ledger: Ledger, app: str | None, look: Callable[[Incident], object], since_us: Callable[[Incident], int]
+) -> list[str]:
     """Look into every open incident of an application whose evidence is missing or old; call it before a lever is pulled.
 
     Args:
         ledger: where incidents and investigations stand.
         app: whose lever is about to move; None where a lever belongs to none.
         look: investigates one incident.
-        since_us: evidence from before is old; 0: none is.
+        since_us: from when on evidence of an incident is fresh.
 
     Returns:
         Ids of the incidents that were looked into.
@@ -135,7 +137,7 @@ def freeze_open(ledger: Ledger, app: str | None, look: Callable[[Incident], obje
     waiting = []
     for incident in concerned:
         versions = ledger.history(Investigation, incident.id)
-        if not versions or versions[-1].at_us < since_us:
+        if not versions or versions[-1].at_us < since_us(incident):
             waiting.append(incident)
     for incident in waiting:
         look(incident)

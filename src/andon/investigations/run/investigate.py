@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from andon.changes.run import changes_of
 from andon.errors import StateError
 from andon.incidents import Incident
 from andon.incidents.run import signals_of
@@ -13,9 +12,9 @@ from andon.investigations.disproof import Ask
 from andon.investigations.records import Impact, Investigation
 from andon.investigations.run.analyses import analyses_of, look_at
 from andon.investigations.run.case import Case
-from andon.investigations.run.changed import LOOK_BACK_US, suspects_of, traffic_of
+from andon.investigations.run.changed import changes_near, suspects_of, traffic_of
 from andon.investigations.run.disproof import run_tests
-from andon.investigations.run.evidence import Frozen, freeze, keep_asked, keep_usual, recompute
+from andon.investigations.run.evidence import Frozen, freeze, keep_asked, keep_usual
 from andon.investigations.run.expected import confidence_split, examples_of, harmed_interactions, passing_beside
 from andon.investigations.run.late import first_alarms, gap_of
 from andon.investigations.run.reported import Lens, counted, lens_of
@@ -27,7 +26,7 @@ from andon.scores import SCORERS, Embedder, Scorer
 from andon.store import Ledger, Span, Warehouse
 from andon.traffic import Interaction
 
-__all__ = ["investigate", "lead_of", "recompute"]
+__all__ = ["investigate", "lead_of"]
 
 
 def investigate(
@@ -67,15 +66,15 @@ def investigate(
     verdict, reason, impact = _verdict(case, lens, objectives, _named(signals, incident.lead) or lead)
     slices, harmed, reported = slices_of(case), harmed_interactions(case), _reported(lens)
     examples, looked = examples_of(case, harmed, slices, reported), look_at(case)
-    suspects = suspects_of(case, ledger, traffic_of(case, embedder, rng), opener, signals)
-    changes = changes_of(ledger, lead.app, lead.environment, opener.onset_low_us - LOOK_BACK_US, now_us)
+    changes = changes_near(case, ledger, opener)
+    suspects = suspects_of(case, changes, traffic_of(case, embedder, rng), opener, signals)
     found = Investigation(
         id=incident.id,
         at_us=now_us,
         examples=examples,
         passing=passing_beside(case, [i for i, _ in (*harmed, *reported)], examples, embedder),
         confidence=confidence_split(case),
-        suspects=run_tests(case, suspects, changes, looked=looked, ask=ask, embedder=embedder),
+        suspects=run_tests(case, suspects, changes, looked, ask=ask, embedder=embedder),
         verdict=verdict,
         verdict_reason=reason,
         parts=rank_parts(parts_of(case)),
@@ -83,7 +82,7 @@ def investigate(
         impact=impact,
         first_alarms=first_alarms(signals),
         gap=gap_of(case, ledger, incident, signals, harmed, scorers, slices, _asked_at(reported)),
-        analyses=analyses_of(case, ledger, incident, signals, now_us=now_us, looked=looked, objectives=objectives),
+        analyses=analyses_of(case, signals, changes, looked, objectives=objectives),
     )
     keep_asked(case, frozen)
     if lens is None:

@@ -15,8 +15,9 @@ from andon.investigations.gap import (
     Clocks,
     Replayed,
     gap_from,
-    proposals_from,
+    proposal_of,
     replay_limits,
+    sooner_limits,
 )
 from andon.investigations.records import Gap, HarmedSlice
 from andon.investigations.run.case import DAY_US, Case
@@ -75,13 +76,13 @@ def gap_of(
         replayed = []  # nothing to replay, or so slow that no limit of this family is the question
     else:
         replayed = _replayed(case, ledger, scorers, slices, seen_us)
-    proposals = proposals_from(
-        replayed, app=incident.app, environment=incident.environment, onset_us=case.after.start_us, seen_us=seen_us,
-        window_us=case.signal.window_us, metric=case.signal.metric, known=signals,
+    chosen = sooner_limits(
+        replayed, onset_us=case.after.start_us, seen_us=seen_us, window_us=case.signal.window_us,
+        metric=case.signal.metric, known=signals,
     )  # fmt: skip
-    for p in proposals:
-        found = next(r for r in replayed if r.fired_us == p.fired_us and r.candidate.metric == p.metric)
-        _keep(case, found)
+    proposals = [proposal_of(r, incident.app, incident.environment, seen_us) for r in chosen]
+    for r, p in zip(chosen, proposals, strict=True):
+        _keep(case, r.candidate, p.fired_us)
     clocks = Clocks(
         onset_us=case.after.start_us,
         visible_us=_visible(case, incident, lead),
@@ -315,11 +316,9 @@ def _by_window(table: pa.Table, metric: str, grid: _Grid, unit: float) -> Floats
     return found
 
 
-def _keep(case: Case, r: Replayed) -> None:
+def _keep(case: Case, c: Candidate, fired_us: int) -> None:
     """What the limit would have seen from the onset until it spoke, as evidence."""
-    c = r.candidate
-    assert r.fired_us is not None
-    span = Span(start_us=case.after.start_us, end_us=r.fired_us)
+    span = Span(start_us=case.after.start_us, end_us=fired_us)
     where = (*_where(case, c.scope), Where(column=c.metric, op="not_null"))
     op, bound = failing(c.kind, c.direction, c.beyond)
     harm = Where(column=c.metric, op="ge" if op == "ge" else "lt", value=bound)

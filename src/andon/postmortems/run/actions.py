@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from andon.errors import AndonError, InputError, StateError
-from andon.incidents import Channel, Incident, duration
+from andon.incidents import Channel, Incident
 from andon.incidents.channels import send
-from andon.monitors import TRAFFIC, Monitor, MonitorRule, Objective
-from andon.monitors.backtest import Setting, alarms_of
+from andon.monitors import TRAFFIC, Charts, Monitor, MonitorRule, Objective
+from andon.monitors.backtest import LEAST_HOURS, LEAST_N, Setting, alarms_of
 from andon.monitors.records import names
 from andon.monitors.run import history_of
 from andon.postmortems import actions
 from andon.postmortems.actions import Commitment, Kind, due_after, merged, nag_message, nags
+from andon.postmortems.draft import since_onset
 from andon.postmortems.records import ActionItem, Criterion, Nagged, Postmortem, Proof, Published
 from andon.scores import Scorer
 from andon.store import Ledger, Span, Warehouse
@@ -52,8 +53,6 @@ ATTEMPTS = 3
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 WEEK_US = 7 * DAY_US
-LEAST_HOURS, LEAST_N = 48, 100
-"""Hours from before the onset, and observations in them, that `alarms_of` asks for; below them nothing was tested."""
 
 SEND_S = 10.0
 LEARN_DAYS = 28
@@ -253,8 +252,9 @@ def monitor_fires(
     """The test of ``monitor fires``: the incident's traffic is replayed through the charts as they are set now.
 
     The baseline is learned from the hours before the onset (at most 28 days), all charts share the budget of false pages,
-    and the monitor must signal between the onset and the end of the incident. Cannot tell where the traffic of that time is
-    not kept any more, or the chart is one that a replay leaves out (traffic itself, objectives).
+    and the monitor must signal between the onset and the end of the incident. A limit that people set (an objective) and
+    traffic itself have no such baseline: they run hour by hour, as in service. Cannot tell where the traffic of that time is
+    not kept any more, or where too little was observed before the onset.
     """
 
     def test(item: ActionItem, now_us: int) -> Proof:
@@ -284,27 +284,43 @@ def _fires(
             f"{max(0, learn)} hours of traffic from before the onset are kept and {max(0, len(n) - learn)} from after it; "
             f"{LEAST_HOURS} before and one after are needed"
         )
-    ours = {at for at, m in enumerate(monitors) if names(subject, m.id)}
+    ours = [at for at, m in enumerate(monitors) if names(subject, m.id)]
     if not ours:
         return False, f"no chart {quoted(subject, 120)} watches this traffic as the settings are now"
-    able = {
-        at for at in ours
-        if monitors[at].metric != TRAFFIC and monitors[at].at_most is None and n[:learn, at].sum() >= LEAST_N
-    }  # fmt: skip
-    if not able:
-        return None, (
-            f"{quoted(subject, 120)} cannot be replayed: it is a chart of traffic itself or of an objective, or had fewer than "
-            f"{LEAST_N} observations before the onset"
-        )
-    setting = Setting(false_pages_per_month=false_pages_per_month)
-    ((hours, series),) = alarms_of(monitors, kinds, n, x, first, learn, [setting])
-    ends = [(int(h) + 1) * HOUR_US for h, at in zip(hours.tolist(), series.tolist(), strict=True) if at in able]
+    running = [at for at in ours if monitors[at].metric == TRAFFIC or monitors[at].at_most is not None]
+    learned = {at for at in ours if at not in running and n[:learn, at].sum() >= LEAST_N}
+    if not running and not learned:
+        return None, f"{quoted(subject, 120)} had fewer than {LEAST_N} observations before the onset"
+    ends = _ends(running, history, false_pages_per_month) if running else []
+    if learned:
+        setting = Setting(false_pages_per_month=false_pages_per_month)
+        ((hours, series),) = alarms_of(monitors, kinds, n, x, first, learn, [setting])
+        ends += [(int(h) + 1) * HOUR_US for h, at in zip(hours.tolist(), series.tolist(), strict=True) if at in learned]
     told = min((end for end in ends if end > incident.onset_low_us), default=None)
     how = f"replayed at {false_pages_per_month:g} false pages a month, learned from {learn} hours, watched {len(n) - learn}"
     if told is None:
         return False, f"{quoted(subject, 120)} did not signal; {how}"
-    lag = duration(max(0.0, (told - incident.onset_us) / 1e6))
+    lag = since_onset(incident, max(told, incident.onset_us))
     return True, f"{quoted(subject, 120)} signals at {format_time(told)}, {lag} after the onset; {how}"
+
+
+def _ends(running: Sequence[int], history: _History, false_pages_per_month: float) -> list[int]:
+    """When charts of objectives and of traffic signal that run as in service: ends of hours, in order.
+
+    Beside an objective runs the chart that learns how much hours vary; it tells nothing.
+    """
+    monitors, kinds, first, n, x = history
+    columns: dict[Monitor, int] = {}
+    for at in running:
+        beside = replace(monitors[at], objective="", at_most=None)
+        columns |= {beside: at, monitors[at]: at}
+    ours = [monitors[at] for at in running]
+    budget = false_pages_per_month * len(ours) / len(monitors)
+    charts = Charts(HOUR_US, budget, kinds, {(m.metric, m.direction): "availability" for m in ours})
+    for monitor in columns:
+        charts.index(monitor, quiet=monitor not in ours)
+    taken = list(columns.values())
+    return [s.at_us for s in charts.advance(first, n[:, taken], x[:, taken]) if s.statistic >= s.threshold]
 
 
 def put_next(ledger: Ledger, old: T | None, new: T, *, now_us: int, by: str) -> None:

@@ -1,5 +1,6 @@
 """Write the documents of a postmortem, and keep a team's own templates."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,15 @@ from andon.postmortems.markdown import BUILT_IN, built_in, check_template, rende
 from andon.postmortems.pdf import print_pdf
 from andon.postmortems.records import Postmortem
 
-__all__ = ["FOLDER", "copy_template", "layout_of", "team_templates", "with_template", "write_documents"]
+__all__ = [
+    "copy_template",
+    "layout_of",
+    "layouts_beside",
+    "team_templates",
+    "templates_beside",
+    "with_template",
+    "write_documents",
+]
 
 FOLDER = "templates"
 """Folder of a team's own templates, beside its andon.toml."""
@@ -67,6 +76,20 @@ def layout_of(name: str, folder: Path) -> str:
     source = _read(own[name])
     check_template(source, str(own[name]))
     return source
+
+
+def templates_beside(config: str) -> Path:
+    """Where a team keeps its own templates: beside its andon.toml."""
+    return Path(config).parent / FOLDER
+
+
+def layouts_beside(config: str) -> Callable[[str], str]:
+    """Name of a template -> its source where it is a team's own, beside its andon.toml; else an empty text.
+
+    It is empty for a template that is lost as well: that document says so, and those of all other incidents are read.
+    """
+    folder = templates_beside(config)
+    return lambda name: layout_of(name, folder) if name in team_templates(folder) else ""
 
 
 def team_templates(folder: Path) -> dict[str, Path]:

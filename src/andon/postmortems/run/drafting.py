@@ -55,5 +55,5 @@ def _chart(warehouse: Warehouse, incident: Incident, found: Investigation, lead:
     if first is not None and first.at_us is not None and first.probability >= 0.5:
         start = min(start, first.at_us - ago // 10)
     start = max(start, lead.baseline_from_us) // lead.window_us * lead.window_us
-    title = f"Share of {phrase_of(lead.metric, lead.direction)}, {scope_text(lead.scope)} of {lead.app}"
+    title = f"Share of {phrase_of(lead.metric, lead.direction)}, {scope_text(lead.scope, lead.app)}"
     return chart_of(warehouse, lead, start_us=start, end_us=found.at_us), title

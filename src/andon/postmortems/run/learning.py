@@ -18,15 +18,15 @@ def learn_from(
     *,
     now_us: int,
     since_us: int = 0,
-    pulls: Mapping[str, Sequence[int]] | None = None,
-    cases: Mapping[str, int] | None = None,
-    catches: Mapping[str, int] | None = None,
+    pulls: Mapping[str, Sequence[int]],
+    cases: Mapping[str, int],
+    catches: Mapping[str, int],
     layouts: Layouts = built_in_only,
 ) -> tuple[Learned, tuple[Agenda, ...]]:
     """What the incidents since a time taught, and what is unresolved.
 
     What later stages know is passed in: when levers were pulled for an incident, how many golden cases came of it, and in
-    how many eval runs these caught something. What is not passed in is said to be unknown.
+    how many eval runs these caught something.
     """
     incidents = ledger.all(Incident)
     commitments = commitments_of(ledger)

@@ -1,15 +1,20 @@
 """Review in the ledger: sections, comments, sign-offs, publishing; what is published stays as it is."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from andon.errors import InputError, StateError
-from andon.incidents import Incident
+from andon.incidents import Incident, TimelineEvent, TimelineMark
+from andon.incidents.run.timeline import marks_of, timeline_of
+from andon.incidents.timeline import shown
 from andon.postmortems.markdown import BUILT_IN, sections_of, signed_text
 from andon.postmortems.records import ActionItem, Postmortem, Published, Review, Status
-from andon.postmortems.review import Standing, compose, digest_of, sign, standing_of
+from andon.postmortems.review import Standing, digest_of, sign, standing_of
 from andon.postmortems.run.actions import ATTEMPTS, actions_of, put_next
 from andon.store import Ledger, Versioned
+from andon.traffic import quoted
 
 __all__ = [
     "Layouts",
@@ -40,6 +45,9 @@ def built_in_only(_template: str) -> str:
 def working(ledger: Ledger, incident_id: str, layouts: Layouts = built_in_only) -> Postmortem:
     """The latest computed draft with what people wrote and decided: what is read, signed and published next.
 
+    The incident and its timeline are those of now, for people close an incident long after it was looked into; figures are
+    those of the investigation.
+
     Raises:
         InputError: there is no draft.
     """
@@ -47,7 +55,9 @@ def working(ledger: Ledger, incident_id: str, layouts: Layouts = built_in_only) 
     if draft is None:
         raise InputError(f"{incident_id} has no draft yet; `andon investigate {incident_id}` writes one")
     review = ledger.get(Review, incident_id) or Review(id=incident_id)
-    return _composed(draft, review, actions_of(ledger, incident_id), layouts)
+    incident = ledger.get(Incident, incident_id) or draft.incident
+    now = _of_now(draft, incident, timeline_of(ledger, incident), marks_of(ledger, incident).values())
+    return _composed(now, review, actions_of(ledger, incident_id), layouts)
 
 
 def reviewed(ledger: Ledger, incident_id: str, layouts: Layouts = built_in_only) -> Postmortem:
@@ -63,13 +73,15 @@ def reviewed(ledger: Ledger, incident_id: str, layouts: Layouts = built_in_only)
 def all_working(ledger: Ledger, layouts: Layouts = built_in_only) -> dict[str, Postmortem]:
     """`working` of every incident that has a draft, by incident; the ledger is read once."""
     reviews = {r.id: r for r in ledger.all(Review)}
-    actions: dict[str, list[ActionItem]] = {}
-    for item in actions_of(ledger):
-        actions.setdefault(item.incident, []).append(item)
+    incidents = {i.id: i for i in ledger.all(Incident)}
+    marks = {m.id: m for m in ledger.all(TimelineMark)}
+    events, marked = _by_incident(shown(ledger.all(TimelineEvent), marks)), _by_incident(marks.values())
+    actions = _by_incident(actions_of(ledger))
     found = {}
     for draft in ledger.all(Postmortem):
-        review = reviews.get(draft.id) or Review(id=draft.id)
-        found[draft.id] = _composed(draft, review, actions.get(draft.id, []), layouts)
+        name = draft.id
+        now = _of_now(draft, incidents.get(name, draft.incident), events[name], marked[name])
+        found[name] = _composed(now, reviews.get(name) or Review(id=name), actions[name], layouts)
     return found
 
 
@@ -113,7 +125,7 @@ def stand(ledger: Ledger, incident_id: str, layouts: Layouts = built_in_only) ->
     Raises:
         InputError: there is no draft.
     """
-    return _standing(ledger, working(ledger, incident_id, layouts))
+    return _standing(working(ledger, incident_id, layouts))
 
 
 def sign_postmortem(ledger: Ledger, incident_id: str, *, now_us: int, by: str, layouts: Layouts = built_in_only) -> str:
@@ -170,7 +182,12 @@ def editions(ledger: Ledger, incident_id: str) -> list[Versioned[Published]]:
 def _put_out(ledger: Ledger, incident_id: str, layouts: Layouts, *, why: str, now_us: int, by: str) -> Published:
     known = ledger.get(Published, incident_id)
     p = working(ledger, incident_id, layouts)
-    standing = _standing(ledger, p)
+    if not p.layout and p.review.template not in BUILT_IN:
+        raise StateError(
+            f"{incident_id} cannot be published: its template {quoted(p.review.template, 120)} is not at hand; put its file back, "
+            f"or choose another: `andon postmortem edit {incident_id} --template llm`"
+        )
+    standing = _standing(p)
     digest = standing.digest
     if known is not None and known.digest == digest:
         raise StateError(f"the text of {incident_id} is the published one: nothing is to be amended")
@@ -185,12 +202,26 @@ def _put_out(ledger: Ledger, incident_id: str, layouts: Layouts, *, why: str, no
     return new
 
 
-def _standing(ledger: Ledger, p: Postmortem) -> Standing:
+def _standing(p: Postmortem) -> Standing:
     digest = digest_of(signed_text(p))
-    incident = ledger.get(Incident, p.id) or p.incident
-    return standing_of(p.review, digest=digest, severity=incident.severity, required=people_write(p))
+    return standing_of(p.review, digest=digest, severity=p.incident.severity, required=people_write(p))
+
+
+def _of_now(
+    draft: Postmortem, incident: Incident, events: Iterable[TimelineEvent], marks: Iterable[TimelineMark]
+) -> Postmortem:
+    pinned = tuple(sorted(m.id for m in marks if m.mark == "pinned"))
+    return replace(draft, incident=incident, timeline=tuple(events), pinned=pinned)
 
 
 def _composed(draft: Postmortem, review: Review, actions: Sequence[ActionItem], layouts: Layouts) -> Postmortem:
-    status = review.status if review.status in ("draft", "in review") else "in review"
-    return compose(replace(draft, layout=layouts(review.template)), review, actions, status)
+    status: Status = review.status if review.status in ("draft", "in review") else "in review"
+    review = replace(review, status=status)
+    return replace(draft, layout=layouts(review.template), actions=tuple(actions), review=review)
+
+
+def _by_incident(records: Iterable[Any]) -> defaultdict[str, list[Any]]:
+    found = defaultdict(list)
+    for record in records:
+        found[record.incident].append(record)
+    return found

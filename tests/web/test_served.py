@@ -1,0 +1,99 @@
+"""Laws of what `andon serve` puts together, asked of the real process: what is posted is kept, and what is published is shown."""
+
+import hmac
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+
+import httpx2
+import pytest
+from test_pages import NOW, drafted
+
+from andon.incidents import Incident, Report
+from andon.postmortems import ActionItem, Published
+from andon.store import Ledger
+
+SECRET = "a secret of the webhook"
+ISSUE = "https://github.com/acme/bot/issues/7"
+
+
+def answers(url: str) -> bool:
+    """Whether it says 200."""
+    try:
+        return httpx2.get(url).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx2.Client, Ledger]]:
+    """A server over a home with one postmortem, published and drafted again, and one action; and the ledger of that home."""
+    home = tmp_path_factory.mktemp("served")
+    ledger = Ledger.open(home / "ledger.db")
+    draft, signed = drafted("A later draft."), drafted("What was signed.")
+    action = ActionItem(
+        id="INC-0001-A1", incident="INC-0001", kind="process", title="a drill", state="open", owner="ann", due_us=NOW,
+        link=ISSUE,
+    )  # fmt: skip
+    published = Published(id="INC-0001", postmortem=signed, at_us=NOW, by="ann")
+    for record in (draft.incident, draft, published, action):
+        ledger.put(record, now_us=NOW, by="test")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    told = {"HOME": str(home), "PORT": url.rpartition(":")[2], "GRPC_PORT": "0", "EMBEDDER": "hashed"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "ANDON_GITHUB_SECRET": SECRET}
+    environment |= {f"ANDON_{k}": v for k, v in told.items()}
+    command = [sys.executable, "-c", "from andon.cli import main; main()", "serve"]
+    process = subprocess.Popen(command, cwd=home, env=environment)
+    try:
+        until = time.monotonic() + 60
+        while not answers(f"{url}/healthz"):
+            assert time.monotonic() < until, "it did not start in time"
+            time.sleep(0.05)
+        with httpx2.Client(base_url=url) as client:
+            yield client, ledger
+    finally:
+        process.kill()
+        process.wait()
+        ledger.close()
+
+
+def test_a_report_that_is_posted_is_kept(served: tuple[httpx2.Client, Ledger]) -> None:
+    """What a person says is in the ledger when the answer comes, with the incident that it opened."""
+    client, ledger = served
+    said = {"text": "a wrong dose", "app": "triage", "by": "mia", "near_miss": True}
+    answer = client.post("/v1/reports", json=said)
+    assert answer.is_success, answer.text
+    report = ledger.get(Report, answer.json()["id"])
+    assert report is not None
+    assert (report.text, report.app, report.by, report.near_miss) == ("a wrong dose", "triage", "mia", True)
+    incident = ledger.get(Incident, report.incident)
+    assert incident is not None
+    assert (incident.id, incident.origin) == (answer.json()["incident"], "near miss")
+
+
+def test_an_issue_that_is_closed_claims_its_action(served: tuple[httpx2.Client, Ledger]) -> None:
+    """GitHub's signed delivery reaches the action whose link it names; without the signature it does not."""
+    client, ledger = served
+    issue = {"number": 7, "html_url": ISSUE}
+    body = json.dumps({"action": "closed", "issue": issue, "sender": {"login": "eve"}}).encode()
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, sha256).hexdigest()
+    headers = {"x-github-event": "issues", "x-hub-signature-256": signature, "content-type": "application/json"}
+    assert client.post("/v1/webhooks/github", content=body + b" ", headers=headers).is_client_error
+    assert ledger.get(ActionItem, "INC-0001-A1").claimed == ""
+    assert client.post("/v1/webhooks/github", content=body, headers=headers).status_code == 202
+    assert ledger.get(ActionItem, "INC-0001-A1").claimed == "#7 was closed by eve"
+
+
+def test_the_published_text_is_served(served: tuple[httpx2.Client, Ledger]) -> None:
+    """The page of an incident is what was published; of one that does not exist there is none."""
+    client, _ = served
+    shown = client.get("/incidents/INC-0001").text
+    assert "What was signed." in shown
+    assert "A later draft." not in shown
+    assert client.get("/incidents/INC-0404").status_code == 404
