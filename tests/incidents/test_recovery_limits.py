@@ -1,11 +1,13 @@
 """Laws of the limits by which a chart counts as recovered: how often that is right, and large sums in short time."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from test_recovery import END, opened, refusals
 from test_triage import HOUR
 
-from andon.incidents import Incident
+from andon.incidents import ExitCriterion, Incident
 from andon.incidents.recovery import _limits as limits_of_sum
 from andon.incidents.recovery import judge_chart, suggest_criteria
 from andon.monitors import Signal
@@ -27,17 +29,41 @@ def test_a_short_baseline_does_not_keep_it_open_for_ever(share: float) -> None:
 @pytest.mark.parametrize(("times", "least", "most"), [(1.0, 0.85, 1.0), (2.0, 0.0, 0.15), (3.0, 0.0, 0.0)])
 def test_how_often_it_is_called_recovered(times: float, least: float, most: float) -> None:
     """Forty interactions an hour: two days at the old rate nearly always count, at twice of it hardly ever."""
-    rng = np.random.default_rng(5)
-    chart = refusals(baseline_x=400, baseline_n=20_000, x=15, n=100)
-    (criterion,) = suggest_criteria(_incident_of(chart), [chart], (), probes=False)
+    assert least <= recovered(np.random.default_rng(5), 40, 20_000, times, 40) <= most
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "run-an-incident.md"
+TIMES = (1.0, 1.25, 1.5, 2.0, 3.0)
+
+
+@pytest.mark.slow
+def test_the_page_publishes_what_is_simulated() -> None:
+    """Each cell of the table of `run-an-incident.md` is what 400 seeded simulations give; the message holds the table to publish."""
+    rng = np.random.default_rng(20)
+    rows = [
+        f"| {n} | {baseline_n:,} | "
+        + " | ".join(f"{100 * recovered(rng, n, baseline_n, t, 400):.0f} %" for t in TIMES)
+        + " |"
+        for baseline_n in (20_000, 1_000)
+        for n in (4, 40, 400)
+    ]
+    _, _, table = PAGE.read_text("utf-8").partition("| interactions an hour | baseline |")
+    published = table.partition("\n\n")[0].splitlines()[2:]
+    assert published == rows, "\n".join(rows)
+
+
+def recovered(rng: np.random.Generator, n: int, baseline_n: int, times: float, runs: int) -> float:
+    """Share of runs called recovered after 48 hours of n interactions, by a baseline drawn at 2 % and so many times that rate since."""
     met = 0
-    for _ in range(40):
-        harmed = rng.binomial(40, 0.02 * times, 48)
-        hours = [(END - (48 - h) * HOUR, END - (47 - h) * HOUR, 40, int(x)) for h, x in enumerate(harmed)]
+    for _ in range(runs):
+        chart = refusals(baseline_x=int(rng.binomial(baseline_n, 0.02)), baseline_n=baseline_n, x=15, n=100)
+        criterion = ExitCriterion(id="C1", kind="metric", text="")
+        harmed = rng.binomial(n, 0.02 * times, 48)
+        hours = [(END - (48 - h) * HOUR, END - (47 - h) * HOUR, n, int(x)) for h, x in enumerate(harmed)]
         points = control_points(hours, chart.baseline_x, chart.baseline_n)
         told = judge_chart(criterion, chart, points, start_us=END - 48 * HOUR, end_us=END, came=1, usual=None)
         met += told.met is True
-    assert least <= met / 40 <= most
+    return met / runs
 
 
 @pytest.mark.parametrize(("dispersion", "baseline_n"), [(0.0, 10**6), (0.0, 2000), (0.002, 10**6), (0.02, 500)])

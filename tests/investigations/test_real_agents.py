@@ -9,9 +9,10 @@ import re
 from collections import Counter
 from typing import Any
 
+from data_packs import pack
+
 from andon.investigations.cascades import MARKED, name_failing_step, tool_cascades
 from andon.traffic import Interaction, Step, ToolCall
-from packs import pack
 
 Run = dict[str, Any]
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from data_packs import pack
 from planted import HOUR, MINUTE, T0, Planted, signal
 
 from andon.investigations import Investigation
 from andon.investigations.freshness import corpus_drift, retrieval_or_generation
 from andon.traffic import Context, Feedback, Interaction
-from packs import pack
 
 Judged = tuple[Interaction, bool]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from data_packs import pack
 from planted import HOUR, MINUTE, T0, Planted, signal
 
 from andon.investigations import Investigation
 from andon.traffic import Interaction
-from packs import pack
 
 MODELS = ("gemma-2b-it", "llama-2-7b-chat-hf", "meta-llama-3-8b-instruct", "qwen-1_8b-chat", "yi-6b-chat")
 

@@ -124,3 +124,12 @@ def test_the_figures_of_the_guide_are_computed() -> None:
     exec(page.split("```python\n")[1].split("```")[0], {"print": said.append})
     assert said == [verdict(0, 500, 0.001).reason, "pass", "fail", error_budget(6, 8_000, 0.001)]
     assert error_budget(6, 8_000, 0.001).spent == pytest.approx(0.75)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0, "p < 0.0001"), (1e-300, "p < 0.0001"), (1e-4, "p = 0.0001"), (0.0123, "p = 0.012"), (1.0, "p = 1")],
+)
+def test_a_p_value_is_never_told_as_nothing(p: float, text: str) -> None:
+    """A p-value of 0 would be proof; below one in ten thousand only that is said."""
+    assert p_text(p) == text

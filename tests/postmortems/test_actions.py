@@ -296,6 +296,16 @@ def test_a_nag_is_harmless_and_short() -> None:
     assert len(message.text.split("\n")) == 12
 
 
+def test_a_nag_says_what_proves_it_done() -> None:
+    """Each line of a nag holds the owner, by how much it is late, what was promised and the test; one without a test has none."""
+    item = action("INC-0001-A1", state="open", owner="ann", due_us=T0, title="declare a lever")
+    bare = replace(item, id="INC-0001-A2", criterion=None)
+    first, second, _ = nag_message([item, bare], T0 + 3 * DAY).text.split("\n")
+    done = "Done when: lever strict has a safe value and was pulled once in a drill."
+    assert first == f"ann: INC-0001-A1, overdue by 3 d: declare a lever. {done}"
+    assert second == "ann: INC-0001-A2, overdue by 3 d: declare a lever."
+
+
 class Heard:
     """A channel that keeps what it is told."""
 

@@ -134,7 +134,7 @@ def test_any_text_leaves_the_page_as_it_is(text: str) -> None:
 def test_what_has_no_text_is_told_in_fitting_words(text: str) -> None:
     """A field without a visible character leaves no empty quotation marks and no lone stop; only an answer is “no answer”."""
     markdown = render_markdown(postmortem(text))
-    assert not re.search(r"“ *”|\*\* *\.|^ *\.|[:;] *\.", markdown, re.MULTILINE)
+    assert not re.search(r"“ *”|\*\* +\.|^ *\.|[:;] *\.", markdown, re.MULTILINE)
     before, _, answers = markdown.partition("## What the answers looked like")
     answers, _, after = answers.partition("\n## ")
     assert "(no answer)" in answers
@@ -499,7 +499,7 @@ def test_inert_text_is_one_short_line(text: str, limit: int) -> None:
 @pytest.mark.parametrize("text", [None, "", " \n\t"])
 def test_what_is_missing_is_named(text: str | None) -> None:
     """A missing text is named as such, by the words that fit its place."""
-    assert inert(text) == "(no answer)"
+    assert inert(text) == "–"
     assert inert(text, blank="(no question)") == "(no question)"
 
 

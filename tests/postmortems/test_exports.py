@@ -1,6 +1,7 @@
 """The record speaks the forms of databases and authorities, and says what it does not know."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from typer.testing import CliRunner
 
 from andon.cli import app
 from andon.errors import ConfigError, InputError
+from andon.incidents import TimelineEvent
+from andon.postmortems import Published, Review
 from andon.postmortems.exports import DAYS, aiid_of, article_73_of, avid_of, awareness_of, deadlines, organisation_of
 from andon.store import Ledger
 
@@ -109,7 +112,9 @@ def test_a_wrong_table_is_refused(table: object) -> None:
         organisation_of({"organisation": table})
 
 
-def test_the_command_writes_each_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_each_form(
+    type_: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """AVID and AIID are JSON, Article 73 is Markdown; the table of andon.toml is read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANDON_HOME", str(tmp_path / "home"))
@@ -142,9 +147,36 @@ def test_the_command_writes_each_form(tmp_path: Path, monkeypatch: pytest.Monkey
         refused = runner.invoke(app, [*alone, "--aware", wrong])
         assert isinstance(refused.exception, InputError)
         assert why in str(refused.exception)
-    assert "InputError" in repr(
-        runner.invoke(app, ["postmortem", "export", "INC-0001", "--as", "avid", "--kind", "x"]).exception
+    code, _, err = type_("postmortem", "export", "INC-0001", "--as", "avid", "--kind", "x")
+    assert code == 2
+    assert "'x' is no clock of Article 73; one of general, death, widespread is" in err
+
+
+def test_what_is_handed_over_is_the_incident_as_it_is_now(
+    type_: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """A lever that was held after the last draft is containment; what was published is handed over as it was published."""
+    (tmp_path / "home").mkdir()
+    ledger = Ledger.open(tmp_path / "home" / "ledger.db")
+    p = replace(postmortem(), timeline=())
+    pulled = TimelineEvent(
+        id="x",
+        incident=p.id,
+        happened_us=T0 + 9 * HOUR,
+        learned_us=T0 + 9 * HOUR,
+        kind="lever",
+        text="lever strict held",
     )
+    for record in (p.incident, p, pulled):
+        ledger.put(record, now_us=T0, by="test")
+    words = ["postmortem", "export", p.id, "--as", "article-73"]
+    assert "| Containment | lever strict held |" in type_(*words)[1]
+    old = replace(p, summary=("As it was signed.",), review=Review(id=p.id, status="published"))
+    ledger.put(Published(id=p.id, postmortem=old, at_us=T0, by="ann"), now_us=T0, by="ann")
+    ledger.close()
+    assert "As it was signed." in type_("postmortem", "export", p.id, "--as", "aiid")[1]
+    code, _, err = type_("postmortem", "export", "INC-0404", "--as", "aiid")
+    assert (code, "INC-0001" in err) == (2, True)
 
 
 def test_no_cause_is_told_to_an_authority_as_certain() -> None:

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -36,9 +38,31 @@ def test_a_postmortem_is_printed(tmp_path: Path) -> None:
 @browser
 @pytest.mark.slow
 def test_printing_asks_no_server() -> None:
-    """Not even a page without our policy that names a server by its address makes the browser ask a name server for it."""
-    page = render_html(postmortem()).replace("default-src 'none';", "")
-    assert print_pdf(page.replace("</main>", '<img src="http://names.invalid/x.png"></main>')).startswith(b"%PDF-")
+    """A page that lost its policy and holds an image of a server prints without asking that server, even by its number."""
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is to be told."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>', re.IGNORECASE)
+        page, taken = policy.subn("", render_html(postmortem()))
+        assert taken == 1
+        image = f'<img src="http://127.0.0.1:{server.server_port}/x.png"></main>'
+        assert print_pdf(page.replace("</main>", image)).startswith(b"%PDF-")
+        assert "x.png" in page.replace("</main>", image)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert asked == []
 
 
 def test_without_a_browser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -86,6 +86,28 @@ def test_errors_say_what_to_do_next(type_: Type, drafted: Path) -> None:
     assert not (drafted / "postmortems").exists()
 
 
+def test_a_lost_template_breaks_no_other_document(type_: Type, drafted: Path) -> None:
+    """A template that was taken away is told in its own document; learning, search, review and export work as before."""
+    (drafted / "templates").mkdir()
+    own = drafted / "templates" / "ours.md"
+    own.write_text("# {{ incident.id }}\n\n## Zeppelin\n\n{{ people('Zeppelin', 'why?') }}\n")
+    assert type_("postmortem", "edit", "INC-0001", "--template", "ours")[0] == 0
+    assert "(words: zeppelin)" in type_("postmortem", "search", "zeppelin")[1]  # the document, not another text
+    own.unlink()
+    for words in (
+        ("learning",),
+        ("postmortem", "show", "INC-0001"),
+        ("postmortem", "search", "refuse"),
+        ("postmortem", "export", "INC-0001", "--as", "aiid"),
+        ("postmortem", "write", "INC-0001"),
+    ):
+        assert type_(*words)[0] == 0, words
+    assert "The template ours was not at hand" in (drafted / "postmortems" / "INC-0001.md").read_text()
+    code, _, err = type_("postmortem", "edit", "INC-0001", "--template", "ours")
+    assert code == 2
+    assert "there is no template 'ours'" in err
+
+
 def test_nothing_of_a_record_is_obeyed_by_the_terminal(type_: Type, drafted: Path) -> None:
     """What the commands print and write holds no escape of a hostile text."""
     _, out, err = type_("postmortem", "write", "INC-0001")

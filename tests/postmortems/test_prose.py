@@ -205,14 +205,14 @@ def test_the_command_shows_suggestions_and_refusals(
     ledger.put(p.incident, now_us=T0, by="test")
     ledger.put(p, now_us=T0, by="test")
     runner = CliRunner()
-    words = ["postmortem", "suggest", "INC-0001", "--section", "summary"]
+    words = ["postmortem", "suggest", "INC-0001", "--section", "how the factors worked together"]
     assert "ANDON_WRITER_URL" in str(runner.invoke(app, words).exception)
     monkeypatch.setenv("ANDON_WRITER_URL", f"http://127.0.0.1:{model.server_port}/v1")
     monkeypatch.setenv("ANDON_WRITER_MODEL", "small")
     monkeypatch.setenv("ANDON_WRITER_KEY", "key-s3cret")
     done = runner.invoke(app, words)
     assert done.exit_code == 0
-    assert GOOD in done.output
+    assert f"## How the factors worked together\n{GOOD}" in done.output
     assert model.asked[0][1]["model"] == "small"
     model.says = "999 users were hit."
     done = runner.invoke(app, words)
@@ -225,6 +225,38 @@ def test_the_command_shows_suggestions_and_refusals(
     assert "s3cret" not in str(refused)
     assert [v.record for v in ledger.history(type(p), p.id)] == [p]
     ledger.close()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_what_is_suggested_can_be_edited(
+    own: bool, type_: Any, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By each template every suggested section is one that `edit` takes, and a section that nobody writes is refused by name."""
+    monkeypatch.setenv("ANDON_WRITER_URL", f"http://127.0.0.1:{model.server_port}/v1")
+    monkeypatch.setenv("ANDON_WRITER_MODEL", "small")
+    if own:
+        (tmp_path / "templates").mkdir()
+        asked = "".join(f"{{{{ people('{name}', 'x') }}}}\n" for name in (*WRITABLE, "Thanks"))
+        (tmp_path / "templates" / "llm.md").write_text(f"# {{{{ incident.id }}}}\n\n{asked}")
+    (tmp_path / "home").mkdir()
+    ledger = Ledger.open(tmp_path / "home" / "ledger.db")
+    ledger.put(postmortem().incident, now_us=T0, by="test")
+    ledger.put(postmortem(), now_us=T0, by="test")
+    ledger.close()
+    code, out, _ = type_("postmortem", "suggest", "INC-0001")
+    names = [line.removeprefix("## ") for line in out.splitlines() if line.startswith("## ")]
+    assert code == 0
+    assert names == (list(WRITABLE) if own else ["How the factors worked together"])
+    for name in names:
+        assert type_("postmortem", "edit", "INC-0001", "--section", name, "--text", GOOD)[0] == 0
+    code, _, err = type_("postmortem", "suggest", "INC-0001", "--section", "Thanks")
+    assert code == 2
+    assert f"those are {', '.join(names)}" in err
+    type_("postmortem", "edit", "INC-0001", "--template", "ml")
+    assert (
+        "there is no section that a model may suggest by the template 'ml'"
+        in type_("postmortem", "suggest", "INC-0001")[2]
+    )
 
 
 def test_without_an_endpoint_nobody_writes() -> None:

@@ -7,6 +7,7 @@ import pytest
 from records_made import DAY, HOUR, T0, action, draft, incident
 
 from andon.errors import InputError, StateError
+from andon.incidents import TimelineEvent, TimelineMark
 from andon.postmortems import Postmortem, Published, Review, render_markdown
 from andon.postmortems.markdown import signed_text
 from andon.postmortems.review import (
@@ -21,6 +22,7 @@ from andon.postmortems.review import (
 )
 from andon.postmortems.run.actions import take_action
 from andon.postmortems.run.review import (
+    all_working,
     amend,
     change_review,
     editions,
@@ -197,6 +199,42 @@ def test_what_people_wrote_survives_every_redraft(ledger: Ledger) -> None:
     text = render_markdown(p)
     assert "More is known now" in text
     assert all(f"what we know of {name}" in text for name in people_write(p))
+
+
+def test_the_incident_is_shown_as_it_is_now(ledger: Ledger) -> None:
+    """A lever, a close and a pin that came after the last draft stand in the document; a published one stays as it was."""
+    early = TimelineEvent(
+        id="a", incident="INC-0001", happened_us=T0 + HOUR, learned_us=T0 + HOUR, kind="note", text="we look"
+    )
+    pulled = replace(early, id="b", happened_us=T0 + 9 * HOUR, kind="lever", text="lever strict held")
+    foreign = replace(early, id="c", incident="INC-0002", text="elsewhere")
+    for event in (early, pulled, foreign):
+        ledger.put(event, now_us=T0, by="andon")
+    closed = incident(state="closed", closed_us=T0 + 9 * HOUR)
+    ledger.put(closed, now_us=T0 + 9 * HOUR, by="ann")
+    ledger.put(TimelineMark(id="b", incident="INC-0001", mark="pinned", why="it held", by="ann"), now_us=T0, by="ann")
+    p = working(ledger, "INC-0001")
+    assert (p.incident, p.timeline, p.pinned) == (closed, (early, pulled), ("b",))
+    text = render_markdown(p)
+    assert "| closed | 2026-09-21 23:13 UTC |" in text
+    assert "| lever (pinned) | lever strict held |" in text
+    assert all_working(ledger) == {"INC-0001": p}
+    hidden = TimelineMark(id="a", incident="INC-0001", mark="hidden", why="noise", by="ann")
+    done = published(ledger)
+    ledger.put(hidden, now_us=T0 + DAY, by="ann")
+    assert working(ledger, "INC-0001").timeline == all_working(ledger)["INC-0001"].timeline == (pulled,)
+    assert reviewed(ledger, "INC-0001") == done.postmortem
+    assert stand(ledger, "INC-0001").lapsed == ("reader",)
+
+
+def test_a_lost_template_is_not_published(ledger: Ledger) -> None:
+    """Where the template of a review is not at hand, nobody publishes what stands in for it."""
+    change_review(ledger, "INC-0001", lambda r: choose_template(r, "ours"), now_us=T0, by="ann")
+    write_all(ledger)
+    signed(ledger, "reader")
+    assert "The template ours was not at hand" in render_markdown(working(ledger, "INC-0001"))
+    with pytest.raises(StateError, match="--template llm"):
+        publish(ledger, "INC-0001", now_us=T0, by="ann")
 
 
 def test_sections_are_those_of_the_template() -> None:

@@ -64,7 +64,7 @@ def ledger() -> Ledger:
 def home(ledger: Ledger, charts: tuple[int, int] = (0, 0)) -> str:
     """The first page."""
     app = FastAPI()
-    add_pages(app, ledger, lambda: NOW, lambda: charts)
+    add_pages(app, ledger, lambda: NOW, lambda: charts, partial(reviewed, ledger))
     answer = TestClient(app).get("/")
     assert answer.status_code == 200
     assert "script" not in answer.headers["content-security-policy"]
@@ -140,7 +140,7 @@ def test_the_link_of_a_page_works_before_there_is_a_draft(ledger: Ledger) -> Non
         event = {"happened_us": NOW, "learned_us": NOW, "kind": "signal", "text": f"{other} {evil}"}
         ledger.put(TimelineEvent(id=f"{other}-e", incident=other, **event), now_us=NOW, by="test")
     app = FastAPI()
-    add_pages(app, ledger, lambda: NOW, lambda: (0, 0))
+    add_pages(app, ledger, lambda: NOW, lambda: (0, 0), partial(reviewed, ledger))
     link = message_of(about, "opened", now_us=NOW, url="http://testserver").text.split("See: ")[1].split()[0]
     answer = TestClient(app).get(link)
     tags = _Tags()

@@ -108,13 +108,14 @@ def suggest(
         incident = find_incident(loop.ledger, incident_id)
         p = working(loop.ledger, incident.id, layouts_beside(loop.settings.config))
     may = suggestible(people_write(p))
-    sections = section or may
-    lost = [name for name in sections if name not in may]
+    known = {name.casefold(): name for name in may}
+    lost = [name for name in section or () if name.casefold() not in known]
     if lost or not may:
         what = f"{lost[0]!r} is no section" if lost else "there is no section"
         raise InputError(
             f"{what} that a model may suggest by the template {p.review.template!r}; those are {', '.join(may) or 'none'}"
         )
+    sections = [known[name.casefold()] for name in section or may]
     refused = 0
     for name in sections:
         done = check_prose(p, name, write(instruction(p, name)))

@@ -16,7 +16,7 @@ from andon import stats
 from andon.investigations.exposure import Bin
 from andon.investigations.records import SuspectTest
 from andon.investigations.silent import Side, compare_sides
-from andon.monitors.verdicts import percent
+from andon.monitors.verdicts import p_text, percent
 from andon.traffic import Interaction
 
 __all__ = [
@@ -78,7 +78,7 @@ class Contrast:
         return (
             f"harm {percent(self.exposed_x / self.exposed_n)} of {self.exposed_n:,.0f} against "
             f"{percent(self.other_x / self.other_n)} of {self.other_n:,.0f}: {self.difference * 100:+.1f} points "
-            f"({self.low * 100:+.1f} to {self.high * 100:+.1f}, p = {self.p:.2g})"
+            f"({self.low * 100:+.1f} to {self.high * 100:+.1f}, {p_text(self.p)})"
         )
 
 
@@ -229,7 +229,7 @@ def dose_test(hours: Sequence[Bin], version: str, rise: float | None) -> Suspect
     text = (
         f"over {len(known)} hours the share on {version} went from {percent(float(share.min()))} to "
         f"{percent(float(share.max()))}; all of it would add {slope * 100:+.1f} points of harm ({low * 100:+.1f} to "
-        f"{high * 100:+.1f}, p = {p:.2g})"
+        f"{high * 100:+.1f}, {p_text(p)})"
     )
     result: Result = "cannot tell"
     if low > 0 and p < SURE:
@@ -328,7 +328,7 @@ def same_questions_test(pairs: Sequence[tuple[bool, bool]], rise: float | None) 
     _, most = stats.clopper_pearson(lost, len(pairs))
     text = (
         f"of {len(pairs)} questions asked before and since {lost} fail only since and {gained} failed only before "
-        f"(exact McNemar p = {found.p_worse:.2g})"
+        f"(exact McNemar {p_text(found.p_worse)})"
     )
     result: Result = "cannot tell"
     if found.p_worse < SURE:
@@ -359,7 +359,7 @@ def replay_test(pairs: Sequence[tuple[bool | None, bool | None]], *, own: bool) 
     if len(known) < 5:
         return SuspectTest(name="old target", text=f"{text}; at least 5 are needed", result="cannot tell")
     found = stats.compare_paired(len(known), lost, gained)
-    text += f" (exact McNemar p = {found.p_worse:.2g})"
+    text += f" (exact McNemar {p_text(found.p_worse)})"
     result: Result = "cannot tell"
     if found.p_worse < 0.05 and 2 * lost >= failing:
         result = "supports" if own else "against"

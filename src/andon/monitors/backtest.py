@@ -15,7 +15,7 @@ from andon.monitors.records import TRAFFIC, Monitor
 from andon.stats.charts import cusum, ewma, rolling_sigma
 from andon.stats.run_length import NormalCusum, NormalEwma, limit_for
 
-__all__ = ["CHARTS", "Chart", "Event", "Setting", "Trial", "alarms_of", "judge"]
+__all__ = ["CHARTS", "LEAST_HOURS", "LEAST_N", "Chart", "Event", "Setting", "Trial", "alarms_of", "judge"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -18,6 +18,7 @@ __all__ = [
     "LimitVerdict",
     "clean_sample",
     "error_budget",
+    "p_text",
     "percent",
     "valid_limit",
     "verdict",
@@ -166,6 +167,11 @@ def valid_limit(at_most: object) -> bool:
     return (
         isinstance(at_most, int | float) and not isinstance(at_most, bool) and LEAST_LIMIT <= at_most <= GREATEST_LIMIT
     )
+
+
+def p_text(p: float) -> str:
+    """A p-value in words: ``p = 0.013``; below one in ten thousand, where models are wrong before the figure is, ``p < 0.0001``."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def percent(rate: float, digits: int = 3) -> str:

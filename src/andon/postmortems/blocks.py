@@ -20,6 +20,7 @@ from andon.postmortems.draft import (
     lag_texts,
     minute,
     over_us,
+    plain,
     refs_to,
     since_onset,
 )
@@ -251,7 +252,7 @@ def _beside_table(a: Analysis) -> str:
     """The text of an analysis without the figures of single rows of its table."""
     names = [row[0].replace("_", " ") for row in a.rows[1:] if row and row[0]]
     first, *rest = a.text.rstrip(".").split("; ")
-    return "; ".join((first.strip() or "–", *(clause for clause in rest if not _of_row(clause, names)))) + "."
+    return "; ".join((plain(first).strip() or "–", *(clause for clause in rest if not _of_row(clause, names)))) + "."
 
 
 def _of_row(clause: str, names: Iterable[str]) -> bool:
@@ -286,7 +287,7 @@ def _examples(p: Postmortem) -> str:
     if found.confidence.text:
         ids = ", ".join(e.id for e in found.evidence if "with a confidence of" in e.claim)
         source = f" [{ids}]" if ids else ""
-        parts.append(prose(p, f"{_sentence(found.confidence.text.strip(' .')) or '–'}{source}."))
+        parts.append(prose(p, f"{_sentence(plain(found.confidence.text).strip(' .')) or '–'}{source}."))
     known = {(e.question, e.expected) for e in found.examples[:6]}  # what stands in the first table already
     fine = [
         (quote(e.question, "(no question)"), quote(e.answer))

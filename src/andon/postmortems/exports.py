@@ -202,7 +202,7 @@ def _entries(p: Postmortem, organisation: Mapping[str, str], awareness: str) -> 
     first = suspects[0] if suspects else None
     cause = f"{inert(first.title)} ({inert(odds(first.probability))})" if first else ""
     users = f"{found.impact.users:,} users" if found.impact.users else ""
-    levers = [inert(e.text, 400) for e in p.timeline if e.kind == "lever"]
+    levers = [inert(e.text, 400) for e in p.timeline if e.kind == "lever" and e.happened_us >= i.onset_low_us]
     return [
         ("Provider", inert(organisation.get("provider", ""), blank="")),
         ("Contact", inert(organisation.get("contact", ""), blank="")),

@@ -38,7 +38,7 @@ def add_pages(
     ledger: Reader,
     now_us: Callable[[], int],
     charts: Callable[[], tuple[int, int]],
-    reviewed: Callable[[str], Postmortem] | None = None,
+    reviewed: Callable[[str], Postmortem],
 ) -> None:
     """Add the pages to an application.
 
@@ -47,7 +47,7 @@ def add_pages(
         ledger: the records.
         now_us: the clock.
         charts: how many charts watch, and how many still learn.
-        reviewed: a postmortem by its incident as others shall see it, with what people wrote; the bare draft without it.
+        reviewed: a postmortem by its incident as others shall see it, with what people wrote.
     """
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
@@ -71,9 +71,8 @@ def add_pages(
         return HTMLResponse(text, headers={"content-security-policy": PAGE_CSP})
 
     def incident(incident_id: str) -> HTMLResponse:
-        if (draft := ledger.get(Postmortem, incident_id)) is not None:
-            found = draft if reviewed is None else reviewed(incident_id)
-            return HTMLResponse(render_html(found), headers={"content-security-policy": DOCUMENT_CSP})
+        if ledger.get(Postmortem, incident_id) is not None:
+            return HTMLResponse(render_html(reviewed(incident_id)), headers={"content-security-policy": DOCUMENT_CSP})
         if (known := ledger.get(Incident, incident_id)) is None:
             raise HTTPException(404, f"there is no incident {incident_id!r}; the list is on the first page")
         events = sorted((e for e in ledger.all(TimelineEvent) if e.incident == known.id), key=lambda e: e.happened_us)
