@@ -13,6 +13,7 @@ from scipy.stats import binom
 
 from andon.errors import InputError
 from andon.monitors.objectives import clean_sample, error_budget, verdict
+from andon.monitors.verdicts import p_text
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 
