@@ -75,6 +75,14 @@ def test_a_long_timeline_shows_its_ends(type_: Type, ledger: Ledger) -> None:
     assert "(12 more: andon incident timeline INC-0001)" in out
 
 
+@pytest.mark.parametrize("screen", ["show", "timeline"])
+def test_a_pull_of_a_moment_ago_is_on_the_screen(type_: Type, ledger: Ledger, screen: str) -> None:
+    """Nobody has to wait for the service's next turn to see in the timeline what a lever does."""
+    type_("lever", "declare", "answers", "--default", "true", "--safe", "false")
+    assert type_("lever", "hold", "answers", "--why", "harm", "--for", "10m")[0] == 0
+    assert "lever answers held at false" in type_("incident", screen, "INC-0001")[1]
+
+
 def test_an_incident_from_page_to_close(type_: Type, ledger: Ledger) -> None:
     """Note, mark, overrule, criteria, steps and the close by commands, each with what it did; the ledger has it all."""
     assert type_("incident", "note", "INC-0001", "vendor called", "--at", "2026-09-21T13:00:00Z")[0] == 0

@@ -12,7 +12,7 @@ from andon.incidents import Delivery, ExitCriterion, Incident, Recovery, Timelin
 from andon.incidents.failures import failure_rows, group_rows
 from andon.incidents.records import Ending
 from andon.incidents.recovery import unmet
-from andon.incidents.run import add_note, find_incident, timeline_of
+from andon.incidents.run import add_note, find_incident, grow_timeline, timeline_of
 from andon.incidents.run.recovery import (
     add_exit_criterion,
     add_recovery_step,
@@ -80,6 +80,7 @@ def show(incident_id: Id) -> None:
     """One incident on one screen: what is wrong, when what was reached, how bad, the suspects, what is next, the timeline."""
     with opened() as loop:
         incident = find_incident(loop.ledger, incident_id)
+        grow_timeline(loop.warehouse, loop.ledger, incident, now_us=now_us())  # a pull of a minute ago is in it
         events = timeline_of(loop.ledger, incident)
         found = loop.ledger.get(Investigation, incident.id)
         plan = recovery_of(loop.ledger, incident)

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from andon.cli import actions, exports, linting, reviews
-from andon.cli.screen import opened, say, settings, show_table
-from andon.incidents.run import find_incident
+from andon.cli.screen import now_us, opened, say, settings, show_table
+from andon.incidents.run import find_incident, grow_timeline
 
 __all__ = ["add_to"]
 
@@ -41,6 +41,7 @@ def write(
     with opened() as loop:
         config = loop.settings.config
         incident = find_incident(loop.ledger, incident_id)
+        grow_timeline(loop.warehouse, loop.ledger, incident, now_us=now_us())
         found = reviewed(loop.ledger, incident.id, layouts_beside(config))
     if template is not None:
         found = with_template(found, template, templates_beside(config))

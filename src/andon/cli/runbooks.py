@@ -8,7 +8,7 @@ import typer
 from andon.cli.screen import now_us, opened, say, settings, show_table, who
 from andon.errors import InputError
 from andon.incidents import Incident, RunbookState, TimelineMark
-from andon.incidents.run import find_incident
+from andon.incidents.run import find_incident, grow_timeline
 from andon.incidents.run.related import related_to
 from andon.incidents.run.reports import receive_report
 from andon.incidents.run.runbook import query_log, read_runbook, tick_item
@@ -49,6 +49,7 @@ def timeline(
     """What happened in order, with both clocks: when it happened and when it was learned."""
     with opened() as loop:
         incident = find_incident(loop.ledger, incident_id)
+        grow_timeline(loop.warehouse, loop.ledger, incident, now_us=now_us())
         events = timeline_of(loop.ledger, incident, hidden=every)
         marks = marks_of(loop.ledger, incident)
     left = 0
