@@ -134,10 +134,10 @@ def signals_text(strongest: Signal, n: int) -> str:
     where = scope_text(s.scope)
     if s.metric == TRAFFIC:
         what = f"interactions that are usual {'were not measured by ' + s.aspect if s.aspect else 'did not come'}"
-        return f"traffic in {where}: {s.x} of {s.n} {what}{more}"
-    usual = f"{s.baseline_x} of {s.baseline_n} ({percent(s.baseline_rate)})"
+        return f"traffic in {where}: {s.x:,} of {s.n:,} {what}{more}"
+    usual = f"{s.baseline_x:,} of {s.baseline_n:,} ({percent(s.baseline_rate)})"
     if s.objective:
         usual = f"at most {percent(s.baseline_rate, 6)} by objective {one_line(s.objective)}"
     mix = f"; {one_line(s.mix, 300)}" if s.mix else ""
     what = phrase_of(s.metric, s.direction)
-    return f"{what} in {where}: {s.x} of {s.n} ({percent(s.rate)}) against {usual}{mix}{more}"
+    return f"{what} in {where}: {s.x:,} of {s.n:,} ({percent(s.rate)}) against {usual}{mix}{more}"

@@ -14,7 +14,7 @@ from scipy import stats as laws
 from andon import stats
 from andon.investigations.records import Analysis
 from andon.investigations.silent import compare_sides, side_of
-from andon.monitors.verdicts import percent
+from andon.monitors.verdicts import p_text, percent
 from andon.scores.text import content_words
 from andon.traffic import Interaction
 
@@ -329,7 +329,7 @@ def _poorer(after: Sequence[Judged]) -> str:
         return ""
     test = laws.mannwhitneyu(harmed, fine)
     worse = 1 - float(test.statistic) / (len(harmed) * len(fine))
-    return f"a harmed answer had poorer passages than a good one in {percent(worse)} of pairs (Mann-Whitney p = {float(test.pvalue):.2g})"
+    return f"a harmed answer had poorer passages than a good one in {percent(worse)} of pairs (Mann-Whitney {p_text(float(test.pvalue))})"
 
 
 def _documents(before: Sequence[Judged], after: Sequence[Judged]) -> list[str]:

@@ -14,7 +14,7 @@ from scipy import stats as laws
 
 from andon import stats
 from andon.investigations.records import Analysis
-from andon.monitors.verdicts import percent
+from andon.monitors.verdicts import p_text, percent
 from andon.traffic import quoted
 
 __all__ = [
@@ -169,7 +169,7 @@ def same_questions(pairs: Sequence[tuple[bool, bool]]) -> str:
     p = found.p_worse if worse else found.p_better
     return (
         f"of {len(pairs)} questions asked before and since, {lost} fail only since and {gained} failed only before "
-        f"(exact McNemar, one-sided p = {p:.2g} for {'worse' if worse else 'better'})"
+        f"(exact McNemar, one-sided {p_text(p)} for {'worse' if worse else 'better'})"
     )
 
 
@@ -186,7 +186,7 @@ def finish_reasons(before: Mapping[str, int], after: Mapping[str, int]) -> str:
     n, m = sum(before.values()), sum(after.values())
     moved = max(sorted({*before, *after}), key=lambda r: abs(after.get(r, 0) / m - before.get(r, 0) / n))
     shares = f"{percent(before.get(moved, 0) / n)} to {percent(after.get(moved, 0) / m)}"
-    return f"finish reasons changed (G-test p = {p:.2g}): {quoted(moved)} {shares}"
+    return f"finish reasons changed (G-test {p_text(p)}): {quoted(moved)} {shares}"
 
 
 def silent_regression(
