@@ -230,21 +230,21 @@ class Loop:
             now_us: the clock.
             ask: asks an old and a new target the failing questions again; None where there are none.
         """
-        now_us = self._known_until(incident, now_us)
+        seen_us = self._known_until(incident, now_us)
         number = int(incident.id.rpartition("-")[2])
         rng = np.random.default_rng([self.seed, number])
-        grow_timeline(self.warehouse, self.ledger, incident, now_us=now_us)
+        grow_timeline(self.warehouse, self.ledger, incident, now_us=seen_us)
         found = investigate(
-            self.warehouse, self.ledger, incident, self.embedder, now_us=now_us, rng=rng, scorers=self.scorers,
+            self.warehouse, self.ledger, incident, self.embedder, now_us=seen_us, rng=rng, scorers=self.scorers,
             objectives=self.objectives, ask=ask,
         )  # fmt: skip
-        lead = lead_of(self.warehouse, self.ledger, incident, self.scorers, now_us=now_us)
+        lead = lead_of(self.warehouse, self.ledger, incident, self.scorers, now_us=seen_us)
         if incident.state != "closed":
-            incident = restate(self.ledger, incident, found.impact.lately, now_us=now_us)
-            incident = tell_visible(self.warehouse, self.ledger, incident, now_us=now_us)
+            incident = restate(self.ledger, incident, found.impact.lately, now_us=seen_us)
+            incident = tell_visible(self.warehouse, self.ledger, incident, now_us=seen_us)
         self.runbook(incident, now_us)
-        capture(self.ledger, failures_of(incident, found, lead), now_us=now_us)
-        return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=now_us)
+        capture(self.ledger, failures_of(incident, found, lead), now_us=seen_us)
+        return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=seen_us)
 
     def runbook(self, incident: Incident, now_us: int, *, anew: bool = False) -> RunbookState:
         """The runbook of an incident, with answers that hold now; `anew` asks all of it again."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from receivers import Receiver, receiving
+from receivers import Receiver
 from test_triage import HOUR, T0, signal
 
 from andon.incidents import Incident, open_channels
@@ -17,13 +17,6 @@ from andon.incidents.run import find_incident, notify, respond, timeline_of
 from andon.store import Ledger
 
 Type = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver that listens."""
-    with receiving() as found:
-        yield found
 
 
 @pytest.fixture

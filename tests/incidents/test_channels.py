@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 from receivers import Receiver, receiving
@@ -16,13 +15,6 @@ from andon.incidents import message_of, open_channels, sample_message
 from andon.incidents.channels import send
 
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#alerts"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver that listens."""
-    with receiving() as found:
-        yield found
 
 
 def test_a_message_arrives(receiver: Receiver) -> None:

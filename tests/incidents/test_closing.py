@@ -1,11 +1,9 @@
 """Laws of the plan of a recovery and of the close: what people add, drop, check and do, and what closing demands."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from test_goes_on import END, SCHEMA
+from test_goes_on import END
 from test_recovery import BEGAN, CHART, SILENCE, measured, opened, refusals, rows
 from test_triage import HOUR
 
@@ -29,15 +27,6 @@ from andon.levers import Lever
 from andon.levers.run import declare, hold, release
 from andon.monitors import Signal
 from andon.store import Ledger, Warehouse
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[tuple[Warehouse, Ledger]]:
-    """A store with a table of scores, and a ledger."""
-    warehouse, ledger = Warehouse(tmp_path, {"scores": SCHEMA}), Ledger.open(tmp_path / "ledger.db")
-    yield warehouse, ledger
-    warehouse.close()
-    ledger.close()
 
 
 def test_one_chart_for_each_metric_of_the_class(store: tuple[Warehouse, Ledger]) -> None:

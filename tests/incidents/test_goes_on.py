@@ -1,8 +1,5 @@
 """Laws of whether harm goes on, read from real tables."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,15 +13,6 @@ from andon.store import Ledger, Warehouse
 
 SCHEMA = score_schema(SCORERS)
 END = T0 // HOUR * HOUR
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[tuple[Warehouse, Ledger]]:
-    """A store whose table of scores is empty."""
-    warehouse, ledger = Warehouse(tmp_path, {"scores": SCHEMA}), Ledger.open(tmp_path / "ledger.db")
-    yield warehouse, ledger
-    warehouse.close()
-    ledger.close()
 
 
 def put(

@@ -42,13 +42,6 @@ def ledger(place: Path) -> Iterator[Ledger]:
     book.close()
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver that listens."""
-    with receiving() as found:
-        yield found
-
-
 def raise_(ledger: Ledger, *signals: Signal) -> list[Incident]:
     """Put the signals into the ledger and respond to them."""
     for s in signals:

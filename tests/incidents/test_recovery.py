@@ -1,7 +1,6 @@
 """Laws of recovery: what is measured, what only looks quiet, and since when it is over."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from uuid import uuid4
 
 import numpy as np
@@ -39,15 +38,6 @@ SILENCE = {
     "baseline_x": 0,
     "harm": "availability",
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[tuple[Warehouse, Ledger]]:
-    """A store with a table of scores, and a ledger."""
-    warehouse, ledger = Warehouse(tmp_path, {"scores": SCHEMA}), Ledger.open(tmp_path / "ledger.db")
-    yield warehouse, ledger
-    warehouse.close()
-    ledger.close()
 
 
 def rows(warehouse: Warehouse, hours: range, n: int, refused: int, **fields: object) -> None:

@@ -349,7 +349,9 @@ def test_nobody_ticks_what_the_ledger_knows(store: Store, config: str) -> None:
     told = {i: entry_of(state, i) for i in ("take", "evidence", "criteria")}
     assert {(e.found, e.by, e.at_us) for e in told.values()} == {("yes", "andon", T0 + 5 * MINUTE)}
     assert told["take"].text == "mia said so 2 min after the alarm"
-    assert told["evidence"].text == ("version 1 was frozen at 2026-09-21 14:16 UTC, version 2 at 2026-09-21 14:17 UTC")
+    assert told["evidence"].text == (
+        "version 1 holds what was known at 2026-09-21 14:16 UTC, version 2 at 2026-09-21 14:17 UTC"
+    )
     assert told["criteria"].text == "2 set, as the signals suggest, 1 met: C1 look 1; C2 look 2"
     assert next_item(state).id != "take"
     tick_item(store.ledger, incident, "criteria", by="ann", config=config, now_us=T0 + HOUR)
@@ -408,6 +410,18 @@ def test_a_store_that_rests_says_the_same_tomorrow(store: Store, config: str) ->
     after = entry_of(state, "harm-after")
     assert (after.found, after.at_us) == ("cannot tell", T0)
     assert after.text.endswith("; mitigated at 2026-09-22 14:13 UTC, and all of that traffic came before")
+
+
+def test_an_older_clock_does_not_take_an_answer_back(store: Store, config: str) -> None:
+    """Whoever asks as of an earlier time, after somebody did something, leaves what is known later as it is."""
+    declare(store.ledger, Lever(id="safe", kind="boolean", default=False, safe=True, app="bot"), T0, "mia")
+    incident = walked(store)
+    hold(store.ledger, "safe", until_us=T0 + 3 * DAY, now_us=T0 + HOUR, why="harm", by="mia")
+    later = answered(store, incident, config, T0 + 2 * HOUR)
+    ack_incident(store.ledger, incident, now_us=T0 + 3 * HOUR, by="mia")
+    earlier = answered(store, incident, config, T0 + MINUTE)
+    assert entry_of(earlier, "held") == entry_of(later, "held")
+    assert entry_of(earlier, "held").found == "yes"
 
 
 def test_a_closed_incident_keeps_what_was_known(store: Store, config: str) -> None:
@@ -557,7 +571,7 @@ def test_the_runbook_reads_when_evidence_was_frozen(type_) -> None:
     out = type_("runbook", "tick", "INC-0001", "read")[1]
     assert "next: take" not in out
     out = type_("runbook", "show", "INC-0001")[1]
-    assert "version 1 was frozen at 2026-09-21 14:13 UTC, version 2 at 2026-09-21 14:14 UTC" in out
+    assert "version 1 holds what was known at 2026-09-21 14:13 UTC, version 2 at 2026-09-21 14:14 UTC" in out
 
 
 @pytest.mark.parametrize(("window_us", "span"), [(5 * MINUTE, "in the hour"), (HOUR, "in the 6 h")])

@@ -11,7 +11,6 @@ from closing import close
 from hypothesis import given
 from hypothesis import strategies as st
 from test_goes_on import END, SCHEMA, about, put
-from test_goes_on import store as store  # noqa: PLC0414 - a fixture
 from test_triage import HOUR, T0, signal
 
 from andon.changes import Change

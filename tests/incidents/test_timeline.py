@@ -132,6 +132,21 @@ def test_how_often_it_grows_makes_no_difference(tmp_path: Path) -> None:
     ]
 
 
+def test_an_hour_is_judged_when_it_has_settled(tmp_path: Path) -> None:
+    """Whoever looks a second after an hour of thumbs-down ended, before the last of them came, freezes no count."""
+    store = Store(tmp_path)
+    traffic, thumbs = week_of_feedback()
+    first = (T0 - 2 * HOUR) // HOUR * HOUR
+    store.take(traffic, [f for f in thumbs if f.time_us < first + HOUR // 2])
+    incident = store.raise_()
+    assert not kinds(grow_timeline(store.warehouse, store.ledger, incident, now_us=first + HOUR + 1), "feedback")
+    store.take((), [f for f in thumbs if f.time_us >= first + HOUR // 2])
+    grow_timeline(store.warehouse, store.ledger, incident, now_us=T0 + 3 * HOUR)
+    told = kinds(timeline_of(store.ledger, incident), "feedback")
+    store.close()
+    assert [text.split(" thumbs")[0] for _, text in told] == ["12"]
+
+
 def test_both_clocks_are_kept(tmp_path: Path) -> None:
     """A change is learned when it was recorded but not before the alarm, a spike at the end of its first hour."""
     events = {e.text.split(" (")[0]: e for e in grown(tmp_path, [T0 + 3 * HOUR])}

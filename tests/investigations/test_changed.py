@@ -212,14 +212,15 @@ def test_more_changes_ask_no_more_questions(plant, monkeypatch) -> None:
     assert counts[0] == counts[1]
 
 
-def test_a_small_rise_of_a_dose_is_chance(plant) -> None:
-    """A version that a handful more saw after a hidden change was not raised by it, though the share is three times as high."""
+@pytest.mark.parametrize("weight", [1.0, 10.0])
+def test_a_small_rise_of_a_dose_is_chance(plant, weight: float) -> None:
+    """A version that a handful more saw after a hidden change was not raised by it, whatever each of the few stands for."""
     start = T0 - 30 * HOUR
     rows = []
     for k in range(36 * 12):
         at = start + k * 5 * MINUTE
         routed = at >= T0 - 20 * HOUR and (k % 40 == 0 or (T0 + MINUTE < at < T0 + 3 * HOUR and k % 12 == 1))
-        rows.append(asked(k, at, refused=routed, route_version="r2" if routed else "r1"))
+        rows.append(asked(k, at, refused=routed, route_version="r2" if routed else "r1", weight=weight))
     balancer = Change(id="balancer", at_us=T0 - MINUTE, kind="config", title="load balanced anew", app="triage")
     found = plant(rows, changes=(balancer,)).look(T0 + 5 * HOUR).suspects
     assert not any("rose from" in w for s in found for w in s.supports)
@@ -271,20 +272,22 @@ def test_who_made_the_failing_part_is_compared_with_the_rest(plant) -> None:
 
 
 def test_a_surge_is_more_than_any_earlier_day(plant) -> None:
-    """Twice the traffic of the same hours of every earlier day is a surge; as much as always is none; nor is it on the second day."""
+    """Twice the traffic of the same hours of every earlier day is a surge; as much as always, a second day, or a few rows that stand for many are none."""
 
-    def surge(days: int, times: int) -> str:
+    def surge(days: int, times: int, step: int = 1) -> str:
         rows = [
             asked(k, T0 - days * 24 * HOUR + k * 2 * MINUTE, code_version="c1") for k in range((days * 24 + 4) * 30)
         ]
         rows += [asked(k, T0 + k * 2 * MINUTE + j) for j in range(1, times) for k in range(120)]
-        case = case_of(plant(rows, discover=False))
+        kept = [replace(r, weight=float(step)) for r in rows[::step]]
+        case = case_of(plant(kept, discover=False))
         before, after = Span(start_us=T0 - days * 24 * HOUR, end_us=T0), Span(start_us=T0, end_us=T0 + 4 * HOUR)
         return _surge(replace(case, before=before, after=after))
 
     assert surge(4, 2) == "2.0 times the traffic of the same hours on the busiest of 4 earlier days"
     assert surge(4, 1) == ""
     assert surge(2, 2) == ""
+    assert surge(4, 2, 40) == ""
 
 
 def test_a_change_after_the_first_failures_of_its_window_is_hardly_accused(plant) -> None:

@@ -531,3 +531,20 @@ def test_an_unknown_cause_is_an_average_one() -> None:
     for metrics in (("error",), ("retrieval_score", "rating"), ("refusal", "escalation", "error")):
         kinds = [affinity(metrics, kind) for kind in KINDS]
         assert min(kinds) < affinity_of_unknown(metrics) < max(kinds)
+
+
+def test_a_contrasted_change_is_not_taken_for_one_that_all_saw() -> None:
+    """Where one model fails alone, changes that only part of the traffic saw keep their order and distance, sharpest or not."""
+    behind = [Behind(field="requested_model", value=v, exposure=e) for v, e in (("large", CONTRAST), ("small", NOBODY))]
+    duller = Exposure(exposed_x=90, exposed_n=250, other_x=16, other_n=750, before_share=0.0)
+    found = [
+        chances(
+            Candidate(change=change("sharp"), exposure=CONTRAST, outside=0.1),
+            Candidate(change=change("dull"), exposure=duller, outside=0.1),
+            scope={"task": "ask"},
+            behind=some,
+        )
+        for some in ((), behind)
+    ]
+    apart = [f["dull"] / f["sharp"] for f in found]
+    assert apart[0] == pytest.approx(apart[1], rel=1e-3)

@@ -9,7 +9,7 @@ from test_loop_laws import START_US, _loop, _traffic
 
 from andon.changes import Change
 from andon.changes.run import record_change
-from andon.incidents import Incident, Message, message_of
+from andon.incidents import Incident, Message, RunbookState, message_of
 from andon.incidents.run import timeline_of
 from andon.incidents.run.recovery import recovery_of, see_exit_check
 from andon.incidents.run.reports import receive_report
@@ -137,3 +137,14 @@ def test_a_store_that_rests_is_frozen_once(tmp_path: Path) -> None:
     frozen = [loop.freeze("shop", END_US + hours * HOUR_US) for hours in (0, 2, 50)]
     loop.close()
     assert frozen == [[], [], []]
+
+
+def test_a_look_answers_the_runbook_as_of_now(tmp_path: Path) -> None:
+    """Traffic may rest for hours: what the ledger knows of levers and people is asked as of the clock, not of the traffic."""
+    loop = _loop(tmp_path)
+    record(loop.warehouse, _traffic())
+    loop.tick(END_US)
+    loop.look_into(state_of(loop), END_US + DAY_US)
+    (state,) = loop.ledger.all(RunbookState)
+    loop.close()
+    assert {e.item: e.at_us for e in state.entries}["held"] == END_US + DAY_US

@@ -34,7 +34,10 @@ def start(home: Path, port: int, more: Mapping[str, str] | None = None) -> "subp
     environment |= {"ANDON_EMBEDDER": "hashed", "PYTHONPATH": os.pathsep.join(sys.path)}
     environment |= more or {}
     command = [sys.executable, "-c", "from andon.cli import main; main()", "serve"]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    # beside the home, as a file of settings where the tests run is the developer's
+    return subprocess.Popen(
+        command, cwd=home.parent, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
 
 
 def eventually(true: Callable[[], bool], seconds: float = 30) -> None:
@@ -54,9 +57,9 @@ def answers(port: int, path: str = "/healthz") -> bool:
 
 
 @contextmanager
-def serving(home: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def serving(home: Path, port: int, more: Mapping[str, str] | None = None) -> Iterator["subprocess.Popen[bytes]"]:
     """The server, answering; killed at the end if it still runs."""
-    process = start(home, port)
+    process = start(home, port, more)
     try:
         eventually(lambda: process.poll() is not None or answers(port))
         yield process

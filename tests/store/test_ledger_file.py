@@ -80,16 +80,3 @@ def test_the_ledger_is_written_through(tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     book.close()
-
-
-def test_only_what_can_still_be_read_is_blanked() -> None:
-    """A body is rewritten where the class that is given for its kind still reads it; every other body stays as it was."""
-    book = Ledger("sqlite://")
-    book.put(Thing(id="a", count=1), now_us=0, by="t")
-    before = list(book.bodies())
-    assert book.blank(lambda body: {**body, "count": 2}, []) == 0
-    assert book.blank(lambda body: {**body, "count": "many"}, [Thing]) == 0
-    assert list(book.bodies()) == before
-    assert book.blank(lambda body: {**body, "count": 2}, [Thing]) == 1
-    assert book.get(Thing, "a") == Thing(id="a", count=2)
-    book.close()

@@ -61,11 +61,16 @@ def ledger() -> Ledger:
     return Ledger("sqlite://")
 
 
-def home(ledger: Ledger, charts: tuple[int, int] = (0, 0)) -> str:
-    """The first page."""
+def client(ledger: Ledger, charts: tuple[int, int] = (0, 0)) -> TestClient:
+    """Who asks for pages, as the server makes them."""
     app = FastAPI()
     add_pages(app, ledger, lambda: NOW, lambda: charts, partial(reviewed, ledger))
-    answer = TestClient(app).get("/")
+    return TestClient(app)
+
+
+def home(ledger: Ledger, charts: tuple[int, int] = (0, 0)) -> str:
+    """The first page."""
+    answer = client(ledger, charts).get("/")
     assert answer.status_code == 200
     assert "script" not in answer.headers["content-security-policy"]
     return answer.text
@@ -94,10 +99,8 @@ def test_hostile_titles_are_text(ledger: Ledger) -> None:
 
 
 def page(ledger: Ledger, incident_id: str) -> Response:
-    """The page of an incident, as the server makes it."""
-    app = FastAPI()
-    add_pages(app, ledger, lambda: NOW, lambda: (0, 0), partial(reviewed, ledger))
-    return TestClient(app).get(f"/incidents/{incident_id}")
+    """The page of an incident."""
+    return client(ledger).get(f"/incidents/{incident_id}")
 
 
 def test_an_unknown_incident_is_not_found(ledger: Ledger) -> None:
@@ -139,10 +142,8 @@ def test_the_link_of_a_page_works_before_there_is_a_draft(ledger: Ledger) -> Non
     for other in ("INC-0001", "INC-0002"):
         event = {"happened_us": NOW, "learned_us": NOW, "kind": "signal", "text": f"{other} {evil}"}
         ledger.put(TimelineEvent(id=f"{other}-e", incident=other, **event), now_us=NOW, by="test")
-    app = FastAPI()
-    add_pages(app, ledger, lambda: NOW, lambda: (0, 0), partial(reviewed, ledger))
     link = message_of(about, "opened", now_us=NOW, url="http://testserver").text.split("See: ")[1].split()[0]
-    answer = TestClient(app).get(link)
+    answer = client(ledger).get(link)
     tags = _Tags()
     tags.feed(answer.text)
     assert answer.status_code == 200

@@ -155,7 +155,7 @@ def verify(incident_id: Id, version: Version = None, first: First = False) -> No
     with opened() as loop:
         found, number = _chosen(loop, incident_id, version, first=first)
         checks = verify_evidence(loop.warehouse, loop.ledger, found)
-    say(f"version {number} of the investigation of {incident_id}, frozen at {format_time(found.at_us)}")
+    say(f"version {number} of the investigation of {incident_id}: what was known at {format_time(found.at_us)}")
     rows = [(c.id, c.claim, "DIFFERS: " + c.text if c.outcome == "DIFFERS" else c.text) for c in checks]
     show_table(("", "figure", "recomputed"), rows, empty="the investigation holds no figures")
     counts = {o: sum(c.outcome == o for c in checks) for o in ("same", "changed", "cannot tell", "DIFFERS")}

@@ -244,13 +244,13 @@ def evidence_answer(frozen_us: Sequence[int], changes: Sequence[Change], since_u
     """Whether evidence was frozen, and before the first lever was pulled.
 
     Args:
-        frozen_us: when each version of the investigation was frozen, the first one first.
+        frozen_us: until when each version of the investigation knew, the first one first.
         changes: of the application; a pull is one.
         since_us: earliest onset; what was pulled before cannot have changed what is asked about.
     """
     if not frozen_us:
         return Answer(found="no", text="nothing is frozen yet")
-    first = f"version 1 was frozen at {minute_text(frozen_us[0])} UTC"
+    first = f"version 1 holds what was known at {minute_text(frozen_us[0])} UTC"
     latest = f", version {len(frozen_us)} at {minute_text(frozen_us[-1])} UTC" if len(frozen_us) > 1 else ""
     held = holds_of(changes, since_us)
     early = ""

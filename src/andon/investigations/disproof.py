@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats as laws
 
 from andon import stats
-from andon.investigations.exposure import Bin
+from andon.investigations.exposure import SIDES, Bin
 from andon.investigations.records import SuspectTest
 from andon.investigations.silent import Side, compare_sides
 from andon.monitors.verdicts import p_text, percent
@@ -99,7 +99,7 @@ def compare_exposed(cells: Sequence[Bin]) -> Contrast | None:
     both = [c for c in cells if c.exposed_n > 0 and c.other_n > 0]
     if not both:
         return None
-    a, m, b, k = (np.array([getattr(c, f) for c in both], dtype=np.float64) for f in Bin.__dataclass_fields__)
+    a, m, b, k = (np.array([getattr(c, f) for c in both], dtype=np.float64) for f in SIDES)
     total = m + k
     scale = float((m * k / total).sum())
     difference = float(((a * k - b * m) / total).sum()) / scale

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from andon.monitors.verdicts import percent
 
-__all__ = ["MOST", "NEVER", "Bin", "Exposure", "growth", "sharpness", "weigh_exposure"]
+__all__ = ["MOST", "NEVER", "SIDES", "TOGETHER", "Bin", "Exposure", "growth", "sharpness", "weigh_exposure"]
 
 NEVER = 3e-7
 """Factor of a change that the failing traffic never saw: below 1 % beside "no own change", whatever speaks for it."""
@@ -39,6 +39,10 @@ class Bin:
     exposed_n: float
     other_x: float
     other_n: float
+
+
+SIDES = ("exposed_x", "exposed_n", "other_x", "other_n")
+"""The counts of a `Bin`, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,7 +145,7 @@ def usual_for(metric: str, kind: str) -> bool:
 
 
 def affinity_of_unknown(metrics: Sequence[str]) -> float:
-    """The affinity of a cause of which no log tells what it is: the mean over the kinds of changes, by their priors.
+    """The affinity of a cause of which no log tells what it is: the mean over the usual suspects of all metrics, by their priors.
 
     It may be of any kind. Held at 1, an unknown cause would be the less probable the more metrics move, as any other kind has
     some of them among its own. What stood still says nothing of it: it need not be a part that has metrics of its own.

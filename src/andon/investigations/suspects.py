@@ -25,7 +25,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from andon.changes import Change
-from andon.investigations.exposure import MOST, NEVER, Exposure, growth, sharpness, weigh_exposure
+from andon.investigations.exposure import MOST, NEVER, TOGETHER, Exposure, growth, sharpness, weigh_exposure
 from andon.investigations.onset import Onset
 from andon.investigations.priors import (
     HORIZON_H,
@@ -270,7 +270,8 @@ def rank_suspects(
 def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
     change, traffic = c.change, asked.traffic
     density = _time_density(c, asked)
-    factor, supports, against = _seen(c, asked.baseline)
+    seen, supports, against = _seen(c, asked.baseline)
+    factor = seen
     when, inside = _when(change, asked)
     (supports if inside or density > 1 / HORIZON_H else against).insert(0, when)
     if any(asked.scope.get(k) not in (None, v) for k, v in change.scope.items()):
@@ -287,7 +288,7 @@ def _weigh(c: Candidate, asked: _Asked) -> tuple[float, Suspect]:
         factor *= (sharp / asked.sharpest) ** BLUNT
     if asked.scope:
         factor *= _reach(c, supports, against)
-    factor *= _alone(c, factor, asked.moved)
+    factor *= _alone(c, seen, asked.moved)
     metric = asked.metrics[0]
     usual = usual_for(metric, change.kind)
     if usual:
@@ -346,7 +347,7 @@ def _alone(c: Candidate, seen: float, moved: float) -> float:
         return moved if hidden else 1.0
     if hidden:
         return 1 - ONE_OF_THEM + ONE_OF_THEM * moved
-    return ONE_MODEL if seen < MOST else 1.0
+    return ONE_MODEL if seen <= TOGETHER else 1.0
 
 
 def _reach(c: Candidate, supports: list[str], against: list[str]) -> float:

@@ -162,7 +162,7 @@ def brought_up_to_date(
         ledger: changes, signals, and the state of the runbook.
         embedder: makes vectors of questions, for the shift of the traffic.
         incident: the incident.
-        frozen_us: when each version of the evidence was frozen, the first one first.
+        frozen_us: until when each version of the evidence knew, the first one first.
         config: path of the file of settings (`Settings.config`), beside which a team's runbooks stand.
         now_us: the clock, as of which the ledger answers.
         seen_us: until when traffic is known, as of which traffic answers (`OF_TRAFFIC`); not after `now_us`.
@@ -181,9 +181,11 @@ def brought_up_to_date(
     entries = []
     for item in state.runbook.items:
         known = entry_of(state, item.id)
-        if not item.answer or (known is None and closed) or (known is not None and known.by != "andon"):
-            continue
         at_us = seen_us if item.answer in OF_TRAFFIC else now_us
+        if not item.answer or (known is None and closed):
+            continue
+        if known is not None and (known.by != "andon" or known.at_us > at_us):  # what is known later holds
+            continue
         lasting = closed or item.answer in LASTING
         old = anew or known is None or (not lasting and known.at_us <= max(at_us - OLD_US, acted_us))
         if old or item.answer in DUTIES:

@@ -120,8 +120,9 @@ def _noticed(incident: Incident, now_us: int, by: str) -> Incident:
 def first_visible(warehouse: Warehouse, ledger: Ledger, incident: Incident) -> int | None:
     """When users could first see it: the first harmed answer of the leading chart, thumbs-down or report since the onset.
 
-    The onset is the earliest one that is likely. Of traffic that did not come no answer was harmed: who got none saw it from the
-    estimated onset on. None where the tables hold none of these, and where traffic was only not measured.
+    The onset is the earliest one that is likely. None where the tables hold none of these. Of traffic that did not come no answer
+    was harmed, and a thumbs-down is about another failure: who got no answer saw it from the estimated onset on, unless somebody
+    reported it before. Where traffic came and was only not measured, reports alone count.
     """
     seen = [r.at_us for r in ledger.all(Report) if r.incident == incident.id and not r.near_miss]
     lead = ledger.get(Signal, incident.lead) if incident.lead else None

@@ -44,6 +44,9 @@ ATTEMPTS = 3
 
 HOUR_US = 3_600_000_000
 
+SETTLED_US = 300_000_000
+"""An hour of thumbs-down is judged so long after its end: an entry is never changed, and feedback arrives late."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
@@ -231,9 +234,10 @@ def grow_timeline(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, n
         return []
     known = ledger.get(TimelineCursor, incident.id) or TimelineCursor(id=incident.id)
     told, cursor = _tell_changes(ledger, incident, known, now_us)
-    if now_us // HOUR_US > cursor.hour:
-        told += _tell_spikes(warehouse, ledger, incident, now_us)
-        cursor = replace(cursor, hour=now_us // HOUR_US)
+    settled_us = now_us - SETTLED_US
+    if settled_us // HOUR_US > cursor.hour:
+        told += _tell_spikes(warehouse, ledger, incident, settled_us)
+        cursor = replace(cursor, hour=settled_us // HOUR_US)
     if not cursor.told and (first := first_told(ledger, incident)) is not None:
         cursor = replace(cursor, told=True)
         if text := told_text(first, incident):

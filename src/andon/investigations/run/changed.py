@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression
 from andon import stats
 from andon.changes import Change
 from andon.changes.run import changes_of
-from andon.investigations.exposure import Bin, Exposure
+from andon.investigations.exposure import SIDES, Bin, Exposure
 from andon.investigations.onset import AFTERWARDS, PARTS, Onset, within_windows
 from andon.investigations.priors import WATCHED
 from andon.investigations.records import Suspect
@@ -74,7 +74,6 @@ SURGE_RATIO, SURGE_DAYS = 1.25, 3
 
 HOUR_US = 3_600_000_000
 
-_SIDES = ("exposed_x", "exposed_n", "other_x", "other_n")
 _Table = dict[int, dict[str, float]]
 """Sums of sampling weights: start of the stretch -> version -> sum."""
 
@@ -170,8 +169,8 @@ class _Counts:
             exposed_n, exposed_x = (sum(t.get(at, {}).get(v, 0.0) for v in values) for t in (n, x))
             harmed = sum(every_x.get(at, {}).values())
             sums = exposed_x, exposed_n, harmed - exposed_x, sum(total.values()) - exposed_n
-            bins.append(Bin(**dict(zip(_SIDES, (max(0.0, v / self._unit) for v in sums), strict=True))))
-        sides = {side: math.fsum(getattr(b, side) for b in bins) for side in _SIDES}
+            bins.append(Bin(**dict(zip(SIDES, (max(0.0, v / self._unit) for v in sums), strict=True))))
+        sides = {side: math.fsum(getattr(b, side) for b in bins) for side in SIDES}
         return Exposure(**sides, before_share=before_share, bins=tuple(bins))
 
     def course(self) -> list[tuple[float, float]]:
@@ -213,7 +212,7 @@ class _Versions:
     def __init__(self, case: Case, start_us: int) -> None:
         self._case = case
         self._span = Span(start_us=min(case.before.start_us, start_us), end_us=case.after.end_us)
-        self.start_us = case.before.start_us + HOUR_US
+        self.first_hour_us = case.before.start_us + HOUR_US
         self._seen: dict[str | None, _Table] = {}
 
     def hours(self, name: str, values: Collection[str]) -> dict[int, tuple[float, float]]:
@@ -308,7 +307,7 @@ def _candidate(
     later = _later(change, recorded) if name != "source" else set()  # where traffic comes from is no row of versions
     outside = _outside(change, counts, whole)
     made = outside is not None and outside < ELSEWHERE and counts.shares(name).get(value, 0.0) > 1 - ELSEWHERE
-    if made and change.at_us > versions.start_us:  # a version that was there from the first row on is no change
+    if made and change.at_us > versions.first_hour_us:  # a version that was there from the first row on is no change
         counts = whole
     return Candidate(
         outside=outside,

@@ -15,7 +15,7 @@ from andon.investigations.disproof import (
     same_questions_test,
     trace_test,
 )
-from andon.investigations.exposure import Bin
+from andon.investigations.exposure import SIDES, Bin
 from andon.investigations.records import Suspect, SuspectTest
 from andon.investigations.run.analyses import Looked, keep_figure
 from andon.investigations.run.case import DAY_US, Case, figures_of
@@ -64,7 +64,6 @@ _TRACES = {
 }
 """Which trace a kind of change would leave."""
 
-SIDES = tuple(Bin.__dataclass_fields__)
 _Key = tuple[Any, ...]
 """Values of the columns within which those who saw a version are compared with the others."""
 

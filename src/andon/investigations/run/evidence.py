@@ -136,8 +136,8 @@ def freeze_open(
     concerned = [i for i in ledger.all(Incident) if app in (None, i.app) and i.state != "closed"]
     waiting = []
     for incident in concerned:
-        versions = ledger.history(Investigation, incident.id)
-        if not versions or versions[-1].at_us < since_us(incident):
+        known = ledger.latest(Investigation, incident.id)
+        if known is None or known.at_us < since_us(incident):
             waiting.append(incident)
     for incident in waiting:
         look(incident)

@@ -330,10 +330,10 @@ def put_next(ledger: Ledger, old: T | None, new: T, *, now_us: int, by: str) -> 
         StateError: somebody wrote another version meanwhile.
     """
     record_id: str = new.id  # type: ignore[attr-defined]
-    versions = ledger.history(type(new), record_id)
-    if (versions[-1].record if versions else None) != old:
-        raise StateError(f"{record_id} was changed by {versions[-1].by} meanwhile; read it again")
-    ledger.put(new, now_us=now_us, by=by, expect=len(versions))
+    known = ledger.latest(type(new), record_id)
+    if (known.record if known else None) != old:
+        raise StateError(f"{record_id} was changed by {known.by if known else 'nobody'} meanwhile; read it again")
+    ledger.put(new, now_us=now_us, by=by, expect=known.version if known else 0)
 
 
 def _change(

@@ -2,65 +2,49 @@
 
 import hmac
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 
 import httpx2
 import pytest
-from test_pages import NOW, drafted
+from running import free_port, serving
 
 from andon.incidents import Incident, Report
-from andon.postmortems import ActionItem, Published
+from andon.investigations import Impact, Investigation
+from andon.postmortems import ActionItem, Postmortem, Published
 from andon.store import Ledger
 
+NOW = 1_772_409_600_000_000
 SECRET = "a secret of the webhook"
 ISSUE = "https://github.com/acme/bot/issues/7"
 
 
-def answers(url: str) -> bool:
-    """Whether it says 200."""
-    try:
-        return httpx2.get(url).status_code == 200
-    except httpx2.HTTPError:
-        return False
+def drafted(summary: str) -> Postmortem:
+    """A draft with this summary."""
+    told = dict.fromkeys(("onset_us", "onset_low_us", "onset_high_us", "alarmed_us", "last_signal_us"), NOW)
+    about = Incident(id="INC-0001", title="t", app="triage", environment="production", metric="error", lead="s", **told)
+    impact = Impact(n=10, harmed=5, excess=4.0, users=None, sessions=None)
+    found = Investigation(id=about.id, at_us=NOW, impact=impact)
+    return Postmortem(id=about.id, at_us=NOW, incident=about, investigation=found, summary=(summary,))
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx2.Client, Ledger]]:
     """A server over a home with one postmortem, published and drafted again, and one action; and the ledger of that home."""
-    home = tmp_path_factory.mktemp("served")
-    ledger = Ledger.open(home / "ledger.db")
+    home, port = tmp_path_factory.mktemp("served"), free_port()
     draft, signed = drafted("A later draft."), drafted("What was signed.")
     action = ActionItem(
         id="INC-0001-A1", incident="INC-0001", kind="process", title="a drill", state="open", owner="ann", due_us=NOW,
         link=ISSUE,
     )  # fmt: skip
     published = Published(id="INC-0001", postmortem=signed, at_us=NOW, by="ann")
-    for record in (draft.incident, draft, published, action):
-        ledger.put(record, now_us=NOW, by="test")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    told = {"HOME": str(home), "PORT": url.rpartition(":")[2], "GRPC_PORT": "0", "EMBEDDER": "hashed"}
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "ANDON_GITHUB_SECRET": SECRET}
-    environment |= {f"ANDON_{k}": v for k, v in told.items()}
-    command = [sys.executable, "-c", "from andon.cli import main; main()", "serve"]
-    process = subprocess.Popen(command, cwd=home, env=environment)
-    try:
-        until = time.monotonic() + 60
-        while not answers(f"{url}/healthz"):
-            assert time.monotonic() < until, "it did not start in time"
-            time.sleep(0.05)
-        with httpx2.Client(base_url=url) as client:
+    with closing(Ledger.open(home / "ledger.db")) as ledger:
+        for record in (draft.incident, draft, published, action):
+            ledger.put(record, now_us=NOW, by="test")
+        url = f"http://127.0.0.1:{port}"
+        with serving(home, port, {"ANDON_GITHUB_SECRET": SECRET}), httpx2.Client(base_url=url) as client:
             yield client, ledger
-    finally:
-        process.kill()
-        process.wait()
-        ledger.close()
 
 
 def test_a_report_that_is_posted_is_kept(served: tuple[httpx2.Client, Ledger]) -> None:
