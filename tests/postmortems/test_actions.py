@@ -523,7 +523,10 @@ def test_missing_traffic_is_proved_by_replay(tmp_path: Path) -> None:
 
 
 def test_every_action_of_a_draft_has_a_way_to_its_proof() -> None:
-    """The steps begin with taking it and end with proving it; what only people know is asked for when it is taken."""
+    """The steps begin with taking it and end with proving it; what only people know is asked for when it is taken.
+
+    What is known stands in the commands, quoted for a shell; a replay is said to use the charts as they are set now.
+    """
     for lead in (
         signal(),
         None,
@@ -539,6 +542,14 @@ def test_every_action_of_a_draft_has_a_way_to_its_proof() -> None:
     assert steps_of(action(state="done")) == steps_of(action(state="dropped")) == ()
     taken = steps_of(action(state="open"))
     assert not any("action take" in step for step in taken)
+    assert taken[0] == "andon lever declare strict --default VALUE --safe VALUE"
+    assert taken[1].startswith("andon lever hold strict --why")
+    for kind, subject, step in (
+        ("lever exists", SOME_LEVER, "andon lever declare KEY --default VALUE --safe VALUE"),
+        ("lever exists", "x; reboot", "andon lever declare 'x; reboot' --default VALUE --safe VALUE"),
+        ("monitor fires", "a/b/c.up/all", "keep the traffic of the incident: the proof replays it through the charts as they are set now"),
+    ):  # fmt: skip
+        assert step in steps_of(action(state="open", criterion=Criterion(kind=kind, subject=subject)))
 
 
 def actions_rule(item: ActionItem) -> str | None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from andon.incidents import TimelineEvent
+from andon.incidents.words import signals_text
 from andon.monitors import Point
 from andon.postmortems import (
     ContributingFactor,
@@ -220,6 +221,7 @@ def test_a_reported_incident_has_a_draft_without_a_chart() -> None:
     i = replace(incident(), lead="", metric="", origin="report")
     lost, lag, _ = summarise(i, investigation(), None)
     assert "interactions of the kind that was reported" in lost
+    assert "is not measured: people reported it." in summarise(i, minimal().investigation, None)[0]
     assert "baseline" not in lost
     assert lag.startswith("No chart saw it")
     assert ContributingFactor(area="observability", text="people noticed it, and no chart did") in contributing_factors(
@@ -336,7 +338,10 @@ def test_what_people_write_makes_paragraphs_lists_and_quotations_only(text: str)
 
 
 def test_a_sign_off_is_of_the_text_alone() -> None:
-    """Status, sign-offs, comments and the time of the draft leave the signed text as it is; a written section does not."""
+    """Status, sign-offs, comments and the time of the draft leave the signed text as it is.
+
+    A written section does not, nor does a new state, title or timeline entry of the incident.
+    """
     p = postmortem()
     signed = replace(
         p,
@@ -346,6 +351,13 @@ def test_a_sign_off_is_of_the_text_alone() -> None:
     assert signed_text(signed) == signed_text(p)
     fix = Written(section="Fix", text="Rolled back.", by="ana", at_us=T0)
     assert signed_text(replace(p, review=replace(p.review, sections=(fix,)))) != signed_text(p)
+    new = replace(p.timeline[0], id="t3", kind="note", text="the index was rebuilt")
+    for changed in (
+        replace(p, incident=replace(p.incident, state="stabilised")),
+        replace(p, incident=replace(p.incident, title="Renamed")),
+        replace(p, timeline=(*p.timeline, new)),
+    ):
+        assert signed_text(changed) != signed_text(p)
     assert "## Signed off\n\nb on 2026-" in render_markdown(signed)
 
 
@@ -443,14 +455,22 @@ def test_the_short_timeline_keeps_what_matters() -> None:
 
 
 def test_further_signals_of_a_metric_are_one_line() -> None:
-    """Beside what the short form tells, the first warning and page of a metric stay; its further signals are counted."""
+    """Beside what the short form tells, the first warning and page of a metric stay; its further signals are counted.
+
+    Whatever the values of the traffic say: “change in address” is no part of the metric.
+    """
+
+    def told_of(x: int, topic: str = "", n: int = 50, **more: str) -> str:
+        where = {"topic": topic} if topic else {}
+        return signals_text(replace(signal(), x=x, n=n, scope=where, baseline_x=0, baseline_n=100, **more), 1)
+
     texts = (
-        "refusals in all traffic: 6 of 60 (10 %) against 0 of 2785 (0 %)",
-        "warning: refusals in topic a: 13 of 45 (29 %) against 0 of 156 (0 %)",
-        *(f"{level}refusals in topic {t}: {n} of 50 (20 %) against 0 of 100 (0 %)"
-          for n, t in enumerate("abcd", 10) for level in ("warning: ", "")),
-        "calls that fail in all traffic: 9 of 50 (18 %) against 0 of 100 (0 %)",
-        *(f"refusals in topic e: {n} of 90 (20 %) against 0 of 100 (0 %)" for n in range(4)),
+        told_of(6, n=60),
+        f"warning: {told_of(13, 'a', n=45)}",
+        *(f"{level}{told_of(x, t)}" for x, t in enumerate(("a", "b", "change in address", "d"), 10)
+          for level in ("warning: ", "")),
+        told_of(9, metric="error"),
+        *(told_of(x, "e", n=90) for x in range(4)),
     )  # fmt: skip
     events = [
         TimelineEvent(id=f"s{k}", incident="INC-0001", happened_us=T0 + k, learned_us=T0, kind="signal", text=text)
@@ -458,8 +478,8 @@ def test_further_signals_of_a_metric_are_one_line() -> None:
     ]
     told = render_markdown(replace(postmortem(), timeline=tuple(events))).split("## Timeline")[1].split("\n## ")[0]
     assert [told.count(t) for t in ("6 of 60", "13 of 45", "9 of 50")] == [1, 1, 1]
-    assert "refusals: 12 further signals on 5 charts until 2026-09-21 14:13 UTC" in told
-    assert told.count("refusals in topic") == 1
+    assert "answers that refuse: 12 further signals on 5 charts until 2026-09-21 14:13 UTC" in told
+    assert told.count("answers that refuse in topic") == 1
 
 
 def test_factors_and_actions_follow_from_the_record() -> None:

@@ -85,14 +85,26 @@ def test_what_is_not_known_is_for_people_to_say() -> None:
 
 
 def test_a_report_that_no_chart_saw_names_no_onset_cause_or_extent() -> None:
-    """What nothing measured is said not to be known: neither an onset nor a cause nor how many were hit is made up."""
+    """What nothing measured is said not to be known: neither an onset nor a cause nor how many were hit is made up.
+
+    Levers are told whenever they were pulled, and reports are counted.
+    """
     p = postmortem()
     bare = replace(p.investigation, impact=replace(p.investigation.impact, n=0, harmed=0))
     p = replace(p, incident=replace(p.incident, lead=""), investigation=bare)
     text = article_73_of(p, {}, aware_us=T0, kind="general", now_us=T0)
     assert "| reported 2026-09-21 19:13 UTC; when it began is not known |" in text
     assert "| Most probable cause so far | _to be said by people_ |" in text
-    assert "| Extent | not measured: one answer was reported |" in text
+    assert "| Extent | not measured: 1 reported answer |" in text
+    pull, *_ = p.timeline
+    before = replace(pull, happened_us=p.incident.onset_low_us - HOUR)
+    said = tuple(replace(pull, id=f"r{n}", kind="report", text="wrong") for n in range(3))
+    text = article_73_of(replace(p, timeline=(before, *said)), {}, aware_us=T0, kind="general", now_us=T0)
+    assert "| Containment | safe answer pulled" in text
+    assert "| Extent | not measured: 3 reported answers |" in text
+    led = replace(p, incident=replace(p.incident, lead="s1"), timeline=(before,))
+    text = article_73_of(led, {}, aware_us=T0, kind="general", now_us=T0)
+    assert "| Containment | _to be said by people_ |" in text
 
 
 def test_text_of_traffic_cannot_break_the_report() -> None:
@@ -115,7 +127,10 @@ def test_a_wrong_table_is_refused(table: object) -> None:
 def test_the_command_writes_each_form(
     type_: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AVID and AIID are JSON, Article 73 is Markdown; the table of andon.toml is read."""
+    """AVID and AIID are JSON, Article 73 is Markdown; the table of andon.toml is read.
+
+    A time of awareness ahead is refused, and one before the onset where a chart dates that; what people reported takes any.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANDON_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("andon.cli.exports.now_us", lambda: T0 + 9 * DAY)
@@ -147,6 +162,13 @@ def test_the_command_writes_each_form(
         refused = runner.invoke(app, [*alone, "--aware", wrong])
         assert isinstance(refused.exception, InputError)
         assert why in str(refused.exception)
+    ledger = Ledger.open(tmp_path / "home" / "ledger.db")
+    ledger.put(replace(p.incident, lead=""), now_us=T0, by="test")  # nothing dates the onset of what people reported
+    ledger.close()
+    early = runner.invoke(app, [*alone, "--aware", "2026-09-20T00:00:00Z"])
+    assert "2026-10-05 00:00 UTC" in early.output
+    refused = runner.invoke(app, [*alone, "--aware", "2099-01-01T00:00:00Z"])
+    assert "lies ahead" in str(refused.exception)
     code, _, err = type_("postmortem", "export", "INC-0001", "--as", "avid", "--kind", "x")
     assert code == 2
     assert "'x' is no clock of Article 73; one of general, death, widespread is" in err

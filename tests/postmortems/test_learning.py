@@ -11,6 +11,7 @@ from records_made import DAY, HOUR, T0, action, draft, incident
 
 from andon.errors import InputError
 from andon.incidents import Incident
+from andon.investigations import Suspect
 from andon.postmortems import Comment, Postmortem, Proof, Review
 from andon.postmortems.actions import Commitment
 from andon.postmortems.learning import (
@@ -311,6 +312,21 @@ def test_learning_reads_when_actions_were_taken_and_proved(ledger: Ledger) -> No
     assert [a.what for a in agenda] == ["claimed", "open comment", "not published", "empty sections", "not decided"]
     nothing, _ = learn_from(ledger, **NOTHING, now_us=NOW, since_us=NOW - DAY)
     assert (nothing.incidents, nothing.lags) == (0, ())
+
+
+@pytest.mark.parametrize(("lead", "recurred"), [("s1", 0), ("", 1)])
+def test_no_change_of_what_only_people_reported_is_part_of_its_signature(lead: str, recurred: int) -> None:
+    """Two incidents with other likeliest changes differ where a chart saw them, and are the same where nothing names a cause."""
+    book = Ledger("sqlite://")
+    first, second = (replace(i, lead=lead) for i in incidents(2))
+    for i, kind in ((replace(first, closed_us=second.alarmed_us - 1), "prompt"), (second, "model")):
+        p = draft(i)
+        change = Suspect(id="c", title="x", kind=kind, probability=0.9, own=True)
+        book.put(i, now_us=T0, by="andon")
+        book.put(replace(p, investigation=replace(p.investigation, suspects=(change,))), now_us=T0, by="andon")
+    learned, _ = learn_from(book, **NOTHING, now_us=NOW)
+    assert (learned.recurred.x, learned.recurred.n) == (recurred, 1)
+    book.close()
 
 
 def test_an_empty_ledger_teaches_nothing_without_a_word() -> None:

@@ -41,10 +41,15 @@ def test_numbers_of_the_record_are_accepted() -> None:
         ("Refusals tripled.", "tripled"),
         ("Seven people noticed it.", "seven"),
         ("It began on 2025-01-01.", "2025-01-01"),
+        ("It cost USD5000.", "USD5000"),
+        ("It hit x5000 users.", "x5000"),
+        ("The E500 answers were refused.", "E500"),
+        ("In the P2 incident answers were refused.", "P2"),
+        ("321k users were hit.", "321k"),
     ],
 )
 def test_a_number_that_the_record_does_not_hold_is_refused(text: str, unknown: str) -> None:
-    """One invented amount, in digits or in words, refuses the whole text and is named."""
+    """One invented amount, in digits, in words or grown together with letters, refuses the whole text and is named."""
     done = check_prose(postmortem(), "Summary", text)
     assert not done.accepted
     assert unknown in done.unknown
@@ -70,7 +75,7 @@ BEGAN, ALARMED, FIXED = "2026-09-21 14:13", "2026-09-21 19:13", "2026-09-22 00:1
         f"At {BEGAN} UTC it began; it was seen 5 hours later.",
         f"The alarm came on 2026-09-21 at 19:13 UTC and it was fixed at {FIXED} UTC, 10 h after it began.",
         "At the end 41 % of the answers were refused; a change of kind prompt explains it with 87 %.",
-        "In the P1 incident, v8 of the prompt is the probable explanation (87 percent).",
+        "In the P1 incident, the prompt is the probable explanation (87 percent).",
         "",
     ],
 )
@@ -151,6 +156,22 @@ def test_facts_say_something_in_our_own_words() -> None:
     assert "a unknown" not in told
     assert told.count("testing") == 1
     assert "vendor" not in told
+
+
+def test_what_only_people_reported_has_no_onset_no_cause_and_no_figures() -> None:
+    """The facts of an incident that no chart saw hold neither an onset nor what lasted since it, nor explanations, nor zeros."""
+    p = postmortem()
+    bare = replace(p.investigation, impact=replace(p.investigation.impact, n=0, harmed=0, excess=0.0, users=None))
+    p = replace(p, incident=replace(p.incident, lead="", fixed_us=T0 + 10 * HOUR), investigation=bare)
+    told = facts_of(p)
+    assert f"- reported at {ALARMED} UTC; when it began is not known\n" in told
+    assert f"- fixed at {FIXED} UTC\n" in told
+    assert "- harmed: not known\n" in told
+    assert not any(word in told for word in ("after it began", "alarmed", "explanation", BEGAN))
+    assert check_prose(p, "Summary", f"It was reported at {ALARMED} UTC and fixed at {FIXED} UTC.").accepted
+    for text in (f"It began at {ALARMED} UTC.", f"It began at {BEGAN} UTC.", "It was fixed 10 h after it began.",
+                 "The prompt explains it with 87 %.", "0 interactions were harmed."):  # fmt: skip
+        assert not check_prose(p, "Summary", text).accepted, text
 
 
 def test_nothing_from_traffic_is_told_to_the_model() -> None:

@@ -61,8 +61,9 @@ def export(
         p = reviewed(loop.ledger, incident.id, layouts_beside(loop.settings.config))
         organisation = organisation_of(loop.settings.tables, loop.settings.config)
     if form is Form.ARTICLE_73:
-        _check_aware(incident, before(now, aware) if aware else None, now)
         aware_us, how = (before(now, aware), "") if aware else awareness_of(incident)
+        if aware:
+            _check_aware(incident, aware_us, now)
         text = article_73_of(p, organisation, aware_us=aware_us, kind=cast(Clock, kind), now_us=now, how=how)
     else:
         record = avid_of(p, organisation) if form is Form.AVID else aiid_of(p, organisation)
@@ -78,17 +79,15 @@ def export(
     say(str(out))
 
 
-def _check_aware(incident: Incident, aware_us: int | None, now: int) -> None:
+def _check_aware(incident: Incident, aware_us: int, now: int) -> None:
     """Refuse a time of awareness that cannot be: a clock that began elsewhere would show a wrong date.
 
     Raises:
-        InputError: it lies ahead, or before the incident can have begun.
+        InputError: it lies ahead, or before the incident can have begun, where a chart dates that.
     """
-    if aware_us is None:
-        return
     if aware_us > now:
         raise InputError(f"--aware {format_time(aware_us)} lies ahead; nobody can be aware of it before now")
-    if aware_us < incident.onset_low_us:
+    if incident.lead and aware_us < incident.onset_low_us:
         raise InputError(
             f"--aware {format_time(aware_us)} is before {incident.id} can have begun "
             f"({format_time(incident.onset_low_us)} at the earliest)"

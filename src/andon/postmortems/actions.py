@@ -1,6 +1,7 @@
 """Action items: proposals become commitments, commitments end by proof, what is overdue nags. Pure."""
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -264,14 +265,17 @@ def steps_of(item: ActionItem) -> tuple[str, ...]:
 def _ways(test: Criterion, incident: str) -> list[str]:
     """What is to be done before a test can be met."""
     times = "once" if test.times == 1 else f"{test.times} times"
+    key = "KEY" if test.subject == SOME_LEVER else shlex.quote(test.subject)
     ways = {
         "case passes": [f"andon eval run --target TARGET, {times}, on the system that is to be right"],
         "gate blocks": ["andon gate --target TARGET, on the bad version: it must fail"],
         "lever exists": [
-            "andon lever declare KEY --default VALUE --safe VALUE",
-            "andon lever hold KEY --why drill --for 10m",
+            f"andon lever declare {key} --default VALUE --safe VALUE",
+            f"andon lever hold {key} --why drill --for 10m",
         ],
-        "monitor fires": ["keep the traffic of the incident: the proof replays it through the charts of that day"],
+        "monitor fires": [
+            "keep the traffic of the incident: the proof replays it through the charts as they are set now"
+        ],
     }[test.kind]
     if test.subject == f"cases of {incident}":
         return ["andon golden label", "andon golden add", *ways]

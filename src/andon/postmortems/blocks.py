@@ -22,6 +22,7 @@ from andon.postmortems.draft import (
     over_us,
     plain,
     refs_to,
+    reports,
     since_onset,
 )
 from andon.postmortems.escaping import bullets, inert, prose, quote, table
@@ -77,7 +78,7 @@ def _facts(p: Postmortem) -> str:
     best, low, high = lag_texts(i)
     broken, since, _ = beyond_limit(p.points, i.onset_us, p.investigation.at_us)
     if not _measured(p):
-        harmed, users = f"**{_reports(p)}**, not measured", "**not measured**"
+        harmed, users = f"**{reports(p)}**, not measured", "**not measured**"
     else:
         harmed = f"**{impact.harmed:,}** of {impact.n:,} interactions{_harm_refs(p)}" if impact.n else "**cannot tell**"
         users = (
@@ -105,12 +106,6 @@ def _measured(p: Postmortem) -> bool:
     return bool(p.incident.lead or p.investigation.impact.n)
 
 
-def _reports(p: Postmortem) -> str:
-    """How many answers were reported; the report that opened the incident is one, whatever the timeline shows."""
-    count = max(1, sum(e.kind == "report" for e in p.timeline))
-    return f"{count} reported {'answer' if count == 1 else 'answers'}"
-
-
 def _summary(p: Postmortem) -> str:
     return "\n\n".join(prose(p, text) for text in p.summary)
 
@@ -134,7 +129,7 @@ def _impact(p: Postmortem) -> str:
             if impact.n
             else "cannot tell: no measured traffic is left"
             if _measured(p)
-            else f"not measured: {_reports(p)}",
+            else f"not measured: {reports(p)}",
         ),
         ("users", _users(p)),
         (
@@ -177,7 +172,7 @@ def _reason(p: Postmortem, word: str, reason: str) -> str:
 def _users(p: Postmortem) -> str:
     impact = p.investigation.impact
     if not _measured(p):
-        return f"not measured: {_reports(p)}"
+        return f"not measured: {reports(p)}"
     if not impact.users:
         sessions = f"; {impact.sessions:,} sessions" if impact.sessions else ""
         return f"cannot tell: traffic names no users{sessions}"

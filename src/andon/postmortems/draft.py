@@ -8,7 +8,7 @@ from andon.investigations import Evidence, Investigation, Suspect
 from andon.monitors import TRAFFIC, Point, Signal
 from andon.monitors.verdicts import percent
 from andon.postmortems.actions import SOME_LEVER, SOME_MONITOR, SOME_VERSION, due_after
-from andon.postmortems.records import ActionItem, ContributingFactor, Criterion
+from andon.postmortems.records import ActionItem, ContributingFactor, Criterion, Postmortem
 from andon.traffic.clock import minute_text
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "plain",
     "propose_actions",
     "refs_to",
+    "reports",
     "since_onset",
     "summarise",
 ]
@@ -96,6 +97,12 @@ def counts_of(evidence: Evidence) -> list[tuple[str, float]]:
     return [(m, float(round(figures.get(f"{m}.w", figures[f"{m}.n"])))) for m in metrics]
 
 
+def reports(p: Postmortem) -> str:
+    """How many answers were reported; the report that opened the incident is one, whatever the timeline shows."""
+    count = max(1, sum(e.kind == "report" for e in p.timeline))
+    return f"{count} reported {'answer' if count == 1 else 'answers'}"
+
+
 def beyond_limit(points: Sequence[Point], onset_us: int, until_us: int) -> tuple[int, int, int]:
     """SLO minutes: for how long the limit was broken since the onset, on the chart as it was drawn.
 
@@ -150,7 +157,7 @@ def _lost(incident: Incident, found: Investigation, lead: Signal | None, points:
     impact = found.impact
     where = scope_text(incident.scope, incident.app)
     if not impact.n and lead is None:
-        return f"How many interactions in {where} were hit is not measured: one answer was reported."
+        return f"How many interactions in {where} were hit is not measured: people reported it."
     if not impact.n:
         return f"How many interactions in {where} were hit cannot be told: no measured traffic is left of that time."
     what = phrase_of(lead.metric, lead.direction) if lead is not None else "interactions of the kind that was reported"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from andon.errors import ConfigError
 from andon.incidents import Incident, duration, odds, phrase_of, scope_text
-from andon.postmortems.draft import minute, named_suspects
+from andon.postmortems.draft import minute, named_suspects, reports
 from andon.postmortems.escaping import inert, table
 from andon.postmortems.records import Postmortem
 from andon.traffic import format_time
@@ -202,7 +202,8 @@ def _entries(p: Postmortem, organisation: Mapping[str, str], awareness: str) -> 
     first = suspects[0] if suspects else None
     cause = f"{inert(first.title)} ({inert(odds(first.probability))})" if first else ""
     users = f"{found.impact.users:,} users" if found.impact.users else ""
-    levers = [inert(e.text, 400) for e in p.timeline if e.kind == "lever" and e.happened_us >= i.onset_low_us]
+    pulls = [e for e in p.timeline if e.kind == "lever" and (not i.lead or e.happened_us >= i.onset_low_us)]
+    levers = [inert(e.text, 400) for e in pulls]
     return [
         ("Provider", inert(organisation.get("provider", ""), blank="")),
         ("Contact", inert(organisation.get("contact", ""), blank="")),
@@ -234,7 +235,7 @@ def _extent(p: Postmortem) -> str:
     impact = p.investigation.impact
     if impact.n:
         return f"{impact.harmed:,} of {impact.n:,} interactions"
-    return "cannot tell: no measured traffic is left" if p.incident.lead else "not measured: one answer was reported"
+    return "cannot tell: no measured traffic is left" if p.incident.lead else f"not measured: {reports(p)}"
 
 
 _CLOCKS: Mapping[Clock, str] = {

@@ -81,9 +81,9 @@ def _spoke(e: TimelineEvent) -> tuple[bool, str]:
 
 
 def _metric_of(e: TimelineEvent) -> str:
-    """What a signal is of, without its part of the traffic."""
+    """What a signal is of, without its part of the traffic, whose values stand in quotation marks and may say anything."""
     chart = _chart_of(e)
-    return chart.rpartition(" in ")[0] or chart
+    return chart.partition(" “")[0].rpartition(" in ")[0] or chart
 
 
 def _chart_of(e: TimelineEvent) -> str:

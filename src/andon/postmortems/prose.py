@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from andon.incidents import odds
+from andon.incidents import Incident, odds
 from andon.monitors.verdicts import percent
-from andon.postmortems.draft import lag_texts, minute, plain, since_onset
+from andon.postmortems.draft import lag_texts, minute, named_suspects, plain, since_onset
 from andon.postmortems.records import Postmortem
 
 __all__ = ["WRITABLE", "Prose", "check_prose", "facts_of", "instruction", "suggestible"]
@@ -75,18 +75,9 @@ _MARKUP = re.compile(r"(?i)<\s*[a-z/!?]\w*>?|\]\s*[(\[:]|&#?\w+;|\b(?:https?|ftp
 """HTML, links of Markdown, addresses: prose needs none, and a page must not lead where a model says."""
 
 _UNITS = {
-    "d": "d",
-    "day": "d",
-    "h": "h",
-    "hour": "h",
-    "hr": "h",
-    "min": "min",
-    "minute": "min",
-    "s": "s",
-    "sec": "s",
-    "second": "s",
-}
-_UNITS |= {"year": "year"}
+    "d": "d", "day": "d", "h": "h", "hour": "h", "hr": "h", "min": "min", "minute": "min", "s": "s", "sec": "s", "second": "s",
+    "year": "year",
+}  # fmt: skip
 _ONE = r"\d[\d,.]*[ \u00a0\u202f-]?"
 _DAYS, _HOURS, _MINUTES = rf"{_ONE}d(?:ays?)?\b", rf"{_ONE}h(?:(?:ou)?rs?)?\b", rf"{_ONE}min(?:ute)?s?\b"
 _AND = r",? (?:and )?"
@@ -95,8 +86,9 @@ _TOKEN = re.compile(
     rf"|(?P<lasts>(?<![\w.])(?:{_DAYS}(?:{_AND}{_HOURS})?|{_HOURS}(?:{_AND}{_MINUTES})?|{_MINUTES}"
     rf"|{_ONE}(?:s(?:ec(?:ond)?s?)?|years?)\b))"
     r"|(?P<share>(?<![\w.])\d[\d,.\u202f]*[ \u00a0\u202f]?(?:%|per ?cent\b))"
-    r"|(?P<number>\d+(?:[.,:\u00a0\u202f]\d+)*)"
+    r"|(?P<number>\d+(?:[.,:\u00a0\u202f]\d+)*\w*)"
     r"|(?P<end>[.!?;](?=\s|$)|\n)"
+    r"|(?P<code>[^\W\d_][\w'\u2019]*\d[\w'\u2019]*)"
     r"|(?P<word>[^\W\d_][\w'\u2019]*)"
 )
 ELSEWHERE = " (said of something else)"
@@ -109,6 +101,7 @@ _USERS = ("user", "people", "person")
 _EVENTS = {
     "began": ("began", "begin", "begun", "start", "onset"),
     "alarmed": ("alarm", "detect", "seen", "notic", "discover", "page"),
+    "reported": ("report",),
     "stabilised": ("stabili", "contain", "last"),
     "fixed": ("fix", "repair", "last"),
     "closed": ("clos", "last"),
@@ -170,21 +163,13 @@ def facts_of(p: Postmortem) -> str:
 
 def _facts(p: Postmortem) -> list[tuple[str, tuple[_Fact, ...]]]:
     """Lines for the model, each with the numbers that stand in it."""
-    i, found = p.incident, p.investigation
-    hit, (best, low, high) = found.impact, lag_texts(i)
+    i, found, hit = p.incident, p.investigation, p.investigation.impact
     harmed, total, excess = (f"{n:,.0f}" for n in (hit.harmed, hit.n, hit.excess))
     part = " and ".join(f"one value of {k.replace('_', ' ')}" for k in i.scope) or "all traffic"
     lines: list[tuple[str, tuple[_Fact, ...]]] = [
         (f"severity: {i.severity}; class: {i.impact}; failure type: {i.failure or 'not known'}", ()),
         (f"affected part of the traffic: {part}; metric: {i.metric or 'none'}", ()),
-        (
-            f"began at {minute(i.onset_us)} (between {minute(i.onset_low_us)} and {minute(i.onset_high_us)})",
-            tuple(f for at in (i.onset_us, i.onset_low_us, i.onset_high_us) for f in _times(at, "began")),
-        ),
-        (
-            f"alarmed at {minute(i.alarmed_us)}, {best} after it began (between {low} and {high})",
-            (*_times(i.alarmed_us, "alarmed"), *(_lasts(s, "alarmed") for s in (best, low, high))),
-        ),
+        *_dated(i),
         (
             f"harmed: {harmed} of {total} interactions, {excess} beyond the baseline",
             (
@@ -192,7 +177,9 @@ def _facts(p: Postmortem) -> list[tuple[str, tuple[_Fact, ...]]]:
                 _Fact(kind="number", value=_digits(total), counts=_INTERACTIONS, whole=True),
                 _Fact(kind="number", value=_digits(excess), counts=_INTERACTIONS, near=_BEYOND),
             ),
-        ),
+        )
+        if hit.n
+        else ("harmed: not known", ()),
         (f"users hit: {hit.users:,}", (_number(str(hit.users), _USERS),))
         if hit.users
         else ("users hit: not known", ()),
@@ -205,15 +192,35 @@ def _facts(p: Postmortem) -> list[tuple[str, tuple[_Fact, ...]]]:
     lines += [(f"isolated or systematic: {found.verdict}", ()), (f"detection gap: {found.gap.kind}", ())]
     for name, at in (("stabilised", i.stabilised_us), ("fixed", i.fixed_us), ("closed", i.closed_us)):
         if at is not None:
-            long = since_onset(i, max(at, i.onset_us))
-            lines.append((f"{name} at {minute(at)}, {long} after it began", (*_times(at, name), _lasts(long, name))))
-    for s in found.suspects[:3]:
+            line, of = f"{name} at {minute(at)}", _times(at, name)
+            if i.lead:
+                long = since_onset(i, max(at, i.onset_us))
+                line, of = f"{line}, {long} after it began", (*of, _lasts(long, name))
+            lines.append((line, of))
+    for s in named_suspects(i, found)[:3]:
         what = "no change that is recorded" if s.kind == "unknown" else f"a change of kind {s.kind}"
         chance = _Fact(kind="share", value=_share(odds(s.probability)), near=_CHANCE)
         lines.append((f"explanation, probability {odds(s.probability)}: {what}", (chance,)))
     if areas := list(dict.fromkeys(f.area for f in p.factors)):
         lines.append((f"contributing factors lie in: {', '.join(areas)}", ()))
     return lines
+
+
+def _dated(i: Incident) -> list[tuple[str, tuple[_Fact, ...]]]:
+    """When it began and was seen; of what only people reported, when that was."""
+    if not i.lead:
+        return [(f"reported at {minute(i.alarmed_us)}; when it began is not known", _times(i.alarmed_us, "reported"))]
+    best, low, high = lag_texts(i)
+    return [
+        (
+            f"began at {minute(i.onset_us)} (between {minute(i.onset_low_us)} and {minute(i.onset_high_us)})",
+            tuple(f for at in (i.onset_us, i.onset_low_us, i.onset_high_us) for f in _times(at, "began")),
+        ),
+        (
+            f"alarmed at {minute(i.alarmed_us)}, {best} after it began (between {low} and {high})",
+            (*_times(i.alarmed_us, "alarmed"), *(_lasts(s, "alarmed") for s in (best, low, high))),
+        ),
+    ]
 
 
 def instruction(p: Postmortem, section: str) -> str:
@@ -231,18 +238,19 @@ def instruction(p: Postmortem, section: str) -> str:
 def check_prose(p: Postmortem, section: str, text: str) -> Prose:
     """Whether a text may be suggested: each number is one of the facts, said of the same thing, and nothing is promised.
 
-    A number of interactions or users must stand within six words of a noun for these, and the next such noun after it (else
+    A word with a digit (``P1``, ``USD5000``) must stand in the facts as it is. A number of interactions or users must stand within six words of a noun for these, and the next such noun after it (else
     the last before it) must be its own; a total stands after "of" or a like word. A time or a duration must not stand by the
     word of another event; a share, and what is beyond the baseline, must have a word of its fact in the sentence.
     """
     clean = plain(text).strip()
     facts = [f for _, of in _facts(p) for f in of]
     known = {(f.kind, f.value) for f in facts}
+    codes = {token.value for line in _sentences(facts_of(p)) for token in line if token.kind == "code"}
     unknown = [
         token.text + (ELSEWHERE if (token.kind, token.value) in known else "")
         for sentence in _sentences(clean)
         for at, token in enumerate(sentence)
-        if token.kind != "word" and not any(_holds(f, sentence, at) for f in facts)
+        if token.kind != "word" and token.value not in codes and not any(_holds(f, sentence, at) for f in facts)
     ]
     for pattern in (_VAGUE, _PROMISE, _MARKUP):
         unknown += [m[0].casefold() for m in pattern.finditer(clean)]

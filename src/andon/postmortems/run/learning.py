@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from andon.incidents import Incident
+from andon.postmortems.draft import named_suspects
 from andon.postmortems.learning import Agenda, Learned, agenda_of, learn
 from andon.postmortems.records import Published
 from andon.postmortems.review import empty_sections
@@ -31,14 +32,14 @@ def learn_from(
     incidents = ledger.all(Incident)
     commitments = commitments_of(ledger)
     drafts = all_working(ledger, layouts)
-    kinds = {p.id: p.investigation.suspects[0].kind for p in drafts.values() if p.investigation.suspects}
+    named = {p.id: named_suspects(p.incident, p.investigation) for p in drafts.values()}
     learned = learn(
         incidents,
         commitments,
         now_us=now_us,
         since_us=since_us,
         pulls=pulls,
-        kinds=kinds,
+        kinds={name: found[0].kind for name, found in named.items() if found},
         cases=cases,
         catches=catches,
     )
