@@ -1,4 +1,4 @@
-"""Cases for the bench by an author who has seen neither the ranker nor its results: 24 published incidents, told anew.
+"""Cases for the bench by an author who has seen neither the ranker nor its results: 24 after published incidents and studies.
 
 Every case names the incident or the study that it follows, with its figures. What was not published is drawn by the
 generator of the case from the range that stands in its code; lags are drawn so that each order of magnitude is as likely.
