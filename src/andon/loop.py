@@ -19,7 +19,7 @@ from andon.changes.discover import Inventory
 from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
 from andon.evals import EvalRun
-from andon.golden import Case, Failure, Label
+from andon.golden import Case, Failure, Label, NearDuplicate
 from andon.golden.from_incident import failures_of
 from andon.golden.run import capture
 from andon.incidents import (
@@ -97,7 +97,7 @@ _INBOX_SETTLE_US = 2_000_000
 
 RECORDS = (
     ActionItem, Alert, Attached, Case, Change, Crowded, Decision, Delivery, Erasure, EvalRun, Failure, FollowUpCursor,
-    Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged, NewNormal, Postmortem, Published, Pull,
+    Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged, NearDuplicate, NewNormal, Postmortem, Published, Pull,
     Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
     Topics, TraceCursor,
 )  # fmt: skip

@@ -37,7 +37,7 @@ def captured(home: Path, *suggestions: str | None) -> None:
 def labels(home: Path) -> dict[str, str]:
     """The right answers in the ledger, by failure."""
     book = Ledger.open(home / "home" / "ledger.db")
-    found = {x.id: x.ground_truth for x in book.all(Label)}
+    found = {x.failure: x.ground_truth for x in book.all(Label)}
     book.close()
     return found
 

@@ -61,15 +61,21 @@ def test_a_failing_answer_never_becomes_its_own_gold_label(failure, truth):
     for metric in ("normalised_match", "refusal", "groundedness"):
         f = failure(metric=metric)
         with pytest.raises(InputError, match="failing answer itself"):
-            to_case(f, Label(id=f.id, ground_truth=truth, author="a", at_us=0), added_us=0, nearest=None, embedder="w")
+            to_case(
+                f,
+                Label(id="L", failure=f.id, ground_truth=truth, author="a", at_us=0),
+                added_us=0,
+                nearest=None,
+                embedder="w",
+            )
 
 
 def test_a_label_must_say_something_and_belong_to_the_failure(failure):
     """An empty label and another failure's label are refused."""
     f = failure()
     for label in (
-        Label(id=f.id, ground_truth=" ", author="a", at_us=0),
-        Label(id="F-x", ground_truth="8611", author="a", at_us=0),
+        Label(id="L", failure=f.id, ground_truth=" ", author="a", at_us=0),
+        Label(id="L", failure="F-x", ground_truth="8611", author="a", at_us=0),
     ):
         with pytest.raises(InputError):
             to_case(f, label, added_us=0, nearest=None, embedder="w")
@@ -86,7 +92,11 @@ def test_a_case_keeps_what_the_failure_knew(failure, now_us):
     """A case carries question, contexts, metric, cut, risk and incident of its failure, its label's author and date."""
     f = failure(contexts=("c",), metric="groundedness", cut=0.5, risk_category="high", incident="INC-0001")
     c = to_case(
-        f, Label(id=f.id, ground_truth="8611 m", author="ann", at_us=1), added_us=now_us, nearest=0.5, embedder="w"
+        f,
+        Label(id="L", failure=f.id, ground_truth="8611 m", author="ann", at_us=1),
+        added_us=now_us,
+        nearest=0.5,
+        embedder="w",
     )
     assert (c.contexts, c.metric, c.cut, c.risk_category, c.incident) == (
         ("c",),

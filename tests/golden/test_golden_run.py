@@ -1,7 +1,7 @@
 import pytest
 
 from andon.errors import InputError
-from andon.golden import Case, Failure, Label, LabelRow, parse_cases
+from andon.golden import Case, Failure, Label, LabelRow, label_id, parse_cases
 from andon.golden.run import (
     accept_suggestions,
     add_cases,
@@ -67,7 +67,7 @@ def test_labelling_again_is_a_new_version_only_when_it_differs(ledger, failure, 
     for at, truth in ((1, "8611 m"), (2, "8611 m"), (3, "8612 m")):
         result = label_failures(ledger, [row(f.id, truth)], now_us=now_us + at, by="ann")
         assert (result.labelled, result.unchanged) == (((), (f.id,)) if at == 2 else ((f.id,), ()))
-    assert [v.record.ground_truth for v in ledger.history(Label, f.id)] == ["8611 m", "8612 m"]
+    assert [v.record.ground_truth for v in ledger.history(Label, label_id(f.id, "ann"))] == ["8611 m", "8612 m"]
 
 
 def test_only_the_owners_gold_is_accepted_in_bulk(ledger, failure, now_us):
@@ -82,7 +82,7 @@ def test_only_the_owners_gold_is_accepted_in_bulk(ledger, failure, now_us):
     result = accept_suggestions(ledger, now_us=now_us, by="ann")
     assert result.labelled == (own.id, fixed.id)
     assert [r.id for r in result.refused] == [same.id]
-    assert ledger.get(Label, done.id).ground_truth == "by hand"
+    assert [x.ground_truth for x in ledger.all(Label) if x.failure == done.id] == ["by hand"]
     assert accept_suggestions(ledger, now_us=now_us, by="ann").labelled == ()
 
 
@@ -176,7 +176,7 @@ def test_a_bad_label_of_long_ago_stops_nothing(ledger, failure, words, now_us):
     """A label that equals the failing answer, however it came into the ledger, is refused; the other cases are added."""
     f, g = failure(), failure("q")
     capture(ledger, [f, g], now_us=now_us)
-    ledger.put(Label(id=f.id, ground_truth="8848 M", author="x", at_us=0), now_us=0, by="x")
+    ledger.put(Label(id="L", failure=f.id, ground_truth="8848 M", author="x", at_us=0), now_us=0, by="x")
     label_failures(ledger, [row(g.id)], now_us=now_us, by="ann")
     result = add_cases(ledger, words, now_us=now_us, by="ann")
     assert [c.question for c in result.added] == ["q"]

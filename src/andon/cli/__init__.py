@@ -11,6 +11,7 @@ import typer
 from andon.cli import (
     channels,
     config,
+    evals,
     golden,
     incidents,
     investigations,
@@ -41,6 +42,7 @@ incidents.add_to(app)
 investigations.add_to(app)
 postmortems.add_to(app)
 golden.add_to(app)
+evals.add_to(app)
 levers.add_to(app)
 config.add_to(app)
 monitors.add_to(app)

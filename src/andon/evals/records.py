@@ -1,9 +1,10 @@
 """Records of the stage `evals`: runs of a golden set against a target, and the verdict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from andon.golden import Case
+from andon.traffic import ToolCall
 
 __all__ = ["CaseResult", "EvalRun", "Output", "Target", "Verdict"]
 
@@ -15,6 +16,10 @@ class Output:
     answer: str | None
     contexts: tuple[str, ...] = ()
     latency_s: float | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
 
 
 class Target(Protocol):
@@ -30,15 +35,23 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """One case in one run: passed, failed, or not run because of an execution error."""
+    """One attempt at one case in one run: passed, failed, or not run because of an execution error."""
 
     case_id: str
+    repeat: int = 0
+    """Which of the run's attempts at this case, from 0."""
     outcome: Literal["pass", "fail", "error"]
     value: float | None = None
-    """The scorer's number."""
+    """The scorer's number; the mean where the same answer was judged more than once."""
+    judged: tuple[float, ...] = ()
+    """Each judgement of this one answer, where a judge was asked more than once: its variance is the judge's own."""
     answer: str | None = None
     detail: str = ""
     risk_category: str | None = None
+    cluster: str | None = None
+    """Cases of one cluster (variants of one case, questions of one topic) fail together and are resampled together."""
+    latency_s: float | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +66,11 @@ class EvalRun:
     scorers: str
     """Versions of the scorers, so that a changed scorer is never taken for a changed product: ``name@version`` of each, with spaces between; a measure that asks the embedder carries its name."""
     results: tuple[CaseResult, ...] = ()
+    """By case in the order of the set, then by repeat."""
+    app: str | None = None
+    repeats: int = 1
+    versions: dict[str, str] = field(default_factory=dict)
+    """What was tested, as far as it is known: ``revision`` (git), ``model``, ``prompt_version``, ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

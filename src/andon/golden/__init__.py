@@ -5,10 +5,30 @@ plain JSONL that a team keeps in git. Always true: a failing answer never become
 refused by name; the same failure is captured once.
 """
 
-from andon.golden.cases import OWNER, case_id, check_label, failure_id, golden_digest, same_text, to_case, to_failure
+from andon.golden.cases import (
+    OWNER,
+    case_id,
+    check_label,
+    failure_id,
+    golden_digest,
+    label_id,
+    same_text,
+    to_case,
+    to_failure,
+)
 from andon.golden.duplicates import THRESHOLD, find_duplicate, find_pairs, nearest
 from andon.golden.files import COMMON, label_sheet, merge_cases, parse_cases, parse_labels, read_set, render_cases
-from andon.golden.records import AddResult, CaptureResult, Case, Failure, Label, LabelResult, LabelRow, Refusal
+from andon.golden.records import (
+    AddResult,
+    CaptureResult,
+    Case,
+    Failure,
+    Label,
+    LabelResult,
+    LabelRow,
+    NearDuplicate,
+    Refusal,
+)
 
 __all__ = [
     "COMMON",
@@ -21,6 +41,7 @@ __all__ = [
     "Label",
     "LabelResult",
     "LabelRow",
+    "NearDuplicate",
     "Refusal",
     "case_id",
     "check_label",
@@ -28,6 +49,7 @@ __all__ = [
     "find_duplicate",
     "find_pairs",
     "golden_digest",
+    "label_id",
     "label_sheet",
     "merge_cases",
     "nearest",

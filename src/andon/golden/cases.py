@@ -12,7 +12,17 @@ from andon.traffic import Interaction
 from andon.traffic.clock import format_time
 from andon.traffic.quoting import quoted
 
-__all__ = ["OWNER", "case_id", "check_label", "failure_id", "golden_digest", "same_text", "to_case", "to_failure"]
+__all__ = [
+    "OWNER",
+    "case_id",
+    "check_label",
+    "failure_id",
+    "golden_digest",
+    "label_id",
+    "same_text",
+    "to_case",
+    "to_failure",
+]
 
 OWNER = ("expected_answer", "correction")
 """Origins of a suggestion that are the data owner's own gold, and so may be accepted in bulk."""
@@ -21,6 +31,11 @@ OWNER = ("expected_answer", "correction")
 def failure_id(app: str, question: str, answer: str | None) -> str:
     """``F-`` and a digest of what failed: the same failure always has the same id."""
     return f"F-{_digest(app, question, answer)}"
+
+
+def label_id(failure: str, author: str) -> str:
+    """Where one reviewer's word on a failure is kept."""
+    return f"{failure}/{_digest(author)}"
 
 
 def case_id(app: str, question: str, ground_truth: str) -> str:
@@ -118,8 +133,8 @@ def to_case(failure: Failure, label: Label, *, added_us: int, nearest: float | N
     Raises:
         InputError: the label belongs to another failure, is empty, or says the same as the failing answer.
     """
-    if label.id != failure.id:
-        raise InputError(f"the label is for failure {quoted(label.id)}, not for {quoted(failure.id)}")
+    if label.failure != failure.id:
+        raise InputError(f"the label is for failure {quoted(label.failure)}, not for {quoted(failure.id)}")
     check_label(failure.answer, label.ground_truth)
     return Case(
         question=failure.question,

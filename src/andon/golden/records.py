@@ -1,8 +1,19 @@
 """Records of the stage `golden`: from a failure to a case that must pass for ever."""
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
-__all__ = ["AddResult", "CaptureResult", "Case", "Failure", "Label", "LabelResult", "LabelRow", "Refusal"]
+__all__ = [
+    "AddResult",
+    "CaptureResult",
+    "Case",
+    "Failure",
+    "Label",
+    "LabelResult",
+    "LabelRow",
+    "NearDuplicate",
+    "Refusal",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +49,21 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A person's (or the data owner's) word on what the right answer is."""
+    """One reviewer's (or the data owner's) word on what the right answer is; each reviewer has one for each failure."""
 
     id: str
-    """The id of the failure."""
-    ground_truth: str
+    """``label_id(failure, author)``."""
+    failure: str
+    """Id of the failure."""
+    verdict: Literal["answer", "dismiss"] = "answer"
+    """``dismiss``: this was no failure, or nobody can say what is right; `note` says why."""
+    ground_truth: str = ""
+    """The right answer; empty where it is dismissed."""
     author: str
     at_us: int
     note: str = ""
+    final: bool = False
+    """An adjudication: it settles what reviewers say differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +92,33 @@ class Case:
     """The embedder by whose similarity this case was found to be new."""
     nearest: float | None = None
     """Cosine to the nearest case that was there before; None for the first."""
+    expect: dict[str, Any] = field(default_factory=dict)
+    """What its scorer asks beyond the right answer, by key: ``tolerance``, ``schema``, ``tools``, ``criteria``, ..."""
+    variant_of: str | None = None
+    """Id of the case that asks the same in other words; both are tested, and count as one cluster."""
+    retired: str | None = None
+    """ISO date from which it is no longer tested; it stays in the set's history."""
+    retired_why: str | None = None
     line: str | None = field(default=None, compare=False)
     """The line of the file that this case was read from: unknown keys and the very bytes are written back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearDuplicate:
+    """What was decided about a labelled failure whose question is near a case's: a proposal by Andon, or a person's word."""
+
+    id: str
+    """Id of the failure."""
+    case: str
+    """Id of the near case."""
+    cosine: float
+    embedder: str
+    choice: Literal["refuse", "variant", "keep"]
+    """``refuse``: it adds nothing. ``variant``: added as a variant of the case. ``keep``: added as a case of its own."""
+    by: str
+    """``andon`` for a proposal; a person's name once somebody decided."""
+    at_us: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ _OURS = frozenset(
         "golden", "plan", "table", "column", "keys", "columns", "metrics", "measures", "op", "direction", "kind", "unit",
         "bad", "harm", "level", "impact", "severity", "state", "status", "failure", "field", "origin", "phase", "found",
         "mark", "tone", "area", "outcome", "verdict", "fail", "closed_as", "template", "name", "version_field", "before",
-        "after", "digest", "centroids", "by", "author", "acked_by", "noticed_by", "released_by", "resolved_by",
+        "after", "digest", "centroids", "choice", "cluster", "variant_of", "case", "retired", "by", "author", "acked_by", "noticed_by", "released_by", "resolved_by",
         "suggested_by", "label_author", "owner",
     )
 )  # fmt: skip

@@ -1,27 +1,20 @@
-"""Ask a target every case, score what it says, and keep the run."""
+"""Ask a target every case and score what it says."""
 
 import hashlib
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
-from pydantic import TypeAdapter, ValidationError
-
-from andon.errors import InputError, SeamError, StoreError
+from andon.errors import InputError, SeamError
 from andon.evals.records import CaseResult, EvalRun, Output, Target
+from andon.evals.run.runs import dump
 from andon.evals.scoring import score_case, scorer_versions
 from andon.golden import Case, golden_digest
 from andon.scores import Embedder, Scorer
-from andon.store import Ledger
 from andon.traffic.quoting import quoted
 
-__all__ = ["keep_run", "latest_run", "load_run", "run_evals", "save_run"]
-
-_RUN = TypeAdapter(EvalRun)
+__all__ = ["run_evals"]
 
 
 def run_evals(
@@ -65,62 +58,7 @@ def run_evals(
         scorers=scorer_versions(each, scorers, embedder),
         results=tuple(results),
     )
-    return replace(run, id=f"E-{hashlib.sha256(_dump(run).encode()).hexdigest()[:16]}")
-
-
-def save_run(run: EvalRun, path: Path) -> None:
-    """Write a run as JSON, whole or not at all.
-
-    Raises:
-        StoreError: the disk failed.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(_dump(run) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {path}: {error.strerror}", retryable=True) from error
-
-
-def load_run(path: Path) -> EvalRun:
-    """The run that `save_run` wrote.
-
-    Raises:
-        InputError: the file cannot be read, or holds no run.
-    """
-    try:
-        return _RUN.validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read the run {path}: {error.strerror}; save a run there first") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where, what = ".".join(map(str, first["loc"])), first["msg"]
-        raise InputError(f"{path} holds no run: {quoted(f'{where} {what}'.strip(), 200)}") from None
-
-
-def keep_run(ledger: Ledger, run: EvalRun, *, now_us: int, by: str) -> None:
-    """Keep a run in the ledger.
-
-    Raises:
-        StoreError: the ledger failed.
-    """
-    ledger.put(run, now_us=now_us, by=by)
-
-
-def latest_run(ledger: Ledger, *, target: str | None = None, golden: str | None = None) -> EvalRun | None:
-    """The newest run that was kept (of a target, of a golden set), for a baseline; None if there is none.
-
-    Raises:
-        StoreError: the ledger failed.
-    """
-    fitting = [
-        r
-        for r in ledger.all(EvalRun)
-        if (target is None or r.target == target) and (golden is None or r.golden == golden)
-    ]
-    return max(reversed(fitting), key=lambda r: r.at_us, default=None)
+    return replace(run, id=f"E-{hashlib.sha256(dump(run).encode()).hexdigest()[:16]}")
 
 
 def _ask(target: Target, case: Case) -> Output | str:
@@ -155,7 +93,3 @@ def _score(case: Case, output: Output | str, scorers: Mapping[str, Scorer], embe
 def _unicode(text: str) -> str:
     """The text with halves of surrogate pairs replaced: JSON can spell them, but nothing can keep them."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _dump(run: EvalRun) -> str:
-    return json.dumps(asdict(run), indent=1, allow_nan=False)
