@@ -18,7 +18,9 @@ from andon.changes import Change, Ignored, Received, changes_of_body
 from andon.changes.discover import Inventory
 from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
-from andon.evals import EvalRun
+from andon.evals import EvalRun, Probed
+from andon.evals.probes import objectives_of_probes, probes_of
+from andon.evals.run.probes import ask_due, ask_probe, raised
 from andon.golden import Case, Failure, Label, NearDuplicate
 from andon.golden.from_incident import failures_of
 from andon.golden.run import capture
@@ -97,7 +99,7 @@ _INBOX_SETTLE_US = 2_000_000
 
 RECORDS = (
     ActionItem, Alert, Attached, Case, Change, Crowded, Decision, Delivery, Erasure, EvalRun, Failure, FollowUpCursor,
-    Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged, NearDuplicate, NewNormal, Postmortem, Published, Pull,
+    Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged, NearDuplicate, NewNormal, Postmortem, Probed, Published, Pull,
     Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
     Topics, TraceCursor,
 )  # fmt: skip
@@ -137,7 +139,11 @@ class Loop:
         self.scorers, self.embedder, self.seed = scorers, embedder, seed
         self._measured_us: dict[str, int] = {}
         self._drafted: dict[str, str] = {}  # incident -> the leading signal that its draft is about
-        self.objectives = objectives_of(settings.tables, scorers, settings.config)
+        self.probes = probes_of(settings.tables, settings.config)
+        self.objectives = (
+            *objectives_of(settings.tables, scorers, settings.config),
+            *objectives_of_probes(self.probes),
+        )
         self.rules = rules_of(settings.tables, scorers, settings.config)
         self._watch = Watch(
             warehouse,
@@ -183,7 +189,7 @@ class Loop:
             rng=np.random.default_rng(self.seed),
         )
         scored += score_feedback(self.warehouse, self.ledger, self.scorers, now_us=now_us)
-        signals = self._watch.advance(now_us - settle_us)
+        signals = [*self._watch.advance(now_us - settle_us), *raised(self.ledger, now_us)]
         touched: dict[str, None] = {}
         failed: list[Exception] = []
         for incident in self.ledger.all(Incident):  # those that an earlier turn did not come to
@@ -203,6 +209,23 @@ class Loop:
             signals=len(signals),
             incidents=tuple(touched),
         )
+
+    def probe(self, now_us: int, name: str | None = None) -> list[Probed]:
+        """Ask the probes whose time has come, or the one of this name at once; what they raise, the next turn takes up.
+
+        Raises:
+            InputError: there is no probe of this name.
+        """
+        known = {p.name: p for p in self.probes}
+        if name is not None and name not in known:
+            raise InputError(
+                f"there is no probe {quoted(name)}; {self.settings.config} has {', '.join(known) or 'none'}: write [[probe]]"
+            )
+        scorers, width = {s.name: s for s in self.scorers}, self.settings.window_s * 1_000_000
+        store = self.warehouse, self.ledger, self.intake
+        if name is None:
+            return ask_due(*store, self.probes, scorers, self.embedder, now_us=now_us, window_us=width)
+        return [ask_probe(*store, known[name], scorers, self.embedder, now_us=now_us, window_us=width)]
 
     def tell(self, channels: Sequence[Channel], now_us: int) -> list[Delivery]:
         """Tell people what they should hear now; a replay has no channels and never comes here."""

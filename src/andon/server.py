@@ -54,6 +54,8 @@ AGAIN_S = 5.0
 
 FORGET_S = 3600.0
 INBOX_S = 2.0
+PROBE_S = 30.0
+PROBES_STUCK_S = 3600.0
 STUCK_S = 300.0
 """A single run of background work that takes longer than this is told by ``/readyz``."""
 
@@ -77,12 +79,12 @@ def now_us() -> int:
 class Repeated:
     """One piece of background work, done again and again in a thread of its own until it is stopped."""
 
-    def __init__(self, name: str, work: Callable[[], object], every_s: float) -> None:
+    def __init__(self, name: str, work: Callable[[], object], every_s: float, stuck_s: float = STUCK_S) -> None:
         self.name = name
         self.failures = 0
         """Failures since the start; the work goes on after each."""
         self._work = work
-        self._every_s = every_s
+        self._every_s, self._stuck_s = every_s, stuck_s
         self._row = 0
         self._last = ""
         self._since = 0.0
@@ -104,7 +106,7 @@ class Repeated:
         if self._thread.ident is not None and not self._thread.is_alive() and not self._stop.is_set():
             return f"{self.name}: the thread ended; start Andon again"
         since = self._since
-        if since and time.monotonic() - since > STUCK_S:
+        if since and time.monotonic() - since > self._stuck_s:
             return f"{self.name}: one run takes {time.monotonic() - since:.0f} s already"
         if self._row:
             return f"{self.name}: failed {self._row} times in a row ({self._last}); the log says where"
@@ -289,6 +291,8 @@ def loop_work(loop: Loop, settings: Settings, channels: Sequence[Channel] = ()) 
         Repeated("loop", turn, TICK_S),
         Repeated("retention", lambda: loop.forget(now_us()), FORGET_S),
     ]
+    if loop.probes:
+        work.append(Repeated("probes", lambda: loop.probe(now_us()), PROBE_S, PROBES_STUCK_S))
     if settings.inbox:
         work.append(Repeated("inbox", lambda: loop.take_in(Path(settings.inbox), now_us()), INBOX_S))
     return work

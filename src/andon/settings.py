@@ -24,7 +24,7 @@ HIGH_RISK = ("high", "critical", "unacceptable")
 """Risk categories, in any case, of which everything is kept, which are watched more closely, make an incident more severe, and
 of which the gate tolerates no lost case."""
 
-TABLES = ("objective", "monitor", "openslo", "organisation")
+TABLES = ("objective", "monitor", "openslo", "organisation", "golden", "probe")
 _SECRET = re.compile(r"channels|(?:\w+_)?(?:key|secret|token)")
 
 
@@ -65,6 +65,13 @@ class Settings:
     )
     writer_model: str = _setting("", "ANDON_WRITER_MODEL", "Model name for that endpoint.")
     writer_key: str = _setting("", "ANDON_WRITER_KEY", "API key for that endpoint; never logged.")
+    judge_url: str = _setting(
+        "",
+        "ANDON_JUDGE_URL",
+        "Base URL of an OpenAI-compatible endpoint that judges answers of golden cases with the metric `judge`; empty: nobody.",
+    )
+    judge_model: str = _setting("", "ANDON_JUDGE_MODEL", "Model name for that endpoint; a dated one, so that it stays the same.")
+    judge_key: str = _setting("", "ANDON_JUDGE_KEY", "API key for that endpoint; never logged.")
     host: str = _setting("127.0.0.1", "ANDON_HOST", "Address that `andon serve` listens on.")
     port: int = _setting(4318, "ANDON_PORT", "Port that `andon serve` listens on (4318 is the port of OTLP over HTTP).")
     grpc_port: int = _setting(

@@ -548,3 +548,12 @@ def test_a_contrasted_change_is_not_taken_for_one_that_all_saw() -> None:
     ]
     apart = [f["dull"] / f["sharp"] for f in found]
     assert apart[0] == pytest.approx(apart[1], rel=1e-3)
+
+
+def test_what_fails_in_probes_is_no_shift_of_the_traffic() -> None:
+    """Probes ask what they always asked: the traffic is hardly a suspect, and a change loses nothing by reaching everybody."""
+    mine = Candidate(change=change(), exposure=EVERYBODY, outside=1.0)
+    people = chances(mine, scope={"segment": "eu"}, metric="probe_pass")
+    probes = chances(mine, scope={"source": "probe"}, metric="probe_pass")
+    assert probes["no own change: traffic"] < people["no own change: traffic"] / 5
+    assert probes["c"] > people["c"]

@@ -18,6 +18,7 @@ from andon.cli import (
     levers,
     monitors,
     postmortems,
+    probes,
     shift,
     traffic,
     truth,
@@ -43,6 +44,7 @@ investigations.add_to(app)
 postmortems.add_to(app)
 golden.add_to(app)
 evals.add_to(app)
+probes.add_to(app)
 levers.add_to(app)
 config.add_to(app)
 monitors.add_to(app)

@@ -4,8 +4,8 @@ In: cases, a target, a baseline run. Out: `EvalRun` and `Verdict` records. Alway
 traffic is; an execution error is a third outcome, neither pass nor fail; runs are compared case by case.
 """
 
-from andon.evals.records import CaseResult, EvalRun, Output, Target, Verdict
-from andon.evals.report import summarise
+from andon.evals.records import CaseResult, EvalRun, Output, Probed, Target, Verdict
+from andon.evals.reports import junit_of, lines_of, markdown_of, sarif_of, summarise
 from andon.evals.scoring import score_case, scorer_versions
 from andon.evals.targets import FORMS, make_target
 from andon.evals.verdict import BAR, exit_code, judge
@@ -16,11 +16,16 @@ __all__ = [
     "CaseResult",
     "EvalRun",
     "Output",
+    "Probed",
     "Target",
     "Verdict",
     "exit_code",
     "judge",
+    "junit_of",
+    "lines_of",
     "make_target",
+    "markdown_of",
+    "sarif_of",
     "score_case",
     "scorer_versions",
     "summarise",

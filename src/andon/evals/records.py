@@ -1,12 +1,14 @@
 """Records of the stage `evals`: runs of a golden set against a target, and the verdict."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from andon.golden import Case
+from andon.scores import Embedder
 from andon.traffic import ToolCall
 
-__all__ = ["CaseResult", "EvalRun", "Output", "Target", "Verdict"]
+__all__ = ["Baseline", "CaseResult", "CaseScorer", "EvalRun", "Measured", "Output", "Probed", "Progress", "Quarantine", "Refreshed", "Shown", "Tally", "Target", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +83,191 @@ class Verdict:
     reason: str
     """One sentence with the figures, and for ``undecided`` what would decide it."""
     passed: int
+    """Attempts that passed; with one attempt of each case these are cases. Quarantined cases are not counted."""
     failed: int
     errors: int
     lost: tuple[str, ...] = ()
-    """Ids of cases that passed in the baseline and fail now."""
+    """Ids of cases that passed in the baseline and fail now; with repeats: that pass less often than they did."""
     gained: tuple[str, ...] = ()
     low: float | None = None
-    """Interval of the pass rate, exact at 95 %."""
+    """Interval of the pass rate, exact at 95 %; cases of one cluster and attempts at one case are not independent cases."""
     high: float | None = None
     p_worse: float | None = None
+    """One-sided p over all shared cases that losses outnumber gains by chance; the groups decide, not this number."""
+    groups: tuple["Group", ...] = ()
+    """One for each rule that had cases, then its risk categories where it has several."""
+    mde: float | None = None
+    """Over all shared cases: the smallest drop of the pass rate that this comparison would have found with 80 % power."""
+    decides: str = ""
+    """What more would decide it: how many cases, or attempts at which; empty unless undecided."""
+    quarantined: tuple[str, ...] = ()
+    """Ids of cases of this run that do not decide, because somebody quarantined them."""
+    flaky: tuple[str, ...] = ()
+    """Ids of cases that both passed and failed within one of the two runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """The last time that a probe was asked; its versions are its history."""
+
+    id: str
+    """Name of the probe."""
+    at_us: int
+    run: str = ""
+    """Id of its `EvalRun`; empty where it could not be asked at all."""
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    signal: str = ""
+    """Id of the signal that it raised; empty where the bar was kept, or nothing can be told."""
+    problem: str = ""
+    """Why it could not be asked: no case fits, no such target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What one rule of the gate says about the cases that it covers."""
+
+    name: str
+    """The category of the rule (``high-risk``, ``high``, ``*``), or one risk category of it as ``*: billing``."""
+    rule: str
+    """In words: ``no regression``, ``not worse``, ``at most 2 % worse``, ``pass rate at least 95 %``."""
+    outcome: Literal["pass", "fail", "undecided"]
+    why: str
+    n: int
+    """Cases that were compared; for a bar, cases that ran."""
+    before: float | None = None
+    """Mean pass rate of these cases in the baseline."""
+    now: float | None = None
+    lost: tuple[str, ...] = ()
+    gained: tuple[str, ...] = ()
+    difference: float | None = None
+    """``now - before``: below 0 is worse."""
+    low: float | None = None
+    """Interval of the difference (of the pass rate, for a bar); each end is a one-sided bound at the gate's level."""
+    high: float | None = None
+    p: float | None = None
+    """The p-value by which it fails, adjusted for the number of tests of this gate (Holm)."""
+    margin: float | None = None
+    """The drop that ``at_most`` allows, or the bar."""
+    mde: float | None = None
+    """Smallest drop that this comparison would have found with 80 % power."""
+    decides: str = ""
+    """For ``undecided``: what would decide it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a case scorer found."""
+
+    value: float
+    """Its number; 1 and 0 where it knows only right and wrong."""
+    passed: bool | None = None
+    """None: the case's direction and cut decide by `value`."""
+    detail: str
+    """One line for people: what was compared, and what was wrong. Hostile parts of the answer are quoted."""
+    judged: tuple[float, ...] = ()
+    """Each judgement, where a judge was asked more than once about this one answer."""
+    cost_usd: float | None = None
+    """What the judgement itself cost, where its endpoint says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseScorer:
+    """One way to say whether an output is what a case expects: a function, its version and what it is."""
+
+    name: str
+    """The metric of the cases that it scores, e.g. ``numeric``; a lower-case identifier, or ``family:part``."""
+    version: str
+    """A changed version is a changed measure: results of two versions are never compared."""
+    about: str
+    """One sentence: when an answer passes."""
+    score: Callable[[Case, Output, Embedder], Measured | None]
+    """None: it does not apply to this output. An `AndonError` says what is wrong with the case's `expect`, or the world."""
+    needs_answer: bool = True
+    """False where tool calls without a text are an output that it can judge. No answer and no call never passes."""
+    embeds: bool = False
+    """Whether it asks the embedder: then the embedder's name belongs to the measure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How far a part of a run is."""
+
+    all: int
+    """Attempts that there are to be."""
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+
+    @property
+    def done(self) -> int:
+        """Attempts that are over."""
+        return self.passed + self.failed + self.errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is: told after every attempt."""
+
+    whole: Tally
+    categories: dict[str, Tally]
+    """By risk category; ``""`` where a case has none."""
+    reused: int = 0
+    """Attempts whose answer was there already, from a run that was broken off or from the cache."""
+    spent_usd: float | None = None
+    """What the answers of this run cost so far; None as long as the target tells no cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A case that decides nothing for a while, because it is flaky or for a reason that somebody gave. It is still run."""
+
+    id: str
+    """Id of the case."""
+    until_us: int
+    """From then on it decides again, by itself."""
+    by: str
+    why: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The run of an application that candidates are compared with."""
+
+    id: str
+    """The application."""
+    target: str
+    """The spec by which its target can be asked again; it holds no secret."""
+    run: str
+    """Id of the `EvalRun`."""
+    by: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """What became of a baseline when the golden set had changed."""
+
+    run: EvalRun | None = None
+    """The new baseline; None where nothing was changed."""
+    asked: int = 0
+    """Cases that were asked."""
+    said: str
+    """One sentence: what was done, or why nothing was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A case has been seen to fail on one version and to pass on a later one: it tests what it was made for."""
+
+    case: str
+    failed_run: str
+    failed_target: str
+    failed_us: int
+    passed_run: str
+    passed_target: str
+    passed_us: int
+    changed: str
+    """What differs between the two, e.g. ``model a -> b``, or the two targets."""

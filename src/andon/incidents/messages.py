@@ -55,6 +55,7 @@ def message_of(
     url: str = "",
     suspects: Sequence[str] = (),
     mix: str = "",
+    proposal: str = "",
     told_us: int | None = None,
     sure: bool = True,
 ) -> Message:
@@ -67,6 +68,7 @@ def message_of(
         url: address of this Andon; without it the command is named instead.
         suspects: explanations, the most likely first; the first three are told.
         mix: what the check of the traffic's mix said.
+        proposal: what the broken limit proposes to be done.
         told_us: when the channel was told last.
         sure: False where nobody can tell whether harm goes on; then the message says so.
     """
@@ -80,6 +82,7 @@ def message_of(
     more = [f"Traffic mix: {neutral(mix)}."] if mix else []
     causes = [] if reason == "closed" or not incident.lead else [neutral(s, 160) for s in suspects[:MOST_SUSPECTS]]
     plain = [*_why(incident, reason, now_us, told_us, sure), *facts]
+    plain += [f"Proposed: {neutral(proposal)}."] if proposal and reason != "closed" else []
     here = link_of(incident, url)
     show = f"andon incident show {incident.id}"
     ack = [] if reason in ("closed", "late") or incident.acked_us else [f"andon incident ack {incident.id}"]

@@ -34,6 +34,7 @@ _PHRASES = {
     ("follow_up", "up"): "answers after which the user asked again",
     ("correction", "up"): "answers that a user corrected",
     ("abandonment", "up"): "answers after which the user gave up",
+    ("probe_pass", "down"): "probes that fail",
 }
 _NOUNS = {
     "groundedness": "groundedness in the retrieved passages",
@@ -139,5 +140,6 @@ def signals_text(strongest: Signal, n: int) -> str:
     if s.objective:
         usual = f"at most {percent(s.baseline_rate, 6)} by objective {one_line(s.objective)}"
     mix = f"; {one_line(s.mix, 300)}" if s.mix else ""
+    more += f"; proposed: {one_line(s.proposal, 300)}" if s.proposal else ""
     what = phrase_of(s.metric, s.direction)
     return f"{what} in {where}: {s.x:,} of {s.n:,} ({percent(s.rate)}) against {usual}{mix}{more}"

@@ -69,6 +69,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "normalised_match",
         "exact_match",
         "label_match",
+        "probe_pass",
         "answer_relevancy",
         "thumbs",
         "correction",

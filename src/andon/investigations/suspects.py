@@ -40,6 +40,7 @@ from andon.investigations.priors import (
 )
 from andon.investigations.records import Suspect
 from andon.monitors.verdicts import percent
+from andon.scores.rows import PROBE
 
 __all__ = ["Behind", "Candidate", "Exposure", "Traffic", "contrasting", "raised_by", "rank_suspects", "told_once"]
 
@@ -58,6 +59,9 @@ SHIFT = 200.0
 
 SAME_QUESTIONS = 0.1
 """Factor of the traffic where the questions are the same: it may change in other ways."""
+
+ASKED_BY_US = 0.01
+"""The same where the harm shows in probes: their questions are ours, and stay as they are."""
 
 SURGE = MOST
 """Factor of the traffic as the cause of errors and slowness when more came since the onset than on any earlier day at those hours."""
@@ -220,6 +224,8 @@ class _Asked:
     kinds: Mapping[str, int]
     sharpest: float
     surge: str
+    probed: bool
+    """The harm shows in probes."""
     stale: int
 
 
@@ -253,12 +259,15 @@ def rank_suspects(
         surge: in words, how much more traffic came since the onset than on any earlier day; empty where it did not.
     """
     moved, words = _one_model(behind, baseline)
+    probed = scope.get("source") == PROBE
+    if probed:  # an instrument and no part: what fails there may fail everywhere
+        scope = {k: v for k, v in scope.items() if k != "source"}
     asked = _Asked(
         metrics=tuple(dict.fromkeys((metric, *others))), scope=scope, onset=onset, baseline=baseline,
         traffic=traffic, moved=moved, course=course, still=still,
         kinds=Counter(c.change.kind for c in candidates),
         sharpest=max((_sharpness(c, baseline) for c in candidates), default=0.0),
-        surge=surge, stale=sum(bool(c.note) for c in candidates),
+        surge=surge, probed=probed, stale=sum(bool(c.note) for c in candidates),
     )  # fmt: skip
     weighted = [_weigh(c, asked) for c in candidates]
     weighted += _nobody(asked, _busy(candidates, asked), moved, words)
@@ -430,6 +439,11 @@ def _nobody(asked: _Asked, busy: float, moved: float, words: tuple[str, ...]) ->
     """The explanations in which we changed nothing, of which there are as many as changes in a busy log."""
     traffic = asked.traffic
     shift = SAME_QUESTIONS + SHIFT * traffic.carried if traffic.tested else 1.0
+    if asked.probed:
+        shift, traffic = (
+            ASKED_BY_US,
+            Traffic(shifted=False, explained=0.0, words=("probes ask the same questions every time",)),
+        )
     load = bool(asked.surge) and usual_for(asked.metrics[0], "load")
     shift *= SURGE if load else 1.0
     fits = {

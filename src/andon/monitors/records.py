@@ -85,6 +85,8 @@ class Signal:
     """Name of the objective that was broken; empty where the baseline was learned."""
     mix: str = ""
     """What a shift of the traffic mix explains, where that was asked before anyone was paged."""
+    proposal: str = ""
+    """What whoever wrote the limit wants done when it is broken; nothing is done by itself."""
     kind: str = "binary"
     harm: Harm = "usefulness"
     at_us: int

@@ -35,6 +35,7 @@ LABELS: Mapping[str, tuple[str, str, Harm, str]] = {
     "follow_up": ("follow_up", "up", "usefulness", "The user asked again or objected at once."),
     "correction": ("correction", "up", "correctness", "The user said what would have been right."),
     "abandonment": ("abandonment", "up", "usefulness", "The user gave up."),
+    "probe_pass": ("probe", "down", "correctness", "The answer to a probe passes its golden case."),
 }
 """Metrics that people give: name -> (kind of feedback, bad direction, harm, what it is)."""
 

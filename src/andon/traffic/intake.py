@@ -454,11 +454,12 @@ def _feedback_value(kind: str, key: str, value: Any) -> float | None:
     if value is None:
         return None
     word = value.lower() if isinstance(value, str) else value
-    if kind == "thumb":
+    if kind in ("thumb", "probe"):
         word = _THUMBS.get(word, word) if isinstance(word, str) else float(word) if isinstance(word, bool) else word
         number = _ANY(key, word) if not isinstance(word, str) or _NUMBER.fullmatch(word) else None
         if number not in (0.0, 1.0):
-            raise InputError(f"{key} is {quoted(value)}; a thumb is `up` (1) or `down` (0)")
+            allowed = "a thumb is `up` (1) or `down` (0)" if kind == "thumb" else "a probe passed (1) or failed (0)"
+            raise InputError(f"{key} is {quoted(value)}; {allowed}")
         return number
     if kind == "rating":
         return _SHARE(key, value)
@@ -467,7 +468,7 @@ def _feedback_value(kind: str, key: str, value: Any) -> float | None:
 
 def _complete(values: dict[str, Any]) -> None:
     kind = values["kind"]
-    if kind in ("thumb", "rating") and values.get("value") is None:
+    if kind in ("thumb", "rating", "probe") and values.get("value") is None:
         raise InputError(f"value is missing; a {kind} needs one")
     if kind in ("correction", "label") and values.get("text") is None and values.get("value") is None:
         raise InputError(f"text is missing; a {kind} says what is right in `text`")

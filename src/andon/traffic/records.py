@@ -46,7 +46,7 @@ VERSIONS = MappingProxyType(
 SEGMENTS = ("risk_category", "task", "segment", "requested_model")
 """Fields by which quality is watched apart, because a mean over them hides harm."""
 
-FEEDBACK_KINDS = ("thumb", "correction", "label", "rating", "abandonment", "follow_up", "copy", "evaluation")
+FEEDBACK_KINDS = ("thumb", "correction", "label", "rating", "abandonment", "follow_up", "copy", "evaluation", "probe")
 """What a piece of feedback can be."""
 
 
@@ -187,7 +187,7 @@ class Feedback:
     kind: str
     """One of `FEEDBACK_KINDS`."""
     value: float | None = None
-    """A thumb is 1 (up) or 0 (down); a rating is 0..1; an evaluation has the scale of its evaluator."""
+    """A thumb is 1 (up) or 0 (down), a probe 1 (passed) or 0 (failed); a rating is 0..1; an evaluation has the scale of its evaluator."""
     text: str | None = None
     """A correction's right answer, a label, a comment."""
     author: str | None = None

@@ -197,14 +197,14 @@ class Intake:
         self._count({("not kept", "metric points"): points})
         return points
 
-    def interactions(self, interactions: Sequence[Interaction]) -> int:
-        """Take interactions in; returns how many were given.
+    def interactions(self, interactions: Sequence[Interaction], *, whole: bool = False) -> int:
+        """Take interactions in; returns how many were given. Of what is `whole` nothing is sampled out: probes are few.
 
         Raises:
             InputError: a value does not fit its column; nothing was taken.
             StoreError: the disk refused; sending again is safe.
         """
-        kept = self.sampled(interactions)
+        kept = list(interactions) if whole else self.sampled(interactions)
         if kept:
             self._append("interactions", to_rows(kept))
         return len(interactions)

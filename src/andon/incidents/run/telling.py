@@ -144,6 +144,7 @@ def _post(
         url=url,
         suspects=() if suspects is None else suspects(incident),
         mix="" if lead is None else lead.mix,
+        proposal="" if lead is None else lead.proposal,
         told_us=max((d.at_us for d in heard(told)), default=None),
         sure=notice.sure,
     )

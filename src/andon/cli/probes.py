@@ -1,0 +1,71 @@
+"""Commands about probes: golden cases that are asked on a schedule."""
+
+from typing import Annotated
+
+import typer
+
+from andon.cli.screen import now_us, opened, say, show_table
+from andon.evals import Probed
+from andon.evals.probes import Probe, due
+from andon.traffic import format_time
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    group = typer.Typer(help="Golden cases that are asked on a schedule, and what they said.", no_args_is_help=True)
+    group.command(name="list")(list_)
+    group.command()(ask)
+    app.add_typer(group, name="probe")
+
+
+def list_() -> None:
+    """The probes of andon.toml, when each was last asked, and what came of it."""
+    now = now_us()
+    with opened() as loop:
+        last = {p.id: p for p in loop.ledger.all(Probed)}
+        probes = loop.probes
+    rows = [
+        (
+            p.name,
+            f"{p.app} ({p.environment})",
+            f"every {_every(p)}",
+            format_time(done.at_us)[:16] if (done := last.get(p.name)) else "never",
+            _said(p, done),
+            "now" if due(p, done, now) else format_time(done.at_us + p.every_s * 1_000_000)[:16] if done else "now",
+        )
+        for p in probes
+    ]
+    head = ("probe", "of", "asked", "last", "what it said", "next")
+    show_table(head, rows, empty="no probe is set up; write [[probe]] in andon.toml")
+
+
+def ask(name: Annotated[str, typer.Argument(metavar="PROBE", help="Its name in andon.toml.")]) -> None:
+    """Ask a probe now; what it raises becomes an incident at the next turn of `andon serve`."""
+    with opened() as loop:
+        done = loop.probe(now_us(), name)[0]
+        probe = next(p for p in loop.probes if p.name == name)
+    say(f"{name}: {_said(probe, done)}")
+    if not done.run:
+        raise typer.Exit(4)
+
+
+def _said(probe: Probe, done: Probed | None) -> str:
+    if done is None:
+        return ""
+    if done.problem:
+        return f"could not be asked: {done.problem}"
+    ran = done.passed + done.failed
+    broken = f"bar {probe.bar:.0%}"
+    if done.signal:
+        broken = f"below its bar of {probe.bar:.0%}"
+    errors = f", {done.errors} could not be asked" if done.errors else ""
+    return f"{done.passed} of {ran} pass{errors}; {broken}"
+
+
+def _every(probe: Probe) -> str:
+    for unit, seconds in (("d", 86400), ("h", 3600)):
+        if probe.every_s % seconds == 0:
+            return f"{probe.every_s // seconds}{unit}"
+    return f"{probe.every_s // 60}m"

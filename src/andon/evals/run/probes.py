@@ -1,0 +1,174 @@
+"""Ask a probe, write its answers as traffic and its passes as a metric, and say what that means for its bar."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from andon.errors import InputError
+from andon.evals.probes import Probe, chosen, due, signal_of
+from andon.evals.records import CaseResult, EvalRun, Output, Probed, Target
+from andon.evals.run.asking import run_evals
+from andon.evals.run.runs import keep_run
+from andon.evals.targets import make_target
+from andon.golden import Case
+from andon.golden.run import load_set
+from andon.monitors import Signal
+from andon.scores import Embedder, Scorer
+from andon.scores.rows import PROBE
+from andon.store import Ledger, Warehouse
+from andon.traffic import Context, Feedback, Interaction
+from andon.traffic.quoting import quoted
+from andon.traffic.run import Intake
+
+__all__ = ["ask_due", "ask_probe", "raised"]
+
+LATELY_US = 86_400_000_000
+_log = logging.getLogger("andon")
+
+
+def ask_due(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    intake: Intake,
+    probes: Sequence[Probe],
+    scorers: Mapping[str, Scorer],
+    embedder: Embedder,
+    *,
+    now_us: int,
+    window_us: int,
+) -> list[Probed]:
+    """Ask every probe whose time has come; one that cannot be asked is said in the log, and does not keep the others back."""
+    done = []
+    for probe in probes:
+        if due(probe, ledger.get(Probed, probe.name), now_us):
+            asked = ask_probe(
+                warehouse, ledger, intake, probe, scorers, embedder, now_us=now_us, window_us=window_us
+            )  # fmt: skip
+            if asked.problem:
+                _log.warning("probe %s could not be asked: %s", quoted(probe.name), asked.problem)
+            done.append(asked)
+    return done
+
+
+def ask_probe(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    intake: Intake,
+    probe: Probe,
+    scorers: Mapping[str, Scorer],
+    embedder: Embedder,
+    *,
+    now_us: int,
+    window_us: int,
+) -> Probed:
+    """Ask a probe now, whether it is due or not.
+
+    Its answers become interactions whose source is ``probe`` and its passes the metric `METRIC`, so that both have charts
+    apart from people's traffic. Its signal, if it raises one, is given to an incident by the next turn of the loop.
+
+    Raises:
+        StoreError: the disk or the ledger refused.
+    """
+    before = ledger.get(Probed, probe.name)
+    cases = chosen(probe, load_set(ledger, probe.app))
+    if not cases:
+        return _keep(ledger, Probed(id=probe.name, at_us=now_us, problem=_nothing_fits(probe)))
+    try:
+        target = _Kept(make_target(probe.target))
+    except InputError as error:
+        return _keep(ledger, Probed(id=probe.name, at_us=now_us, problem=str(error)))
+    run = run_evals(cases, target, scorers, embedder, now_us=now_us)
+    run = replace(run, app=probe.app)
+    keep_run(ledger, run, now_us=now_us, by=f"probe {probe.name}")
+    _write(intake, probe, run, cases, target.outputs)
+    warehouse.commit()
+    signal = signal_of(probe, run, before, window_us=window_us)
+    if signal is not None:
+        ledger.put(signal, now_us=now_us, by=f"probe {probe.name}")
+    passed, failed, errors = (sum(r.outcome == o for r in run.results) for o in ("pass", "fail", "error"))
+    return _keep(
+        ledger,
+        Probed(
+            id=probe.name, at_us=now_us, run=run.id, passed=passed, failed=failed, errors=errors,
+            signal="" if signal is None else signal.id, problem="" if passed + failed else _none_ran(run),
+        ),
+    )  # fmt: skip
+
+
+def raised(ledger: Ledger, now_us: int) -> list[Signal]:
+    """The signals that probes raised within the last day, for the incidents; one that has an incident is passed over there."""
+    lately = [p for p in ledger.all(Probed) if p.signal and now_us - p.at_us < LATELY_US]
+    return [s for p in lately if (s := ledger.get(Signal, p.signal)) is not None]
+
+
+class _Kept:
+    """A target that remembers what it said."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.outputs: dict[str, Output] = {}
+
+    @property
+    def name(self) -> str:
+        return self._target.name
+
+    def ask(self, case: Case) -> Output:
+        output = self._target.ask(case)
+        self.outputs[case.id] = output
+        return output
+
+
+def _keep(ledger: Ledger, probed: Probed) -> Probed:
+    ledger.put(probed, now_us=probed.at_us, by=f"probe {probed.id}")
+    return probed
+
+
+def _nothing_fits(probe: Probe) -> str:
+    only = [f"{k} = {quoted(v)}" for k, v in (("metric", probe.metric), ("risk", probe.risk)) if v is not None]
+    which = f" ({', '.join(only)})" if only else ""
+    return f"no case of {quoted(probe.app)} fits{which}; `andon golden list` shows them"
+
+
+def _none_ran(run: EvalRun) -> str:
+    return f"none of {len(run.results)} cases could be asked; the first: {run.results[0].detail}"
+
+
+def _write(intake: Intake, probe: Probe, run: EvalRun, cases: Sequence[Case], outputs: Mapping[str, Output]) -> None:
+    """The answers as traffic of its own, and each pass or failure as feedback on its answer."""
+    of = {c.id: c for c in cases}
+    asked = [_interaction(probe, run, of[r.case_id], r, outputs.get(r.case_id)) for r in run.results]
+    intake.interactions(asked, whole=True)
+    intake.feedback(
+        [
+            Feedback(
+                id=f"{i.id}/pass", interaction_id=i.id, time_us=i.time_us, kind="probe", value=float(r.outcome == "pass"),
+                author=f"probe {probe.name}", text=r.detail or None,
+            )
+            for i, r in zip(asked, run.results, strict=True)
+            if r.outcome != "error"
+        ]
+    )  # fmt: skip
+    intake.flush(run.at_us)
+
+
+def _interaction(probe: Probe, run: EvalRun, case: Case, r: CaseResult, output: Output | None) -> Interaction:
+    said = output or Output(answer=None)
+    return Interaction(
+        id=f"{run.id}/{case.id}",
+        time_us=run.at_us,
+        app=probe.app,
+        environment=probe.environment,
+        query=case.question,
+        answer=said.answer,
+        contexts=tuple(Context(text=t) for t in said.contexts),
+        tool_calls=said.tool_calls,
+        source=PROBE,
+        risk_category=case.risk_category,
+        attributes={"andon.probe": probe.name, "andon.case": case.id},
+        error="probe_error" if r.outcome == "error" else None,
+        latency_s=said.latency_s,
+        input_tokens=said.input_tokens,
+        output_tokens=said.output_tokens,
+        cost_usd=said.cost_usd,
+        expected_answer=case.ground_truth,
+    )
