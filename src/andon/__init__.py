@@ -5,6 +5,21 @@ the crank. The folders of this package are the loop, in order: traffic, changes,
 investigations, postmortems, golden, evals, rollouts, levers.
 """
 
+from typing import Any
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "case"]
+
+
+def case(golden: str, *, app: str | None = None, incident: str | None = None) -> Any:
+    """Ask a pytest test every case of a golden set: ``@andon.case("golden.jsonl")``; the test takes `case`.
+
+    Args:
+        golden: a golden set in JSONL; its path is relative to the test's file, else to pytest's root folder.
+        app: only cases of this application.
+        incident: only cases of this incident.
+    """
+    import pytest  # only a test suite has it
+
+    return pytest.mark.andon(golden, app=app, incident=incident)

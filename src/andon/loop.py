@@ -18,12 +18,13 @@ from andon.changes import Change, Ignored, Received, changes_of_body
 from andon.changes.discover import Inventory
 from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
-from andon.evals import EvalRun, Probed
+from andon.evals import Baseline, EvalRun, Probed, Quarantine
 from andon.evals.probes import objectives_of_probes, probes_of
+from andon.evals.run import forget_kept
 from andon.evals.run.probes import ask_due, ask_probe, raised
-from andon.golden import Case, Failure, Label, NearDuplicate
+from andon.golden import CaptureCursor, CaptureDay, Case, Failure, Label, NearDuplicate, RuleCount
 from andon.golden.from_incident import failures_of
-from andon.golden.run import capture
+from andon.golden.run import capture, capture_new, forget_vectors
 from andon.incidents import (
     Alert,
     Channel,
@@ -98,9 +99,9 @@ _INBOX_SETTLE_US = 2_000_000
 """A file must have been left alone for this long before it is read."""
 
 RECORDS = (
-    ActionItem, Alert, Attached, Case, Change, Crowded, Decision, Delivery, Erasure, EvalRun, Failure, FollowUpCursor,
+    ActionItem, Alert, Attached, Baseline, CaptureCursor, CaptureDay, Case, Change, Crowded, Decision, Delivery, Erasure, EvalRun, Failure, FollowUpCursor,
     Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged, NearDuplicate, NewNormal, Postmortem, Probed, Published, Pull,
-    Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
+    Quarantine, Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
     Topics, TraceCursor,
 )  # fmt: skip
 """Every kind of record that the ledger holds and that may hold a text: an erasure leaves any other as it is."""
@@ -180,15 +181,7 @@ class Loop:
         find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
         self.warehouse.commit()
         changes = find_versions(self.warehouse, self.ledger, now_us=now_us)
-        scored = score_new(
-            self.warehouse,
-            self.ledger,
-            self.scorers,
-            self.embedder,
-            now_us=now_us,
-            rng=np.random.default_rng(self.seed),
-        )
-        scored += score_feedback(self.warehouse, self.ledger, self.scorers, now_us=now_us)
+        scored = self._score(now_us)
         signals = [*self._watch.advance(now_us - settle_us), *raised(self.ledger, now_us)]
         touched: dict[str, None] = {}
         failed: list[Exception] = []
@@ -221,11 +214,33 @@ class Loop:
             raise InputError(
                 f"there is no probe {quoted(name)}; {self.settings.config} has {', '.join(known) or 'none'}: write [[probe]]"
             )
-        scorers, width = {s.name: s for s in self.scorers}, self.settings.window_s * 1_000_000
         store = self.warehouse, self.ledger, self.intake
-        if name is None:
-            return ask_due(*store, self.probes, scorers, self.embedder, now_us=now_us, window_us=width)
-        return [ask_probe(*store, known[name], scorers, self.embedder, now_us=now_us, window_us=width)]
+        if name is not None:
+            return [ask_probe(*store, known[name], self.scorers, self.embedder, settings=self.settings, now_us=now_us)]
+        asked = ask_due(*store, self.probes, self.scorers, self.embedder, settings=self.settings, now_us=now_us)
+        for probed in asked:
+            if probed.problem:
+                _log.warning("probe %s could not be asked: %s", quoted(probed.id), quoted(probed.problem, 500))
+        return asked
+
+    def _score(self, now_us: int) -> int:
+        scored = score_new(
+            self.warehouse,
+            self.ledger,
+            self.scorers,
+            self.embedder,
+            now_us=now_us,
+            rng=np.random.default_rng(self.seed),
+        )
+        return scored + score_feedback(self.warehouse, self.ledger, self.scorers, now_us=now_us)
+
+    def capture(self, now_us: int, since_us: int) -> tuple[RuleCount, ...]:
+        """Score what came, and capture what failed since then, with the day that is not over yet; see `capture_new`."""
+        self.warehouse.commit()
+        find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
+        self.warehouse.commit()
+        self._score(now_us)
+        return capture_new(self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us, since_us=since_us)
 
     def tell(self, channels: Sequence[Channel], now_us: int) -> list[Delivery]:
         """Tell people what they should hear now; a replay has no channels and never comes here."""
@@ -292,10 +307,10 @@ class Loop:
         return now_us if last is None else min(now_us, max((int(last) // width + 1) * width, incident.alarmed_us))
 
     def follow(self, now_us: int) -> None:
-        """Go on with incidents that are not closed: their timelines grow, and once an hour their exit criteria are measured.
+        """Capture what failed, and go on with incidents that are not closed: their timelines grow, their exit criteria are measured.
 
-        A replay looks at its incidents at the end instead. An incident that fails does not keep the others from it; the first
-        such error is raised at the end.
+        A replay does both at its end instead. What fails does not keep the rest from it; the first such error is raised at the
+        end.
         """
         failed: list[Exception] = []
         seen_us = now_us - self.settings.settle_s * 1_000_000
@@ -311,6 +326,10 @@ class Loop:
                 said = quoted(f"{type(error).__name__}: {error}", 500)
                 _log.error("%s could not be followed, and is tried again: %s", incident.id, said)
                 failed.append(error)
+        try:
+            capture_new(self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us)
+        except Exception as error:  # an outage of the disk, as above
+            failed.append(error)
         if failed:
             raise failed[0]
 
@@ -351,6 +370,10 @@ class Loop:
         texts = Blanking(names=names, ids=found.ids, texts=found.texts)
         records = self.ledger.blank(texts, RECORDS)
         again = traffic_of(self.warehouse, names)
+        forget_kept(
+            self.settings.home / "evals"
+        )  # answers of targets and vectors of questions: they are asked and made again
+        forget_vectors(self.settings.home)
         left = [f"{len(again.ids)} rows of traffic"] if again.ids else []
         if any(texts.touches(body) for body in self.ledger.bodies()):
             left.append("records of the ledger")
@@ -499,6 +522,7 @@ def replay(
     for incident in incidents:
         tell(f"looking into {incident.id}", 0.9)
         postmortems.append(loop.look_into(incident, end))
+    capture_new(loop.warehouse, loop.ledger, loop.scorers, loop.embedder, now_us=end)
     tell("done", 1.0)
     return Replay(
         imported=imported,

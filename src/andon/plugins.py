@@ -4,6 +4,7 @@ Groups (the built-ins use them too, so the seam is always exercised):
 
 - ``andon.scorers``: a sequence of `andon.scores.Scorer`
 - ``andon.embedders``: a function ``load(settings) -> andon.scores.Embedder``
+- ``andon.case_scorers``: an `andon.evals.CaseScorer`, or a function ``load(settings, part) -> andon.evals.CaseScorer``
 
 A package adds one with ``[project.entry-points."andon.scorers"]`` in its ``pyproject.toml``.
 """

@@ -70,7 +70,9 @@ class Settings:
         "ANDON_JUDGE_URL",
         "Base URL of an OpenAI-compatible endpoint that judges answers of golden cases with the metric `judge`; empty: nobody.",
     )
-    judge_model: str = _setting("", "ANDON_JUDGE_MODEL", "Model name for that endpoint; a dated one, so that it stays the same.")
+    judge_model: str = _setting(
+        "", "ANDON_JUDGE_MODEL", "Model name for that endpoint; a dated one, so that it stays the same."
+    )
     judge_key: str = _setting("", "ANDON_JUDGE_KEY", "API key for that endpoint; never logged.")
     host: str = _setting("127.0.0.1", "ANDON_HOST", "Address that `andon serve` listens on.")
     port: int = _setting(4318, "ANDON_PORT", "Port that `andon serve` listens on (4318 is the port of OTLP over HTTP).")

@@ -1,4 +1,4 @@
-"""For authors of plug-ins: the laws that a scorer, an embedder or a target must keep, as functions to call in a test.
+"""For authors of plug-ins: the laws that a scorer, a case scorer, an embedder or a target must keep, as functions to call in a test.
 
 from andon.testing import check_scorer
 
@@ -12,12 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from andon.evals import Output, Target
+from andon.errors import AndonError
+from andon.evals import CaseScorer, Output, Target, score_case
 from andon.golden import Case
 from andon.scores import Embedder, Scorer
 from andon.traffic import Context, Interaction, ToolCall
 
-__all__ = ["INTERACTIONS", "check_embedder", "check_scorer", "check_target"]
+__all__ = ["INTERACTIONS", "OUTPUTS", "check_case_scorer", "check_embedder", "check_scorer", "check_target"]
 
 _FULL = Interaction(
     id="full",
@@ -47,6 +48,18 @@ INTERACTIONS: tuple[Interaction, ...] = (
     replace(_FULL, id="huge", answer="sorry " * 50_000),
 )
 """Interactions that a scorer must survive: whole, bare, silent, failed, hostile and huge."""
+
+
+OUTPUTS: tuple[Output, ...] = (
+    Output(answer="The capital of France is Paris [1].", contexts=("Paris is the capital of France.",)),
+    Output(answer=None),
+    Output(answer="   "),
+    Output(answer=None, tool_calls=(ToolCall(name="look_up", arguments="{}"),)),
+    Output(answer="x", tool_calls=(ToolCall(name="\x1b[2J", arguments="[" * 10_000, error="boom"),)),
+    Output(answer="<script>alert(1)</script>\x1b[2J'; DROP TABLE cases; -- \u202e[[["),
+    Output(answer="sorry 1,2. " * 50_000),
+)
+"""Outputs that a case scorer must survive: whole, silent, blank, only calls, calls and texts that are hostile, and huge."""
 
 
 class _Words:
@@ -82,6 +95,45 @@ def check_scorer(scorer: Scorer) -> None:
     whole, silent = scorer.score(_FULL, words), scorer.score(replace(_FULL, answer=None), words)
     if whole is not None and silent is not None and scorer.bad == "down":
         assert silent <= whole, f"{scorer.name} rewards a missing answer: {silent} over {whole}"
+
+
+def check_case_scorer(scorer: CaseScorer, case: Case, *, right: Output, wrong: Output) -> None:
+    """A case scorer is named, versioned, repeatable and finite, survives hostile outputs, and never passes a missing answer.
+
+    Args:
+        scorer: what is checked.
+        case: a case that it can score.
+        right: an output that must pass.
+        wrong: an output that must fail.
+
+    Raises:
+        AssertionError: a law is broken; the message names it.
+    """
+    name = scorer.name
+    assert re.fullmatch(r"[a-z][a-z0-9_]*(:\w+)?", name), f"{name!r} is not a lower-case identifier, nor `family:part`"
+    assert scorer.version, f"{name} has no version"
+    assert not re.search(r"\s", name + scorer.version), f"{name}@{scorer.version} holds a space"
+    words: Embedder = _Words()  # type: ignore[assignment]
+    asked = replace(case, metric=name)
+    for output, wanted in ((right, "pass"), (wrong, "fail")):
+        found = score_case(asked, output, {name: scorer}, words)
+        assert found.outcome == wanted, f"{name} says {found.outcome} where {wanted} is right: {found.detail}"
+        assert found == score_case(asked, output, {name: scorer}, words), f"{name} gives two results for one output"
+    for output in OUTPUTS:
+        found = score_case(asked, output, {name: scorer}, words)
+        missing = not (output.answer or "").strip() and not output.tool_calls
+        assert not missing or found.outcome == "fail", f"{name} does not fail a missing answer"
+        try:
+            measured = scorer.score(asked, output, words)
+        except AndonError:
+            continue
+        if measured is not None:
+            numbers = (measured.value, *measured.judged)
+            assert all(map(math.isfinite, numbers)), f"{name} gives {numbers} for {(output.answer or '')[:30]!r}"
+            assert len(measured.detail) <= 1000, f"the detail of {name} has {len(measured.detail)} characters"
+            assert measured.detail.isprintable(), (
+                f"the detail of {name} holds control characters of an output; quote them"
+            )
 
 
 def check_embedder(embedder: Embedder) -> None:

@@ -36,9 +36,17 @@ SEAMS: dict[str, tuple[set[str], str]] = {
     "traffic/files/reading.py": ({"gzip", "io", "pathlib"}, "reads the files that `andon import` is given"),
     "traffic/files/inbox.py": ({"os", "pathlib"}, "lists the folder that is watched"),
     "golden/files.py": ({"io", "pathlib"}, "reads and writes the golden set that a team keeps in git"),
-    "evals/targets.py": (
-        {"asyncio", "httpx2", "importlib", "os", "pathlib", "shutil", "signal", "subprocess", "sys"},
-        "the seam Target: asks an endpoint, a Python function, a command or a file",
+    "evals/targets/__init__.py": ({"pathlib"}, "the seam Target: reads a target file"),
+    "evals/targets/http.py": ({"httpx2", "os"}, "the seam Target: asks an endpoint, with secrets of the environment"),
+    "evals/targets/local.py": (
+        {"asyncio", "importlib", "os", "pathlib", "shutil", "signal", "subprocess", "sys"},
+        "the seam Target: asks a Python function or a command",
+    ),
+    "evals/targets/recorded.py": ({"pathlib"}, "the seam Target: reads recorded answers"),
+    "evals/scorers/judge.py": ({"httpx2", "time"}, "the seam to a model that judges, and waits before it asks again"),
+    "evals/scorers/foreign.py": (
+        {"asyncio", "concurrent", "importlib", "os"},
+        "imports optional packages, keeps them from reporting home, and waits for their coroutines",
     ),
     "incidents/channels.py": (
         {"logging", "threading", "warnings"},
@@ -52,9 +60,13 @@ SEAMS: dict[str, tuple[set[str], str]] = {
         "prints a page by a browser that is installed",
     ),
     "scores/remote.py": ({"httpx2", "time"}, "the seam Embedder: asks an endpoint, and waits before it asks again"),
+    "scores/blas.py": (
+        {"concurrent", "ctypes", "pathlib", "threading"},
+        "works on several threads, and sets those of the BLAS",
+    ),
     "scores/minilm.py": (
-        {"concurrent", "ctypes", "importlib", "pathlib", "subprocess", "sys", "threading"},
-        "the seam Embedder: loads weights, fetches them, and sets the threads of the BLAS",
+        {"importlib", "pathlib", "subprocess", "sys"},
+        "the seam Embedder: loads weights and fetches them",
     ),
     "scores/sentence_transformers.py": ({"importlib"}, "the seam Embedder: an optional package"),
     "scores/embedding.py": ({"threading"}, "one cache for all threads, behind a lock"),

@@ -1,5 +1,6 @@
 """Laws of labels that people type, and of times that they give: nothing is taken by accident, nothing is dropped in silence."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,138 @@ def test_rows_that_fit_nothing_are_counted(type_: Type, tmp_path: Path) -> None:
     assert code == 0
     assert out.splitlines()[-1] == "0 failures labelled, 0 had this label, 0 refused, 1 unknown, 1 blank"
     assert "F-9" in out
+
+
+def test_every_label_is_kept_as_soon_as_it_is_given(type_: Type, tmp_path: Path) -> None:
+    """Quitting, or an input that ends, loses nothing of what was said before; the next sitting goes on with the rest."""
+    captured(tmp_path, None, None, None)
+    assert "1 failures labelled by ann, 2 left" in type_("golden", "label", lines="one\nq\n")[1]
+    assert labels(tmp_path) == {"F-1": "one"}
+    assert "1 of 2" in type_("golden", "label", lines="two")[1]
+    assert labels(tmp_path) == {"F-1": "one", "F-2": "two"}
+
+
+def test_keys_do_what_the_help_says(type_: Type, tmp_path: Path) -> None:
+    """Each key: help, a dismissal with its reason, a label that looks like a key, a skip; what is refused is asked again."""
+    captured(tmp_path, None, None, None)
+    code, out, _ = type_("golden", "label", lines="?\n=\nd\nNo idea.\nd a joke\n\\s\ns\n")
+    assert code == 0
+    assert "begin with a backslash" in out
+    assert "there is no suggestion" in out
+    assert "say why: d WHY" in out
+    assert "refused: the label" in out
+    assert "2 failures labelled by ann, 1 left" in out
+    assert labels(tmp_path) == {"F-1": "", "F-2": "s"}
+
+
+def test_the_last_label_can_be_undone(type_: Type, tmp_path: Path) -> None:
+    """Undo takes the label back, shows the failure again and counts it as open; more than was given cannot be undone."""
+    captured(tmp_path, None, None)
+    _, out, _ = type_("golden", "label", lines="wrong\nu\nu\nright\nq\n")
+    assert "taken back: F-1" in out
+    assert "there is nothing to undo" in out
+    assert out.count("1 of 2  F-1") == 2
+    assert "1 failures labelled by ann, 1 left" in out
+    assert labels(tmp_path)["F-1"] == "right"
+
+
+def test_a_long_answer_is_written_in_the_editor(type_: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The editor begins with the suggestion, and what is saved is the label, on several lines; saving nothing labels nothing."""
+    captured(tmp_path, "14 days")
+    script = tmp_path / "editor"
+    script.write_text("#!/bin/sh\ntest \"$(cat $1)\" = '14 days' && printf 'fourteen days,\\nnot more\\n' > $1\n")
+    script.chmod(0o755)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "true")
+    assert "nothing was saved" in type_("golden", "label", lines="e\n")[1]
+    assert labels(tmp_path) == {}
+    monkeypatch.setenv("EDITOR", str(script))
+    type_("golden", "label", lines="e\n")
+    assert labels(tmp_path) == {"F-1": "fourteen days,\nnot more"}
+
+
+def risky(home: Path, n: int = 1) -> None:
+    """Failures of high risk, with a context and a twin's answer."""
+    book = Ledger.open(home / "home" / "ledger.db")
+    for k in range(1, n + 1):
+        failure = Failure(
+            id=f"F-{k}", captured_us=NOW, app="shop", question=f"how long may I keep loan {k}", answer="no idea",
+            contexts=(f"Loans last 14 days. {HOSTILE}",), reason="a user gave a thumbs-down (thumbs = 0)",
+            source="thumbs-down", said=f"far too short {HOSTILE}", risk_category="high", suggestion="14 days", suggested_by="passing twin",
+        )  # fmt: skip
+        book.put(failure, now_us=NOW, by="andon")
+    book.close()
+
+
+def test_a_second_reviewer_is_blind(type_: Type, tmp_path: Path) -> None:
+    """The second reviewer of a high risk sees failure and contexts, and nothing of what the first one said."""
+    risky(tmp_path)
+    out = type_("golden", "label", lines="secret answer\n")[1]
+    assert "risk high, two reviewers" in out
+    assert "the user said: far too short" in out
+    assert "another answer to this question, which passed" in out
+    assert "nothing" not in type_("golden", "queue")[1]
+    assert "0 failures labelled by ann, 0 left" in type_("golden", "label", lines="again\n")[1]
+    _, out, err = type_("golden", "label", "--as", "bob", lines="c\nSecret answer.\n")
+    assert "[1] Loans last 14 days." in out
+    assert "secret answer" not in out
+    assert "ann" not in out
+    assert not {"\x1b", "\x07"} & set(out + err)
+    assert "nothing waits for a label" in type_("golden", "queue")[1]
+
+
+def test_the_queue_says_why_and_who_is_needed(type_: Type, tmp_path: Path) -> None:
+    """Each row has its place, its reason, who has labelled it and who is still needed; a sheet is written on demand."""
+    risky(tmp_path, 2)
+    type_("golden", "label", lines="14 days\nq\n")
+    out = type_("golden", "queue")[1]
+    assert "risk high; novelty 1.00; uncertainty 0.50: waits for a second reviewer" in out
+    assert "1 reviewer" in out
+    assert "2 reviewers" in out
+    assert type_("golden", "queue", "--reviewer", "ann")[1].count("F-") == 1
+    assert type_("golden", "queue", "--app", "other")[1] == "nothing waits for a label\n"
+    assert "2 failures in q.csv" in type_("golden", "queue", "--out", "q.csv", "--reviewer", "bob")[1]
+    with (tmp_path / "q.csv").open(newline="") as sheet:
+        assert [row["author"] for row in csv.DictReader(sheet)] == ["bob", "bob"]
+    code, out, err = type_("golden", "queue", "--out", "q.txt")
+    assert (code, out) == (2, "")
+    assert ".csv or .jsonl" in err
+
+
+def test_reviewers_who_differ_are_listed_and_settled_by_somebody_else(type_: Type, tmp_path: Path) -> None:
+    """From two sheets to a conflict, the agreement that few labels cannot tell, and the word of a third person."""
+    risky(tmp_path)
+    type_("golden", "label", lines="14 days\n")
+    type_("golden", "label", "--as", "bob", lines="30 days\n")
+    assert "an adjudicator" in type_("golden", "queue")[1]
+    out = type_("golden", "agreement")[1]
+    assert "cannot tell: 1 failures" in out
+    assert "30 days" in out
+    assert "golden adjudicate" in out
+    code, _, err = type_("golden", "adjudicate", "F-1", "--take", "bob")
+    assert code == 2
+    assert "somebody else" in err
+    code, out, _ = type_("golden", "adjudicate", "F-1", "--take", "bob", "--as", "eve")
+    assert (code, out) == (0, "F-1 is agreed, adjudicated by eve: 30 days\n")
+    assert "no conflict waits" in type_("golden", "agreement")[1]
+    assert "agreed" in type_("golden", "failures")[1]
+
+
+def test_capture_tells_what_each_rule_did(type_: Type, tmp_path: Path) -> None:
+    """One row for each rule; a thumbs-down that was imported is captured at once, and known the second time."""
+    rows = [{"id": "i1", "time": "2026-03-02T00:00:00Z", "app": "shop", "query": "how long", "answer": "for ever"}]
+    (tmp_path / "t.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    said = {"id": "f1", "interaction_id": "i1", "time": "2026-03-02T00:01:00Z", "kind": "thumb", "value": 0}
+    (tmp_path / "f.jsonl").write_text(json.dumps(said) + "\n")
+    assert type_("import", "t.jsonl")[0] == 0
+    assert type_("import", "--feedback", "f.jsonl")[0] == 0
+    lines = type_("golden", "capture", "--since", "2026-03-01T00:00:00Z")[1].splitlines()
+    assert lines[0].split() == ["rule", "captured", "known", "left", "out"]
+    assert lines[1].split() == ["thumbs-down", "1", "0", "0"]
+    assert lines[-1].startswith("1 failures captured")
+    lines = type_("golden", "capture", "--since", "2026-03-01T00:00:00Z")[1].splitlines()
+    assert lines[1].split() == ["thumbs-down", "0", "1", "0"]
+    assert type_("golden", "capture")[1].splitlines()[1].split() == ["thumbs-down", "0", "0", "0"]
 
 
 @pytest.mark.parametrize(("text", "span"), [("30m", HOUR // 2), ("24h", 24 * HOUR), ("7d", 168 * HOUR), ("0h", 0)])

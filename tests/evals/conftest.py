@@ -1,4 +1,7 @@
+import json
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -68,3 +71,39 @@ def case() -> Callable[..., Case]:
         )
 
     return make
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A real endpoint on loopback: `reply(path, body) -> (status, bytes[, headers])` is what it says; `seen` what it was sent."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self):
+            size = int(self.headers.get("content-length", 0))
+            body = json.loads(self.rfile.read(size)) if size else None
+            self.server.seen.append((self.path, dict(self.headers), body))
+            status, content, *more = self.server.reply(self.path, body)
+            self.send_response(status)
+            self.send_header("location", "http://127.0.0.1:9/")
+            self.send_header("content-length", str(len(content)))
+            for name, value in (more[0] if more else {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    httpd.seen = []
+    httpd.url = f"http://127.0.0.1:{httpd.server_port}"
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield httpd
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()

@@ -21,6 +21,11 @@ def cases(case):
     return [case(f"q{i}", f"a{i}", risk_category="high" if i == 0 else None) for i in range(8)]
 
 
+def timeless(run):
+    """A run without what differs each time: how long its answers took."""
+    return replace(run, results=tuple(replace(r, latency_s=None) for r in run.results))
+
+
 def test_a_run_is_the_same_however_many_workers(cases, words, answers):
     """Results stand in the order of the cases, and the same answers at the same time give the same run, id included."""
 
@@ -31,7 +36,7 @@ def test_a_run_is_the_same_however_many_workers(cases, words, answers):
 
     said = {c.question: c.ground_truth if i % 2 else "wrong" for i, c in enumerate(cases)}
     runs = [run_evals(cases, Slow(said), BY_NAME, words, now_us=5, workers=w) for w in (1, 3, 8)]
-    assert runs[0] == runs[1] == runs[2]
+    assert timeless(runs[0]) == timeless(runs[1]) == timeless(runs[2])
     assert [r.case_id for r in runs[0].results] == [c.id for c in cases]
     assert [r.outcome for r in runs[0].results] == ["fail", "pass"] * 4
     assert runs[0].id != run_evals(cases, Slow(said), BY_NAME, words, now_us=6).id
@@ -89,8 +94,10 @@ def test_workers_ask_at_the_same_time(cases, words, answers):
 def test_progress_is_told_and_a_repeated_case_is_asked_once(cases, words, answers):
     """`report` hears of every case; a case that stands twice in a file is one case."""
     heard = []
-    run = run_evals([*cases, cases[0]], answers("x"), BY_NAME, words, now_us=0, report=lambda *p: heard.append(p))
-    assert heard == [(i, 8) for i in range(1, 9)]
+    run = run_evals([*cases, cases[0]], answers("a1"), BY_NAME, words, now_us=0, report=heard.append)
+    assert [p.whole.done for p in heard] == list(range(1, 9))
+    assert (heard[-1].whole.passed, heard[-1].whole.failed, heard[-1].whole.all) == (1, 7, 8)
+    assert {k: (t.done, t.all) for k, t in heard[-1].categories.items()} == {"": (7, 7), "high": (1, 1)}
     assert len(run.results) == 8
     assert run_evals([], answers("x"), BY_NAME, words, now_us=0).results == ()
     with pytest.raises(InputError, match="workers"):
@@ -102,7 +109,8 @@ def test_time_is_measured_where_the_target_does_not(case, words, answers):
     c = case(metric="latency_s", direction="up", cut=10.0)
     assert 0 <= run_evals([c], answers("x"), BY_NAME, words, now_us=0).results[0].value < 10
     own = answers(Output(answer="x", latency_s=12.0))
-    assert run_evals([c], own, BY_NAME, words, now_us=0).results[0].outcome == "fail"
+    result = run_evals([c], own, BY_NAME, words, now_us=0).results[0]
+    assert (result.outcome, result.latency_s) == ("fail", 12.0)
 
 
 def test_a_run_is_kept_in_a_file_and_in_the_ledger(case, words, answers, tmp_path):
@@ -132,74 +140,6 @@ def test_a_file_that_holds_no_run_is_named(tmp_path, content):
     path.write_text(content)
     with pytest.raises(InputError, match=r"run\.json holds no run"):
         load_run(path)
-
-
-def test_a_report_begins_with_the_outcome_and_counts_by_risk(cases, words, answers):
-    """First sentence the outcome; then a table by risk category; then lost and gained with what was expected and said."""
-    before = run_evals(
-        cases,
-        answers({c.question: c.ground_truth if c.question != "q1" else "w" for c in cases}),
-        BY_NAME,
-        words,
-        now_us=0,
-    )
-    now = run_evals(
-        cases,
-        answers({c.question: c.ground_truth if c.question != "q0" else "nope" for c in cases}),
-        BY_NAME,
-        words,
-        now_us=1,
-    )
-    text = summarise(now, judge(now, before), cases)
-    assert text.startswith("**Fail**: of 8 cases that ran in both, 1 lost and 1 gained: 1 lost of high risk")
-    assert "| `high` | 1 | 0 | 1 | 0 |" in text
-    assert "| (none) | 7 | 7 | 0 | 0 |" in text
-    assert "| all | 8 | 7 | 1 | 0 |" in text
-    lost, gained = text.split("### Lost")[1].split("### Gained")
-    assert "`q0`" in lost
-    assert "expected `a0`" in lost
-    assert "got `nope`" in lost
-    assert "`q1`" in gained
-    same = summarise(now, judge(now, now), cases)
-    assert "### Fail: 1" in same
-
-
-def test_hostile_content_stays_in_code_spans(case, words, answers):
-    """Nothing in a question, answer or category is Markdown, HTML, a table cell or an order to a terminal."""
-    cases = [
-        case(HOSTILE, HOSTILE + "!", risk_category=HOSTILE),
-        case("`", "``", risk_category="|"),
-        case("x" * 10**6, "y" * 10**6),
-    ]
-    run = run_evals(cases, answers(HOSTILE + "?"), BY_NAME, words, now_us=0)
-    text = summarise(run, judge(run, None), cases)
-    assert all(line.isprintable() for line in text.split("\n"))
-    assert len(text) < 5000
-    outside = "".join(part for i, part in enumerate(_spans(text)) if i % 2 == 0)
-    for word in ("<script>", "@all", "javascript", "# head"):
-        assert word in text
-        assert word not in outside
-    rows = [line for line in text.split("\n") if line.startswith("|")]
-    assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
-
-
-def _spans(text):
-    """Text outside and inside code spans by turns, by CommonMark's rule: a span ends at a run of as many backticks."""
-    parts, rest = [], text
-    while "`" in rest:
-        start = rest.index("`")
-        ticks = len(rest) - start - len(rest[start:].lstrip("`"))
-        parts.append(rest[:start])
-        end = start + ticks
-        while True:
-            end = rest.index("`", end)
-            run = len(rest) - end - len(rest[end:].lstrip("`"))
-            if run == ticks:
-                break
-            end += run
-        parts.append(rest[start + ticks : end])
-        rest = rest[end + ticks :]
-    return [*parts, rest]
 
 
 def test_a_long_list_is_counted(case, words, answers):

@@ -3,43 +3,16 @@ import shlex
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from andon.errors import InputError, SeamError
 from andon.evals import FORMS, Output, make_target
+from andon.evals.run import run_evals
+from andon.scores import SCORERS
+from andon.traffic import ToolCall
 
-
-@pytest.fixture
-def server(monkeypatch):
-    """A real endpoint on loopback: `reply(path, body) -> (status, bytes)` is what it says; `seen` what it was sent."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-    class Endpoint(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            self.server.seen.append((self.path, dict(self.headers), body))
-            status, content = self.server.reply(self.path, body)
-            self.send_response(status)
-            self.send_header("location", "http://127.0.0.1:9/")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    httpd.seen = []
-    httpd.url = f"http://127.0.0.1:{httpd.server_port}"
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield httpd
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+SCORERS_BY_NAME = {s.name: s for s in SCORERS}
 
 
 def test_an_endpoint_is_asked_by_json(server, case):
@@ -238,11 +211,27 @@ def test_recorded_answers_are_a_target(tmp_path, case):
         target.ask(case("another"))
 
 
-@pytest.mark.parametrize(
-    "line", ["{", '{"question": "q"}', '{"answer": "a"}', "[]", '{"question": "How?", "answer": "other"}']
-)
+def test_lines_of_one_question_are_repeats(tmp_path, case, words):
+    """Several answers to one question are its attempts in the order of the file; one more than there are is an error."""
+    path = tmp_path / "said.jsonl"
+    rows = [{"question": "q", "answer": a, "cost_usd": 0.5} for a in ("one", "a", "one")]
+    rows.append({"question": "p", "answer": "a", "tool_calls": [{"name": "look", "arguments": {"x": 1}}]})
+    path.write_text("\n".join(map(json.dumps, rows)))
+    cases = [case("q", "a"), case("p", "a")]
+    run = run_evals(cases, make_target(f"recorded:{path}"), SCORERS_BY_NAME, words, now_us=0, repeats=3)
+    assert [(r.repeat, r.outcome) for r in run.results] == [
+        *((0, "fail"), (1, "pass"), (2, "fail")),
+        *((0, "pass"), (1, "error"), (2, "error")),
+    ]
+    assert "holds 1 answer to" in run.results[4].detail
+    assert run.results[0].cost_usd == 0.5
+    said = make_target(f"recorded:{path}").ask(case("p"))
+    assert said.tool_calls == (ToolCall(name="look", arguments='{"x": 1}'),)
+
+
+@pytest.mark.parametrize("line", ["{", '{"question": "q"}', '{"answer": "a"}', "[]", '{"question": "q", "answer": 5}'])
 def test_a_bad_recording_is_named(tmp_path, line):
-    """A line that is no recorded answer, or contradicts one, is refused with its number."""
+    """A line that is no recorded answer is refused with its number."""
     path = tmp_path / "said.jsonl"
     path.write_text('{"question": "How?", "answer": "so"}\n' + line + "\n")
     with pytest.raises(InputError, match="line 2"):

@@ -3,8 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.errors import InputError
-from andon.evals import CaseResult, EvalRun, Verdict, exit_code, judge
+from andon.evals import CaseResult, EvalRun, Verdict, exit_code, judge, parse_rules
 from andon.settings import HIGH_RISK
+
+AT_ONCE = parse_rules("confirm = 0")
+"""The first lost case of high risk fails."""
 
 ORDER = {"fail": 0, "undecided": 1, "pass": 2}
 
@@ -110,11 +113,15 @@ def test_undecided_says_what_would_decide_it():
     assert judge(make(word[1:]), make("p" * 8 + "ff")).outcome == "undecided"
 
 
-def test_one_lost_case_of_high_risk_fails():
+def test_one_lost_case_of_high_risk_never_passes():
     """High risk has no tolerated regression, in whichever run it is called so; gains do not buy it back."""
     gained = 50
-    assert judge(make("F" + "p" * gained), make("P" + "f" * gained)).outcome == "fail"
-    assert judge(make("f" + "p" * gained), make("P" + "f" * gained)).outcome == "fail"
+    for word, before in (("F", "P"), ("f", "P"), ("F", "p")):
+        run, baseline = make(word + "p" * gained), make(before + "f" * gained)
+        verdict = judge(run, baseline)
+        assert verdict.outcome == "undecided"
+        assert "5 new attempts at G-0, of both versions" in verdict.decides
+        assert judge(run, baseline, rules=AT_ONCE).outcome == "fail"
     assert judge(make("f" + "p" * gained), make("p" + "f" * gained)).outcome == "pass"
 
 
@@ -122,7 +129,8 @@ def test_one_lost_case_of_high_risk_fails():
 def test_every_category_of_high_risk_is_one(risk):
     """What is high risk for sampling and severity is high risk for the gate: lost, or not run, is not passed over."""
     assert {risk.strip().casefold()} <= {*HIGH_RISK}
-    assert judge(make("F" + "p" * 50, risk=risk), make("p" + "f" * 50)).outcome == "fail"
+    lost, before = make("F" + "p" * 50, risk=risk), make("p" + "f" * 50)
+    assert (judge(lost, before).outcome, judge(lost, before, rules=AT_ONCE).outcome) == ("undecided", "fail")
     assert judge(make("E" + "p" * 99, risk=risk), make("p" * 100)).outcome == "undecided"
     assert judge(make("F" + "p" * 50, risk="standard"), make("p" + "f" * 50)).outcome == "pass"
 
@@ -133,6 +141,10 @@ def test_a_high_risk_case_that_could_not_run_is_not_passed_over():
     assert judge(make("e" + "p" * 99), make("p" + "p" * 99)).outcome == "pass"
     assert judge(make("E" + "p" * 99), make("F" + "p" * 99)).outcome == "pass"
     assert judge(make("E" + "f" * 10 + "p" * 89), make("P" + "p" * 99)).outcome == "fail"
+    assert judge(make("F" + "p" * 99), make("E" + "p" * 99)).outcome == "undecided"
+    assert judge(make("P" + "p" * 99), make("E" + "p" * 99)).outcome == "pass"
+    assert judge(make("E" + "p" * 99), None, bar=0.5).outcome == "undecided"
+    assert judge(make("e" + "p" * 99), None, bar=0.5).outcome == "pass"
 
 
 @pytest.mark.parametrize(

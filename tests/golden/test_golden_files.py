@@ -254,7 +254,8 @@ def test_a_sheet_holds_no_formula_and_is_read_back(text, start):
     header, row = csv.reader(io.StringIO(sheet, newline=""))
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in row)
     filled = io.StringIO()
-    csv.writer(filled).writerows([header, [*row[:5], row[4], "ann", ""]])
+    cells = dict(zip(header, row, strict=True))
+    csv.writer(filled).writerows([header, (cells | {"ground_truth": cells["suggestion"], "author": "ann"}).values()])
     (label,) = parse_labels(filled.getvalue())
     assert (label.id, label.author) == ("F-1", "ann")
     if start != "'=":

@@ -70,7 +70,8 @@ def test_identical_outputs_open_no_incident(shared_data: Path, tmp_path: Path) -
 
 
 def _grow(loop: Loop, labels: Path) -> list[Case]:
-    label_failures(loop.ledger, read_labels(labels), now_us=1, by="the pack")
+    for reviewer in ("ann", "bob"):  # high risk asks for two
+        label_failures(loop.ledger, read_labels(labels), now_us=1, by=reviewer)
     add_cases(loop.ledger, loop.embedder, now_us=1, by="the pack")
     return load_set(loop.ledger)
 

@@ -1,7 +1,7 @@
 """Answers from retrieved passages that become a little worse, judged by people.
 
-Data: Niu et al., *RAGTruth* (ACL 2024); Malaviya et al., *ExpertQA* (NAACL 2024); Katsis et al., *MTRAG* (TACL 2025); packs
-`rag-ragtruth`, `rag-expertqa` and `rag-mtrag`.
+Data: Niu et al., *RAGTruth* (ACL 2024); Malaviya et al., *ExpertQA* (NAACL 2024); Katsis et al., *MTRAG* (TACL 2025);
+Dziri et al., *BEGIN* (TACL 2022); packs `rag-ragtruth`, `rag-expertqa`, `rag-mtrag` and `rag-grounded-dialogue`.
 """
 
 from pathlib import Path
@@ -99,3 +99,60 @@ def test_a_model_in_place_of_people_pages(shared_data: Path, tmp_path: Path) -> 
     signal = tell(f"faithful by raters {before:.0%} to {after:.0%}", played, "page", "thumbs", "down")
     assert played.early == []
     assert signal is not None
+
+
+def _dialogue(data: Path, model: str) -> list[Row]:
+    """One model's answers from a passage about a topic of Wikipedia: thumbs by the annotators' labels, passages as they came."""
+    rows = rows_of(data / "rag-grounded-dialogue" / "turns.jsonl.gz")
+    return [
+        {
+            "app": "talk",
+            "query": r["user_message"],
+            "answer": r["response"],
+            "contexts": [r["context"]],
+            "_thumb": r["label"] == "Fully attributable",
+        }
+        for r in rows
+        if (r["domain"], r["model"]) == ("wow", model)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("models", [("ctrl", "t5"), ("t5", "doha")])
+def test_groundedness_sees_what_people_saw(models: tuple[str, str], shared_data: Path, tmp_path: Path) -> None:
+    """Another model invents more, by people's labels: groundedness, which has none of them, pages within five days, none before."""
+    before, after = (_dialogue(shared_data, m) for m in models)
+    played = play(tmp_path, before, after, per_hour=40, days=(10, 5))
+    summary(f"rag-grounded-dialogue, {models[0]} to {models[1]}", played)
+    said, now = (np.mean([r["_thumb"] for r in side]) for side in (before, after))
+    name = f"{models[0]} to {models[1]}, attributable {said:.0%} to {now:.0%}"
+    tell(f"{name}, by people's labels", played, "page", "thumbs", "down")
+    typical = tell(f"{name}, typical groundedness", played, "page", "groundedness", "down")
+    tail = tell(f"{name}, tail of groundedness", played, "page", "groundedness", "down", aspect="tail")
+    assert played.early == []
+    assert typical is not None or tail is not None
+
+
+@pytest.mark.slow
+def test_groundedness_sees_a_model_in_place_of_people(shared_data: Path, tmp_path: Path) -> None:
+    """GPT-4o takes over from answers that people wrote: groundedness pages within five days, as the raters' chart does."""
+    rated = [r for r in rows_of(shared_data / "rag-mtrag" / "human_eval.jsonl.gz") if r["contexts"]]
+    sides = [
+        [
+            {
+                "app": "turns",
+                "query": r["conversation"][-1]["text"],
+                "answer": r["response"],
+                "contexts": [c["text"] for c in r["contexts"]],
+            }
+            for r in rated
+            if r["model"] == model
+        ]
+        for model in ("reference", "gpt-4o")
+    ]
+    played = play(tmp_path, *sides, per_hour=20, days=(10, 5))
+    summary("rag-mtrag, people to GPT-4o, groundedness", played)
+    typical = tell("people to GPT-4o, typical groundedness", played, "page", "groundedness", "down")
+    tail = tell("people to GPT-4o, tail of groundedness", played, "page", "groundedness", "down", aspect="tail")
+    assert played.early == []
+    assert typical is not None or tail is not None

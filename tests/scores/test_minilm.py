@@ -12,7 +12,7 @@ import pytest
 from scipy.special import erf
 
 from andon.errors import ConfigError, SeamError
-from andon.scores import Embedder, minilm
+from andon.scores import Embedder, blas, minilm
 from andon.settings import Settings
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "minilm.json").read_text(encoding="utf-8"))
@@ -120,15 +120,15 @@ def test_threads_get_the_same_vectors(embedder: Embedder) -> None:
         np.testing.assert_allclose(vectors, expected, atol=1e-6)
 
 
-@pytest.mark.skipif(minilm._blas_threads() is None, reason="this NumPy was not built with the OpenBLAS of its wheels")
+@pytest.mark.skipif(blas.threads_of_blas() is None, reason="this NumPy was not built with the OpenBLAS of its wheels")
 def test_blas_gets_its_threads_back() -> None:
     """BLAS has one thread while any call needs it so, and what it had before afterwards, whatever a call raises."""
-    get, put = minilm._blas_threads()
+    get, put = blas.threads_of_blas()
     before = get()
     put(2)
     try:
-        with minilm._one_blas_thread() as workers:
-            with pytest.raises(ValueError, match="a call failed"), minilm._one_blas_thread() as others:
+        with blas.one_blas_thread() as workers:
+            with pytest.raises(ValueError, match="a call failed"), blas.one_blas_thread() as others:
                 raise ValueError("a call failed")
             assert (workers, others, get()) == (2, 2, 1)
         assert get() == 2
@@ -141,7 +141,7 @@ def test_another_blas_gives_the_same_vectors(embedder: Embedder, monkeypatch: py
     """Where BLAS is not NumPy's own, one worker does the work, with the same vectors."""
     texts = ["word " * n for n in range(1, 60)]
     expected = embedder.embed(texts)
-    monkeypatch.setattr(minilm, "_blas_threads", lambda: None)
+    monkeypatch.setattr(blas, "threads_of_blas", lambda: None)
     np.testing.assert_allclose(embedder.embed(texts), expected, atol=1e-6)
 
 

@@ -18,7 +18,7 @@ from andon.settings import Settings, describe, load
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 NAMES = [f.name for f in fields(Settings) if "env" in f.metadata]
-SECRETS = ["embedder_key", "writer_key", "token", "github_secret", "redact_key", "channels"]
+SECRETS = ["embedder_key", "writer_key", "judge_key", "token", "github_secret", "redact_key", "channels"]
 
 SLO = """
 apiVersion: openslo/v1

@@ -1,84 +1,363 @@
-"""Commands about runs and the gate: eval, gate."""
+"""Commands about runs and what they say: eval run, list, show, compare, baseline, quarantine, flaky, plan, judge-agreement; gate."""
 
+import csv
+import io
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from andon.cli.screen import now_us, opened, progress, say, who
+from andon.cli.asking import (
+    App,
+    Asker,
+    Budget,
+    Cache,
+    GoldenFile,
+    PerMinute,
+    Resume,
+    Retries,
+    TargetSpec,
+    Timeout,
+    Workers,
+    cases_of,
+    find_run,
+    take_of,
+)
+from andon.cli.gates import RulesFile, gate, rules_in
+from andon.cli.screen import after, now_us, opened, say, show_table, who
 from andon.errors import InputError
-from andon.evals import FORMS, EvalRun, exit_code, judge, make_target
+from andon.evals import Baseline, EvalRun, Quarantine, agreement, summarise
 from andon.evals import run as evals
-from andon.evals import summarise as summarise_run
+from andon.evals.power import plan as plan_of
+from andon.evals.power import say as said_of
+from andon.evals.repeats import AtK, repeats_of
+from andon.evals.reports import rules_table
 from andon.golden import Case
 from andon.golden import run as golden
-from andon.golden.files import parse_cases, read_text
+from andon.golden.files import read_text
 from andon.loop import Loop
+from andon.traffic import format_time
 
 __all__ = ["add_to"]
 
-Target = Annotated[str, typer.Option(help=f"What is tested: {', '.join(FORMS)}.")]
-App = Annotated[str | None, typer.Option(help="Only cases of this application.")]
-GoldenFile = Annotated[
-    Path | None, typer.Option("--golden", help="A golden set on disk instead of the store's.", exists=True)
-]
+MOST_RUNS = 50
+"""Runs that a list shows."""
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id of a kept run, the beginning of one, or a file.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="Run golden cases against a target.", no_args_is_help=True)
-    group.command(name="run")(run)
+    for command in (run, show, compare, baseline, quarantine, flaky, plan):
+        group.command()(command)
+    group.command(name="list")(list_)
+    group.command(name="judge-agreement")(judge_agreement)
     app.add_typer(group, name="eval")
     app.command()(gate)
 
 
 def run(
-    target: Target,
-    out: Annotated[Path | None, typer.Option(help="Where to save the run, e.g. baseline.json.")] = None,
+    target: TargetSpec,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Attempts at each case.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Where to save the run, e.g. baseline.json.", dir_okay=False)] = None,
     golden_file: GoldenFile = None,
     app: App = None,
+    workers: Workers = 4,
+    per_minute: PerMinute = None,
+    budget_usd: Budget = None,
+    retries: Retries = 2,
+    timeout: Timeout = None,
+    resume: Resume = False,
+    cache: Cache = False,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Candidates are compared with this run from now on (`--baseline auto`).")
+    ] = False,
 ) -> None:
-    """Run the golden set against a target and save the run."""
+    """Run the golden set against a target and keep the run."""
     with opened() as loop:
-        cases = _cases(loop, golden_file, app)
-        if not cases:
-            raise InputError("the golden set is empty; `andon golden add` or `andon golden import` fills it")
-        result = _run(loop, cases, target)
+        cases = _some(cases_of(loop, golden_file, app))
+        asker = Asker(loop, app, workers, per_minute, budget_usd, retries, timeout)
+        result = asker.run(cases, asker.target(target), repeats=repeats, take=take_of(resume=resume, cache=cache))
         evals.keep_run(loop.ledger, result, now_us=now_us(), by=who())
-    if out:
-        evals.save_run(result, out)
-    say(summarise_run(result, judge(result, None), cases))
+        verdict = evals.judge_kept(loop.ledger, result, None, cases, now_us=now_us())
+        if out:
+            evals.save_run(result, out)
+        if baseline:
+            _set(loop, result, target, app)
+    say(summarise(result, verdict, cases))
+    if repeats > 1:
+        _flaky(result)
 
 
-def gate(
-    target: Target,
-    baseline: Annotated[Path | None, typer.Option(help="A saved run to compare with.", exists=True)] = None,
-    bar: Annotated[float | None, typer.Option(help="Without a baseline: the pass rate that must be reached.")] = None,
-    golden_file: GoldenFile = None,
-    app: App = None,
+def list_(app: App = None) -> None:
+    """The runs that were kept, newest first."""
+    with opened() as loop:
+        runs = [r for r in loop.ledger.all(EvalRun) if app in (None, r.app)]
+        bases = {b.run for b in loop.ledger.all(Baseline)}
+    runs.sort(key=lambda r: r.at_us, reverse=True)
+    show_table(
+        ("run", "at", "target", "app", "cases", "pass", "fail", "could not run", "attempts", "spent", ""),
+        [_row(r, "baseline" if r.id in bases else "") for r in runs[:MOST_RUNS]],
+        empty="no run is kept yet; `andon eval run --target ...` makes one",
+    )
+    if len(runs) > MOST_RUNS:
+        say(f"and {len(runs) - MOST_RUNS} older ones")
+
+
+def show(name: RunName) -> None:
+    """One run: what passed, what failed and what was said."""
+    with opened() as loop:
+        found, cases = find_run(loop, name), _known(loop)
+        verdict = evals.judge_kept(loop.ledger, found, None, cases, now_us=now_us())
+    say(summarise(found, verdict, cases))
+    if found.repeats > 1:
+        _flaky(found)
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="Id of a kept run, or a file.")],
+    after_: Annotated[str, typer.Argument(metavar="AFTER", help="Id of a kept run, or a file.")],
+    rules_file: RulesFile = None,
 ) -> None:
-    """Pass (exit 0), fail (1), undecided (3) or could not run (4)."""
+    """Compare two runs both ways by the rules of the gate; nobody is asked anything."""
     with opened() as loop:
-        cases = _cases(loop, golden_file, app)
-        before = evals.load_run(baseline) if baseline else None
-        result = _run(loop, cases, target)
-        evals.keep_run(loop.ledger, result, now_us=now_us(), by=who())
-    verdict = judge(result, before, bar=bar)
-    say(summarise_run(result, verdict, cases))
-    raise typer.Exit(exit_code(verdict))
-
-
-def _run(loop: Loop, cases: list[Case], target: str) -> EvalRun:
-    with progress("asking the target", len(cases)) as tell:
-        return evals.run_evals(
-            cases,
-            make_target(target),
-            {s.name: s for s in loop.scorers},
-            loop.embedder,
-            now_us=now_us(),
-            report=lambda done, _: tell("asking the target", done),
+        old, new, cases = find_run(loop, before), find_run(loop, after_), _known(loop)
+        rules = rules_in(rules_file)
+        forth, back = (
+            evals.judge_kept(loop.ledger, one, other, cases, rules=rules, now_us=now_us())
+            for one, other in ((new, old), (old, new))
         )
+    say(f"{new.target} ({new.id}) compared with {old.target} ({old.id})")
+    say(summarise(new, forth, cases, baseline=old))
+    say(f"The other way round, {old.id} compared with {new.id}: {back.outcome}. {back.reason}\n")
+    say(rules_table(back))
 
 
-def _cases(loop: Loop, path: Path | None, app: str | None) -> list[Case]:
-    return golden.load_set(loop.ledger, app) if path is None else list(parse_cases(read_text(path), name=str(path)))
+def baseline(
+    set_: Annotated[
+        str | None, typer.Option("--set", metavar="RUN", help="Compare candidates with this kept run.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="How its target is asked again; alone: run the golden set against it first.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Attempts at each case.")] = 1,
+    app: App = None,
+) -> None:
+    """Show or set the run that candidates are compared with; it is run by itself on cases that are added."""
+    with opened() as loop:
+        if set_ is not None:
+            found = find_run(loop, set_)
+            _set(loop, found, target or found.target, app)
+            return
+        if target is not None:
+            asker, cases = Asker(loop, app), _some(cases_of(loop, None, app))
+            _set(loop, asker.run(cases, asker.target(target), repeats=repeats), target, app)
+            return
+        known = {b.id: b for b in loop.ledger.all(Baseline) if app in (None, b.id)}
+        rows = [
+            (
+                b.id,
+                b.target,
+                b.run,
+                format_time(b.at_us)[:16],
+                b.by,
+                _counts(r) if (r := loop.ledger.get(EvalRun, b.run)) else "",
+            )
+            for b in known.values()
+        ]
+    head = ("app", "target", "run", "set", "by", "pass")
+    show_table(head, rows, empty="no baseline is set; `andon eval baseline --target ...` runs and sets one")
+
+
+def quarantine(
+    case: Annotated[
+        str | None, typer.Argument(metavar="CASE", help="Id of a golden case; none: show what there is.")
+    ] = None,
+    until: Annotated[str, typer.Option(help="7d, 24h or a time; at most 30 days. 0h ends a quarantine.")] = "7d",
+    why: Annotated[str, typer.Option(help="The reason; without one a kept run must show that the case is flaky.")] = "",
+) -> None:
+    """Let a flaky case decide nothing for a while; it is still run, and shown."""
+    with opened() as loop:
+        if case is None:
+            found = evals.quarantined(loop.ledger, now_us()).values()
+            rows = [(q.id, format_time(q.until_us)[:16], q.by, q.why) for q in found]
+            show_table(("case", "until", "by", "why"), rows, empty="no case is in quarantine")
+            return
+        now = now_us()
+        made: Quarantine = evals.quarantine(loop.ledger, case, after(now, until), why, now_us=now, by=who())
+    if made.until_us <= now:
+        say(f"{made.id} decides again")
+    else:
+        say(f"{made.id} decides nothing until {format_time(made.until_us)[:16]}: {made.why}")
+
+
+def flaky(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="Id of a kept run, or a file; none: the newest one with repeats."),
+    ] = None,
+) -> None:
+    """What the repeats of a run say: pass@k, pass^k, and which cases are flaky."""
+    with opened() as loop:
+        if name is not None:
+            found = find_run(loop, name)
+        else:
+            runs = [r for r in loop.ledger.all(EvalRun) if r.repeats > 1]
+            if not runs:
+                raise InputError("no kept run has repeats; `andon eval run --target ... --repeats 5` makes one")
+            found = max(runs, key=lambda r: r.at_us)
+    say(f"{found.id} of {format_time(found.at_us)[:16]}, target {found.target}")
+    _flaky(found)
+
+
+def plan(
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Cases; none: those of the golden set.")] = None,
+    bar: Annotated[float, typer.Option(help="The pass rate that is asked for.")] = 0.95,
+    rate: Annotated[float | None, typer.Option(help="The pass rate that the system truly has; none: the bar.")] = None,
+    margin: Annotated[float, typer.Option(help="The drop that `at_most` accepts.")] = 0.02,
+    discordance: Annotated[float, typer.Option(help="Share of cases that differ by chance between two runs.")] = 0.05,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Attempts at each case.")] = 1,
+    alpha: Annotated[float, typer.Option(help="Chance of a false fail.")] = 0.05,
+    golden_file: GoldenFile = None,
+) -> None:
+    """What a gate with so many cases can tell, before anybody relies on it."""
+    if n is None:
+        with opened() as loop:
+            n = len(_some(cases_of(loop, golden_file, None)))
+    chosen = plan_of(
+        n,
+        rate=bar if rate is None else rate,
+        bar=bar,
+        margin=margin,
+        discordance=discordance,
+        repeats=repeats,
+        alpha=alpha,
+    )
+    say(said_of(chosen))
+
+
+def judge_agreement(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSONL or CSV: human, judge, perhaps score and group.", exists=True)
+    ],
+) -> None:
+    """How far a judge says what people say of the same answers, and which way it leans."""
+    found = agreement.judge_agreement(agreement.judged_rows(_rows(read_text(file), str(file))))
+    show_table(
+        ("", "people: pass", "people: fail"),
+        [("judge: pass", found.both_pass, found.judge_only), ("judge: fail", found.human_only, found.both_fail)],
+        empty="",
+    )
+    chance = "" if found.chance is None else f"by chance alone {found.chance:.1%}"
+    rows = [
+        ("same word", _share(found.accuracy), chance),
+        ("kappa", _share(found.kappa, "{:.2f}"), "agreement beyond chance, 0 to 1"),
+        ("alpha", "cannot tell" if found.alpha is None else f"{found.alpha:.2f}", "Krippendorff's, nominal"),
+        ("right answers passed", _share(found.sensitivity), ""),
+        ("wrong answers failed", _share(found.specificity), "what a gate lives on"),
+        ("area under the curve", _share(found.auc, "{:.2f}"), "of the scores; 0.5 is a coin"),
+        ("leans", _share(found.lean, "{:+.1%}"), "above 0: lenient"),
+        *((f"leans, {name}", _share(share, "{:+.1%}"), "") for name, share in list(found.leans.items())[:MOST_RUNS]),
+    ]
+    show_table(("measure", "value, 95 % interval", ""), rows, empty="")
+    say(f"{found.n} answers: {found.text}")
+
+
+def _share(share: agreement.Share | None, form: str = "{:.1%}") -> str:
+    if share is None:
+        return "cannot tell"
+    span = (
+        "" if share.low is None or share.high is None else f" ({form.format(share.low)} to {form.format(share.high)})"
+    )
+    return form.format(share.value) + span
+
+
+def _rows(text: str, name: str) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, or of a CSV with a header, in which what reads as a number is one."""
+    body = text.removeprefix("\ufeff")
+    if not body.lstrip().startswith("{"):
+        each = csv.DictReader(io.StringIO(body, newline=""))
+        return [{k: _number(v) for k, v in row.items() if k and v not in (None, "")} for row in each]
+    rows = []
+    for number, line in enumerate(body.split("\n"), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict):
+                raise InputError(f"{name}: line {number} is no JSON object; one with `human` and `judge` is allowed")
+            rows.append(row)
+    return rows
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _flaky(run: EvalRun) -> None:
+    found = repeats_of(run.results)
+    pairs = list(zip(found.at_least_one, found.all_of, strict=True))
+    rows = [(a.k, _rate(a), _rate(b), a.cases) for a, b in pairs if a.k in (1, 2, 3, 5, 8, 10, len(pairs))]
+    show_table(("k", "pass@k: one of k", "pass^k: all k", "cases"), rows, empty="nothing ran")
+    say(
+        f"{found.cases} cases: {found.always} always pass, {found.never} never, {found.flaky} are flaky"
+        + (f", {found.untold} cannot be told" if found.untold else "")
+        + ("" if found.flake_rate is None else f"; two attempts at a case disagree in {found.flake_rate:.1%}")
+    )
+    head = ("flaky case", "passes", "two attempts disagree, 95 % interval")
+    flakes = [(f.case, f"{f.passed} of {f.ran}", f"{f.low:.0%} to {f.high:.0%}") for f in found.flakes]
+    show_table(head, flakes[:MOST_RUNS], empty="no case both passed and failed")
+    if len(flakes) > MOST_RUNS:
+        say(f"and {len(flakes) - MOST_RUNS} more")
+    s = found.spread
+    if s.share is not None:
+        more = " (the estimate between answers was below 0, and is given as 0)" if s.truncated else ""
+        say(f"of the variance of one judgement, {s.share:.0%} is the judge's own{more}")
+
+
+def _set(loop: Loop, run: EvalRun, target: str, app: str | None) -> None:
+    made = evals.set_baseline(loop.ledger, run, target=target, now_us=now_us(), by=who(), app=app)
+    say(f"candidates of {made.id} are compared with run {made.run} of {made.target} from now on: {_counts(run)}")
+
+
+def _some(cases: list[Case]) -> list[Case]:
+    if not cases:
+        raise InputError("the golden set is empty; `andon golden add` or `andon golden import` fills it")
+    return cases
+
+
+def _known(loop: Loop) -> list[Case]:
+    """Every case of the store, to show what was asked."""
+    return golden.load_set(loop.ledger)
+
+
+def _row(run: EvalRun, note: str) -> tuple[object, ...]:
+    counts = [sum(r.outcome == o for r in run.results) for o in ("pass", "fail", "error")]
+    spent = [r.cost_usd for r in run.results if r.cost_usd is not None]
+    cases = len({r.case_id for r in run.results})
+    return (
+        run.id,
+        format_time(run.at_us)[:16],
+        run.target,
+        run.app,
+        cases,
+        *counts,
+        run.repeats,
+        f"${sum(spent):.2f}" if spent else "",
+        note,
+    )
+
+
+def _counts(run: EvalRun) -> str:
+    passed = sum(r.outcome == "pass" for r in run.results)
+    return f"{passed} of {len(run.results)} attempts pass"
+
+
+def _rate(found: AtK) -> str:
+    return "cannot tell" if found.value is None else f"{found.value:.1%}"

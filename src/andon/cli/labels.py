@@ -1,32 +1,65 @@
-"""Commands about failures and their labels: golden failures, label, accept."""
+"""Commands about failures and their labels: golden capture, failures, queue, label, accept, agreement, adjudicate."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
-from andon.cli.screen import now_us, opened, plain, say, show_table, who
-from andon.golden import Failure, Label, LabelRow
+from andon.cli.labelling import ask
+from andon.cli.screen import before, now_us, opened, plain, say, show_table, who
+from andon.errors import InputError, StoreError
+from andon.golden import (
+    Failure,
+    Label,
+    Queued,
+    label_lines,
+    label_sheet,
+    labels_by_failure,
+    needed,
+    open_to,
+    settled,
+)
 from andon.golden import run as golden
-from andon.loop import Loop
 
 __all__ = ["add_to"]
 
 MOST_NAMED = 5
 """Rows of a file of labels that are named because they fit no failure."""
 
+App = Annotated[str | None, typer.Option(help="Only failures of this application.")]
+As = Annotated[str | None, typer.Option("--as", help="Your name, where the environment does not say it.")]
+
 
 def add_to(group: typer.Typer) -> None:
     """Add these commands to `andon golden`."""
+    group.command(name="capture")(capture)
     group.command(name="failures")(failures)
+    group.command(name="queue")(queue)
     group.command(name="label")(label)
     group.command(name="accept")(accept)
+    group.command(name="agreement")(agreement)
+    group.command(name="adjudicate")(adjudicate)
+
+
+def capture(
+    since: Annotated[str, typer.Option(help="How far back to look: 30m, 24h, 7d, or a time in ISO 8601.")] = "7d",
+) -> None:
+    """Capture what failed now, with the day that is not over yet; `andon serve` does it by itself."""
+    now = now_us()
+    with opened() as loop:
+        counts = loop.capture(now, before(now, since))
+    show_table(
+        ("rule", "captured", "known", "left out"), [(c.rule, c.captured, c.known, c.left_out) for c in counts], empty=""
+    )
+    say(f"{sum(c.captured for c in counts)} failures captured; `andon golden queue` shows them")
 
 
 def failures() -> None:
-    """Captured failures, and which of them still wait for a person's word."""
+    """Captured failures, and what people have said of them so far."""
     with opened() as loop:
-        labelled = {x.failure for x in loop.ledger.all(Label)}
+        labels = labels_by_failure(loop.ledger.all(Label))
         found = loop.ledger.all(Failure)
     rows = [
         (
@@ -34,55 +67,147 @@ def failures() -> None:
             f.source,
             f.question[:80],
             (f.answer or "(no answer)")[:60],
-            "labelled" if f.id in labelled else (f.suggested_by or "waits"),
+            settled(f, labels.get(f.id, ())).state,
+            f.suggested_by,
         )
         for f in found
     ]
-    show_table(("failure", "from", "question", "failing answer", "label"), rows, empty="no failure was captured yet")
+    head = ("failure", "from", "question", "failing answer", "state", "suggestion")
+    show_table(head, rows, empty="no failure was captured yet")
+
+
+def queue(
+    out: Annotated[Path | None, typer.Option(help="Write a sheet to fill in: .csv or .jsonl.")] = None,
+    app: App = None,
+    reviewer: Annotated[str | None, typer.Option(help="Only what this reviewer can still label.")] = None,
+) -> None:
+    """What to label next and why, who has labelled it, and who is still needed."""
+    if out is not None and out.suffix not in (".csv", ".jsonl"):
+        raise InputError(f"--out is {out}; a file that ends with .csv or .jsonl is allowed")
+    with opened() as loop:
+        found = golden.queue(loop.ledger, loop.embedder, app=app)
+    if reviewer is not None:
+        found = [q for q in found if open_to(reviewer, q.settled)]
+    if out is not None:
+        _write(out, found, reviewer or "")
+        return
+    rows = [
+        (
+            number,
+            q.failure.id,
+            f"{q.priority:.2f}",
+            q.why,
+            q.failure.source,
+            q.failure.question[:80],
+            ", ".join(q.settled.authors),
+            _still(q),
+        )
+        for number, q in enumerate(found, 1)
+    ]
+    head = ("", "failure", "priority", "why", "from", "question", "labelled by", "needs")
+    show_table(head, rows, empty="nothing waits for a label")
+
+
+def _still(q: Queued) -> str:
+    if q.settled.state == "conflict":
+        return "an adjudicator"
+    left = needed(q.failure) - len(q.settled.authors)
+    return "1 reviewer" if left == 1 else f"{left} reviewers"
+
+
+def _write(out: Path, found: list[Queued], author: str) -> None:
+    """The queue as a sheet; what needs an adjudicator is not in it, for another label would not settle it."""
+    chosen = [q.failure for q in found if q.settled.state != "conflict"]
+    text = label_sheet(chosen, author=author) if out.suffix == ".csv" else label_lines(chosen, author=author)
+    try:
+        out.write_bytes(text.encode())
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror}", retryable=True) from error
+    say(f"{len(chosen)} failures in {out}; read the labels back with `andon golden label --file {out}`")
 
 
 def label(
     file: Annotated[
-        Path | None, typer.Option(help="JSONL or CSV with id or question, and ground_truth.", exists=True)
+        Path | None,
+        typer.Option(help="JSONL or CSV with id or question, and ground_truth or verdict.", exists=True),
     ] = None,
+    name: As = None,
+    app: App = None,
+    incident: Annotated[str | None, typer.Option(help="Only failures of this incident.")] = None,
 ) -> None:
-    """Say what the right answers are: from a file, or one by one at the prompt."""
+    """Say what the right answers are: one failure after the other at the keyboard, or from a file."""
+    by = _name(name)
     with opened() as loop:
-        rows = golden.read_labels(file) if file else _ask(loop)
-        result = golden.label_failures(loop.ledger, rows, now_us=now_us(), by=who())
+        if file is None:
+            waiting = golden.queue(loop.ledger, loop.embedder, app=app, incident=incident)
+            mine = [q for q in waiting if open_to(by, q.settled)]
+            done = ask(loop.ledger, mine, by, sys.stdin)
+            say(f"{done} failures labelled by {by}, {len(mine) - done} left")
+            return
+        result = golden.label_failures(loop.ledger, golden.read_labels(file), now_us=now_us(), by=by)
     for refused in result.refused:
         say(f"refused {refused.id}: {refused.reason}")
-    for name in result.unknown[:MOST_NAMED]:
-        say(plain(f"no failure with this id or question was captured: {name[:80]}"))
+    for unknown in result.unknown[:MOST_NAMED]:
+        say(plain(f"no failure with this id or question was captured: {unknown[:80]}"))
     say(
         f"{len(result.labelled)} failures labelled, {len(result.unchanged)} had this label, {len(result.refused)} refused, "
         f"{len(result.unknown)} unknown, {result.blank} blank"
     )
 
 
-def _ask(loop: Loop) -> list[LabelRow]:
-    done = {x.failure for x in loop.ledger.all(Label)}
-    rows: list[LabelRow] = []
-    for f in loop.ledger.all(Failure):
-        if f.id in done:
-            continue
-        say("")
-        say(plain(f"{f.id}  {f.reason}"))
-        say(plain(f"question: {f.question}"))  # on one line: no text can look like a line of ours
-        say(plain(f"failing answer: {f.answer or '(no answer)'}"))
-        if f.suggestion:
-            say(plain(f"suggested: {f.suggestion}"))
-        how = "empty skips, = takes the suggestion" if f.suggestion else "empty skips"
-        text = typer.prompt(f"right answer ({how})", default="", show_default=False)
-        if f.suggestion and text.strip() == "=":
-            text = f.suggestion
-        if text.strip():
-            rows.append(LabelRow(line=len(rows) + 1, id=f.id, question=None, ground_truth=text, author=who()))
-    return rows
-
-
-def accept() -> None:
+def accept(name: As = None) -> None:
     """Accept the right answers that came with the data (expected answers, users' corrections) as labels."""
     with opened() as loop:
-        result = golden.accept_suggestions(loop.ledger, now_us=now_us(), by=who())
+        result = golden.accept_suggestions(loop.ledger, now_us=now_us(), by=_name(name))
     say(f"{len(result.labelled)} failures labelled from the data owner's own answers")
+
+
+def agreement(app: App = None) -> None:
+    """How far reviewers agree, and which failures they label differently."""
+    with opened() as loop:
+        found = golden.reviewer_agreement(loop.ledger, np.random.default_rng(0), app=app)
+        differ = golden.conflicting(loop.ledger, app=app)
+    rows = [
+        (
+            "all" if k == 0 else " and ".join(a.reviewers),
+            a.failures,
+            "" if a.alpha is None else f"{a.alpha:.3f}",
+            "" if a.low is None or a.high is None else f"{a.low:.3f} to {a.high:.3f}",
+            a.text,
+        )
+        for k, a in enumerate(found)
+    ]
+    show_table(("reviewers", "failures", "alpha", "95 % interval", "what it says"), rows, empty="")
+    if differ:
+        say("")
+    words = [(f.id, f.question[:80], x.author, _word(x)) for f, each in differ for x in each]
+    show_table(("conflict", "question", "reviewer", "says"), words, empty="no conflict waits for an adjudicator")
+    if differ:
+        say("settle one with `andon golden adjudicate FAILURE --take REVIEWER`, `--answer TEXT` or `--dismiss WHY`")
+
+
+def _word(label: Label) -> str:
+    return f"dismissed: {label.note}" if label.verdict == "dismiss" else label.ground_truth[:200]
+
+
+def adjudicate(
+    failure: Annotated[str, typer.Argument(help="Id of the failure, F-...")],
+    take: Annotated[str | None, typer.Option(help="The reviewer whose label holds.")] = None,
+    answer: Annotated[str | None, typer.Option(help="The right answer.")] = None,
+    dismiss: Annotated[str | None, typer.Option(help="Why no case comes of it.")] = None,
+    name: As = None,
+) -> None:
+    """Settle a failure that reviewers label differently; it takes somebody who is not one of them."""
+    by = _name(name)
+    with opened() as loop:
+        result = golden.adjudicate(
+            loop.ledger, failure, now_us=now_us(), by=by, take=take, answer=answer, dismiss=dismiss
+        )
+    said = "" if result.ground_truth is None else f": {result.ground_truth}"
+    say(plain(f"{failure} is {result.state}, {result.why}{said}"))
+
+
+def _name(given: str | None) -> str:
+    if given is not None and not given.strip():
+        raise InputError("--as is empty; give your name")
+    return who() if given is None else given.strip()

@@ -27,7 +27,8 @@ def ask_of(old: Target, new: Target) -> Ask:
 
 def _again(target: Target, i: Interaction) -> Interaction | None:
     case = Case(
-        question=i.query or "", answer=None, contexts=(), ground_truth="", source="", failure_reason="", added_date="", id=i.id
+        question=i.query or "", answer=None, contexts=tuple(c.text for c in i.contexts), ground_truth="", source="",
+        failure_reason="", added_date="", id=i.id, app=i.app,
     )  # fmt: skip
     try:
         output = target.ask(case)

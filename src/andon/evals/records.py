@@ -8,7 +8,23 @@ from andon.golden import Case
 from andon.scores import Embedder
 from andon.traffic import ToolCall
 
-__all__ = ["Baseline", "CaseResult", "CaseScorer", "EvalRun", "Measured", "Output", "Probed", "Progress", "Quarantine", "Refreshed", "Shown", "Tally", "Target", "Verdict"]
+__all__ = [
+    "Baseline",
+    "CaseResult",
+    "CaseScorer",
+    "EvalRun",
+    "Group",
+    "Measured",
+    "Output",
+    "Probed",
+    "Progress",
+    "Quarantine",
+    "Refreshed",
+    "Shown",
+    "Tally",
+    "Target",
+    "Verdict",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +145,10 @@ class Group:
     """What one rule of the gate says about the cases that it covers."""
 
     name: str
-    """The category of the rule (``high-risk``, ``high``, ``*``), or one risk category of it as ``*: billing``."""
+    """The category of the rule (``high-risk``, ``high``, ``*``); of a part its own risk category."""
+    part_of: str = ""
+    """For one risk category of a rule that covers several: that rule's category. A part can fail the gate; undecided, it does
+    not hold up a pass."""
     rule: str
     """In words: ``no regression``, ``not worse``, ``at most 2 % worse``, ``pass rate at least 95 %``."""
     outcome: Literal["pass", "fail", "undecided"]

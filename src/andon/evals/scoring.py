@@ -1,10 +1,12 @@
-"""One output of a target becomes pass, fail or error, by the scorer that found the failure."""
+"""One output of a target becomes pass, fail or error, by the scorer that found the failure or by what the case expects."""
 
 import math
 from collections.abc import Iterable, Mapping
 
-from andon.evals.records import CaseResult, Output
-from andon.golden import Case, same_text
+from andon.errors import AndonError
+from andon.evals.records import CaseResult, CaseScorer, Measured, Output
+from andon.evals.scorers.matching import SIMILAR, compare_meaning, failed_before
+from andon.golden import Case
 from andon.scores import LABELS, Embedder, Scorer, answers_match, failing
 from andon.traffic import Context, Interaction
 from andon.traffic.quoting import quoted
@@ -24,31 +26,44 @@ GOLD = frozenset(
 LONG_WORDS = 12
 """A right answer of more words than this is compared by meaning: nobody repeats it to the letter."""
 
-SIMILAR = 0.75
-"""Cosine of an answer and a long right answer from which the answer passes."""
-
 SIMILARITY = "similarity@1"
 
 
-def score_case(case: Case, output: Output, scorers: Mapping[str, Scorer], embedder: Embedder) -> CaseResult:
+def score_case(
+    case: Case, output: Output, scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder
+) -> CaseResult:
     """The result of one case.
 
-    - A missing answer fails, whatever the metric.
+    - A missing answer fails, whatever the metric; only a case scorer of tool calls looks at calls without an answer.
+    - A metric with a case scorer: what it says of the case and the output (`andon.evals.scorers`).
     - A metric of `GOLD`: the answer passes when it equals the right one (`answers_match`). Where the right answer has more
       than `LONG_WORDS` words, it passes when its cosine with the right answer is at least `SIMILAR` and greater than its
       cosine with the answer that failed. The failing answer itself never passes.
     - Any other metric: its scorer's number, against the case's direction and cut, as on live traffic. Contexts are those
       that the target gave, else those of the case.
-    - No scorer of that name, a scorer that does not apply, a number without a cut: an execution error, with the reason.
+    - No scorer of that name, a scorer that does not apply, a number without a cut, an expectation that cannot be read, a
+      judge that cannot be asked: an execution error, with the reason.
+
+    The cost is the output's and the judge's together. Attempt, cluster and latency are for the caller to add.
+
+    Args:
+        case: what was asked, and what is right.
+        output: what the target gave.
+        scorers: measures by metric, as `scorers_for` makes them.
+        embedder: the embedder of similarities.
     """
-    if output.answer is None or not output.answer.strip():
+    scorer = scorers.get(case.metric)
+    answered = output.answer is not None and bool(output.answer.strip())
+    if not answered and not (isinstance(scorer, CaseScorer) and not scorer.needs_answer and output.tool_calls):
         return _result(case, output, False, None, "no answer; a missing answer never passes")
+    if isinstance(scorer, CaseScorer):
+        return _ask(case, output, scorer, embedder)
     if case.metric in GOLD:
-        return _compare(case, output, output.answer, embedder)
+        return _compare(case, output, output.answer or "", embedder)
     return _measure(case, output, scorers, embedder)
 
 
-def scorer_versions(cases: Iterable[Case], scorers: Mapping[str, Scorer], embedder: Embedder) -> str:
+def scorer_versions(cases: Iterable[Case], scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder) -> str:
     """The versions of all that judged these cases, as ``name@version`` with spaces between, sorted.
 
     A measure that asks the embedder carries its name, so that another embedder is another measure.
@@ -56,60 +71,72 @@ def scorer_versions(cases: Iterable[Case], scorers: Mapping[str, Scorer], embedd
     used: set[str] = set()
     model = embedder.name
     for case in cases:
-        scorer = scorers.get("normalised_match" if case.metric in GOLD else case.metric)
-        if scorer is not None:
+        scorer = scorers.get(case.metric)
+        if isinstance(scorer, CaseScorer):
+            used.add(f"{scorer.name}@{scorer.version}" + (f"+{model}" if scorer.embeds else ""))
+            continue
+        scorer = scorers.get("normalised_match") if case.metric in GOLD else scorer
+        if isinstance(scorer, Scorer):
             used.add(f"{scorer.name}@{scorer.version}" + (f"+{model}" if scorer.texts else ""))
         if case.metric in GOLD and _long(case):
             used.add(f"{SIMILARITY}+{model}")
     return " ".join(sorted("_".join(each.split()) for each in used))
 
 
-def _measure(case: Case, output: Output, scorers: Mapping[str, Scorer], embedder: Embedder) -> CaseResult:
+def _ask(case: Case, output: Output, scorer: CaseScorer, embedder: Embedder) -> CaseResult:
+    try:
+        found = scorer.score(case, output, embedder)
+    except AndonError as error:
+        return _error(case, output, f"{case.metric}: {error}")
+    if found is None:
+        return _error(case, output, f"{case.metric} does not apply to this output")
+    if not math.isfinite(found.value):
+        return _error(case, output, f"{case.metric} gave {found.value}; a finite number is allowed")
+    if found.passed is not None:
+        return _result(case, output, found.passed, found.value, found.detail, found)
+    if case.cut is None:
+        return _error(case, output, _no_cut(case))
+    passed, bound = _held(case, "number", found.value)
+    detail = f"{case.metric} {found.value:.4g}, {bound}" + (f"; {found.detail}" if found.detail else "")
+    return _result(case, output, passed, found.value, detail, found)
+
+
+def _measure(case: Case, output: Output, scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder) -> CaseResult:
     scorer = scorers.get(case.metric)
-    if scorer is None:
+    if not isinstance(scorer, Scorer):
         return _error(case, output, f"there is no scorer {quoted(case.metric)}; known: {', '.join(sorted(scorers))}")
     if scorer.kind == "number" and case.cut is None:
-        return _error(
-            case,
-            output,
-            f"{case.metric} is a number and the case has no cut; give the bound that a passing answer keeps",
-        )
+        return _error(case, output, _no_cut(case))
     value = scorer.score(_interaction(case, output), embedder)
     if value is None:
         return _error(case, output, f"{case.metric} does not apply to this output")
     if not math.isfinite(value):
         return _error(case, output, f"{case.metric} gave {value}; a finite number is allowed")
-    operator, bound = failing(scorer.kind, case.direction, case.cut)
+    passed, bound = _held(case, scorer.kind, value)
+    return _result(case, output, passed, value, f"{case.metric} {value:.4g}, {bound}")
+
+
+def _held(case: Case, kind: str, value: float) -> tuple[bool, str]:
+    """Whether a number passes by the case's direction and cut, and the bound in words."""
+    operator, bound = failing(kind, case.direction, case.cut)
     passed = not (value >= bound if operator == "ge" else value < bound)
-    return _result(
-        case,
-        output,
-        passed,
-        value,
-        f"{case.metric} {value:.4g}, fails {'from' if operator == 'ge' else 'below'} {bound:.4g}",
-    )
+    return passed, f"fails {'from' if operator == 'ge' else 'below'} {bound:.4g}"
+
+
+def _no_cut(case: Case) -> str:
+    return f"{case.metric} is a number and the case has no cut; give the bound that a passing answer keeps"
 
 
 def _compare(case: Case, output: Output, answer: str, embedder: Embedder) -> CaseResult:
-    failed = None if not case.answer or same_text(case.answer, case.ground_truth) else case.answer
-    if failed is not None and same_text(answer, failed):
+    if failed_before(case, answer):
         return _result(case, output, False, 0.0, "the answer is the one that failed before")
     if not _long(case):
         passed = answers_match(answer, case.ground_truth)
         return _result(
             case, output, passed, float(passed), f"the answer {'equals' if passed else 'is not'} the right one"
         )
-    vectors = embedder.embed((answer, case.ground_truth, *([] if failed is None else [failed])))
-    to_right = float(vectors[0] @ vectors[1])
-    passed, detail = (
-        to_right >= SIMILAR,
-        f"cosine {to_right:.3f} with the right answer, passes from {SIMILAR} ({embedder.name})",
-    )
-    if failed is not None:
-        to_failed = float(vectors[0] @ vectors[2])
-        passed = passed and to_right > to_failed
-        detail += f"; {to_failed:.3f} with the one that failed, which must be less"
-    return _result(case, output, passed, to_right, detail)
+    found = compare_meaning(case, answer, SIMILAR, embedder)
+    return _result(case, output, bool(found.passed), found.value, found.detail)
 
 
 def _long(case: Case) -> bool:
@@ -125,24 +152,35 @@ def _interaction(case: Case, output: Output) -> Interaction:
         query=case.question,
         answer=output.answer,
         contexts=tuple(Context(text=t) for t in output.contexts or case.contexts),
+        tool_calls=output.tool_calls,
         risk_category=case.risk_category,
         latency_s=output.latency_s,
         expected_answer=case.ground_truth,
     )
 
 
-def _result(case: Case, output: Output, passed: bool, value: float | None, detail: str) -> CaseResult:
+def _result(
+    case: Case, output: Output, passed: bool, value: float | None, detail: str, found: Measured | None = None
+) -> CaseResult:
+    spent = [c for c in (output.cost_usd, None if found is None else found.cost_usd) if c is not None]
     return CaseResult(
         case_id=case.id,
         outcome="pass" if passed else "fail",
         value=value,
+        judged=() if found is None else found.judged,
         answer=output.answer,
         detail=detail,
         risk_category=case.risk_category,
+        cost_usd=sum(spent) if spent else None,
     )
 
 
 def _error(case: Case, output: Output, detail: str) -> CaseResult:
     return CaseResult(
-        case_id=case.id, outcome="error", answer=output.answer, detail=detail, risk_category=case.risk_category
+        case_id=case.id,
+        outcome="error",
+        answer=output.answer,
+        detail=detail,
+        risk_category=case.risk_category,
+        cost_usd=output.cost_usd,
     )

@@ -14,8 +14,10 @@ from andon.traffic.quoting import quoted
 
 __all__ = [
     "OWNER",
+    "case_digest",
     "case_id",
     "check_label",
+    "digest_of",
     "failure_id",
     "golden_digest",
     "label_id",
@@ -43,10 +45,21 @@ def case_id(app: str, question: str, ground_truth: str) -> str:
     return f"G-{_digest(app, question, ground_truth)}"
 
 
+def case_digest(case: Case) -> str:
+    """A digest of what a case tests: question, right answer, contexts and measure."""
+    c = case
+    content = (c.id, c.question, c.ground_truth, c.contexts, c.metric, c.direction, c.cut)
+    return _digest(*content, json.dumps(c.expect, sort_keys=True)) if c.expect else _digest(*content)
+
+
 def golden_digest(cases: Iterable[Case]) -> str:
     """A digest of a golden set by content, whatever the order of its cases."""
-    rows = (_digest(c.id, c.question, c.ground_truth, c.contexts, c.metric, c.direction, c.cut) for c in cases)
-    return _digest(*sorted(rows))
+    return digest_of(case_digest(c) for c in cases)
+
+
+def digest_of(digests: Iterable[str]) -> str:
+    """The digest of the golden set whose cases have these digests."""
+    return _digest(*sorted(digests))
 
 
 def same_text(one: str, other: str) -> bool:
@@ -154,6 +167,8 @@ def to_case(failure: Failure, label: Label, *, added_us: int, nearest: float | N
         label_author=label.author,
         embedder=embedder,
         nearest=nearest,
+        expect=failure.expect,
+        variant_of=failure.variant_of,
     )
 
 

@@ -1,16 +1,41 @@
-"""Near-duplicate questions, by exact cosine. No index: a golden set is small enough to compare with all of it."""
+"""Near-duplicate questions, by exact cosine: no approximate index, so no pair is ever missed.
+
+One question is compared with all of a set in one matrix-vector product. All pairs of a set are found by a bound: rows are
+rotated onto their principal directions, and by Cauchy-Schwarz the dot product of two rows is at most that of their first p
+coordinates plus the product of the lengths of the rest,
+
+    u . v  <=  u_p . v_p  +  |u_rest| |v_rest|
+
+so that a row of p + 1 numbers (the length stands last) tells most pairs apart, and only what is left is computed in full.
+Every cosine that is returned, and every decision, is recomputed in float64 from the vectors as they were given.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from andon.errors import InputError
 from andon.golden.cases import same_text
 from andon.golden.records import Case
 from andon.scores import Vectors
+from andon.scores.blas import in_parallel
 
-__all__ = ["THRESHOLD", "find_duplicate", "find_pairs", "nearest", "refusal"]
+__all__ = [
+    "THRESHOLD",
+    "find_pairs",
+    "judge",
+    "near",
+    "near_and_nearest",
+    "near_pairs",
+    "nearest",
+    "refusal",
+    "same_numbers",
+]
 
 THRESHOLD = 0.92
 """Cosine from which two questions count as the same one."""
@@ -20,72 +45,200 @@ ROUNDING = 1e-6
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
-BLOCK = 2048
-"""Rows that are compared at once: bounds memory at 32 MB whatever the size of the set."""
+PREFIXES = (32, 128)
+"""How many principal coordinates the first and the second bound keep; after that all are compared."""
+
+ROWS, COLUMNS, STRIP = 512, 1024, 8
+"""A tile is ROWS x COLUMNS cosines (2 MB); STRIP tiles side by side are one piece of work, which bounds memory."""
+
+DENSE = 0.025
+"""Share of a tile's pairs that pass a bound from which the next bound is computed for the whole tile: by a matrix product,
+which is cheaper than pair by pair."""
+
+ANCHORS, SAMPLE, AT_ONCE = 256, 4096, 8192
+"""Rows by which rows are grouped, rows from which the principal directions are learned, and pairs that are rechecked at once."""
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 def nearest(vectors: Vectors, new: Vectors) -> tuple[int, float] | None:
     """Index and cosine of the nearest of `vectors`, shape (n, d), to `new`, shape (d,); the first of equals, None for n = 0."""
+    _, best = near_and_nearest(vectors, new, 1.0)
+    return best
+
+
+def near(vectors: Vectors, new: Vectors, threshold: float = THRESHOLD) -> list[tuple[int, float]]:
+    """Index and cosine of all of `vectors`, shape (n, d), whose cosine with `new` is at least the threshold, nearest first.
+
+    Raises:
+        InputError: the threshold is not in (0, 1].
+    """
+    found, _ = near_and_nearest(vectors, new, threshold)
+    return found
+
+
+def near_and_nearest(
+    vectors: Vectors, new: Vectors, threshold: float
+) -> tuple[list[tuple[int, float]], tuple[int, float] | None]:
+    """What `near` and `nearest` say, by one product.
+
+    Raises:
+        InputError: the threshold is not in (0, 1].
+    """
+    _check(threshold)
     if len(vectors) == 0:
-        return None
-    cosines = _cosines(vectors, new)
-    index = int(np.argmax(cosines))
-    return index, float(cosines[index])
+        return [], None
+    rough = vectors @ new
+    slack = _slack(vectors)
+    rows = np.flatnonzero(rough >= min(threshold - ROUNDING, float(rough.max())) - slack)
+    cosines = _exact(vectors, rows, new)
+    order = np.argsort(-cosines, kind="stable").tolist()
+    best = int(rows[order[0]]), float(cosines[order[0]])
+    return [(int(rows[k]), float(cosines[k])) for k in order if cosines[k] >= threshold - ROUNDING], best
 
 
 def find_pairs(vectors: Vectors, threshold: float = THRESHOLD) -> list[tuple[int, int, float]]:
     """All pairs (i, j, cosine) with i < j and a cosine of at least `threshold`, ordered by i, then j.
 
-    Compares all pairs of `vectors`, shape (n, d), in blocks: time n^2 d, memory constant. Use instead: an approximate
-    index, beyond about 10^5 cases.
+    Use instead: `near_pairs`, where there may be millions of pairs.
+
+    Raises:
+        InputError: the threshold is not in (0, 1].
+    """
+    parts = list(near_pairs(vectors, threshold))
+    return sorted((i, j, c) for a, b, cs in parts for i, j, c in zip(a.tolist(), b.tolist(), cs.tolist(), strict=True))
+
+
+def near_pairs(vectors: Vectors, threshold: float = THRESHOLD) -> Iterator[Pairs]:
+    """All pairs of `vectors` with a cosine of at least `threshold`, in parts: arrays i, j with i < j, and their cosines.
+
+    Time n^2 p / 2 with p = 33 where few pairs are near, n^2 d / 2 at worst (vectors without any structure, or nearly all of
+    them near each other). Memory is a second copy of the vectors, and a few parts of at most ROWS x COLUMNS x STRIP pairs.
+    Parts come in the same order in every run.
+
+    Args:
+        vectors: shape (n, d); rows of length 1, or of zeros, which are near nothing.
+        threshold: least cosine, in (0, 1].
 
     Raises:
         InputError: the threshold is not in (0, 1].
     """
     _check(threshold)
-    exact = vectors.astype(np.float64)
-    pairs: list[tuple[int, int, float]] = []
-    for top in range(0, len(exact), BLOCK):
-        for left in range(top, len(exact), BLOCK):
-            cosines = exact[top : top + BLOCK] @ exact[left : left + BLOCK].T
-            rows, columns = np.nonzero(cosines >= threshold - ROUNDING)
-            for r, c in zip(rows.tolist(), columns.tolist(), strict=True):
-                if top + r < left + c:
-                    pairs.append((top + r, left + c, float(cosines[r, c])))
-    return sorted(pairs)
+    n = len(vectors)
+    table = _arranged(vectors)
+    strips = [
+        (top, left)
+        for top in range(0, n, ROWS)
+        for left in range(top // COLUMNS * COLUMNS, n, COLUMNS * STRIP)
+    ]  # fmt: skip
+    yield from in_parallel(partial(_pairs_of, vectors, table, threshold), strips)
 
 
-def find_duplicate(
-    cases: Sequence[Case], vectors: Vectors, new: Case, vector: Vectors, threshold: float = THRESHOLD
-) -> tuple[Case, float] | None:
-    """The case that `new` repeats, and the cosine of their questions; None when it is new.
+@dataclass(frozen=True, slots=True)
+class _Arranged:
+    """Rows in an order in which near ones stand together, so that most tiles hold few near pairs and a few hold many."""
 
-    A repeated case has a near question with the same numbers and the same right answer, in the same app. A near question
-    with a different right answer is no duplicate: "may I fly with a cat" and "may I fly with a bat" are two tests. Nor is
-    one with other numbers, which an embedding hardly sees: "is 17 a prime" and "is 19 a prime" are two tests. `vectors`
-    has shape (len(cases), d), `vector` shape (d,).
+    order: NDArray[np.int64]
+    """Row of the original vectors, by place."""
+    stages: tuple[Vectors, ...]
+    """By place: shorter rows whose dot product is at least the cosine, and last the rows themselves."""
 
-    Raises:
-        InputError: the threshold is not in (0, 1].
+
+def _arranged(vectors: Vectors) -> _Arranged:
+    n, d = vectors.shape
+    prefixes = [p for p in PREFIXES if p < d]
+    if n <= COLUMNS or not prefixes:  # nothing is gained by a bound
+        return _Arranged(np.arange(n), (vectors,))
+    sample = vectors[:: -(-n // SAMPLE)].astype(np.float64)
+    _, directions = np.linalg.eigh(sample.T @ sample)
+    turned = vectors @ np.ascontiguousarray(directions[:, ::-1]).astype(np.float32)
+    first = turned[:, : prefixes[0]]
+    anchors = first[:: -(-n // ANCHORS)]
+    anchors = anchors[np.argsort(anchors[:, 0], kind="stable")]
+    order = np.argsort((first @ anchors.T).argmax(axis=1), kind="stable")
+    turned = turned[order]
+    return _Arranged(order, (*(_bounding(turned, p) for p in prefixes), turned))
+
+
+def _bounding(turned: Vectors, p: int) -> Vectors:
+    """The first p coordinates and the length of the rest, shape (n, p + 1): dot products of these are upper bounds."""
+    rest = turned[:, p:]
+    lengths = np.sqrt(np.einsum("ij,ij->i", rest, rest))
+    return np.concatenate([turned[:, :p], lengths[:, None]], axis=1)
+
+
+def _pairs_of(vectors: Vectors, table: _Arranged, threshold: float, strip: tuple[int, int]) -> Pairs:
+    """The pairs of ROWS rows with the columns of one strip."""
+    top, start = strip
+    bound = np.float32(threshold - ROUNDING - _slack(vectors))
+    room = np.empty(ROWS * COLUMNS, np.float32), np.empty(ROWS * COLUMNS, bool)
+    found = [
+        _candidates(table, bound, top, left, *room)
+        for left in range(start, min(start + COLUMNS * STRIP, len(vectors)), COLUMNS)
+    ]
+    one = table.order[np.concatenate([a for a, _ in found])]
+    other = table.order[np.concatenate([b for _, b in found])]
+    cosines = np.empty(len(one))
+    for k in range(0, len(one), AT_ONCE):
+        a, b = (vectors[rows[k : k + AT_ONCE]].astype(np.float64) for rows in (one, other))
+        cosines[k : k + AT_ONCE] = np.einsum("ij,ij->i", a, b)
+    near_ones = cosines >= threshold - ROUNDING
+    one, other = one[near_ones], other[near_ones]
+    return np.minimum(one, other), np.maximum(one, other), cosines[near_ones]
+
+
+def _candidates(
+    table: _Arranged, bound: np.float32, top: int, left: int, products: NDArray[np.float32], above: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places (one, other), one before other, of the pairs of a tile that no bound tells apart.
+
+    `products` and `above` are room for one tile: to get new memory for each costs more than the product.
     """
-    _check(threshold)
-    if not cases:
-        return None
-    cosines = _cosines(vectors, vector)
-    for index in np.argsort(-cosines, kind="stable").tolist():
-        if cosines[index] < threshold - ROUNDING:
-            return None
-        if _same_test(cases[index], new):
-            return cases[index], float(cosines[index])
+    stages = list(table.stages)
+    while True:
+        rows = stages.pop(0)
+        one, other = rows[top : top + ROWS], rows[left : left + COLUMNS]
+        shape, size = (len(one), len(other)), len(one) * len(other)
+        product = np.matmul(one, other.T, out=products[:size].reshape(shape))
+        passed = np.greater_equal(product, bound, out=above[:size].reshape(shape))
+        if not stages or np.count_nonzero(passed) <= DENSE * size:
+            break
+    flat = np.flatnonzero(passed)
+    first, second = flat // shape[1] + top, flat % shape[1] + left
+    once = first < second
+    first, second = first[once], second[once]
+    for rows in stages:
+        keep = np.empty(len(first), dtype=bool)
+        for k in range(0, len(first), AT_ONCE):
+            part = slice(k, k + AT_ONCE)
+            keep[part] = np.einsum("ij,ij->i", rows[first[part]], rows[second[part]]) >= bound
+        first, second = first[keep], second[keep]
+    return first, second
+
+
+def judge(
+    new: Case, near_cases: Sequence[tuple[Case, float]]
+) -> tuple[Case, float, Literal["refuse", "keep"], str] | None:
+    """What to do with a case whose question is near those of others, given nearest first: (case, cosine, choice, why).
+
+    ``refuse`` where one of them is the same test: the same numbers in the question and the same right answer, in the same
+    app. ``keep`` where all of them are other tests (then the nearest is named): "may I fly with a cat" and "may I fly with a
+    bat" have different right answers; "is 17 a prime" and "is 19 a prime" differ in a number, which an embedding hardly
+    sees. None where none is of the same app and in use: a retired case tests nothing, so it is repeated by nobody.
+    """
+    mine = [(c, cosine) for c, cosine in near_cases if c.app == new.app and c.retired is None and c.id != new.id]
+    for case, cosine in mine:
+        if same_numbers(case.question, new.question) and same_text(case.ground_truth, new.ground_truth):
+            return case, cosine, "refuse", "the same numbers and the same right answer"
+    for case, cosine in mine:
+        other = "other numbers" if not same_numbers(case.question, new.question) else "another right answer"
+        return case, cosine, "keep", f"{other} than {case.id}"
     return None
 
 
-def _same_test(one: Case, other: Case) -> bool:
-    return (
-        one.app == other.app
-        and _NUMBER.findall(one.question) == _NUMBER.findall(other.question)
-        and same_text(one.ground_truth, other.ground_truth)
-    )
+def same_numbers(one: str, other: str) -> bool:
+    """Whether two questions have the same numbers, in the same order."""
+    return _NUMBER.findall(one) == _NUMBER.findall(other)
 
 
 def refusal(case: Case, cosine: float, embedder: str, threshold: float = THRESHOLD) -> str:
@@ -96,8 +249,15 @@ def refusal(case: Case, cosine: float, embedder: str, threshold: float = THRESHO
     )
 
 
-def _cosines(vectors: Vectors, new: Vectors) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    return np.asarray(vectors.astype(np.float64) @ new.astype(np.float64))
+def _exact(vectors: Vectors, rows: NDArray[np.int64], new: Vectors) -> NDArray[np.float64]:
+    exact = new.astype(np.float64)
+    parts = [vectors[rows[k : k + AT_ONCE]].astype(np.float64) @ exact for k in range(0, len(rows), AT_ONCE)]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _slack(vectors: Vectors) -> float:
+    """How far a dot product of unit vectors in float32 may be off at worst, of rotated ones too: 4 d u (Higham 2002, 3.1)."""
+    return 4.0 * int(vectors.shape[1]) * float(np.finfo(np.float32).eps) / 2
 
 
 def _check(threshold: float) -> None:

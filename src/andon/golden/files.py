@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from andon.traffic.quoting import quoted
 __all__ = [
     "COMMON",
     "OURS",
+    "case_of_row",
+    "label_lines",
     "label_sheet",
     "merge_cases",
     "parse_cases",
@@ -28,13 +30,20 @@ __all__ = [
     "read_set",
     "read_text",
     "render_cases",
+    "row_of_case",
 ]
 
 COMMON = ("question", "answer", "contexts", "ground_truth", "source", "failure_reason", "added_date")
 """The seven fields that golden sets have in common, in their order."""
 
-OURS = ("id", "app", "metric", "direction", "cut", "risk_category", "incident", "label_author", "embedder", "nearest")
-"""What Andon adds, in this order; what is None is left out."""
+OURS = (
+    "id", "app", "metric", "direction", "cut", "risk_category", "incident", "label_author", "embedder", "nearest",
+    "expect", "variant_of", "retired", "retired_why",
+)  # fmt: skip
+"""What Andon adds, in this order; what is None or empty is left out."""
+
+SHEET = ("id", "question", "answer", "reason", "suggestion", "verdict", "ground_truth", "author", "note")
+"""Columns of a sheet of labels to fill in."""
 
 _APP = "default"
 _OUR_ID = re.compile(r"G-[0-9a-f]{16}")
@@ -65,10 +74,12 @@ def parse_cases(text: str, *, app: str = _APP, name: str = "the golden set") -> 
     seen: dict[str, tuple[int, Case]] = {}
 
     def take(line: _Line) -> None:
-        case = _case(line, app)
+        case = case_of_row(line.row, app=app, line=line.text)
         number, twin = seen.setdefault(case.id, (line.number, case))
-        if (twin.metric, twin.direction, twin.cut) != (case.metric, case.direction, case.cut):
-            raise InputError(f"it is the case of line {number} with another metric, direction or cut; keep one of them")
+        if any(getattr(twin, k) != getattr(case, k) for k in ("metric", "direction", "cut", "expect")):
+            raise InputError(
+                f"it is the case of line {number} with another metric, direction, cut or expect; keep one of them"
+            )
         cases.append(case)
 
     _each_line(text, name, take)
@@ -92,19 +103,41 @@ def render_cases(cases: Iterable[Case]) -> str:
 def merge_cases(text: str, cases: Sequence[Case], *, app: str = _APP, name: str = "the golden set") -> str:
     """A golden set's text with the cases that it does not hold yet appended; what is there stays to the byte.
 
+    The one exception: the line of a case that was retired, or brought back, says so.
+
     Raises:
         InputError: a line of the text is no case.
     """
-    present = parse_cases(text, app=app, name=name)
-    there = {c.id for c in present} | {c.line for c in present}
-    new = [c for c in cases if c.id not in there and (c.line is None or c.line not in there)]
+    present = iter(parse_cases(text, app=app, name=name))
+    of_id, of_line = {c.id: c for c in cases}, {c.line: c for c in cases if c.line is not None}
+    there: set[str] = set()
+    lines: list[str] = []
+    for raw in text.split("\n"):
+        before = next(present) if raw.removeprefix("\ufeff").strip() else None
+        case = of_id.get(before.id) or of_line.get(before.line or "") if before else None
+        there |= {c.id for c in (before, case) if c}
+        lines.append(raw if before is None or case is None else _restated(raw, before, case))
+    after = "\n".join(lines)
+    new = [c for c in cases if c.id not in there]
     if not new:
-        return text
-    return f"{text}\n{render_cases(new)}" if text and not text.endswith("\n") else text + render_cases(new)
+        return after
+    return f"{after}\n{render_cases(new)}" if after and not after.endswith("\n") else after + render_cases(new)
+
+
+def _restated(raw: str, before: Case, case: Case) -> str:
+    """A line of a file, with its retirement as the case has it; as it is where the case was never retired."""
+    if case.retired_why is None or (case.retired, case.retired_why) == (before.retired, before.retired_why):
+        return raw
+    row = _object(raw.removeprefix("\ufeff")) | {"retired": case.retired, "retired_why": case.retired_why}
+    row |= {} if before.id == case.id else {"app": case.app}
+    mark, end = "\ufeff" * raw.startswith("\ufeff"), "\r" * raw.endswith("\r")
+    return mark + _dump({k: v for k, v in row.items() if k != "retired" or v is not None}) + end
 
 
 def parse_labels(text: str, *, name: str = "the labels") -> tuple[LabelRow, ...]:
-    """The rows of a label file, JSONL or CSV with a header: `id` or `question`, and `ground_truth`; `author`, `note` if given.
+    """The rows of a label file, JSONL or CSV with a header: `id` or `question`, and `ground_truth` or `verdict`.
+
+    `author` and `note` are read if given. The verdict ``dismiss`` needs a `note` that says why, and no right answer.
 
     Raises:
         InputError: at least one row is no label; names the lines.
@@ -116,18 +149,27 @@ def parse_labels(text: str, *, name: str = "the labels") -> tuple[LabelRow, ...]
     return _labels_in_csv(text, name)
 
 
-def label_sheet(failures: Iterable[Failure]) -> str:
-    """A CSV for people to fill in: one row for each failure, `ground_truth` empty. `parse_labels` reads it back.
+def label_sheet(failures: Iterable[Failure], *, author: str = "") -> str:
+    """A CSV for people to fill in: one row for each failure, `verdict` and `ground_truth` empty. `parse_labels` reads it back.
 
     A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV Injection").
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(("id", "question", "answer", "reason", "suggestion", "ground_truth", "author", "note"))
-    for f in failures:
-        shown = (f.question, f.answer or "", f.reason, f.suggestion or "")
-        writer.writerow((f.id, *(_cell(text) for text in shown), "", "", ""))
+    rows = [_to_fill_in(f, author) for f in failures]
+    writer.writerow(SHEET)
+    writer.writerows([_cell(row[k]) for k in SHEET] for row in rows)
     return out.getvalue()
+
+
+def label_lines(failures: Iterable[Failure], *, author: str = "") -> str:
+    """As `label_sheet`, in JSONL, with the contexts."""
+    return "".join(f"{_dump({**_to_fill_in(f, author), 'contexts': list(f.contexts)})}\n" for f in failures)
+
+
+def _to_fill_in(f: Failure, author: str) -> dict[str, str]:
+    shown = (f.id, f.question, f.answer or "", f.reason, f.suggestion or "", "", "", author, "")
+    return dict(zip(SHEET, shown, strict=True))
 
 
 def read_text(path: Path) -> str:
@@ -180,8 +222,12 @@ def _no_constant(word: str) -> float:
     raise ValueError(f"{word} is not a JSON number")
 
 
-def _case(line: _Line, app: str) -> Case:
-    row = line.row
+def case_of_row(row: Mapping[str, Any], *, app: str = _APP, line: str | None = None) -> Case:
+    """The case of one JSON object with `COMMON` and `OURS` keys; `app` where it names none, `line` to be written back.
+
+    Raises:
+        InputError: question or right answer are missing, or a value is of another type.
+    """
     question, truth = _needed(row, "question"), _needed(row, "ground_truth")
     app = _text(row, "app") or app
     direction = _text(row, "direction") or "down"
@@ -205,18 +251,34 @@ def _case(line: _Line, app: str) -> Case:
         label_author=_text(row, "label_author"),
         embedder=_text(row, "embedder"),
         nearest=_number(row, "nearest"),
-        line=line.text,
+        expect=_expected(row.get("expect")),
+        variant_of=_text(row, "variant_of"),
+        retired=_text(row, "retired"),
+        retired_why=_text(row, "retired_why"),
+        line=line,
     )
 
 
-def _needed(row: dict[str, Any], key: str) -> str:
+def row_of_case(case: Case) -> dict[str, Any]:
+    """A case as one JSON object: `COMMON` first, then what is set of `OURS`."""
+    known: dict[str, Any] = {k: getattr(case, k) for k in COMMON}
+    return known | {k: v for k in OURS if (v := getattr(case, k)) not in (None, {})}
+
+
+def _expected(value: Any) -> dict[str, Any]:
+    if value is None or isinstance(value, dict):
+        return value or {}
+    raise InputError(f"expect is {quoted(value)}; an object is allowed")
+
+
+def _needed(row: Mapping[str, Any], key: str) -> str:
     text = _text(row, key)
     if text is None or not text.strip():
         raise InputError(f"{key} is missing; a case needs `question` and `ground_truth`")
     return text
 
 
-def _text(row: dict[str, Any], key: str) -> str | None:
+def _text(row: Mapping[str, Any], key: str) -> str | None:
     value = row.get(key)
     if value is None or isinstance(value, str):
         return value
@@ -225,7 +287,7 @@ def _text(row: dict[str, Any], key: str) -> str | None:
     raise InputError(f"{key} is {quoted(value)}; text is allowed")
 
 
-def _number(row: dict[str, Any], key: str) -> float | None:
+def _number(row: Mapping[str, Any], key: str) -> float | None:
     value = row.get(key)
     if value is None:
         return None
@@ -243,12 +305,11 @@ def _contexts(value: Any) -> tuple[str, ...]:
 
 
 def _line(case: Case) -> str:
-    known = {k: getattr(case, k) for k in COMMON}
-    known |= {k: v for k in OURS if (v := getattr(case, k)) is not None}
+    known = row_of_case(case)
     if case.line is None:
         return _dump(known)
     row = _object(case.line)
-    if _case(_Line(1, case.line, row), _APP) == case:
+    if case_of_row(row, line=case.line) == case:
         return case.line
     if not (isinstance(row.get("id"), str) and _OUR_ID.fullmatch(row["id"])) and "id" in row:
         known["id"] = row["id"]  # theirs
@@ -268,13 +329,19 @@ def _label(number: int, row: dict[str, Any]) -> LabelRow:
     identity, question = _text(row, "id") or None, _text(row, "question") or None
     if identity is None and question is None:
         raise InputError("neither `id` nor `question` is given; one of them names the failure")
-    if "ground_truth" not in row:
+    if not {"ground_truth", "verdict"} & set(row):
         raise InputError("ground_truth is missing; give the right answer, or an empty text for `not yet`")
+    truth, verdict = _text(row, "ground_truth") or "", (_text(row, "verdict") or "answer").strip().casefold()
+    if verdict not in ("answer", "dismiss"):
+        raise InputError(f"verdict is {quoted(verdict)}; answer, dismiss or an empty text is allowed")
+    if verdict == "dismiss" and truth.strip():
+        raise InputError("verdict is dismiss, and ground_truth holds an answer; keep one of them")
     return LabelRow(
         line=number,
         id=identity,
         question=question,
-        ground_truth=_text(row, "ground_truth") or "",
+        ground_truth=truth,
+        verdict="dismiss" if verdict == "dismiss" else "answer",
         author=_text(row, "author") or None,
         note=_text(row, "note") or "",
     )

@@ -5,14 +5,22 @@ from typing import Any, Literal
 
 __all__ = [
     "AddResult",
+    "Agreement",
+    "CaptureCursor",
+    "CaptureDay",
     "CaptureResult",
     "Case",
+    "Decided",
     "Failure",
+    "ImportResult",
     "Label",
     "LabelResult",
     "LabelRow",
     "NearDuplicate",
+    "Queued",
     "Refusal",
+    "RuleCount",
+    "Settled",
 ]
 
 
@@ -29,6 +37,8 @@ class Failure:
     contexts: tuple[str, ...] = ()
     reason: str = ""
     """Why it counts as a failure, with the metric and its value."""
+    said: str | None = None
+    """What the user said of the answer, word for word."""
     source: str = ""
     """Where it comes from, e.g. ``incident INC-0001``, ``thumbs-down``."""
     metric: str = "normalised_match"
@@ -37,6 +47,8 @@ class Failure:
     """Direction of `metric` that harms: ``down`` means that a passing answer scores high."""
     cut: float | None = None
     """For a number metric: the bound that a passing answer keeps."""
+    value: float | None = None
+    """What the failing answer had of `metric`; None where people said that it failed."""
     interaction_id: str | None = None
     incident: str | None = None
     risk_category: str | None = None
@@ -45,6 +57,10 @@ class Failure:
     suggestion: str | None = None
     """A right answer that somebody else gave (a correction, the expected answer, a passing twin): never the failing one."""
     suggested_by: str | None = None
+    variant_of: str | None = None
+    """Id of the case that this is a re-framing of; its case is added as a variant of that one."""
+    expect: dict[str, Any] = field(default_factory=dict)
+    """What its scorer asks beyond the right answer, taken over from the case that it is a re-framing of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +71,9 @@ class Label:
     """``label_id(failure, author)``."""
     failure: str
     """Id of the failure."""
-    verdict: Literal["answer", "dismiss"] = "answer"
-    """``dismiss``: this was no failure, or nobody can say what is right; `note` says why."""
+    verdict: Literal["answer", "dismiss", "withdrawn"] = "answer"
+    """``dismiss``: this was no failure, or nobody can say what is right; `note` says why. ``withdrawn``: its author took the
+    label back, and it counts no more."""
     ground_truth: str = ""
     """The right answer; empty where it is dismissed."""
     author: str
@@ -99,6 +116,7 @@ class Case:
     retired: str | None = None
     """ISO date from which it is no longer tested; it stays in the set's history."""
     retired_why: str | None = None
+    """Why it is retired; of a case that is tested again (`retired` is None), why it was brought back."""
     line: str | None = field(default=None, compare=False)
     """The line of the file that this case was read from: unknown keys and the very bytes are written back."""
 
@@ -130,7 +148,8 @@ class LabelRow:
     id: str | None
     question: str | None
     ground_truth: str
-    """Empty: nobody has labelled this row yet."""
+    """Empty: nobody has labelled this row yet, or it is dismissed."""
+    verdict: Literal["answer", "dismiss"] = "answer"
     author: str | None = None
     note: str = ""
 
@@ -182,3 +201,116 @@ class AddResult:
     """Failures that wait for a person's word."""
     conflicts: tuple[tuple[str, str], ...] = ()
     """Pairs of cases with the same question and different right answers: a person has to say which one holds."""
+    decisions: tuple[NearDuplicate, ...] = ()
+    """What was decided about the ones that are near a case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What the labels of a failure say together."""
+
+    failure: str
+    """Id of the failure."""
+    state: Literal["waits", "second", "conflict", "agreed", "dismissed"]
+    """``waits``: nobody has labelled it. ``second``: the risk asks for another reviewer. ``conflict``: reviewers differ, and
+    somebody has to adjudicate. ``agreed``: `ground_truth` holds. ``dismissed``: no case comes of it."""
+    ground_truth: str | None = None
+    """The right answer; only where it is agreed."""
+    authors: tuple[str, ...] = ()
+    """Who has labelled it, in order of time; of an adjudicated one, who adjudicated."""
+    why: str
+    """The state in one sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """A failure that waits for a person, and why it stands where it stands in the queue."""
+
+    failure: Failure
+    settled: Settled
+    priority: float
+    """Twice the risk, and novelty and uncertainty, each 0..1."""
+    risk: float
+    novelty: float
+    uncertainty: float
+    why: str
+    """The three parts in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureCursor:
+    """How far scores have been looked through for failures to capture."""
+
+    id: str = "captures"
+    seq: int = 0
+    """Sequence number of the table of scores."""
+    days: tuple[str, ...] = ()
+    """Days (``2026-11-20/app``) that have weaker signs to be weighed once they are over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureDay:
+    """What was captured of one application's weaker signs of one day, and what was left out."""
+
+    id: str
+    """``2026-11-20/app``."""
+    taken: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Ids of failures, by rule."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Answers with a sign that were beyond the day's bound, by rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCount:
+    """What one rule of capture found."""
+
+    rule: str
+    captured: int = 0
+    known: int = 0
+    """Failures that were captured before."""
+    left_out: int = 0
+    """Beyond the bound of their day, or without a question that could be asked again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How far reviewers say the same of the same failures."""
+
+    reviewers: tuple[str, ...]
+    failures: int
+    """Failures that at least two people labelled."""
+    alpha: float | None
+    """Krippendorff's alpha, 1 for full agreement, 0 for chance; None where it cannot be told."""
+    low: float | None = None
+    high: float | None = None
+    """95 % bootstrap interval."""
+    text: str
+    """What it means, or why it cannot be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportResult:
+    """What became of a file of cases."""
+
+    form: str
+    """The format that was recognised."""
+    added: tuple[Case, ...]
+    known: tuple[str, ...] = ()
+    """Ids of cases that were there already."""
+    retired: tuple[str, ...] = ()
+    """Ids of cases that were there, and that the file retires."""
+    refused: tuple[Refusal, ...] = ()
+    """What was not taken in, by its place in the file, and why."""
+    conflicts: tuple[tuple[str, str], ...] = ()
+    """Pairs of cases with the same question and different right answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What became of a person's word on a near-duplicate."""
+
+    decision: NearDuplicate
+    case: Case | None = None
+    """The case that is in the set by it; None where it was refused."""
+    added: bool = False
+    """Whether the case was not there before."""

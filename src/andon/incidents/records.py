@@ -141,7 +141,8 @@ class TimelineEvent:
     happened_us: int
     learned_us: int
     kind: str
-    """``onset``, ``change``, ``lever``, ``signal``, ``alert``, ``feedback``, ``report``, ``told``, ``state`` or ``note``."""
+    """``onset``, ``change``, ``lever``, ``signal``, ``alert``, ``feedback``, ``report``, ``told``, ``evaluation``, ``state`` or
+    ``note``."""
     text: str
     by: str = "andon"
 

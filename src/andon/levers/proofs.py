@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from andon.evals import EvalRun, judge
+from andon.evals.shown import outcomes
 from andon.golden import Case
 from andon.levers.records import Lever, Pull
 from andon.postmortems import ActionItem, Criterion, Proof
@@ -92,10 +93,11 @@ def catches(cases: Iterable[Case], runs: Iterable[EvalRun]) -> Mapping[str, int]
     passed: set[str] = set()
     found = dict.fromkeys(incident_of.values(), 0)
     for run in sorted(runs, key=lambda r: (r.at_us, r.id)):
-        failed = {r.case_id for r in run.results if r.outcome == "fail"}
+        seen = outcomes(run)
+        failed = {i for i, outcome in seen.items() if outcome == "fail"}
         for incident in {incident_of[c] for c in failed & passed if c in incident_of}:
             found[incident] += 1
-        passed |= {r.case_id for r in run.results if r.outcome == "pass"}
+        passed |= {i for i, outcome in seen.items() if outcome == "pass"}
     return found
 
 
@@ -103,10 +105,10 @@ def _row(ids: Sequence[str], runs: Iterable[EvalRun]) -> tuple[int, list[str]]:
     """How many of the latest runs of one target pass all cases in a row, and which cases fail in the latest one."""
     passes = 0
     for run in sorted(runs, key=lambda r: (r.at_us, r.id), reverse=True):
-        outcomes = {r.case_id: r.outcome for r in run.results}
-        seen = [outcomes.get(i, "error") for i in ids]
+        of = outcomes(run)
+        seen = [of.get(i, "error") for i in ids]
         if "fail" in seen:
-            return passes, [i for i in ids if outcomes.get(i) == "fail"]
+            return passes, [i for i in ids if of.get(i) == "fail"]
         if "error" not in seen:
             passes += 1
     return passes, []

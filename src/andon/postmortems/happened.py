@@ -93,7 +93,7 @@ def _chart_of(e: TimelineEvent) -> str:
 
 def _key(p: Postmortem, e: TimelineEvent) -> bool:
     """Whether the short form holds an entry that nobody pinned."""
-    if e.kind in ("state", "lever", "note", "report"):
+    if e.kind in ("state", "lever", "note", "report", "evaluation"):
         return True
     suspects = [s.at_us for s in p.investigation.suspects[:3]]
     first = next((x.id for x in p.timeline if x.kind == e.kind), "")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RULES", "Finding", "Rule", "lint_text", "sarif_of"]
+__all__ = ["RULES", "Finding", "Rule", "lint_text", "sarif_log", "sarif_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -456,9 +456,16 @@ def sarif_of(found: Mapping[str, Sequence[Finding]], *, version: str) -> dict[st
         for path, findings in found.items()
         for f in findings
     ]
-    driver = {"name": "andon postmortem lint", "version": version, "rules": rules}
+    return sarif_log("andon postmortem lint", version, rules=rules, results=results)
+
+
+def sarif_log(
+    name: str, version: str, *, rules: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], **run: Any
+) -> dict[str, Any]:
+    """One SARIF 2.1.0 log of one run of a tool; `run` holds further properties of the run."""
+    driver = {"name": name, "version": version, "rules": rules}
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results, **run}],
     }

@@ -7,6 +7,7 @@ offline agree by construction; a missing answer is never a good answer; a score 
 
 from andon.scores.answers import answers_match, final_answer
 from andon.scores.builtin import SCORERS
+from andon.scores.grounding import Claim, explain_groundedness, groundedness
 from andon.scores.records import Embedder, Harm, Scorer, Vectors
 from andon.scores.refusals import is_refusal, refusal_reason
 from andon.scores.rows import KEYS, LABELS, failing, score_schema
@@ -15,13 +16,16 @@ __all__ = [
     "KEYS",
     "LABELS",
     "SCORERS",
+    "Claim",
     "Embedder",
     "Harm",
     "Scorer",
     "Vectors",
     "answers_match",
+    "explain_groundedness",
     "failing",
     "final_answer",
+    "groundedness",
     "is_refusal",
     "refusal_reason",
     "score_schema",

@@ -11,17 +11,15 @@ import orjson
 
 from andon.scores.answers import answers_match
 from andon.scores.formats import asked_format, has_markdown, keeps_format
+from andon.scores.grounding import groundedness
 from andon.scores.language import language_of
 from andon.scores.records import Embedder, Harm, Scorer
 from andon.scores.refusals import Reason, is_refusal, refusal_reason
-from andon.scores.text import content_words, sentences
+from andon.scores.text import content_words
 from andon.traffic import Interaction, ToolCall
 from andon.traffic.conventions.readings import FINISH_REASONS
 
 __all__ = ["SCORERS"]
-
-SUPPORTED_SHARE = 0.6
-"""A sentence counts as grounded when this share of its content words stands in one passage."""
 
 OPENING = 256
 """Characters of question and answer that are compared by meaning: an answer shows early whether it is on the question,
@@ -88,13 +86,7 @@ def _unrecorded(i: Interaction) -> bool:
 def _groundedness(i: Interaction, _: Embedder) -> float | None:
     if not i.contexts:
         return None
-    if _missing(i):
-        return 0.0
-    passages = [p for c in i.contexts if (p := content_words(c.text))]
-    checked = [w for s in sentences(i.answer or "") if len(w := content_words(s)) >= 3]
-    if not checked or not passages:
-        return None
-    return float(np.mean([max(len(w & p) / len(w) for p in passages) >= SUPPORTED_SHARE for w in checked]))
+    return 0.0 if _missing(i) else groundedness(i.answer or "", [c.text for c in i.contexts])
 
 
 def _citation_valid(i: Interaction, _: Embedder) -> float | None:
@@ -336,8 +328,9 @@ SCORERS: tuple[Scorer, ...] = (
         "down",
         "correctness",
         "share",
-        "Share of the answer's sentences whose content words stand in one retrieved passage.",
+        "Share of what the answer claims that the passages say, by the words of each claim.",
         _groundedness,
+        "2",
     ),
     _number(
         "context_used",

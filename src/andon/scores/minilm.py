@@ -14,14 +14,10 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from ctypes import CDLL, c_int
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,6 +26,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from andon.errors import ConfigError, SeamError
+from andon.scores.blas import in_parallel
 from andon.scores.records import Embedder, Vectors
 from andon.settings import Settings
 
@@ -47,7 +44,6 @@ _BARE_PIECES = 2  # [CLS] and [SEP]: a text of these alone is empty
 _TEXTS_AT_ONCE = 4096  # bounds the memory of a call, however many texts it has
 _PIECES_AT_ONCE = 512  # rows of one packed matrix: about 10 MB of activations for each worker
 _GELU_ROWS = 64
-_WORKERS_MAX = 16
 _FETCH_TIMEOUT_S = 900
 
 _F32 = np.float32
@@ -249,8 +245,8 @@ class _MiniLM:
             for part in parts:
                 embed_part(part)
             return
-        with _one_blas_thread() as workers, ThreadPoolExecutor(workers, "minilm") as pool:
-            list(pool.map(embed_part, parts))
+        for _ in in_parallel(embed_part, parts):
+            pass
 
 
 def _parts(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -346,51 +342,3 @@ def _add_and_double_gelu(x: _Floats, bias: _Floats) -> None:
         np.tanh(p, out=p)
         p += _F32(1)
         block *= p
-
-
-_blas_lock = Lock()
-_blas_users = 0
-_blas_before = 1
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[int]:
-    """Give as many workers as BLAS had threads, and BLAS one thread in each.
-
-    Whole parts in parallel are a quarter faster than parallel matrix products with serial steps between. It is a
-    setting of the process, so it is counted and given back. With a BLAS that is not NumPy's own: one worker.
-    """
-    global _blas_users, _blas_before  # noqa: PLW0603
-    blas = _blas_threads()
-    if blas is None:
-        yield 1
-        return
-    get, put = blas
-    with _blas_lock:
-        if _blas_users == 0:
-            _blas_before = max(1, get())
-            put(1)
-        _blas_users += 1
-        workers = min(_blas_before, _WORKERS_MAX)
-    try:
-        yield workers
-    finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                put(_blas_before)
-
-
-@cache
-def _blas_threads() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """How to read and set the threads of the OpenBLAS that NumPy's wheels carry; None where it is another."""
-    package = Path(np.__file__).parent
-    for path in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
-        try:
-            library = CDLL(str(path))  # already loaded by NumPy: this finds it again
-            get, put = library.scipy_openblas_get_num_threads64_, library.scipy_openblas_set_num_threads64_
-        except (OSError, AttributeError):
-            continue
-        get.restype, put.argtypes, put.restype = c_int, [c_int], None
-        return get, put
-    return None

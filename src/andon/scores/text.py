@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-__all__ = ["READ", "content_words", "normalise", "sentences"]
+__all__ = ["KEPT", "READ", "STOP_WORDS", "content_words", "normalise", "sentences"]
 
 _WORD = re.compile(r"(?:(?<![^\W_])-(?=\d))?[^\W_]+(?:[.,]\d+)*", re.UNICODE)
 _MINUS = str.maketrans("−‒–", "---")

@@ -11,7 +11,16 @@ from andon.stats.edetector import RATIOS, detect, log_likelihood_ratio, log_rati
 from andon.stats.explained import MixExplained, explained_by_mix
 from andon.stats.mix import classifier_test, jensen_shannon, ks, mean_shift, mix_shift, mmd, psi
 from andon.stats.onset import Onset, locate_onset
-from andon.stats.paired import Paired, compare_paired
+from andon.stats.paired import (
+    Paired,
+    PairedDrop,
+    attempts_worse,
+    compare_paired,
+    holm,
+    paired_bootstrap,
+    paired_drop,
+    sign_flip,
+)
 from andon.stats.ridits import RIDIT_VARIANCE, Ridits, ridits_of
 from andon.stats.segments import ChangePoint, find_changes
 
@@ -24,8 +33,10 @@ __all__ = [
     "MixExplained",
     "Onset",
     "Paired",
+    "PairedDrop",
     "Priors",
     "Ridits",
+    "attempts_worse",
     "bin_edges",
     "bin_of",
     "classifier_test",
@@ -37,6 +48,7 @@ __all__ = [
     "explained_by_mix",
     "find_changes",
     "fit_baseline",
+    "holm",
     "jensen_shannon",
     "ks",
     "like_weekend",
@@ -46,8 +58,11 @@ __all__ = [
     "mean_shift",
     "mix_shift",
     "mmd",
+    "paired_bootstrap",
+    "paired_drop",
     "permitted_run_length",
     "psi",
     "ridits_of",
+    "sign_flip",
     "step",
 ]

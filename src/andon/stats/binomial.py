@@ -7,13 +7,14 @@ from scipy import stats
 __all__ = ["clopper_pearson", "difference"]
 
 
-def clopper_pearson(x: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(x: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Exact two-sided interval of a binomial rate; (0, 1) when n = 0, because nothing is known.
 
     The bounds are beta quantiles: ``B(a/2; x, n-x+1)`` and ``B(1-a/2; x+1, n-x)``. Coverage is at least `level` for
-    every rate, at the price of width. Use instead: a Jeffreys posterior where average coverage is enough.
+    every rate, at the price of width. Counts need not be whole: where observations come in clusters, give the effective
+    ones, as Korn & Graubard do. Use instead: a Jeffreys posterior where average coverage is enough.
 
-    Source: Clopper & Pearson, Biometrika 26 (1934), 404-413.
+    Source: Clopper & Pearson, Biometrika 26 (1934), 404-413; Korn & Graubard, Survey Methodology 24 (1998), 193-201.
     """
     if not 0 <= x <= n:
         raise ValueError(f"x={x} must be between 0 and n={n}")

@@ -188,6 +188,23 @@ class Ledger:
         query = select(_V.body).join(heads, _V.entry == heads.c.last).order_by(heads.c.first)
         return [_load(kind, row.body) for row in self._read(query)]
 
+    def ids(self, kind: type, after: int = 0) -> list[tuple[int, str]]:
+        """(entry, id) of the records of a kind that were first written after an entry, in the order of writing.
+
+        Reads no body: it tells a cache what is new, at a hundredth of the cost of `all`. Entries are numbers that grow with
+        every write; another writer's may become visible a little out of order.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        if after:  # by the key: an index on the kind would be read from end to end
+            query = select(_V.entry, _V.id, _V.kind, _V.version).where(_V.entry > after).order_by(_V.entry)
+            rows = [r for r in self._read(query) if r.version == 1 and r.kind == kind.__name__]
+        else:
+            first = (_V.kind == kind.__name__) & (_V.version == 1)
+            rows = self._read(select(_V.entry, _V.id).where(first).order_by(_V.entry))
+        return [(int(row.entry), str(row.id)) for row in rows]
+
     def history(self, kind: type[T], id: str | None = None) -> list[Versioned[T]]:  # noqa: A002
         """Every version of one record, or of all records of a kind, in the order of writing.
 

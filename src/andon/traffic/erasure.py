@@ -36,7 +36,7 @@ _OURS = frozenset(
         "bad", "harm", "level", "impact", "severity", "state", "status", "failure", "field", "origin", "phase", "found",
         "mark", "tone", "area", "outcome", "verdict", "fail", "closed_as", "template", "name", "version_field", "before",
         "after", "digest", "centroids", "choice", "cluster", "variant_of", "case", "retired", "by", "author", "acked_by", "noticed_by", "released_by", "resolved_by",
-        "suggested_by", "label_author", "owner",
+        "suggested_by", "label_author", "owner", "days", "taken", "run",
     )
 )  # fmt: skip
 """Fields that hold the loop's own words: ids, names of things and of the team, one of a few allowed words."""

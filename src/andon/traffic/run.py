@@ -453,11 +453,16 @@ def traffic_of(warehouse: Warehouse, names: Sequence[str]) -> Traces:
             theirs = [i for i in _assembled(warehouse, chunk)[0] if i.user_id in names]
             interactions += theirs
             ids |= {i.id for i in theirs}
-    return Traces(
-        ids=frozenset(ids),
-        sessions=frozenset(i.session_id for i in interactions if i.session_id),
-        texts=frozenset(t for i in interactions for t in texts_of(i)),
-    )
+    sessions = frozenset(i.session_id for i in interactions if i.session_id)
+    said = _said(warehouse, "interaction_id", ids | sessions) | _said(warehouse, "author", names)
+    texts = {t for i in interactions for t in texts_of(i)}
+    return Traces(ids=frozenset(ids), sessions=sessions, texts=frozenset(texts | said))
+
+
+def _said(warehouse: Warehouse, column: str, values: Iterable[str]) -> set[str]:
+    """The texts of feedback with one of these values: comments, corrections, labels."""
+    mine = (Where(column=column, op="in", value=tuple(sorted(values))), Where(column="text", op="not_null"))
+    return {t for t in warehouse.run(Slice(table="feedback", columns=("text",), where=mine))["text"].to_pylist() if t}
 
 
 def erase_traffic(warehouse: Warehouse, names: Sequence[str], found: Traces) -> dict[str, int]:

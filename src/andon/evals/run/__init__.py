@@ -1,6 +1,31 @@
 """What touches the store and the world: ask, score, keep."""
 
-from andon.evals.run.asking import run_evals
+from andon.evals.run.asking import run_evals, versions_of
+from andon.evals.run.baselines import baseline_of, refresh_baseline, set_baseline
+from andon.evals.run.gating import Ask, Gated, gate_change, judge_kept
+from andon.evals.run.keeping import Kept, Take, forget_kept, open_kept
+from andon.evals.run.quarantine import LONGEST_QUARANTINE_US, quarantine, quarantined
 from andon.evals.run.runs import keep_run, latest_run, load_run, save_run
 
-__all__ = ["keep_run", "latest_run", "load_run", "run_evals", "save_run"]
+__all__ = [
+    "LONGEST_QUARANTINE_US",
+    "Ask",
+    "Gated",
+    "Kept",
+    "Take",
+    "baseline_of",
+    "forget_kept",
+    "gate_change",
+    "judge_kept",
+    "keep_run",
+    "latest_run",
+    "load_run",
+    "open_kept",
+    "quarantine",
+    "quarantined",
+    "refresh_baseline",
+    "run_evals",
+    "save_run",
+    "set_baseline",
+    "versions_of",
+]

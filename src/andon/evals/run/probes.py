@@ -1,20 +1,22 @@
 """Ask a probe, write its answers as traffic and its passes as a metric, and say what that means for its bar."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from andon.errors import InputError
+from andon.errors import ConfigError, InputError
 from andon.evals.probes import Probe, chosen, due, signal_of
 from andon.evals.records import CaseResult, EvalRun, Output, Probed, Target
 from andon.evals.run.asking import run_evals
 from andon.evals.run.runs import keep_run
+from andon.evals.scorers import scorers_for
 from andon.evals.targets import make_target
 from andon.golden import Case
 from andon.golden.run import load_set
 from andon.monitors import Signal
 from andon.scores import Embedder, Scorer
 from andon.scores.rows import PROBE
+from andon.settings import Settings
 from andon.store import Ledger, Warehouse
 from andon.traffic import Context, Feedback, Interaction
 from andon.traffic.quoting import quoted
@@ -23,7 +25,6 @@ from andon.traffic.run import Intake
 __all__ = ["ask_due", "ask_probe", "raised"]
 
 LATELY_US = 86_400_000_000
-_log = logging.getLogger("andon")
 
 
 def ask_due(
@@ -31,23 +32,18 @@ def ask_due(
     ledger: Ledger,
     intake: Intake,
     probes: Sequence[Probe],
-    scorers: Mapping[str, Scorer],
+    scorers: Sequence[Scorer],
     embedder: Embedder,
     *,
+    settings: Settings,
     now_us: int,
-    window_us: int,
 ) -> list[Probed]:
-    """Ask every probe whose time has come; one that cannot be asked is said in the log, and does not keep the others back."""
-    done = []
-    for probe in probes:
-        if due(probe, ledger.get(Probed, probe.name), now_us):
-            asked = ask_probe(
-                warehouse, ledger, intake, probe, scorers, embedder, now_us=now_us, window_us=window_us
-            )  # fmt: skip
-            if asked.problem:
-                _log.warning("probe %s could not be asked: %s", quoted(probe.name), asked.problem)
-            done.append(asked)
-    return done
+    """Ask every probe whose time has come; one that cannot be asked says why (`Probed.problem`), and keeps no other back."""
+    return [
+        ask_probe(warehouse, ledger, intake, probe, scorers, embedder, settings=settings, now_us=now_us)
+        for probe in probes
+        if due(probe, ledger.get(Probed, probe.name), now_us)
+    ]
 
 
 def ask_probe(
@@ -55,11 +51,11 @@ def ask_probe(
     ledger: Ledger,
     intake: Intake,
     probe: Probe,
-    scorers: Mapping[str, Scorer],
+    scorers: Sequence[Scorer],
     embedder: Embedder,
     *,
+    settings: Settings,
     now_us: int,
-    window_us: int,
 ) -> Probed:
     """Ask a probe now, whether it is due or not.
 
@@ -74,15 +70,16 @@ def ask_probe(
     if not cases:
         return _keep(ledger, Probed(id=probe.name, at_us=now_us, problem=_nothing_fits(probe)))
     try:
-        target = _Kept(make_target(probe.target))
-    except InputError as error:
+        target = _Heard(make_target(probe.target))
+        measures = scorers_for(cases, scorers, settings)
+    except (InputError, ConfigError) as error:
         return _keep(ledger, Probed(id=probe.name, at_us=now_us, problem=str(error)))
-    run = run_evals(cases, target, scorers, embedder, now_us=now_us)
+    run = run_evals(cases, target, measures, embedder, now_us=now_us)
     run = replace(run, app=probe.app)
     keep_run(ledger, run, now_us=now_us, by=f"probe {probe.name}")
     _write(intake, probe, run, cases, target.outputs)
     warehouse.commit()
-    signal = signal_of(probe, run, before, window_us=window_us)
+    signal = signal_of(probe, run, before, window_us=settings.window_s * 1_000_000)
     if signal is not None:
         ledger.put(signal, now_us=now_us, by=f"probe {probe.name}")
     passed, failed, errors = (sum(r.outcome == o for r in run.results) for o in ("pass", "fail", "error"))
@@ -101,20 +98,22 @@ def raised(ledger: Ledger, now_us: int) -> list[Signal]:
     return [s for p in lately if (s := ledger.get(Signal, p.signal)) is not None]
 
 
-class _Kept:
-    """A target that remembers what it said."""
+class _Heard:
+    """A target that remembers what it said, by question: cases of one question share an answer."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self.outputs: dict[str, Output] = {}
 
-    @property
-    def name(self) -> str:
-        return self._target.name
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)  # its name, and its model, version and recorded attempts where it has them
+        return found if name != "attempt" else lambda case, repeat: self._hear(case, found(case, repeat))
 
     def ask(self, case: Case) -> Output:
-        output = self._target.ask(case)
-        self.outputs[case.id] = output
+        return self._hear(case, self._target.ask(case))
+
+    def _hear(self, case: Case, output: Output) -> Output:
+        self.outputs[case.question] = output
         return output
 
 
@@ -136,7 +135,7 @@ def _none_ran(run: EvalRun) -> str:
 def _write(intake: Intake, probe: Probe, run: EvalRun, cases: Sequence[Case], outputs: Mapping[str, Output]) -> None:
     """The answers as traffic of its own, and each pass or failure as feedback on its answer."""
     of = {c.id: c for c in cases}
-    asked = [_interaction(probe, run, of[r.case_id], r, outputs.get(r.case_id)) for r in run.results]
+    asked = [_interaction(probe, run, of[r.case_id], r, outputs.get(of[r.case_id].question)) for r in run.results]
     intake.interactions(asked, whole=True)
     intake.feedback(
         [

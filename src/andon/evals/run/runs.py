@@ -1,18 +1,20 @@
 """Runs on disk and in the ledger."""
 
+import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from andon.errors import InputError, StoreError
 from andon.evals.records import EvalRun
+from andon.evals.run.telling import tell_incidents
 from andon.store import Ledger
 from andon.traffic.quoting import quoted
 
-__all__ = ["dump", "keep_run", "latest_run", "load_run", "save_run"]
+__all__ = ["dump", "keep_run", "latest_run", "load_run", "named", "save_run"]
 
 _RUN = TypeAdapter(EvalRun)
 
@@ -50,12 +52,13 @@ def load_run(path: Path) -> EvalRun:
 
 
 def keep_run(ledger: Ledger, run: EvalRun, *, now_us: int, by: str) -> None:
-    """Keep a run in the ledger.
+    """Keep a run in the ledger, and tell the incidents whose golden cases were in it.
 
     Raises:
         StoreError: the ledger failed.
     """
     ledger.put(run, now_us=now_us, by=by)
+    tell_incidents(ledger, run)
 
 
 def latest_run(ledger: Ledger, *, target: str | None = None, golden: str | None = None) -> EvalRun | None:
@@ -70,6 +73,12 @@ def latest_run(ledger: Ledger, *, target: str | None = None, golden: str | None 
         if (target is None or r.target == target) and (golden is None or r.golden == golden)
     ]
     return max(reversed(fitting), key=lambda r: r.at_us, default=None)
+
+
+def named(run: EvalRun) -> EvalRun:
+    """The run with its id: a digest of its content, apart from how long each answer took."""
+    timeless = replace(run, id="", results=tuple(replace(r, latency_s=None) for r in run.results))
+    return replace(run, id=f"E-{hashlib.sha256(dump(timeless).encode()).hexdigest()[:16]}")
 
 
 def dump(run: EvalRun) -> str:

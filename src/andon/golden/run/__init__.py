@@ -1,17 +1,51 @@
 """What touches the store: read, decide with the pure functions of the stage, write."""
 
-from andon.golden.run.capture import capture
-from andon.golden.run.cases import add_cases
-from andon.golden.run.labels import accept_suggestions, label_failures, read_labels
-from andon.golden.run.sets import export, import_set, load_set
+from andon.golden.run.capture import capture, capture_new
+from andon.golden.run.cases import add_cases, decide, decisions
+from andon.golden.run.coverage import apps_with_traffic, measure_coverage
+from andon.golden.run.growth import growth, reframe
+from andon.golden.run.labels import (
+    accept_suggestions,
+    adjudicate,
+    conflicting,
+    label_failures,
+    queue,
+    read_labels,
+    reviewer_agreement,
+    withdraw,
+)
+from andon.golden.run.sets import export, export_as, history_of, import_set, load_set, retire, states_of
+from andon.golden.run.tuning import decided_pairs, read_pairs, tune_on
+from andon.golden.run.vectors import CaseVectors, forget_vectors
 
 __all__ = [
+    "CaseVectors",
     "accept_suggestions",
     "add_cases",
+    "adjudicate",
+    "apps_with_traffic",
     "capture",
+    "capture_new",
+    "conflicting",
+    "decide",
+    "decided_pairs",
+    "decisions",
     "export",
+    "export_as",
+    "forget_vectors",
+    "growth",
+    "history_of",
     "import_set",
     "label_failures",
     "load_set",
+    "measure_coverage",
+    "queue",
     "read_labels",
+    "read_pairs",
+    "reframe",
+    "retire",
+    "reviewer_agreement",
+    "states_of",
+    "tune_on",
+    "withdraw",
 ]

@@ -1,66 +1,140 @@
-"""Labelled failures become cases, unless they repeat one."""
+"""Labelled failures become cases, unless they repeat one; what was decided about near-duplicates, and deciding otherwise."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
 
-from andon.errors import InputError
+from andon.errors import InputError, StateError
 from andon.golden.cases import same_text, to_case
-from andon.golden.duplicates import THRESHOLD, find_duplicate, nearest, refusal
-from andon.golden.records import AddResult, Case, Failure, Label, Refusal
-from andon.scores import Embedder
+from andon.golden.duplicates import judge, near_and_nearest, refusal
+from andon.golden.queue import labels_by_failure, settled
+from andon.golden.records import AddResult, Case, Decided, Failure, Label, NearDuplicate, Refusal, Settled
+from andon.golden.run.vectors import CaseVectors
+from andon.golden.thresholds import Thresholds
+from andon.scores import Embedder, Vectors
+from andon.scores.blas import one_blas_thread
 from andon.store import Ledger
+from andon.traffic.quoting import quoted
 
-__all__ = ["add_cases", "conflicts"]
+__all__ = ["PROPOSED", "add_cases", "conflicts", "decide", "decisions"]
+
+PROPOSED = "andon"
+"""Who makes proposals; no person has this name."""
 
 
-def add_cases(ledger: Ledger, embedder: Embedder, *, now_us: int, by: str, threshold: float = THRESHOLD) -> AddResult:
-    """Make a case of every labelled failure, in the order of capture, unless it repeats a case; safe to call again.
+def add_cases(
+    ledger: Ledger,
+    embedder: Embedder,
+    *,
+    now_us: int,
+    by: str,
+    thresholds: Thresholds | None = None,
+    vectors: CaseVectors | None = None,
+    report: Callable[[str, float], None] | None = None,
+) -> AddResult:
+    """Make a case of every failure whose label is settled, in the order of capture, unless it repeats a case.
+
+    Safe to call again. A near-duplicate is refused, and a look-alike added, by a `NearDuplicate` record that a person may
+    decide otherwise (`decide`); what a person decided stands.
+
+    Args:
+        ledger: failures, labels and cases.
+        embedder: by whose similarity questions are near each other.
+        now_us: time of the call.
+        by: who adds.
+        thresholds: from which cosine on two questions count as the same one.
+        vectors: those of the cases, where the caller keeps them; else they are computed.
+        report: told what is being done, and the share done, 0..1.
 
     Raises:
-        InputError: the threshold is not in (0, 1].
-        StoreError: the ledger failed.
+        StoreError: the ledger failed; calling again is safe.
     """
-    labels = {label.failure: label for label in ledger.all(Label)}
-    failures = ledger.all(Failure)
-    cases = ledger.all(Case)
-    ids = {c.id for c in cases}
-    known: list[str] = []
-    refused: list[Refusal] = []
-    fresh: list[tuple[Failure, Case]] = []
-    for f in failures:
-        if f.id not in labels:
-            continue
-        try:
-            case = to_case(f, labels[f.id], added_us=now_us, nearest=None, embedder=embedder.name)
-        except InputError as error:
-            refused.append(Refusal(id=f.id, reason=str(error)))
-            continue
-        if case.id in ids:
-            known.append(f.id)
-        else:
-            fresh.append((f, case))
-    there = len(cases)
-    vectors = embedder.embed([c.question for c in (*cases, *(c for _, c in fresh))])
-    kept = list(range(there))  # rows of `vectors` that are cases, in step with `cases`
-    added: list[Case] = []
-    for row, (failure, case) in enumerate(fresh, there):
-        twin = find_duplicate(cases, vectors[kept], case, vectors[row], threshold)
-        if twin is not None:
-            refused.append(Refusal(id=failure.id, reason=refusal(*twin, embedder.name, threshold)))
-            continue
-        near = nearest(vectors[kept], vectors[row])
-        new = replace(case, nearest=None if near is None else round(near[1], 6))
-        ledger.put(new, now_us=now_us, by=by)
-        cases.append(new)
-        kept.append(row)
-        added.append(new)
+    vectors = vectors or CaseVectors(embedder)
+    adding = _Adding(ledger, vectors, thresholds or Thresholds(), now_us, by)
+    # one question's products are too small to share: on a busy machine threads would wait for each other
+    with vectors.turn, one_blas_thread():
+        vectors.catch_up(ledger, report)
+        fresh, known, refused, unlabelled = _sorted(ledger, vectors, now_us)
+        for (failure, case), vector in zip(fresh, embedder.embed([c.question for _, c in fresh]), strict=True):
+            refusal_ = adding.add(failure, case, vector)
+            if refusal_ is not None:
+                refused.append(refusal_)
     return AddResult(
-        added=tuple(added),
+        added=tuple(adding.added),
         known=tuple(known),
         refused=tuple(refused),
-        unlabelled=len(failures) - len({f.id for f in failures} & set(labels)),
-        conflicts=conflicts(cases[:there], added),
+        unlabelled=unlabelled,
+        conflicts=tuple(adding.conflicts),
+        decisions=tuple(adding.decisions),
     )
+
+
+def decisions(ledger: Ledger) -> list[NearDuplicate]:
+    """What was decided about near-duplicates, by Andon or by people, in the order in which they were first met.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    return ledger.all(NearDuplicate)
+
+
+def decide(
+    ledger: Ledger,
+    vectors: CaseVectors,
+    failure: str,
+    choice: Literal["refuse", "variant", "keep"],
+    *,
+    why: str,
+    by: str,
+    now_us: int,
+) -> Decided:
+    """A person's word on a near-duplicate; ``variant`` and ``keep`` add its case at once.
+
+    Args:
+        ledger: holds the decisions.
+        vectors: those of the cases.
+        failure: id of the failure that was near a case.
+        choice: ``refuse``, ``variant`` (added as a variant of the case) or ``keep`` (added as a case of its own).
+        why: the reason, for those who review.
+        by: the person.
+        now_us: time of the decision.
+
+    Raises:
+        InputError: nothing was decided about this failure, the choice is another word, the reason is empty, or the person
+            has the name of proposals.
+        StateError: it is to be refused and is in the set already, or its label is no longer settled.
+        StoreError: the ledger failed.
+    """
+    word, failed = ledger.get(NearDuplicate, failure), ledger.get(Failure, failure)
+    if word is None or failed is None:
+        raise InputError(
+            f"nothing was decided about {quoted(failure)}; `andon golden decisions` lists what can be decided"
+        )
+    if choice not in ("refuse", "variant", "keep"):
+        raise InputError(f"{quoted(choice)} is no decision; refuse, variant and keep are")
+    if not why.strip():
+        raise InputError("give a reason with --why, for those who review the decision")
+    if by == PROPOSED:
+        raise InputError(f"{PROPOSED!r} is the name of proposals; set USER to the name of the person who decides")
+    labels = [x for x in ledger.all(Label) if x.failure == failure]
+    said = settled(failed, labels)
+    word = replace(word, choice=choice, by=by, why=why.strip(), at_us=now_us)
+    if said.state != "agreed":
+        raise StateError(f"{failure} has no right answer that holds: {said.why}; label it first")
+    with vectors.turn:
+        case = _case(failed, said, now_us, vectors.embedder.name)
+        there = ledger.get(Case, case.id)
+        if choice == "refuse":
+            if there is not None and there.retired is None:
+                raise StateError(f"{failure} is case {there.id} in the set already; `andon golden retire` takes it out")
+            ledger.put(word, now_us=now_us, by=by)
+            return Decided(decision=word)
+        ledger.put(word, now_us=now_us, by=by)
+        wanted = there or replace(case, nearest=round(word.cosine, 6))
+        wanted = replace(wanted, variant_of=word.case if choice == "variant" else None)
+        ledger.put(wanted, now_us=now_us, by=by)
+        vectors.add([wanted.id], vectors.embedder.embed([wanted.question]))
+    return Decided(decision=word, case=wanted, added=there is None)
 
 
 def conflicts(before: Sequence[Case], added: Iterable[Case]) -> tuple[tuple[str, str], ...]:
@@ -74,3 +148,106 @@ def conflicts(before: Sequence[Case], added: Iterable[Case]) -> tuple[tuple[str,
         if there is not case and not same_text(there.ground_truth, case.ground_truth):
             pairs.append((case.id, there.id))
     return tuple(pairs)
+
+
+def _sorted(
+    ledger: Ledger, vectors: CaseVectors, now_us: int
+) -> tuple[list[tuple[Failure, Case]], list[str], list[Refusal], int]:
+    """All failures: those to add with their cases, ids of those that are cases, what cannot be one, how many wait for a label."""
+    labels = labels_by_failure(ledger.all(Label))
+    fresh: list[tuple[Failure, Case]] = []
+    known: list[str] = []
+    refused: list[Refusal] = []
+    unlabelled = 0
+    for failure in ledger.all(Failure):
+        said = settled(failure, labels.get(failure.id, ()))
+        if said.state != "agreed":
+            unlabelled += said.state != "dismissed"
+            continue
+        try:
+            case = _case(failure, said, now_us, vectors.embedder.name)
+        except InputError as error:
+            refused.append(Refusal(id=failure.id, reason=str(error)))
+            continue
+        if case.id in vectors:
+            known.append(failure.id)
+        else:
+            fresh.append((failure, case))
+    return fresh, known, refused, unlabelled
+
+
+class _Adding:
+    """One call of `add_cases`: what was added so far, and what stands in the way of the next one."""
+
+    def __init__(self, ledger: Ledger, vectors: CaseVectors, thresholds: Thresholds, now_us: int, by: str) -> None:
+        self._ledger, self._vectors, self._thresholds = ledger, vectors, thresholds
+        self._now_us, self._by = now_us, by
+        self.added: list[Case] = []
+        self.conflicts: list[tuple[str, str]] = []
+        self.decisions: list[NearDuplicate] = []
+
+    def add(self, failure: Failure, case: Case, vector: Vectors) -> Refusal | None:
+        """Put a case into the set; the reason where it is refused."""
+        if case.id in self._vectors:  # another failure of this call has the same question and right answer
+            return Refusal(
+                id=failure.id, reason=f"it repeats case {case.id}: the same question and the same right answer"
+            )
+        threshold = self._thresholds.of(case.app, case.question)
+        there = self._vectors.vectors
+        found, best = near_and_nearest(there, vector, threshold) if len(there) else ([], None)
+        close = self._read(found)
+        word = self._word(failure, case, close)
+        if word is not None and word.choice == "refuse":
+            return Refusal(id=failure.id, reason=self._why(word, threshold))
+        case = replace(case, nearest=None if best is None else round(best[1], 6))
+        if word is not None and word.choice == "variant":
+            case = replace(case, variant_of=word.case)
+        self._ledger.put(case, now_us=self._now_us, by=self._by)
+        self._vectors.add([case.id], vector[None, :])
+        self.added.append(case)
+        self.conflicts += conflicts([c for c, _ in close if c.retired is None], [case])
+        return None
+
+    def _read(self, found: Sequence[tuple[int, float]]) -> list[tuple[Case, float]]:
+        ids = self._vectors.ids
+        cases = [(self._ledger.get(Case, ids[row]), cosine) for row, cosine in found]
+        return [(case, cosine) for case, cosine in cases if case is not None]
+
+    def _word(self, failure: Failure, case: Case, close: Sequence[tuple[Case, float]]) -> NearDuplicate | None:
+        """What is decided about a case: a person's word, else what Andon proposes, which is kept."""
+        before = self._ledger.get(NearDuplicate, failure.id)
+        if before is not None and before.by != PROPOSED:
+            return before
+        found = None if case.variant_of is not None else judge(case, close)
+        if found is not None:
+            other, cosine, choice, why = found
+            word = NearDuplicate(
+                id=failure.id, case=other.id, cosine=round(cosine, 6), embedder=self._vectors.embedder.name, choice=choice,
+                by=PROPOSED, at_us=self._now_us, why=why,
+            )  # fmt: skip
+        elif before is not None:  # its label or its neighbour has changed since
+            word = replace(before, choice="keep", why=f"no longer near {before.case}", at_us=self._now_us)
+        else:
+            return None
+        if before is None or replace(before, at_us=self._now_us) != word:
+            self._ledger.put(word, now_us=self._now_us, by=PROPOSED)
+        self.decisions.append(word)
+        return word
+
+    def _why(self, word: NearDuplicate, threshold: float) -> str:
+        other = self._ledger.get(Case, word.case)
+        if word.by != PROPOSED or other is None:
+            return f"{word.by} decided that it adds nothing to case {word.case}: {word.why}"
+        return refusal(other, word.cosine, word.embedder, threshold)
+
+
+def _case(failure: Failure, said: Settled, now_us: int, embedder: str) -> Case:
+    """The case of a failure whose label is settled."""
+    label = Label(
+        id=failure.id,
+        failure=failure.id,
+        ground_truth=said.ground_truth or "",
+        author=", ".join(said.authors),
+        at_us=now_us,
+    )
+    return to_case(failure, label, added_us=now_us, nearest=None, embedder=embedder)

@@ -1,16 +1,41 @@
-"""Store people's words on what is right."""
+"""Store people's words on what is right, and show what waits for them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from andon.errors import InputError
+import numpy as np
+
+from andon.errors import InputError, StateError
+from andon.golden.agreement import agreement_of
 from andon.golden.cases import OWNER, check_label, label_id
 from andon.golden.files import parse_labels, read_text
-from andon.golden.records import Failure, Label, LabelResult, LabelRow, Refusal
+from andon.golden.queue import labels_by_failure, prioritise, settled
+from andon.golden.records import (
+    Agreement,
+    Case,
+    Failure,
+    Label,
+    LabelResult,
+    LabelRow,
+    Queued,
+    Refusal,
+    Settled,
+)
+from andon.scores import Embedder
 from andon.store import Ledger
+from andon.traffic.quoting import quoted
 
-__all__ = ["accept_suggestions", "label_failures", "read_labels"]
+__all__ = [
+    "accept_suggestions",
+    "adjudicate",
+    "conflicting",
+    "label_failures",
+    "queue",
+    "read_labels",
+    "reviewer_agreement",
+    "withdraw",
+]
 
 
 def read_labels(path: Path) -> tuple[LabelRow, ...]:
@@ -25,7 +50,8 @@ def read_labels(path: Path) -> tuple[LabelRow, ...]:
 def label_failures(ledger: Ledger, labels: Iterable[LabelRow], *, now_us: int, by: str) -> LabelResult:
     """Store people's words on what is right. A row that names a question labels every failure of that question.
 
-    The author is the row's, else `by`. A failure that had another label gets this one; the ledger keeps both versions.
+    The author is the row's, else `by`. Each author has one label of a failure: another word of theirs replaces it, and the
+    ledger keeps both versions. A row that dismisses says why in its note.
 
     Raises:
         StoreError: the ledger failed.
@@ -45,14 +71,15 @@ def label_failures(ledger: Ledger, labels: Iterable[LabelRow], *, now_us: int, b
             named = of_question.get((row.question or "").strip(), [])
         if not named:
             unknown.append(row.id or row.question or "")
-        elif not row.ground_truth.strip():
+        elif row.verdict == "answer" and not row.ground_truth.strip():
             blank += 1
             continue
         for failure in named:
             label = Label(
                 id=label_id(failure.id, row.author or by),
                 failure=failure.id,
-                ground_truth=row.ground_truth,
+                verdict=row.verdict,
+                ground_truth=row.ground_truth if row.verdict == "answer" else "",
                 author=row.author or by,
                 at_us=now_us,
                 note=row.note,
@@ -78,7 +105,7 @@ def accept_suggestions(ledger: Ledger, *, now_us: int, by: str) -> LabelResult:
     Raises:
         StoreError: the ledger failed.
     """
-    done = {label.failure for label in ledger.all(Label)}
+    done = labels_by_failure(ledger.all(Label))
     labelled: list[str] = []
     refused: list[Refusal] = []
     for f in ledger.all(Failure):
@@ -96,9 +123,124 @@ def accept_suggestions(ledger: Ledger, *, now_us: int, by: str) -> LabelResult:
     return LabelResult(labelled=tuple(labelled), refused=tuple(refused))
 
 
+def withdraw(ledger: Ledger, failure: str, *, now_us: int, by: str) -> None:
+    """Take one's own label of a failure back; the ledger keeps what it was.
+
+    Raises:
+        StateError: this reviewer has no label of it.
+    """
+    before = ledger.get(Label, label_id(failure, by))
+    if before is None or before.verdict == "withdrawn":
+        raise StateError(f"{by} has no label of {quoted(failure)}; there is nothing to take back")
+    ledger.put(replace(before, verdict="withdrawn", at_us=now_us), now_us=now_us, by=by)
+
+
+def queue(
+    ledger: Ledger,
+    embedder: Embedder,
+    *,
+    app: str | None = None,
+    incident: str | None = None,
+) -> list[Queued]:
+    """The failures (of one app, of one incident) that wait for a person, those that are worth most first (`prioritise`).
+
+    Raises:
+        SeamError: the embedder failed.
+        StoreError: the ledger failed.
+    """
+    failures = [f for f in ledger.all(Failure) if app in (None, f.app) and incident in (None, f.incident)]
+    labels = ledger.all(Label)
+    said = labels_by_failure(labels)
+    failures = [f for f in failures if settled(f, said.get(f.id, ())).state in ("waits", "second", "conflict")]
+    cases = [c for c in ledger.all(Case) if c.retired is None and c.app in {f.app for f in failures}]
+    vectors = embedder.embed([f.question for f in failures] + [c.question for c in cases])
+    known = vectors[len(failures) :]
+    of = {a: known[[k for k, c in enumerate(cases) if c.app == a]] for a in {c.app for c in cases}}
+    return prioritise(failures, labels, vectors[: len(failures)], of)
+
+
+def adjudicate(
+    ledger: Ledger,
+    failure: str,
+    *,
+    now_us: int,
+    by: str,
+    take: str | None = None,
+    answer: str | None = None,
+    dismiss: str | None = None,
+) -> Settled:
+    """Say what holds where reviewers differ: one reviewer's label, another answer, or that it is dismissed.
+
+    It is kept beside the labels of the reviewers, and settles the failure. Somebody decides who is not one of those who
+    differ. Where only one person has labelled it, so that there is nobody to differ, that person may, and it is noted.
+
+    Args:
+        ledger: where labels are kept.
+        failure: id of the failure.
+        now_us: the clock.
+        by: who adjudicates.
+        take: the reviewer whose label holds.
+        answer: the right answer.
+        dismiss: why no case comes of it.
+
+    Raises:
+        InputError: there is no such failure or reviewer, not exactly one of the three is given, or the answer is the failing one.
+        StateError: nobody has labelled it, or `by` is one of those who differ.
+    """
+    found = ledger.get(Failure, failure)
+    if found is None:
+        raise InputError(f"there is no failure {quoted(failure)}; `andon golden queue` lists them")
+    if sum(x is not None for x in (take, answer, dismiss)) != 1:
+        raise InputError("give one of --take REVIEWER, --answer TEXT and --dismiss WHY")
+    labels = labels_by_failure(x for x in ledger.all(Label) if x.failure == failure).get(failure, [])
+    given = {x.author: x for x in labels if not x.final}
+    if not given:
+        raise StateError(f"nobody has labelled {failure} yet; label it first: `andon golden label`")
+    if by in given and len(given) > 1:
+        raise StateError(
+            f"{by} is one of those who labelled {failure}; somebody else has to adjudicate, with --as NAME"
+        )
+    if take is not None and take not in given:
+        raise InputError(f"{quoted(take)} has not labelled {failure}; {', '.join(sorted(given))} did")
+    alone = " (the only reviewer)" if by in given else ""
+    if take is not None:
+        word = replace(given[take], note=f"adjudicated for {take}{alone}")
+    elif answer is not None:
+        word = replace(next(iter(given.values())), verdict="answer", ground_truth=answer, note=f"adjudicated{alone}")
+    else:
+        word = replace(next(iter(given.values())), verdict="dismiss", ground_truth="", note=f"{dismiss}{alone}")
+    label = replace(word, id=f"{failure}/final", author=by, at_us=now_us, final=True)
+    _put_label(ledger, found, label, by)
+    return settled(found, [label])
+
+
+def reviewer_agreement(ledger: Ledger, rng: np.random.Generator, *, app: str | None = None) -> list[Agreement]:
+    """How far reviewers agree (of one app): all of them, then each pair (`agreement_of`).
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    mine = {f.id for f in ledger.all(Failure) if app in (None, f.app)}
+    return agreement_of((x for x in ledger.all(Label) if x.failure in mine), rng)
+
+
+def conflicting(ledger: Ledger, *, app: str | None = None) -> list[tuple[Failure, list[Label]]]:
+    """The failures (of one app) of which reviewers say different things, with what each of them says.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    said = labels_by_failure(ledger.all(Label))
+    failures = [f for f in ledger.all(Failure) if app in (None, f.app) and f.id in said]
+    return [(f, said[f.id]) for f in failures if settled(f, said[f.id]).state == "conflict"]
+
+
 def _put_label(ledger: Ledger, failure: Failure, label: Label, by: str) -> bool:
     """Store a label; False when the failure has this right answer from this author already."""
-    check_label(failure.answer, label.ground_truth)
+    if label.verdict == "answer":
+        check_label(failure.answer, label.ground_truth)
+    elif not label.note.strip():
+        raise InputError("a dismissal says why: put the reason in `note`")
     before = ledger.get(Label, label.id)
     if before is not None and replace(before, at_us=label.at_us) == label:
         return False

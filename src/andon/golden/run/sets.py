@@ -1,70 +1,115 @@
-"""The golden set: from the ledger, to a file, from a file."""
+"""The golden set: from the ledger, to a file, from a file, and what became of it."""
 
 import os
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-from andon.errors import InputError, StoreError
-from andon.golden.cases import check_label
-from andon.golden.files import merge_cases, parse_cases, read_text, render_cases
-from andon.golden.records import AddResult, Case, Refusal
+from andon.errors import InputError, StateError, StoreError
+from andon.golden.cases import case_id, check_label
+from andon.golden.files import merge_cases, read_text, render_cases
+from andon.golden.formats import OWN, read_as, recognise, write_as
+from andon.golden.history import Entry, State, Step, case_history, set_states
+from andon.golden.records import Case, Failure, ImportResult, Label, NearDuplicate, Refusal
 from andon.golden.run.cases import conflicts
 from andon.store import Ledger
+from andon.traffic.clock import format_time
+from andon.traffic.quoting import quoted
 
-__all__ = ["export", "import_set", "load_set"]
+__all__ = ["export", "export_as", "history_of", "import_set", "load_set", "retire", "states_of"]
 
 
-def load_set(ledger: Ledger, app: str | None = None) -> list[Case]:
-    """The golden set (of one app), in the order in which cases were added.
+def load_set(
+    ledger: Ledger,
+    app: str | None = None,
+    *,
+    retired: bool = False,
+    incident: str | None = None,
+    at_us: int | None = None,
+) -> list[Case]:
+    """The golden set (of one app, of one incident), in the order in which cases were added.
+
+    Retired cases are left out unless `retired`. `at_us` gives the set as it was at that time.
 
     Raises:
         StoreError: the ledger failed.
     """
-    return [c for c in ledger.all(Case) if app is None or c.app == app]
+    if at_us is None:
+        cases = ledger.all(Case)
+    else:
+        cases = list({v.record.id: v.record for v in ledger.history(Case) if v.at_us <= at_us}.values())
+    return [
+        c for c in cases if app in (None, c.app) and incident in (None, c.incident) and (retired or c.retired is None)
+    ]
 
 
 def export(ledger: Ledger, path: Path, *, app: str | None = None) -> int:
-    """Write the golden set (of one app) as JSONL; returns how many lines are new.
+    """Write the golden set (of one app) as JSONL; returns how many lines were written.
 
-    A file that is there keeps its lines to the byte, and new cases are appended: a test is never removed by an export.
+    A file that is there keeps its lines to the byte, and new cases are appended: a test is never removed by an export. The
+    line of a case that was retired or brought back is the only one that is rewritten.
 
     Raises:
         InputError: the file that is there is no golden set.
         StoreError: the ledger or the disk failed; the file is as it was.
     """
-    cases = load_set(ledger, app)
+    cases = load_set(ledger, app, retired=True)
     before = read_text(path) if path.exists() else ""
     after = merge_cases(before, cases, app=app or "default", name=str(path)) if before else render_cases(cases)
-    if after == before and path.exists():
-        return 0
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(after.encode("utf-8"))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {path}: {error.strerror}", retryable=True) from error
-    return after[len(before) :].strip("\n").count("\n") + 1 if after != before else 0
+    if after != before or not path.exists():
+        _replace(path, after)
+    return (Counter(after.split("\n")) - Counter([*before.split("\n"), ""])).total()
 
 
-def import_set(ledger: Ledger, path: Path, *, now_us: int, by: str, app: str = "default") -> AddResult:
-    """Take in the cases of a JSONL golden set; the team's own choice stands, so near-duplicates are kept.
-
-    A case whose ground truth is the failing answer itself is refused. `app` holds where a line names none.
+def export_as(ledger: Ledger, path: Path, form: str, *, app: str | None = None) -> tuple[int, tuple[Refusal, ...]]:
+    """Write the golden set (of one app) in the format of another tool; returns how many cases, and which it cannot say.
 
     Raises:
-        InputError: the file cannot be read, or a line is no case; nothing was written.
+        InputError: there is such a file already, or no such format.
+        StoreError: the ledger or the disk failed.
+    """
+    if form == OWN:
+        return export(ledger, path, app=app), ()
+    if path.exists():
+        raise InputError(f"{path} is there already; an export to {form} writes a whole file, so name one that is not")
+    cases = load_set(ledger, app, retired=True)
+    text, left_out = write_as(cases, form)
+    _replace(path, text)
+    return len(cases) - len(left_out), left_out
+
+
+def import_set(
+    ledger: Ledger, path: Path, *, now_us: int, by: str, app: str = "default", form: str | None = None
+) -> ImportResult:
+    """Take in the cases of a file, in the format `form` or in the one that is recognised.
+
+    The team's own choice stands, so near-duplicates are kept. A case whose ground truth is the failing answer itself is
+    refused. `app` holds where the file names none. A case that is there already is known; where the file says that it is
+    retired, and nobody ever retired it here, it is retired.
+
+    Raises:
+        InputError: the file cannot be read, or, of our own format, a line is no case; nothing was written.
         StoreError: the ledger failed; calling again is safe.
     """
-    cases = parse_cases(read_text(path), app=app, name=str(path))
+    text = read_text(path)
+    form = form or recognise(text, str(path))
+    reading = read_as(text, form, str(path), app=app)
     before = ledger.all(Case)
-    ids = {c.id for c in before}
+    there = {c.id: c for c in before}
     added: list[Case] = []
     known: list[str] = []
-    refused: list[Refusal] = []
-    for case in cases:
-        if case.id in ids:
-            known.append(case.id)
+    retired: list[str] = []
+    refused = list(reading.refused)
+    for case in reading.cases:
+        mine = there.get(case.id)
+        if mine is not None:
+            if case.retired is not None and mine.retired_why is None:
+                why = case.retired_why or "retired in the file"
+                there[case.id] = replace(mine, retired=case.retired, retired_why=why)
+                ledger.put(there[case.id], now_us=now_us, by=by)
+                retired.append(case.id)
+            else:
+                known.append(case.id)
             continue
         try:
             check_label(case.answer, case.ground_truth)
@@ -72,6 +117,81 @@ def import_set(ledger: Ledger, path: Path, *, now_us: int, by: str, app: str = "
         except InputError as error:
             refused.append(Refusal(id=case.id, reason=str(error)))
             continue
-        ids.add(case.id)
+        there[case.id] = case
         added.append(case)
-    return AddResult(added=tuple(added), known=tuple(known), refused=tuple(refused), conflicts=conflicts(before, added))
+    return ImportResult(
+        form=form,
+        added=tuple(added),
+        known=tuple(known),
+        retired=tuple(retired),
+        refused=tuple(refused),
+        conflicts=conflicts(before, [c for c in added if c.variant_of is None]),
+    )
+
+
+def retire(ledger: Ledger, case: str, *, why: str, now_us: int, by: str, back: bool = False) -> Case:
+    """Take a case out of what is tested, or bring it `back`; it stays in the files and in the history, with the reason.
+
+    Raises:
+        InputError: there is no such case, or no reason is given.
+        StateError: it is retired already, or not at all; says when and why.
+        StoreError: the ledger failed.
+    """
+    found = ledger.latest(Case, case)
+    if found is None:
+        raise InputError(f"there is no case {quoted(case)}; `andon golden list` shows their ids")
+    if not why.strip():
+        raise InputError("say why: a test that goes without a reason is missed by nobody until it is needed")
+    before = found.record
+    if back and before.retired is None:
+        raise StateError(f"{case} is not retired, so there is nothing to bring back")
+    if not back and before.retired is not None:
+        raise StateError(
+            f"{case} is retired since {before.retired}, by {found.by}: {before.retired_why}; `--back` brings it back"
+        )
+    after = replace(before, retired=None if back else format_time(now_us)[:10], retired_why=why.strip())
+    ledger.put(after, now_us=now_us, by=by, expect=found.version)
+    return after
+
+
+def history_of(ledger: Ledger, case: str) -> list[Entry]:
+    """What happened to a case, oldest first: its failures, their labels and near-duplicate decisions, and its own versions.
+
+    Raises:
+        InputError: there is no such case.
+        StoreError: the ledger failed.
+    """
+    versions = ledger.history(Case, case)
+    if not versions:
+        raise InputError(f"there is no case {quoted(case)}; `andon golden list --retired` shows their ids")
+    last = versions[-1].record
+    asked = [f for f in ledger.all(Failure) if (f.app, f.question) == (last.app, last.question)]
+    labels = [v for v in ledger.history(Label) if v.record.failure in {f.id for f in asked}]
+    own = {v.record.failure for v in labels if case_id(last.app, last.question, v.record.ground_truth) == case}
+    steps: list[Step] = [(v.at_us, v.by, v.record) for v in versions]
+    steps += [(v.record.at_us, v.record.author, v.record) for v in labels if v.record.failure in own]
+    for failure in sorted(own):
+        steps += [(v.at_us, v.by, v.record) for v in ledger.history(Failure, failure)[:1]]
+        steps += [(v.at_us, v.record.by, v.record) for v in ledger.history(NearDuplicate, failure)]
+    return case_history(steps)
+
+
+def states_of(ledger: Ledger, app: str | None = None) -> list[State]:
+    """The states of the golden set (of one app), one for each day on which it changed.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    return set_states([(v.at_us, v.record) for v in ledger.history(Case) if app in (None, v.record.app)])
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(text.encode("utf-8"))
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror}", retryable=True) from error

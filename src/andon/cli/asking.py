@@ -1,0 +1,261 @@
+"""What the commands that ask a target share: their options, a live table, runs by id or file."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from andon.cli.screen import now_us, plain, who
+from andon.errors import ConfigError, InputError, StoreError
+from andon.evals import FORMS, Baseline, EvalRun, Progress, Tally, make_target
+from andon.evals import run as evals
+from andon.evals.records import Target
+from andon.evals.scorers import scorers_for
+from andon.evals.targets import CallableTarget, CommandTarget
+from andon.golden import Case
+from andon.golden import run as golden
+from andon.golden.files import read_set
+from andon.loop import Loop
+
+__all__ = [
+    "App",
+    "Asker",
+    "Budget",
+    "Cache",
+    "GoldenFile",
+    "PerMinute",
+    "Resume",
+    "Retries",
+    "TargetSpec",
+    "Timeout",
+    "Workers",
+    "cases_of",
+    "find_run",
+    "refresh",
+    "take_of",
+    "watching",
+    "write_text",
+]
+
+TargetSpec = Annotated[str, typer.Option("--target", help=f"What is tested: {', '.join(FORMS)}.")]
+App = Annotated[str | None, typer.Option(help="Only cases of this application.")]
+GoldenFile = Annotated[
+    Path | None,
+    typer.Option("--golden", help="A golden set on disk instead of the store's.", exists=True, dir_okay=False),
+]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="Questions that are asked at the same time.")]
+PerMinute = Annotated[float | None, typer.Option(min=0.001, help="Most questions a minute.")]
+Budget = Annotated[float | None, typer.Option("--budget-usd", min=0.0001, help="Ask nothing more once this is spent.")]
+Retries = Annotated[
+    int, typer.Option(min=0, max=20, help="How often a question that could not be asked is asked again.")
+]
+Timeout = Annotated[
+    float | None, typer.Option(min=0.001, help="Seconds for one question; 60 unless the target says so.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")]
+Cache = Annotated[bool, typer.Option("--cache", help="Take answers of earlier runs of the same target and version.")]
+
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(slots=True)
+class Asker:
+    """Asks targets within the limits of one command."""
+
+    loop: Loop
+    app: str | None = None
+    workers: int = 4
+    per_minute: float | None = None
+    budget_usd: float | None = None
+    retries: int = 2
+    timeout_s: float | None = None
+
+    def target(self, spec: str) -> Target:
+        """The target that a spec names."""
+        return make_target(spec, timeout_s=self.timeout_s)
+
+    def run(self, cases: Sequence[Case], target: Target, *, repeats: int, take: evals.Take = "nothing") -> EvalRun:
+        """Ask every case, with answers kept in the home as they come."""
+        kept = evals.open_kept(self.loop.settings.home / "evals", target, take=take)
+        found = self._ask(cases, target, repeats, kept, "asking the target")
+        assert found is not None
+        return found
+
+    def again(self, cases: Sequence[Case], target: Target, repeats: int) -> EvalRun | None:
+        """Ask lost cases again; nothing that is kept is taken, for these attempts have to be new."""
+        return self._ask(cases, target, repeats, None, f"asking what was lost again: {plain(target.name)}")
+
+    def _ask(
+        self, cases: Sequence[Case], target: Target, repeats: int, kept: evals.Kept | None, title: str
+    ) -> EvalRun | None:
+        if self.budget_usd is not None and self.budget_usd <= 0:
+            return None
+        spent = [0.0]
+        with watching(title) as tell:
+
+            def report(p: Progress) -> None:
+                spent[0] = p.spent_usd or 0.0
+                tell(p)
+
+            run = evals.run_evals(
+                cases,
+                target,
+                scorers_for(cases, self.loop.scorers, self.loop.settings),
+                self.loop.embedder,
+                now_us=now_us(),
+                repeats=repeats,
+                workers=self.workers,
+                per_minute=self.per_minute,
+                budget_usd=self.budget_usd,
+                retries=self.retries,
+                kept=kept,
+                report=report,
+                app=self.app,
+                versions=_revision(target),
+            )
+        if self.budget_usd is not None:
+            self.budget_usd -= spent[0]
+        return run
+
+
+def refresh(loop: Loop, app: str) -> str | None:
+    """Run the baseline of an application on what its golden set has gained; says what became of it, None without a baseline."""
+    kept = loop.ledger.get(Baseline, app)
+    if kept is None:
+        return None
+    try:
+        target = make_target(kept.target)
+        cases = golden.load_set(loop.ledger, app)
+        with watching("asking the version in place") as tell:
+            done = evals.refresh_baseline(
+                loop.ledger,
+                app,
+                cases,
+                scorers_for(cases, loop.scorers, loop.settings),
+                loop.embedder,
+                now_us=now_us(),
+                by=who(),
+                target=target,
+                versions=_revision(target),
+                report=tell,
+            )
+    except (InputError, ConfigError) as error:
+        return f"the baseline stays as it is: {error}"
+    return done.said
+
+
+def take_of(*, resume: bool, cache: bool) -> evals.Take:
+    """Which kept answers a command takes.
+
+    Raises:
+        InputError: both were asked for.
+    """
+    if resume and cache:
+        raise InputError("--resume and --cache exclude each other; the cache holds what a broken run has asked, too")
+    return "resume" if resume else "cache" if cache else "nothing"
+
+
+def cases_of(loop: Loop, path: Path | None, app: str | None) -> list[Case]:
+    """The cases that are tested: of a file, else of the store; retired ones are not."""
+    each = golden.load_set(loop.ledger, app) if path is None else read_set(path, app=app or "default")
+    return [c for c in each if app in (None, c.app) and c.retired is None]
+
+
+def find_run(loop: Loop, name: str) -> EvalRun:
+    """The run that a file holds, or that was kept under an id; the beginning of an id will do.
+
+    Raises:
+        InputError: there is none, or several begin so.
+    """
+    if Path(name).is_file():
+        return evals.load_run(Path(name))
+    if (run := loop.ledger.get(EvalRun, name)) is not None:
+        return run
+    found = [r for r in loop.ledger.all(EvalRun) if r.id.startswith(name)]
+    if len(found) != 1:
+        what = "no kept run and no file is called" if not found else f"{len(found)} kept runs begin with"
+        raise InputError(f"{what} {plain(name)[:80]!r}; `andon eval list` has the ids")
+    return found[0]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}", retryable=True) from error
+
+
+@contextmanager
+def watching(title: str) -> Iterator[Callable[[Progress], None]]:
+    """How far a run is, on stderr: a table that lives on a terminal, else a line for each tenth."""
+    begun = time.monotonic()
+    if not _err.is_terminal:
+        told = [0]
+
+        def line(p: Progress) -> None:
+            tenth = 10 * p.whole.done // max(p.whole.all, 1)
+            if tenth > told[0]:
+                told[0] = tenth
+                _err.print(Text(f"{title}: {_said(p, time.monotonic() - begun)}"))
+
+        yield line
+        return
+    with Live(console=_err, transient=True, refresh_per_second=8) as live:
+        yield lambda p: live.update(_table(title, p, time.monotonic() - begun))
+
+
+def _table(title: str, p: Progress, elapsed_s: float) -> Table:
+    table = Table(title=Text(title), caption=Text(_said(p, elapsed_s)), box=None, pad_edge=False, header_style="bold")
+    for name in ("risk category", "asked", "pass", "fail", "could not run"):
+        table.add_column(name, justify="left" if name == "risk category" else "right")
+    for name, tally in (*p.categories.items(), ("all", p.whole)):
+        cells = (f"{tally.done} of {tally.all}", tally.passed, tally.failed, tally.errors)
+        table.add_row(Text(plain(name) or "(none)"), *map(str, cells))
+    return table
+
+
+def _said(p: Progress, elapsed_s: float) -> str:
+    t: Tally = p.whole
+    parts = [f"{t.done} of {t.all}, {t.passed} pass, {t.failed} fail, {t.errors} could not run"]
+    if p.reused:
+        parts.append(f"{p.reused} kept from before")
+    if p.spent_usd is not None:
+        parts.append(f"spent ${p.spent_usd:.2f}")
+    asked = t.done - p.reused
+    if asked > 0 and t.done < t.all:
+        left_s = elapsed_s / asked * (t.all - t.done)
+        parts.append(f"about {left_s:.0f} s left" if left_s < 120 else f"about {left_s / 60:.0f} min left")
+    return ", ".join(parts)
+
+
+def _revision(target: Target) -> dict[str, str]:
+    """The git revision of the working directory, for a target that is its code: so two versions can be told apart."""
+    if not isinstance(target, CallableTarget | CommandTarget):
+        return {}
+    for name in ("GITHUB_SHA", "CI_COMMIT_SHA"):
+        if text := os.environ.get(name, "").strip():
+            return {"revision": plain(text)[:64]}
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"],  # noqa: S607 - whatever git the user has
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"revision": done.stdout.strip()} if done.returncode == 0 and done.stdout.strip() else {}

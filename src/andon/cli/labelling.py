@@ -1,0 +1,149 @@
+"""One screen after the other: labelling at the keyboard alone. What people type is a key or the right answer."""
+
+from collections.abc import Sequence
+from typing import TextIO
+
+import click
+import typer
+
+from andon.cli.screen import now_us, plain, say
+from andon.errors import InputError
+from andon.golden import LabelRow, Queued, needed
+from andon.golden import run as golden
+from andon.store import Ledger
+
+__all__ = ["HELP", "ask"]
+
+HELP = """\
+TEXT    the right answer; begin with a backslash where it would be read as a key: \\s
+=       the suggestion is the right answer
+e       write a long answer in $EDITOR, beginning with the suggestion
+d WHY   dismiss: no failure, or nobody can say what is right
+s       skip; so does an empty line
+c       show the contexts
+u       undo the last label of this sitting
+?       this list
+q       quit; every label that was given is kept"""
+
+ORIGINS = {
+    "correction": "the user's correction",
+    "expected_answer": "the expected answer that came with the data",
+    "passing twin": "another answer to this question, which passed",
+    "near twin": "an answer to a nearly equal question, which passed; check that it fits",
+}
+
+
+def ask(ledger: Ledger, waiting: Sequence[Queued], by: str, keys: TextIO) -> int:
+    """Show one failure after the other and keep each label as soon as it is given; returns how many stand at the end.
+
+    What other reviewers said is never shown: a second label is worth something only if it is given blindly.
+    """
+    done: list[int] = []
+    at, shown = 0, -1
+    while at < len(waiting):
+        q = waiting[at]
+        if shown != at:
+            _show(q, at + 1, len(waiting))
+            shown = at
+        typer.echo("> ", nl=False)
+        line = keys.readline()
+        if not line or line.strip() == "q":
+            break
+        if line.strip() == "u":
+            if not done:
+                say("there is nothing to undo")
+                continue
+            at = done.pop()
+            golden.withdraw(ledger, waiting[at].failure.id, now_us=now_us(), by=by)
+            say(f"taken back: {waiting[at].failure.id}")
+            shown = -1
+        elif line.strip() in ("", "s"):
+            at += 1
+        elif (row := _row(line.rstrip("\n"), q)) is not None and _keep(ledger, row, by):
+            done.append(at)
+            at += 1
+    say("")
+    return len(done)
+
+
+def _show(q: Queued, number: int, total: int) -> None:
+    f = q.failure
+    click.clear()  # of a terminal only
+    say("")
+    two = ", two reviewers" if needed(f) > 1 else ""
+    risk = f"risk {f.risk_category}{two}" if f.risk_category else "no risk category"
+    say(plain(f"{number} of {total}  {f.id}  {risk}"))
+    say(plain(f"why: {f.reason} [{f.source}]"))
+    if f.said:
+        say(plain(f"the user said: {f.said}"))
+    say(plain(f"question: {f.question}"))  # on one line: no text can look like a line of ours
+    if f.contexts:
+        say(f"contexts: {len(f.contexts)} (c shows them)")
+    say(plain(f"failing answer: {f.answer or '(no answer)'}"))
+    if f.suggestion:
+        say(plain(f"suggested: {f.suggestion}"))
+        say(plain(f"  which is {ORIGINS.get(f.suggested_by or '', f.suggested_by or 'of unknown origin')}"))
+    keys = "TEXT, = takes the suggestion, " if f.suggestion else "TEXT, "
+    say(f"right answer? {keys}d WHY, e, s, c, u, q; ? explains")
+
+
+def _row(line: str, q: Queued) -> LabelRow | None:
+    """The label that a line says; None where it says none."""
+    f, typed = q.failure, line.strip()
+    if _answered(typed, q):
+        return None
+    if typed.startswith("d "):
+        return LabelRow(line=0, id=f.id, question=None, ground_truth="", verdict="dismiss", note=typed[2:].strip())
+    text, note = typed.removeprefix("\\"), ""
+    if typed == "e":
+        text = _edited(f.suggestion or "")
+    elif typed == "=":
+        text, note = f.suggestion or "", f"accepted: {f.suggested_by}"
+    return LabelRow(line=0, id=f.id, question=None, ground_truth=text, note=note) if text else None
+
+
+def _answered(typed: str, q: Queued) -> bool:
+    """Whether a line asks for something that is no label; it is answered."""
+    if typed == "?":
+        say(HELP)
+    elif typed == "c":
+        for k, text in enumerate(q.failure.contexts, 1):
+            say(plain(f"[{k}] {text}"))
+        if not q.failure.contexts:
+            say("no context was sent with it")
+    elif typed == "=" and not q.failure.suggestion:
+        say("there is no suggestion; type the right answer")
+    elif typed == "d":
+        say("say why: d WHY")
+    else:
+        return False
+    return True
+
+
+def _edited(text: str) -> str:
+    """What somebody wrote in their editor; empty where nothing was saved."""
+    try:
+        written = click.edit(text)
+    except click.ClickException as error:
+        say(plain(f"the editor failed: {error.message}; set EDITOR"))
+        return ""
+    if written is None or not written.strip():
+        say("nothing was saved, so nothing is labelled")
+        return ""
+    return written.strip("\n")
+
+
+def _keep(ledger: Ledger, row: LabelRow, by: str) -> bool:
+    """Store a label and say what was stored, so that a slip is seen; False where it is refused."""
+    try:
+        result = golden.label_failures(ledger, [row], now_us=now_us(), by=by)
+    except InputError as error:
+        say(plain(f"refused: {error}"))
+        return False
+    for refused in result.refused:
+        say(plain(f"refused: {refused.reason}"))
+    if not result.labelled and not result.unchanged:
+        return False
+    said = f"dismissed: {row.note}" if row.verdict == "dismiss" else f"labelled: {row.ground_truth}"
+    say(plain(f"{said} (u takes it back)"))
+    return True

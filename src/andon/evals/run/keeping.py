@@ -1,0 +1,205 @@
+"""Answers of live targets, kept as they come: a run that was broken off goes on where it stopped, and a cache is the same file.
+
+One file of JSON lines for each target, version and settings. A line is the begin of a run, one answer, or the end of a run in
+which everything was answered. Lines are only ever appended, each by one write, so several runs may write at the same time; a
+line that a crash has torn is passed over. A run that ended leaves nothing behind where its target has no version, as nobody
+could use it again.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from andon.errors import InputError, StoreError
+from andon.evals.records import Output, Target
+from andon.golden import Case
+
+__all__ = ["Kept", "Take", "attempt_key", "forget_kept", "open_kept"]
+
+Take = Literal["nothing", "resume", "cache"]
+"""``resume``: the answers of the last run that did not end. ``cache``: those of every run of the same target and version."""
+
+_OUTPUT = TypeAdapter(Output)
+_BATCH = 32
+"""Answers between two calls of fsync."""
+
+
+class Kept:
+    """The answers of one target on disk; its methods may be called by many threads. `open_kept` makes it."""
+
+    def __init__(
+        self, path: Path, found: dict[str, Output], *, take: Take, last: list[Any] | None, lasting: bool
+    ) -> None:
+        self._path, self._found, self._take, self._last, self._lasting = path, found, take, last, lasting
+        self._lock = threading.Lock()
+        self._handle: int | None = None
+        self._unsynced = 0
+        self._run = ""
+
+    @property
+    def resumed(self) -> bool:
+        """Whether a run that was broken off goes on."""
+        return self._last is not None
+
+    @property
+    def begun_us(self) -> int | None:
+        """When the run that goes on began."""
+        return None if self._last is None else int(self._last[1])
+
+    @property
+    def answers(self) -> int:
+        """How many answers are there to be taken."""
+        return len(self._found)
+
+    def get(self, key: str) -> Output | None:
+        """The answer that is there already."""
+        return self._found.get(key)
+
+    def begin(self, now_us: int) -> int:
+        """Begin a run, or go on with one; gives the time at which it began.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        with _disk(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)
+            size = os.fstat(self._handle).st_size
+            if size and os.pread(self._handle, 1, size - 1) != b"\n":
+                os.write(self._handle, b"\n")  # the end of a line that a crash has torn
+        if self._last is not None:
+            self._run = str(self._last[0])
+            return int(self._last[1])
+        self._run = f"{now_us}-{os.getpid()}-{size}"  # the file only grows, so no two runs have the same name
+        self._write({"run": self._run, "begun_us": now_us, "take": self._take})
+        return now_us
+
+    def keep(self, key: str, output: Output) -> None:
+        """Keep an answer: a crash of this process loses nothing, one of the machine at most the last few.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        self._write({"run": self._run, "key": key, "output": _OUTPUT.dump_python(output, mode="json")})
+
+    def end(self, *, whole: bool) -> None:
+        """End a run; what is not whole may go on later.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        if whole and not self._lasting:
+            with _disk(self._path):
+                self._path.unlink(missing_ok=True)
+        elif whole:
+            self._write({"run": self._run, "end": True})
+
+    def close(self) -> None:
+        """Force everything to the disk.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        with self._lock, _disk(self._path):
+            handle, self._handle = self._handle, None
+            if handle is not None:
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        with self._lock, _disk(self._path):
+            if self._handle is None:  # the run was stopped while this answer was on its way
+                return
+            os.write(self._handle, line)
+            self._unsynced += 1
+            if self._unsynced >= _BATCH:
+                os.fsync(self._handle)
+                self._unsynced = 0
+
+
+def open_kept(folder: Path, target: Target, *, take: Take = "nothing") -> Kept | None:
+    """Where a target's answers are kept in a folder, with those that may be taken; None for recorded answers, which are kept.
+
+    Raises:
+        InputError: the cache is asked for, and the target has no version by which an answer is known to be still true.
+        StoreError: the disk refused.
+    """
+    if hasattr(target, "attempt"):
+        return None
+    version = getattr(target, "version", None)
+    if take == "cache" and version is None:
+        raise InputError(
+            f"{target.name} has no version, so nobody knows whether earlier answers still hold; give `version` in a target"
+            " file (`__version__` in the module of a Python target), or run without the cache"
+        )
+    identity = json.dumps([target.name, version, getattr(target, "settings", "")])
+    path = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.jsonl"
+    rows = [] if take == "nothing" else _rows(path)
+    last = _last_unended(rows) if take == "resume" else None
+    every = take == "cache" or (last is not None and last[2] == "cache")
+    found: dict[str, Output] = {}
+    for row in rows:
+        if "key" in row and (every or (last is not None and row.get("run") == last[0])):
+            try:
+                found[str(row["key"])] = _OUTPUT.validate_python(row.get("output"))
+            except ValidationError:  # of another version of Andon: it is asked again
+                continue
+    return Kept(path, found, take=take, last=last, lasting=version is not None)
+
+
+def forget_kept(folder: Path) -> int:
+    """Remove all answers that are kept in a folder (they may hold what users said); returns how many files there were.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    with _disk(folder):
+        files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+        for path in files:
+            path.unlink(missing_ok=True)
+    return len(files)
+
+
+def attempt_key(case: Case, repeat: int) -> str:
+    """What an attempt asks: question, contexts, what is expected, and which attempt it is."""
+    content = json.dumps([case.question, case.contexts, case.expect, repeat], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with _disk(path):
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+    rows = []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def _last_unended(rows: list[dict[str, Any]]) -> list[Any] | None:
+    """Run, begin and what it took, of the last run that did not end."""
+    ended = {row.get("run") for row in rows if row.get("end")}
+    begun = [r for r in rows if isinstance(r.get("begun_us"), int) and r.get("run") not in ended]
+    return None if not begun else [begun[-1]["run"], begun[-1]["begun_us"], begun[-1].get("take")]
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"answers cannot be kept in {path}: {error.strerror}", retryable=True) from error

@@ -1,0 +1,187 @@
+"""The case scorer `numeric`: the one number of an answer against that of the right answer."""
+
+import re
+from dataclasses import dataclass
+
+from andon.errors import InputError
+from andon.evals.records import CaseScorer, Measured, Output
+from andon.evals.scorers.matching import failed_before
+from andon.golden import Case
+from andon.scores import Embedder, final_answer
+from andon.traffic.quoting import quoted
+
+__all__ = ["NUMERIC", "Quantity", "quantities"]
+
+READ = 20_000
+"""Characters of an answer that are searched for numbers."""
+
+_SPACES = "\u00a0\u2009\u202f'’ "
+_NUMBER = re.compile(
+    r"(?<![\w.,])(?P<money>[$€£¥]\s?)?(?P<sign>[-+−–])?(?P<money2>[$€£¥]\s?)?"
+    rf"(?P<digits>\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?![\d])(?:[.,]\d+)?|\d[\d.,]*\d|\d|\.\d+)"
+    r"(?P<exponent>(?:[eE]|\s?[x×*·]\s?10\s?\^?)[{(]?[-+−]?\d{1,3}[)}]?)?"
+    r"(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|k)\b)?"
+    r"(?:\s?(?P<unit>%|percent\b|per cent\b|°\s?[CF]\b|[$€£¥]|[^\W\d_]{1,12}(?:[²³]|\^[23])?(?:/[^\W\d_]{1,4})?))?"
+)
+_CITATION = re.compile(r"\[\^?\d{1,3}(?:\s?,\s?\d{1,3})*\]")
+_SCALES = {"k": 1e3, "thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12}
+
+_UNITS: dict[str, tuple[str, float]] = {
+    word: (dimension, factor)
+    for dimension, rows in {
+        "ratio": {"% percent per_cent": 0.01},
+        "length": {
+            "m metre metres meter meters": 1.0, "km kilometre kilometres kilometer kilometers": 1000.0, "cm centimetres": 0.01,
+            "mm millimetres": 0.001, "ft foot feet": 0.3048, "mi mile miles": 1609.344, "inch inches": 0.0254,
+        },
+        "mass": {"kg kilogram kilograms": 1.0, "g gram grams": 0.001, "mg milligram milligrams": 1e-6,
+                 "t tonne tonnes": 1000.0, "lb lbs pound pounds": 0.45359237},
+        "time": {"s sec second seconds": 1.0, "ms milliseconds": 0.001, "min minute minutes": 60.0, "h hour hours": 3600.0,
+                 "day days": 86400.0, "week weeks": 604800.0},
+        "volume": {"l litre litres liter liters": 1.0, "ml millilitres milliliters": 0.001},
+        "dollar": {"$ usd dollar dollars": 1.0}, "euro": {"€ eur euro euros": 1.0}, "sterling": {"£ gbp": 1.0},
+        "yen": {"¥ jpy yen": 1.0}, "celsius": {"°c": 1.0}, "fahrenheit": {"°f": 1.0},
+        "bytes": {"b byte bytes": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12},
+    }.items()
+    for words, factor in rows.items()
+    for word in words.split()
+}  # fmt: skip
+"""Units that are understood, by their dimension; another word after a number says nothing about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """A number as it was written, and what it means."""
+
+    written: str
+    number: float
+    """Without its unit: 12 for "12 %"."""
+    dimension: str | None
+    """None where no unit that is understood follows."""
+    value: float
+    """In the unit that its dimension is compared in: 0.12 for "12 %"."""
+
+
+def quantities(text: str) -> list[Quantity]:
+    """The numbers of a text, in its order.
+
+    A sign, thousands separators (comma, space, apostrophe; a point too where a comma follows it), exponents, words of scale and
+    the units of a table are understood. One comma that does not part three digits is a decimal comma.
+    """
+    return [q for found in _NUMBER.finditer(text[:READ]) if (q := _quantity(found)) is not None]
+
+
+def _quantity(found: "re.Match[str]") -> Quantity | None:
+    number = _value(found["digits"])
+    if number is None:
+        return None
+    if found["exponent"]:
+        number *= 10.0 ** min(
+            300, max(-300, int(re.sub(r".*?([-+]?\d+)[)}]?$", r"\1", found["exponent"].replace("−", "-"))))
+        )
+    number *= _SCALES.get(found["scale"] or "", 1.0)
+    number *= -1 if found["sign"] in ("-", "−", "–") else 1
+    money = (found["money"] or found["money2"] or "").strip()
+    number *= {"M": 1e6, "B": 1e9}.get(found["unit"] or "", 1.0) if money else 1.0
+    word = money or re.sub(r"\s", "", (found["unit"] or "").casefold().replace("per cent", "per_cent"))
+    dimension, factor = _UNITS.get(word, (None, 1.0))
+    return Quantity(written=found[0].strip(), number=number, dimension=dimension, value=number * factor)
+
+
+def _value(digits: str) -> float | None:
+    plain = re.sub(f"[{_SPACES}]", "", digits)
+    comma, point = plain.rfind(","), plain.rfind(".")
+    if comma > point >= 0:  # 1.234,56
+        plain = plain.replace(".", "").replace(",", ".")
+    elif comma >= 0 and not re.fullmatch(r"[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}(?:\.\d+)?", plain):
+        plain = plain.replace(",", ".")  # 3,5
+    else:
+        plain = plain.replace(",", "")
+    if re.fullmatch(r"[1-9]\d{0,2}(?:\.\d{3}){2,}", plain):  # 1.234.567
+        plain = plain.replace(".", "")
+    try:
+        return float(plain)
+    except ValueError:  # a date or a version: 2026.11.20
+        return None
+
+
+def _numeric(case: Case, output: Output, _: Embedder) -> Measured:
+    right, answer = _right(case), output.answer or ""
+    absolute, relative = _bound(case, "tolerance"), _bound(case, "relative")
+    if failed_before(case, answer):
+        return Measured(value=0.0, passed=False, detail="the answer is the one that failed before")
+    given, problem = _given(answer, right)
+    if given is None:
+        return Measured(value=0.0, passed=False, detail=problem)
+    allowed = max(absolute, relative * abs(right.number), 1e-9 * abs(right.number))
+    off = _distance(given, right)
+    if off is None:
+        detail = f"{quoted(given.written)} is no amount of what {quoted(right.written)} is"
+        return Measured(value=0.0, passed=False, detail=detail)
+    detail = f"{quoted(given.written)} against {quoted(right.written)}: off by {off:.4g}, allowed {allowed:.4g}"
+    return Measured(value=float(off <= allowed), passed=off <= allowed, detail=detail)
+
+
+def _right(case: Case) -> Quantity:
+    """The number of the right answer.
+
+    Raises:
+        InputError: it holds none, or several and no mark.
+    """
+    found, problem = _given(case.ground_truth, None)
+    if found is None:
+        raise InputError(f"the right answer {quoted(case.ground_truth)} is no number ({problem}); use another metric")
+    return found
+
+
+def _bound(case: Case, key: str) -> float:
+    value = case.expect.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise InputError(f"expect.{key} is {quoted(value)}; a number of 0 or more is allowed")
+    return float(value)
+
+
+def _given(text: str, right: Quantity | None) -> tuple[Quantity | None, str]:
+    """The number that a text commits itself to, or why there is none. Several are no commitment, unless one is marked."""
+    text = text[:READ]
+    prose = _CITATION.sub(" ", text)
+    source = prose if quantities(prose) else text
+    marked = final_answer(source)
+    if not quantities(marked):
+        marked = source
+    found = quantities(marked)
+    if right is not None and right.dimension is not None:  # "on the border of 2 countries, 8611 m high"
+        found = [q for q in found if q.dimension == right.dimension] or found
+    if not found:
+        return None, "it holds no number"
+    if marked != source:  # boxed, bracketed or after "answer:"
+        return found[-1] if len(found) > 1 and found[-1].value == found[0].value else found[0], ""
+    if len({(q.dimension, q.value) for q in found}) > 1:
+        shown = ", ".join(quoted(q.written, 20) for q in found[:4])
+        return None, f"it holds {len(found)} numbers ({shown}) and marks none as its answer (`answer:` or a box)"
+    return found[0], ""
+
+
+def _distance(given: Quantity, right: Quantity) -> float | None:
+    """How far two quantities are apart, in the unit of the right one; None where they are not of one kind.
+
+    A unit that one of them leaves out is taken from the other, and a bare ratio may stand for a percentage.
+    """
+    if given.dimension == right.dimension:
+        factor = right.value / right.number if right.number else 1.0
+        return abs(given.value - right.value) / abs(factor)
+    if given.dimension is not None and right.dimension is not None:
+        return None
+    plain = abs(given.number - right.number)
+    if "ratio" in (given.dimension, right.dimension):
+        factor = right.value / right.number if right.number else 1.0
+        return min(plain, abs(given.value - right.value) / abs(factor))
+    return plain
+
+
+NUMERIC = CaseScorer(
+    name="numeric",
+    version="1",
+    about="The one number of the answer is the right one, within `expect.tolerance` (absolute) or `expect.relative`.",
+    score=_numeric,
+)

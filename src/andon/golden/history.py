@@ -1,0 +1,127 @@
+"""What became of a golden case, and of a golden set, from the versions that the ledger keeps."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from andon.golden.cases import case_digest, digest_of
+from andon.golden.records import Case, Failure, Label, NearDuplicate
+from andon.traffic.clock import format_time
+from andon.traffic.quoting import quoted
+
+__all__ = ["Entry", "State", "Step", "case_history", "set_states"]
+
+Step = tuple[int, str, Case | Failure | Label | NearDuplicate]
+"""One version of a record: its time in microseconds, who wrote it, and the record."""
+
+SHOWN = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that happened to a case."""
+
+    at_us: int
+    by: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The golden set as it was at the end of a day on which it changed."""
+
+    day: str
+    """ISO date, UTC."""
+    digest: str
+    """Digest of the cases that were tested, by content: the same as in a run of that set."""
+    cases: int
+    """Cases that were tested."""
+    added: int
+    retired: int
+    changed: int
+    """Cases that were changed otherwise, or brought back."""
+
+
+def case_history(steps: Iterable[Step]) -> list[Entry]:
+    """What happened to a case, oldest first, from the versions of its failure, labels, near-duplicate decisions and its own."""
+    entries: list[Entry] = []
+    before: Case | None = None
+    for at_us, by, record in sorted(steps, key=lambda s: s[0]):
+        if isinstance(record, Case):
+            what = _added(record) if before is None else _changed(before, record)
+            before = record
+        elif isinstance(record, Failure):
+            versions = ", ".join(f"{k} {v}" for k, v in sorted(record.versions.items()))
+            what = f"failure {record.id} captured from {record.source or 'an unknown source'}: {record.reason or 'no reason given'}"
+            what += f" ({versions})" if versions else ""
+        elif isinstance(record, Label):
+            right = (
+                "no case comes of it"
+                if record.verdict == "dismiss"
+                else f"right is {quoted(record.ground_truth, SHOWN)}"
+            )
+            what = f"{'adjudicated' if record.final else 'labelled'}: {right}" + (
+                f" ({record.note})" if record.note else ""
+            )
+        else:
+            what = f"near {record.case} (cosine {record.cosine:.3f} by {record.embedder}): {record.choice}, because {record.why}"
+        entries.append(Entry(at_us=at_us, by=by, what=what))
+    return entries
+
+
+def _labelled(label: Label) -> str:
+    if label.verdict == "withdrawn":
+        return "took their label back"
+    right = "no case comes of it" if label.verdict == "dismiss" else f"right is {quoted(label.ground_truth, SHOWN)}"
+    note = f" ({label.note})" if label.note else ""
+    return f"{'adjudicated' if label.final else 'labelled'}: {right}{note}"
+
+
+def set_states(versions: Sequence[tuple[int, Case]]) -> list[State]:
+    """The states of a set by day, oldest first, from (time in microseconds, version of a case) in the order of writing."""
+    states: list[State] = []
+    now: dict[str, Case] = {}
+    digests: dict[str, str] = {}
+    day, counts = "", [0, 0, 0]
+    for at_us, case in versions:
+        today = format_time(at_us)[:10]
+        if today != day and day:
+            states.append(_state(day, digests, counts))
+            counts = [0, 0, 0]
+        day = today
+        before = now.get(case.id)
+        if before is None:
+            counts[0] += 1
+        if case.retired is not None and (before is None or before.retired is None):
+            counts[1] += 1
+        elif before is not None:
+            counts[2] += 1
+        now[case.id] = case
+        digests.pop(case.id, None)
+        if case.retired is None:
+            digests[case.id] = case_digest(case)
+    return [*states, _state(day, digests, counts)] if day else []
+
+
+def _state(day: str, digests: dict[str, str], counts: list[int]) -> State:
+    added, retired, changed = counts
+    return State(
+        day=day, digest=digest_of(digests.values()), cases=len(digests), added=added, retired=retired, changed=changed
+    )
+
+
+def _added(case: Case) -> str:
+    near = "" if case.nearest is None else f", nearest case at cosine {case.nearest:.3f}"
+    origin = f" from {case.source}" if case.source else ""
+    incident = f" of {case.incident}" if case.incident and case.incident not in case.source else ""
+    variant = f", a variant of {case.variant_of}" if case.variant_of else ""
+    state = f", retired since {case.retired}: {case.retired_why}" if case.retired else ""
+    return f"added{origin}{incident}, measured by {case.metric}{near}{variant}{state}"
+
+
+def _changed(before: Case, case: Case) -> str:
+    if case.retired is not None and before.retired is None:
+        return f"retired: {case.retired_why}"
+    if case.retired is None and before.retired is not None:
+        return f"brought back: {case.retired_why}"
+    names = [f.name for f in fields(Case) if getattr(before, f.name) != getattr(case, f.name)]
+    return f"changed: {', '.join(names) or 'its line in the file'}"

@@ -1,0 +1,45 @@
+"""How the golden set grows, and re-framings that would make it grow."""
+
+from andon.golden.growth import Growth, growth_of
+from andon.golden.queue import labels_by_failure, settled
+from andon.golden.records import CaptureResult, Failure, Label
+from andon.golden.reframe import reframings
+from andon.golden.run.capture import capture
+from andon.golden.run.sets import load_set
+from andon.settings import HIGH_RISK
+from andon.store import Ledger
+
+__all__ = ["growth", "reframe"]
+
+
+def growth(ledger: Ledger, app: str | None = None, *, now_us: int) -> Growth:
+    """How the golden set (of one app) grew in the last twelve weeks, and how many failures wait for people.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    labels = labels_by_failure(ledger.all(Label))
+    failures = [f for f in ledger.all(Failure) if app in (None, f.app)]
+    states = [settled(f, labels.get(f.id, ())).state for f in failures]
+    waiting = sum(state in ("waits", "second", "conflict") for state in states)
+    return growth_of(load_set(ledger, app, retired=True), waiting=waiting, now_us=now_us)
+
+
+def reframe(
+    ledger: Ledger, app: str | None = None, *, limit: int, now_us: int, by: str, risk: str | None = None
+) -> tuple[CaptureResult, list[Failure]]:
+    """Capture up to `limit` re-framings of the high-risk cases (or of those of one risk category) that were not made before.
+
+    Returns what became of them, with those that are known, and the new ones. Each waits in the label queue for a person.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    wanted = HIGH_RISK if risk is None else (risk.casefold(),)
+    cases = [c for c in load_set(ledger, app) if (c.risk_category or "").strip().casefold() in wanted]
+    there = {f.id for f in ledger.all(Failure)}
+    made = reframings(cases, at_us=now_us)
+    known = tuple(f.id for f in made if f.id in there)
+    new = [f for f in made if f.id not in there][:limit]
+    done = capture(ledger, new, now_us=now_us, by=by)
+    return CaptureResult(captured=done.captured, known=(*known, *done.known), refused=done.refused), new

@@ -1,0 +1,255 @@
+"""Which threshold of near-duplicates fits: precision and recall on pairs of questions of which people said whether they are the same."""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from andon.errors import InputError
+from andon.golden.duplicates import same_numbers
+from andon.scores.language import language_of
+from andon.stats import clopper_pearson
+from andon.traffic.quoting import quoted
+
+__all__ = ["GRID", "Pair", "Point", "Tuned", "at_threshold", "parse_pairs", "tune", "word_overlap"]
+
+GRID = tuple(round(0.5 + k / 100, 2) for k in range(51))
+"""Thresholds that are looked at."""
+
+PRECISION = 0.95
+"""What the lower end of the precision's interval must reach for a threshold to be picked."""
+
+INVERTED = 0.3
+"""AUC below which the labels say the opposite of what both texts say."""
+
+FEW = 10
+"""Pairs of either kind below which there is no AUC."""
+
+NAMES = {"ko": "korean", "ja": "japanese", "zh": "han", "ru": "cyrillic", "ar": "arabic", "hi": "devanagari"}
+"""Codes of languages that `language_of` tells by their script only."""
+
+_YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
+_WORD = re.compile(r"\w+")
+_NAMED = 5
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two questions, and whether a person says that they are the same one."""
+
+    a: str
+    b: str
+    same: bool
+    language: str
+    """By its name in the configuration; "" where it is unclear."""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What a threshold does to pairs."""
+
+    threshold: float
+    n: int
+    """Pairs that it calls the same."""
+    right: int
+    precision: float | None
+    """None where it calls none the same."""
+    low: float
+    high: float
+    """Exact 95 % interval of the precision."""
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What was measured on the pairs of one language, or of one source in it."""
+
+    language: str
+    source: str | None
+    """None: all sources of the language."""
+    n: int
+    same: int
+    auc: float | None
+    """How often a pair that is the same has the larger cosine than one that is not; None with too few of either kind."""
+    overlap_auc: float | None
+    points: tuple[Point, ...]
+    """By threshold on the cosine (`GRID`)."""
+    overlap: tuple[Point, ...]
+    """By threshold on the share of words in common."""
+    chosen: float | None
+    """The lowest threshold whose precision is surely at least `PRECISION`, and in no source surely below it: a mix of easy and
+    hard pairs hides what it does to the hard ones. None where there is no such threshold."""
+    why: str
+    inverted: bool
+    """Whether the labels look as if ``same`` were coded the other way round."""
+
+
+def parse_pairs(text: str, *, name: str = "the file of pairs") -> tuple[Pair, ...]:
+    """The pairs of a file: JSONL or CSV with ``a``, ``b``, ``same`` (true, false, 1, 0, yes, no), and maybe ``lang`` and ``source``.
+
+    Raises:
+        InputError: a row is no pair; names the lines.
+    """
+    wrong: list[str] = []
+    pairs: list[Pair] = []
+    for line, row in _rows(text):
+        try:
+            pairs.append(_pair(row))
+        except InputError as error:
+            wrong.append(f"line {line}: {error}")
+    if wrong:
+        more = f", and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        raise InputError(f"{name}: {'; '.join(wrong[:_NAMED])}{more}")
+    if not pairs:
+        raise InputError(f'{name} holds no pair; a line is {{"a": ..., "b": ..., "same": true}}')
+    return tuple(pairs)
+
+
+def _rows(text: str) -> Iterator[tuple[int, Any]]:
+    text = text.removeprefix("\ufeff")
+    if text.lstrip().startswith("{"):
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except ValueError:
+                    yield number, None
+        return
+    reader = csv.DictReader(f"{line}\n" for line in text.split("\n"))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"line {reader.line_num} is no CSV: {error}") from error
+
+
+def _pair(row: object) -> Pair:
+    if not isinstance(row, Mapping):
+        raise InputError("this is no object with a, b and same")
+    a, b, same = (row.get(k) for k in ("a", "b", "same"))
+    if not isinstance(a, str) or not isinstance(b, str) or not a.strip() or not b.strip():
+        raise InputError("a and b must be the two questions")
+    said = str(same).strip().casefold() if isinstance(same, bool | int | str) else ""
+    if said not in (*_YES, *_NO):
+        raise InputError(f"same = {quoted(same)}; true, false, 1, 0, yes or no is allowed")
+    given = row.get("lang")
+    language = given.strip().casefold() if isinstance(given, str) and given.strip() else language_of(a) or ""
+    source = row.get("source")
+    return Pair(
+        a=a,
+        b=b,
+        same=said in _YES,
+        language=NAMES.get(language, language),
+        source=source if isinstance(source, str) else "",
+    )
+
+
+def word_overlap(one: str, other: str) -> float:
+    """The baseline that anybody can compute: words in common as a share of all words of two texts (Jaccard), 0..1."""
+    a, b = (set(_WORD.findall(t.casefold())) for t in (one, other))
+    return len(a & b) / len(a | b) if a | b else 0.0
+
+
+def tune(pairs: Sequence[Pair], cosines: Floats) -> tuple[Tuned, ...]:
+    """What thresholds do to pairs: of each language, and of each source in it where there are several.
+
+    A pair counts as called the same where its cosine reaches the threshold and both questions have the same numbers, as in
+    `judge`; right answers are not known here, so in use precision is higher.
+
+    Args:
+        pairs: n pairs.
+        cosines: shape (n,).
+    """
+    numbers = np.array([same_numbers(p.a, p.b) for p in pairs], dtype=bool)
+    overlaps = np.array([word_overlap(p.a, p.b) for p in pairs])
+    same = np.array([p.same for p in pairs], dtype=bool)
+    found = []
+    for language in sorted({p.language for p in pairs}):
+        sources = sorted({p.source for p in pairs if p.language == language})
+        parts = []
+        for source in sources if len(sources) > 1 else ():
+            mine = np.array([p.language == language and p.source == source for p in pairs], dtype=bool)
+            parts.append(_tuned(language, source, same[mine], cosines[mine], numbers[mine], overlaps[mine], ()))
+        mine = np.array([p.language == language for p in pairs], dtype=bool)
+        found += [_tuned(language, None, same[mine], cosines[mine], numbers[mine], overlaps[mine], parts), *parts]
+    return tuple(found)
+
+
+def _tuned(
+    language: str,
+    source: str | None,
+    same: Flags,
+    cosines: Floats,
+    numbers: Flags,
+    overlaps: Floats,
+    parts: Sequence[Tuned],
+) -> Tuned:
+    points = tuple(at_threshold(same, np.where(numbers, cosines, 0.0), t) for t in GRID)
+    auc = _auc(same, cosines)
+    bad = {p.threshold for part in parts for p in part.points if p.high < PRECISION}
+    chosen = next((p for p in points if p.low >= PRECISION and p.threshold not in bad), None)
+    return Tuned(
+        language=language,
+        source=source,
+        n=len(same),
+        same=int(same.sum()),
+        auc=auc,
+        overlap_auc=_auc(same, overlaps),
+        points=points,
+        overlap=tuple(at_threshold(same, overlaps, t) for t in GRID),
+        chosen=None if chosen is None else chosen.threshold,
+        why=_why(points, chosen),
+        inverted=auc is not None and auc < INVERTED,
+    )
+
+
+def at_threshold(same: Flags, scores: Floats, threshold: float) -> Point:
+    """Precision with its exact interval, recall and F1 of calling the same what reaches a threshold."""
+    called = scores >= threshold - 1e-6
+    n, right, total = int(called.sum()), int((called & same).sum()), int(same.sum())
+    low, high = clopper_pearson(right, n)
+    return Point(
+        threshold=threshold,
+        n=n,
+        right=right,
+        precision=right / n if n else None,
+        low=low,
+        high=high,
+        recall=right / total if total else 0.0,
+        f1=2 * right / (n + total) if n + total else 0.0,
+    )
+
+
+def _why(points: Iterable[Point], chosen: Point | None) -> str:
+    if chosen is not None:
+        return (
+            f"{chosen.right:,} of {chosen.n:,} called the same are ({chosen.right / chosen.n:.3f}, interval"
+            f" {chosen.low:.3f} to {chosen.high:.3f}), which finds {chosen.recall:.1%} of those that are the same"
+        )
+    best = max(points, key=lambda p: p.low)
+    if best.n == 0:
+        return f"cannot tell: no pair has a cosine of {GRID[0]:g} or more"
+    return (
+        f"cannot tell: at best, at {best.threshold:.2f}, {best.right:,} of {best.n:,} called the same are, so precision is"
+        f" {best.low:.3f} to {best.high:.3f}; {PRECISION:g} needs 72 pairs without a mistake, or more with few"
+    )
+
+
+def _auc(same: Flags, scores: Floats) -> float | None:
+    """P(score of a pair that is the same > score of one that is not), ties half; Mann-Whitney."""
+    yes, no = int(same.sum()), int((~same).sum())
+    if min(yes, no) < FEW:
+        return None
+    ranks = stats.rankdata(scores)
+    return float((ranks[same].sum() - yes * (yes + 1) / 2) / (yes * no))

@@ -1,0 +1,346 @@
+"""Laws of the commands about runs and of the gate: exit codes, files for CI, and nothing that is asked twice or decided by chance."""
+
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+import yaml
+
+from andon.evals import EvalRun
+from andon.evals.run import load_run
+from andon.golden.files import read_set
+from andon.store import Ledger
+
+Type = Callable[..., tuple[int, str, str]]
+
+HOSTILE = "no \x1b]0;owned\x07 <script>alert(1)</script> `x` @team"
+
+MODEL = """
+__version__ = "1"
+RIGHT = {f"question {k}?": str(k) for k in range(40)}
+SEEN = []
+
+def good(question):
+    SEEN.append(question)
+    return RIGHT[question]
+
+def bad(question):  # loses the high-risk ones
+    return {**RIGHT, "question 0?": HOSTILE, "question 1?": HOSTILE}[question]
+
+def slightly(question):  # loses two of no risk
+    return {**RIGHT, "question 20?": HOSTILE, "question 21?": HOSTILE}[question]
+
+def down(question):
+    raise RuntimeError("down " + HOSTILE)
+
+def dear(question):
+    return {"answer": RIGHT[question], "cost_usd": 0.5}
+
+def dear_and_bad(question):
+    return {"answer": bad(question) if question in ("question 0?", "question 1?") else good(question), "cost_usd": 0.5}
+
+def flaky(question):
+    SEEN.append(question)
+    return RIGHT[question] if SEEN.count(question) % 2 else "no"
+"""
+
+
+@pytest.fixture
+def gate(type_: Type, tmp_path: Path) -> Iterator[Type]:
+    """Type `andon` words beside a golden set of 40 cases, two of high risk, and a module with models."""
+    rows = [
+        {"question": f"question {k}?", "answer": "wrong", "contexts": [], "ground_truth": str(k), "source": "s",
+         "failure_reason": "r", "added_date": "2026-11-20", **({"risk_category": "high"} if k < 2 else {})}
+        for k in range(40)
+    ]  # fmt: skip
+    (tmp_path / "golden.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (tmp_path / "models_of_test.py").write_text(f"HOSTILE = {HOSTILE!r}\n" + MODEL)
+    path = list(sys.path)
+    yield type_
+    sys.path[:] = path
+    sys.modules.pop("models_of_test", None)
+
+
+def model(name: str) -> tuple[str, str]:
+    """The option that names a model of the module."""
+    return "--target", f"python:models_of_test:{name}"
+
+
+GOLDEN = ("--golden", "golden.jsonl")
+
+
+def kept(home: Path) -> list[EvalRun]:
+    """The runs in the ledger."""
+    book = Ledger.open(home / "home" / "ledger.db")
+    found = book.all(EvalRun)
+    book.close()
+    return found
+
+
+def test_each_word_has_its_exit_code(gate: Type) -> None:
+    """Pass is 0, fail 1, undecided 3, could not run 4, a wrong call 2; the first sentence is the word."""
+    assert gate("eval", "run", *model("good"), *GOLDEN, "--out", "good.json")[0] == 0
+    for name, code, word in (
+        ("good", 0, "Pass"),
+        ("bad", 1, "Fail"),
+        ("slightly", 3, "Undecided"),
+        ("down", 4, "Could not run"),
+    ):
+        found, out, err = gate(
+            "gate", *model(name), *GOLDEN, "--baseline", "good.json", "--baseline-target", model("good")[1]
+        )
+        assert (name, found, out.split(":")[0]) == (name, code, f"**{word}**"), err
+        assert not {"\x1b", "\x07"} & set(out + err)
+    for words in (("gate",), ("gate", *model("nothing")), ("gate", *model("good"), *GOLDEN, "--baseline", "none.json")):
+        assert gate(*words)[0] == 2
+
+
+def test_a_lost_high_risk_case_is_asked_again(gate: Type) -> None:
+    """Of both versions, where both can be asked; without a way to ask the old one the gate is undecided and says what to do."""
+    gate("eval", "run", *model("good"), *GOLDEN, "--out", "good.json")
+    code, out, _ = gate("gate", *model("bad"), *GOLDEN, "--baseline", "good.json")
+    assert code == 3
+    assert "2 lost" in out
+    assert "--baseline-target says how" in out.splitlines()[-1]
+    code, out, err = gate(
+        "gate", *model("bad"), *GOLDEN, "--baseline", "good.json", "--baseline-target", model("good")[1]
+    )
+    assert (code, "asking what was lost again: python:models_of_test:good: 10 of 10" in err) == (1, True)
+
+
+def test_the_baseline_that_was_set_is_taken(gate: Type) -> None:
+    """`eval run --baseline` sets it; `gate` compares with it, and asks its target again, without being told."""
+    gate("golden", "import", "golden.jsonl")
+    assert "compared with run" in gate("eval", "run", *model("good"), "--baseline")[1]
+    assert gate("gate", *model("bad"))[0] == 1
+    assert gate("gate", *model("good"), "--baseline", "auto")[0] == 0
+    assert "python:models_of_test:good" in gate("eval", "baseline")[1]
+    assert gate("gate", *model("good"), "--bar", "0.5")[1].count("baseline `") == 0  # a bar needs none
+
+
+def test_auto_without_a_baseline_is_a_wrong_call(gate: Type) -> None:
+    """Asked for a baseline that nobody set, the gate says so and how to set one."""
+    code, _, err = gate("gate", *model("good"), *GOLDEN, "--baseline", "auto")
+    assert code == 2
+    assert "andon eval baseline" in err
+
+
+def test_reports_for_ci_are_written(gate: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JUnit parses, SARIF stands at the line of the lost case, Markdown is also the summary of the job; the run is saved."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    gate("eval", "run", *model("good"), *GOLDEN, "--out", "good.json")
+    words = ("--junit", "out/j.xml", "--sarif", "out/s.json", "--markdown", "out/m.md", "--out", "out/run.json")
+    gate("gate", *model("slightly"), *GOLDEN, "--baseline", "good.json", *words)
+    suite = Xml.parse(tmp_path / "out" / "j.xml").find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("41", "3", "0")
+    (log,) = json.loads((tmp_path / "out" / "s.json").read_text())["runs"]
+    places = [r["locations"][0]["physicalLocation"] for r in log["results"]]
+    assert [(p["artifactLocation"]["uri"], p["region"]["startLine"]) for p in places] == [
+        ("golden.jsonl", 21),
+        ("golden.jsonl", 22),
+    ]
+    page = (tmp_path / "out" / "m.md").read_text()
+    assert page.startswith("**Undecided**: of 40 cases")
+    assert (tmp_path / "summary.md").read_text() == page
+    assert load_run(tmp_path / "out" / "run.json").id == max(kept(tmp_path), key=lambda r: r.at_us).id
+
+
+def test_what_cannot_be_written_is_no_pass(gate: Type, tmp_path: Path) -> None:
+    """A report that the disk refuses ends with 4 and one line: CI never reads an old report as a new one in silence."""
+    (tmp_path / "file").write_text("")
+    code, _, err = gate("gate", *model("good"), *GOLDEN, "--bar", "0.5", "--junit", "file/j.xml")
+    assert (code, err.splitlines()[-1][:20]) == (4, "error: cannot write ")
+
+
+def test_rules_are_read_and_their_power_is_said(gate: Type, tmp_path: Path) -> None:
+    """`--init` writes rules that are read back, and says the 46 %; a bar says what it can show; a broken file is a wrong call."""
+    code, out, _ = gate("gate", "--init")
+    assert (code, "fewer than the bar pass in 46% of runs" in out) == (0, True)
+    assert gate("gate", "--init")[0] == 2
+    gate("eval", "run", *model("good"), *GOLDEN, "--out", "good.json")
+    assert gate("gate", *model("good"), *GOLDEN, "--baseline", "good.json")[0] == 0
+    (tmp_path / "bar.toml").write_text('[[rule]]\ncategory = "*"\nbar = 0.95\n')
+    code, out, _ = gate("gate", *model("good"), *GOLDEN, "--rules", "bar.toml")
+    assert code == 3
+    assert "*: 38 cases and a plain bar of 0.95" in out or "*: 40 cases and a plain bar of 0.95" in out
+    (tmp_path / "andon-gate.toml").write_text("[[rule]]\n")
+    code, _, err = gate("gate", *model("good"), *GOLDEN)
+    assert (code, "andon-gate.toml: rule 1" in err) == (2, True)
+
+
+def test_the_baseline_of_the_rules_lies_beside_them(gate: Type, tmp_path: Path) -> None:
+    """A baseline that the rules name is a path beside the rules file, wherever the command is typed."""
+    (tmp_path / "ci").mkdir()
+    gate("eval", "run", *model("good"), *GOLDEN, "--out", "ci/good.json")
+    (tmp_path / "ci" / "rules.toml").write_text('baseline = "good.json"\n')
+    code, out, _ = gate("gate", *model("good"), *GOLDEN, "--rules", "ci/rules.toml")
+    assert (code, "baseline `python:models_of_test:good`" in out) == (0, True)
+
+
+def test_a_budget_stops_the_asking(gate: Type, tmp_path: Path) -> None:
+    """Once the money is spent nothing more is asked: the rest could not run, and the gate says so with 4."""
+    code, out, _ = gate("gate", *model("dear"), *GOLDEN, "--bar", "0.5", "--budget-usd", "2", "--workers", "1")
+    assert code == 4
+    (run,) = kept(tmp_path)
+    assert sum(r.outcome == "pass" for r in run.results) == 4
+    assert "the budget of $2 is spent" in out
+
+
+def test_the_budget_is_that_of_the_whole_command(gate: Type) -> None:
+    """What the run has spent is not there for asking again: then lost cases stay undecided, and the gate says why."""
+    gate("eval", "run", *model("good"), *GOLDEN, "--out", "good.json")
+    words = ("--baseline", "good.json", "--baseline-target", model("dear")[1], "--workers", "1", "--budget-usd")
+    code, out, _ = gate("gate", *model("dear_and_bad"), *GOLDEN, *words, "20")
+    assert (code, "not asked again: the budget is spent" in out) == (3, True)
+    assert gate("gate", *model("dear_and_bad"), *GOLDEN, *words, "200")[0] == 1
+
+
+def test_the_cache_asks_nothing_twice(gate: Type) -> None:
+    """With the cache a second run asks nobody; without it everybody again; both at once with --resume is a wrong call."""
+    gate("eval", "run", *model("good"), *GOLDEN)
+    for words, asked in ((("--cache",), 40), ((), 80)):
+        assert gate("eval", "run", *model("good"), *GOLDEN, *words)[0] == 0
+        assert len(sys.modules["models_of_test"].SEEN) == asked
+    assert gate("eval", "run", *model("good"), *GOLDEN, "--cache", "--resume")[0] == 2
+
+
+def test_runs_are_listed_shown_and_compared(gate: Type, tmp_path: Path) -> None:
+    """A kept run is found by its id, the beginning of it or a file; a comparison asks nobody, and is told both ways."""
+    for name in ("good", "slightly"):
+        gate("eval", "run", *model(name), *GOLDEN, "--out", f"{name}.json")
+    first, second = (r.id for r in sorted(kept(tmp_path), key=lambda r: r.at_us))
+    listed = gate("eval", "list")[1]
+    assert listed.index(second) < listed.index(first)
+    assert "38 of" in gate("eval", "show", second[:10])[1]
+    code, out, err = gate("eval", "compare", "good.json", second)
+    assert (code, err) == (0, "")
+    assert "**Undecided**: of 40 cases that ran in both, 2 lost and 0 gained" in out
+    assert f"The other way round, {first} compared with {second}: pass" in out
+    assert out.count("| rule | cases | before | now |") == 2
+    assert gate("eval", "show", "E-nothing")[0] == 2
+    assert gate("eval", "show", "E-")[0] == 2
+
+
+def test_flaky_cases_are_told_and_quarantined(gate: Type, tmp_path: Path) -> None:
+    """Repeats give pass@k and pass^k; a flaky case may be put aside without a reason, another only with one; then it decides nothing."""
+    gate("golden", "import", "golden.jsonl")
+    code, out, _ = gate("eval", "run", *model("flaky"), "--repeats", "2", "--workers", "1")
+    assert code == 0
+    assert re.search(r"^2 +100\.0% +0\.0% +40", out, re.MULTILINE)
+    assert "40 are flaky" in out
+    assert "40 are flaky" in gate("eval", "flaky")[1]
+    lost = [c.id for c in read_set(tmp_path / "golden.jsonl")][:2]
+    for case in lost:
+        code, out, _ = gate("eval", "quarantine", case, "--until", "3d")
+        assert (code, "1 of 2 attempts passed" in out) == (0, True)
+    assert lost[0] in gate("eval", "quarantine")[1]
+    gate("eval", "run", *model("good"), "--baseline")
+    code, out, _ = gate("gate", *model("bad"))
+    assert (code, "2 cases in quarantine did not decide" in out) == (0, True)
+    assert "decides again" in gate("eval", "quarantine", lost[0], "--until", "0h")[1]
+    assert gate("eval", "quarantine", "G-none", "--why", "x")[0] == 2
+    assert gate("eval", "quarantine", lost[0], "--until", "60d", "--why", "x")[0] == 2
+
+
+def test_a_plan_says_how_often_a_bar_cries_wolf(gate: Type) -> None:
+    """Fifty cases and a bar of 95 % at a true 95 %: in 46 % of runs fewer pass."""
+    code, out, _ = gate("eval", "plan", "--n", "50", "--bar", "0.95")
+    assert (code, "in 46% of runs" in out) == (0, True)
+    assert gate("eval", "plan", "--n", "50", "--bar", "2")[0] == 2
+    assert "40 cases" in gate("eval", "plan", *GOLDEN)[1]
+
+
+def test_a_judge_is_held_against_people(gate: Type, tmp_path: Path) -> None:
+    """Rows of JSON or CSV say how far a judge agrees; numbers of CSV are numbers; a broken row is named."""
+    rows = [("pass", "0.9")] * 30 + [("fail", "0.8")] * 4 + [("fail", "0.1")] * 6
+    (tmp_path / "j.csv").write_text("human,judge,group\n" + "".join(f"{h},{j},a\n" for h, j in rows))
+    (tmp_path / "j.jsonl").write_text(
+        "".join(json.dumps({"human": h, "judge": float(j), "group": "a"}) + "\n" for h, j in rows)
+    )
+    said = [gate("eval", "judge-agreement", name) for name in ("j.csv", "j.jsonl")]
+    assert said[0] == said[1]
+    assert "it passes 4 of 10 wrong answers" in said[0][1]
+    for text, where in (
+        ('{"human": "pass"}\n', "row 1: judge"),
+        ("{\n", "line 1"),
+        ('{"human": "maybe", "judge": 1}\n', "row 1: human"),
+    ):
+        (tmp_path / "bad.jsonl").write_text(text)
+        code, _, err = gate("eval", "judge-agreement", "bad.jsonl")
+        assert (code, where in err) == (2, True)
+
+
+def test_an_empty_set_is_no_pass(gate: Type, tmp_path: Path) -> None:
+    """Nothing was tested: the gate could not run (4), and `eval run` is a wrong call (2)."""
+    (tmp_path / "empty.jsonl").write_text("")
+    assert gate("gate", *model("good"), "--golden", "empty.jsonl")[0] == 4
+    assert gate("eval", "run", *model("good"), "--golden", "empty.jsonl")[0] == 2
+
+
+def test_retired_cases_are_not_asked(gate: Type, tmp_path: Path) -> None:
+    """A retired case stays in the file and is not run."""
+    lines = (tmp_path / "golden.jsonl").read_text().splitlines()
+    gone = json.loads(lines[0]) | {"retired": "2026-11-21", "retired_why": "no longer asked"}
+    (tmp_path / "golden.jsonl").write_text("\n".join([json.dumps(gone), *lines[1:]]) + "\n")
+    gate("eval", "run", *model("good"), *GOLDEN)
+    assert len({r.case_id for r in kept(tmp_path)[0].results}) == 39
+
+
+def test_progress_is_told_by_tenths(gate: Type) -> None:
+    """Where nobody looks at a terminal there is a line for each tenth, not one for each case."""
+    _, _, err = gate("eval", "run", *model("good"), *GOLDEN)
+    assert len(err.splitlines()) == 10
+    assert err.splitlines()[-1] == "asking the target: 40 of 40, 40 pass, 0 fail, 0 could not run"
+
+
+def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the table lives: each risk category with its counts, what was spent; a name from outside colours nothing."""
+    from rich.console import Console
+
+    from andon.cli import asking
+    from andon.evals import Progress, Tally
+
+    screen = io.StringIO()
+    monkeypatch.setattr(asking, "_err", Console(file=screen, force_terminal=True, width=120))
+    with asking.watching("asking [red]x[/red]") as report:
+        whole = Tally(all=4, passed=1, failed=1, errors=1)
+        report(Progress(whole=whole, categories={f"[blink]{HOSTILE}": whole}, reused=1, spent_usd=0.25))
+    said = screen.getvalue()
+    assert all(
+        text in said for text in ("asking [red]x[/red]", "[blink]no", "3 of 4", "1 kept from before, spent $0.25")
+    )
+    assert "]0;owned\x07" not in said
+
+
+def test_a_golden_set_is_checked_before_a_commit(gate: Type, tmp_path: Path) -> None:
+    """Good files are counted; a line that is no case is named with its number, and so is a question with two right answers."""
+    assert gate("golden", "check", "golden.jsonl")[:2] == (0, "golden.jsonl: 40 cases\n")
+    text = (tmp_path / "golden.jsonl").read_text()
+    (tmp_path / "broken.jsonl").write_text(text + "<<<<<<< HEAD\n")
+    code, out, err = gate("golden", "check", "golden.jsonl", "broken.jsonl")
+    assert (code, "40 cases" in out, "broken.jsonl: line 41: " in err) == (1, True, True)
+    (tmp_path / "twice.jsonl").write_text(
+        text + json.dumps({"question": "question  7?", "ground_truth": "seven"}) + "\n"
+    )
+    code, _, err = gate("golden", "check", "twice.jsonl")
+    assert (code, "ask the same and differ in what is right" in err) == (1, True)
+
+
+def test_hooks_name_commands_that_exist() -> None:
+    """Each hook for pre-commit calls a command that the command line has."""
+    from typer.main import get_command
+
+    from andon.cli import app
+
+    hooks = yaml.safe_load((Path(__file__).resolve().parents[2] / ".pre-commit-hooks.yaml").read_text())
+    for hook in hooks:
+        command = get_command(app)
+        for word in hook["entry"].split()[1:]:
+            command = command.commands[word]  # type: ignore[attr-defined]
+    assert {h["id"] for h in hooks} == {"andon-golden-check", "andon-gate"}

@@ -1,0 +1,265 @@
+"""The baseline that runs again by itself, quarantine with an end, and cases that were shown once."""
+
+from dataclasses import replace
+
+import pytest
+
+from andon.errors import InputError, SeamError, StoreError
+from andon.evals import Baseline, CaseResult, EvalRun, Output, keepable_spec, shown
+from andon.evals.run import (
+    LONGEST_QUARANTINE_US,
+    baseline_of,
+    keep_run,
+    quarantine,
+    quarantined,
+    refresh_baseline,
+    run_evals,
+    set_baseline,
+)
+from andon.scores import SCORERS
+from andon.store import Ledger
+
+BY_NAME = {s.name: s for s in SCORERS}
+DAY_US = 86_400_000_000
+
+
+class Live:
+    """A live target that knows some right answers and may be away."""
+
+    name = "live"
+
+    def __init__(self, right=(), version=None, away=()):
+        self.right, self.version, self.away = set(right), version, set(away)
+        self.asked = []
+
+    def ask(self, case):
+        self.asked.append(case.question)
+        if case.question in self.away or "*" in self.away:
+            raise SeamError("away")
+        return Output(answer=case.ground_truth if case.question in self.right else "wrong")
+
+
+@pytest.fixture
+def ledger():
+    """A ledger in memory."""
+    made = Ledger("sqlite://")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def cases(case):
+    """Five cases."""
+    return [case(f"q{i}", f"a{i}") for i in range(5)]
+
+
+@pytest.fixture
+def begun(ledger, cases, words):
+    """A baseline over the first three cases, twice each, of which the second fails."""
+    run = run_evals(cases[:3], Live({"q0", "q2"}), BY_NAME, words, now_us=10, repeats=2)
+    set_baseline(ledger, run, target="https://live.example/ask", now_us=10, by="ann")
+    return run
+
+
+def refresh(ledger, cases, target, words, **more):
+    """Refresh at a later time."""
+    return refresh_baseline(ledger, "default", cases, {**BY_NAME, **more}, words, now_us=20, by="andon", target=target)
+
+
+def outcomes(run):
+    """Outcomes of a run by case."""
+    found = {}
+    for r in run.results:
+        found.setdefault(r.case_id, []).append(r.outcome)
+    return found
+
+
+def test_a_baseline_is_asked_only_what_is_new(ledger, cases, words, begun):
+    """When the set grew, the target is asked the new cases, as often as the others; the rest stands, in the order of the set."""
+    target = Live({"q3"})
+    grown = [cases[3], *cases[:3], cases[4]]
+    done = refresh(ledger, grown, target, words)
+    assert sorted(target.asked) == ["q3", "q3", "q4", "q4"]
+    assert done.asked == 2
+    assert list(outcomes(done.run).items()) == [
+        (cases[3].id, ["pass"] * 2),
+        (cases[0].id, ["pass"] * 2),
+        (cases[1].id, ["fail"] * 2),
+        (cases[2].id, ["pass"] * 2),
+        (cases[4].id, ["fail"] * 2),
+    ]
+    assert baseline_of(ledger, "default") == done.run
+    assert done.run == replace(
+        done.run, at_us=20, repeats=2, golden=run_evals(grown, target, BY_NAME, words, now_us=0).golden
+    )
+    assert [v.record.run for v in ledger.history(Baseline)] == [begun.id, done.run.id]
+    assert "asked 2 of 5 cases 2 times each: 2 passed, 2 failed" in done.said
+    again = refresh(ledger, grown, target, words)
+    assert (again.run, again.said) == (None, "the baseline holds every case already")
+
+
+def test_a_target_that_is_away_changes_nothing(ledger, cases, words, begun):
+    """No answer to any new case, or a spec that leads nowhere: the baseline stays, and it is said why."""
+    done = refresh(ledger, cases, Live(away="*"), words)
+    assert done.run is None
+    assert 'the baseline stays as it is: its target "live" gave no answer: away' in done.said
+    assert baseline_of(ledger, "default") == begun
+    ledger.put(replace(ledger.get(Baseline, "default"), target="python:no_such_module:f"), now_us=11, by="ann")
+    done = refresh_baseline(ledger, "default", cases, BY_NAME, words, now_us=20, by="andon")
+    assert done.run is None
+    assert "no_such_module" in done.said
+    assert baseline_of(ledger, "default") == begun
+
+
+def test_a_case_that_could_not_run_is_asked_next_time(ledger, cases, words, begun):
+    """A new case that was not answered stands as an error, and is asked again at the next refresh."""
+    first = refresh(ledger, cases, Live({"q3"}, away={"q4"}), words)
+    assert outcomes(first.run)[cases[4].id] == ["error"] * 2
+    target = Live({"q4"})
+    second = refresh(ledger, cases, target, words)
+    assert set(target.asked) == {"q4"}
+    assert outcomes(second.run)[cases[4].id] == ["pass"] * 2
+
+
+def test_a_case_that_was_taken_out_leaves_the_baseline(ledger, cases, words, begun):
+    """A retired case is in the baseline no more; nothing is asked for that."""
+    target = Live()
+    done = refresh(ledger, cases[:2], target, words)
+    assert target.asked == []
+    assert list(outcomes(done.run)) == [c.id for c in cases[:2]]
+    assert "taken out" in done.said
+    assert refresh(ledger, [], target, words).run is None
+
+
+def test_another_measure_is_asked_everything(ledger, cases, words, begun):
+    """Old results never stand beside those of another version of a scorer: all cases are asked again."""
+    target = Live({"q0"})
+    done = refresh(ledger, cases, target, words, normalised_match=replace(BY_NAME["normalised_match"], version="99"))
+    assert len(target.asked) == 10
+    assert "normalised_match@99 is another measure than then, so the baseline was run again on all 5 cases" in done.said
+    assert done.run.scorers == "normalised_match@99"
+
+
+def test_another_version_never_becomes_the_baseline_by_itself(ledger, cases, words):
+    """Where the target, or the caller, says another version than the baseline's, nobody is asked and nothing changes."""
+    run = run_evals(cases[:3], Live(version="1"), BY_NAME, words, now_us=10, versions={"revision": "abc"})
+    set_baseline(ledger, run, target="https://live.example/ask", now_us=10, by="ann")
+    for target, versions, word in ((Live(version="2"), {}, '"2"'), (Live(version="1"), {"revision": "def"}, '"def"')):
+        done = refresh_baseline(
+            ledger, "default", cases, BY_NAME, words, now_us=20, by="andon", target=target, versions=versions
+        )
+        assert (done.run, target.asked) == (None, [])
+        assert word in done.said
+        assert "stays as it is" in done.said
+    done = refresh(ledger, cases, Live(version="1"), words)
+    assert done.run.versions == {"version": "1", "revision": "abc"}
+
+
+def test_a_baseline_that_somebody_set_meanwhile_stays(ledger, cases, words, begun):
+    """A person's word while the target is asked is not overwritten by what comes of the asking."""
+
+    class Slow(Live):
+        def ask(self, case):
+            if not self.asked:
+                set_baseline(ledger, begun, target="python:a:b", now_us=15, by="bob")
+            return super().ask(case)
+
+    done = refresh_baseline(ledger, "default", cases, BY_NAME, words, now_us=20, by="andon", target=Slow(), workers=1)
+    assert (done.run, ledger.get(Baseline, "default").by) == (None, "bob")
+    assert "meanwhile" in done.said
+
+
+def test_without_a_baseline_nothing_happens(ledger, cases, words):
+    """An application without a baseline has none to refresh; a run in which nothing ran, or of nobody, becomes none."""
+    assert baseline_of(ledger, "default") is None
+    assert "no baseline" in refresh(ledger, cases, Live(), words).said
+    broken = run_evals(cases, Live(away="*"), BY_NAME, words, now_us=0)
+    with pytest.raises(InputError, match="no case"):
+        set_baseline(ledger, broken, target="python:a:b", now_us=0, by="ann")
+    mixed = run_evals([cases[0], replace(cases[1], app="b")], Live(), BY_NAME, words, now_us=0)
+    with pytest.raises(InputError, match="several applications"):
+        set_baseline(ledger, mixed, target="python:a:b", now_us=0, by="ann")
+    ledger.put(Baseline(id="lost", target="python:a:b", run="E-none", by="ann", at_us=0), now_us=0, by="ann")
+    with pytest.raises(StoreError, match="does not hold"):
+        baseline_of(ledger, "lost")
+
+
+def test_a_kept_spec_holds_no_secret(tmp_path, monkeypatch, ledger, begun):
+    """A URL with a user or a query is refused without being shown; paths are kept so that any folder can ask again."""
+    for spec in ("https://u:s3cret@h/x", "https://h/x?key=s3cret"):
+        with pytest.raises(InputError) as caught:
+            set_baseline(ledger, begun, target=spec, now_us=0, by="ann")
+        assert "s3cret" not in str(caught.value)
+    monkeypatch.chdir(tmp_path)
+    assert keepable_spec("t.toml") == keepable_spec("file:t.toml") == f"file:{tmp_path}/t.toml"
+    assert keepable_spec("recorded:r.jsonl") == f"recorded:{tmp_path}/r.jsonl"
+    for spec in ("https://h/v1/chat/completions#m", "python:a:b", "command:./x 1"):
+        assert keepable_spec(spec) == spec
+
+
+def test_a_quarantine_ends_by_itself(ledger, cases, words, begun):
+    """Until its time the case is named as one that decides nothing, with who and why; from then on it decides again."""
+    made = quarantine(ledger, cases[0].id, 5 * DAY_US, "the bank is closed", now_us=0, by="ann")
+    assert quarantined(ledger, 5 * DAY_US - 1) == {cases[0].id: made}
+    assert quarantined(ledger, 5 * DAY_US) == {}
+    assert (made.why, made.by) == ("the bank is closed", "ann")
+    quarantine(ledger, cases[0].id, DAY_US, "it is mended", now_us=DAY_US, by="ann")
+    assert quarantined(ledger, DAY_US) == {}
+
+
+def test_a_quarantine_needs_a_flake_or_a_reason(ledger, cases, words, begun):
+    """Without a reason a kept run has to hold both outcomes of the case; the reason is then its figures."""
+    for stable in (cases[0], cases[1]):  # one that always passed, one that never did
+        with pytest.raises(InputError, match="say why"):
+            quarantine(ledger, stable.id, DAY_US, "  ", now_us=0, by="ann")
+    flaky = replace(
+        begun, id="E-flaky", results=tuple(replace(r, outcome=("pass", "fail")[r.repeat]) for r in begun.results)
+    )
+    keep_run(ledger, flaky, now_us=0, by="ann")
+    assert quarantine(ledger, cases[0].id, DAY_US, now_us=0, by="ann").why == (
+        "flaky: 1 of 2 attempts passed in run E-flaky"
+    )
+
+
+@pytest.mark.parametrize(
+    ("case_id", "until_us", "word"),
+    [("G-none", DAY_US, "no case"), (None, LONGEST_QUARANTINE_US + 1, "30 days"), (None, 0, "is over")],
+)
+def test_a_quarantine_is_of_a_case_and_of_at_most_30_days(ledger, cases, words, begun, case_id, until_us, word):
+    """An unknown case, a longer time, or one that is over is refused."""
+    with pytest.raises(InputError, match=word):
+        quarantine(ledger, case_id or cases[0].id, until_us, "why", now_us=0, by="ann")
+
+
+def made(word, at_us, target="t", **versions):
+    """A run in which case G had these outcomes."""
+    names = {"p": "pass", "f": "fail", "e": "error"}
+    results = tuple(CaseResult(case_id="G", repeat=i, outcome=names[c]) for i, c in enumerate(word))
+    return EvalRun(
+        id=f"E-{at_us}", at_us=at_us, target=target, golden="g", scorers="", results=results, versions=versions
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "found"),
+    [
+        ([made("f", 1, revision="a"), made("p", 2, revision="b")], (1, 2, "revision a -> b")),
+        ([made("p", 2, revision="b"), made("f", 1, revision="a")], (1, 2, "revision a -> b")),
+        ([made("f", 1, "old"), made("p", 2, "new")], (1, 2, "target old -> new")),
+        ([made("pf", 1, m="a"), made("pp", 2, m="b")], (1, 2, "m a -> b")),
+        ([made("f", 1, m="a"), made("pf", 2, m="b"), made("pp", 3, m="b")], (1, 3, "m a -> b")),
+        ([made("f", 1, m="a"), made("pe", 2, m="b")], None),
+        ([made("f", 1, m="a"), made("p", 2, m="a")], None),
+        ([made("f", 1), made("p", 2, m="a")], None),
+        ([made("f", 1), made("p", 2)], None),
+        ([made("p", 1, m="a"), made("f", 2, m="b")], None),
+        ([made("e", 1, m="a"), made("p", 2, m="b")], None),
+        ([made("f", 1, m="a"), made("f", 2, m="b"), made("p", 3, m="b")], (1, 3, "m a -> b")),
+        ([made("", 1, m="a")], None),
+    ],
+)
+def test_a_case_is_shown_once_it_failed_before_and_passes_on_another_version(runs, found):
+    """Failing first and passing later, in every attempt, on what is known to be another version or target: else not shown."""
+    got = shown("G", runs)
+    assert (None if got is None else (got.failed_us, got.passed_us, got.changed)) == found
+    assert shown("H", runs) is None

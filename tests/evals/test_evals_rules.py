@@ -1,0 +1,89 @@
+import pytest
+
+from andon.errors import InputError
+from andon.evals import DEFAULT, Rule, parse_rules
+from andon.evals.rules import TEXT
+
+
+def test_the_default_file_is_the_default():
+    """What `andon gate --init` writes is what the gate does without a file, and so is an empty file."""
+    assert parse_rules(TEXT) == DEFAULT
+    assert parse_rules("") == DEFAULT
+
+
+def test_a_case_belongs_to_the_rule_of_its_category_then_to_high_risk_then_to_the_rest():
+    """The order in the file does not matter; what is of high risk in one of two runs is of high risk."""
+    rules = parse_rules(
+        """
+        [[rule]]
+        category = "*"
+        at_most = 0.02
+        [[rule]]
+        category = "Critical"
+        bar = 0.99
+        [[rule]]
+        category = "high-risk"
+        no_regression = true
+        [[rule]]
+        category = "billing"
+        not_worse = true
+        """
+    )
+
+    def of(*categories):
+        rule = rules.rule_of(categories)
+        return None if rule is None else rule.category
+
+    assert (of("critical", "critical"), of(" HIGH ", "high"), of("billing", "billing")) == (
+        "critical",
+        "high-risk",
+        "billing",
+    )
+    assert (of(None, None), of("*", "*"), of("low", "low")) == ("*", "*", "*")
+    assert (of("billing", "high"), of("high", "billing"), of("billing", "critical")) == (
+        "high-risk",
+        "high-risk",
+        "critical",
+    )
+    alone = parse_rules('[[rule]]\ncategory = "billing"\nnot_worse = true')
+    assert alone.rule_of(("high", "high")) is None
+
+
+def test_rules_say_what_they_ask():
+    """A rule in words holds its limit."""
+    assert Rule(category="*", kind="at_most", limit=0.02).says == "at most 0.02 worse"
+    assert Rule(category="*", kind="bar", limit=0.95).says == "pass rate at least 0.95"
+    assert Rule(category="*", kind="no_regression").says == "no regression"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[rule", "is not TOML"),
+        ("alfa = 0.1", "there is no 'alfa'; allowed are alpha"),
+        ("alpha = 0", "alpha is 0; a level above 0"),
+        ("alpha = true", "alpha is True"),
+        ("alpha = nan", "alpha is nan"),
+        ("repeats = 0", "repeats is 0; a whole number from 1"),
+        ("repeats = 1.5", "repeats is 1.5"),
+        ("confirm = -1", "confirm is -1; a whole number from 0"),
+        ("baseline = 3", "baseline is 3; the path"),
+        ("rule = 3", "`rule` is 3"),
+        ("rule = []", "one or more tables `[[rule]]`"),
+        ("[[rule]]\nbar = 0.9", "rule 1: category is missing"),
+        ('[[rule]]\ncategory = "x"', "asks for nothing; give one of"),
+        ('[[rule]]\ncategory = "x"\nbar = 0.9\nat_most = 0.1', "asks for at_most and bar; give one of"),
+        ('[[rule]]\ncategory = "x"\nbar = 1.2', "bar is 1.2; a pass rate above 0 and up to 1"),
+        ('[[rule]]\ncategory = "x"\nat_most = 1', "at_most is 1; a drop"),
+        ('[[rule]]\ncategory = "x"\nat_most = "2%"', "at_most is '2%'"),
+        ('[[rule]]\ncategory = "x"\nnot_worse = false', "not_worse is False; `true`"),
+        ('[[rule]]\ncategory = "x"\nbar = 0.9\nwhy = 1', "there is no 'why'"),
+        ('[[rule]]\ncategory = "x"\nbar = 0.9\n[[rule]]\ncategory = "X "\nbar = 0.8', "rule 2: 'x' has a rule already"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_place_and_what_is_allowed(text, said):
+    """Nothing in a rules file is ignored: each mistake names the file, the value and what is allowed."""
+    with pytest.raises(InputError) as refused:
+        parse_rules(text, name="gate.toml")
+    assert str(refused.value).startswith("gate.toml")
+    assert said.replace("'", "") in str(refused.value).replace('"', "").replace("'", "")
