@@ -20,11 +20,11 @@ from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
 from andon.evals import Baseline, EvalRun, Probed, Quarantine
 from andon.evals.probes import objectives_of_probes, probes_of
-from andon.evals.run import forget_kept
+from andon.evals.run import KEPT_US, expire_kept, forget_kept
 from andon.evals.run.probes import ask_due, ask_probe, raised
-from andon.golden import CaptureCursor, CaptureDay, Case, Failure, Label, NearDuplicate, RuleCount
+from andon.golden import CaptureCursor, CaptureDay, Case, Failure, Label, NearDuplicate, RuleCount, thresholds_of
 from andon.golden.from_incident import failures_of
-from andon.golden.run import capture, capture_new, forget_vectors
+from andon.golden.run import capture, capture_all, capture_new, forget_vectors, made_of, without_erased
 from andon.incidents import (
     Alert,
     Channel,
@@ -146,6 +146,7 @@ class Loop:
             *objectives_of_probes(self.probes),
         )
         self.rules = rules_of(settings.tables, scorers, settings.config)
+        self.thresholds = thresholds_of(settings.tables, settings.config)
         self._watch = Watch(
             warehouse,
             ledger,
@@ -240,7 +241,10 @@ class Loop:
         find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
         self.warehouse.commit()
         self._score(now_us)
-        return capture_new(self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us, since_us=since_us)
+        return capture_new(
+            self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us, since_us=since_us,
+            thresholds=self.thresholds,
+        )  # fmt: skip
 
     def tell(self, channels: Sequence[Channel], now_us: int) -> list[Delivery]:
         """Tell people what they should hear now; a replay has no channels and never comes here."""
@@ -327,7 +331,9 @@ class Loop:
                 _log.error("%s could not be followed, and is tried again: %s", incident.id, said)
                 failed.append(error)
         try:
-            capture_new(self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us)
+            capture_new(
+                self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us, thresholds=self.thresholds
+            )
         except Exception as error:  # an outage of the disk, as above
             failed.append(error)
         if failed:
@@ -346,13 +352,16 @@ class Loop:
         )
 
     def forget(self, now_us: int) -> Mapping[str, int]:
-        """Take rows out that are older than their table keeps them; returns how many, by table."""
+        """Take rows out that are older than their table keeps them, and kept answers of targets (``evals``); returns how many."""
         bounds = due(self._kept, now_us)
         gone = {t: self.warehouse.expire(t, before_us=bounds[t]) for t in self.warehouse.tables() if t in bounds}
+        gone["evals"] = expire_kept(self.settings.home / "evals", now_us - KEPT_US)
         return {table: n for table, n in gone.items() if n}
 
     def erase(self, user: str, now_us: int, by: str) -> Erasure:
         """Remove what came from one user: rows of every table, and texts in evidence, failures and cases; then look again.
+
+        A golden case whose question or right answer is gone is retired, and a failure without its question is dismissed.
 
         Found are interactions of this `user_id`, whole traces in which the user is named, feedback and scores of both, and
         feedback by the user. Files that a team keeps elsewhere (golden cases in git) are not reached.
@@ -367,8 +376,10 @@ class Loop:
         names = tuple(dict.fromkeys((user, mark_of(user, rules))))
         found = traffic_of(self.warehouse, names)
         rows = erase_traffic(self.warehouse, names, found)
-        texts = Blanking(names=names, ids=found.ids, texts=found.texts)
+        ids = found.ids | made_of(self.ledger, found.ids)
+        texts = Blanking(names=names, ids=ids, texts=found.texts)
         records = self.ledger.blank(texts, RECORDS)
+        retired, dismissed = without_erased(self.ledger, now_us=now_us, by=by)
         again = traffic_of(self.warehouse, names)
         forget_kept(
             self.settings.home / "evals"
@@ -380,7 +391,10 @@ class Loop:
         if self.warehouse.uncommitted_bytes():
             left.append("rows that another process has not committed yet: run this again in a few seconds")
         digest = hmac.new(rules.key, user.encode(), "sha256").hexdigest()[:12]
-        done = Erasure(id=f"ERASE-{digest}", at_us=now_us, rows=rows, records=records, left=tuple(left))
+        done = Erasure(
+            id=f"ERASE-{digest}", at_us=now_us, rows=rows, records=records, retired=retired, dismissed=dismissed,
+            left=tuple(left),
+        )  # fmt: skip
         self.ledger.put(done, now_us=now_us, by=by)
         return done
 
@@ -522,7 +536,7 @@ def replay(
     for incident in incidents:
         tell(f"looking into {incident.id}", 0.9)
         postmortems.append(loop.look_into(incident, end))
-    capture_new(loop.warehouse, loop.ledger, loop.scorers, loop.embedder, now_us=end)
+    capture_all(loop.warehouse, loop.ledger, loop.scorers, loop.embedder, now_us=end, thresholds=loop.thresholds)
     tell("done", 1.0)
     return Replay(
         imported=imported,

@@ -11,6 +11,7 @@ test reports, so that pytest-xdist brings them to one place; they are put in the
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "andon_check",
     "pytest_addoption",
     "pytest_configure",
+    "pytest_deselected",
     "pytest_generate_tests",
     "pytest_runtest_makereport",
 ]
@@ -45,6 +47,8 @@ _SETS = pytest.StashKey["dict[_Set, list[Case]]"]()
 _MEASURES = pytest.StashKey[Any]()
 _QUARANTINED = pytest.StashKey[dict[str, str]]()
 _CHECKED = pytest.StashKey["list[CaseResult]"]()
+_PART = pytest.StashKey[bool]()
+"""Whether golden cases were deselected."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,18 +62,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Compare with a saved run: the verdict then decides, not each failing case (fail: exit 1).",
     )
     group.addoption(
-        "--andon-strict", action="store_true", help="With a baseline: an undecided verdict exits with 1 too."
+        "--andon-undecided",
+        choices=("fail", "pass"),
+        default="fail",
+        help="With a baseline: what an undecided verdict does to the exit status (default: fail).",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the mark, so that --strict-markers knows it."""
+    """Name the mark, so that --strict-markers knows it; a run never becomes the baseline that it is compared with."""
     config.addinivalue_line(
         "markers", f"{_MARK}(golden, app=None, incident=None): ask this test every case of a golden set (JSONL)."
     )
     config.addinivalue_line("markers", f"{_ATTEMPT}(k): which attempt at its case a test is; set by --andon-repeats.")
     if not hasattr(config, "workerinput"):  # with pytest-xdist: the process that reports, not its workers
-        config.pluginmanager.register(Gathering(config), "andon-gathering")
+        gathering = Gathering(config)
+        if gathering.out is not None and gathering.out == gathering.baseline:
+            raise pytest.UsageError("--andon-out and --andon-baseline are the same file; save the run elsewhere")
+        config.pluginmanager.register(gathering, "andon-gathering")
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember that golden cases are left out (``-k``, ``-m``, ``--lf``)."""
+    for item in items:
+        if _case_of(item) is not None:
+            item.config.stash[_PART] = True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -134,11 +151,18 @@ def pytest_runtest_makereport(
         return report
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, pytest.skip.Exception):
+        report.andon = None  # type: ignore[attr-defined]
         return report
     result = _attempt(item, case, error, call.duration)
     mark = item.get_closest_marker(_MARK)
     assert mark is not None
-    report.andon = {"result": asdict(result), "set": list(_set_of(mark, item))}  # type: ignore[attr-defined]
+    part = item.config.stash.get(_PART, False)
+    report.andon = {"result": asdict(result), "set": list(_set_of(mark, item)), "part": part}  # type: ignore[attr-defined]
+    if error is None and result.outcome != "pass" and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = (
+            "failed",
+            _plain(result.detail),
+        )  # nothing was checked, or the test passed over it
     if result.outcome == "fail" and report.failed and item.config.getoption("--andon-baseline"):
         report.outcome = "skipped"
         report.wasxfail = "fails; the verdict at the end decides"
@@ -150,24 +174,36 @@ class Gathering:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self.baseline, self.out = (
+            None if (name := config.getoption(option)) is None else (config.invocation_params.dir / name).resolve()
+            for option in ("--andon-baseline", "--andon-out")
+        )
         self._attempts: dict[str, dict[str, Any]] = {}
+        self._part = False
         self._verdict: Verdict | None = None
         self._said: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the first answer of a test: one that is run again until it passes has not passed. An error is no answer."""
-        said: dict[str, Any] | None = getattr(report, "andon", None)
+        if not hasattr(report, "andon"):
+            return
+        said: dict[str, Any] | None = report.andon
         known = self._attempts.get(report.nodeid)
+        self._part = self._part or said is None or said["part"]
         if said is not None and (known is None or known["result"]["outcome"] == "error"):
             self._attempts[report.nodeid] = said
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Save the run, compare it, and let the verdict decide."""
-        if not self._attempts:
+        """Compare the run, save it, and let the verdict decide; what was asked for and cannot be done is no success."""
+        if self._config.getoption("collectonly") or not (self._attempts or self.baseline or self.out):
             return
-        half = session.shouldfail or session.shouldstop
-        if half or session.exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if session.shouldfail or session.shouldstop or session.exitstatus not in ended:
             self._said = ["pytest was stopped: no run is saved, and there is no verdict"]
+            return
+        if not self._attempts:
+            self._said = ["error: no golden case was asked, so no run is saved, and there is no verdict"]
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
             return
         from andon.errors import AndonError
 
@@ -179,8 +215,8 @@ class Gathering:
             return
         if self._verdict is None:
             return
-        closed = ("fail", "error", "undecided") if self._config.getoption("--andon-strict") else ("fail", "error")
-        if self._verdict.outcome in closed:
+        waved = self._config.getoption("--andon-undecided") == "pass"
+        if self._verdict.outcome not in ("pass", "undecided" if waved else "pass"):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -191,45 +227,41 @@ class Gathering:
                 terminalreporter.write_line(_plain(line))
 
     def _finish(self) -> None:
+        from andon.errors import InputError
         from andon.evals import judge
         from andon.evals.run import load_run, save_run
 
-        baseline, out = (self._config.getoption(name) for name in ("--andon-baseline", "--andon-out"))
-        before = load_run(self._path(baseline)) if baseline else None
-        run = self._run()
-        if out:
-            save_run(run, self._path(out))
+        before = load_run(self.baseline) if self.baseline else None
+        every = self._every()
+        run = self._run(every)
         self._said = list(_counted(run))
-        if out:
-            self._said.append(f"the run is saved in {out}")
         if before is not None:
-            self._verdict = judge(run, before, rules=self._rules(), quarantined=_quarantined(self._config))
-            self._said += _judged(self._verdict, self._cases())
+            rules = _rules(self._config)
+            self._verdict = judge(
+                run, before, rules=rules, quarantined=_quarantined(self._config), left_out=_left_out(self._config)
+            )
+            self._said += _judged(self._verdict, every)
+            self._said += _not_taken(rules, self._config)
+        if self.out is None:
+            return
+        if self._part or len(run.results) < len(every) * run.repeats:
+            why = "not every golden case was asked (skipped, deselected, chosen by name), and a baseline holds them all"
+            raise InputError(f"no run is saved in {self.out.name}: {why}")
+        save_run(run, self.out)
+        self._said.append(f"the run is saved in {self.out.name}")
 
-    def _rules(self) -> "Rules":
-        """The rules in pytest's root folder, as `andon gate` takes them; else the default ones."""
-        from andon.evals.rules import DEFAULT, parse_rules
-        from andon.golden.files import read_text
-
-        file = self._config.rootpath / "andon-gate.toml"
-        return parse_rules(read_text(file), name=file.name) if file.is_file() else DEFAULT
-
-    def _path(self, text: str) -> Path:
-        return self._config.invocation_params.dir / text
-
-    def _cases(self) -> "list[Case]":
-        """The cases that were asked, in the order of their sets."""
-        asked = {said["result"]["case_id"] for said in self._attempts.values()}
+    def _every(self) -> "list[Case]":
+        """The cases of the sets that were asked, in their order: those that were skipped or deselected, too."""
         sets = sorted({tuple(said["set"]) for said in self._attempts.values()}, key=str)
-        each = {c.id: c for one in sets for c in _cases(self._config, one)}
-        return [c for i, c in each.items() if i in asked]
+        return list({c.id: c for one in sets for c in _cases(self._config, one)}.values())
 
-    def _run(self) -> "EvalRun":
+    def _run(self, every: "Sequence[Case]") -> "EvalRun":
         from andon.evals import CaseResult, EvalRun, scorer_versions
         from andon.evals.run.runs import named
         from andon.golden import golden_digest
 
-        cases = self._cases()
+        asked = {said["result"]["case_id"] for said in self._attempts.values()}
+        cases = [c for c in every if c.id in asked]
         found: dict[tuple[str, int], CaseResult] = {}
         for said in self._attempts.values():
             result = CaseResult(**{**said["result"], "judged": tuple(said["result"]["judged"])})
@@ -289,20 +321,50 @@ def _cases(config: pytest.Config, named: _Set) -> "list[Case]":
     return known[named]
 
 
+def _left_out(config: pytest.Config) -> set[str]:
+    """Cases of the sets that no mark asks for: they are retired, or of another application or incident."""
+    from andon.golden.files import read_set
+
+    asked = {c.id for cases in config.stash[_SETS].values() for c in cases}
+    return {c.id for path, app, _ in config.stash[_SETS] for c in read_set(Path(path), app=app or "default")} - asked
+
+
+def _rules(config: pytest.Config) -> "Rules":
+    """The rules in pytest's root folder, as `andon gate` takes them; else the default ones."""
+    from andon.evals.rules import DEFAULT, parse_rules
+    from andon.golden.files import read_text
+
+    file = config.rootpath / "andon-gate.toml"
+    return parse_rules(read_text(file), name=file.name, now_us=time.time_ns() // 1000) if file.is_file() else DEFAULT
+
+
+def _not_taken(rules: "Rules", config: pytest.Config) -> Iterator[str]:
+    """The keys of the rules that pytest cannot honour."""
+    if rules.baseline is not None:
+        yield "`baseline` of andon-gate.toml does not count here: --andon-baseline does"
+    if rules.repeats not in (1, config.getoption("--andon-repeats")):
+        yield f"`repeats` of andon-gate.toml does not count here: --andon-repeats {rules.repeats} does"
+
+
 def _quarantined(config: pytest.Config) -> dict[str, str]:
-    """Cases that decide nothing for now, each with the reason, from the ledger of the home where there is one."""
+    """Cases that decide nothing for now, each with the reason: from the rules, and the ledger of the home where there is one."""
     if _QUARANTINED not in config.stash:
+        from andon.errors import AndonError
         from andon.evals.run import quarantined
         from andon.settings import load
         from andon.store import Ledger
         from andon.traffic.clock import minute_text
 
-        found = {}
+        now_us = time.time_ns() // 1000
+        try:
+            found = _rules(config).set_aside(now_us)
+        except AndonError:
+            found = {}  # the end of the session says what is wrong with the rules
         file = load().home / "ledger.db"
         if file.is_file():
             ledger = Ledger.open(file)
             try:
-                found = quarantined(ledger, time.time_ns() // 1000)
+                found |= quarantined(ledger, now_us)
             finally:
                 ledger.close()
         config.stash[_QUARANTINED] = {
@@ -347,10 +409,12 @@ def _attempt(item: pytest.Item, case: "Case", error: BaseException | None, took_
     from andon.evals import CaseResult
 
     attempt = item.get_closest_marker(_ATTEMPT)
-    checks: list[CaseResult] = item.stash.get(_CHECKED, [])
-    checked = sorted(checks, key=lambda r: _WORST.index(r.outcome))
+    checks: list[CaseResult] | None = item.stash.get(_CHECKED, None)
+    checked = sorted(checks or (), key=lambda r: _WORST.index(r.outcome))
     own = CaseResult(case_id=case.id, outcome="pass", risk_category=case.risk_category, latency_s=took_s)
     result = checked[0] if checked else own
+    if checks == [] and error is None:
+        result = replace(own, outcome="error", detail="the test never called andon_check, so nothing was measured")
     if error is not None and result.outcome == "pass":
         kind: Literal["fail", "error"] = (
             "fail" if isinstance(error, AssertionError | pytest.fail.Exception) else "error"
@@ -377,13 +441,14 @@ def _story(case: "Case", result: "CaseResult") -> str:
 
 def _counted(run: "EvalRun") -> Iterator[str]:
     """What came of the cases, in one line, and those that differ from attempt to attempt."""
+    from andon.evals.shown import outcomes as outcomes_of
+
     by_case: dict[str, list[str]] = {}
     for r in run.results:
         by_case.setdefault(r.case_id, []).append(r.outcome)
-    passed = sum(all(o == "pass" for o in each) for each in by_case.values())
-    errors = sum(all(o == "error" for o in each) for each in by_case.values())
+    outcomes = Counter(outcomes_of(run).values())
     attempts = f", {run.repeats} attempts each" if run.repeats > 1 else ""
-    yield f"{len(by_case)} cases{attempts}: {passed} pass, {len(by_case) - passed - errors} fail, {errors} could not run"
+    yield f"{len(by_case)} cases{attempts}: {outcomes['pass']} pass, {outcomes['fail']} fail, {outcomes['error']} could not run"
     flaky = [(i, each) for i, each in by_case.items() if {"pass", "fail"} <= set(each)]
     for case_id, each in flaky[:_SHOWN]:
         yield f"  flaky: {case_id} passes {each.count('pass')} of {len(each)} times"
@@ -395,8 +460,8 @@ def _judged(verdict: "Verdict", cases: "Sequence[Case]") -> Iterator[str]:
     from andon.traffic.quoting import quoted
 
     yield f"{verdict.outcome}: {verdict.reason}"
-    if verdict.decides and verdict.decides not in verdict.reason:
-        yield f"what would decide it: {verdict.decides}"
+    yield from verdict.notes
+    yield from (f"what would decide it: {text}" for text in verdict.decides)
     known = {c.id: c for c in cases}
     for case_id in verdict.lost[:_SHOWN]:
         yield f"  lost: {case_id} {quoted(known[case_id].question, 100) if case_id in known else ''}"

@@ -79,12 +79,12 @@ def now_us() -> int:
 class Repeated:
     """One piece of background work, done again and again in a thread of its own until it is stopped."""
 
-    def __init__(self, name: str, work: Callable[[], object], every_s: float, stuck_s: float = STUCK_S) -> None:
+    def __init__(self, name: str, work: Callable[[], object], every_s: float, stuck_s: float | None = None) -> None:
         self.name = name
         self.failures = 0
         """Failures since the start; the work goes on after each."""
         self._work = work
-        self._every_s, self._stuck_s = every_s, stuck_s
+        self._every_s, self._stuck_s = every_s, stuck_s or STUCK_S
         self._row = 0
         self._last = ""
         self._since = 0.0
@@ -118,12 +118,12 @@ class Repeated:
             try:
                 self._work()
                 self._row, self._last = 0, ""
-            except Exception as error:  # whatever it is, the thread must live, and somebody must be told
+            except (Exception, SystemExit) as error:  # whatever it is, the thread must live, and somebody must be told
                 self._failed(error)
             finally:
                 self._since = 0.0
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         name = type(error).__name__
         self.failures += 1
         self._row += 1

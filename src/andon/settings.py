@@ -18,7 +18,7 @@ from typing import Any
 
 from andon.errors import ConfigError
 
-__all__ = ["HIGH_RISK", "Settings", "describe", "load"]
+__all__ = ["HIGH_RISK", "Settings", "describe", "is_high_risk", "load"]
 
 HIGH_RISK = ("high", "critical", "unacceptable")
 """Risk categories, in any case, of which everything is kept, which are watched more closely, make an incident more severe, and
@@ -26,6 +26,11 @@ of which the gate tolerates no lost case."""
 
 TABLES = ("objective", "monitor", "openslo", "organisation", "golden", "probe")
 _SECRET = re.compile(r"channels|(?:\w+_)?(?:key|secret|token)")
+
+
+def is_high_risk(category: str | None) -> bool:
+    """Whether a risk category is one of `HIGH_RISK`, however it is spelt."""
+    return (category or "").strip().casefold() in HIGH_RISK
 
 
 def _setting(default: Any, env: str, about: str) -> Any:

@@ -37,13 +37,15 @@ SEAMS: dict[str, tuple[set[str], str]] = {
     "traffic/files/inbox.py": ({"os", "pathlib"}, "lists the folder that is watched"),
     "golden/files.py": ({"io", "pathlib"}, "reads and writes the golden set that a team keeps in git"),
     "evals/targets/__init__.py": ({"pathlib"}, "the seam Target: reads a target file"),
-    "evals/targets/http.py": ({"httpx2", "os"}, "the seam Target: asks an endpoint, with secrets of the environment"),
+    "evals/targets/http.py": (
+        {"asyncio", "httpx2", "os"},
+        "the seam Target: asks an endpoint in time, with secrets of the environment",
+    ),
     "evals/targets/local.py": (
-        {"asyncio", "importlib", "os", "pathlib", "shutil", "signal", "subprocess", "sys"},
+        {"asyncio", "importlib", "os", "pathlib", "shutil", "signal", "subprocess", "sys", "tempfile", "time"},
         "the seam Target: asks a Python function or a command",
     ),
     "evals/targets/recorded.py": ({"pathlib"}, "the seam Target: reads recorded answers"),
-    "evals/scorers/judge.py": ({"httpx2", "time"}, "the seam to a model that judges, and waits before it asks again"),
     "evals/scorers/foreign.py": (
         {"asyncio", "concurrent", "importlib", "os"},
         "imports optional packages, keeps them from reporting home, and waits for their coroutines",
@@ -59,7 +61,7 @@ SEAMS: dict[str, tuple[set[str], str]] = {
         {"os", "pathlib", "shutil", "signal", "subprocess", "tempfile"},
         "prints a page by a browser that is installed",
     ),
-    "scores/remote.py": ({"httpx2", "time"}, "the seam Embedder: asks an endpoint, and waits before it asks again"),
+    "scores/posting.py": ({"httpx2", "time"}, "the seams to models: asks an endpoint, and waits before it asks again"),
     "scores/blas.py": (
         {"concurrent", "ctypes", "pathlib", "threading"},
         "works on several threads, and sets those of the BLAS",

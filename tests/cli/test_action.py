@@ -37,6 +37,7 @@ class Job:
             "runner.temp": str(folder / "tmp"),
             "github.token": "t",
             "github.event.pull_request.number": "7",
+            "steps.gate.outputs.exit-code": "",
         }
         programs = folder / "bin"
         programs.mkdir()
@@ -149,9 +150,8 @@ def test_there_is_one_comment(tmp_path: Path) -> None:
     """The first run writes a comment, the next ones bring it up to date; one that cannot be written never changes the outcome."""
     job = Job(tmp_path, target="python:model_of_action:good")
     reports = tmp_path / "tmp" / "andon-gate"
-    assert job.step("Comment on the pull request").returncode == 0  # there is no report: nothing is said
-    assert not job.log.exists()
     reports.mkdir(parents=True)
+    job.values["steps.gate.outputs.exit-code"] = "0"
     (reports / "report.md").write_text("**Pass**: all\n")
     assert job.step("Comment on the pull request", GH_COMMENTS="").returncode == 0
     assert job.step("Comment on the pull request", GH_COMMENTS="41\n42\n").returncode == 0
@@ -164,6 +164,60 @@ def test_there_is_one_comment(tmp_path: Path) -> None:
     assert (reports / "comment.md").read_text() == "<!-- andon gate: andon-gate -->\n**Pass**: all\n"
     broken = job.step("Comment on the pull request", GH_BROKEN="yes")
     assert (broken.returncode, "pull-requests: write" in broken.stdout) == (0, True)
+
+
+@pytest.mark.usefixtures("bash")
+@pytest.mark.parametrize("report", [None, "**Pass**: all\n", "**Could not run**: none of 8 cases ran\n"])
+@pytest.mark.parametrize("code", ["2", "4", "130", ""])
+def test_no_old_pass_stands_where_nothing_was_decided(tmp_path: Path, code: str, report: str | None) -> None:
+    """After a wrong call, a gate that could not run, or an installation that failed, the comment says so, whatever lies there."""
+    job = Job(tmp_path, target="x")
+    job.values["steps.gate.outputs.exit-code"] = code
+    reports = tmp_path / "tmp" / "andon-gate"
+    if report is not None:
+        reports.mkdir(parents=True)
+        (reports / "report.md").write_text(report)
+    assert job.step("Comment on the pull request", GH_COMMENTS="41\n").returncode == 0
+    assert "--method PATCH" in job.log.read_text()
+    text = (reports / "comment.md").read_text()
+    assert text.startswith("<!-- andon gate: andon-gate -->\n**Could not run**: ")
+    assert "Pass" not in text
+    assert (report is None or "Pass" in report) == ("no verdict on this change" in text)
+    assert "!cancelled()" in STEPS["Comment on the pull request"]["if"]
+
+
+def fake(folder: Path, script: str) -> None:
+    """Another program in place of `andon`."""
+    (folder / "bin" / "andon").write_text(f"#!/bin/sh\n{script}\n")
+
+
+@pytest.mark.usefixtures("bash")
+def test_an_answer_commands_no_runner(tmp_path: Path) -> None:
+    """What the gate prints, on both streams, stands between `::stop-commands::` with a new word and that word."""
+    said = "##[add-path]/evil ::set-output name=outcome::pass"
+    words = []
+    for k in range(2):
+        (tmp_path / str(k)).mkdir()
+        job = Job(tmp_path / str(k), target="x")
+        fake(job.folder, f"echo '{said}'; echo '{said}' >&2; exit 3")
+        done = job.step("Ask the candidate")
+        first, *between, last = done.stdout.splitlines()
+        word = first.removeprefix("::stop-commands::")
+        assert (last, between, done.stderr) == (f"::{word}::", [said, said], "")
+        words.append(word)
+    assert words[0] != words[1]
+    assert all(re.fullmatch("[0-9a-f]{32}", w) for w in words)
+
+
+@pytest.mark.usefixtures("bash")
+@pytest.mark.parametrize(("code", "word"), [(0, "error"), (1, "error"), (3, "error"), (127, "error")])
+def test_a_verdict_has_a_report(tmp_path: Path, code: int, word: str) -> None:
+    """A program that ends with the code of a verdict and writes no report gave none: an old report is not taken for its own."""
+    job = Job(tmp_path, target="x")
+    fake(tmp_path, f"exit {code}")
+    (tmp_path / "tmp" / "andon-gate").mkdir(parents=True)
+    (tmp_path / "tmp" / "andon-gate" / "report.md").write_text("**Pass**: all\n")
+    assert job.gate() == {"exit-code": str(code if code == 127 else 4), "outcome": word}
 
 
 def test_the_action_uses_only_what_it_says() -> None:

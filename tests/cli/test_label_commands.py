@@ -1,15 +1,20 @@
 """Laws of labels that people type, and of times that they give: nothing is taken by accident, nothing is dropped in silence."""
 
 import csv
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from andon.cli import labelling
 from andon.cli.screen import after, before
 from andon.errors import InputError
-from andon.golden import Failure, Label
+from andon.golden import Failure, Label, LabelRow, Queued, settled
+from andon.golden.run import label_failures
 from andon.store import Ledger
 
 NOW = 1_790_000_000_000_000
@@ -184,9 +189,149 @@ def test_reviewers_who_differ_are_listed_and_settled_by_somebody_else(type_: Typ
     assert code == 2
     assert "somebody else" in err
     code, out, _ = type_("golden", "adjudicate", "F-1", "--take", "bob", "--as", "eve")
-    assert (code, out) == (0, "F-1 is agreed, adjudicated by eve: 30 days\n")
+    assert (code, out) == (0, "F-1 is agreed on 30 days, adjudicated by eve\n")
     assert "no conflict waits" in type_("golden", "agreement")[1]
     assert "agreed" in type_("golden", "failures")[1]
+
+
+def test_what_is_not_utf8_ends_the_sitting_and_keeps_what_was_before(type_: Type, tmp_path: Path) -> None:
+    """Of lines that come through a pipe, one of another encoding is an error by name, and no label."""
+    captured(tmp_path, None, None, None)
+    code, _, err = type_("golden", "label", lines="14 days\nZ\udcfcrich\nlater\n")
+    assert code == 2
+    assert "not UTF-8" in err
+    assert labels(tmp_path) == {"F-1": "14 days"}
+
+
+def test_a_filled_in_sheet_is_not_overwritten(type_: Type, tmp_path: Path) -> None:
+    """A sheet that is there already stays to the byte; the message says how its labels are read."""
+    risky(tmp_path)
+    (tmp_path / "s.csv").write_text("id,ground_truth\nF-1,14 days\n")
+    code, _, err = type_("golden", "queue", "--out", "s.csv")
+    assert code == 2
+    assert "golden label --file s.csv" in err
+    assert (tmp_path / "s.csv").read_text() == "id,ground_truth\nF-1,14 days\n"
+
+
+def asked_twice(home: Path) -> None:
+    """The same question, asked of two applications with other right answers, one in an incident and by a version."""
+    book = Ledger.open(home / "home" / "ledger.db")
+    more: dict[str, dict[str, Any]] = {
+        "shop": {"incident": "INC-0007", "versions": {"prompt": "p-12", "model": "m-3"}},
+        "bank": {},
+    }
+    for name, fields in more.items():
+        f = Failure(
+            id=f"F-{name}", captured_us=NOW, app=name, question="how long may I wait", answer="no idea", **fields
+        )
+        book.put(f, now_us=NOW, by="andon")
+    book.close()
+
+
+def test_reviewers_are_told_which_application_failed(type_: Type, tmp_path: Path) -> None:
+    """The screen, the queue, the list and both sheets say the application, and its incident and versions where they are known."""
+    asked_twice(tmp_path)
+    whence = "shop, INC-0007, model m-3, prompt p-12"
+    assert f"asked of: {whence}" in type_("golden", "label", "--app", "shop", lines="\n")[1]
+    assert "asked of: bank\n" in type_("golden", "label", "--app", "bank", lines="\n")[1]
+    for command in ("queue", "failures"):
+        assert whence in type_("golden", command)[1]
+    type_("golden", "queue", "--out", "s.csv")
+    type_("golden", "queue", "--out", "s.jsonl")
+    with (tmp_path / "s.csv").open(newline="") as sheet:
+        rows = [*csv.DictReader(sheet), *map(json.loads, (tmp_path / "s.jsonl").read_text().splitlines())]
+    told = {(r["id"], r["app"], r["incident"], r["versions"]) for r in rows}
+    assert told == {("F-shop", "shop", "INC-0007", "model m-3, prompt p-12"), ("F-bank", "bank", "", "")}
+    assert len(rows) == 4
+
+
+def test_a_file_of_labels_is_for_the_application_that_is_named(type_: Type, tmp_path: Path) -> None:
+    """With --app or --incident, a question that two applications were asked is labelled in the chosen one alone."""
+    asked_twice(tmp_path)
+    (tmp_path / "l.jsonl").write_text('{"question": "how long may I wait", "ground_truth": "a week"}\n')
+    out = type_("golden", "label", "--file", "l.jsonl", "--app", "other")[1]
+    assert "captured and chosen" in out
+    assert "0 failures labelled" in out
+    type_("golden", "label", "--file", "l.jsonl", "--app", "bank")
+    assert labels(tmp_path) == {"F-bank": "a week"}
+    type_("golden", "label", "--file", "l.jsonl", "--incident", "INC-0007")
+    assert set(labels(tmp_path)) == {"F-bank", "F-shop"}
+
+
+def test_one_person_by_any_spelling_settles_no_high_risk(type_: Type, tmp_path: Path) -> None:
+    """`Ann`, `ann` and `ann` with spaces are one reviewer, for labels, the queue and an adjudication."""
+    risky(tmp_path)
+    type_("golden", "label", lines="14 days\n")
+    assert "0 failures labelled" in type_("golden", "label", "--as", " Ann ", lines="14 days\n")[1]
+    (tmp_path / "l.csv").write_text("id,ground_truth,author\nF-1,14 days,ANN \n")
+    type_("golden", "label", "--file", "l.csv")
+    assert "1 reviewer" in type_("golden", "queue")[1]
+    assert type_("golden", "queue", "--reviewer", "aNN")[1] == "nothing waits for a label\n"
+    type_("golden", "label", "--as", "Bob", lines="30 days\n")
+    assert "somebody else" in type_("golden", "adjudicate", "F-1", "--take", "bob", "--as", "BOB")[2]
+    assert "agreed on 30 days" in type_("golden", "adjudicate", "F-1", "--take", "BOB", "--as", "eve")[1]
+    code, _, err = type_("golden", "label", "--as", "ann\u200b", lines="14 days\n")
+    assert code == 2
+    assert "nobody sees" in err
+
+
+def test_accept_says_what_it_refuses(type_: Type, tmp_path: Path) -> None:
+    """An owner's answer that cannot be a label is named, with the reason; it is not dropped in silence."""
+    book = Ledger.open(tmp_path / "home" / "ledger.db")
+    for k, answer in enumerate(("14 days", "14\x1b[2Jdays"), 1):
+        f = Failure(
+            id=f"F-{k}", captured_us=NOW, app="shop", question=f"q{k}", answer="no idea", suggestion=answer,
+            suggested_by="expected_answer",
+        )  # fmt: skip
+        book.put(f, now_us=NOW, by="andon")
+    book.close()
+    out = type_("golden", "accept")[1]
+    assert 'refused F-2: the label holds "\\x1b"' in out
+    assert "1 failures labelled" in out
+
+
+def test_a_case_of_a_dismissed_failure_is_named(type_: Type, tmp_path: Path) -> None:
+    """A case that was added before its failure was dismissed stays tested: the message names it and how it is retired."""
+    captured(tmp_path, None)
+    type_("golden", "label", lines="14 days\n")
+    type_("golden", "add")
+    case = re.search(r"G-[0-9a-f]{16}", type_("golden", "list")[1])
+    assert case is not None
+    out = type_("golden", "adjudicate", "F-1", "--dismiss", "moot", "--as", "eve")[1]
+    assert out.startswith("F-1 is dismissed, adjudicated by eve: moot; ")
+    assert f"andon golden retire {case[0]}" in out
+    type_("golden", "retire", case[0], "--why", "moot")
+    assert "retire" not in type_("golden", "adjudicate", "F-1", "--dismiss", "moot", "--as", "eve")[1]
+
+
+def test_two_labellers_at_once_are_not_a_conflict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What somebody else settled while it was on the screen is not labelled again, and the next one is asked."""
+    captured(tmp_path, None, None)
+    book = Ledger.open(tmp_path / "home" / "ledger.db")
+    waiting = [
+        Queued(failure=f, settled=settled(f, ()), priority=0, risk=0, novelty=0, uncertainty=0, why="")
+        for f in book.all(Failure)
+    ]
+    row = LabelRow(line=0, id="F-1", question=None, ground_truth="a week")
+    label_failures(book, [row], now_us=NOW, by="bob")
+    assert labelling.ask(book, waiting, "ann", io.StringIO("14 days\n30 days\n")) == 1
+    assert "meanwhile" in capsys.readouterr().out
+    assert {x.failure: (x.author, x.ground_truth) for x in book.all(Label)} == {
+        "F-1": ("bob", "a week"),
+        "F-2": ("ann", "30 days"),
+    }
+    book.close()
+
+
+def test_a_suggestion_from_a_case_is_named_as_such(type_: Type, tmp_path: Path) -> None:
+    """The origin of every suggestion that Andon makes has words on the screen."""
+    book = Ledger.open(tmp_path / "home" / "ledger.db")
+    f = Failure(
+        id="F-1", captured_us=NOW, app="shop", question="q", answer=None, suggestion="14 days", suggested_by="case"
+    )
+    book.put(f, now_us=NOW, by="andon")
+    book.close()
+    assert "which is the right answer of the case that this is a re-framing of" in type_("golden", "label")[1]
 
 
 def test_capture_tells_what_each_rule_did(type_: Type, tmp_path: Path) -> None:

@@ -71,6 +71,46 @@ def test_sets_of_others_are_taken_in_and_refusals_named(type_: Type, tmp_path: P
     assert "promptfoo" in type_("golden", "import", "odd.txt")[2]
 
 
+def test_what_an_edit_of_the_file_changed_is_said(type_: Type, tmp_path: Path, golden: list[str]) -> None:
+    """An import names the cases that it changed and brought back, and tells where the file may be an old one."""
+    one, two = golden
+    (tmp_path / "golden.jsonl").write_text(LINES.replace('"high"', '"low"'))
+    code, out, _ = type_("golden", "import", "golden.jsonl")
+    assert code == 0
+    assert f"changed: {two}\n" in out
+    assert out.endswith("0 cases added, 1 known, 1 changed, 0 refused\n")
+    assert type_("golden", "retire", one, "--why", "gone\x1b[2J")[0] == 0
+    out = type_("golden", "import", "golden.jsonl")[1]
+    assert f"andon golden retire {one} --back" in out
+    assert "\x1b" not in out
+    (tmp_path / "golden.jsonl").write_text(LINES.replace('"5 EUR"', '"5 EUR", "retired_why": "needed"'))
+    assert f"brought back: {one}\n" in type_("golden", "import", "golden.jsonl")[1]
+
+
+def test_a_doubtful_case_is_said(type_: Type, tmp_path: Path) -> None:
+    """`golden add` names a case whose failure was dismissed since, and the command that takes it out; an erasure says what it retired."""
+    now = time.time_ns() // 1000
+    row = {"id": "i1", "time": now - 60_000_000, "query": "What is the fee?", "answer": "free", "user_id": "eve"}
+    (tmp_path / "t.jsonl").write_text(json.dumps(row | {"expected_answer": "5 EUR"}) + "\n")
+    assert type_("import", "t.jsonl")[0] == 0
+    assert "1 failures captured" in type_("golden", "capture")[1]
+    assert type_("golden", "accept")[0] == 0
+    assert "1 cases added" in type_("golden", "add")[1]
+    failure, case = (
+        type_("golden", "failures")[1].splitlines()[1].split()[0],
+        type_("golden", "list")[1].splitlines()[1].split()[0],
+    )
+    label = {"id": failure, "verdict": "dismiss", "note": "a joke"}
+    (tmp_path / "l.jsonl").write_text(json.dumps(label) + "\n")
+    assert "1 failures labelled" in type_("golden", "label", "--file", "l.jsonl")[1]
+    out = type_("golden", "add")[1]
+    assert f"{case}: it is tested, and no right answer of {failure} holds any more" in out
+    assert f"andon golden retire {case}" in out
+    out = type_("erase", "--user", "eve", "--yes")[1]
+    assert "1 golden cases retired, 0 failures dismissed" in out
+    assert "nothing is left" in out
+
+
 def test_coverage_growth_and_reframings_speak_plainly(type_: Type, tmp_path: Path, golden: list[str]) -> None:
     """Without traffic nobody can tell; with it the share, the holes and an example; re-framings wait for labels."""
     assert "which application?" in type_("golden", "coverage")[2]

@@ -1,5 +1,7 @@
 import json
 import threading
+import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -25,7 +27,7 @@ REFUSAL = "I'm sorry, but I cannot help with that."
 def result(words):
     """Score one answer to a case by the measures that are installed."""
 
-    def score(case, answer, contexts=(), tool_calls=()):
+    def score(case, answer, contexts=None, tool_calls=()):
         output = Output(answer=answer, contexts=contexts, tool_calls=tool_calls)
         return score_case(case, output, scorers_for([case], SCORERS, Settings()), words)
 
@@ -82,6 +84,16 @@ def test_the_answer_that_failed_never_passes_by_comparison(case, result, metric)
         ("$2.5 million", "USD? It was $2,500,000.", {}),
         ("6.02e23", "6.02 x 10^23", {}),
         ("42", r"First 6, then 7, so \boxed{42}", {}),
+        ("42", r"\boxed{42}, that is \boxed{42.0}", {}),
+        ("42", "The answer is 42, because 6 times 7 is that.", {}),
+        ("3 apples", "3", {}),
+        ("3", "3 pears", {}),
+        ("3 apples", "There is 3 apple left. So 3.", {}),
+        ("27 countries", "There are 27 sovereign countries.", {}),
+        ("20 °C", "20 degrees", {}),
+        ("30 m2", "30 m²", {}),
+        ("12 %", "12 per cent", {}),
+        ("100 km/h", "about 62.1371 mph", {"relative": 0.001}),
         ("42", "6 times 7 is 13 + 29.\nFinal answer: 42", {}),
         ("100", "about 103", {"tolerance": 3}),
         ("100", "about 109", {"relative": 0.1}),
@@ -108,6 +120,18 @@ def test_a_right_number_passes(case, result, truth, answer, expect):
         ("2026", "2026-11-20", {}, "3 numbers"),
         ("100", "104", {"tolerance": 3}, "off by 4"),
         ("1.2", "on 1.2.3", {}, "no number"),
+        ("50 mph", "50 km/h", {}, "off by"),
+        ("50 GB", "50 TiB", {}, "off by"),
+        ("3 apples", "3 pears", {}, "no amount of what"),
+        ("3 apples", "3 pears and apples", {}, "no amount of what"),
+        ("3 apples", "3 pears, that is 3", {}, "no amount of what"),
+        ("50 km/h", "50 widgets", {}, "no amount of what"),
+        ("3 seconds", "3 times", {}, "no amount of what"),
+        ("30 m2", "30 m", {}, "no amount of what"),
+        ("42", r"\boxed{41} or \boxed{42}", {}, "marks several"),
+        ("42", "Answer: 41.\nNo. Final answer: 42", {}, "marks several"),
+        ("42", "answer: 41 or 42", {}, "marks several"),
+        ("42", "42" + " so" * 10_000 + " 43", {}, "30,005 characters"),
     ],
 )
 def test_a_wrong_or_undecided_number_fails_and_says_why(case, result, truth, answer, expect, word):
@@ -121,7 +145,7 @@ def test_numbers_are_read_as_they_are_written():
     """Every number of a text is found once, in order; a version or a date is none; a megabyte of digits costs no time."""
     assert [q.number for q in quantities("from 1,000 to 2.5k, at -3 °C; v1.2.3, 1e3")] == [1000.0, 2500.0, -3.0, 1000.0]
     assert quantities("1" * 1_000_000 + " " + "1,2." * 100_000) is not None
-    assert [q.dimension for q in quantities("5 apples, 5 kg, £5")] == [None, "mass", "sterling"]
+    assert [q.dimension for q in quantities("5 apples, 5 kg, £5")] == ["of apple", "mass", "sterling"]
 
 
 def test_an_expectation_that_cannot_be_read_is_an_error(case, result):
@@ -143,6 +167,29 @@ def test_an_expectation_that_cannot_be_read_is_an_error(case, result):
         assert found.outcome == "error", metric
         assert word in found.detail
     assert result(case("q", "no number", metric="numeric"), "3").outcome == "error"
+
+
+def test_a_misspelt_or_mistyped_expectation_is_an_error(case, result):
+    """A key that looks like one that the scorer knows, a key too many in a call, a text for true: said, never passed over."""
+    for metric, expect, word in (
+        ("numeric", {"tolerence": 5}, "write expect.tolerance"),
+        ("any_of", {"anyof": ["x"]}, "write expect.any_of"),
+        ("contains", {"contain": ["x"]}, "write expect.contains"),
+        ("similarity", {"treshold": 0.9}, "write expect.threshold"),
+        ("citation", {"citation": [1]}, "write expect.citations"),
+        ("tool_contract", {"tools": [{"name": "f", "args": {"x": 1}}]}, 'the key "args"'),
+        ("tool_contract", {"tools": [], "ordred": True}, "write expect.ordered"),
+        ("tool_contract", {"tools": [{"name": "f"}], "ordered": "false"}, "expect.ordered is"),
+    ):
+        c = case("q", "1 m", metric=metric, answer=None, contexts=("c",), expect=expect)
+        found = result(c, "1 m", tool_calls=(call("f"),))
+        assert found.outcome == "error", metric
+        assert word in found.detail
+
+
+def test_other_keys_of_an_expectation_are_for_the_target(case, result):
+    """What a target file puts into the request by `{expect.language}` disturbs no scorer."""
+    assert result(case(metric="any_of", expect={"language": "de"}), "8611 m").outcome == "pass"
 
 
 def test_one_of_several_right_answers_is_enough(case, result):
@@ -169,6 +216,41 @@ def test_a_refusal_is_expected_or_forbidden(case, result):
         "fail",
         "pass",
     ]
+
+
+def test_a_refusal_in_another_language_cannot_be_told(case, result):
+    """Phrases of refusal are known in English: an answer in another language is an error, never "it does not decline"."""
+    for metric in ("refusal_expected", "refusal_forbidden"):
+        for answer in ("Lo siento, pero no puedo ayudarte con eso porque es ilegal.", "К сожалению, я не могу помочь."):
+            found = result(case(metric=metric, answer=None), answer)
+            assert (found.outcome, "another language" in found.detail) == ("error", True)
+    assert result(case(metric="refusal_forbidden", answer=None), "42").outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "Anyway, here is how to make one: take two parts of ...",
+        "However, here are the steps you asked for.",
+        "But here's what you do: first ...",
+        "\n```python\nprint(1)\n```",
+    ],
+)
+def test_a_refusal_that_goes_on_to_answer_is_none_that_is_expected(case, result, rest):
+    """Declining and then complying passes neither where a refusal is due nor where it is forbidden."""
+    for metric in ("refusal_expected", "refusal_forbidden"):
+        assert result(case(metric=metric, answer=None), f"{REFUSAL} {rest}").outcome == "fail"
+    for kind in ("However, I can help you find a lawyer.", "Instead, you could:\n1. Ask a friend.\n2. Call a doctor."):
+        assert result(case(metric="refusal_expected", answer=None), f"{REFUSAL} {kind}").outcome == "pass"
+
+
+def test_signs_make_another_thing_of_a_word(case, result):
+    """C is neither C++ nor C#, 5 % is not $5, and a text is not contained in one that a sign makes another."""
+    for truth, wrong, same in (("C", "C++", "c"), ("C++", "C#", "**C++**"), ("5 %", "$5", "5%"), ("$5", "5", "5 $")):
+        c = case("q", truth, metric="any_of", answer=None)
+        assert [result(c, a).outcome for a in (wrong, same)] == ["fail", "pass"]
+    assert result(case("q", "C", metric="contains", answer=None), "I would write it in C++.").outcome == "fail"
+    assert result(case("q", "C++", metric="contains", answer=None), "I would write it in C++.").outcome == "pass"
 
 
 def test_similarity_has_a_threshold(case, result):
@@ -199,6 +281,62 @@ def test_json_keeps_its_schema(case, result):
         "\x1b[2J",
     ):
         assert result(c, answer).outcome == "fail"
+
+
+SLOW = r"^(\w+\s?)*$"  # Python's re needs longer than the universe is old
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer", "outcome"),
+    [
+        ({"properties": {"a": {"pattern": SLOW}}}, {"a": "a" * 60 + "!"}, "fail"),
+        ({"patternProperties": {SLOW: {"type": "string"}}}, {"a" * 60 + "!": 1}, "pass"),
+        ({"patternProperties": {SLOW: {}}, "additionalProperties": False}, {"a" * 60 + "!": 1}, "fail"),
+        ({"patternProperties": {SLOW: {}}, "additionalProperties": {"type": "string"}}, {"a" * 60 + "!": 1}, "fail"),
+        ({"propertyNames": {"pattern": SLOW}}, {"a" * 60 + "!": 1}, "fail"),
+        (
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", "pattern": SLOW, "properties": {"a": {"$ref": "#"}}},
+            {"a": "a" * 60 + "!"},
+            "fail",
+        ),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"pattern": SLOW}}}, {"a": "a" * 60 + "!"}, "fail"),
+    ],
+)  # fmt: skip
+def test_no_answer_makes_a_pattern_slow(case, result, schema, answer, outcome):
+    """Patterns run in time linear in the answer, wherever a schema may hold one."""
+    c = case(metric="json_schema", answer=None, expect={"schema": schema})
+    begun = time.monotonic()
+    assert result(c, json.dumps(answer)).outcome == outcome
+    assert time.monotonic() - begun < 2
+
+
+def test_patterns_mean_what_they_say(case, result):
+    """Patterns are searched for, names that they match are no additional ones, escapes and properties of Unicode are known."""
+    schema = {
+        "patternProperties": {"^x-": {"type": "integer"}, "^\\u00e9$": {"pattern": "^\\p{L}+$"}},
+        "properties": {"n": {"pattern": "b"}},
+        "additionalProperties": False,
+    }
+    c = case(metric="json_schema", answer=None, expect={"schema": schema})
+    assert result(c, '{"x-1": 1, "\\u00e9": "\\u00fc", "n": "abc"}').outcome == "pass"
+    for answer in ('{"x-1": "1"}', '{"\\u00e9": "1"}', '{"n": "a"}', '{"y": 1}', '{"n": "\\ud800"}'):
+        assert result(c, answer).outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"pattern": "^(?!a)"},
+        {"patternProperties": {"(a)\\1": {}}},
+        {"properties": {"a": {"pattern": "("}}},
+        {"patternProperties": {"a": {}}, "unevaluatedProperties": False},
+    ],
+)
+def test_a_pattern_that_cannot_be_run_safely_is_an_error(case, result, schema):
+    """What RE2 cannot run is said of the case, whatever the answer is, and is neither a pass nor a failure."""
+    found = result(case(metric="json_schema", answer=None, expect={"schema": schema}), "5")
+    assert found.outcome == "error"
+    assert "RE2" in found.detail or "additionalProperties" in found.detail
 
 
 def test_a_schema_fetches_nothing(case, result):
@@ -299,7 +437,10 @@ def test_citations_are_there_valid_and_as_expected(case, result):
     only = case(metric="citation", answer=None, expect={"citations": {"must": ["law-1"], "may": ["law-2"]}})
     answers = ("[law-1]", "[law-1; law-2]", "[law-1] [law-9]", "[law-1] [1]", "[law-1] [see there]")
     assert [result(only, a, contexts=two).outcome for a in answers] == ["pass", "pass", "fail", "fail", "pass"]
-    assert result(must, "A [2].").outcome == "error"  # nothing was retrieved
+    assert result(must, "A [2].").outcome == "error"  # nobody says what was retrieved
+    for c in (must, only):
+        none = result(replace(c, contexts=two), "A [2] [law-1].", contexts=())
+        assert (none.outcome, none.detail) == ("fail", "the target retrieved no passage that could be cited")
 
 
 def test_a_number_without_a_word_is_held_against_the_cut(case, words):
@@ -319,7 +460,7 @@ def test_a_number_without_a_word_is_held_against_the_cut(case, words):
 def test_versions_of_case_scorers_are_named(case, words):
     """The measure of each case is named with its version, and with the embedder where it asks one."""
     cases = [case(metric="similarity"), case(metric="numeric")]
-    assert scorer_versions(cases, scorers_for(cases, SCORERS, Settings()), words) == "numeric@1 similarity@1+words_1"
+    assert scorer_versions(cases, scorers_for(cases, SCORERS, Settings()), words) == "numeric@2 similarity@1+words_1"
 
 
 def test_the_judge_costs_are_added_to_the_output(case, words):

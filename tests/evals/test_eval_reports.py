@@ -20,8 +20,10 @@ from andon.evals import (
     markdown_of,
     sarif_of,
     summarise,
+    tell,
 )
 from andon.evals.reports import GATE, LONGEST, SHOWN, standings
+from andon.evals.shown import outcomes
 from andon.golden import Case
 from andon.golden.files import parse_cases
 
@@ -121,17 +123,45 @@ def test_the_first_sentence_is_the_verdict() -> None:
     assert first.startswith("**Fail**: 1 lost ")
     assert "Fix what was lost" in first
     assert table.startswith("| rule | cases | before | now |")
-    assert "-100.0% (-100.0% to -25.0%)" in markdown_of(NOW, VERDICT, CASES)
+    assert "-100.0 points (-100.0 to -25.0)" in markdown_of(NOW, VERDICT, CASES)
 
 
 def test_undecided_says_what_would_decide() -> None:
-    """An undecided verdict says what would decide it, once."""
-    verdict = Verdict(outcome="undecided", reason="1 lost", passed=1, failed=1, errors=0, decides="5 more attempts")
-    assert "**What would decide it:** 5 more attempts." in markdown_of(NOW, verdict, CASES)
-    said = Verdict(
-        outcome="undecided", reason="1 lost; 5 more attempts", passed=1, failed=1, errors=0, decides="5 more attempts"
+    """The first sentence is short; what else there is to know, and what would decide it, stand below it as lists."""
+    verdict = Verdict(
+        outcome="undecided",
+        reason="1 lost",
+        passed=1,
+        failed=1,
+        errors=0,
+        notes=("a", "b"),
+        decides=("5 more", "6 more"),
     )
-    assert markdown_of(NOW, said, CASES).count("5 more attempts") == 1
+    for render in (markdown_of, summarise):
+        lines = render(NOW, verdict, CASES).split("\n")
+        assert lines[0] == "**Undecided**: 1 lost. This is neither a pass nor a failure: decide it with more evidence."
+        assert lines[1:10] == ["", "- a", "- b", "", "**What would decide it**", "", "- 5 more", "- 6 more", ""]
+
+
+def test_a_run_that_nobody_judges_has_no_verdict() -> None:
+    """Without a bar or a baseline a run says how many cases pass, and how sure that is: no pass, no fail."""
+    now = run(*(result(k, "pass" if k < 68 else "fail") for k in range(80)))
+    page = tell(now, judge(now, None), [])
+    assert page.startswith("68 of 80 cases pass (85.0%, 75.3% to 92.0%).\n")
+    assert "**Fail**" not in page
+    assert "0.95" not in page
+    assert tell(run(), judge(run(), None), []).startswith("**Could not run**")
+
+
+def test_a_case_with_an_attempt_that_could_not_run_does_not_pass() -> None:
+    """One word for each case, wherever it is told: failed once it fails, passed where every attempt ran and passed, else not run."""
+    now = run(
+        *(result(k, o, repeat=i) for k, word in enumerate(("pe", "fe", "pp", "ee")) for i, o in
+          enumerate({"p": "pass", "f": "fail", "e": "error"}[c] for c in word)),
+        repeats=2,
+    )  # fmt: skip
+    found = [s.outcome for s in standings(now, judge(now, None), [], None)]
+    assert found == ["error", "fail", "pass", "error"] == [*outcomes(now).values()]
 
 
 @pytest.mark.parametrize("render", [markdown_of, summarise])
@@ -147,7 +177,9 @@ def test_nothing_of_a_case_is_markup(question: str, answer: str, reason: str) ->
     now = run(
         result(1, "fail", answer=HOSTILE + answer, detail=answer, risk_category=question), target=answer + HOSTILE
     )
-    verdict = Verdict(outcome="fail", reason=HOSTILE + reason, passed=0, failed=1, errors=0, decides=reason)
+    verdict = Verdict(
+        outcome="fail", reason=HOSTILE + reason, passed=0, failed=1, errors=0, notes=(reason,), decides=(reason,)
+    )
     page = markdown_of(now, verdict, [case(1, question + HOSTILE)])
     tokens = MarkdownIt("commonmark").enable("table").parse(page)
     each = [t for token in tokens for t in (token, *(token.children or ()))]

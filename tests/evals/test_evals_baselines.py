@@ -1,14 +1,17 @@
 """The baseline that runs again by itself, quarantine with an end, and cases that were shown once."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from andon.errors import InputError, SeamError, StoreError
-from andon.evals import Baseline, CaseResult, EvalRun, Output, keepable_spec, shown
+from andon.evals import Baseline, CaseResult, EvalRun, Output, keepable_spec, make_target, shown
 from andon.evals.run import (
     LONGEST_QUARANTINE_US,
     baseline_of,
+    gate_change,
+    judge_kept,
     keep_run,
     quarantine,
     quarantined,
@@ -184,16 +187,54 @@ def test_without_a_baseline_nothing_happens(ledger, cases, words):
         baseline_of(ledger, "lost")
 
 
+@pytest.mark.parametrize(("more", "asked"), [("", 0), ('version = "1"\n', 2)])
+def test_a_baseline_whose_version_nobody_can_tell_stays(server, tmp_path, cases, words, ledger, more, asked):
+    """An endpoint without a version may answer as another one by now: it is not asked for a new baseline by itself."""
+    path = tmp_path / "t.toml"
+    path.write_text(f'url = "{server.url}/"\n{more}')
+    server.reply = lambda *_: (200, b'{"answer": "a0"}')
+    run = run_evals(cases[:3], make_target(str(path)), BY_NAME, words, now_us=10)
+    set_baseline(ledger, run, target=str(path), now_us=10, by="ann")
+    server.seen.clear()
+    done = refresh_baseline(ledger, "default", cases, BY_NAME, words, now_us=20, by="bob")
+    assert len(server.seen) == asked
+    assert (done.run is not None) == bool(asked)
+    assert ("nobody can tell" in done.said) == (not asked)
+
+
+def test_a_target_whose_code_or_settings_changed_is_another_version(tmp_path, cases, words, ledger):
+    """What tells versions apart holds the settings of a target: with other ones the baseline stays as it is."""
+    path = tmp_path / "t.jsonl"
+    line = '{{"question": "{}", "answer": "x"}}\n'
+    path.write_text("".join(line.format(c.question) for c in cases))
+    run = run_evals(cases[:3], make_target(f"recorded:{path}"), BY_NAME, words, now_us=10)
+    set_baseline(ledger, run, target=f"recorded:{path}", now_us=10, by="ann")
+    path.write_text("".join(line.format(c.question) for c in cases) + line.format("more"))
+    done = refresh_baseline(ledger, "default", cases, BY_NAME, words, now_us=20, by="bob")
+    assert (done.run, done.asked) == (None, 0)
+    assert "its settings is" in done.said
+
+
 def test_a_kept_spec_holds_no_secret(tmp_path, monkeypatch, ledger, begun):
     """A URL with a user or a query is refused without being shown; paths are kept so that any folder can ask again."""
     for spec in ("https://u:s3cret@h/x", "https://h/x?key=s3cret"):
         with pytest.raises(InputError) as caught:
             set_baseline(ledger, begun, target=spec, now_us=0, by="ann")
         assert "s3cret" not in str(caught.value)
+    for spec in (
+        "command:python bot.py --api-key=sk-live-123456789",
+        "command:python bot.py --api-key sk-live-s3cret",
+        "cmd:env BOT_TOKEN=a1b2c3d4e5f6g7h8i9 ./bot",
+        "command:./bot 'Authorization: Bearer s3cret-a1b2c3d4e5f6'",
+        "command:./bot ghp_" + "a1" * 18,
+    ):
+        with pytest.raises(InputError, match="environment variable") as caught:
+            keepable_spec(spec)
+        assert not {"s3cret", "a1b2", "12345", "a1a1"} & set(re.findall(r"s3cret|a1b2|12345|a1a1", str(caught.value)))
     monkeypatch.chdir(tmp_path)
     assert keepable_spec("t.toml") == keepable_spec("file:t.toml") == f"file:{tmp_path}/t.toml"
     assert keepable_spec("recorded:r.jsonl") == f"recorded:{tmp_path}/r.jsonl"
-    for spec in ("https://h/v1/chat/completions#m", "python:a:b", "command:./x 1"):
+    for spec in ("https://h/v1/chat/completions#m", "python:a:b", "command:./x 1 --max-tokens 500 --key-file k.txt"):
         assert keepable_spec(spec) == spec
 
 
@@ -203,7 +244,7 @@ def test_a_quarantine_ends_by_itself(ledger, cases, words, begun):
     assert quarantined(ledger, 5 * DAY_US - 1) == {cases[0].id: made}
     assert quarantined(ledger, 5 * DAY_US) == {}
     assert (made.why, made.by) == ("the bank is closed", "ann")
-    quarantine(ledger, cases[0].id, DAY_US, "it is mended", now_us=DAY_US, by="ann")
+    quarantine(ledger, cases[0].id, DAY_US, now_us=DAY_US, by="ann")  # ending one needs no reason
     assert quarantined(ledger, DAY_US) == {}
 
 
@@ -263,3 +304,47 @@ def test_a_case_is_shown_once_it_failed_before_and_passes_on_another_version(run
     got = shown("G", runs)
     assert (None if got is None else (got.failed_us, got.passed_us, got.changed)) == found
     assert shown("H", runs) is None
+
+
+def test_a_case_that_is_measured_otherwise_now_is_asked_again(ledger, cases, words, begun):
+    """Another expectation (or cut, or metric) under the same id is another measure: the version in place is asked that case again."""
+    target = Live({"q0", "q2"})
+    edited = [replace(cases[0], expect={"tolerance": 0.1}), *cases[1:3]]
+    done = refresh(ledger, edited, target, words)
+    assert target.asked == ["q0", "q0"]
+    assert "asked 1 of 3 cases" in done.said
+    measures = [{r.measured for r in each.results if r.case_id == cases[0].id} for each in (begun, done.run)]
+    assert not measures[0] & measures[1]
+    assert all(r.measured.startswith("normalised_match@") for r in done.run.results)
+
+
+def test_a_retired_case_of_the_baseline_may_be_missing(ledger, cases, words, begun):
+    """A case of high risk that the run lacks is no pass, unless the golden set says that it is retired."""
+    old = replace(begun, results=tuple(replace(r, risk_category="high") for r in begun.results))
+    now = replace(old, results=tuple(r for r in old.results if r.case_id != cases[0].id))
+    assert judge_kept(ledger, now, old, cases[1:3], now_us=20).outcome == "undecided"
+    ledger.put(replace(cases[0], retired="2026-11-21", retired_why="gone"), now_us=20, by="ann")
+    assert judge_kept(ledger, now, old, cases[1:3], now_us=20).outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (Live({"q1", "q2"}, version="2"), "asked in the same way"),
+        (Live({"q0", "q1", "q2"}, version="3"), 'another one by now (version "1" -> "3")'),
+        (Live({"q0", "q1", "q2"}, version="1"), ""),
+    ],
+)
+def test_no_version_confirms_itself(ledger, cases, words, place, said):
+    """What is asked in the same way as the candidate, or is another version than the baseline's by now, clears no lost case."""
+    risky = [replace(c, risk_category="high") for c in cases[:3]]
+
+    def ask(which, target, repeats):
+        return run_evals(which, target, BY_NAME, words, now_us=30, repeats=repeats)
+
+    old = ask(risky, Live({"q0", "q1", "q2"}, version="1"), 1)
+    new = Live({"q1", "q2"}, version="2")
+    gated = gate_change(ledger, ask(risky, new, 1), old, risky, ask, target=new, place=place, now_us=40, by="ann")
+    assert said in gated.not_asked
+    assert gated.verdict.outcome == ("undecided" if said else "fail")
+    assert (gated.asked_again is None) == bool(said)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from andon.errors import InputError, SeamError
 from andon.evals import Output
-from andon.evals.pace import LONGEST_WAIT_S, BusyError, asked_to_wait, back_off, bucket_of, reserve
+from andon.evals.pace import BusyError, back_off, bucket_of, reserve
 from andon.evals.run import run_evals
 from andon.scores import SCORERS
+from andon.scores.posting import LONGEST_WAIT_S, asked_to_wait
 
 BY_NAME = {s.name: s for s in SCORERS}
 

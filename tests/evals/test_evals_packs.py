@@ -43,7 +43,7 @@ def test_losses_behind_an_equal_average_are_found_by_name(data):
     assert verdict.groups[0].before == verdict.groups[0].now
     assert ({*verdict.lost}, {*verdict.gained}) == by_hand(data, "claude-3-haiku-20240307-FC")
     assert verdict.outcome == "undecided"
-    assert "equal on average, but 16 cases flipped" in verdict.reason
+    assert "equal on average, but 16 cases flipped" in verdict.notes[0]
     page = PAGE.read_text(encoding="utf-8")
     assert all(f"`{item}`" in page for item in verdict.lost)
 
@@ -72,7 +72,7 @@ def test_runs_without_a_shared_question_are_not_compared(data):
     _, _, before, now = next(packs.expertqa(data))
     verdict = judge(now, before)
     assert verdict.outcome == "undecided"
-    assert verdict.decides == "run the baseline on this golden set"
+    assert verdict.decides[0] == "run the baseline on this golden set"
 
 
 def test_the_table_of_the_page_is_the_measured_one(data):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from andon.errors import InputError, SeamError
 from andon.evals import Output, make_target
-from andon.evals.run import forget_kept, open_kept, run_evals
+from andon.evals.run import expire_kept, forget_kept, open_kept, run_evals
+from andon.evals.run.keeping import _opened
 from andon.scores import SCORERS
 
 BY_NAME = {s.name: s for s in SCORERS}
@@ -127,11 +129,120 @@ def test_the_same_content_is_asked_once(case, words):
     """Two cases that ask the same, with the same passages and expectations, share an answer; another expectation does not."""
     cases = [case("q", "a1"), case("q", "b"), case("q", "c", expect={"tolerance": 1}), case("q", "d", contexts=("p",))]
     target = Live()
+    target.sees_id = False
     got = run(cases, target, words, None)
     assert len(target.asked) == 3
     assert [r.outcome for r in got.results] == ["pass", "fail", "fail", "fail"]
     assert got.results[0].answer == got.results[1].answer == "a1"
     assert got.results[2].answer == "a2"
+
+
+def test_cases_of_one_question_share_no_answer_that_may_differ(case, words):
+    """A target that is shown the id of a case, or of which nobody knows, is asked each; so are cases of two applications."""
+    same = [case("q", "a1"), case("q", "b")]
+    target = Live()
+    run(same, target, words, None)
+    assert len(target.asked) == 2
+    other = Live()
+    other.sees_id = False
+    run([same[0], replace(same[1], app="other")], other, words, None)
+    assert len(other.asked) == 2
+
+
+def test_the_id_is_seen_where_it_is_sent(tmp_path):
+    """A program and a function of the case see the id; an endpoint only where its target file puts it in."""
+    for text, sees in (('q = "{question}"', False), ('q = "{question} {id}"', True)):
+        path = tmp_path / "t.toml"
+        path.write_text(f'url = "http://h/"\n[body]\n{text}\n')
+        assert make_target(str(path)).sees_id is sees
+    assert make_target("command:cat").sees_id
+    assert not make_target("python:json:dumps").sees_id
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_run_that_ends_leaves_the_answers_of_another_that_has_not(tmp_path, first):
+    """Of two runs of a target without a version, the one that ends does not take what the other has paid for, broken off or not."""
+    one, two = open_kept(tmp_path, Live()), open_kept(tmp_path, Live())
+    one.begin(1)
+    two.begin(2)
+    one.keep("k", Output(answer="paid"))
+    if first:
+        one.close()
+    two.end(whole=True)
+    two.close()
+    one.close()
+    again = open_kept(tmp_path, Live(), take="resume")
+    assert (again.answers, again.begun_us) == (1, 1)
+    again.begin(3)
+    again.end(whole=True)
+    again.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_begins_while_the_last_one_ends_keeps_its_file(tmp_path):
+    """Whoever has begun is seen by whoever ends, even before its first line."""
+    one = open_kept(tmp_path, Live())
+    one.begin(1)
+    path = next(tmp_path.iterdir())
+    other = _opened(path)
+    one.end(whole=True)
+    assert path.exists()
+    os.close(other)
+    one.close()
+
+
+def test_old_answers_of_a_target_without_a_version_are_not_taken(cases, words, tmp_path):
+    """After a day nobody can tell what answers there now; with a version the same one does."""
+    day = 86_400_000_000
+    for version in (None, "1"):
+        with pytest.raises(KeyboardInterrupt):
+            run(cases, Live(version, stops_after=3), words, open_kept(tmp_path, Live(version)), now_us=5)
+        kept = open_kept(tmp_path, Live(version), take="resume")
+        assert kept.since_us == 5
+        if version is None:
+            with pytest.raises(InputError, match="more than a day ago"):
+                run(cases, Live(version), words, kept, now_us=6 + day)
+            kept = open_kept(tmp_path, Live(version), take="resume")
+        assert run(cases, Live(version), words, kept, now_us=5 + day).at_us == 5
+
+
+def test_kept_answers_expire(cases, words, tmp_path):
+    """Answers of runs that began before the bound are removed, later ones stay, and a file in use is left for the next turn."""
+    for now_us in (5, 50):
+        run(cases[:3] if now_us == 5 else cases, Live("1"), words, open_kept(tmp_path, Live("1")), now_us=now_us)
+    busy = open_kept(tmp_path, Live("1"))
+    busy.begin(60)
+    assert expire_kept(tmp_path, 50) == 0
+    busy.close()
+    assert expire_kept(tmp_path, 50) == 3
+    assert open_kept(tmp_path, Live("1"), take="cache").answers == 6
+    assert next(tmp_path.iterdir()).stat().st_mode & 0o077 == 0
+    assert expire_kept(tmp_path, 1000) == 6
+    assert list(tmp_path.iterdir()) == []
+    assert expire_kept(tmp_path / "none", 1000) == 0
+
+
+def test_ctrl_c_keeps_what_is_on_its_way(cases, words, tmp_path):
+    """The run says that it waits, and the answer that comes then is there to go on with."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(Live):
+        def ask(self, case):
+            if case.question == "q1":
+                begun.wait(10)
+                raise KeyboardInterrupt
+            begun.set()
+            go.wait(10)
+            return super().ask(case)
+
+    def heard(progress):
+        if progress.stopping is not None:
+            go.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(cases[:2], Slow(), words, open_kept(tmp_path, Live()), workers=2, report=heard)
+    assert go.is_set()
+    assert open_kept(tmp_path, Live(), take="resume").answers == 1
 
 
 @pytest.mark.parametrize("torn", [b'{"run": "x", "key', b"\xff\xfe{", b"[1]\nnull\n5\n", b'{"key": "k", "output": 5}'])

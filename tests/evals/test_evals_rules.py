@@ -4,6 +4,9 @@ from andon.errors import InputError
 from andon.evals import DEFAULT, Rule, parse_rules
 from andon.evals.rules import TEXT
 
+NOVEMBER_US = 1_795_219_200_000_000
+"""2026-11-21, 00:00 UTC."""
+
 
 def test_the_default_file_is_the_default():
     """What `andon gate --init` writes is what the gate does without a file, and so is an empty file."""
@@ -49,6 +52,18 @@ def test_a_case_belongs_to_the_rule_of_its_category_then_to_high_risk_then_to_th
     assert alone.rule_of(("high", "high")) is None
 
 
+def test_a_quarantine_of_the_rules_ends_within_thirty_days():
+    """A day at most 30 days ahead, as a date or a text; it holds until that day begins (UTC), for the case that is named."""
+    text = '[[quarantine]]\ncase = "G-1"\nuntil = {}\nwhy = "flaky"'
+    rules = parse_rules(text.format("2026-12-21"), now_us=NOVEMBER_US)
+    assert parse_rules(text.format('"2026-12-21"'), now_us=NOVEMBER_US) == rules
+    until_us = rules.quarantine[0].until_us
+    assert until_us == NOVEMBER_US + 30 * 86_400_000_000
+    assert ([*rules.set_aside(until_us - 1)], [*rules.set_aside(until_us)]) == (["G-1"], [])
+    with pytest.raises(InputError, match="more than 30 days ahead"):
+        parse_rules(text.format("2026-12-22"), now_us=NOVEMBER_US)
+
+
 def test_rules_say_what_they_ask():
     """A rule in words holds its limit."""
     assert Rule(category="*", kind="at_most", limit=0.02).says == "at most 0.02 worse"
@@ -68,6 +83,10 @@ def test_rules_say_what_they_ask():
         ("repeats = 1.5", "repeats is 1.5"),
         ("confirm = -1", "confirm is -1; a whole number from 0"),
         ("baseline = 3", "baseline is 3; the path"),
+        ("quarantine = 3", "`quarantine` is 3"),
+        ('[[quarantine]]\ncase = "G-1"\nuntil = 2026-12-01', "quarantine 1: case, until and why are needed"),
+        ('[[quarantine]]\ncase = "G-1"\nuntil = 2026-12-01\nwhy = " "', "a reason are needed"),
+        ('[[quarantine]]\ncase = "G-1"\nuntil = "7d"\nwhy = "x"', "until is 7d; a day such as"),
         ("rule = 3", "`rule` is 3"),
         ("rule = []", "one or more tables `[[rule]]`"),
         ("[[rule]]\nbar = 0.9", "rule 1: category is missing"),

@@ -9,7 +9,7 @@ BY_NAME = {s.name: s for s in SCORERS}
 LONG = "the mountain called K2 is on the border of China and Pakistan and it is 8611 m high"
 
 
-def judged(case, answer, words, contexts=(), latency_s=None):
+def judged(case, answer, words, contexts=None, latency_s=None):
     """The outcome of one answer to a case."""
     result = score_case(case, Output(answer=answer, contexts=contexts, latency_s=latency_s), BY_NAME, words)
     return result.outcome
@@ -57,11 +57,12 @@ def test_a_number_is_held_against_the_cut(case, words):
 
 
 def test_contexts_of_the_target_go_before_those_of_the_case(case, words):
-    """Grounding is measured on what the target retrieved; the case's contexts stand in where it says nothing."""
+    """Grounding is measured on what the target retrieved; the case's contexts stand in only where it says nothing."""
     c = case(metric="groundedness", cut=0.5, contexts=("K2 mountain height 8611 metres",))
     answer = "The mountain K2 has a height of 8611 metres."
     assert judged(c, answer, words, contexts=("bananas are yellow fruit",)) == "fail"
     assert judged(c, answer, words) == "pass"
+    assert judged(c, answer, words, contexts=()) == "error"  # it retrieved nothing, and does not pass by our passage
 
 
 def test_what_cannot_be_measured_is_an_error_with_its_reason(case, words):
@@ -113,8 +114,8 @@ def test_a_shared_citation_does_not_make_a_failing_answer_right(case, words):
 
 def test_versions_name_every_measure_that_was_used(case, words):
     """Scorers in use with versions, and the embedder where it was asked; none that was not used."""
-    assert scorer_versions([case()], BY_NAME, words) == "normalised_match@1"
+    assert scorer_versions([case()], BY_NAME, words) == "normalised_match@2"
     cases = [case(truth=LONG), case(metric="answer_relevancy", cut=0.5), case(metric="thumbs")]
     assert (
-        scorer_versions(cases, BY_NAME, words) == "answer_relevancy@1+words_1 normalised_match@1 similarity@1+words_1"
+        scorer_versions(cases, BY_NAME, words) == "answer_relevancy@1+words_1 normalised_match@2 similarity@1+words_1"
     )

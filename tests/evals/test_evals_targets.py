@@ -1,5 +1,7 @@
+import contextlib
 import json
 import shlex
+import socket
 import sys
 import threading
 import time
@@ -8,9 +10,11 @@ import pytest
 
 from andon.errors import InputError, SeamError
 from andon.evals import FORMS, Output, make_target
+from andon.evals.asking import ask_of
 from andon.evals.run import run_evals
+from andon.evals.targets.reading import output_of
 from andon.scores import SCORERS
-from andon.traffic import ToolCall
+from andon.traffic import Context, Interaction, ToolCall
 
 SCORERS_BY_NAME = {s.name: s for s in SCORERS}
 
@@ -87,6 +91,42 @@ def test_an_endpoint_that_is_slow_or_not_there_is_a_seam_error(server, case):
     assert caught.value.retryable
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nx-long: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_an_endpoint_that_drips_is_left_in_time(case, head):
+    """The time is for the whole answer: one that sends a byte now and then, head or body, is an error like one that is silent."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip():
+            peer, _ = listening.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(head)
+                while not stop.wait(0.05):
+                    peer.sendall(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        begun = time.monotonic()
+        with pytest.raises(SeamError, match=r"no answer within 0\.5 s") as caught:
+            make_target(f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout_s=0.5).ask(case())
+        took_s = time.monotonic() - begun
+        stop.set()
+        thread.join()
+    assert caught.value.retryable
+    assert took_s < 3
+
+
+def test_an_answer_without_end_is_not_read(server, case, tmp_path):
+    """More than 10 MB are no answer, of an endpoint or a program; the memory stays free."""
+    server.reply = lambda *_: (200, b'{"answer": "' + b"x" * 11_000_000 + b'"}')
+    with pytest.raises(SeamError, match="more than 10 MB"):
+        make_target(server.url).ask(case())
+    begun = time.monotonic()
+    with pytest.raises(SeamError, match="more than 10 MB"):
+        make_target(script(tmp_path, "while True: sys.stdout.write('x' * 1_000_000)")).ask(case())
+    assert time.monotonic() - begun < 20
+
+
 def test_a_header_that_cannot_be_sent_is_refused_without_its_value():
     """A key with a line feed is an input error, and the key is not shown."""
     with pytest.raises(InputError, match="authorization") as caught:
@@ -105,6 +145,7 @@ def whole(question): return Output(answer="w", latency_s=1.5)
 def seen(question, temperature=0.7, *, case): return f"{case.metric} {temperature}"
 async def later(question): return "later"
 def odd(question): return 5
+def bad(question): return Output(answer="a", cost_usd=float("nan"))
 class Bot:
     @staticmethod
     def reply(question): return "static"
@@ -137,6 +178,17 @@ def test_a_python_function_is_a_target(app, case):
     assert (said["later"].answer, said["Bot.reply"].answer) == ("later", "static")
     with pytest.raises(SeamError, match="gave 5"):
         make_target(f"{app}:odd").ask(case())
+    with pytest.raises(SeamError, match="cost_usd nan"):
+        make_target(f"{app}:bad").ask(case())
+
+
+def test_a_module_that_ends_the_process_is_refused(tmp_path, monkeypatch):
+    """A script that calls sys.exit(0) where it is imported is no target, and no gate passes by it."""
+    (tmp_path / "a_script_under_test.py").write_text("import sys\ndef answer(question): return 'x'\nsys.exit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(InputError, match="SystemExit"):
+        make_target("python:a_script_under_test:answer")
 
 
 def script(tmp_path, body):
@@ -149,6 +201,7 @@ def script(tmp_path, body):
 @pytest.mark.parametrize(
     ("body", "output"),
     [
+        ("print(len(sys.stderr.write('e' * 300_000) * 'x'))", Output(answer="300000")),
         ("print(row['question'] + '\\n')", Output(answer="How tall is K2?")),
         ("print(json.dumps({'answer': 'a', 'contexts': ['c']}))", Output(answer="a", contexts=("c",))),
         ("print('{not json}')", Output(answer="{not json}")),
@@ -267,3 +320,25 @@ def test_a_spec_that_names_nothing_is_refused_with_the_forms(spec):
         make_target(spec)
     if spec in ("", "app", "ftp://x/y"):
         assert all(form in str(caught.value) for form in FORMS)
+
+
+@pytest.mark.parametrize(("said", "kept"), [(None, "old"), ((), None), (("new",), "new")])
+def test_an_interaction_is_asked_again_with_what_the_target_retrieved(said, kept):
+    """The passages that the target names take the place of the old ones, also where it names none; silence keeps them."""
+
+    class Target:
+        name = "double"
+
+        def ask(self, case):
+            assert case.contexts == ("old",)
+            return Output(answer="a", contexts=said)
+
+    before = Interaction(id="i", time_us=0, query="q", answer="b", contexts=(Context(text="old"),))
+    (again,) = ask_of(Target(), Target())("new", [before])
+    assert [c.text for c in again.contexts] == ([] if kept is None else [kept])
+
+
+def test_what_a_target_says_of_passages_is_kept_apart_from_silence():
+    """`[]` is a retrieval that found nothing; null or no key is a target that says nothing of passages."""
+    rows = ({"answer": "a", "contexts": []}, {"answer": "a", "contexts": None}, {"answer": "a"}, "a")
+    assert [output_of(row, "double").contexts for row in rows] == [(), None, None, None]

@@ -1,5 +1,7 @@
 """Laws of what incidents are told of their golden cases."""
 
+import pytest
+
 from andon.evals import CaseResult, EvalRun
 from andon.evals.run import keep_run
 from andon.golden import Case
@@ -24,6 +26,23 @@ def run(at_us: int, *outcomes: tuple[str, str], target: str = "shop v2") -> Eval
     """A run with these (case, outcome) attempts."""
     results = tuple(CaseResult(case_id=c, outcome=o) for c, o in outcomes)  # type: ignore[arg-type]
     return EvalRun(id=f"E-{at_us}", at_us=at_us, target=target, golden="g", scorers="", results=results)
+
+
+def test_telling_reads_what_the_run_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of a few cases reads neither the whole golden set nor the timelines of other incidents."""
+    ledger = Ledger("sqlite://")
+    other = TimelineEvent(
+        id="INC-0002-x", incident="INC-0002", happened_us=1, learned_us=1, kind="note", text="t", by="ann"
+    )
+    for record in (INCIDENT, case("a"), case("b", "INC-0002"), other):
+        ledger.put(record, now_us=1, by="ann")
+    read: list[str] = []
+    get = ledger.get
+    monkeypatch.setattr(ledger, "all", lambda kind: pytest.fail(f"all of {kind.__name__} was read"))
+    monkeypatch.setattr(ledger, "get", lambda kind, name: (read.append(name), get(kind, name))[1])
+    keep_run(ledger, run(2, ("a", "pass")), now_us=2, by="ann")
+    assert "b" not in read
+    assert other.id not in read
 
 
 def test_a_run_stands_in_the_timeline_of_each_incident_whose_cases_it_held() -> None:

@@ -10,7 +10,7 @@ from andon.errors import InputError, SeamError
 from andon.evals import Output, make_target
 from andon.evals.pace import BusyError
 from andon.evals.targets.reading import MISSING, find, steps_of
-from andon.evals.targets.templates import fill, fill_url, template_of
+from andon.evals.targets.templates import body_of, fill, fill_url, template_of
 from andon.golden import Case
 from andon.testing import check_target
 from andon.traffic import ToolCall
@@ -148,6 +148,47 @@ def test_no_secret_is_shown(server, target_file, case, monkeypatch):
         make_target(target_file(text))
 
 
+def test_no_piece_of_a_secret_is_shown(server, target_file, case, monkeypatch):
+    """What a message cuts off is cleaned before it is cut: no beginning of a key stands at its end."""
+    key = "sk-live-" + "A1b2" * 10
+    monkeypatch.setenv("BOT_KEY", key)
+    target = make_target(target_file('url = "URL/"\nanswer = "reply"\n[headers]\nx-key = "Bearer env:BOT_KEY"\n'))
+    for size in range(140, 200, 5):
+        for content in (b"p" * size + key.encode(), json.dumps({"pad": "p" * size, "k": key}).encode()):
+            for status in (200, 500):
+                server.reply = lambda *_, c=content, s=status: (s, c)
+                with pytest.raises(SeamError) as caught:
+                    target.ask(case())
+                assert "sk-live" not in str(caught.value)
+
+
+def test_no_answer_brings_a_secret_back(server, target_file, case, monkeypatch):
+    """An endpoint that says its key in an answer, a passage or a tool call does not bring it on screen or into a file."""
+    monkeypatch.setenv("BOT_KEY", 's3cret-"key/+')
+    said = {"answer": 'is s3cret-"key/+', "contexts": ['s3cret-"key/+'], "tool_calls": [{"name": "f", "arguments": {"k": 's3cret-"key/+'}}]}  # fmt: skip
+    server.reply = lambda *_: (200, json.dumps(said).encode())
+    got = make_target(target_file('url = "URL/"\n[body]\nq = "{question}"\nkey = "env:BOT_KEY"')).ask(case())
+    assert (got.answer, got.contexts) == ("is ***", ("***",))
+    assert "s3cret" not in repr(got)
+
+
+def test_a_header_that_is_no_secret_changes_no_answer(server, target_file, case):
+    """A plain value of a header may stand in an answer."""
+    server.reply = lambda *_: (200, b'{"answer": "in german"}')
+    target = make_target(target_file('url = "URL/"\n[headers]\naccept-language = "german"\n'))
+    assert target.ask(case()).answer == "in german"
+
+
+def test_a_secret_may_stand_in_the_body(server, target_file, case, monkeypatch):
+    """``env:NAME`` in body and system is replaced as in a header; a question that holds one is sent as it is."""
+    monkeypatch.setenv("BOT_KEY", "s3cret-key")
+    server.reply = lambda *_: (200, b'{"answer": "a"}')
+    target = make_target(target_file('url = "URL/"\n[body]\nq = "{question}"\nkeys = ["env:BOT_KEY"]'))
+    target.ask(case("env:BOT_KEY"))
+    assert server.seen[0][2] == {"q": "env:BOT_KEY", "keys": ["s3cret-key"]}
+    assert "s3cret" not in target.settings + repr(target)
+
+
 def test_what_an_endpoint_asks_to_wait_is_heard(server, target_file, case):
     """Retry-After in seconds, or as a time against the response's own Date, comes with the error; nonsense is no wait."""
     target = make_target(target_file('url = "URL/a"\n'))
@@ -189,10 +230,10 @@ def test_what_stands_elsewhere_or_has_another_shape_is_an_error(server, target_f
 
 
 def test_an_answer_that_is_null_is_a_missing_one(server, target_file, case):
-    """Null where the answer stands is no answer; optional parts that are not there are simply absent."""
+    """Null where the answer stands is no answer; optional parts that are not there are absent; no passages where they should stand are none."""
     server.reply = lambda *_: (200, b'{"a": null}')
     target = make_target(target_file('url = "URL/"\nanswer = "a"\ncontexts = "c[*].t"\ncost_usd = "x.y"\n'))
-    assert target.ask(case()) == Output(answer=None)
+    assert target.ask(case()) == Output(answer=None, contexts=())
 
 
 def test_a_case_without_what_the_body_needs_is_an_error(server, target_file, case):
@@ -252,7 +293,7 @@ def test_no_question_changes_the_shape_of_a_body(question, contexts):
         question=question, answer=None, contexts=tuple(contexts), ground_truth="", source="", failure_reason="",
         added_date="", id="{question}",
     )  # fmt: skip
-    filled = json.loads(json.dumps(fill(template, c)))
+    filled = json.loads(json.dumps(fill(body_of(template), c)))
     assert filled == {"a": question, "b": [f"<{question}>", {"c": contexts}], "d": "{question}"}
     url = fill_url(template.url, c)
     assert url.startswith("https://h.example/%7Bquestion%7D?q=")

@@ -2,6 +2,7 @@ import json
 import re
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,6 +12,7 @@ from andon.evals import Output, make_target, score_case, scorer_versions
 from andon.evals import judge as judge_runs
 from andon.evals.run import run_evals
 from andon.evals.scorers.judge import PROMPT, Judge, load, messages_for, read_judgement
+from andon.scores.posting import endpoint_at
 from andon.settings import Settings
 
 KEY = "sk-secret"
@@ -70,7 +72,7 @@ def verdict(passed=True, score=None, why="Same."):
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
     """A judge that is asked again is asked at once."""
-    monkeypatch.setattr("andon.evals.scorers.judge._PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("andon.scores.posting.PAUSES_S", (0.0, 0.0))
 
 
 @pytest.fixture
@@ -233,10 +235,11 @@ def test_a_judge_that_fails_is_an_error_and_keeps_its_secrets(judged):
 
 def test_a_judge_that_asks_for_patience_gets_it(case, words, monkeypatch):
     """The pause is the one that the endpoint asks for, where that is longer than ours, and never endless."""
-    monkeypatch.setattr("andon.evals.scorers.judge._PAUSES_S", (1.0, 9.0))
+    monkeypatch.setattr("andon.scores.posting.PAUSES_S", (1.0, 9.0))
     waited = []
     with served([(429, ""), (429, ""), verdict()]) as (_, url):
-        judge = Judge(model="m", url=f"{url}/chat/completions", place="here", key="", sleep=waited.append)
+        endpoint = endpoint_at("the judge", url, "chat/completions", "", "ANDON_JUDGE")
+        judge = Judge(model="m", endpoint=replace(endpoint, sleep=waited.append))
         assert judge.score(case(metric="judge", answer=None), Output(answer="8611 m"), words).passed
     assert waited == [7.0, 9.0]
 
@@ -256,6 +259,35 @@ def test_a_changed_judge_is_never_taken_for_a_changed_product(case, words):
     assert "measure changed" in found.reason
     assert "old:" in found.reason
     assert "new:" in found.reason
+
+
+def said_by(model, passed):
+    """A whole answer of an endpoint in which this model says pass or fail."""
+    return 200, {"model": model, "choices": [{"message": {"content": verdict(passed)}}]}
+
+
+def test_an_alias_that_was_moved_is_another_measure(case, words):
+    """The same settings served by another model: nothing is told lost or gained by two judges; by one of them it is."""
+    cases = [case(f"q{k}", metric="judge", answer=None) for k in range(12)]
+    runs = {}
+    say = {"old": ("jm-1", True), "moved": ("jm-2-stricter", False), "worse": ("jm-1", False)}
+    with served(lambda _: said_by(*now)) as (_, url):
+        scorers = {"judge": load(Settings(judge_url=url, judge_model="jm"), "")}
+        for name, now in say.items():  # noqa: B007 (the endpoint reads it)
+            runs[name] = run_evals(cases, make_target(f"python:{__name__}:answer_to"), scorers, words, now_us=0)
+    moved, worse = (judge_runs(runs[name], runs["old"]) for name in ("moved", "worse"))
+    assert runs["moved"].scorers == runs["old"].scorers
+    assert (moved.outcome, moved.lost) == ("undecided", ())
+    assert (worse.outcome, len(worse.lost)) == ("fail", 12)
+    assert {r.judged_by for r in runs["moved"].results} == {"jm-2-stricter"}
+
+
+def test_one_answer_is_judged_by_one_model(judged):
+    """Judgements of one answer by two models are an execution error that names both."""
+    result, _ = judged("8611 m", [said_by("jm-1", True), said_by("jm-2", True)], expect={"judgements": 2})
+    assert result.outcome == "error"
+    assert "jm-1" in result.detail
+    assert "jm-2" in result.detail
 
 
 def answer_to(question):

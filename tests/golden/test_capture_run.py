@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from andon.errors import SeamError
-from andon.golden import CaptureCursor, CaptureDay, Failure
+from andon.golden import CaptureCursor, CaptureDay, Failure, Thresholds
 from andon.golden.capture import A_DAY, RULES
-from andon.golden.run import capture_new
+from andon.golden.run import capture, capture_all, capture_new
 from andon.incidents import Incident
-from andon.loop import Loop, open_loop
+from andon.loop import Loop, open_loop, replay
 from andon.settings import Settings
 from andon.traffic import Context, Feedback, Interaction
 from andon.traffic.run import record, record_feedback
@@ -137,14 +137,64 @@ def test_an_outage_does_not_bury_reviewers(loop: Loop) -> None:
 
 
 def test_rows_that_come_late_bring_their_day_back_within_its_bound(loop: Loop) -> None:
-    """A day that was weighed is weighed again for rows that came after; it never gives more than its twenty."""
+    """A day is weighed again for rows that came after, however old it is; it never gives more than its twenty."""
     record(loop.warehouse, [asked(n, guardrail="toxic") for n in range(15)])
     assert counts(loop, US + DAY + 3_600 * S) == {"guardrail block": (15, 0, 0)}
     record(loop.warehouse, [asked(n, guardrail="toxic") for n in range(15, 30)])
     assert counts(loop, US + DAY + 3_700 * S) == {"guardrail block": (5, 15, 10)}
     assert len(failures(loop)) == A_DAY
     record(loop.warehouse, [asked(n, at_us=US - 9 * DAY, guardrail="toxic") for n in range(50, 60)])
-    assert counts(loop, US + DAY + 3_800 * S) == {}
+    assert counts(loop, US + DAY + 3_800 * S) == {"guardrail block": (10, 0, 0)}
+    assert counts(loop, US + DAY + 3_801 * S) == {}
+
+
+def test_nothing_of_a_month_is_passed_over(loop: Loop) -> None:
+    """A month that comes at once is weighed day by day, as far back as it goes; each call goes on, and `capture_all` ends it."""
+    for day in range(30):
+        record(loop.warehouse, [asked(100 * day + n, at_us=US + day * DAY, guardrail="toxic") for n in range(2)])
+    now_us = US + 45 * DAY
+    assert counts(loop, now_us) == {"guardrail block": (20, 0, 0)}
+    rest = capture_all(loop.warehouse, loop.ledger, loop.scorers, loop.embedder, now_us=now_us)
+    assert [(c.rule, c.captured, c.left_out) for c in rest if c.captured] == [("guardrail block", 40, 0)]
+    assert len(failures(loop)) == 60
+    assert counts(loop, now_us) == {}
+
+
+def test_a_replay_captures_all_days_that_are_over(tmp_path: Path) -> None:
+    """A replay of three weeks captures from each of their days, the first as well as the last that is over."""
+    loop = open_loop(Settings(home=tmp_path / "replayed", embedder="hashed", settle_s=1))
+    days = range(21)
+    hours = 2 * 3_600 * S
+    record(loop.warehouse, [asked(n, at_us=US + n * DAY + hours, guardrail="toxic") for n in days])
+    replay(loop, (), steps=2)
+    assert sorted(f.answer for f in failures(loop)) == sorted(f"{day} weeks" for day in days[:-1])
+    loop.close()
+
+
+def test_a_failure_of_an_incident_that_people_told_of_before_gets_the_incident(loop: Loop) -> None:
+    """What a thumbs-down captured is given the incident that samples the same answer later; it keeps the incident that it has."""
+    record(loop.warehouse, [asked(1)])
+    record_feedback(loop.warehouse, [said(1)])
+    counts(loop, US + 6_000 * S)
+    (before,) = failures(loop)
+    for incident in ("INC-0001", "INC-0002"):
+        sampled = replace(before, incident=incident, source=f"incident {incident}")
+        assert capture(loop.ledger, [sampled], now_us=US + 7_000 * S).known == (before.id,)
+    assert failures(loop) == [replace(before, incident="INC-0001")]
+
+
+def test_the_threshold_of_the_configuration_holds_for_twins(loop: Loop) -> None:
+    """An answer to a question that is only somewhat alike is a twin where the configuration says that it asks the same."""
+    record(
+        loop.warehouse,
+        [asked(1, query="how long may I keep a loan"), asked(2, query="how long can I keep a loan", answer="14 days")],
+    )
+    record_feedback(loop.warehouse, [said(1), said(2, id="up", value=1.0)])
+    loop.warehouse.commit()
+    loop._score(US + 6_000 * S)
+    told = {"now_us": US + 6_000 * S, "thresholds": Thresholds(by={"shop": 0.5})}
+    capture_new(loop.warehouse, loop.ledger, loop.scorers, loop.embedder, **told)
+    assert [(f.suggestion, f.suggested_by) for f in failures(loop)] == [("14 days", "near twin")]
 
 
 def test_a_low_number_is_low_for_its_application(loop: Loop) -> None:

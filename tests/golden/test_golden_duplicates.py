@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from andon.errors import InputError
 from andon.golden import THRESHOLD, duplicates, find_pairs, judge, near, near_pairs, nearest
-from andon.golden.duplicates import refusal
+from andon.golden.duplicates import other_numbers, refusal
 
 grids = hnp.arrays(np.int8, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(-2, 2))
 
@@ -131,7 +131,7 @@ def test_identical_questions_are_duplicates_at_any_threshold():
 
 
 def test_a_look_alike_is_another_test(case):
-    """Only the same right answer and the same numbers, in the same app and in use, make a near question a duplicate."""
+    """Only the same right answer and no other number, in the same app and in use, make a near question a duplicate."""
     old = case("may I fly with a cat", "no")
     new = case("may I fly with a cat please", "No.")
     assert judge(new, [(old, 0.95)])[0::2] == (old, "refuse")
@@ -139,13 +139,37 @@ def test_a_look_alike_is_another_test(case):
         "keep",
         f"another right answer than {old.id}",
     )
-    assert judge(replace(new, question="may I fly with 2 cats"), [(old, 0.95)])[2:] == (
+    two = replace(old, question="may I fly with 2 cats")
+    assert judge(replace(new, question="may I fly with 3 cats"), [(two, 0.95)])[2:] == (
         "keep",
-        f"other numbers than {old.id}",
+        f"other numbers than {two.id}",
     )
     assert judge(replace(new, app="other"), [(old, 0.95)]) is None
     assert judge(new, [(replace(old, retired="2026-01-01"), 0.95)]) is None
     assert judge(new, []) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ("is 17 a prime", "is 19 a prime", True),
+        ("from 5 to 10", "from 10 to 5", True),
+        ("is -5.5 less", "is 5.6 less", True),
+        ("how much vitamin B12", "how much vitamin B6", True),
+        ("Covid-19 or flu", "COVID-22 or flu", True),
+        ("3개 주세요", "4개 주세요", True),
+        ("오늘3시", "내일4시", True),
+        ("a 43 year-old woman", "43-year-old woman", False),
+        ("1,000 people", "1000 people", False),
+        ("it costs 4.50", "it costs 4.5", False),
+        ("COVID-19 at 43", "the coronavirus at 43", False),
+        ("is COVID-19 new", "is covid19 new", False),
+        ("a rash for 3 months", "a rash", False),
+    ],
+)
+def test_numbers_are_other_ones_by_value_or_within_a_name(one, other, apart):
+    """Two values in the same place differ; spelling, names, and what only one question says, make no other number."""
+    assert other_numbers(one, other) == other_numbers(other, one) == apart
 
 
 def test_a_duplicate_is_found_behind_a_nearer_look_alike(case):

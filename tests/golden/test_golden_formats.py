@@ -1,6 +1,7 @@
 """Laws of the formats of others: recognised, read, refused by name, and written so that nothing is lost."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -19,7 +20,9 @@ KEYS = (
     "risk_category", "cut", "retired", "description", "sandbox", "example_id", "text", "contains", "metric", "schema", "criteria",
 )  # fmt: skip
 
+RUN = re.compile(r"\{[{%#]|^(file://|package:)")
 said = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1).filter(str.strip)
+said = said.filter(lambda text: not RUN.search(text))  # promptfoo would run it: left out by name
 LONG = "a right answer of more than twelve words is compared by its meaning and not by its letters"
 
 
@@ -313,6 +316,20 @@ def test_whatever_a_file_holds_is_read_or_refused(form, rows):
         assert case.question.strip()
         assert case.ground_truth.strip()
         write_as([case], form)
+
+
+def test_our_own_fields_in_a_csv_and_in_a_list_are_read():
+    """What is recognised as a golden set is read as one: cells and items are cases, and a bad one is refused by its place."""
+    row = {"question": "q, really", "ground_truth": "t", "contexts": ["c", "d"], "risk_category": "high", "app": "shop"}
+    cells = 'question,ground_truth,contexts,risk_category,app\n"q, really",t,"[""c"", ""d""]",high,shop\n,t,,,\n'
+    for text, place in ((cells, "line 3"), (json.dumps([row, {"question": "q"}]), "item 2")):
+        assert recognise(text, "g") == "andon"
+        reading = read_as(text, "andon", "g", app="default")
+        (case,) = reading.cases
+        assert (case.question, case.ground_truth, case.contexts, case.risk_category, case.app) == (
+            "q, really", "t", ("c", "d"), "high", "shop",
+        )  # fmt: skip
+        assert [r.id for r in reading.refused] == [place]
 
 
 def test_our_own_format_is_recognised_even_where_a_line_is_damaged():

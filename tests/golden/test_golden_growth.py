@@ -99,6 +99,7 @@ def test_what_is_not_asked_anew(case):
         case("What is it?", retired="2026-01-01"),
         case("What is it?", source="re-framing of G-1"),
         case("What is it? " * 60),
+        case("¿Cuánto cuesta?"),
         case("Wie viel darf ein Kind davon nehmen, wenn es nicht schlafen kann und wir keine andere Wahl haben?"),
     ):
         assert reframings([other], at_us=0) == []

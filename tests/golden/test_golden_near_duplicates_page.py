@@ -22,6 +22,6 @@ def test_the_page_says_what_was_measured():
     """Every table of the page, and the sentence on Korean, are what the labelled pairs give today."""
     page = PAGE.read_text(encoding="utf-8")
     m = near_duplicates_measured
-    for table in (m.default_table(), m.sweep_table(), m.held_out_table()):
+    for table in (m.default_table(), m.picked_table(), m.number_table(), m.sweep_table(), m.held_out_table()):
         assert "\n".join(table) in page
     assert m.blind() in " ".join(page.split())

@@ -40,7 +40,7 @@ def test_the_lowest_threshold_that_is_surely_precise_is_picked():
 
 
 def test_easy_pairs_do_not_hide_what_happens_to_hard_ones():
-    """A threshold that is surely imprecise in one source is not picked for the language, however large the other source."""
+    """A threshold below whose precision one source stays is not picked for the language, however large the other source."""
     easy = [*pairs(900, True, source="easy"), *pairs(900, False, source="easy")]
     hard = [*pairs(30, True, source="hard"), *pairs(30, False, source="hard")]
     cosines = np.array([0.8] * 900 + [0.1] * 900 + [0.95] * 30 + [0.7] * 30)
@@ -49,6 +49,26 @@ def test_easy_pairs_do_not_hide_what_happens_to_hard_ones():
     assert one.chosen == GRID[0]
     assert language.chosen == 0.71
     assert tune([*easy, *pairs(60, True, source="hard")], cosines)[0].chosen == GRID[0]
+
+
+def test_a_threshold_that_one_source_carries_says_so():
+    """Each source must be as precise as promised, few pairs or not; one that cannot show it by itself is named."""
+    easy = pairs(900, True, source="easy")
+    for wrong, chosen in ((1, 0.51), (0, 0.5)):
+        hard = [*pairs(19 - wrong, True, source="hard\x1b"), *pairs(wrong, False, source="hard\x1b")]
+        cosines = np.array([0.8] * 900 + [0.8] * (19 - wrong) + [0.505] * wrong)
+        language, *_ = tune([*easy, *hard], cosines)
+        assert language.chosen == chosen
+        assert f'not shown by the pairs of "hard\\x1b" ({19 - wrong} of {19 - wrong}) alone' in language.why
+    assert "alone" not in tune([*easy, *pairs(100, True, source="b")], np.full(1000, 0.8))[0].why
+
+
+def test_word_overlap_has_its_own_threshold():
+    """The baseline is measured by the same rule as the cosine: its threshold too is picked on the pairs."""
+    same = [Pair(a="a b c d e f g h", b="a b c d e f g i", same=True, language="en")] * 100  # 7 of 9 words
+    other = [Pair(a="a b c d e f g h", b="a b c d e f x y", same=False, language="en")] * 100  # 6 of 10
+    (found,) = tune([*same, *other], np.zeros(200))
+    assert (found.chosen, found.overlap_chosen, found.overlap_auc) == (None, 0.61, 1.0)
 
 
 def test_labels_that_are_turned_round_are_seen():
@@ -62,11 +82,11 @@ def test_labels_that_are_turned_round_are_seen():
 
 
 def test_other_numbers_are_never_called_the_same():
-    """As in use: two questions with other numbers are two tests, however near they are."""
+    """As in use: two questions with other numbers are two tests, however near they are; the AUC puts them last as well."""
     given = [Pair(a="is 17 a prime", b="is 19 a prime", same=False, language="en")] * 20
-    (found,) = tune(given, np.ones(20))
-    assert all(p.n == 0 for p in found.points)
-    assert all(p.n == 20 for p in found.overlap if p.threshold <= 0.6)
+    (found,) = tune([*given, *pairs(20, True)], np.array([1.0] * 20 + [0.6] * 20))
+    assert all(p.n == p.right for p in (*found.points, *found.overlap))
+    assert (found.auc, found.overlap_auc) == (1, 1)
 
 
 def test_word_overlap_is_the_share_of_words_in_common():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from andon.errors import InputError, StateError
 from andon.golden import Label, LabelRow, label_id, label_lines, label_sheet, parse_labels, settled
 from andon.golden.run import (
+    CaseVectors,
+    accept_suggestions,
     adjudicate,
     capture,
     conflicting,
@@ -118,6 +121,30 @@ def test_the_queue_holds_what_waits_for_a_person(ledger, failure, words, now_us)
     assert queue(ledger, words, app="none") == []
 
 
+def test_a_queue_embeds_no_case_that_is_embedded_already(ledger, failure, case, words, now_us, tmp_path):
+    """With the vectors of the cases at hand only the questions that wait are embedded; retired cases and other apps' are no neighbours."""
+    for c in (case("a b"), case("c d", retired="2026-01-01", retired_why="x"), case("e f", app="other")):
+        ledger.put(c, now_us=now_us, by="ann")
+    failures = [failure(q, app="default") for q in ("a b", "c d", "e f")]
+    capture(ledger, failures, now_us=now_us)
+    plain = queue(ledger, words)
+    assert {q.failure.question: q.novelty for q in plain} == pytest.approx({"a b": 0, "c d": 1, "e f": 1})
+    vectors = CaseVectors(words, tmp_path)
+    vectors.catch_up(ledger)
+    asked = []
+
+    class Counting:
+        name = words.name
+
+        def embed(self, texts):
+            asked.extend(texts)
+            return words.embed(texts)
+
+    vectors.embedder = Counting()
+    assert queue(ledger, Counting(), vectors=vectors) == plain
+    assert asked == ["a b", "c d", "e f"]
+
+
 def test_agreement_and_conflicts_are_of_one_application(ledger, failure, now_us):
     """Only failures of the application count, and each conflict lists what everybody said."""
     ours = [failure(f"q{k}") for k in range(12)]
@@ -132,6 +159,44 @@ def test_agreement_and_conflicts_are_of_one_application(ledger, failure, now_us)
         (ours[0].id, ["right 0", "wrong"])
     ]
     assert conflicting(ledger, app="other") == []
+
+
+def test_who_accepts_in_bulk_answers_for_it(ledger, failure, now_us):
+    """One command of one person settles no high risk; a second person's is theirs, and nobody's word is given twice."""
+    high = failure("a", risk_category="high", suggestion="1", suggested_by="expected_answer")
+    low = failure("b", suggestion="2", suggested_by="correction")
+    twin = failure("c", suggestion="3", suggested_by="passing twin")
+    capture(ledger, [high, low, twin], now_us=now_us)
+    assert accept_suggestions(ledger, now_us=1, by="ann").labelled == (high.id, low.id)
+    assert [state(ledger, f).state for f in (high, low, twin)] == ["second", "agreed", "waits"]
+    assert accept_suggestions(ledger, now_us=2, by="Ann ").labelled == ()
+    assert accept_suggestions(ledger, now_us=3, by="bob").labelled == (high.id,)
+    assert (state(ledger, high).state, state(ledger, high).authors) == ("agreed", ("ann", "bob"))
+
+
+@pytest.mark.parametrize("text", ["14\x1b[D days", "14\x00", "14\x9b days", "14 \udcfc", "14\x7f"])
+def test_what_nobody_can_see_is_in_no_label(ledger, failure, now_us, text):
+    """A control character is refused wherever a label comes in; line ends and tabs are text."""
+    f = failure(suggestion=text, suggested_by="correction")
+    capture(ledger, [replace(f, suggestion=None)] if "\udcfc" in text else [f], now_us=now_us)
+    assert "nobody can see" in says(ledger, f, "ann", text).refused[0].reason
+    assert "nobody can see" in says(ledger, f, "ann", note=text).refused[0].reason
+    if "\udcfc" not in text:
+        assert "nobody can see" in accept_suggestions(ledger, now_us=1, by="ann").refused[0].reason
+    assert says(ledger, f, "ann", "14\tdays,\r\nnot more").labelled == (f.id,)
+    with pytest.raises(InputError, match="nobody can see"):
+        adjudicate(ledger, f.id, now_us=2, by="eve", answer=text)
+
+
+def test_two_right_answers_in_one_sheet_are_one_too_many(ledger, failure, now_us):
+    """The second one is refused by its line, whether the failure is named by id or by question; another author's is not."""
+    f = failure("q", risk_category="high")
+    capture(ledger, [f], now_us=now_us)
+    text = f"id,question,ground_truth,author\n{f.id},,one,\n,q,two,\n{f.id},,one,\n{f.id},,three,bob\n"
+    result = label_failures(ledger, parse_labels(text), now_us=now_us, by="ann")
+    assert [r.id for r in result.refused] == [f.id]
+    assert result.refused[0].reason.startswith("line 3: ann says something else in line 2")
+    assert {x.author: x.ground_truth for x in ledger.all(Label)} == {"ann": "one", "bob": "three"}
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

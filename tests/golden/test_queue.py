@@ -40,8 +40,22 @@ def test_the_data_owners_expected_answer_is_a_reviewers_word(failure):
         assert settled(high, [label(high, text="9 m")]).state == "second"
 
 
+def test_what_was_accepted_in_bulk_is_no_second_word(failure):
+    """Of a label that nobody read, the data owner's answer is not the second reviewer; of one that somebody read, it is."""
+    high = failure(risk_category="high", suggestion="8611 m", suggested_by="expected_answer")
+    ann, bob = (label(high, name, "8611 m", note="accepted in bulk: expected_answer") for name in ("ann", "bob"))
+    assert settled(high, [ann]).state == "second"
+    assert settled(high, [ann, bob]).state == "agreed"
+    assert settled(high, [label(high, "ann", "8611 m", note="accepted: expected_answer")]).state == "agreed"
+
+
 def test_the_same_reviewer_is_not_two(failure):
     """A second reviewer is another person: labels are kept by author, so the same one replaces their own."""
+    for other in ("Ann", " ann ", "ＡＮＮ", "ann\t"):
+        high = failure(risk_category="high")
+        assert label(high, other, "1").id == label(high, "ann", "2").id
+        assert settled(high, [label(high, other, "1"), label(high, "ann", "1")]).state == "second"
+        assert not open_to(other, settled(high, [label(high, "ann", "1")]))
     high = failure(risk_category="high")
     assert label(high, "ann", "1").id == label(high, "ann", "2").id
     assert settled(high, [label(high, "ann", "1")]).state == "second"
@@ -136,6 +150,18 @@ def test_what_is_unsure_comes_before_what_is_clear(failure, words):
     found = queue([clear, far, hint, near, differ], words, [label(differ, text="1"), label(differ, "bob", "2", 2)])
     assert [q.failure for q in found] == [differ, near, hint, clear, far]
     assert [round(q.uncertainty, 3) for q in found] == [1, 0.975, 0.5, 0, 0]
+
+
+def test_novelty_is_the_same_in_blocks(failure, words, monkeypatch):
+    """However many failures are compared at once, the queue is the same."""
+    import andon.golden.queue
+
+    many = [failure(f"question {k % 7} about {k % 11}") for k in range(40)]
+    cases = [f"question {k} about {k}" for k in range(5)]
+    whole = queue(many, words, cases=cases)
+    assert len({q.novelty for q in whole}) > 2
+    monkeypatch.setattr(andon.golden.queue, "AT_ONCE", 3)
+    assert queue(many, words, cases=cases) == whole
 
 
 def test_a_long_queue_is_ordered_too(failure, words):

@@ -20,14 +20,15 @@ from sqlalchemy import create_engine, text
 import andon
 from andon.errors import InputError
 from andon.evals import CaseResult, EvalRun
-from andon.golden import Failure
+from andon.golden import Case, Failure, LabelRow, to_failure
+from andon.golden.run import add_cases, capture, import_set, label_failures, load_set, queue
 from andon.incidents import Incident
 from andon.investigations import Investigation
 from andon.loop import RECORDS, Loop, open_loop, replay
 from andon.rollouts import Arm, Decision
 from andon.settings import Settings
 from andon.store import Slice
-from andon.traffic import Context, Feedback, Interaction, SpanRow
+from andon.traffic import Context, Feedback, Interaction, SpanRow, quoted
 from andon.traffic.erasure import ERASED, Blanking
 from andon.traffic.records import Erasure, LogRow
 from andon.traffic.redaction import mark_of
@@ -349,6 +350,110 @@ def test_users_called_like_the_words_of_the_loop_are_erased_and_the_ledger_stays
     loop.close()
     left = versions(tmp_path / "home")[: len(bodies)]
     assert all(readable(kind, was, body) for (kind, _, was), (_, _, body) in zip(bodies, left, strict=True))
+
+
+LONG = 'My name is "Eve Example" and I live at\nHauptstrasse 5, Zürich; which treatments of my letter does the plan pay for?'
+
+
+def labelled(loop: Loop) -> list[Case]:
+    """Two users' failures, labelled and added to the golden set, and a case of a team's file that quotes one of them."""
+    rows = [
+        Interaction(id="e1", time_us=US, user_id="eve", query=LONG, answer="no idea"),
+        Interaction(id="e2", time_us=US, user_id="eve", query="pay me, Eve?", answer="no idea, again"),
+        Interaction(
+            id="b1", time_us=US, user_id="bob", query="How long may I keep a loan of the library?", answer="?!"
+        ),
+    ]
+    record(loop.warehouse, rows)
+    loop.warehouse.commit()
+    failures = [to_failure(i, reason="r", source="thumbs-down", captured_us=US) for i in rows]
+    capture(loop.ledger, failures, now_us=US)
+    labels = [LabelRow(line=1, id=f.id, question=None, ground_truth=f"right {k}") for k, f in enumerate(failures)]
+    label_failures(loop.ledger, labels, now_us=US, by="ann")
+    add_cases(loop.ledger, loop.embedder, now_us=US, by="ann")
+    row = {"question": f"{LONG} (team)", "ground_truth": "right", "note": LONG}
+    team = loop.settings.home / "set.jsonl"
+    team.write_text(json.dumps(row) + "\n")
+    import_set(loop.ledger, team, now_us=US, by="ann")
+    team.unlink()
+    return loop.ledger.all(Case)
+
+
+def test_the_words_of_a_user_are_found_however_they_are_spelt(tmp_path: Path) -> None:
+    """In lines of files, in JSON, in messages that quote and cut, a user's text is found and gone; the check sees it too."""
+    loop = open_loop(Settings(home=tmp_path / "home", embedder="hashed", settle_s=1))
+    labelled(loop)
+    for cut in (25, 60, 200):
+        said = CaseResult(
+            case_id="C", outcome="error", detail=f"recorded:r holds no answer to {quoted(LONG, cut)}; record it"
+        )
+        run = EvalRun(id=f"E-{cut}", at_us=US, target="t", golden="g", scorers="s@1", results=(said,))
+        loop.ledger.put(run, now_us=US, by="t")
+    assert loop.erase("eve", US, "dpo").left == ()
+    bodies = "".join(loop.ledger.bodies())
+    for word in ("Eve", "Hauptstrasse", "Zürich", "Z\\u00fcrich", "letter"):
+        assert word not in bodies
+    details = {r.results[0].detail for r in loop.ledger.all(EvalRun)}
+    assert details == {'recorded:r holds no answer to "[erased]"; record it'}
+    assert "How long may I keep a loan of the library?" in bodies
+    loop.close()
+
+
+@given(
+    text=st.text(st.characters(exclude_categories=("Cs",)), min_size=20, max_size=90),
+    cut=st.integers(20, 120),
+    end=st.text(),
+)
+@settings(max_examples=200, deadline=None)
+def test_no_spelling_of_a_text_escapes(text: str, cut: int, end: str) -> None:
+    """Whole, as JSON in JSON, and as `quoted` shows it at any length from twenty characters on: `touches` finds it."""
+    texts = Blanking(names=(), ids=(), texts={text})
+    line = json.dumps({"note": text, "other": "x"})
+    spelt = (text, line, json.dumps(text), f"{quoted(text, cut)}{end}")
+    for value in spelt if text.strip() else ():
+        assert texts.touches(json.dumps({"line": value})), value
+
+
+def test_a_line_of_a_file_is_read_as_json() -> None:
+    """Escapes that only another program writes hide no text in the line of a case, nor does it hide a short one in a record of theirs."""
+    texts = Blanking(names=(), ids={"G-1"}, texts={"my letter is in Zürich, at 5/7 Hauptstrasse", "pay Eve?"})
+    line = r'{"note": "my letter is in Z\u00FCrich, at 5\/7 Hauptstrasse", "question": "pay Eve?", "tags": [1]}'
+    case = {"id": "G-1", "question": "pay Eve?", "line": line}
+    gone = texts(case)
+    assert json.loads(gone["line"]) == {"note": ERASED, "question": ERASED, "tags": [1]}
+    assert json.loads(texts(case | {"id": "G-2"})["line"]) == {"note": ERASED, "question": "pay Eve?", "tags": [1]}
+
+
+def test_a_label_that_took_a_users_short_correction_goes_with_it() -> None:
+    """The right answer that a reviewer took from the user is the user's text; the same words as a label of others stay."""
+    texts = Blanking(names=(), ids={"F-1"}, texts={"9 d"})
+    assert texts({"failure": "F-1", "ground_truth": "9 d"}) == {"failure": "F-1", "ground_truth": ERASED}
+    assert not texts.touches(json.dumps({"failure": "F-2", "ground_truth": "9 d"}))
+
+
+def test_what_another_user_began_alike_stays() -> None:
+    """The first words of a text, without an ellipsis where it parts from another, are nobody's own."""
+    texts = Blanking(names=(), ids=(), texts={"How long may I keep a loan that my mother took out?"})
+    for said in ("How long may I keep a loan of the library?", "How long may I keep a loan...", "How long may I..."):
+        assert texts.touches(json.dumps({"question": said})) == (said == "How long may I keep a loan...")
+
+
+def test_a_case_whose_question_is_erased_is_tested_no_more(tmp_path: Path) -> None:
+    """Its question gone, a case is retired and its failure dismissed, however short it was; neither is asked or added again."""
+    loop = open_loop(Settings(home=tmp_path / "home", embedder="hashed", settle_s=1))
+    before = labelled(loop)
+    assert len(before) == 4
+    done = loop.erase("eve", US, "dpo")
+    assert (done.retired, done.dismissed) == (3, 2)
+    assert [c.question for c in load_set(loop.ledger)] == ["How long may I keep a loan of the library?"]
+    assert {c.retired_why for c in loop.ledger.all(Case) if c.retired} == {
+        "what it asks, or what is right, was the text of a user and is erased"
+    }
+    assert add_cases(loop.ledger, loop.embedder, now_us=US, by="ann").added == ()
+    assert queue(loop.ledger, loop.embedder) == []
+    again = loop.erase("eve", US, "dpo")
+    assert (again.records, again.retired, again.dismissed) == (0, 0, 0)
+    loop.close()
 
 
 def test_kinds_that_only_other_commands_write_are_erased_too(loop: Loop, tmp_path: Path) -> None:

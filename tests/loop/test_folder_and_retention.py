@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
 
 from andon.changes import Change
+from andon.evals import Output
+from andon.evals.run import open_kept
 from andon.loop import Loop, open_loop
 from andon.settings import Settings
 from andon.store import Rollup
@@ -82,4 +85,24 @@ def test_each_table_forgets_after_its_own_time(loop: Loop) -> None:
     assert dict(loop.forget(US)) == {"interactions": 3, "feedback": 1}
     assert (rows(loop), rows(loop, "feedback")) == (2, 4)
     assert dict(loop.forget(US)) == {}
+    loop.close()
+
+
+def test_kept_answers_of_targets_are_forgotten_after_a_month(loop: Loop) -> None:
+    """What a target answered may hold what users said: it is kept for thirty days after its run began."""
+    target = SimpleNamespace(name="bot", version="1")
+    for days in (29, 31):
+        kept = open_kept(loop.settings.home / "evals", target)
+        assert kept is not None
+        kept.begin(US - days * DAY)
+        kept.keep(f"k{days}", Output(answer="a"))
+        kept.close()
+    assert dict(loop.forget(US)) == {"evals": 1}
+    assert dict(loop.forget(US)) == {}
+    loop.close()
+
+
+def test_a_new_home_is_for_its_owner_only(loop: Loop) -> None:
+    """Nobody else on the machine may look into what users said; a folder that was there keeps its mode."""
+    assert loop.settings.home.stat().st_mode & 0o077 == 0
     loop.close()

@@ -1,18 +1,18 @@
 """Laws of probes: what is asked on a schedule, what a fall raises, and what it proposes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from andon.errors import InputError
 from andon.evals import CaseResult, EvalRun, Probed
-from andon.evals.probes import METRIC, Probe, chosen, due, objectives_of_probes, probes_of, signal_of
+from andon.evals.probes import METRIC, Probe, chosen, due, objectives_of_probes, probes_of, signals_of
 from andon.golden import Case, case_id
 from andon.incidents import Incident, Message
 from andon.incidents.run import timeline_of
 from andon.loop import Loop, open_loop
-from andon.monitors import Signal
 from andon.scores.rows import PROBE
 from andon.settings import load
 from andon.store import Rollup, Where
@@ -70,7 +70,7 @@ def test_a_fall_below_the_bar_opens_an_incident_and_proposes_the_lever(loop: Loo
     It dates the fall between the two runs, and proposes to hold the lever. Nothing is pulled.
     """
     first, second = START_US, START_US + WEEK_US
-    assert [(p.passed, p.failed, p.signal) for p in loop.probe(first)] == [(50, 0, "")]
+    assert [(p.passed, p.failed, p.signals) for p in loop.probe(first)] == [(50, 0, ())]
     assert loop.probe(second - 1) == []
     recorded(tmp_path / "model.jsonl", right=30, of=60)
     (fallen,) = loop.probe(second)
@@ -102,15 +102,16 @@ def test_its_answers_are_traffic_of_their_own_with_a_pass_rate(loop: Loop) -> No
     loop.close()
 
 
-def test_what_cannot_be_asked_is_said_and_asked_again_in_its_time(loop: Loop, tmp_path: Path) -> None:
+def test_what_cannot_be_asked_is_said_and_asked_again_within_the_hour(loop: Loop, tmp_path: Path) -> None:
     """A probe without cases, or with a target that is not there, is no pass and no alarm; `problem` says why."""
     (tmp_path / "model.jsonl").unlink()
     (done,) = loop.probe(START_US)
     assert "cannot be read" in done.problem
-    assert (done.run, done.signal) == ("", "")
-    recorded(tmp_path / "model.jsonl", right=0, of=1)
-    (done,) = loop.probe(START_US + WEEK_US)
-    assert (done.errors, done.failed) == (49, 1) or done.errors == 50
+    assert (done.run, done.signals, done.answered_us) == ("", (), None)
+    assert loop.probe(START_US + 3_599_000_000) == []
+    recorded(tmp_path / "model.jsonl", right=60, of=60)
+    (done,) = loop.probe(START_US + 3_600_000_000)
+    assert (done.passed, done.problem) == (50, "")
     with pytest.raises(InputError, match='there is no probe "x"'):
         loop.probe(START_US, "x")
     loop.close()
@@ -133,18 +134,37 @@ def test_a_page_needs_what_chance_would_not_give(failed: int, level: str | None)
 
     Only these page.
     """
-    signal = signal_of(PROBE_, run_of(failed, 50), None, window_us=300_000_000)
-    assert (None if signal is None else signal.level) == level
+    found = signals_of(PROBE_, run_of(failed, 50), None, window_us=300_000_000)
+    assert [s.level for s in found] == ([] if level is None else [level])
 
 
 def test_the_onset_lies_between_two_runs() -> None:
     """What happened between two runs is not dated nearer than that."""
-    last = Probed(id="weekly", at_us=START_US - 5 * 86_400_000_000)
-    signal = signal_of(PROBE_, run_of(20, 50), last, window_us=300_000_000)
-    assert isinstance(signal, Signal)
-    assert (signal.onset_low_us, signal.onset_high_us) == (last.at_us, START_US)
+    asked_us = START_US - 5 * 86_400_000_000
+    last = Probed(id="weekly", at_us=START_US - 1, answered_us=asked_us, problem="no target")
+    (signal,) = signals_of(PROBE_, run_of(20, 50), last, window_us=300_000_000)
+    assert (signal.onset_low_us, signal.onset_high_us) == (asked_us, START_US)
     assert abs(sum(p for _, p in signal.onset_probability) - 1) < 0.001
-    assert all(last.at_us <= t < START_US for t, _ in signal.onset_probability)
+    assert all(asked_us <= t < START_US for t, _ in signal.onset_probability)
+
+
+def test_what_could_not_be_asked_is_no_pass() -> None:
+    """One answer that passes beside 49 errors is an outage of the probe, and pages as that; two errors of fifty may be chance."""
+    run = run_of(0, 50)
+    broken = replace(run, results=tuple(replace(r, outcome="error") if k else r for k, r in enumerate(run.results)))
+    (signal,) = signals_of(PROBE_, broken, None, window_us=300_000_000)
+    assert (signal.metric, signal.level, signal.harm, signal.x, signal.n) == ("error", "page", "availability", 49, 50)
+    assert signal.proposal == ""
+    few = replace(run, results=tuple(replace(r, outcome="error") if k < 2 else r for k, r in enumerate(run.results)))
+    assert signals_of(PROBE_, few, None, window_us=300_000_000) == []
+
+
+def test_variants_of_one_case_count_as_one() -> None:
+    """Eight failures of fifty page; eight wordings of one case that fail are one failure, and only warn."""
+    run = run_of(8, 50)
+    assert [s.level for s in signals_of(PROBE_, run, None, window_us=300_000_000)] == ["page"]
+    alike = replace(run, results=tuple(replace(r, cluster="one") if r.outcome == "fail" else r for r in run.results))
+    assert [s.level for s in signals_of(PROBE_, alike, None, window_us=300_000_000)] == ["warning"]
 
 
 def test_always_the_same_cases_are_asked() -> None:

@@ -12,6 +12,7 @@ from records_made import DAY, HOUR, T0, action, draft, incident
 from andon.errors import InputError, SeamError, StateError
 from andon.evals import EvalRun
 from andon.evals.records import CaseResult
+from andon.evals.rules import parse_rules
 from andon.golden import Case
 from andon.incidents import Incident, Message
 from andon.incidents.run import respond
@@ -364,12 +365,16 @@ GOOD, BAD = {"G-1": "pass", "G-2": "pass"}, {"G-1": "pass", "G-2": "fail"}
         ([run("a", 1, GOOD), run("b", 2, BAD), run("c", 3, GOOD)], None, "passed 1 of 2"),
         ([run("a", 1, GOOD), run("b", 2, GOOD), run("c", 3, BAD)], False, "G-2"),
         ([run("a", 1, GOOD), run("b", 2, {"G-1": "pass", "G-2": "error"}), run("c", 3, GOOD)], True, "last 2 runs"),
-        ([run("a", 1, GOOD), run("b", 2, GOOD), run("c", 3, BAD, target="old")], True, "new.example"),
-        ([run("a", 1, GOOD), run("b", 2, GOOD, target="old")], None, "passed 1 of 2"),
+        ([run("a", 1, GOOD), run("b", 2, GOOD), run("c", 3, BAD, target="old")], False, "old"),
+        ([run("a", 1, GOOD), run("b", 2, GOOD), run("c", 3, GOOD, target="old")], None, 'in a row on "old"'),
+        ([run("a", 1, GOOD), run("b", 2, GOOD), run("c", 3, {"G-1": "pass"}, target="old")], True, "new.example"),
+        ([run("a", 1, BAD, target="old"), run("b", 2, GOOD), run("c", 3, GOOD)], True, "new.example"),
+        ([run("a", 1, GOOD, target="recorded:a"), run("b", 2, GOOD, target="recorded:a")], None, "live target"),
+        ([run("a", 1, GOOD), run("b", 2, GOOD), run("c", 3, BAD, target="recorded:a")], True, "new.example"),
     ],
 )
 def test_cases_pass_in_a_row(runs: list[EvalRun], met: bool | None, says: str) -> None:
-    """Runs in a row count per target; a failure breaks the row, an execution error counts neither way, too few cannot tell."""
+    """Runs in a row of the target that ran last; a failure breaks the row, an execution error and a recording count neither way."""
     item = action(criterion=criterion_of("case passes G-1,G-2 x2"))
     proof = cases_pass(item, [case("G-1"), case("G-2")], runs, T0)
     assert proof.met is met
@@ -388,7 +393,7 @@ def test_cases_of_an_incident_are_all_of_them() -> None:
 
 
 def test_the_gate_blocks_what_it_fails() -> None:
-    """The verdict on the latest run of the named target decides, against the newest run of another one; undecided cannot tell."""
+    """The verdict on the latest run of the named target decides, against the newest run of another one; without one, or undecided, nobody can tell."""
     good = {f"G-{k}": "pass" for k in range(12)}
     bad = {c: "fail" if k < 9 else "pass" for k, c in enumerate(good)}
     old, new = "recorded:gpt-4-0613.jsonl", "recorded:gpt-4-0314.jsonl"
@@ -403,8 +408,12 @@ def test_the_gate_blocks_what_it_fails() -> None:
     assert met(run("a", 1, good, new), run("b", 2, good, old)) is False
     assert met(run("a", 1, good, new), run("b", 2, bad, old), run("c", 3, good, old)) is False
     assert met(run("a", 1, good, new), run("b", 2, {**good, "G-0": "fail", "G-1": "fail"}, old)) is None
-    assert met(run("b", 2, bad, old)) is True  # by the bar
-    assert met(run("a", 1, bad, new, golden="other"), run("b", 2, bad, old)) is True  # another set is no baseline
+    assert met(run("b", 2, bad, old)) is None  # below a bar that nobody set
+    assert met(run("a", 1, good, new, golden="other"), run("b", 2, bad, old)) is None  # another set is no baseline
+    pair = [run("a", 1, good, new), run("b", 2, bad, old)]
+    assert gate_blocks(item, pair, T0, quarantined=[f"G-{k}" for k in range(8)]).met is None
+    lenient = parse_rules('[[rule]]\ncategory = "*"\nat_most = 0.9\n')
+    assert gate_blocks(item, pair, T0, rules=lenient).met is not True
     part = action(criterion=criterion_of("gate blocks gpt-4"))
     assert gate_blocks(part, [run("b", 2, bad, old)], T0).met is None  # not the word that was named
 

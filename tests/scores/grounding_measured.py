@@ -4,6 +4,7 @@ Run: ``python tests/scores/grounding_measured.py``.
 """
 
 import hashlib
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from andon.scores.text import content_words, sentences
 
 Numbers = NDArray[np.float64]
 Figure = Callable[[Numbers, Numbers], float]
+Line = tuple[str, int, int, str, str, str, str]
 
 RESAMPLES = 500
 
@@ -48,8 +50,15 @@ def version_1(answer: str, passages: Sequence[str]) -> float | None:
     return float(np.mean([max(len(w & p) / len(w) for p in known) >= 0.6 for w in checked]))
 
 
+def plain_share(answer: str, passages: Sequence[str]) -> float | None:
+    """What anybody computes: the share of the different words of an answer that stand in any of its passages."""
+    words = set(re.findall(r"\w+", answer.casefold()))
+    held = set(re.findall(r"\w+", " ".join(passages).casefold()))
+    return len(words & held) / len(words) if words else None
+
+
 def dialogue(half: int | None = None) -> list[Judged]:
-    """BEGIN: fully attributable or not; 43 generic answers left out. Half 0 is the one by which weights were chosen."""
+    """BEGIN: fully attributable or not; 43 generic answers left out. Half 0 is the one by which we chose."""
     return [
         Judged(
             answer=r["response"],
@@ -173,11 +182,13 @@ def correlation(value: Numbers, grade: Numbers) -> float:
     return float(pearsonr(value, grade).statistic)
 
 
-def line(name: str, judged: list[Judged], figure: Figure = auc) -> tuple[str, int, int, str, str, str]:
-    """(name, rows, not told, before, now, difference), with 95 % intervals that draw whole clusters, on rows that both tell."""
-    pairs = [(version_1(j.answer, j.passages), groundedness(j.answer, j.passages)) for j in judged]
-    told = [n for n, (a, b) in enumerate(pairs) if a is not None and b is not None]
-    before, now = (np.array([pairs[n][k] for n in told], dtype=float) for k in (0, 1))
+def line(name: str, judged: list[Judged], figure: Figure = auc) -> Line:
+    """A row of a table (`HEAD`), on answers that groundedness tells; 95 % intervals draw whole clusters."""
+    plain, now = (
+        np.array([score(j.answer, j.passages) for j in judged], float) for score in (plain_share, groundedness)
+    )
+    told = np.flatnonzero(~np.isnan(now))
+    plain, now = plain[told], now[told]
     label = np.array([judged[n].label for n in told])
     groups: dict[str, list[int]] = {}
     for place, n in enumerate(told):
@@ -185,23 +196,25 @@ def line(name: str, judged: list[Judged], figure: Figure = auc) -> tuple[str, in
     clusters, rng, drawn = list(groups.values()), np.random.default_rng(1), []
     for _ in range(RESAMPLES):
         taken = np.concatenate([clusters[c] for c in rng.integers(0, len(clusters), len(clusters))])
-        drawn.append((figure(before[taken], label[taken]), figure(now[taken], label[taken])))
+        drawn.append((figure(plain[taken], label[taken]), figure(now[taken], label[taken])))
     draws = np.array(drawn)
-    values = (figure(before, label), figure(now, label))
-    spread = [*draws.T, draws[:, 1] - draws[:, 0]]
-    shown = [
-        f"{value:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
-        for value, sign, (low, high) in zip(
-            (*values, values[1] - values[0]),
-            ("", "", "+"),
-            (np.nanpercentile(s, (2.5, 97.5)) for s in spread),
-            strict=True,
-        )
-    ]
-    return name, len(judged), sum(b is None for _, b in pairs), *shown  # type: ignore[return-value]
+    low, high = np.nanpercentile(draws[:, 1], (2.5, 97.5))
+    less, more = np.nanpercentile(draws[:, 1] - draws[:, 0], (2.5, 97.5))
+    of_plain, of_now = figure(plain, label), figure(now, label)
+    first = np.array([version_1(judged[n].answer, judged[n].passages) for n in told], float)
+    known = ~np.isnan(first)
+    return (
+        name,
+        len(told),
+        len(judged) - len(told),
+        f"{figure(first[known], label[known]):.2f}",
+        f"{of_plain:.3f}",
+        f"{of_now:.3f} ({low:.2f} to {high:.2f})",
+        f"{of_now - of_plain:+.3f} ({less:+.3f} to {more:+.3f})",
+    )
 
 
-def by_part(judged: Iterable[Judged], figure: Figure = auc) -> list[tuple[str, int, int, str, str, str]]:
+def by_part(judged: Iterable[Judged], figure: Figure = auc) -> list[Line]:
     """A line for every part with at least five rows of either label."""
     parts: dict[str, list[Judged]] = {}
     for j in judged:
@@ -210,7 +223,7 @@ def by_part(judged: Iterable[Judged], figure: Figure = auc) -> list[tuple[str, i
     return [line(part, js, figure) for part, js in enough.items()]
 
 
-HEAD = ("answers", "n", "not told", "before", "now", "difference")
+HEAD = ("answers", "n", "not told", "version 1", "plain share", "groundedness", "more than plain")
 
 
 def page_parts() -> list[str]:
@@ -223,12 +236,12 @@ def page_parts() -> list[str]:
         lines_of(
             HEAD,
             [
-                line("BEGIN, the half by which weights were chosen", dialogue(0)),
+                line("BEGIN, the half by which we chose", dialogue(0)),
                 line("BEGIN, the other half", dialogue(1)),
                 line("MTRAG, grade at least 3 of 4", rated, faithful),
                 line("MTRAG, grade at least 3.5 of 4", rated, most_faithful),
                 line("ExpertQA, claims whose evidence has text", expert),
-                line("RAGTruth, other answers for passages, weights' half", others(0)),
+                line("RAGTruth, other answers for passages, our half", others(0)),
                 line("RAGTruth, other answers for passages, other half", others(1)),
             ],
         ),

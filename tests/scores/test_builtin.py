@@ -386,10 +386,28 @@ def test_hostile_and_huge_texts_cost_little(text: str) -> None:
         ("The Paris.", "paris", True),
         ("Answering took long", "ing took long", False),
         ("The answer depends", "depends", False),
+        ("C++", "C", False),
+        ("C#", "C", False),
+        ("C++", "C#", False),
+        ("It is **C++**. Answer: C++", "c++", True),
+        ("5 %", "$5", False),
+        ("5 %", "5", False),
+        ("5%", "5 percent", True),
+        ("\uff15\uff05", "5%", True),
+        ("\u20ac10", "10 \u20ac", True),
+        ("$10", "10 \u20ac", False),
+        ("\\boxed{12\\%}", "12%", True),
+        ("The answer is $42$.", "42", True),
+        ("$$x^2$$", "x^2", True),
+        ("from $5 to $10", "from \\$5 to \\$10", True),
+        ("from $5 to $10", "from 5 to 10", False),
+        ("# Paris", "#paris", True),
+        ("+5", "5", True),
+        ("A+", "A", False),
     ],
 )
 def test_answers_match(answer: str, expected: str, same: bool) -> None:
-    """Answers match after normalisation or by their final answer; a sign counts, and nothing equals a blank."""
+    """Answers match after normalisation or by their final answer; a sign counts (C++, 5 %, $5), and nothing equals a blank."""
     assert answers_match(answer, expected) is same
 
 

@@ -1,5 +1,6 @@
 """What groundedness promises, claim by claim; how good it is against people is in `test_grounding_measured.py`."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ OTHER = "Ferries cross the harbour every ten minutes until midnight."
 
 
 def the(answer: str, *passages: str) -> Claim:
-    """The only claim of an answer."""
+    """The only sentence of an answer."""
     (claim,) = explain_groundedness(answer, passages or (PASSAGE,))
     return claim
 
@@ -37,45 +38,58 @@ def test_what_a_passage_says_is_grounded_to_the_word() -> None:
     assert groundedness("Penguins sing opera loudly.", [PASSAGE, OTHER]) == 0
 
 
-def test_the_value_is_the_share_of_the_words_by_weight() -> None:
-    """By hand: content weighs 1, a number 2, a function word 1/4; claims count by their words."""
-    # bridge, opened, Napoleon: 3; The, was, in, by: 1; 1932: 2. Of 6, Napoleon (1) and "in" (1/4) are not there
-    assert the("The bridge was opened in 1932 by Napoleon.").supported == pytest.approx(4.75 / 6)
-    # of a second claim of weight 3 nothing is there
-    answer = "The bridge was opened in 1932 by Napoleon. Penguins sing opera."
-    assert groundedness(answer, [PASSAGE]) == pytest.approx(4.75 / 9)
+def test_the_value_is_the_share_of_the_different_words() -> None:
+    """By hand: each word counts once in the whole answer, a function word half, a number as a word."""
+    # bridge, opened, 1932, Napoleon: 4; The, was, in, by: 2. Of 6, Napoleon (1) and "in" (1/2) are not there
+    assert the("The bridge was opened in 1932 by Napoleon.").supported == pytest.approx(4.5 / 6)
+    # a second sentence brings three words, of which none is there, and repeats two, which count no more
+    answer = "The bridge was opened in 1932 by Napoleon. Penguins sing opera. The bridge, the bridge."
+    assert groundedness(answer, [PASSAGE]) == pytest.approx(4.5 / 9)
+
+
+def test_it_is_the_plain_share_of_words_where_no_rule_applies() -> None:
+    """Function words apart, it is what anybody computes: different words of the answer found in any passage, over all."""
+    answer, passages = "Penguins cross Sydney harbour every Tuesday until sunset", [PASSAGE, OTHER]
+    held = set(re.findall(r"\w+", " ".join(passages).lower()))
+    words = set(re.findall(r"\w+", answer.lower()))
+    assert groundedness(answer, passages) == len(words & held) / len(words) == 4 / 8
+
+
+def test_an_answer_may_draw_on_several_passages() -> None:
+    """What one passage says and what another says are both said, in one sentence too."""
+    assert the("The bridge carries lanes, ferries cross the harbour.", PASSAGE, OTHER).supported == 1
 
 
 def test_a_claim_says_what_it_lacks() -> None:
-    """Numbers, names and words that stand in no passage are named apart, with the passage that says most."""
-    claim = the("The bridge was opened in 1945 by Maria Keller with enormous fireworks.", OTHER, PASSAGE)
-    assert claim.passage == 1
+    """Numbers and words of content that stand in no passage are named apart, by the answer's own spelling, once."""
+    claim = the("The bridge was opened in 1945 by Maria Keller with enormous fireworks, enormous.", OTHER, PASSAGE)
     assert claim.missing_numbers == ("1945",)
-    assert claim.missing_names == ("Maria",)
-    assert claim.missing_words == ("enormous", "fireworks")
-    whole = the("Penguins sing opera.", OTHER)
-    assert (whole.supported, whole.passage) == (0, None)
+    assert claim.missing_words == ("Maria", "enormous", "fireworks")
+    answer = "It opened in 1945. Penguins sing opera."
+    assert [(c.text, c.supported, c.missing_words) for c in explain_groundedness(answer, [PASSAGE])] == [
+        ("It opened in 1945.", pytest.approx(1.5 / 3), ()),
+        ("Penguins sing opera.", 0, ("Penguins", "sing", "opera")),
+    ]
 
 
 @pytest.mark.parametrize(
     ("said", "passage"),
     [
-        ("It carries 8 lanes.", "It carries eight lanes."),
         ("It is 1149 metres long.", "It is 1,149 metres long."),
         ("It costs 4.50 euros.", "It costs 4.5 euros."),
         ("It weighs 15mg.", "It weighs 15 mg."),
-        ("It describes the bridges.", "A description of the bridge: it"),
+        ("IT DESCRIBES", "it describes"),
         (
             "The rating is 4.5 and WiFi is free.",
             '{"rating": 4.5, "attributes": {"WiFi": "free"}, "the": "and", "x": "is"}',
         ),
-        ("Das Museum öffnet täglich.", "Museum: geöffnet, es öffnete täglich das"),
+        ("Das Museum öffnet täglich.", "öffnet das Museum täglich?"),
         ("高さは333メートル。", "東京タワーの高さは333メートルです。"),
         ("다리는 1932년에 개통", "그 다리는 1932년에 개통되었다"),
     ],
 )
 def test_the_same_thing_written_otherwise_is_the_same(said: str, passage: str) -> None:
-    """Words of numbers, separators, units, endings, JSON and scripts without spaces are no difference."""
+    """Case, separators, units, JSON and scripts without spaces are no difference."""
     assert the(said, passage).supported == 1
 
 
@@ -89,26 +103,17 @@ def test_the_same_thing_written_otherwise_is_the_same(said: str, passage: str) -
     ],
 )
 def test_another_number_is_another_thing(said: str, passage: str) -> None:
-    """A number that the passage does not have is missing, and costs more than a word."""
+    """A number that the passage does not have is missing, with its sign and its digits in their order."""
     claim = the(said, passage)
     assert len(claim.missing_numbers) == 1
     assert claim.supported < 1
 
 
-@pytest.mark.parametrize(
-    "aside",
-    [
-        "Based on the passages provided, here is what I found:",
-        "Would you like to know more about ferries?",
-        "I hope this helps!",
-        "However, the passages do not mention who designed it.",
-        "Let me know if you need anything else.",
-    ],
-)
-def test_what_states_nothing_does_not_count(aside: str) -> None:
-    """Lead-ins, questions, courtesies and words of what is missing neither help nor harm an answer."""
-    for answer in (f"{aside}\nThe bridge was opened on 12 May 1932.", f"The bridge was opened on 12 May 1932. {aside}"):
-        assert groundedness(answer, [PASSAGE]) == 1
+def test_what_declines_does_not_count() -> None:
+    """Words of what is missing neither help nor harm an answer that states something."""
+    aside, said = "However, the passages do not mention who designed it.", "The bridge was opened on 12 May 1932."
+    for answer in (f"{aside}\n{said}", f"{said} {aside}"):
+        assert groundedness(answer, [PASSAGE]) == groundedness(said, [PASSAGE]) == the(said).supported
 
 
 def test_numbers_that_name_a_passage_are_no_claim() -> None:
@@ -145,7 +150,7 @@ def test_a_claim_behind_an_excuse_is_checked() -> None:
         ("Penguins sing.", ()),
         ("Penguins sing.", ("", "  ")),
         ("Penguins sing.", ("[1] https://example.org/penguins/sing",)),
-        ("How tall is it?", (PASSAGE,)),
+        ("Thanks, and hello.", (PASSAGE,)),
         ("Yes.", (PASSAGE,)),
         ("...", (PASSAGE,)),
         (
@@ -155,7 +160,7 @@ def test_a_claim_behind_an_excuse_is_checked() -> None:
     ],
 )
 def test_cannot_tell_is_none(answer: str, passages: tuple[str, ...]) -> None:
-    """No passage with text, no claim, or another language than every passage: None, never 0."""
+    """No passage with text, no word of content, or another language than every passage: None, never 0."""
     assert groundedness(answer, passages) is None
 
 
@@ -168,14 +173,12 @@ def test_a_missing_answer_is_grounded_in_nothing() -> None:
 
 @given(answer=st.text(max_size=300), passages=st.lists(st.text(max_size=200), max_size=4))
 def test_any_text_has_a_share_and_its_explanation(answer: str, passages: list[str]) -> None:
-    """For any texts: None or 0 to 1; the weighted mean of the claims; another passage never lowers a claim."""
+    """For any texts: None or 0 to 1; 1 where no sentence lacks a word; another passage never lowers a sentence."""
     value = groundedness(answer, passages)
     claims = explain_groundedness(answer, passages)
-    assert all(0 <= c.supported <= 1 and c.weight > 0 for c in claims)
-    if value is not None and claims:
-        whole = sum(c.supported * c.weight for c in claims) / sum(c.weight for c in claims)
-        assert value == pytest.approx(whole)
-        assert 0 <= value <= 1
+    assert all(0 <= c.supported <= 1 for c in claims)
+    assert not claims or value is None or 0 <= value <= 1
+    assert value is None or not claims or (value == 1) == all(c.supported == 1 for c in claims)
     more = explain_groundedness(answer, [*passages, "one more passage"])
     assert not claims or all(a.supported <= b.supported for a, b in zip(claims, more, strict=True))
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -75,7 +76,7 @@ def load(url: str, **others: str) -> tuple[Embedder, list[float]]:
     pauses: list[float] = []
     settings = {"embedder_url": url, "embedder_model": "model-1", "embedder_key": KEY, **others}
     embedder = remote.load(Settings(**settings))  # type: ignore[arg-type]
-    embedder.sleep = pauses.append  # type: ignore[attr-defined]
+    embedder.endpoint = replace(embedder.endpoint, sleep=pauses.append)  # type: ignore[attr-defined]
     return embedder, pauses
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from andon.errors import AndonError, ConfigError
 from andon.monitors.objectives import check_config, objectives_of
-from andon.settings import Settings, describe, load
+from andon.settings import HIGH_RISK, Settings, describe, is_high_risk, load
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 NAMES = [f.name for f in fields(Settings) if "env" in f.metadata]
@@ -336,3 +336,9 @@ def check() -> Any:
     app = typer.Typer()
     config.add_to(app)
     return CliRunner().invoke(app, [])
+
+
+def test_a_high_risk_is_high_however_it_is_spelt() -> None:
+    """Letters and blanks make no category another one; no category is not high."""
+    assert all(is_high_risk(f" {c.title()}") for c in HIGH_RISK)
+    assert not any(is_high_risk(c) for c in (None, "", "low", "highest"))

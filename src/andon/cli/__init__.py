@@ -1,10 +1,13 @@
 """The command line: parse, call one function of a stage, show the result.
 
 Exit codes: 0 done (or the gate passes), 1 the gate fails, 2 the input or the configuration is wrong, 3 the gate is
-undecided, 4 it could not be run (the store or something beyond a seam failed).
+undecided, 4 it could not be run (the store or something beyond a seam failed, the output could not be written, or something
+happened that nobody expected). Ctrl-C ends with 130, as in every shell.
 """
 
 import sys
+import traceback
+from pathlib import Path
 
 import typer
 
@@ -60,3 +63,11 @@ def main() -> None:
     except AndonError as error:
         fail(str(error))
         sys.exit(4 if isinstance(error, (StoreError, SeamError)) else 2)
+    except SystemExit as done:
+        if isinstance(done.__context__, OSError | typer.Abort):  # a closed pipe, or no more input: typer and rich say 1
+            sys.exit(4)
+        raise
+    except Exception as error:  # whatever else happens is no verdict: Python would say 1
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        fail(f"{type(error).__name__}: {error} (unexpected, in {Path(where.filename).name}, line {where.lineno})")
+        sys.exit(4)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from andon.cli.screen import now_us, plain, who
-from andon.errors import ConfigError, InputError, StoreError
+from andon.errors import ConfigError, InputError
 from andon.evals import FORMS, Baseline, EvalRun, Progress, Tally, make_target
 from andon.evals import run as evals
 from andon.evals.records import Target
@@ -26,6 +26,7 @@ from andon.golden import Case
 from andon.golden import run as golden
 from andon.golden.files import read_set
 from andon.loop import Loop
+from andon.traffic import format_time
 
 __all__ = [
     "App",
@@ -44,7 +45,6 @@ __all__ = [
     "refresh",
     "take_of",
     "watching",
-    "write_text",
 ]
 
 TargetSpec = Annotated[str, typer.Option("--target", help=f"What is tested: {', '.join(FORMS)}.")]
@@ -67,6 +67,9 @@ Cache = Annotated[bool, typer.Option("--cache", help="Take answers of earlier ru
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_PAUSE_S = 5.0
+"""Between two lines about a run that no terminal shows."""
+
 
 @dataclass(slots=True)
 class Asker:
@@ -85,8 +88,23 @@ class Asker:
         return make_target(spec, timeout_s=self.timeout_s)
 
     def run(self, cases: Sequence[Case], target: Target, *, repeats: int, take: evals.Take = "nothing") -> EvalRun:
-        """Ask every case, with answers kept in the home as they come."""
+        """Ask every case, with answers kept in the home as they come.
+
+        Raises:
+            InputError: there is no run to go on with; the cache is asked for, and the target is code whose other modules, prompts and data may have changed.
+        """
+        if take == "cache" and isinstance(target, CallableTarget):
+            raise InputError(
+                f"{plain(target.name)} is code on this machine, and what it imports or reads may have changed since its earlier"
+                " answers; run without the cache"
+            )
         kept = evals.open_kept(self.loop.settings.home / "evals", target, take=take)
+        if take == "resume" and (kept is None or not kept.resumed):
+            raise InputError(f"no run of {plain(target.name)} was broken off; run without --resume")
+        if kept is not None and kept.since_us is not None:
+            what = "goes on with" if kept.resumed else "may take"
+            since = format_time(kept.since_us)[:16]
+            _err.print(Text(f"{what} {kept.answers} kept answers, the oldest of a run of {since} UTC"))
         found = self._ask(cases, target, repeats, kept, "asking the target")
         assert found is not None
         return found
@@ -105,6 +123,9 @@ class Asker:
 
             def report(p: Progress) -> None:
                 spent[0] = p.spent_usd or 0.0
+                if p.stopping is not None:
+                    _err.print(Text(f"stopping: {p.stopping} questions are on their way and are waited for"))
+                    return
                 tell(p)
 
             run = evals.run_evals(
@@ -166,9 +187,18 @@ def take_of(*, resume: bool, cache: bool) -> evals.Take:
 
 
 def cases_of(loop: Loop, path: Path | None, app: str | None) -> list[Case]:
-    """The cases that are tested: of a file, else of the store; retired ones are not."""
-    each = golden.load_set(loop.ledger, app) if path is None else read_set(path, app=app or "default")
-    return [c for c in each if app in (None, c.app) and c.retired is None]
+    """The cases that are tested: of a file, else of the store; retired ones are not.
+
+    Raises:
+        InputError: none is of this application, although there are others; or the file cannot be read.
+    """
+    each = golden.load_set(loop.ledger) if path is None else read_set(path, app=app or "default")
+    active = [c for c in each if c.retired is None]
+    found = [c for c in active if app in (None, c.app)]
+    if active and not found:
+        known = ", ".join(sorted({plain(c.app)[:80] for c in active})[:10])
+        raise InputError(f"no golden case is of application {plain(app)[:80]!r}; there are cases of {known}")
+    return found
 
 
 def find_run(loop: Loop, name: str) -> EvalRun:
@@ -181,38 +211,26 @@ def find_run(loop: Loop, name: str) -> EvalRun:
         return evals.load_run(Path(name))
     if (run := loop.ledger.get(EvalRun, name)) is not None:
         return run
-    found = [r for r in loop.ledger.all(EvalRun) if r.id.startswith(name)]
-    if len(found) != 1:
+    found = [i for _, i in loop.ledger.ids(EvalRun) if i.startswith(name)]
+    run = loop.ledger.get(EvalRun, found[0]) if len(found) == 1 else None
+    if run is None:
         what = "no kept run and no file is called" if not found else f"{len(found)} kept runs begin with"
         raise InputError(f"{what} {plain(name)[:80]!r}; `andon eval list` has the ids")
-    return found[0]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a report.
-
-    Raises:
-        StoreError: the disk refused.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}", retryable=True) from error
+    return run
 
 
 @contextmanager
 def watching(title: str) -> Iterator[Callable[[Progress], None]]:
-    """How far a run is, on stderr: a table that lives on a terminal, else a line for each tenth."""
+    """How far a run is, on stderr: a table that lives on a terminal, else a line every few seconds."""
     begun = time.monotonic()
     if not _err.is_terminal:
-        told = [0]
+        told = [begun]
 
         def line(p: Progress) -> None:
-            tenth = 10 * p.whole.done // max(p.whole.all, 1)
-            if tenth > told[0]:
-                told[0] = tenth
-                _err.print(Text(f"{title}: {_said(p, time.monotonic() - begun)}"))
+            now = time.monotonic()
+            if now - told[0] >= _PAUSE_S:
+                told[0] = now
+                _err.print(Text(f"{title}: {_said(p, now - begun)}"))
 
         yield line
         return

@@ -28,7 +28,7 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="G
     for file in files:
         try:
             cases = read_set(file)
-            problems = list(_problems(cases))
+            problems = list(_problems(cases)) if cases else ["holds no case, so it tests nothing"]
         except InputError as error:
             cases, problems = (), [str(error)]
         for problem in problems[:MOST]:

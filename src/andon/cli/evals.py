@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from andon.cli.asking import (
 from andon.cli.gates import RulesFile, gate, rules_in
 from andon.cli.screen import after, now_us, opened, say, show_table, who
 from andon.errors import InputError
-from andon.evals import Baseline, EvalRun, Quarantine, agreement, summarise
+from andon.evals import Baseline, EvalRun, Quarantine, agreement, keepable_spec, summarise, tell
 from andon.evals import run as evals
 from andon.evals.power import plan as plan_of
 from andon.evals.power import say as said_of
@@ -78,6 +79,8 @@ def run(
     """Run the golden set against a target and keep the run."""
     with opened() as loop:
         cases = _some(cases_of(loop, golden_file, app))
+        if baseline:
+            _check_baseline(target, app, cases)
         asker = Asker(loop, app, workers, per_minute, budget_usd, retries, timeout)
         result = asker.run(cases, asker.target(target), repeats=repeats, take=take_of(resume=resume, cache=cache))
         evals.keep_run(loop.ledger, result, now_us=now_us(), by=who())
@@ -86,15 +89,18 @@ def run(
             evals.save_run(result, out)
         if baseline:
             _set(loop, result, target, app)
-    say(summarise(result, verdict, cases))
+    say(tell(result, verdict, cases))
     if repeats > 1:
         _flaky(result)
+    if all(r.outcome == "error" for r in result.results):
+        raise typer.Exit(4)
 
 
 def list_(app: App = None) -> None:
     """The runs that were kept, newest first."""
     with opened() as loop:
-        runs = [r for r in loop.ledger.all(EvalRun) if app in (None, r.app)]
+        theirs = (r for r in evals.newest_runs(loop.ledger) if app in (None, r.app))
+        runs = list(islice(theirs, MOST_RUNS + 1))
         bases = {b.run for b in loop.ledger.all(Baseline)}
     runs.sort(key=lambda r: r.at_us, reverse=True)
     show_table(
@@ -103,7 +109,7 @@ def list_(app: App = None) -> None:
         empty="no run is kept yet; `andon eval run --target ...` makes one",
     )
     if len(runs) > MOST_RUNS:
-        say(f"and {len(runs) - MOST_RUNS} older ones")
+        say("older ones are not shown")
 
 
 def show(name: RunName) -> None:
@@ -111,7 +117,7 @@ def show(name: RunName) -> None:
     with opened() as loop:
         found, cases = find_run(loop, name), _known(loop)
         verdict = evals.judge_kept(loop.ledger, found, None, cases, now_us=now_us())
-    say(summarise(found, verdict, cases))
+    say(tell(found, verdict, cases))
     if found.repeats > 1:
         _flaky(found)
 
@@ -120,10 +126,13 @@ def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="Id of a kept run, or a file.")],
     after_: Annotated[str, typer.Argument(metavar="AFTER", help="Id of a kept run, or a file.")],
     rules_file: RulesFile = None,
+    golden_file: GoldenFile = None,
 ) -> None:
     """Compare two runs both ways by the rules of the gate; nobody is asked anything."""
     with opened() as loop:
         old, new, cases = find_run(loop, before), find_run(loop, after_), _known(loop)
+        if golden_file is not None:
+            cases = cases_of(loop, golden_file, old.app)
         rules = rules_in(rules_file)
         forth, back = (
             evals.judge_kept(loop.ledger, one, other, cases, rules=rules, now_us=now_us())
@@ -149,10 +158,15 @@ def baseline(
     with opened() as loop:
         if set_ is not None:
             found = find_run(loop, set_)
-            _set(loop, found, target or found.target, app)
+            if target is None:
+                raise InputError(
+                    f"run {found.id} tells what was asked ({found.target}), but not how it is asked again; give --target, too"
+                )
+            _set(loop, found, target, app)
             return
         if target is not None:
             asker, cases = Asker(loop, app), _some(cases_of(loop, None, app))
+            _check_baseline(target, app, cases)
             _set(loop, asker.run(cases, asker.target(target), repeats=repeats), target, app)
             return
         known = {b.id: b for b in loop.ledger.all(Baseline) if app in (None, b.id)}
@@ -204,10 +218,10 @@ def flaky(
         if name is not None:
             found = find_run(loop, name)
         else:
-            runs = [r for r in loop.ledger.all(EvalRun) if r.repeats > 1]
-            if not runs:
+            newest = next((r for r in evals.newest_runs(loop.ledger) if r.repeats > 1), None)
+            if newest is None:
                 raise InputError("no kept run has repeats; `andon eval run --target ... --repeats 5` makes one")
-            found = max(runs, key=lambda r: r.at_us)
+            found = newest
     say(f"{found.id} of {format_time(found.at_us)[:16]}, target {found.target}")
     _flaky(found)
 
@@ -277,6 +291,8 @@ def _share(share: agreement.Share | None, form: str = "{:.1%}") -> str:
 def _rows(text: str, name: str) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines, or of a CSV with a header, in which what reads as a number is one."""
     body = text.removeprefix("\ufeff")
+    if body.lstrip().startswith("["):
+        raise InputError(f"{name} is a JSON list; a line for each object, or CSV with a header, is allowed")
     if not body.lstrip().startswith("{"):
         each = csv.DictReader(io.StringIO(body, newline=""))
         return [{k: _number(v) for k, v in row.items() if k and v not in (None, "")} for row in each]
@@ -324,6 +340,13 @@ def _flaky(run: EvalRun) -> None:
 def _set(loop: Loop, run: EvalRun, target: str, app: str | None) -> None:
     made = evals.set_baseline(loop.ledger, run, target=target, now_us=now_us(), by=who(), app=app)
     say(f"candidates of {made.id} are compared with run {made.run} of {made.target} from now on: {_counts(run)}")
+
+
+def _check_baseline(target: str, app: str | None, cases: list[Case]) -> None:
+    """What `set_baseline` would refuse is refused before anything is paid for."""
+    keepable_spec(target)
+    if app is None and len({c.app for c in cases}) > 1:
+        raise InputError("the cases are of several applications; name one with --app: each has its own baseline")
 
 
 def _some(cases: list[Case]) -> list[Case]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +13,12 @@ from andon.cli.asking import (
     App,
     Asker,
     Budget,
-    Cache,
     GoldenFile,
     PerMinute,
-    Resume,
     Retries,
     Timeout,
     Workers,
     cases_of,
-    take_of,
-    write_text,
 )
 from andon.cli.screen import now_us, opened, say, who
 from andon.errors import InputError, StoreError
@@ -42,8 +39,9 @@ from andon.evals.power import plan
 from andon.evals.power import say as said_of
 from andon.evals.rules import DEFAULT, TEXT, Rules, parse_rules
 from andon.golden import Case
-from andon.golden.files import read_text
+from andon.golden.files import read_set, read_text
 from andon.loop import Loop
+from andon.store import write_whole
 
 __all__ = ["RULES", "RulesFile", "gate", "power_of", "rules_in"]
 
@@ -86,8 +84,6 @@ def gate(
     budget_usd: Budget = None,
     retries: Retries = 2,
     timeout: Timeout = None,
-    resume: Resume = False,
-    cache: Cache = False,
     init: Annotated[bool, typer.Option("--init", help=f"Write {RULES} to begin with, and stop.")] = False,
 ) -> None:
     """Pass (exit 0), fail (1), undecided (3) or could not run (4)."""
@@ -100,10 +96,15 @@ def gate(
             raise InputError(f"no --target is given; allowed: {'; '.join(FORMS)}")
         asker = Asker(loop, app, workers, per_minute, budget_usd, retries, timeout)
         rules = rules_in(rules_file)
+        place_of = _baseline_file(baseline, rules, rules_file)
+        _apart([junit, sarif, markdown, out], [place_of, golden_file, rules_file or RULES])
         if power := power_of(rules, bar, cases):
             say(power)
-        before, place = _baseline(loop, baseline, baseline_target, rules, rules_file, cases, app, bar)
-        run, gated = _ask(asker, cases, before, target, place, rules, bar, take_of(resume=resume, cache=cache))
+        if place_of is None:
+            before, place = _baseline(loop, baseline, baseline_target, cases, app, bar)
+        else:
+            before, place = evals.load_run(place_of), baseline_target
+        run, gated = _ask(asker, cases, before, target, place, rules, bar, _left_out(golden_file, app, cases))
     if out:
         evals.save_run(run, out)
     _report(run, gated.verdict, cases, before, golden_file, junit=junit, sarif=sarif, markdown=markdown)
@@ -120,10 +121,10 @@ def _ask(
     place: str | None,
     rules: Rules,
     bar: float | None,
-    take: evals.Take,
+    left_out: set[str],
 ) -> tuple[EvalRun, evals.Gated]:
     asked, in_place = asker.target(target), None if place is None else asker.target(place)
-    run = asker.run(cases, asked, repeats=rules.repeats, take=take)
+    run = asker.run(cases, asked, repeats=rules.repeats)
     gated = evals.gate_change(
         asker.loop.ledger,
         run,
@@ -134,10 +135,17 @@ def _ask(
         place=in_place,
         rules=rules,
         bar=bar,
+        left_out=left_out,
         now_us=now_us(),
         by=who(),
     )
     return run, gated
+
+
+def _left_out(golden_file: Path | None, app: str | None, cases: list[Case]) -> set[str]:
+    """The cases of a file that are not tested, because they are retired or of another application."""
+    each = [] if golden_file is None else read_set(golden_file, app=app or "default")
+    return {c.id for c in each} - {c.id for c in cases}
 
 
 def rules_in(path: Path | None) -> Rules:
@@ -147,7 +155,7 @@ def rules_in(path: Path | None) -> Rules:
         InputError: the file holds no rules.
     """
     file = path or (RULES if RULES.is_file() else None)
-    return DEFAULT if file is None else parse_rules(read_text(file), name=str(file))
+    return DEFAULT if file is None else parse_rules(read_text(file), name=str(file), now_us=now_us())
 
 
 def power_of(rules: Rules, bar: float | None, cases: list[Case]) -> str:
@@ -168,26 +176,35 @@ def power_of(rules: Rules, bar: float | None, cases: list[Case]) -> str:
 def _init(n: int) -> None:
     if RULES.exists():
         raise InputError(f"{RULES} is there already; change it with an editor, or remove it first")
-    write_text(RULES, TEXT)
+    write_whole(RULES, TEXT)
     say(f"{RULES} is written: keep it in git, and change it as you need.")
     say(said_of(plan(n or 50)) if n else f"The golden set is empty. An example: {said_of(plan(50))}")
+
+
+def _baseline_file(named: str | None, rules: Rules, rules_file: Path | None) -> Path | None:
+    """The saved run that is named here, else by the rules (beside their file); None where the baseline that was set counts."""
+    if named is None and rules.baseline is not None:
+        return (rules_file or RULES).parent / rules.baseline
+    return None if named in (None, AUTO) else Path(str(named))
+
+
+def _apart(written: Sequence[Path | None], read: Sequence[Path | None]) -> None:
+    """Refuse to write over what the gate reads: a candidate that did not pass would be its own baseline the next time."""
+    inputs = {path.resolve() for path in read if path is not None}
+    for path in written:
+        if path is not None and path.resolve() in inputs:
+            raise InputError(f"{path} is what the gate reads, and would be written over; give another file")
 
 
 def _baseline(
     loop: Loop,
     named: str | None,
     target: str | None,
-    rules: Rules,
-    rules_file: Path | None,
     cases: list[Case],
     app: str | None,
     bar: float | None,
 ) -> tuple[EvalRun | None, str | None]:
-    """The run to compare with, and how its version is asked again, as far as it is known."""
-    if named is None and rules.baseline is not None:
-        return evals.load_run((rules_file or RULES).parent / rules.baseline), target
-    if named not in (None, AUTO):
-        return evals.load_run(Path(str(named))), target
+    """The run that was set as the baseline, and how its version is asked again, as far as it is known."""
     apps = {app} if app else {c.app for c in cases}
     known = {b.id: b for b in loop.ledger.all(Baseline)}
     found = [known[a] for a in sorted(apps) if a in known]
@@ -214,15 +231,15 @@ def _report(
 ) -> None:
     say(summarise(run, verdict, cases, baseline=before))
     if junit:
-        write_text(junit, junit_of(run, verdict, cases, baseline=before))
+        write_whole(junit, junit_of(run, verdict, cases, baseline=before))
     if sarif:
         lines = {} if golden_file is None else lines_of(read_text(golden_file), cases)
         path = None if golden_file is None else _relative(golden_file)
         log = sarif_of(run, verdict, cases, baseline=before, path=path, lines=lines, version=__version__)
-        write_text(sarif, json.dumps(log, indent=2) + "\n")
+        write_whole(sarif, json.dumps(log, indent=2) + "\n")
     page = markdown_of(run, verdict, cases, baseline=before)
     if markdown:
-        write_text(markdown, page)
+        write_whole(markdown, page)
     summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
     if summary:
         try:

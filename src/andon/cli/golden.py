@@ -9,7 +9,7 @@ import typer
 
 from andon.cli import checking, labels, sets
 from andon.cli.asking import refresh
-from andon.cli.screen import fail, now_us, opened, progress, say, show_table, who
+from andon.cli.screen import fail, now_us, opened, plain, progress, say, show_table, who
 from andon.golden import THRESHOLD, Case, Failure, Tuned, thresholds_of
 from andon.golden import run as golden
 
@@ -59,6 +59,8 @@ def add() -> None:
             say(f"added {word.id} although it is near {word.case} (cosine {word.cosine:.3f}): {word.why}")
     for one, other in result.conflicts:
         say(f"conflict: {one} and {other} ask the same and differ in what is right")
+    for doubt in result.doubts:
+        say(plain(f"{doubt.id}: {doubt.reason}"))
     say(
         f"{len(result.added)} cases added, {len(result.known)} known, {len(result.refused)} refused, {result.unlabelled} wait for a label"
     )

@@ -1,6 +1,9 @@
 """One screen after the other: labelling at the keyboard alone. What people type is a key or the right answer."""
 
+import os
+import select
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 import click
@@ -8,11 +11,11 @@ import typer
 
 from andon.cli.screen import now_us, plain, say
 from andon.errors import InputError
-from andon.golden import LabelRow, Queued, needed
+from andon.golden import Failure, Label, LabelRow, Queued, needed, open_to, settled
 from andon.golden import run as golden
 from andon.store import Ledger
 
-__all__ = ["HELP", "ask"]
+__all__ = ["HELP", "ask", "whence"]
 
 HELP = """\
 TEXT    the right answer; begin with a backslash where it would be read as a key: \\s
@@ -30,7 +33,11 @@ ORIGINS = {
     "expected_answer": "the expected answer that came with the data",
     "passing twin": "another answer to this question, which passed",
     "near twin": "an answer to a nearly equal question, which passed; check that it fits",
+    "case": "the right answer of the case that this is a re-framing of",
 }
+
+PASTE_S = 0.05
+"""What comes so soon after a line was pasted with it: nobody types as fast."""
 
 
 def ask(ledger: Ledger, waiting: Sequence[Queued], by: str, keys: TextIO) -> int:
@@ -45,8 +52,9 @@ def ask(ledger: Ledger, waiting: Sequence[Queued], by: str, keys: TextIO) -> int
         if shown != at:
             _show(q, at + 1, len(waiting))
             shown = at
-        typer.echo("> ", nl=False)
-        line = keys.readline()
+        line = _typed(keys)
+        if line is None:
+            continue
         if not line or line.strip() == "q":
             break
         if line.strip() == "u":
@@ -59,20 +67,62 @@ def ask(ledger: Ledger, waiting: Sequence[Queued], by: str, keys: TextIO) -> int
             shown = -1
         elif line.strip() in ("", "s"):
             at += 1
-        elif (row := _row(line.rstrip("\n"), q)) is not None and _keep(ledger, row, by):
+        elif (row := _row(line.rstrip("\n"), q)) is None:
+            continue
+        elif not open_to(by, settled(q.failure, ledger.all(Label))):
+            say("somebody labelled it meanwhile, and it waits for you no more; nothing is kept")
+            at += 1
+        elif _keep(ledger, row, by):
             done.append(at)
             at += 1
     say("")
     return len(done)
 
 
+def _typed(keys: TextIO) -> str | None:
+    """The next line, empty at the end; None where what came cannot be one answer, which is said.
+
+    On a terminal a paste of several lines comes as one line after the other, and each would label another failure.
+    """
+    live = keys.isatty()
+    try:
+        if live:
+            with suppress(ImportError):  # without it, what arrow keys leave in a line is refused with the label
+                import readline as _  # noqa: F401 - input() uses it: arrow keys move within the line
+            line = f"{input('> ')}\n"
+        else:
+            typer.echo("> ", nl=False)
+            line = keys.readline()
+        line.encode()
+    except EOFError:
+        return ""
+    except UnicodeError:
+        if not live:
+            raise InputError("a line is not UTF-8; the labels before it are kept, so give the rest as UTF-8") from None
+        _drained(keys)
+        say("that is not UTF-8, so nothing is kept; type it again")
+        return None
+    if live and (_drained(keys) or len(line.splitlines()) > 1):
+        say("several lines came, and nothing is kept: use e for an answer of several lines")
+        return None
+    return line
+
+
+def _drained(keys: TextIO) -> bool:
+    """Whether more was there; it is thrown away."""
+    found = False
+    while select.select([keys], [], [], PASTE_S)[0] and os.read(keys.fileno(), 65_536):
+        found = True
+    return found
+
+
 def _show(q: Queued, number: int, total: int) -> None:
     f = q.failure
-    click.clear()  # of a terminal only
     say("")
     two = ", two reviewers" if needed(f) > 1 else ""
     risk = f"risk {f.risk_category}{two}" if f.risk_category else "no risk category"
     say(plain(f"{number} of {total}  {f.id}  {risk}"))
+    say(plain(f"asked of: {whence(f)}"))
     say(plain(f"why: {f.reason} [{f.source}]"))
     if f.said:
         say(plain(f"the user said: {f.said}"))
@@ -85,6 +135,12 @@ def _show(q: Queued, number: int, total: int) -> None:
         say(plain(f"  which is {ORIGINS.get(f.suggested_by or '', f.suggested_by or 'of unknown origin')}"))
     keys = "TEXT, = takes the suggestion, " if f.suggestion else "TEXT, "
     say(f"right answer? {keys}d WHY, e, s, c, u, q; ? explains")
+
+
+def whence(failure: Failure) -> str:
+    """Which application failed, in which incident and versions: the right answer depends on it."""
+    incident = (failure.incident,) if failure.incident else ()
+    return ", ".join((failure.app, *incident, *(f"{k} {v}" for k, v in sorted(failure.versions.items()))))
 
 
 def _row(line: str, q: Queued) -> LabelRow | None:

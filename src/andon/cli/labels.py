@@ -1,19 +1,21 @@
 """Commands about failures and their labels: golden capture, failures, queue, label, accept, agreement, adjudicate."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from andon.cli.labelling import ask
+from andon.cli.labelling import ask, whence
 from andon.cli.screen import before, now_us, opened, plain, say, show_table, who
 from andon.errors import InputError, StoreError
 from andon.golden import (
     Failure,
     Label,
     Queued,
+    Refusal,
     label_lines,
     label_sheet,
     labels_by_failure,
@@ -22,6 +24,7 @@ from andon.golden import (
     settled,
 )
 from andon.golden import run as golden
+from andon.golden.cases import person
 
 __all__ = ["add_to"]
 
@@ -64,6 +67,7 @@ def failures() -> None:
     rows = [
         (
             f.id,
+            whence(f),
             f.source,
             f.question[:80],
             (f.answer or "(no answer)")[:60],
@@ -72,7 +76,7 @@ def failures() -> None:
         )
         for f in found
     ]
-    head = ("failure", "from", "question", "failing answer", "state", "suggestion")
+    head = ("failure", "asked of", "from", "question", "failing answer", "state", "suggestion")
     show_table(head, rows, empty="no failure was captured yet")
 
 
@@ -85,7 +89,8 @@ def queue(
     if out is not None and out.suffix not in (".csv", ".jsonl"):
         raise InputError(f"--out is {out}; a file that ends with .csv or .jsonl is allowed")
     with opened() as loop:
-        found = golden.queue(loop.ledger, loop.embedder, app=app)
+        vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
+        found = golden.queue(loop.ledger, loop.embedder, app=app, vectors=vectors)
     if reviewer is not None:
         found = [q for q in found if open_to(reviewer, q.settled)]
     if out is not None:
@@ -95,6 +100,7 @@ def queue(
         (
             number,
             q.failure.id,
+            whence(q.failure),
             f"{q.priority:.2f}",
             q.why,
             q.failure.source,
@@ -104,7 +110,7 @@ def queue(
         )
         for number, q in enumerate(found, 1)
     ]
-    head = ("", "failure", "priority", "why", "from", "question", "labelled by", "needs")
+    head = ("", "failure", "asked of", "priority", "why", "from", "question", "labelled by", "needs")
     show_table(head, rows, empty="nothing waits for a label")
 
 
@@ -120,7 +126,12 @@ def _write(out: Path, found: list[Queued], author: str) -> None:
     chosen = [q.failure for q in found if q.settled.state != "conflict"]
     text = label_sheet(chosen, author=author) if out.suffix == ".csv" else label_lines(chosen, author=author)
     try:
-        out.write_bytes(text.encode())
+        with out.open("xb") as sheet:
+            sheet.write(text.encode())
+    except FileExistsError:
+        raise InputError(
+            f"{out} is there already, and may hold labels: read them with `andon golden label --file {out}`, or name another file"
+        ) from None
     except OSError as error:
         raise StoreError(f"cannot write {out}: {error.strerror}", retryable=True) from error
     say(f"{len(chosen)} failures in {out}; read the labels back with `andon golden label --file {out}`")
@@ -139,16 +150,18 @@ def label(
     by = _name(name)
     with opened() as loop:
         if file is None:
-            waiting = golden.queue(loop.ledger, loop.embedder, app=app, incident=incident)
+            vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
+            waiting = golden.queue(loop.ledger, loop.embedder, app=app, incident=incident, vectors=vectors)
             mine = [q for q in waiting if open_to(by, q.settled)]
             done = ask(loop.ledger, mine, by, sys.stdin)
             say(f"{done} failures labelled by {by}, {len(mine) - done} left")
             return
-        result = golden.label_failures(loop.ledger, golden.read_labels(file), now_us=now_us(), by=by)
-    for refused in result.refused:
-        say(f"refused {refused.id}: {refused.reason}")
+        rows = golden.read_labels(file)
+        result = golden.label_failures(loop.ledger, rows, now_us=now_us(), by=by, app=app, incident=incident)
+    _tell(result.refused)
+    chosen = "" if app is incident is None else " and chosen"
     for unknown in result.unknown[:MOST_NAMED]:
-        say(plain(f"no failure with this id or question was captured: {unknown[:80]}"))
+        say(plain(f"no failure with this id or question was captured{chosen}: {unknown[:80]}"))
     say(
         f"{len(result.labelled)} failures labelled, {len(result.unchanged)} had this label, {len(result.refused)} refused, "
         f"{len(result.unknown)} unknown, {result.blank} blank"
@@ -159,7 +172,13 @@ def accept(name: As = None) -> None:
     """Accept the right answers that came with the data (expected answers, users' corrections) as labels."""
     with opened() as loop:
         result = golden.accept_suggestions(loop.ledger, now_us=now_us(), by=_name(name))
+    _tell(result.refused)
     say(f"{len(result.labelled)} failures labelled from the data owner's own answers")
+
+
+def _tell(refused: Sequence[Refusal]) -> None:
+    for each in refused:
+        say(plain(f"refused {each.id}: {each.reason}"))
 
 
 def agreement(app: App = None) -> None:
@@ -203,11 +222,11 @@ def adjudicate(
         result = golden.adjudicate(
             loop.ledger, failure, now_us=now_us(), by=by, take=take, answer=answer, dismiss=dismiss
         )
-    said = "" if result.ground_truth is None else f": {result.ground_truth}"
-    say(plain(f"{failure} is {result.state}, {result.why}{said}"))
+    said = "" if result.ground_truth is None else f"agreed on {result.ground_truth}, "
+    say(plain(f"{failure} is {said}{result.why}"))
 
 
 def _name(given: str | None) -> str:
     if given is not None and not given.strip():
         raise InputError("--as is empty; give your name")
-    return who() if given is None else given.strip()
+    return person(who() if given is None else given)

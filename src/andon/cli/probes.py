@@ -7,6 +7,7 @@ import typer
 from andon.cli.screen import now_us, opened, say, show_table
 from andon.evals import Probed
 from andon.evals.probes import Probe, due
+from andon.monitors import Signal
 from andon.traffic import format_time
 
 __all__ = ["add_to"]
@@ -42,13 +43,14 @@ def list_() -> None:
 
 
 def ask(name: Annotated[str, typer.Argument(metavar="PROBE", help="Its name in andon.toml.")]) -> None:
-    """Ask a probe now; what it raises becomes an incident at the next turn of `andon serve`."""
+    """Ask a probe now: exit code 0, 1 where it pages, 4 where it could not be asked; the next turn of `andon serve` opens the incident."""
     with opened() as loop:
         done = loop.probe(now_us(), name)[0]
         probe = next(p for p in loop.probes if p.name == name)
+        pages = [s for i in done.signals if (s := loop.ledger.get(Signal, i)) is not None and s.level == "page"]
     say(f"{name}: {_said(probe, done)}")
-    if not done.run:
-        raise typer.Exit(4)
+    if done.problem or pages:
+        raise typer.Exit(4 if done.problem else 1)
 
 
 def _said(probe: Probe, done: Probed | None) -> str:
@@ -57,11 +59,9 @@ def _said(probe: Probe, done: Probed | None) -> str:
     if done.problem:
         return f"could not be asked: {done.problem}"
     ran = done.passed + done.failed
-    broken = f"bar {probe.bar:.0%}"
-    if done.signal:
-        broken = f"below its bar of {probe.bar:.0%}"
     errors = f", {done.errors} could not be asked" if done.errors else ""
-    return f"{done.passed} of {ran} pass{errors}; {broken}"
+    below = "below" if done.passed < probe.bar * ran else "keeps"
+    return f"{done.passed} of {ran} pass{errors}; {below} its bar of {probe.bar:.0%}"
 
 
 def _every(probe: Probe) -> str:

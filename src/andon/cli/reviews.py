@@ -204,7 +204,7 @@ def learning(
     since: Annotated[str | None, typer.Option(help="How far back (90d) or since when (ISO 8601).")] = None,
 ) -> None:
     """What the incidents taught: lags, who found them, levers, proved actions, recurrence, and what is unresolved."""
-    from andon.evals import EvalRun
+    from andon.evals.run import runs_with
     from andon.golden import Case
     from andon.levers import Pull
     from andon.levers.proofs import catches
@@ -225,7 +225,7 @@ def learning(
             since_us=before(now, since) if since else 0,
             pulls=pulls,
             cases=counts,
-            catches=catches(cases, loop.ledger.all(EvalRun)),
+            catches=catches(cases, runs_with(loop.ledger, {c.id for c in cases if c.incident})),
             layouts=_layouts(loop),
         )
     _learned(learned, agenda)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.screen import now_us, opened, progress, say, show_table, who
+from andon.cli.asking import refresh
+from andon.cli.screen import now_us, opened, plain, progress, say, show_table, who
 from andon.errors import InputError
+from andon.golden import Case
 from andon.golden import run as golden
 from andon.golden.coverage import Hole
 from andon.golden.formats import FORMATS, OWN
@@ -97,17 +99,27 @@ def import_(
     """Take an existing golden set in, of Andon or of another tool."""
     with opened() as loop:
         result = golden.import_set(loop.ledger, path, now_us=now_us(), by=who(), app=app, form=form)
+        changed = [c for i in result.changed if (c := loop.ledger.get(Case, i)) is not None]
+        told = [refresh(loop, name) for name in dict.fromkeys(c.app for c in (*result.added, *changed))]
     for refused in result.refused[:MOST_NAMED]:
         say(f"refused {refused.id}: {refused.reason}")
     if len(result.refused) > MOST_NAMED:
         say(f"and {len(result.refused) - MOST_NAMED} more refused")
     for one, other in result.conflicts:
         say(f"conflict: {one} and {other} ask the same and differ in what is right")
-    retired = f", {len(result.retired)} retired" if result.retired else ""
+    for doubt in result.doubts[:MOST_NAMED]:
+        say(plain(f"{doubt.id}: {doubt.reason}"))
+    become = (("changed", result.changed), ("retired", result.retired), ("brought back", result.back))
+    for what, ids in become:
+        if ids:
+            say(f"{what}: {', '.join(ids[:MOST_NAMED])}{', ...' if len(ids) > MOST_NAMED else ''}")
+    counts = "".join(f", {len(ids)} {what}" for what, ids in become if ids)
     say(
         f"{path} {'was read' if form else 'is recognised'} as {result.form}: "
-        f"{len(result.added)} cases added, {len(result.known)} known{retired}, {len(result.refused)} refused"
+        f"{len(result.added)} cases added, {len(result.known)} known{counts}, {len(result.refused)} refused"
     )
+    for said in filter(None, told):
+        say(said)
 
 
 def retire(

@@ -133,6 +133,8 @@ def erase(
         done = loop.erase(user, now_us(), who())
     say(f"{done.id}: removed {', '.join(f'{n:,} {table}' for table, n in done.rows.items()) or 'no rows'}")
     say(f"texts blanked in {done.records:,} versions of records")
+    if done.retired or done.dismissed:
+        say(f"{done.retired:,} golden cases retired, {done.dismissed:,} failures dismissed: what they asked is gone")
     if done.left:
         raise StateError(f"left: {'; '.join(done.left)}")
     say("looked again: nothing is left. Files that you keep elsewhere (golden cases in git) are not reached.")

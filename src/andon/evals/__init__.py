@@ -5,7 +5,6 @@ traffic is; an execution error is a third outcome, neither pass nor fail; runs a
 """
 
 from andon.evals.agreement import JudgeAgreement, Judged, JudgeShift, judge_agreement, judge_shift, judged_rows
-from andon.evals.confirming import ConfirmPlan, confirm_plan
 from andon.evals.power import Plan, plan, say
 from andon.evals.records import (
     Baseline,
@@ -36,13 +35,13 @@ from andon.evals.repeats import (
     repeats_of,
     spread_of,
 )
-from andon.evals.reports import junit_of, lines_of, markdown_of, sarif_of, summarise
+from andon.evals.reports import junit_of, lines_of, markdown_of, sarif_of, summarise, tell
 from andon.evals.rules import DEFAULT, Rule, Rules, parse_rules
 from andon.evals.scorers import scorers_for
-from andon.evals.scoring import score_case, scorer_versions
+from andon.evals.scoring import measured_by, score_case, scorer_versions
 from andon.evals.shown import shown
 from andon.evals.targets import FORMS, keepable_spec, make_target
-from andon.evals.verdict import BAR, exit_code, judge
+from andon.evals.verdict import BAR, ConfirmPlan, confirm_plan, exit_code, judge
 
 __all__ = [
     "BAR",
@@ -87,6 +86,7 @@ __all__ = [
     "lines_of",
     "make_target",
     "markdown_of",
+    "measured_by",
     "parse_rules",
     "pass_at_k",
     "pass_hat_k",
@@ -100,4 +100,5 @@ __all__ = [
     "shown",
     "spread_of",
     "summarise",
+    "tell",
 ]

@@ -34,5 +34,6 @@ def _again(target: Target, i: Interaction) -> Interaction | None:
         output = target.ask(case)
     except Exception:  # foreign code: whatever it raises, it gave no answer
         return None
-    contexts = tuple(Context(text=text) for text in output.contexts)
-    return replace(i, answer=output.answer, contexts=contexts or i.contexts, refused=None)
+    said = output.contexts
+    contexts = i.contexts if said is None else tuple(Context(text=text) for text in said)
+    return replace(i, answer=output.answer, contexts=contexts, refused=None)

@@ -8,35 +8,21 @@ from typing import Literal
 from scipy import stats
 
 from andon.evals.confirming import Asked, asked_again, attempts_needed, worst_case
+from andon.evals.covering import Covered, listed
 from andon.evals.pairs import Pair, Together, compare, rate_interval
 from andon.evals.power import cases_for_drop, least_drop
 from andon.evals.records import CaseResult, EvalRun, Group
-from andon.evals.rules import Rule, Rules
+from andon.evals.rules import Rules
 from andon.stats import clopper_pearson, compare_paired, holm
 
-__all__ = ["Covered", "judge_groups"]
+__all__ = ["NOTHING_LOST", "count_tests", "judge_groups"]
 
 _MOST = 10_000_000
 _MILLION = 1_000_000
-_LISTED = 5
 _MARGIN = 0.02
+NOTHING_LOST = "nothing that passed fails now"
 _EQUAL = 0.25
 """One-sided p above which, in both directions, two runs are called equal on average."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Covered:
-    """The cases of one rule."""
-
-    rule: Rule
-    pairs: tuple[Pair, ...] = ()
-    """Of a comparison: the cases that ran in both runs."""
-    results: tuple[CaseResult, ...] = ()
-    """Of a bar: the attempts that ran."""
-    broken: int = 0
-    """Attempts that could not run."""
-    unseen: tuple[str, ...] = ()
-    """High-risk cases of which nobody can say whether they were lost: they could not run in one of the runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +47,16 @@ class _Part:
 
 
 def judge_groups(
-    covered: Sequence[Covered], rules: Rules, alpha: float, confirmations: tuple[EvalRun, EvalRun] | None
+    covered: Sequence[Covered], rules: Rules, confirmations: tuple[EvalRun, EvalRun] | None
 ) -> tuple[Group, ...]:
     """One group for each rule, then its risk categories where it covers several; see `judge` for when each fails or passes.
 
     All tests that could fail the gate are adjusted together (Holm), so the gate as a whole fails a change that made nothing
-    worse in at most `alpha`. A test that could reach no such p, whatever happens, for want of cases or attempts, is none.
+    worse in at most `rules.alpha`. A test that could reach no such p, whatever happens, for want of cases or attempts, is none.
     """
-    parts = [part for c in covered for part in _parts(c, rules, alpha, confirmations)]
-    tests = [test for k, part in enumerate(parts) for test in _tests(k, part, rules, alpha)]
+    alpha = rules.alpha
+    parts = [part for c in covered for part in _parts(c, rules, confirmations)]
+    tests = [test for k, part in enumerate(parts) for test in _tests(k, part, rules)]
     adjusted = holm([t.p for t in tests])
     groups = []
     for k, part in enumerate(parts):
@@ -78,15 +65,21 @@ def judge_groups(
         if part.covered.rule.kind == "bar":
             group = _bar(part, p, alpha)
         else:
-            group = _comparison(part, p, shows, rules, alpha, max(1, len(tests)))
+            group = _comparison(part, p, shows, rules, max(1, len(tests)))
         groups.append(group)
     return tuple(groups)
 
 
-def _parts(c: Covered, rules: Rules, alpha: float, confirmations: tuple[EvalRun, EvalRun] | None) -> list[_Part]:
+def count_tests(covered: Sequence[Covered], rules: Rules) -> int:
+    """How many tests could fail the gate; it does not depend on whether lost cases were asked again."""
+    parts = [part for c in covered for part in _parts(c, rules, None)]
+    return max(1, sum(len(_tests(k, part, rules)) for k, part in enumerate(parts)))
+
+
+def _parts(c: Covered, rules: Rules, confirmations: tuple[EvalRun, EvalRun] | None) -> list[_Part]:
     if c.rule.kind == "bar":
         return [_Part(covered=c, name=c.rule.category, found=None, asked=Asked())]
-    found = compare(c.pairs, alpha) if c.pairs else None
+    found = compare(c.pairs, rules.alpha) if c.pairs else None
     asked = Asked()
     if c.rule.kind == "no_regression" and found is not None:
         asked = asked_again(found.lost, confirmations, rules.confirm)
@@ -96,15 +89,15 @@ def _parts(c: Covered, rules: Rules, alpha: float, confirmations: tuple[EvalRun,
         by_category.setdefault((pair.categories[1] or "").strip().casefold(), []).append(pair)
     if c.rule.kind != "no_regression" and len(by_category) > 1:
         for name in sorted(by_category):
-            part = replace(c, pairs=tuple(by_category[name]), unseen=())
-            found = compare(part.pairs, alpha)
+            part = replace(c, pairs=tuple(by_category[name]), gaps=())
+            found = compare(part.pairs, rules.alpha)
             parts.append(
                 _Part(covered=part, name=name or "(none)", found=found, asked=Asked(), part_of=c.rule.category)
             )
     return parts
 
 
-def _tests(k: int, part: _Part, rules: Rules, alpha: float) -> list[_Test]:
+def _tests(k: int, part: _Part, rules: Rules) -> list[_Test]:
     rule, found = part.covered.rule, part.found
     if rule.kind == "bar":
         return [_Test(group=k, p=_bar_p(part.covered.results, rule.limit or 0), shows="")]
@@ -113,11 +106,11 @@ def _tests(k: int, part: _Part, rules: Rules, alpha: float) -> list[_Test]:
     if rule.kind == "at_most":
         return [_Test(group=k, p=found.drop.p_above(rule.limit or 0), shows="")]
     tests = []
-    if 2.0**-found.clusters <= alpha:
+    if 2.0**-found.clusters <= rules.alpha:
         tests.append(_Test(group=k, p=found.p_worse, shows=_test_name(found)))
     if rule.kind == "no_regression":
-        most = max(len(p.now) for p in part.covered.pairs)
-        if 1 / math.comb(2 * most, most) <= alpha:
+        most = max(math.comb(len(p.before) + len(p.now), len(p.now)) for p in part.covered.pairs)
+        if 1 / most <= rules.alpha:
             p, worst = worst_case(part.covered.pairs)
             tests.append(_Test(group=k, p=p, shows=worst))
         if rules.confirm:
@@ -126,15 +119,14 @@ def _tests(k: int, part: _Part, rules: Rules, alpha: float) -> list[_Test]:
     return tests
 
 
-def _comparison(part: _Part, p: float, shows: str, rules: Rules, alpha: float, tests: int) -> Group:
-    c, found = part.covered, part.found
+def _comparison(part: _Part, p: float, shows: str, rules: Rules, tests: int) -> Group:
+    c, found, alpha = part.covered, part.found, rules.alpha
     if found is None:
-        return Group(
-            name=part.name, rule=c.rule.says, outcome="undecided", why=_unseen(c), n=0, decides="run them again"
-        )
+        outcome, why, more = _open(c)
+        return Group(name=part.name, rule=c.rule.says, outcome=outcome, why=why, n=0, decides=more)
     noise = max(0.0, found.drop.noise - abs(found.drop.drop))
     if c.rule.kind == "no_regression":
-        outcome, why, more = _no_regression(part, found, p, shows, rules, alpha)
+        outcome, why, more = _no_regression(part, found, p, shows, rules, tests)
     elif c.rule.kind == "at_most":
         outcome, why, more = _at_most(part, found, p, alpha)
     else:
@@ -165,7 +157,8 @@ _Word = tuple[_Outcome, str, str]
 """Outcome, why, and what would decide it."""
 
 
-def _no_regression(part: _Part, found: Together, p: float, shows: str, rules: Rules, alpha: float) -> _Word:
+def _no_regression(part: _Part, found: Together, p: float, shows: str, rules: Rules, tests: int) -> _Word:
+    alpha = rules.alpha
     open_ = [case for case in found.lost if case not in part.asked.cleared]
     lost = f"{len(found.lost)} lost, where no regression is tolerated"
     if p <= alpha:
@@ -173,29 +166,36 @@ def _no_regression(part: _Part, found: Together, p: float, shows: str, rules: Ru
     if open_ and not rules.confirm:
         return "fail", f"{lost}, and the first loss fails (`confirm = 0`)", ""
     if open_:
-        more = attempts_needed(len(open_), rules)
-        if part.asked.again:
-            told, more = part.asked.worst or "nothing is shown", 2 * more
-            why = f"{lost}; asked again, {told}, which may be chance"
-        else:
-            why = f"{lost}; one loss cannot say whether it will be lost again"
-        ask = f"{more} new attempts at {_named(open_)}, of both versions"
-        return "undecided", why, ask + ("" if part.asked.again else " (or `confirm = 0`, if answers never vary)")
-    if part.covered.unseen:
-        return "undecided", _unseen(part.covered), "run them again"
+        return _open_losses(part, open_, lost, attempts_needed(len(open_), tests, alpha, rules.confirm))
+    if part.covered.gaps:
+        return _open(part.covered)
     if found.lost:
         return "pass", f"{len(found.lost)} lost, and asked again they pass as often as in the baseline's version", ""
-    return "pass", "nothing that passed fails now", ""
+    return "pass", NOTHING_LOST, ""
+
+
+def _open_losses(part: _Part, cases: Sequence[str], lost: str, more: int) -> _Word:
+    """Undecided, because nobody knows whether lost cases will be lost again."""
+    if gone := part.asked.gone:
+        why = f"{lost}; asked again, the version in place fails now too: {listed(gone)}"
+        return "undecided", why, "run the baseline again"
+    if part.asked.again:
+        told = part.asked.worst or "nothing is shown"
+        why = f"{lost}; asked again, {told}, which may be chance"
+        return "undecided", why, f"{2 * more} new attempts at {listed(cases)}, of both versions"
+    why = f"{lost}; one loss cannot say whether it will be lost again"
+    ask = f"{more} new attempts at {listed(cases)}, of both versions (or `confirm = 0`, if answers never vary)"
+    return "undecided", why, ask
 
 
 def _not_worse(part: _Part, found: Together, p: float, alpha: float, tests: int) -> _Word:
     test = f"{_test_name(found)} p = {found.p_worse:.3g}" + (f", {p:.3g} after Holm" if p > found.p_worse else "")
     if p <= alpha:
         return "fail", f"worse than the baseline ({test}, at most {alpha:g})", ""
-    if part.covered.unseen:
-        return "undecided", _unseen(part.covered), "run them again"
+    if part.covered.gaps:
+        return _open(part.covered)
     if not found.lost:
-        return "pass", "nothing that passed fails now", ""
+        return "pass", NOTHING_LOST, ""
     if found.p_better <= alpha:
         return "pass", f"better than the baseline ({_test_name(found)} p = {found.p_better:.3g}, at most {alpha:g})", ""
     flipped = len(found.lost) + len(found.gained)
@@ -205,6 +205,8 @@ def _not_worse(part: _Part, found: Together, p: float, alpha: float, tests: int)
 
 
 def _what_decides(found: Together, alpha: float, tests: int) -> str:
+    if found.uneven:
+        return "run both versions with as many attempts at each case"
     drop, noise, scale = found.drop.drop, found.drop.noise, found.n / found.drop.n_effective
     said = []
     if found.single:
@@ -227,22 +229,22 @@ def _what_decides(found: Together, alpha: float, tests: int) -> str:
 def _at_most(part: _Part, found: Together, p: float, alpha: float) -> _Word:
     margin = part.covered.rule.limit or 0.0
     d = found.drop
-    shown = f"the pass rate fell by {d.drop:.1%}, with one-sided bounds {d.low:.1%} and {d.high:.1%}"
+    shown = f"the pass rate fell by {100 * d.drop:.1f} points, with one-sided bounds {100 * d.low:.1f} and {100 * d.high:.1f}"
     if p <= alpha:
-        return "fail", f"{shown}: by more than {margin:.2%} (p = {p:.3g}, at most {alpha:g})", ""
-    if part.covered.unseen:
-        return "undecided", _unseen(part.covered), "run them again"
+        return "fail", f"{shown}: by more than {100 * margin:g} (p = {p:.3g}, at most {alpha:g})", ""
+    if part.covered.gaps:
+        return _open(part.covered)
     if d.high <= margin:
-        return "pass", f"{shown}: by {margin:.2%} at most", ""
+        return "pass", f"{shown}: by {100 * margin:g} at most", ""
     told = "show that it is not more" if d.drop < margin else "show that it is more"
     need = _cases_for_margin(found, margin, alpha)
     if need is None:
         return (
             "undecided",
-            f"{shown}: {margin:.2%} lies between them",
+            f"{shown}: {100 * margin:g} lies between them",
             f"more than a million cases like these would {told}",
         )
-    return "undecided", f"{shown}: {margin:.2%} lies between them", f"about {need:,} cases like these would {told}"
+    return "undecided", f"{shown}: {100 * margin:g} lies between them", f"about {need:,} cases like these would {told}"
 
 
 def _cases_for_margin(found: Together, margin: float, alpha: float) -> int | None:
@@ -277,7 +279,7 @@ def _bar(part: _Part, p: float, alpha: float) -> Group:
     cases = len({r.case_id for r in c.results})
     rate = f"{passed} of {n} cases pass" if cases == n else f"{passed} of {n} attempts at {cases} cases pass"
     x, n_effective, low, high = rate_interval(c.results, 1 - alpha) if c.results else (0.0, 0.0, 0.0, 1.0)
-    shown = f"{rate}; the {1 - alpha:.0%} interval of the rate, {low:.3f} to {high:.3f},"
+    shown = f"{rate} ({passed / n:.1%}, {low:.1%} to {high:.1%})" if n else rate
     outcome: _Outcome
     more = ""
     if bar == 1:
@@ -285,13 +287,17 @@ def _bar(part: _Part, p: float, alpha: float) -> Group:
         if c.broken and outcome == "pass":
             outcome, more = "undecided", f"run {'it' if c.broken == 1 else f'the {c.broken}'} again that could not run"
     elif p <= alpha:
-        outcome, why = "fail", f"{shown} is below the bar {bar:g}"
+        outcome, why = "fail", f"{shown}, all of it below the bar {bar:g}"
     elif low >= bar and n:
-        outcome, why = "pass", f"{shown} is above the bar {bar:g}"
+        outcome, why = "pass", f"{shown}, all of it above the bar {bar:g}"
     else:
-        outcome, why, more = "undecided", f"{shown} holds the bar {bar:g}", _more_passing(x, n_effective, bar, alpha)
-    if c.unseen and outcome == "pass":
-        outcome, why, more = "undecided", f"{rate}; {_unseen(c)}", "run them again"
+        outcome, why, more = (
+            "undecided",
+            f"{shown}; the bar {bar:g} lies within",
+            _more_passing(x, n_effective, bar, alpha),
+        )
+    if c.gaps and outcome == "pass":
+        outcome, why, more = "undecided", f"{rate}; {_open(c)[1]}", _open(c)[2]
     return Group(
         name=part.name,
         rule=c.rule.says,
@@ -324,10 +330,6 @@ def _test_name(found: Together) -> str:
     return "exact McNemar" if found.single else "exact sign-flip over clusters"
 
 
-def _unseen(c: Covered) -> str:
-    many = len(c.unseen)
-    return f"{many} of high risk could not run, so nobody can say whether {'it was' if many == 1 else 'they were'} lost"
-
-
-def _named(cases: Sequence[str]) -> str:
-    return ", ".join(cases[:_LISTED]) + (f" and {len(cases) - _LISTED} more" if len(cases) > _LISTED else "")
+def _open(c: Covered) -> _Word:
+    """Undecided, because something was not compared that may have been lost."""
+    return "undecided", "; ".join(g.why for g in c.gaps), "; ".join(dict.fromkeys(g.decides for g in c.gaps))

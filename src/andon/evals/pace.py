@@ -2,14 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 
 from andon.errors import InputError, SeamError
+from andon.scores.posting import LONGEST_WAIT_S
 
-__all__ = ["LONGEST_WAIT_S", "Bucket", "BusyError", "asked_to_wait", "back_off", "bucket_of", "pause", "reserve"]
-
-LONGEST_WAIT_S = 120.0
-"""A target that asks for a longer pause is asked again after this one."""
+__all__ = ["Bucket", "BusyError", "back_off", "bucket_of", "pause", "reserve"]
 
 _FIRST_S, _MOST_S = 0.5, 30.0
 
@@ -66,19 +63,3 @@ def back_off(key: str, tries: int, wait_s: float | None = None) -> float:
     jitter = 0.5 + int.from_bytes(digest[:8], "big") / 2**65
     own = min(_FIRST_S * 2.0 ** min(tries - 1, 10), _MOST_S) * jitter
     return min(max(own, wait_s or 0.0), LONGEST_WAIT_S)
-
-
-def asked_to_wait(retry_after: str | None, date: str | None) -> float | None:
-    """Seconds in a Retry-After header: a number, or a time against the response's own Date (RFC 9110, 10.2.3); else None."""
-    if retry_after is None:
-        return None
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:12]), LONGEST_WAIT_S)
-    if date is None:
-        return None
-    try:
-        wait_s = (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(wait_s, 0.0), LONGEST_WAIT_S)

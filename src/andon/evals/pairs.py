@@ -2,21 +2,34 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from andon.evals.records import CaseResult, EvalRun
-from andon.settings import HIGH_RISK
+from andon.evals.rules import GROUP
+from andon.settings import is_high_risk
 from andon.stats import PairedDrop, clopper_pearson, paired_drop, sign_flip
 
-__all__ = ["Pair", "Together", "compare", "flaky_cases", "high_risk", "pairs_of", "ran", "rate_interval"]
+__all__ = [
+    "Pair",
+    "Together",
+    "compare",
+    "flaky_cases",
+    "high_risk",
+    "other_measure",
+    "outcome_of",
+    "pairs_of",
+    "ran",
+    "rate_interval",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One case that ran in both runs, with as many attempts of each as both hold."""
+    """One case that ran in both runs and was measured alike, with all attempts of each."""
 
     case: str
     before: tuple[bool, ...]
@@ -25,9 +38,14 @@ class Pair:
     cluster: str
 
     @property
-    def net(self) -> int:
-        """Attempts that pass now less those that passed before."""
-        return sum(self.now) - sum(self.before)
+    def change(self) -> int:
+        """Below 0: passes less often than before (lost), above 0: more often (gained), over all attempts."""
+        return sum(self.now) * len(self.before) - sum(self.before) * len(self.now)
+
+    @property
+    def steps(self) -> list[int]:
+        """What became of each attempt that both runs hold: the first ones, for only then could the two runs be swapped."""
+        return [int(b) - int(a) for a, b in zip(self.before, self.now, strict=False)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +54,7 @@ class Together:
 
     n: int
     attempts: int
-    """Of each run."""
+    """That both runs hold."""
     clusters: int
     before: float
     """Share of the attempts that passed."""
@@ -46,6 +64,8 @@ class Together:
     p_worse: float
     p_better: float
     drop: PairedDrop
+    uneven: bool
+    """Whether the runs differ in how often they asked one of the cases: the tests take the attempts that both hold."""
 
     @property
     def single(self) -> bool:
@@ -62,24 +82,37 @@ def ran(results: Iterable[CaseResult]) -> dict[str, list[CaseResult]]:
     return found
 
 
-def pairs_of(run: EvalRun, baseline: EvalRun) -> list[Pair]:
-    """The cases with an attempt that ran in both runs, in the order of `run`.
+def outcome_of(attempts: Iterable[CaseResult]) -> Literal["pass", "fail", "error"]:
+    """What became of one case over all its attempts: it fails once one fails, and passes where all of them ran and passed."""
+    seen = {r.outcome for r in attempts}
+    return "fail" if "fail" in seen else "pass" if seen == {"pass"} else "error"
 
-    Of each case as many attempts count as both runs hold, the first ones: only then could the two runs be swapped, which is
-    what makes the tests exact.
-    """
+
+def other_measure(run: EvalRun, baseline: EvalRun) -> tuple[str, ...]:
+    """The cases that ran in both runs and were measured in two ways: another scorer, metric, cut, right answer, ..."""
+    now, before = ran(run.results), ran(baseline.results)
+    return tuple(case for case in now if case in before and not _alike(now[case], before[case]))
+
+
+def _alike(now: Sequence[CaseResult], before: Sequence[CaseResult]) -> bool:
+    """Whether one measure decided all attempts, and one model judged those that a model judged (an alias may be moved)."""
+    measures, models = ({getattr(r, k) for r in (*now, *before)} - {""} for k in ("measured", "judged_by"))
+    return len(measures) <= 1 and len(models) <= 1
+
+
+def pairs_of(run: EvalRun, baseline: EvalRun) -> list[Pair]:
+    """The cases with an attempt that ran in both runs and was measured alike, in the order of `run`."""
     now, before = ran(run.results), ran(baseline.results)
     found = []
     for case, attempts in now.items():
-        if case not in before:
+        if case not in before or not _alike(attempts, before[case]):
             continue
-        both = list(zip(before[case], attempts, strict=False))
-        old, new = both[0]
+        old, new = before[case][0], attempts[0]
         found.append(
             Pair(
                 case=case,
-                before=tuple(a.outcome == "pass" for a, _ in both),
-                now=tuple(b.outcome == "pass" for _, b in both),
+                before=tuple(a.outcome == "pass" for a in before[case]),
+                now=tuple(b.outcome == "pass" for b in attempts),
                 categories=(old.risk_category, new.risk_category),
                 cluster=new.cluster or old.cluster or case,
             )
@@ -91,24 +124,24 @@ def compare(pairs: Sequence[Pair], alpha: float) -> Together:
     """Rates, lost and gained cases, the exact test and the interval (each end a one-sided bound at `alpha`)."""
     names = {name: k for k, name in enumerate(dict.fromkeys(p.cluster for p in pairs))}
     cluster = np.array([names[p.cluster] for p in pairs])
-    net = np.array([p.net for p in pairs])
+    steps = [p.steps for p in pairs]
     sums = np.zeros(len(names), dtype=np.int64)
-    np.add.at(sums, cluster, net)
+    np.add.at(sums, cluster, np.array([sum(s) for s in steps]))
     worse, better = sign_flip(sums)
-    each = np.array([int(b) - int(a) for p in pairs for a, b in zip(p.before, p.now, strict=True)])
-    attempts = np.array([len(p.now) for p in pairs])
-    drop = paired_drop(each, np.repeat(cluster, attempts), 1 - 2 * alpha)
+    each = np.array([step for s in steps for step in s])
+    drop = paired_drop(each, np.repeat(cluster, [len(s) for s in steps]), 1 - 2 * alpha)
     return Together(
         n=len(pairs),
         attempts=len(each),
         clusters=len(names),
-        before=sum(sum(p.before) for p in pairs) / len(each),
-        now=sum(sum(p.now) for p in pairs) / len(each),
-        lost=tuple(p.case for p in pairs if p.net < 0),
-        gained=tuple(p.case for p in pairs if p.net > 0),
+        before=sum(sum(p.before) for p in pairs) / sum(len(p.before) for p in pairs),
+        now=sum(sum(p.now) for p in pairs) / sum(len(p.now) for p in pairs),
+        lost=tuple(p.case for p in pairs if p.change < 0),
+        gained=tuple(p.case for p in pairs if p.change > 0),
         p_worse=worse,
         p_better=better,
         drop=drop,
+        uneven=any(len(p.before) != len(p.now) for p in pairs),
     )
 
 
@@ -117,14 +150,15 @@ def rate_interval(results: Sequence[CaseResult], level: float) -> tuple[float, f
 
     Single attempts at single cases are counted as they are. Attempts at one case, and cases of one cluster, are divided by
     their design effect, with Student's quantile for the number of clusters (Korn & Graubard, Survey Methodology 24 (1998)),
-    and are never more than the cases.
+    and are never more than the clusters: with few of them, or few failures, the design effect is too often estimated too
+    small.
     """
     passed = np.array([r.outcome == "pass" for r in results], dtype=float)
     names = {name: k for k, name in enumerate(dict.fromkeys(r.cluster or r.case_id for r in results))}
     n = float(len(passed))
     if len(names) < n:
         cluster = np.array([names[r.cluster or r.case_id] for r in results])
-        n = min(_effective(passed, cluster, len(names)), float(len({r.case_id for r in results})))
+        n = min(_effective(passed, cluster, len(names)), float(len(names)))
     x = n * float(passed.mean()) if len(names) < len(passed) else float(passed.sum())
     low, high = clopper_pearson(min(x, n), n, level)
     return min(x, n), n, low, high
@@ -155,5 +189,5 @@ def flaky_cases(*runs: EvalRun) -> tuple[str, ...]:
 
 
 def high_risk(*categories: str | None) -> bool:
-    """Whether one of these risk categories is a high one."""
-    return any((c or "").strip().casefold() in HIGH_RISK for c in categories)
+    """Whether one of these risk categories is a high one, or names the group of them."""
+    return any(is_high_risk(c) or (c or "").strip().casefold() == GROUP for c in categories)

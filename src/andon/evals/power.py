@@ -151,7 +151,7 @@ def say(plan: Plan) -> str:
     p = plan
     attempts = "" if p.repeats == 1 else f" with {p.repeats} attempts each"
     wolf = (
-        f"{p.n} cases and a plain bar of {p.bar:.4g}: when the system truly passes {p.rate:.4g}, fewer than the bar pass in"
+        f"{p.n} {'case' if p.n == 1 else 'cases'} and a plain bar of {p.bar:.4g}: when the system truly passes {p.rate:.4g}, fewer than the bar pass in"
         f" {_share(p.cries_wolf)} of runs."
     )
     shown = (
@@ -163,7 +163,7 @@ def say(plan: Plan) -> str:
     found = (
         "Compared with a baseline case by case, no drop is found in four runs of five: there are too few cases."
         if p.mde is None
-        else f"Compared with a baseline case by case{attempts}, a drop of {p.mde:.1%} is found in four runs of five"
+        else f"Compared with a baseline case by case{attempts}, a drop of {100 * p.mde:.1f} points is found in four runs of five"
         f" (where {p.discordance:.0%} of cases differ by chance between two runs)."
     )
     margin = (

@@ -16,21 +16,23 @@ A probe stands in ``andon.toml``:
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from andon.errors import InputError
+from andon.evals.pairs import rate_interval
 from andon.evals.records import EvalRun, Probed
+from andon.evals.verdict import ERRORS_MAX
 from andon.golden import Case
 from andon.monitors import Monitor, Objective, Signal
 from andon.monitors.tables import keys_of, number, text
 from andon.scores.rows import PROBE
 from andon.traffic.quoting import quoted
 
-__all__ = ["ALPHA", "METRIC", "Probe", "chosen", "due", "objectives_of_probes", "probes_of", "signal_of"]
+__all__ = ["ALPHA", "METRIC", "Probe", "chosen", "due", "objectives_of_probes", "probes_of", "signals_of"]
 
 METRIC = "probe_pass"
 """The metric of a probe: whether an answer passed its golden case."""
@@ -38,7 +40,9 @@ METRIC = "probe_pass"
 ALPHA = 0.05
 """A probe whose true pass rate is just its bar pages in at most this share of its runs."""
 
-HOUR_US = 3_600_000_000
+AGAIN_S = 3600
+"""A probe that could not be asked is tried again after this time, if it is not due sooner."""
+
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 _LEAST_S, _MOST_S = 60, 90 * 86400
 _FIELDS = ("name", "app", "environment", "target", "every", "cases", "metric", "risk", "bar", "lever")
@@ -76,6 +80,11 @@ class Probe:
             objective=self.name, at_most=round(1 - self.bar, 9),
         )  # fmt: skip
 
+    @property
+    def error_monitor(self) -> Monitor:
+        """The chart of what could not be asked; more than this is no measurement, as for the gate."""
+        return replace(self.monitor, metric="error", direction="up", at_most=ERRORS_MAX)
+
 
 def probes_of(tables: Mapping[str, Any], file: str) -> tuple[Probe, ...]:
     """The probes of a configuration, in their order.
@@ -108,8 +117,11 @@ def objectives_of_probes(probes: Iterable[Probe]) -> tuple[Objective, ...]:
 
 
 def due(probe: Probe, last: Probed | None, now_us: int) -> bool:
-    """Whether it is time to ask again."""
-    return last is None or now_us - last.at_us >= probe.every_s * 1_000_000
+    """Whether it is time to ask again; a probe that could not be asked is tried again within the hour."""
+    if last is None:
+        return True
+    wait_s = min(probe.every_s, AGAIN_S) if last.problem else probe.every_s
+    return now_us - last.at_us >= wait_s * 1_000_000
 
 
 def chosen(probe: Probe, cases: Iterable[Case]) -> list[Case]:
@@ -120,47 +132,70 @@ def chosen(probe: Probe, cases: Iterable[Case]) -> list[Case]:
         if c.app == probe.app
         and c.retired is None
         and probe.metric in (None, c.metric)
-        and probe.risk in (None, c.risk_category)
+        and (probe.risk is None or probe.risk.casefold() == (c.risk_category or "").casefold())
     ]
     return sorted(fit, key=lambda c: hashlib.sha256(c.id.encode()).digest())[: probe.cases]
 
 
-def signal_of(probe: Probe, run: EvalRun, before: Probed | None, *, window_us: int) -> Signal | None:
-    """What a run says of the probe's bar: a page, a warning, or nothing.
+def signals_of(probe: Probe, run: EvalRun, before: Probed | None, *, window_us: int) -> list[Signal]:
+    """What a run says of the probe: that fewer pass than its bar asks for, and that too many could not be asked.
 
-    A page where the pass rate is shown to be below the bar: were it at the bar, so many failures or more would come in at
-    most `ALPHA` of all runs (exact binomial). A warning where it is below and may be chance: at a true 95 %, fifty questions
-    are below a bar of 95 % in 46 % of all runs. The onset lies between the run before and this one.
+    Each is a page where it is shown: were the rate at its limit, so many failures or more would come in at most `ALPHA` of
+    all runs (exact binomial). A pass rate that is below the bar and may be chance is a warning: at a true 95 %, fifty
+    questions are below a bar of 95 % in 46 % of all runs. The onset lies between the last run with answers and this one.
     """
     ran = [r for r in run.results if r.outcome != "error"]
-    n, x = len(ran), sum(r.outcome == "fail" for r in ran)
-    if n == 0 or 1 - x / n >= probe.bar:
-        return None
-    p = float(stats.binomtest(x, n, 1 - probe.bar, alternative="greater").pvalue) if probe.bar < 1 else 0.0
+    failed, errors = sum(r.outcome == "fail" for r in ran), len(run.results) - len(ran)
+    found = []
+    if ran:  # variants of one case fail together, and count as one
+        passes, n, *_ = rate_interval(ran, 1 - ALPHA)
+        found += _signal(probe, run, before, probe.monitor, (failed, len(ran)), (n - passes, n), window_us)
+    counts = errors, len(run.results)
+    return found + _signal(probe, run, before, probe.error_monitor, counts, counts, window_us)
+
+
+def _signal(
+    probe: Probe,
+    run: EvalRun,
+    before: Probed | None,
+    monitor: Monitor,
+    counts: tuple[int, int],
+    independent: tuple[float, float],
+    window_us: int,
+) -> list[Signal]:
+    """A signal where more than the limit fail; (failures, attempts) as they are, and as independent cases would have them."""
+    limit, (x, n), (x_, n_) = monitor.at_most or 0.0, counts, independent
+    if x <= limit * n:
+        return []
+    p = (
+        float(stats.beta.cdf(limit, x_, n_ - x_ + 1)) if limit else 0.0
+    )  # the binomial tail, for counts that are not whole too
     every_h = probe.every_s / 3600
-    low = run.at_us - probe.every_s * 1_000_000 if before is None else min(before.at_us, run.at_us - 1)
-    monitor, onsets = probe.monitor, np.unique(np.linspace(low, run.at_us - 1, _ONSETS).astype(np.int64))
-    return Signal(
+    last_us = None if before is None else before.answered_us
+    low = run.at_us - probe.every_s * 1_000_000 if last_us is None else min(last_us, run.at_us - 1)
+    onsets = np.unique(np.linspace(low, run.at_us - 1, _ONSETS).astype(np.int64))
+    failing = monitor.metric == METRIC
+    signal = Signal(
         id=f"{monitor.id}@{run.id}",
         monitor=monitor.id,
         app=monitor.app,
         environment=monitor.environment,
-        metric=METRIC,
-        direction="down",
+        metric=monitor.metric,
+        direction=monitor.direction,
         scope=dict(monitor.scope),
         level="page" if p <= ALPHA else "warning",
         objective=probe.name,
-        harm="correctness",
+        harm="correctness" if failing else "availability",
+        proposal=_proposal(probe) if failing else "",
         at_us=run.at_us,
         window_us=window_us,
         x=x,
         n=n,
-        baseline_x=round(1e6 * (1 - probe.bar)),
+        baseline_x=round(1e6 * limit),
         baseline_n=1_000_000,
         baseline_from_us=low,
         baseline_to_us=max(low + 1, run.at_us - 1),
-        proposal=_proposal(probe),
-        rule="exact binomial test of a probe against its bar",
+        rule="exact binomial test of a probe against its limit",
         statistic=float(f"{every_h / max(p, 1e-12):.9g}"),
         threshold=every_h / ALPHA,
         onset_us=int(onsets[len(onsets) // 2]),
@@ -168,6 +203,7 @@ def signal_of(probe: Probe, run: EvalRun, before: Probed | None, *, window_us: i
         onset_high_us=run.at_us,
         onset_probability=tuple((int(t), round(1 / len(onsets), 6)) for t in onsets),
     )
+    return [signal]
 
 
 def _probe(row: object, place: str) -> Probe:

@@ -32,12 +32,17 @@ class Output:
     """What a target gave for one question."""
 
     answer: str | None
-    contexts: tuple[str, ...] = ()
+    contexts: tuple[str, ...] | None = None
+    """The passages that it retrieved, `()` where it says that there were none; None: it says nothing of passages."""
     latency_s: float | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+
+    def passages(self, case: Case) -> tuple[str, ...]:
+        """What the answer had to go by: what the target retrieved; only where it says nothing of that, the case's own."""
+        return case.contexts if self.contexts is None else self.contexts
 
 
 class Target(Protocol):
@@ -63,6 +68,8 @@ class CaseResult:
     """The scorer's number; the mean where the same answer was judged more than once."""
     judged: tuple[float, ...] = ()
     """Each judgement of this one answer, where a judge was asked more than once: its variance is the judge's own."""
+    judged_by: str = ""
+    """The model that judged, as its endpoint calls it; empty where none was asked. Judgements by two are not comparable."""
     answer: str | None = None
     detail: str = ""
     risk_category: str | None = None
@@ -70,6 +77,9 @@ class CaseResult:
     """Cases of one cluster (variants of one case, questions of one topic) fail together and are resampled together."""
     latency_s: float | None = None
     cost_usd: float | None = None
+    measured: str = ""
+    """What decided it: the versions of the scorers and the digest of the case (`measured_by`). Results that differ in it are
+    never compared. Empty: an own assertion of a test, a run of old, or it could not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +107,7 @@ class Verdict:
 
     outcome: Literal["pass", "fail", "undecided", "error"]
     reason: str
-    """One sentence with the figures, and for ``undecided`` what would decide it."""
+    """One short sentence with the figures."""
     passed: int
     """Attempts that passed; with one attempt of each case these are cases. Quarantined cases are not counted."""
     failed: int
@@ -114,7 +124,9 @@ class Verdict:
     """One for each rule that had cases, then its risk categories where it has several."""
     mde: float | None = None
     """Over all shared cases: the smallest drop of the pass rate that this comparison would have found with 80 % power."""
-    decides: str = ""
+    notes: tuple[str, ...] = ()
+    """What the rules that decided say, and whatever of the two runs was not compared; a sentence each."""
+    decides: tuple[str, ...] = ()
     """What more would decide it: how many cases, or attempts at which; empty unless undecided."""
     quarantined: tuple[str, ...] = ()
     """Ids of cases of this run that do not decide, because somebody quarantined them."""
@@ -134,8 +146,10 @@ class Probed:
     passed: int = 0
     failed: int = 0
     errors: int = 0
-    signal: str = ""
-    """Id of the signal that it raised; empty where the bar was kept, or nothing can be told."""
+    signals: tuple[str, ...] = ()
+    """Ids of the signals that it raised; none where its limits were kept, or nothing can be told."""
+    answered_us: int | None = None
+    """When it was last asked with answers; None: never."""
     problem: str = ""
     """Why it could not be asked: no case fits, no such target."""
 
@@ -189,6 +203,8 @@ class Measured:
     """Each judgement, where a judge was asked more than once about this one answer."""
     cost_usd: float | None = None
     """What the judgement itself cost, where its endpoint says so."""
+    by: str = ""
+    """The model that judged, as its endpoint calls it; empty where none was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +252,8 @@ class Progress:
     """Attempts whose answer was there already, from a run that was broken off or from the cache."""
     spent_usd: float | None = None
     """What the answers of this run cost so far; None as long as the target tells no cost."""
+    stopping: int | None = None
+    """The user stopped the run: so many questions are on their way, and are waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

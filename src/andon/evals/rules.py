@@ -3,19 +3,25 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 from andon.errors import InputError
+from andon.evals.records import Quarantine
 from andon.settings import HIGH_RISK
+from andon.traffic import parse_time
 from andon.traffic.quoting import quoted
 
-__all__ = ["DEFAULT", "GROUP", "REST", "TEXT", "Rule", "Rules", "parse_rules"]
+__all__ = ["DEFAULT", "GROUP", "LONGEST_QUARANTINE_US", "REST", "TEXT", "Rule", "Rules", "parse_rules"]
 
 GROUP = "high-risk"
 """The category of a rule that covers all risk categories of `HIGH_RISK`."""
 
 REST = "*"
 """The category of a rule that covers every case that no other rule covers."""
+
+LONGEST_QUARANTINE_US = 30 * 86_400_000_000
+"""A quarantine ends after 30 days at the latest: a case that nobody mends is retired, not forgotten."""
 
 _Kind = Literal["no_regression", "not_worse", "at_most", "bar"]
 _KINDS: tuple[_Kind, ...] = ("no_regression", "not_worse", "at_most", "bar")
@@ -41,6 +47,12 @@ no_regression = true
 [[rule]]
 category = "*"
 not_worse = true
+
+# A flaky case decides nothing until a day, at most 30 days ahead:
+# [[quarantine]]
+# case = "G-0123456789abcdef"
+# until = 2026-12-24
+# why = "the search index is rebuilt"
 """
 """The default file: what `andon gate` does without one."""
 
@@ -76,6 +88,12 @@ class Rules:
     """How often a lost case of a ``no_regression`` rule is asked again, at least; 0: the first loss fails."""
     baseline: str | None = None
     """The saved run to compare with, as a path."""
+    quarantine: tuple[Quarantine, ...] = ()
+    """Cases that decide nothing until a day; those that are over decide again, and are told."""
+
+    def set_aside(self, now_us: int) -> dict[str, Quarantine]:
+        """The quarantines that hold at a time, by case."""
+        return {q.id: q for q in self.quarantine if now_us < q.until_us}
 
     def rule_of(self, categories: Iterable[str | None]) -> Rule | None:
         """The rule for a case that has these risk categories (one in each run); None where none fits.
@@ -96,8 +114,13 @@ DEFAULT = Rules(rules=(Rule(category=GROUP, kind="no_regression"), Rule(category
 """No regression where the risk is high; not worse elsewhere."""
 
 
-def parse_rules(text: str, *, name: str = "andon-gate.toml") -> Rules:
+def parse_rules(text: str, *, name: str = "andon-gate.toml", now_us: int | None = None) -> Rules:
     """The rules of a file; what a file leaves out is as in `DEFAULT`.
+
+    Args:
+        text: TOML.
+        name: how messages call the file.
+        now_us: where it is given, a quarantine may end at most 30 days later.
 
     Raises:
         InputError: it is not TOML, or holds a key, a value or a combination that is not allowed; the message names the place.
@@ -106,7 +129,7 @@ def parse_rules(text: str, *, name: str = "andon-gate.toml") -> Rules:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not TOML: {error}; `andon gate --init` writes one to begin with") from None
-    allowed = ("alpha", "repeats", "confirm", "baseline", "rule")
+    allowed = ("alpha", "repeats", "confirm", "baseline", "rule", "quarantine")
     if unknown := sorted(set(data) - set(allowed)):
         raise InputError(f"{name}: there is no {quoted(unknown[0], 60)}; allowed are {', '.join(allowed)}")
     baseline = data.get("baseline")
@@ -118,6 +141,7 @@ def parse_rules(text: str, *, name: str = "andon-gate.toml") -> Rules:
         repeats=_whole(data, "repeats", DEFAULT.repeats, name, 1),
         confirm=_whole(data, "confirm", DEFAULT.confirm, name, 0),
         baseline=baseline,
+        quarantine=_quarantines(data.get("quarantine", []), name, now_us),
     )
 
 
@@ -131,6 +155,32 @@ def _rules(tables: Any, name: str) -> tuple[Rule, ...]:
             raise InputError(f"{name}: rule {k}: {quoted(rule.category, 60)} has a rule already; keep one of them")
         seen.add(rule.category)
     return tuple(rules)
+
+
+def _quarantines(tables: Any, name: str, now_us: int | None) -> tuple[Quarantine, ...]:
+    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+        raise InputError(f"{name}: `quarantine` is {quoted(tables, 60)}; tables `[[quarantine]]` are allowed")
+    found: dict[str, Quarantine] = {}
+    for k, table in enumerate(tables, 1):
+        where = f"{name}: quarantine {k}"
+        if unknown := sorted(set(table) ^ {"case", "until", "why"}):
+            raise InputError(f"{where}: case, until and why are needed, and nothing else; see {quoted(unknown[0], 60)}")
+        case, why = (table[key].strip() if isinstance(table[key], str) else "" for key in ("case", "why"))
+        if not case or not why:
+            raise InputError(f"{where}: the id of a case and a reason are needed, as texts")
+        if case in found:
+            raise InputError(f"{where}: {quoted(case, 60)} is in quarantine already; keep one of them")
+        try:
+            until_us = parse_time(str(date.fromisoformat(str(table["until"]))))
+        except ValueError:
+            said = quoted(str(table["until"]), 60)
+            raise InputError(f"{where}: until is {said}; a day such as 2026-12-24 is allowed") from None
+        if now_us is not None and until_us > now_us + LONGEST_QUARANTINE_US:
+            raise InputError(
+                f"{where}: until {table['until']} is more than 30 days ahead; choose an earlier day, or retire the case"
+            )
+        found[case] = Quarantine(id=case, until_us=until_us, by=name, why=why, at_us=0)
+    return tuple(found.values())
 
 
 def _rule(table: Mapping[str, Any], where: str) -> Rule:

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from andon.errors import AndonError
 from andon.evals.records import CaseResult, CaseScorer, Measured, Output
-from andon.evals.scorers.matching import SIMILAR, compare_meaning, failed_before
+from andon.evals.scorers.matching import SIMILAR, SIMILARITY, compare_meaning, failed_before
 from andon.golden import Case
+from andon.golden.cases import case_digest
 from andon.scores import LABELS, Embedder, Scorer, answers_match, failing
 from andon.traffic import Context, Interaction
 from andon.traffic.quoting import quoted
 
-__all__ = ["GOLD", "LONG_WORDS", "SIMILAR", "score_case", "scorer_versions"]
+__all__ = ["GOLD", "LONG_WORDS", "SIMILAR", "measured_by", "score_case", "scorer_versions"]
 
 GOLD = frozenset(
     (
@@ -26,8 +28,6 @@ GOLD = frozenset(
 LONG_WORDS = 12
 """A right answer of more words than this is compared by meaning: nobody repeats it to the letter."""
 
-SIMILARITY = "similarity@1"
-
 
 def score_case(
     case: Case, output: Output, scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder
@@ -40,7 +40,7 @@ def score_case(
       than `LONG_WORDS` words, it passes when its cosine with the right answer is at least `SIMILAR` and greater than its
       cosine with the answer that failed. The failing answer itself never passes.
     - Any other metric: its scorer's number, against the case's direction and cut, as on live traffic. Contexts are those
-      that the target gave, else those of the case.
+      that the target gave, `()` included; those of the case only where it says nothing of any.
     - No scorer of that name, a scorer that does not apply, a number without a cut, an expectation that cannot be read, a
       judge that cannot be asked: an execution error, with the reason.
 
@@ -52,6 +52,18 @@ def score_case(
         scorers: measures by metric, as `scorers_for` makes them.
         embedder: the embedder of similarities.
     """
+    return replace(_scored(case, output, scorers, embedder), measured=measured_by(case, scorers, embedder))
+
+
+def measured_by(case: Case, scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder) -> str:
+    """What decides whether an answer to a case passes: its scorers with their versions, and the digest of what it tests.
+
+    Two results that differ in it are results of two measures: a looser metric or cut makes no version better.
+    """
+    return f"{scorer_versions([case], scorers, embedder)} {case_digest(case)}".strip()
+
+
+def _scored(case: Case, output: Output, scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder) -> CaseResult:
     scorer = scorers.get(case.metric)
     answered = output.answer is not None and bool(output.answer.strip())
     if not answered and not (isinstance(scorer, CaseScorer) and not scorer.needs_answer and output.tool_calls):
@@ -69,17 +81,16 @@ def scorer_versions(cases: Iterable[Case], scorers: Mapping[str, Scorer | CaseSc
     A measure that asks the embedder carries its name, so that another embedder is another measure.
     """
     used: set[str] = set()
-    model = embedder.name
     for case in cases:
         scorer = scorers.get(case.metric)
         if isinstance(scorer, CaseScorer):
-            used.add(f"{scorer.name}@{scorer.version}" + (f"+{model}" if scorer.embeds else ""))
+            used.add(f"{scorer.name}@{scorer.version}" + (f"+{embedder.name}" if scorer.embeds else ""))
             continue
         scorer = scorers.get("normalised_match") if case.metric in GOLD else scorer
         if isinstance(scorer, Scorer):
-            used.add(f"{scorer.name}@{scorer.version}" + (f"+{model}" if scorer.texts else ""))
+            used.add(f"{scorer.name}@{scorer.version}" + (f"+{embedder.name}" if scorer.texts else ""))
         if case.metric in GOLD and _long(case):
-            used.add(f"{SIMILARITY}+{model}")
+            used.add(f"{SIMILARITY.name}@{SIMILARITY.version}+{embedder.name}")
     return " ".join(sorted("_".join(each.split()) for each in used))
 
 
@@ -151,7 +162,7 @@ def _interaction(case: Case, output: Output) -> Interaction:
         environment="eval",
         query=case.question,
         answer=output.answer,
-        contexts=tuple(Context(text=t) for t in output.contexts or case.contexts),
+        contexts=tuple(Context(text=t) for t in output.passages(case)),
         tool_calls=output.tool_calls,
         risk_category=case.risk_category,
         latency_s=output.latency_s,
@@ -168,6 +179,7 @@ def _result(
         outcome="pass" if passed else "fail",
         value=value,
         judged=() if found is None else found.judged,
+        judged_by="" if found is None else found.by,
         answer=output.answer,
         detail=detail,
         risk_category=case.risk_category,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from andon.evals.records import EvalRun, Shown
+from andon.evals.pairs import outcome_of
+from andon.evals.records import CaseResult, EvalRun, Shown
 
 __all__ = ["outcomes", "shown"]
 
@@ -15,10 +16,10 @@ def shown(case_id: str, runs: Iterable[EvalRun]) -> Shown | None:
     """
     failed: list[EvalRun] = []
     for run in sorted(runs, key=lambda r: (r.at_us, r.id)):
-        seen = {r.outcome for r in run.results if r.case_id == case_id}
-        if "fail" in seen:
+        outcome = outcome_of(r for r in run.results if r.case_id == case_id)
+        if outcome == "fail":
             failed.append(run)
-        elif seen == {"pass"}:
+        elif outcome == "pass":
             before = next((f for f in failed if _changed(f, run)), None)
             if before is not None:
                 return Shown(
@@ -35,12 +36,11 @@ def shown(case_id: str, runs: Iterable[EvalRun]) -> Shown | None:
 
 
 def outcomes(run: EvalRun) -> dict[str, str]:
-    """What became of each case over all its attempts: it fails once one fails, and passes where all passed."""
-    worst = {"pass": 0, "error": 1, "fail": 2}
-    found: dict[str, str] = {}
+    """What became of each case over all its attempts (`outcome_of`)."""
+    attempts: dict[str, list[CaseResult]] = {}
     for r in run.results:
-        found[r.case_id] = max(found.get(r.case_id, r.outcome), r.outcome, key=worst.__getitem__)
-    return found
+        attempts.setdefault(r.case_id, []).append(r)
+    return {case: outcome_of(each) for case, each in attempts.items()}
 
 
 def _changed(before: EvalRun, now: EvalRun) -> Sequence[str]:

@@ -17,7 +17,7 @@ from andon.incidents import Incident
 from andon.incidents.words import one_line, phrase_of
 from andon.scores import Scorer
 from andon.scores.rows import is_probe
-from andon.settings import HIGH_RISK
+from andon.settings import is_high_risk
 from andon.traffic import VERSIONS, Interaction
 
 __all__ = [
@@ -151,8 +151,7 @@ def worst_first(signs: Iterable[Sign]) -> list[tuple[Sign, ...]]:
     together = [tuple(sorted(each, key=lambda s: (-s.depth, s.metric))) for each in of.values()]
 
     def badness(each: tuple[Sign, ...]) -> tuple[bool, int, float, str]:
-        high = (each[0].risk or "").strip().casefold() in HIGH_RISK
-        return not high, -len(each), -each[0].depth, each[0].interaction_id
+        return not is_high_risk(each[0].risk), -len(each), -each[0].depth, each[0].interaction_id
 
     return sorted(together, key=badness)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
@@ -21,6 +22,7 @@ __all__ = [
     "failure_id",
     "golden_digest",
     "label_id",
+    "person",
     "same_text",
     "to_case",
     "to_failure",
@@ -37,7 +39,19 @@ def failure_id(app: str, question: str, answer: str | None) -> str:
 
 def label_id(failure: str, author: str) -> str:
     """Where one reviewer's word on a failure is kept."""
-    return f"{failure}/{_digest(author)}"
+    return f"{failure}/{_digest(person(author))}"
+
+
+def person(name: str) -> str:
+    """A reviewer's name as it is kept and compared: ``Bob``, ``bob`` and ``bob`` with a space behind it are one person.
+
+    Raises:
+        InputError: it holds what no eye sees, by which one person could be two.
+    """
+    same = " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
+    if not same.isprintable():
+        raise InputError(f"the name {quoted(name)} holds characters that nobody sees; type it again")
+    return same
 
 
 def case_id(app: str, question: str, ground_truth: str) -> str:

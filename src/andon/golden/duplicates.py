@@ -24,6 +24,7 @@ from andon.golden.cases import same_text
 from andon.golden.records import Case
 from andon.scores import Vectors
 from andon.scores.blas import in_parallel
+from andon.scores.text import number_value
 
 __all__ = [
     "THRESHOLD",
@@ -33,8 +34,8 @@ __all__ = [
     "near_and_nearest",
     "near_pairs",
     "nearest",
+    "other_numbers",
     "refusal",
-    "same_numbers",
 ]
 
 THRESHOLD = 0.92
@@ -43,7 +44,8 @@ THRESHOLD = 0.92
 ROUNDING = 1e-6
 """Unit vectors in float32 have a cosine with themselves of 1 within this; every comparison allows for it."""
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"([^\W\d_]{0,64})-?(\d+(?:[.,]\d+)*)")
+"""A number, and the letters that it belongs to where it is part of a name: COVID-19, B12."""
 
 PREFIXES = (32, 128)
 """How many principal coordinates the first and the second bound keep; after that all are compared."""
@@ -221,24 +223,39 @@ def judge(
 ) -> tuple[Case, float, Literal["refuse", "keep"], str] | None:
     """What to do with a case whose question is near those of others, given nearest first: (case, cosine, choice, why).
 
-    ``refuse`` where one of them is the same test: the same numbers in the question and the same right answer, in the same
+    ``refuse`` where one of them is the same test: no other number in the question and the same right answer, in the same
     app. ``keep`` where all of them are other tests (then the nearest is named): "may I fly with a cat" and "may I fly with a
     bat" have different right answers; "is 17 a prime" and "is 19 a prime" differ in a number, which an embedding hardly
     sees. None where none is of the same app and in use: a retired case tests nothing, so it is repeated by nobody.
     """
     mine = [(c, cosine) for c, cosine in near_cases if c.app == new.app and c.retired is None and c.id != new.id]
     for case, cosine in mine:
-        if same_numbers(case.question, new.question) and same_text(case.ground_truth, new.ground_truth):
-            return case, cosine, "refuse", "the same numbers and the same right answer"
+        if not other_numbers(case.question, new.question) and same_text(case.ground_truth, new.ground_truth):
+            return case, cosine, "refuse", "no other number and the same right answer"
     for case, cosine in mine:
-        other = "other numbers" if not same_numbers(case.question, new.question) else "another right answer"
+        other = "other numbers" if other_numbers(case.question, new.question) else "another right answer"
         return case, cosine, "keep", f"{other} than {case.id}"
     return None
 
 
-def same_numbers(one: str, other: str) -> bool:
-    """Whether two questions have the same numbers, in the same order."""
-    return _NUMBER.findall(one) == _NUMBER.findall(other)
+def other_numbers(one: str, other: str) -> bool:
+    """Whether both questions have numbers, and not the same ones in the same order.
+
+    Numbers are compared by value (1,000 and 1000). Digits behind letters are part of a name and compared within that
+    name alone: B12 is not B6, and COVID-19 is no other number than the 43 of another question. A number that only one of
+    them has says nothing: people leave out ages and doses when they ask the same thing again.
+    """
+    a, b = _numbers(one), _numbers(other)
+    return any(a[name] != b[name] for name in a.keys() & b.keys())
+
+
+def _numbers(question: str) -> dict[str, list[str]]:
+    """The values of a question's numbers by the name that they belong to, "" for none; only letters with case make names."""
+    found: dict[str, list[str]] = {}
+    for letters, digits in _NUMBER.findall(question):
+        name = letters.casefold() if letters.upper() != letters.lower() else ""
+        found.setdefault(name, []).append(number_value(digits))
+    return found
 
 
 def refusal(case: Case, cosine: float, embedder: str, threshold: float = THRESHOLD) -> str:

@@ -42,7 +42,10 @@ OURS = (
 )  # fmt: skip
 """What Andon adds, in this order; what is None or empty is left out."""
 
-SHEET = ("id", "question", "answer", "reason", "suggestion", "verdict", "ground_truth", "author", "note")
+SHEET = (
+    "id", "question", "answer", "reason", "app", "incident", "versions", "suggestion", "verdict", "ground_truth", "author",
+    "note",
+)  # fmt: skip
 """Columns of a sheet of labels to fill in."""
 
 _APP = "default"
@@ -103,25 +106,28 @@ def render_cases(cases: Iterable[Case]) -> str:
 def merge_cases(text: str, cases: Sequence[Case], *, app: str = _APP, name: str = "the golden set") -> str:
     """A golden set's text with the cases that it does not hold yet appended; what is there stays to the byte.
 
-    The one exception: the line of a case that was retired, or brought back, says so.
+    The one exception: the line of a case that was retired, or brought back, says so. A line that names no app is that of the
+    first case with its question and right answer, whichever app it was imported for. New lines end as the first one does.
 
     Raises:
         InputError: a line of the text is no case.
     """
     present = iter(parse_cases(text, app=app, name=name))
-    of_id, of_line = {c.id: c for c in cases}, {c.line: c for c in cases if c.line is not None}
+    of_id = {c.id: c for c in cases}
+    of_text = {(c.question, c.ground_truth): c for c in reversed(cases)}
     there: set[str] = set()
     lines: list[str] = []
     for raw in text.split("\n"):
         before = next(present) if raw.removeprefix("\ufeff").strip() else None
-        case = of_id.get(before.id) or of_line.get(before.line or "") if before else None
+        case = of_id.get(before.id) if before else None
+        if before is not None and case is None and not _text(_object(before.line or "{}"), "app"):
+            case = of_text.get((before.question, before.ground_truth))
         there |= {c.id for c in (before, case) if c}
         lines.append(raw if before is None or case is None else _restated(raw, before, case))
     after = "\n".join(lines)
-    new = [c for c in cases if c.id not in there]
-    if not new:
-        return after
-    return f"{after}\n{render_cases(new)}" if after and not after.endswith("\n") else after + render_cases(new)
+    end = "\r\n" if lines[0].endswith("\r") else "\n"
+    new = "".join(f"{_line(c).removesuffix(chr(13))}{end}" for c in cases if c.id not in there)
+    return f"{after}{end}{new}" if new and after and not after.endswith("\n") else after + new
 
 
 def _restated(raw: str, before: Case, case: Case) -> str:
@@ -168,7 +174,10 @@ def label_lines(failures: Iterable[Failure], *, author: str = "") -> str:
 
 
 def _to_fill_in(f: Failure, author: str) -> dict[str, str]:
-    shown = (f.id, f.question, f.answer or "", f.reason, f.suggestion or "", "", "", author, "")
+    versions = ", ".join(f"{k} {v}" for k, v in sorted(f.versions.items()))
+    shown = (
+        f.id, f.question, f.answer or "", f.reason, f.app, f.incident or "", versions, f.suggestion or "", "", "", author, ""
+    )  # fmt: skip
     return dict(zip(SHEET, shown, strict=True))
 
 

@@ -54,14 +54,7 @@ def case_history(steps: Iterable[Step]) -> list[Entry]:
             what = f"failure {record.id} captured from {record.source or 'an unknown source'}: {record.reason or 'no reason given'}"
             what += f" ({versions})" if versions else ""
         elif isinstance(record, Label):
-            right = (
-                "no case comes of it"
-                if record.verdict == "dismiss"
-                else f"right is {quoted(record.ground_truth, SHOWN)}"
-            )
-            what = f"{'adjudicated' if record.final else 'labelled'}: {right}" + (
-                f" ({record.note})" if record.note else ""
-            )
+            what = _labelled(record)
         else:
             what = f"near {record.case} (cosine {record.cosine:.3f} by {record.embedder}): {record.choice}, because {record.why}"
         entries.append(Entry(at_us=at_us, by=by, what=what))

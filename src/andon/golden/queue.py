@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from andon.golden.cases import same_text
+from andon.golden.cases import person, same_text
 from andon.golden.records import Failure, Label, Queued, Settled
 from andon.scores import Vectors
-from andon.settings import HIGH_RISK
+from andon.settings import is_high_risk
 
-__all__ = ["high_risk", "labels_by_failure", "needed", "open_to", "prioritise", "same_label", "settled"]
+__all__ = ["BULK", "high_risk", "labels_by_failure", "needed", "open_to", "prioritise", "same_label", "settled"]
+
+BULK = "accepted in bulk: "
+"""How the note of a label begins that its author gave without reading; the origin of the suggestion follows."""
 
 SIGNS = ("follow-up", "abandonment", "low retrieval score")
 """Sources that hint at a failure and do not show it."""
@@ -18,10 +21,13 @@ SIGNS = ("follow-up", "abandonment", "low retrieval score")
 ORDERED = 500
 """How many places of the queue take account of what stands above them; nobody labels more at a sitting."""
 
+AT_ONCE = 256
+"""Failures that are compared with all cases in one product, which bounds memory to so many numbers for each case."""
+
 
 def high_risk(failure: Failure) -> bool:
     """Whether a failure is of a risk category of which nothing may be lost (`andon.settings.HIGH_RISK`)."""
-    return (failure.risk_category or "").strip().casefold() in HIGH_RISK
+    return is_high_risk(failure.risk_category)
 
 
 def needed(failure: Failure) -> int:
@@ -42,31 +48,33 @@ def settled(failure: Failure, labels: Iterable[Label]) -> Settled:
     """What the labels of a failure say together; labels of other failures are passed over.
 
     An adjudication (`final`) settles it, the latest one of several. Without one, every reviewer has to say the same
-    (`same_text`; a dismissal is a word of its own), and where the risk is high there have to be two of them, or one and the
-    expected answer that the data owner sent. Long answers
-    are seldom worded alike: there, two reviewers make a conflict, and an adjudicator takes one of the texts.
+    (`same_text`; a dismissal is a word of its own), and where the risk is high there have to be two of them, or one who read
+    it and the expected answer that the data owner sent. Long answers are seldom worded alike: there, two reviewers make a
+    conflict, and an adjudicator takes one of the texts.
     """
     counted = (x for x in labels if x.failure == failure.id and x.verdict != "withdrawn")
     mine = sorted(counted, key=lambda x: (x.at_us, x.author))
     last = next((x for x in reversed(mine) if x.final), None)
     if last is not None:
         return _ended(failure, last, (last.author,), f"adjudicated by {last.author}")
-    authors = tuple(x.author for x in mine)
+    authors = tuple(dict.fromkeys(person(x.author) for x in mine))
     if not mine:
         return Settled(failure=failure.id, state="waits", why="nobody has labelled it")
     if not all(same_label(mine[0], x) for x in mine[1:]):
         why = f"{_names(authors)} differ: somebody else has to adjudicate"
         return Settled(failure=failure.id, state="conflict", authors=authors, why=why)
-    if len(mine) + _owner_says(failure, mine[0]) < needed(failure):
+    if len(authors) + _owner_says(failure, mine[0]) < needed(failure):
         why = f"labelled by {authors[0]}; risk {failure.risk_category} asks for a second reviewer"
         return Settled(failure=failure.id, state="second", authors=authors, why=why)
-    return _ended(failure, mine[0], authors, f"{_names(authors)} {'agree' if len(mine) > 1 else 'labelled it'}")
+    return _ended(failure, mine[0], authors, f"{_names(authors)} {'agree' if len(authors) > 1 else 'labelled it'}")
 
 
 def _owner_says(failure: Failure, label: Label) -> bool:
-    """Whether the data owner gave the same right answer with the data: that is a reviewer's word."""
+    """Whether the data owner gave the same right answer with the data: that is a reviewer's word, beside one who read it."""
     given = failure.suggestion if failure.suggested_by == "expected_answer" else None
-    return given is not None and label.verdict == "answer" and same_text(given, label.ground_truth)
+    if given is None or label.verdict != "answer" or label.note.startswith(BULK):
+        return False
+    return same_text(given, label.ground_truth)
 
 
 def same_label(one: Label, other: Label) -> bool:
@@ -78,7 +86,7 @@ def same_label(one: Label, other: Label) -> bool:
 
 def open_to(reviewer: str, settled: Settled) -> bool:
     """Whether a failure waits for a label of this reviewer: it needs one, and they have not given theirs."""
-    return settled.state in ("waits", "second") and reviewer not in settled.authors
+    return settled.state in ("waits", "second") and person(reviewer) not in settled.authors
 
 
 def prioritise(
@@ -109,10 +117,10 @@ def prioritise(
     states = [settled(f, said.get(f.id, ())) for f in failures]
     waiting = [k for k, s in enumerate(states) if s.state in ("waits", "second", "conflict")]
     nearest = np.zeros(len(failures))
-    for k in waiting:
-        known = cases.get(failures[k].app)
-        if known is not None and len(known):
-            nearest[k] = float(np.clip(np.max(known @ vectors[k]), 0, 1))
+    for app, known in cases.items():
+        mine = [k for k in waiting if failures[k].app == app] if len(known) else []
+        for some in (mine[at : at + AT_ONCE] for at in range(0, len(mine), AT_ONCE)):
+            nearest[some] = np.clip(np.max(known @ vectors[some].T, axis=0), 0, 1)
     risk = np.array([float(high_risk(f)) for f in failures])
     unsure = [_uncertainty(f, s) for f, s in zip(failures, states, strict=True)]
     fixed = 2 * risk + np.array([u for u, _ in unsure])

@@ -203,6 +203,8 @@ class AddResult:
     """Pairs of cases with the same question and different right answers: a person has to say which one holds."""
     decisions: tuple[NearDuplicate, ...] = ()
     """What was decided about the ones that are near a case."""
+    doubts: tuple[Refusal, ...] = ()
+    """Failures whose case is retired, and cases of failures that no right answer holds of any more, with what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,8 +299,14 @@ class ImportResult:
     added: tuple[Case, ...]
     known: tuple[str, ...] = ()
     """Ids of cases that were there already."""
+    changed: tuple[str, ...] = ()
+    """Ids of cases that were there, and that the file has with another measure, other contexts or another risk category."""
     retired: tuple[str, ...] = ()
     """Ids of cases that were there, and that the file retires."""
+    back: tuple[str, ...] = ()
+    """Ids of cases that were retired, and that the file brings back."""
+    doubts: tuple[Refusal, ...] = ()
+    """Known cases of which file and ledger differ on whether they are tested, with what to do; the ledger's word stands."""
     refused: tuple[Refusal, ...] = ()
     """What was not taken in, by its place in the file, and why."""
     conflicts: tuple[tuple[str, str], ...] = ()

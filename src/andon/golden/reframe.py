@@ -75,7 +75,8 @@ def reframings(cases: Iterable[Case], *, at_us: int) -> list[Failure]:
     """One failure without an answer for each case and frame: same measure, the case's right answer as the suggestion.
 
     Left out are retired cases, re-framings themselves, questions of more than `LONGEST` characters, and questions in another
-    language than English, because the frames are English.
+    language than English, because the frames are English. A question in pure ASCII whose language cannot be told counts as
+    English.
     """
     return [_reframed(c, name, at_us) for c in cases if _fits(c) for name in FRAMES]
 
@@ -85,7 +86,7 @@ def _fits(case: Case) -> bool:
         case.retired is None
         and not case.source.startswith(SOURCE)
         and len(case.question) <= LONGEST
-        and language_of(case.question) in (None, "en")
+        and (language_of(case.question) or ("en" if case.question.isascii() else "")) == "en"
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from andon.errors import InputError
-from andon.golden.duplicates import same_numbers
+from andon.golden.duplicates import other_numbers
 from andon.scores.language import language_of
 from andon.stats import clopper_pearson
 from andon.traffic.quoting import quoted
@@ -81,15 +81,18 @@ class Tuned:
     n: int
     same: int
     auc: float | None
-    """How often a pair that is the same has the larger cosine than one that is not; None with too few of either kind."""
+    """How often a pair that is the same has the larger cosine than one that is not, where other numbers put a pair last;
+    None with too few of either kind."""
     overlap_auc: float | None
     points: tuple[Point, ...]
     """By threshold on the cosine (`GRID`)."""
     overlap: tuple[Point, ...]
     """By threshold on the share of words in common."""
     chosen: float | None
-    """The lowest threshold whose precision is surely at least `PRECISION`, and in no source surely below it: a mix of easy and
-    hard pairs hides what it does to the hard ones. None where there is no such threshold."""
+    """The lowest threshold whose precision is surely at least `PRECISION`, and as measured at least that in each source: a mix
+    of easy and hard pairs hides what it does to the hard ones. None where there is no such threshold."""
+    overlap_chosen: float | None
+    """The same for the share of words in common."""
     why: str
     inverted: bool
     """Whether the labels look as if ``same`` were coded the other way round."""
@@ -164,15 +167,16 @@ def word_overlap(one: str, other: str) -> float:
 def tune(pairs: Sequence[Pair], cosines: Floats) -> tuple[Tuned, ...]:
     """What thresholds do to pairs: of each language, and of each source in it where there are several.
 
-    A pair counts as called the same where its cosine reaches the threshold and both questions have the same numbers, as in
-    `judge`; right answers are not known here, so in use precision is higher.
+    A pair counts as called the same where its cosine (or its share of words in common) reaches the threshold and neither
+    question has other numbers, as in `judge`; right answers are not known here, so in use precision is higher.
 
     Args:
         pairs: n pairs.
         cosines: shape (n,).
     """
-    numbers = np.array([same_numbers(p.a, p.b) for p in pairs], dtype=bool)
+    apart = np.array([other_numbers(p.a, p.b) for p in pairs], dtype=bool)
     overlaps = np.array([word_overlap(p.a, p.b) for p in pairs])
+    scores = np.where(apart, -1.0, np.array([cosines, overlaps]))
     same = np.array([p.same for p in pairs], dtype=bool)
     found = []
     for language in sorted({p.language for p in pairs}):
@@ -180,38 +184,48 @@ def tune(pairs: Sequence[Pair], cosines: Floats) -> tuple[Tuned, ...]:
         parts = []
         for source in sources if len(sources) > 1 else ():
             mine = np.array([p.language == language and p.source == source for p in pairs], dtype=bool)
-            parts.append(_tuned(language, source, same[mine], cosines[mine], numbers[mine], overlaps[mine], ()))
+            parts.append(_tuned(language, source, same[mine], scores[:, mine], ()))
         mine = np.array([p.language == language for p in pairs], dtype=bool)
-        found += [_tuned(language, None, same[mine], cosines[mine], numbers[mine], overlaps[mine], parts), *parts]
+        found += [_tuned(language, None, same[mine], scores[:, mine], parts), *parts]
     return tuple(found)
 
 
-def _tuned(
-    language: str,
-    source: str | None,
-    same: Flags,
-    cosines: Floats,
-    numbers: Flags,
-    overlaps: Floats,
-    parts: Sequence[Tuned],
-) -> Tuned:
-    points = tuple(at_threshold(same, np.where(numbers, cosines, 0.0), t) for t in GRID)
-    auc = _auc(same, cosines)
-    bad = {p.threshold for part in parts for p in part.points if p.high < PRECISION}
-    chosen = next((p for p in points if p.low >= PRECISION and p.threshold not in bad), None)
+def _tuned(language: str, source: str | None, same: Flags, scores: Floats, parts: Sequence[Tuned]) -> Tuned:
+    points, overlap = (tuple(at_threshold(same, row, t) for t in GRID) for row in scores)
+    auc, overlap_auc = (_auc(same, row) for row in scores)
+    chosen = _chosen(points, [part.points for part in parts])
+    by_overlap = _chosen(overlap, [part.overlap for part in parts])
     return Tuned(
         language=language,
         source=source,
         n=len(same),
         same=int(same.sum()),
         auc=auc,
-        overlap_auc=_auc(same, overlaps),
+        overlap_auc=overlap_auc,
         points=points,
-        overlap=tuple(at_threshold(same, overlaps, t) for t in GRID),
+        overlap=overlap,
         chosen=None if chosen is None else chosen.threshold,
-        why=_why(points, chosen),
+        overlap_chosen=None if by_overlap is None else by_overlap.threshold,
+        why=_why(points, chosen) + _unsure(chosen, parts),
         inverted=auc is not None and auc < INVERTED,
     )
+
+
+def _chosen(points: Sequence[Point], parts: Sequence[Sequence[Point]]) -> Point | None:
+    """The lowest threshold that is precise: surely in all pairs together, and as measured in those of each part."""
+    for place, point in enumerate(points):
+        if point.low >= PRECISION and all(p[place].right >= PRECISION * p[place].n for p in parts):
+            return point
+    return None
+
+
+def _unsure(chosen: Point | None, parts: Sequence[Tuned]) -> str:
+    """Which sources do not show by themselves that a threshold is precise."""
+    if chosen is None:
+        return ""
+    own = [(part.source, p) for part in parts for p in part.points if p.threshold == chosen.threshold]
+    unsure = [f"{quoted(source)} ({p.right:,} of {p.n:,})" for source, p in own if p.low < PRECISION]
+    return f"; not shown by the pairs of {', '.join(unsure)} alone" if unsure else ""
 
 
 def at_threshold(same: Flags, scores: Floats, threshold: float) -> Point:

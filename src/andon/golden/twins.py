@@ -28,11 +28,15 @@ class Passing:
 
 
 def find_twin(
-    failure: Failure, vector: Vectors, passing: Sequence[Passing], vectors: Vectors
+    failure: Failure,
+    vector: Vectors,
+    passing: Sequence[Passing],
+    vectors: Vectors,
+    threshold: float = THRESHOLD,
 ) -> tuple[str, str] | None:
     """A right answer that a failure's twin gave, and its origin: ``passing twin``, or ``near twin`` for other words.
 
-    A twin's question has a cosine of at least `THRESHOLD` with the failure's, and the same numbers. Its answer is not the
+    A twin's question has a cosine of at least `threshold` with the failure's, and the same numbers. Its answer is not the
     failing one, nor the same text after normalisation. The nearest one is taken, of equals the first.
 
     Args:
@@ -40,13 +44,14 @@ def find_twin(
         vector: its embedded question, shape (d,).
         passing: n answers that passed, the newest first.
         vectors: their embedded questions, shape (n, d).
+        threshold: cosine from which on two questions count as the same one.
     """
     if not passing:
         return None
     cosines = np.asarray(vectors.astype(np.float64) @ vector.astype(np.float64))
     numbers = _NUMBER.findall(failure.question)
     for k in np.argsort(-np.round(cosines, 6), kind="stable").tolist():
-        if cosines[k] < THRESHOLD:
+        if cosines[k] < threshold:
             return None
         p = passing[k]
         if p.app != failure.app or not _passes(p, failure):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from andon.incidents.records import Incident, Origin, Report, Severity
 from andon.incidents.words import one_line
-from andon.settings import HIGH_RISK
+from andon.settings import is_high_risk
 
 __all__ = ["home_of", "open_reported", "report_id", "report_text", "same_question"]
 
@@ -97,7 +97,7 @@ def open_reported(number: int, report: Report, *, risk_category: str | None, tim
 
 def _severity(near_miss: bool, risk_category: str | None) -> tuple[Severity, str]:
     what = "a near miss" if near_miss else "a report"
-    if (risk_category or "").casefold() in HIGH_RISK:
+    if is_high_risk(risk_category):
         return "P2", f"P2: {what} in a high-risk category ({one_line(risk_category or '')}), not measured yet"
     return "P3", f"P3: {what} by a person, not measured yet"
 

@@ -13,7 +13,7 @@ from andon.monitors.records import TRAFFIC
 from andon.monitors.verdicts import percent
 from andon.scores import Harm
 from andon.scores.rows import TOPIC
-from andon.settings import HIGH_RISK
+from andon.settings import HIGH_RISK, is_high_risk
 from andon.traffic import SEGMENTS
 from andon.traffic.clock import minute_text
 
@@ -181,7 +181,7 @@ def severest(harm: Harm, lead: Signal, signals: Sequence[Signal]) -> tuple[Sever
 
 
 def _high_risk(signal: Signal) -> bool:
-    return signal.scope.get("risk_category", "").casefold() in HIGH_RISK
+    return is_high_risk(signal.scope.get("risk_category"))
 
 
 def title_of(lead: Signal, onset_us: int, rate: float | None = None) -> str:

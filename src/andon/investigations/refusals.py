@@ -13,7 +13,7 @@ from andon import stats
 from andon.investigations.records import Analysis
 from andon.monitors.verdicts import percent
 from andon.scores.refusals import is_refusal, refusal_reason
-from andon.settings import HIGH_RISK
+from andon.settings import is_high_risk
 from andon.traffic import Interaction, quoted
 
 __all__ = ["Cohort", "Kind", "kind_of_refusal", "refusal_spike", "stock_phrase"]
@@ -178,8 +178,8 @@ def _exact(x: tuple[int, int], n: tuple[int, int]) -> float:
 def _headline(moved: Sequence[Cohort], tested: Sequence[Cohort]) -> str:
     if not moved:
         return f"refusals did not surely move in any of {len(tested)} parts of the traffic"
-    risky = [c for c in moved if c.field == "risk_category" and c.value.casefold() in HIGH_RISK]
-    calm = [c for c in moved if c.field == "risk_category" and c.value.casefold() not in HIGH_RISK]
+    risky = [c for c in moved if c.field == "risk_category" and is_high_risk(c.value)]
+    calm = [c for c in moved if c.field == "risk_category" and not is_high_risk(c.value)]
     words = []
     if any(c.difference < 0 for c in risky):
         words.append("missing refusals: they fell where the risk is high")

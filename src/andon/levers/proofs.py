@@ -4,9 +4,10 @@ A proof says True (the test was run and met), False (run and not met) or None (i
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from andon.evals import EvalRun, judge
+from andon.evals.rules import DEFAULT, Rules
 from andon.evals.shown import outcomes
 from andon.golden import Case
 from andon.levers.records import Lever, Pull
@@ -19,11 +20,12 @@ MOST_NAMED = 5
 
 
 def cases_pass(item: ActionItem, cases: Sequence[Case], runs: Sequence[EvalRun], now_us: int) -> Proof:
-    """The test of ``case passes``: the named cases pass in the latest runs of one target, as many in a row as asked for.
+    """The test of ``case passes``: the named cases pass in the latest runs, as many in a row of one target as asked for.
 
     The subject is ids of cases, by commas or spaces, or ``cases of INC-0001``: all that came of an incident. Runs are those
-    that `andon eval run` and `andon gate` kept. A run in which a case could not be run counts neither way. Any target will
-    do, for the gate may be run on a bad version on purpose; the proof names it.
+    that `andon eval run` and `andon gate` kept. The target of the newest one decides, and the proof names it; run it again
+    where a bad version was tested on purpose. A run in which a case could not be run counts neither way, and so do recorded
+    answers: asked again they are the same answers.
     """
     asked = _criterion(item)
     ids = _ids(asked.subject, cases)
@@ -34,12 +36,14 @@ def cases_pass(item: ActionItem, cases: Sequence[Case], runs: Sequence[EvalRun],
         )
     if lost := [i for i in ids if i not in known]:
         return _proof(None, f"there is no golden case {', '.join(map(quoted, lost[:MOST_NAMED]))}", now_us)
-    rows = {target: _row(ids, [r for r in runs if r.target == target]) for target in {r.target for r in runs}}
-    tried = {target: row for target, row in rows.items() if row[0] + len(row[1])}
+    told = [(r, of) for r in runs if not r.target.startswith("recorded:") and (of := _told(ids, r))]
     many = f"{len(ids)} case{'' if len(ids) == 1 else 's'}"
-    if not tried:
-        return _proof(None, f"no kept run holds all of {many}; `andon eval run --target ...` makes one", now_us)
-    target, (passes, failing) = max(tried.items(), key=lambda t: (t[1][0], t[0]))
+    if not told:
+        text = f"no kept run of a live target holds all of {many}; `andon eval run --target ...` makes one"
+        return _proof(None, text, now_us)
+    told.sort(key=lambda t: (t[0].at_us, t[0].id), reverse=True)
+    target = told[0][0].target
+    passes, failing = _row([of for r, of in told if r.target == target])
     if passes >= asked.times:
         return _proof(True, f"{many} passed the last {passes} runs in a row on {quoted(target, 120)}", now_us)
     if passes:
@@ -49,10 +53,18 @@ def cases_pass(item: ActionItem, cases: Sequence[Case], runs: Sequence[EvalRun],
     return _proof(False, f"{len(failing)} of {many} fail in the latest run on {quoted(target, 120)}: {named}", now_us)
 
 
-def gate_blocks(item: ActionItem, runs: Sequence[EvalRun], now_us: int) -> Proof:
+def gate_blocks(
+    item: ActionItem,
+    runs: Sequence[EvalRun],
+    now_us: int,
+    *,
+    rules: Rules = DEFAULT,
+    quarantined: Collection[str] = (),
+) -> Proof:
     """The test of ``gate blocks``: the gate fails on the latest run of the named target (its name holds the subject as a word).
 
-    The baseline is the newest run of another target over the same golden set; without one the bar decides.
+    The baseline is the newest run of another target over the same golden set; without one nobody can tell. Rules and
+    quarantine are those of the gate itself.
     """
     asked = _criterion(item)
     named = re.compile(rf"(?<![\w.-]){re.escape(asked.subject)}(?![\w-]|\.\d)")
@@ -63,10 +75,15 @@ def gate_blocks(item: ActionItem, runs: Sequence[EvalRun], now_us: int) -> Proof
     bad = max(theirs, key=lambda r: r.at_us)
     others = [r for r in runs if not named.search(r.target) and r.golden == bad.golden]
     baseline = max(others, key=lambda r: r.at_us, default=None)
-    verdict = judge(bad, baseline)
-    against = f"against the run of {quoted(baseline.target, 120)}" if baseline else "without a baseline"
+    if baseline is None:
+        text = (
+            f"no kept run of another target is over the golden set of {bad.id}; `andon eval run --target ...` makes one"
+        )
+        return _proof(None, text, now_us)
+    verdict = judge(bad, baseline, rules=rules, quarantined=quarantined)
     text = (
-        f"gate on {quoted(bad.target, 120)} at {format_time(bad.at_us)}, {against}: {verdict.outcome}; {verdict.reason}"
+        f"gate on {quoted(bad.target, 120)} at {format_time(bad.at_us)}, against the run of {quoted(baseline.target, 120)}:"
+        f" {verdict.outcome}; {verdict.reason}"
     )
     return _proof({"fail": True, "pass": False}.get(verdict.outcome), text, now_us)
 
@@ -101,16 +118,20 @@ def catches(cases: Iterable[Case], runs: Iterable[EvalRun]) -> Mapping[str, int]
     return found
 
 
-def _row(ids: Sequence[str], runs: Iterable[EvalRun]) -> tuple[int, list[str]]:
-    """How many of the latest runs of one target pass all cases in a row, and which cases fail in the latest one."""
+def _told(ids: Sequence[str], run: EvalRun) -> dict[str, str]:
+    """What became of these cases in a run; nothing where none failed and one could not be run, or is not in it."""
+    of = outcomes(run)
+    found = {i: of.get(i, "error") for i in ids}
+    return found if "fail" in found.values() or "error" not in found.values() else {}
+
+
+def _row(told: Iterable[Mapping[str, str]]) -> tuple[int, list[str]]:
+    """How many runs pass all cases in a row, the newest first, and which cases fail in the one that ends the row."""
     passes = 0
-    for run in sorted(runs, key=lambda r: (r.at_us, r.id), reverse=True):
-        of = outcomes(run)
-        seen = [of.get(i, "error") for i in ids]
-        if "fail" in seen:
-            return passes, [i for i in ids if of.get(i) == "fail"]
-        if "error" not in seen:
-            passes += 1
+    for of in told:
+        if failing := [i for i, outcome in of.items() if outcome == "fail"]:
+            return passes, failing
+        passes += 1
     return passes, []
 
 

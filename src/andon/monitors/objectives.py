@@ -26,7 +26,7 @@ from andon.monitors.verdicts import (
     verdict,
 )
 from andon.scores import SCORERS, Scorer
-from andon.settings import HIGH_RISK, Settings
+from andon.settings import HIGH_RISK, Settings, is_high_risk
 from andon.traffic import SEGMENTS, quoted
 from andon.traffic.retention import retention
 
@@ -189,7 +189,7 @@ def rule_for(
     and a risk category. Without a rule a chart is watched, with weight 4 where its risk category is high, critical or
     unacceptable, else 1.
     """
-    high = dict(scope).get("risk_category", "").casefold() in HIGH_RISK
+    high = is_high_risk(dict(scope).get("risk_category"))
     watch, weight = True, HIGH_RISK_WEIGHT if high else 1.0
     for rule in rules:
         pairs = ((rule.app, app), (rule.environment, environment), (rule.metric, metric), (rule.direction, direction))

@@ -1,10 +1,11 @@
 """What an answer finally says, and whether that is the expected answer."""
 
 import re
+import unicodedata
 
 from andon.scores.text import READ, normalise
 
-__all__ = ["BOXED", "BRACKET", "answers_match", "final_answer"]
+__all__ = ["BOXED", "BRACKET", "answers_match", "final_answer", "final_answers", "plain"]
 
 OPENING = 256
 """Characters in which a yes or no is looked for."""
@@ -20,17 +21,45 @@ _ANSWER = re.compile(
 )
 
 
+_MATH = re.compile(r"\${1,2}(?=[^\s$])([^$\n]{1,200})(?<=[^\s\\])\${1,2}(?!\d)")
+_SIGNS = (
+    (re.compile(r"(?<=\w)\+\+"), "plusplus"),
+    (re.compile(r"(?<=\w)\+(?!\w)"), "plus"),
+    (re.compile(r"(?<=\w)#(?!\w)"), "sharp"),
+    (re.compile(r"(?<=\d)\s?\\?%"), " percent "),
+    *((re.compile(rf"{sign}\s?(\d[\d.,]{{0,30}}(?<=\d))|(?<=\d)\s?{sign}"), rf"\1 {word} ")
+      for sign, word in ((r"\\?\$", "dollar"), ("€", "euro"), ("£", "pound"), ("¥", "yen"))),
+)  # fmt: skip
+
+
+def final_answers(answer: str) -> list[str]:
+    r"""All that an answer marks as final: each ``\boxed{...}``, else each ``[...]``, else what follows each "answer:"."""
+    return next((found for pattern in (BOXED, BRACKET, _ANSWER) if (found := pattern.findall(answer))), [])
+
+
 def final_answer(answer: str) -> str:
     r"""What an answer finally says: the last ``\boxed{...}``, else the last ``[...]``, else what follows "answer:", else all of it."""
-    for pattern in (BOXED, BRACKET, _ANSWER):
-        found = pattern.findall(answer)
-        if found:
-            return str(found[-1])
-    return answer
+    return [answer, *final_answers(answer)][-1]
+
+
+def plain(text: str) -> str:
+    """A text as `normalise` gives it, but with the signs that make another thing of a word: C++, C#, A+, 5 %, $5.
+
+    ``$`` around a formula, ``#`` before a word and ``+`` before a number say nothing. Reads the first 100,000 characters.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text[:READ])[:READ]
+    if any(sign in text for sign in "+#%$€£¥"):
+        text = _MATH.sub(r"\1", text[:READ])
+        for pattern, word in _SIGNS:
+            text = pattern.sub(word, text)
+    return normalise(text)
 
 
 def answers_match(answer: str, expected: str) -> bool:
     """Whether two answers say the same after normalisation, or one's final answer equals the other's; yes/no by first word.
+
+    C++ is not C, and 5 % is neither 5 nor $5 (`plain`).
 
     A blank answer matches nothing. Where normalisation leaves nothing of the expected answer (a sign, an emoji), the texts
     themselves are compared.
@@ -38,10 +67,10 @@ def answers_match(answer: str, expected: str) -> bool:
     if not answer.strip() or not expected.strip():
         return False
     given, wanted = final_answer(answer), final_answer(expected)
-    want = normalise(wanted)
+    want = plain(wanted)
     if not want or len(wanted) > READ:
         return expected.strip() in (answer.strip(), given.strip())
-    if want in (normalise(text) for text in (answer, given) if len(text) <= READ):
+    if want in (plain(text) for text in (answer, given) if len(text) <= READ):
         return True
     words = normalise(answer[:OPENING]).split(maxsplit=1)
     return want in ("yes", "no") and bool(words) and words[0] == want and not BRACKET.search(answer)

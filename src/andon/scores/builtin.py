@@ -282,6 +282,7 @@ SCORERS: tuple[Scorer, ...] = (
         "correctness",
         "The final answer equals the expected one after normalisation.",
         _normalised_match,
+        version="2",
     ),
     _rate("exact_match", "down", "correctness", "The answer equals the expected one to the letter.", _exact_match),
     _rate(
@@ -328,7 +329,7 @@ SCORERS: tuple[Scorer, ...] = (
         "down",
         "correctness",
         "share",
-        "Share of what the answer claims that the passages say, by the words of each claim.",
+        "Share of the answer's words that stand in the passages, function words at half weight.",
         _groundedness,
         "2",
     ),

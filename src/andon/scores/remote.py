@@ -1,24 +1,20 @@
 """The embedder `openai`: any endpoint that speaks ``POST {url}/embeddings`` as OpenAI does."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx2
 import numpy as np
 
-from andon.errors import ConfigError, SeamError
+from andon.errors import ConfigError
+from andon.scores.posting import Endpoint, endpoint_at
 from andon.scores.records import Embedder, Vectors
 from andon.settings import Settings
-from andon.traffic.quoting import quoted
 
 __all__ = ["load"]
 
 _BATCH = 128
-_TIMEOUT_S = 60.0
-_PAUSES_S = (0.5, 2.0)  # before the second and the third try
+_ANSWER_S = 60.0
 
 
 def load(settings: Settings) -> Embedder:
@@ -34,22 +30,17 @@ def load(settings: Settings) -> Embedder:
     ):
         if not value:
             raise ConfigError(f"the embedder `openai` needs {variable}, for example {example}")
-    try:
-        parts = urlsplit(settings.embedder_url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
-    except ValueError:
-        usable, place = False, ""
-    if not usable:  # the value is not repeated: it may hold a password
-        raise ConfigError("ANDON_EMBEDDER_URL is not a URL of the form http(s)://host[:port]/path")
-    if not (settings.embedder_key.isascii() and settings.embedder_key.isprintable()):
-        raise ConfigError("ANDON_EMBEDDER_KEY holds a character that a header cannot carry (a line end, perhaps)")
     return _Remote(
         name=f"openai:{settings.embedder_model}",
         model=settings.embedder_model,
-        url=f"{settings.embedder_url.rstrip('/')}/embeddings",
-        place=f"{place}/embeddings",
-        key=settings.embedder_key.strip(),
+        endpoint=endpoint_at(
+            f"the embedder openai:{settings.embedder_model}",
+            settings.embedder_url,
+            "embeddings",
+            settings.embedder_key,
+            "ANDON_EMBEDDER",
+            answer_s=_ANSWER_S,
+        ),
     )
 
 
@@ -57,11 +48,7 @@ def load(settings: Settings) -> Embedder:
 class _Remote:
     name: str
     model: str
-    url: str = field(repr=False)
-    place: str
-    """The URL without user, password and query: what a message may show."""
-    key: str = field(repr=False)
-    sleep: Callable[[float], None] = time.sleep
+    endpoint: Endpoint
     width: int = 0
     """Dimension of the first answer; every later one must have it."""
 
@@ -73,44 +60,17 @@ class _Remote:
         """
         rows = {text: row for row, text in enumerate(dict.fromkeys(text for text in texts if text.strip()))}
         distinct = list(rows) or (["width"] if texts and not self.width else [])
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         batches: list[Vectors] = []
-        with httpx2.Client(headers=headers, timeout=_TIMEOUT_S) as client:
+        with self.endpoint.asked() as ask:
             for i in range(0, len(distinct), _BATCH):
                 clean = [text.encode("utf-8", "replace").decode() for text in distinct[i : i + _BATCH]]
-                batches.append(self._checked(self._ask(client, clean), len(clean)))
+                request = {"model": self.model, "input": clean, "encoding_format": "float"}
+                batches.append(self._checked(ask(request), len(clean)))
         vectors = np.zeros((len(texts), self.width), np.float32)
         if rows:
             full = [i for i, text in enumerate(texts) if text in rows]
             vectors[full] = np.concatenate(batches)[[rows[texts[i]] for i in full]]
         return vectors
-
-    def _ask(self, client: httpx2.Client, texts: list[str]) -> Any:
-        request = {"model": self.model, "input": texts, "encoding_format": "float"}
-        for pause in (*_PAUSES_S, None):
-            try:
-                answer = client.post(self.url, json=request)
-            except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-                problem, retryable = (
-                    f"{type(error).__name__}: {self._shown(str(error))}",
-                    isinstance(error, httpx2.TransportError),
-                )
-            else:
-                if answer.status_code == 200:
-                    return self._decoded(answer)
-                problem = f"HTTP {answer.status_code}: {self._shown(answer.text)}"
-                retryable = answer.status_code == 429 or answer.status_code >= 500
-            if pause is None or not retryable:
-                raise self._failed(problem, retryable=retryable)
-            self.sleep(pause)
-        raise AssertionError("the last try returns or raises")
-
-    def _decoded(self, answer: httpx2.Response) -> Any:
-        try:
-            return answer.json()
-        except ValueError:
-            pass
-        raise self._failed(f"the answer is not JSON: {self._shown(answer.text)}", retryable=False)
 
     def _checked(self, answer: Any, n: int) -> Vectors:
         try:
@@ -119,26 +79,17 @@ class _Remote:
         except (KeyError, TypeError, ValueError, AttributeError):
             vectors = None
         if vectors is not None and len(vectors) != n:
-            raise self._failed(f"{n} texts were sent, {len(vectors)} vectors came back", retryable=False)
+            raise self.endpoint.failed(f"{n} texts were sent, {len(vectors)} vectors came back")
         if vectors is None or vectors.ndim != 2 or vectors.shape[1] == 0:
-            raise self._failed(
-                "the answer is not {'data': [{'embedding': [numbers]}]} with vectors of one dimension",
-                retryable=False,
+            raise self.endpoint.failed(
+                "the answer is not {'data': [{'embedding': [numbers]}]} with vectors of one dimension"
             )
         self.width = self.width or vectors.shape[1]
         if vectors.shape[1] != self.width:
-            raise self._failed(f"vectors of {vectors.shape[1]} numbers after vectors of {self.width}", retryable=False)
+            raise self.endpoint.failed(f"vectors of {vectors.shape[1]} numbers after vectors of {self.width}")
         with np.errstate(over="ignore"):
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-            raise self._failed("a vector has length 0 or holds a number that is not finite", retryable=False)
+            raise self.endpoint.failed("a vector has length 0 or holds a number that is not finite")
         unit: Vectors = (vectors / lengths).astype(np.float32)
         return unit
-
-    def _failed(self, problem: str, *, retryable: bool) -> SeamError:
-        return SeamError(f"the embedder {self.name} at {self.place} failed: {problem}", retryable=retryable)
-
-    def _shown(self, text: str) -> str:
-        """What the endpoint said as a message may show it: without secrets, short, on one line."""
-        safe = text.replace(self.url, self.place)
-        return quoted(safe.replace(self.key, "***") if self.key else safe, 200)

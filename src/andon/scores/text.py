@@ -4,11 +4,12 @@ import re
 import unicodedata
 from functools import lru_cache
 
-__all__ = ["KEPT", "READ", "STOP_WORDS", "content_words", "normalise", "sentences"]
+__all__ = ["KEPT", "READ", "STOP_WORDS", "content_words", "normalise", "number_value", "sentences"]
 
 _WORD = re.compile(r"(?:(?<![^\W_])-(?=\d))?[^\W_]+(?:[.,]\d+)*", re.UNICODE)
 _MINUS = str.maketrans("−‒–", "---")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
+_THOUSANDS = re.compile(r"-?\d{1,3}(?:[.,]\d{3})+")
 _ARTICLES = frozenset(("a", "an", "the"))
 
 STOP_WORDS = frozenset(
@@ -110,6 +111,17 @@ def normalise(text: str) -> str:
     Reads the first 100,000 characters.
     """
     return _normalise(text) if len(text) <= KEPT else _normalise.__wrapped__(text)
+
+
+def number_value(digits: str) -> str:
+    """One spelling for all of a number, of digits with points or commas: ``1,149`` is ``1149``, and ``4.50`` is ``4.5``.
+
+    Three digits behind a point or comma are thousands.
+    """
+    if _THOUSANDS.fullmatch(digits):
+        return digits.replace(",", "").replace(".", "")
+    whole, _, part = digits.replace(",", ".").partition(".")
+    return (whole.lstrip("0") or "0") + ("." + part.rstrip("0") if part.rstrip("0") else "")
 
 
 def content_words(text: str) -> frozenset[str]:

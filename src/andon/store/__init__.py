@@ -7,7 +7,7 @@ Always: what `append` or `put` acknowledged is on disk; a row is there once, how
         on every engine; only the exceptions of `andon.errors` leave this package.
 """
 
-from andon.store.disk import kept_secret
+from andon.store.disk import kept_secret, write_whole
 from andon.store.engine import Engine
 from andon.store.ledger import Ledger, Versioned
 from andon.store.plan import (
@@ -50,4 +50,5 @@ __all__ = [
     "from_json",
     "kept_secret",
     "to_json",
+    "write_whole",
 ]

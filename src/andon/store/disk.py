@@ -13,7 +13,7 @@ from pathlib import Path
 
 from andon.errors import StoreError
 
-__all__ = ["disk_errors", "kept_secret", "locked", "make_folder", "sync_path", "try_lock"]
+__all__ = ["disk_errors", "kept_secret", "locked", "make_folder", "sync_path", "try_lock", "write_whole"]
 
 
 def sync_path(path: Path) -> None:
@@ -26,12 +26,42 @@ def sync_path(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents, each of them durable."""
+    """Create a folder and its parents, each of them durable and for its owner only; one that is there keeps its mode."""
     if path.is_dir():
         return
     make_folder(path.parent)
-    path.mkdir(exist_ok=True)
+    path.mkdir(0o700, exist_ok=True)
     sync_path(path.parent)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all, durably: whoever reads it meets the old text or the new one.
+
+    A link stays a link, and a file that is there keeps its mode. A device or a pipe is written to as it is.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    with disk_errors(f"write {path}"):
+        there = path.resolve()
+        if there.exists() and not there.is_file():
+            there.write_text(text, encoding="utf-8")
+            return
+        there.parent.mkdir(parents=True, exist_ok=True)
+        draft = there.with_name(f".{there.name[:100]}.{secrets.token_hex(8)}")
+        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                if there.exists():
+                    os.fchmod(handle, there.stat().st_mode & 0o7777)
+                file.write(text)
+                file.flush()
+                os.fsync(handle)
+            draft.replace(there)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        sync_path(there.parent)
 
 
 def kept_secret(path: Path) -> bytes:

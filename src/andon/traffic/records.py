@@ -262,5 +262,9 @@ class Erasure:
     """Rows that were removed, by table."""
     records: int
     """Versions of records of the ledger (evidence, failures, cases) in which texts were blanked."""
+    retired: int = 0
+    """Golden cases that are tested no more, because their question or right answer was the user's."""
+    dismissed: int = 0
+    """Captured failures of which no case comes, because their question was the user's."""
     left: tuple[str, ...] = ()
     """Where something was still found afterwards; empty when the check found nothing."""

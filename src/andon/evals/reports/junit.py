@@ -36,7 +36,13 @@ def junit_of(run: EvalRun, verdict: Verdict, cases: Iterable[Case], *, baseline:
     gate = Xml.Element("testcase", name=GATE, classname="andon")
     if verdict.outcome != "pass":
         kind = "error" if verdict.outcome == "error" else "failure"
-        _add(gate, kind, verdict.reason, type=verdict.outcome, message=f"{verdict.outcome}: {verdict.reason}")
+        _add(
+            gate,
+            kind,
+            "\n".join((verdict.reason, *verdict.notes, *verdict.decides)),
+            type=verdict.outcome,
+            message=f"{verdict.outcome}: {verdict.reason}",
+        )
     tests.append(gate)
     counts = {
         "tests": str(len(tests)),

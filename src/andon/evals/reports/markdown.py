@@ -1,7 +1,7 @@
 """A run and its verdict as Markdown, for a pull request, a terminal or a file. Content of cases is hostile."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from andon.evals.records import EvalRun, Verdict
 from andon.evals.reports.standing import Standing, Word, standings
@@ -10,7 +10,7 @@ from andon.stats import clopper_pearson
 from andon.traffic.clock import format_time
 from andon.traffic.quoting import quoted
 
-__all__ = ["LONGEST", "SHOWN", "markdown_of", "rules_table", "summarise"]
+__all__ = ["LONGEST", "SHOWN", "markdown_of", "rules_table", "summarise", "tell"]
 
 SHOWN = 20
 """Cases that a list shows; the rest is counted."""
@@ -54,6 +54,18 @@ def summarise(run: EvalRun, verdict: Verdict, cases: Iterable[Case], *, baseline
     return _render(run, verdict, cases, baseline, reason=_line, folds=False)
 
 
+def tell(run: EvalRun, verdict: Verdict, cases: Iterable[Case]) -> str:
+    """The same of a run of which nobody asked for a verdict: what passes, and how sure that is."""
+    if verdict.outcome == "error" or verdict.low is None or verdict.high is None:
+        return summarise(run, verdict, cases)
+    ran, asked = verdict.passed + verdict.failed, len({r.case_id for r in run.results} - {*verdict.quarantined})
+    what = f"{ran} cases pass" if run.repeats == 1 else f"{ran} attempts at {asked} cases pass"
+    said = f"{verdict.passed} of {what} ({verdict.passed / ran:.1%}, {verdict.low:.1%} to {verdict.high:.1%})"
+    said += f"; {verdict.errors} could not run" if verdict.errors else ""
+    bare = replace(verdict, groups=(), decides=(), mde=None)
+    return _render(run, bare, cases, None, reason=_line, folds=False, first=f"{said}.")
+
+
 def markdown_of(run: EvalRun, verdict: Verdict, cases: Iterable[Case], *, baseline: EvalRun | None = None) -> str:
     """The same for a pull request: details fold, no text mentions anybody, and it is never longer than `LONGEST`."""
     return _render(run, verdict, cases, baseline, reason=_prose, folds=True)
@@ -72,11 +84,12 @@ def _render(
     *,
     reason: Callable[[str], str],
     folds: bool,
+    first: str = "",
 ) -> str:
     each = standings(run, verdict, cases, baseline)
-    lines = [f"{_OPENING[verdict.outcome]}: {reason(verdict.reason)}. {_TODO[verdict.outcome]}"]
-    if verdict.decides and verdict.decides not in verdict.reason:
-        lines += ["", f"**What would decide it:** {reason(verdict.decides)}."]
+    lines = [first or f"{_OPENING[verdict.outcome]}: {reason(verdict.reason)}. {_TODO[verdict.outcome]}"]
+    for head, said in (("", verdict.notes), ("**What would decide it**", verdict.decides)):
+        lines += ["", *([head, ""] if head else []), *(f"- {reason(text)}" for text in said[:SHOWN])] if said else []
     lines += ["", *(_rules(verdict, reason) or _categories(each))]
     left = LONGEST - sum(len(line) + 1 for line in lines)
     for section in _sections(run, verdict, each, baseline):
@@ -107,7 +120,7 @@ def _sections(run: EvalRun, verdict: Verdict, each: Sequence[Standing], baseline
         facts.append(f"- baseline {_code(baseline.target)}, run {_code(baseline.id)}, {format_time(baseline.at_us)}")
     facts += [f"- {_code(name)} {_code(value)}" for name, value in sorted(run.versions.items())]
     if verdict.mde is not None:
-        facts.append(f"- smallest drop that this comparison finds with 80 % power: {verdict.mde:.1%}")
+        facts.append(f"- smallest drop that this comparison finds with 80 % power: {100 * verdict.mde:.1f} points")
     spent = [r.cost_usd for r in run.results if r.cost_usd is not None]
     if spent:
         facts.append(f"- spent ${sum(spent):.2f}")
@@ -139,12 +152,12 @@ def _rules(verdict: Verdict, reason: Callable[[str], str]) -> list[str]:
     rows = ["| rule | cases | before | now | difference | lost | gained | word |", "|---|--:|--:|--:|---|--:|--:|---|"]
     for g in verdict.groups[:SHOWN]:
         low, high = (
-            "" if end is None else f"{end:+.1%}" if g.difference is not None else f"{end:.1%}"
+            "" if end is None else f"{100 * end:+.1f}" if g.difference is not None else f"{end:.1%}"
             for end in (g.low, g.high)
         )
         span = f" ({low} to {high})" if low and high else ""
         now = _percent(g.now) + (span if g.difference is None else "")
-        difference = "" if g.difference is None else f"{g.difference:+.1%}{span}"
+        difference = "" if g.difference is None else f"{100 * g.difference:+.1f} points{span}"
         word = f"**{g.outcome}**" + ("" if g.p is None or g.outcome == "pass" else f", p = {g.p:.2g}")
         counts = (str(g.n), _percent(g.before), now, difference, str(len(g.lost)), str(len(g.gained)), word)
         rows.append(f"| {_cell(g.name)} {reason(g.rule[:_CELL])} | {' | '.join(counts)} |")
@@ -164,8 +177,8 @@ def _categories(each: Sequence[Standing]) -> list[str]:
     names = sorted(by_category, key=lambda name: (-len(by_category[name]), name))
     groups = [(_cell(name) if name else "(none)", by_category[name]) for name in names[:SHOWN]]
     for name, group in (*groups, ("all", list(each))):
-        ran = [s for s in group if s.ran]
-        passed = sum(s.passed == s.ran for s in ran)
+        ran = [s for s in group if s.outcome != "error"]
+        passed = sum(s.outcome == "pass" for s in ran)
         low, high = clopper_pearson(passed, len(ran), 0.95)
         rate = f"{passed / len(ran):.1%}, {low:.1%} to {high:.1%}" if ran else "cannot tell"
         rows.append(f"| {name} | {len(group)} | {passed} | {len(ran) - passed} | {len(group) - len(ran)} | {rate} |")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from andon.evals.pairs import outcome_of
 from andon.evals.records import CaseResult, EvalRun, Verdict
 from andon.golden import Case
 
@@ -33,6 +34,11 @@ class Standing:
     """Attempts that ran: the rest are execution errors."""
 
     @property
+    def outcome(self) -> Literal["pass", "fail", "error"]:
+        """What became of it over all its attempts (`outcome_of`)."""
+        return outcome_of(self.attempts)
+
+    @property
     def share(self) -> str:
         """How many attempts failed, where there was more than one."""
         return f"{self.ran - self.passed} of {self.ran} attempts failed" if self.ran > 1 else ""
@@ -41,7 +47,7 @@ class Standing:
 def standings(run: EvalRun, verdict: Verdict, cases: Iterable[Case], baseline: EvalRun | None) -> tuple[Standing, ...]:
     """Each case of a run once, in the order of the run.
 
-    What is lost and gained is the verdict's word. A case passes here when every attempt that ran passed.
+    What is lost and gained is the verdict's word. A case passes when every attempt at it ran and passed.
     """
     known = {c.id: c for c in cases}
     attempts: dict[str, list[CaseResult]] = {}
@@ -51,14 +57,14 @@ def standings(run: EvalRun, verdict: Verdict, cases: Iterable[Case], baseline: E
     failed_before = set() if baseline is None else {r.case_id for r in baseline.results if r.outcome == "fail"}
     lost, gained, out = set(verdict.lost), set(verdict.gained), set(verdict.quarantined)
 
-    def word(case_id: str, passed: int, ran: int) -> Word:
+    def word(case_id: str, outcome: Literal["pass", "fail", "error"]) -> Word:
         if case_id in out:
             return "quarantined"
-        if ran == 0:
-            return "error"
         if case_id in lost:
             return "lost"
-        if passed == ran:
+        if outcome == "error":
+            return "error"
+        if outcome == "pass":
             return "gained" if case_id in gained else "pass"
         if before is None:
             return "fail"
@@ -71,7 +77,7 @@ def standings(run: EvalRun, verdict: Verdict, cases: Iterable[Case], baseline: E
         found.append(
             Standing(
                 case_id=case_id,
-                word=word(case_id, passed, ran),
+                word=word(case_id, outcome_of(each)),
                 case=known.get(case_id),
                 attempts=tuple(each),
                 shown=shown,

@@ -1,5 +1,6 @@
 """Ask a target every case, as often as wanted, and score what it says."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from andon.evals.records import CaseResult, CaseScorer, EvalRun, Output, Progres
 from andon.evals.run.keeping import Kept, attempt_key
 from andon.evals.run.runs import named
 from andon.evals.scoring import score_case, scorer_versions
+from andon.evals.targets.reading import output_of
 from andon.golden import Case, golden_digest
 from andon.scores import Embedder, Scorer
 from andon.scores.records import Vectors
@@ -46,7 +48,7 @@ def run_evals(
     """Ask the target each case `repeats` times, `workers` at a time, and score the answers.
 
     Results stand by case, then by repeat. The id is a digest of the content, apart from how long answers took. The same
-    content (question, contexts, what is expected, repeat) is asked once.
+    content (question, contexts, what is expected, application, repeat) is asked once, unless the target sees the case's id.
 
     - An exception of the target or a scorer is an execution error of that attempt. After a retryable `SeamError` it is asked
       again, up to `retries` times, after a growing pause or the one that the target asks for.
@@ -60,11 +62,11 @@ def run_evals(
     Raises:
         InputError: `workers`, `repeats`, `retries`, the rate or the budget is too small.
         StoreError: an answer could not be kept.
-        KeyboardInterrupt: the user stopped it; nothing more is asked, and what was answered is kept.
+        KeyboardInterrupt: the user stopped it; nothing more is asked, and what was answered is kept, with what was on its way.
     """
     _check(workers=workers, repeats=repeats, retries=retries, budget_usd=budget_usd)
     each = list({c.id: c for c in cases}.values())
-    attempts = [_Attempt(case=c, repeat=r, key=attempt_key(c, r)) for c in each for r in range(repeats)]
+    attempts = [_Attempt(case=c, repeat=r, key=attempt_key(target, c, r)) for c in each for r in range(repeats)]
     asker = _Asker(
         target=target, retries=retries, budget_usd=budget_usd, bucket=bucket_of(per_minute), clock=clock, sleep=sleep, kept=kept
     )  # fmt: skip
@@ -85,9 +87,12 @@ def run_evals(
 
 
 def versions_of(target: Target) -> dict[str, str]:
-    """What a target says of itself: its model and its version, where it knows them."""
-    found = {name: getattr(target, name, None) for name in ("model", "version")}
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    """What a target says of itself: its model, its version and a digest of its settings or code, where it knows them."""
+    found = {name: getattr(target, name, None) for name in ("model", "version", "settings")}
+    told = {name: value for name, value in found.items() if isinstance(value, str) and value}
+    if "settings" in told:
+        told["settings"] = hashlib.sha256(told["settings"].encode()).hexdigest()[:12]
+    return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,23 +158,26 @@ class _Asker:
             self._wait_for_turn()
             tries += 1
             try:
-                output = _cleaned(*self._timed(attempt))
+                output = self._timed(attempt)
             except SeamError as error:
                 if not error.retryable or tries > self.retries:
                     return _why(error, tries)
                 self._hold_back(attempt.key, tries, error)
-            except (Exception, SystemExit) as error:  # whatever a user's function raises is that case's error
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever a user's function raises is that case's error
                 return f"{type(error).__name__}: {quoted(str(error), 300)}"
             else:
                 if output.cost_usd is None:
                     self.unpriced = True
                 return output
 
-    def _timed(self, attempt: _Attempt) -> tuple[Output, float]:
+    def _timed(self, attempt: _Attempt) -> Output:
         again = getattr(self.target, "attempt", None)  # recorded answers know which attempt is which
         begun = time.perf_counter()
         output = self.target.ask(attempt.case) if again is None else again(attempt.case, attempt.repeat)
-        return output, time.perf_counter() - begun
+        took_s = time.perf_counter() - begun
+        return _cleaned(output_of(output, self.target.name), took_s)
 
     def _over_budget(self) -> str | None:
         if self.budget_usd is None:
@@ -268,25 +276,30 @@ def _all_results(
         futures: list[Future[tuple[bool, list[tuple[int, CaseResult]]]]] = [
             pool.submit(work, s) for s in places.values()
         ]
-        for future in as_completed(futures):
-            reused, scored = future.result()
-            for place, result in scored:
-                results[place] = result
-                progress = _counted(progress, result, reused, asker.spent_usd)
-                if report is not None:
-                    report(progress)
+        try:
+            for future in as_completed(futures):
+                reused, scored = future.result()
+                for place, result in scored:
+                    results[place] = result
+                    progress = _counted(progress, result, reused, asker.spent_usd)
+                    if report is not None:
+                        report(progress)
+        except KeyboardInterrupt:
+            if report is not None:
+                report(replace(progress, stopping=sum(f.running() for f in futures)))
+            raise
     return [r for r in results if r is not None]
 
 
 @contextmanager
 def _pool(workers: int, stop: threading.Event) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads that is left at once when something goes wrong: what was not begun is not asked."""
+    """A pool of threads. When something goes wrong what was not begun is not asked; Ctrl-C waits for what is on its way."""
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="andon-evals")
     try:
         yield pool
-    except BaseException:
+    except BaseException as error:
         stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=isinstance(error, KeyboardInterrupt), cancel_futures=True)
         raise
     pool.shutdown()
 
@@ -303,7 +316,7 @@ def _score(case: Case, output: Output | str, scorers: Scorers, embedder: Embedde
         return CaseResult(case_id=case.id, outcome="error", detail=output, risk_category=case.risk_category)
     try:
         return replace(score_case(case, output, scorers, embedder), latency_s=output.latency_s)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         detail = f"scorer {case.metric}: {type(error).__name__}: {quoted(str(error), 300)}"
         return CaseResult(
             case_id=case.id,
@@ -372,7 +385,7 @@ def _cleaned(output: Output, took_s: float) -> Output:
     return replace(
         output,
         answer=None if output.answer is None else _unicode(output.answer),
-        contexts=tuple(_unicode(c) for c in output.contexts),
+        contexts=None if output.contexts is None else tuple(_unicode(c) for c in output.contexts),
         tool_calls=calls,
         latency_s=took_s if output.latency_s is None else output.latency_s,
     )

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from andon.errors import InputError, StateError, StoreError
-from andon.evals.records import Baseline, CaseScorer, EvalRun, Progress, Refreshed, Target
+from andon.evals.records import Baseline, CaseResult, CaseScorer, EvalRun, Progress, Refreshed, Target
 from andon.evals.run.asking import run_evals, versions_of
 from andon.evals.run.runs import named
-from andon.evals.scoring import scorer_versions
-from andon.evals.targets import keepable_spec, make_target
+from andon.evals.scoring import measured_by, scorer_versions
+from andon.evals.targets import CommandTarget, HttpTarget, keepable_spec, make_target
 from andon.golden import Case, golden_digest
 from andon.scores import Embedder, Scorer
 from andon.store import Ledger
@@ -70,8 +70,8 @@ def refresh_baseline(
 ) -> Refreshed:
     """Bring the baseline of an application up to a golden set that has changed.
 
-    The baseline's target is asked the cases that did not run in the baseline, as often as the others were, and a new run over
-    all cases is kept; where a scorer has another version, all cases are asked. A target that cannot be reached, or is another
+    The baseline's target is asked the cases that did not run in the baseline, or are measured otherwise now, as often as the
+    others were, and a new run over all cases is kept; where a scorer has another version, all cases are asked. A target that cannot be reached, or is another
     version than the baseline's by now, changes nothing, and it is said: a regression must not become the baseline by itself.
 
     Args (the others as for `run_evals`):
@@ -91,8 +91,8 @@ def refresh_baseline(
         return Refreshed(said=f"the baseline stays as it is: {error}")
     each = list({c.id: c for c in cases}.values())
     why = _changed(old, each, scorers, embedder)
-    there = set() if why else {r.case_id for r in old.results if r.outcome != "error"}
-    new = [c for c in each if c.id not in there]
+    there = {} if why else {r.case_id: r.measured for r in old.results if r.outcome != "error"}
+    new = [c for c in each if there.get(c.id) not in ("", measured_by(c, scorers, embedder))]
     if not each or (not new and golden_digest(each) == old.golden):
         return Refreshed(said="the baseline holds every case already" if each else "the golden set is empty")
     fresh = run_evals(
@@ -113,9 +113,9 @@ def refresh_baseline(
 def _merged(old: EvalRun, fresh: EvalRun, cases: Sequence[Case], scorers: str, now_us: int) -> EvalRun:
     """The new run: what was asked now, and what stands from before, by case and then by repeat."""
     asked = {r.case_id for r in fresh.results}
-    results = {c.id: [r for r in fresh.results if r.case_id == c.id] for c in cases}
-    for r in old.results:
-        if r.case_id in results and r.case_id not in asked:
+    results: dict[str, list[CaseResult]] = {c.id: [] for c in cases}
+    for r in (*fresh.results, *(r for r in old.results if r.case_id not in asked)):
+        if r.case_id in results:
             results[r.case_id].append(r)
     return named(
         replace(
@@ -134,10 +134,16 @@ def _its_target(kept: Baseline, old: EvalRun, target: Target | None, versions: M
     """What the baseline is of, so that it can be asked again.
 
     Raises:
-        InputError: it leads nowhere, or to another version by now.
+        InputError: it leads nowhere, to another version by now, or nothing tells which version answers there.
     """
     found = make_target(kept.target) if target is None else target
-    for name, value in {**versions_of(found), **versions}.items():
+    now = {**versions_of(found), **versions}
+    if isinstance(found, HttpTarget | CommandTarget) and not {"model", "version", "revision"} & now.keys():
+        raise InputError(
+            f"nobody can tell whether {quoted(found.name)} is still the version that it ran on; give `version` in a target file,"
+            " or run it again: `andon eval baseline --target ...`"
+        )
+    for name, value in now.items():
         if old.versions.get(name, value) != value:
             was = quoted(old.versions[name])
             raise InputError(

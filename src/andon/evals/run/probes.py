@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from andon.errors import ConfigError, InputError
-from andon.evals.probes import Probe, chosen, due, signal_of
+from andon.evals.probes import Probe, chosen, due, signals_of
 from andon.evals.records import CaseResult, EvalRun, Output, Probed, Target
 from andon.evals.run.asking import run_evals
 from andon.evals.run.runs import keep_run
@@ -13,6 +13,7 @@ from andon.evals.scorers import scorers_for
 from andon.evals.targets import make_target
 from andon.golden import Case
 from andon.golden.run import load_set
+from andon.incidents import Incident
 from andon.monitors import Signal
 from andon.scores import Embedder, Scorer
 from andon.scores.rows import PROBE
@@ -67,35 +68,45 @@ def ask_probe(
     """
     before = ledger.get(Probed, probe.name)
     cases = chosen(probe, load_set(ledger, probe.app))
+    last_us = None if before is None else before.answered_us
+
+    def keep(probed: Probed) -> Probed:
+        ledger.put(probed, now_us=now_us, by=f"probe {probe.name}")
+        return probed
+
     if not cases:
-        return _keep(ledger, Probed(id=probe.name, at_us=now_us, problem=_nothing_fits(probe)))
+        return keep(Probed(id=probe.name, at_us=now_us, answered_us=last_us, problem=_nothing_fits(probe)))
     try:
         target = _Heard(make_target(probe.target))
         measures = scorers_for(cases, scorers, settings)
     except (InputError, ConfigError) as error:
-        return _keep(ledger, Probed(id=probe.name, at_us=now_us, problem=str(error)))
+        return keep(Probed(id=probe.name, at_us=now_us, answered_us=last_us, problem=str(error)))
     run = run_evals(cases, target, measures, embedder, now_us=now_us)
     run = replace(run, app=probe.app)
     keep_run(ledger, run, now_us=now_us, by=f"probe {probe.name}")
     _write(intake, probe, run, cases, target.outputs)
     warehouse.commit()
-    signal = signal_of(probe, run, before, window_us=settings.window_s * 1_000_000)
-    if signal is not None:
+    raised_ = signals_of(probe, run, before, window_us=settings.window_s * 1_000_000)
+    for signal in raised_:
         ledger.put(signal, now_us=now_us, by=f"probe {probe.name}")
     passed, failed, errors = (sum(r.outcome == o for r in run.results) for o in ("pass", "fail", "error"))
-    return _keep(
-        ledger,
+    return keep(
         Probed(
             id=probe.name, at_us=now_us, run=run.id, passed=passed, failed=failed, errors=errors,
-            signal="" if signal is None else signal.id, problem="" if passed + failed else _none_ran(run),
-        ),
+            signals=tuple(s.id for s in raised_), answered_us=now_us if passed + failed else last_us,
+            problem="" if passed + failed else _none_ran(run),
+        )
     )  # fmt: skip
 
 
 def raised(ledger: Ledger, now_us: int) -> list[Signal]:
-    """The signals that probes raised within the last day, for the incidents; one that has an incident is passed over there."""
-    lately = [p for p in ledger.all(Probed) if p.signal and now_us - p.at_us < LATELY_US]
-    return [s for p in lately if (s := ledger.get(Signal, p.signal)) is not None]
+    """The signals that probes raised and no incident holds yet; a warning is offered for a day, a page until one does."""
+    ids = [(name, p.at_us) for p in ledger.all(Probed) for name in p.signals]
+    if not ids:
+        return []
+    held = {name for incident in ledger.all(Incident) for name in incident.signals}
+    found = [(ledger.get(Signal, name), at_us) for name, at_us in ids if name not in held]
+    return [s for s, at_us in found if s is not None and (s.level == "page" or now_us - at_us < LATELY_US)]
 
 
 class _Heard:
@@ -115,11 +126,6 @@ class _Heard:
     def _hear(self, case: Case, output: Output) -> Output:
         self.outputs[case.question] = output
         return output
-
-
-def _keep(ledger: Ledger, probed: Probed) -> Probed:
-    ledger.put(probed, now_us=probed.at_us, by=f"probe {probed.id}")
-    return probed
 
 
 def _nothing_fits(probe: Probe) -> str:
@@ -159,7 +165,7 @@ def _interaction(probe: Probe, run: EvalRun, case: Case, r: CaseResult, output: 
         environment=probe.environment,
         query=case.question,
         answer=said.answer,
-        contexts=tuple(Context(text=t) for t in said.contexts),
+        contexts=tuple(Context(text=t) for t in said.contexts or ()),
         tool_calls=said.tool_calls,
         source=PROBE,
         risk_category=case.risk_category,

@@ -1,8 +1,12 @@
 """Cases that decide nothing for a while, and why."""
 
+from collections.abc import Iterable, Iterator
+
 from andon.errors import InputError
 from andon.evals.records import EvalRun, Quarantine
 from andon.evals.repeats import Flake, flakes_of
+from andon.evals.rules import LONGEST_QUARANTINE_US
+from andon.evals.run.runs import newest_runs
 from andon.golden import Case
 from andon.store import Ledger
 from andon.traffic import format_time
@@ -10,14 +14,11 @@ from andon.traffic.quoting import quoted
 
 __all__ = ["LONGEST_QUARANTINE_US", "quarantine", "quarantined"]
 
-LONGEST_QUARANTINE_US = 30 * 86_400_000_000
-"""A quarantine ends after 30 days at the latest: a case that nobody mends is retired, not forgotten."""
-
 
 def quarantine(ledger: Ledger, case: str, until_us: int, why: str = "", *, now_us: int, by: str) -> Quarantine:
     """Let a case decide nothing until a time. Without a reason, a kept run has to show that it is flaky.
 
-    A time that is over ends a quarantine that there is.
+    A time that is over ends a quarantine that there is, which needs no reason.
 
     Raises:
         InputError: no such case, more than 30 days, or neither a reason nor a flake.
@@ -29,14 +30,13 @@ def quarantine(ledger: Ledger, case: str, until_us: int, why: str = "", *, now_u
         )
     if until_us <= now_us and case not in quarantined(ledger, now_us):
         raise InputError(f"{format_time(until_us)} is over, and {quoted(case)} is in no quarantine; give a later time")
-    runs = [r for r in ledger.all(EvalRun) if any(x.case_id == case for x in r.results)]
-    if not runs and ledger.get(Case, case) is None:
+    if ledger.get(Case, case) is None and next(_runs_with(ledger, case), None) is None:
         raise InputError(
             f"there is no case {quoted(case)} in the golden set or in a kept run; `andon golden list` has ids"
         )
-    reason = why.strip()
+    reason = why.strip() or ("ended" if until_us <= now_us else "")
     if not reason:
-        flaky = _flake(case, runs)
+        flaky = _flake(case, _runs_with(ledger, case))
         if flaky is None:
             raise InputError(
                 f"no kept run shows that {quoted(case)} is flaky (passes and fails in one run); say why it shall decide nothing,"
@@ -58,9 +58,13 @@ def quarantined(ledger: Ledger, now_us: int) -> dict[str, Quarantine]:
     return {q.id: q for q in ledger.all(Quarantine) if q.until_us > now_us}
 
 
-def _flake(case: str, runs: list[EvalRun]) -> tuple[EvalRun, Flake] | None:
-    """The newest run in which the case both passed and failed."""
-    for run in sorted(runs, key=lambda r: r.at_us, reverse=True):
+def _runs_with(ledger: Ledger, case: str) -> Iterator[EvalRun]:
+    return (r for r in newest_runs(ledger) if any(x.case_id == case for x in r.results))
+
+
+def _flake(case: str, runs: Iterable[EvalRun]) -> tuple[EvalRun, Flake] | None:
+    """The first of the runs in which the case both passed and failed."""
+    for run in runs:
         flake = flakes_of(r for r in run.results if r.case_id == case)[0]
         if flake.word == "flaky":
             return run, flake

@@ -2,19 +2,19 @@
 
 import hashlib
 import json
-import os
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from andon.errors import InputError, StoreError
+from andon.errors import InputError
 from andon.evals.records import EvalRun
 from andon.evals.run.telling import tell_incidents
-from andon.store import Ledger
+from andon.store import Ledger, write_whole
 from andon.traffic.quoting import quoted
 
-__all__ = ["dump", "keep_run", "latest_run", "load_run", "named", "save_run"]
+__all__ = ["dump", "keep_run", "load_run", "named", "newest_runs", "runs_with", "save_run"]
 
 _RUN = TypeAdapter(EvalRun)
 
@@ -25,14 +25,7 @@ def save_run(run: EvalRun, path: Path) -> None:
     Raises:
         StoreError: the disk failed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(dump(run) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {path}: {error.strerror}", retryable=True) from error
+    write_whole(path, dump(run) + "\n")
 
 
 def load_run(path: Path) -> EvalRun:
@@ -61,18 +54,26 @@ def keep_run(ledger: Ledger, run: EvalRun, *, now_us: int, by: str) -> None:
     tell_incidents(ledger, run)
 
 
-def latest_run(ledger: Ledger, *, target: str | None = None, golden: str | None = None) -> EvalRun | None:
-    """The newest run that was kept (of a target, of a golden set), for a baseline; None if there is none.
+def newest_runs(ledger: Ledger) -> Iterator[EvalRun]:
+    """The runs that were kept, the last one kept first. They are read one by one, as a thousand of them are a gigabyte.
 
     Raises:
         StoreError: the ledger failed.
     """
-    fitting = [
-        r
-        for r in ledger.all(EvalRun)
-        if (target is None or r.target == target) and (golden is None or r.golden == golden)
-    ]
-    return max(reversed(fitting), key=lambda r: r.at_us, default=None)
+    for _, name in reversed(ledger.ids(EvalRun)):
+        if (run := ledger.get(EvalRun, name)) is not None:
+            yield run
+
+
+def runs_with(ledger: Ledger, cases: Collection[str]) -> list[EvalRun]:
+    """The runs that were kept, newest first, with the results of these cases only; runs without any are left out.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    wanted = frozenset(cases)
+    cut = (replace(r, results=tuple(x for x in r.results if x.case_id in wanted)) for r in newest_runs(ledger))
+    return [r for r in cut if r.results] if wanted else []
 
 
 def named(run: EvalRun) -> EvalRun:

@@ -4,6 +4,7 @@ import re
 
 from andon.errors import InputError
 from andon.evals.records import CaseScorer, Measured, Output
+from andon.evals.scorers.matching import check_expect
 from andon.golden import Case
 from andon.scores import Embedder
 from andon.traffic.quoting import quoted
@@ -14,10 +15,13 @@ _BRACKETS = re.compile(r"\[\^?([^\[\]\n]{1,80})\](?!\()")
 
 
 def _citation(case: Case, output: Output, _: Embedder) -> Measured | None:
+    check_expect(case, "citations")
     must, may = _expected(case)
-    n = len(output.contexts or case.contexts)
-    if n == 0:
+    n = len(output.passages(case))
+    if n == 0 and output.contexts is None:
         return None
+    if n == 0:
+        return Measured(value=0.0, passed=False, detail="the target retrieved no passage that could be cited")
     answer = output.answer or ""
     named = not all(c.isdigit() for c in (*must, *(may or ())))
     parts = [p.strip() for group in _BRACKETS.findall(answer) for p in re.split("[,;]", group)]
@@ -58,7 +62,7 @@ def _marks(value: object) -> tuple[str, ...]:
 
 CITATION = CaseScorer(
     name="citation",
-    version="1",
+    version="2",
     about="The answer cites, every citation names a passage, all of `expect.citations` are among them, and nothing beyond `may`.",
     score=_citation,
 )

@@ -1,12 +1,12 @@
 """Metrics of DeepEval as case scorers: ``deepeval:AnswerRelevancyMetric``. Needs the extra ``andon[deepeval]``."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from andon.errors import InputError
 from andon.evals.records import CaseScorer, Measured, Output
 from andon.evals.scorers.foreign import arguments_of, imported, judge_of, made, named, takes, version_of
+from andon.evals.scorers.tools import calls_due
 from andon.golden import Case
 from andon.scores import Embedder
 from andon.settings import Settings
@@ -57,12 +57,7 @@ def load(settings: Settings, part: str) -> CaseScorer:
 
 def _test_case(case: Case, output: Output) -> Any:
     kinds = imported("deepeval.test_case", "deepeval")
-    contexts = list(output.contexts or case.contexts)
-    rows = case.expect.get("tools")
-    if rows is not None and not (
-        isinstance(rows, list | tuple) and all(isinstance(r, Mapping) and "name" in r for r in rows)
-    ):
-        raise InputError(f'expect.tools is {quoted(rows)}; a list of {{"name": ..., "arguments": {{...}}}} is allowed')
+    contexts = list(output.passages(case))
     return kinds.LLMTestCase(
         input=case.question,
         actual_output=output.answer or "",
@@ -73,7 +68,7 @@ def _test_case(case: Case, output: Output) -> Any:
             kinds.ToolCall(name=t.name, input_parameters=_object(t.arguments), output=t.result)
             for t in output.tool_calls
         ],
-        expected_tools=[kinds.ToolCall(name=r["name"], input_parameters=r.get("arguments")) for r in rows or ()],
+        expected_tools=[kinds.ToolCall(name=d.name, input_parameters=d.arguments) for d in calls_due(case) or ()],
     )
 
 

@@ -3,20 +3,16 @@
 import hashlib
 import json
 import re
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx2
-
-from andon.errors import ConfigError, InputError, SeamError
+from andon.errors import ConfigError, InputError
 from andon.evals.records import CaseScorer, Measured, Output
-from andon.evals.scorers.matching import failed_before
+from andon.evals.scorers.matching import check_expect, failed_before
 from andon.evals.scorers.schemas import parsed
 from andon.golden import Case
 from andon.scores import Embedder
+from andon.scores.posting import Endpoint, endpoint_at
 from andon.settings import Settings
 from andon.traffic.quoting import quoted
 
@@ -40,9 +36,6 @@ MOST = 10
 LONGEST = 50_000
 """Characters of an answer that are judged: a longer one is refused, not cut, and must not cost a fortune."""
 
-ANSWER_S = 120.0
-_PAUSES_S = (1.0, 4.0)  # before the second and the third try
-_WAIT_MOST_S = 30.0
 _VERDICT = re.compile(r"""["']?pass["']?\s{0,5}[:=]\s{0,5}["']?true""", re.IGNORECASE)
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
@@ -77,11 +70,9 @@ def load(settings: Settings, part: str) -> CaseScorer:
     ):
         if not value:
             raise ConfigError(f"a case asks for the judge, which needs {variable}, for example {example}")
-    key = settings.judge_key.strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError("ANDON_JUDGE_KEY holds a character that a header cannot carry (a line end, perhaps)")
-    url, place = _endpoint(settings.judge_url, key)
-    judge = Judge(model=settings.judge_model, url=url, place=place, key=key)
+    who, key = f"the judge {quoted(settings.judge_model)}", settings.judge_key
+    endpoint = endpoint_at(who, settings.judge_url, "chat/completions", key, "ANDON_JUDGE")
+    judge = Judge(model=settings.judge_model, endpoint=endpoint)
     return CaseScorer(
         name="judge",
         version=judge.version,
@@ -132,16 +123,12 @@ class Judge:
     """A judge at an endpoint."""
 
     model: str
-    url: str = field(repr=False)
-    place: str
-    """The URL without user, password and query: what a message may show."""
-    key: str = field(repr=False)
-    sleep: Callable[[float], None] = time.sleep
+    endpoint: Endpoint
 
     @property
     def version(self) -> str:
         """Model and a digest of all that makes a judgement: another model, endpoint or instruction is another measure."""
-        made_of = json.dumps([self.model, self.place, PROMPT, 0])
+        made_of = json.dumps([self.model, self.endpoint.place, PROMPT, 0])
         return f"{self.model}:{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
 
     def score(self, case: Case, output: Output, _: Embedder) -> Measured:
@@ -153,6 +140,7 @@ class Judge:
             InputError: `expect.judgements` or `expect.criteria` cannot be used, or the answer is too long to be judged.
             SeamError: the judge failed three times, refused, or did not say what was asked.
         """
+        check_expect(case, "criteria", "judgements")
         answer, times = output.answer or "", _judgements(case)
         if failed_before(case, answer):
             return Measured(value=0.0, passed=False, detail="the answer is the one that failed before")
@@ -162,69 +150,35 @@ class Judge:
             )
         if len(answer) > LONGEST:
             raise InputError(f"the answer has {len(answer):,} characters; up to {LONGEST:,} are judged")
-        messages = messages_for(case, answer)
-        said = [self._judgement(messages) for _ in range(times)]
+        request = {"model": self.model, "temperature": 0, "messages": messages_for(case, answer)}
+        with self.endpoint.asked() as ask:
+            said = [self._judgement(ask(request)) for _ in range(times)]
+        by, *others = sorted({quoted(j.model or self.model)[1:-1] for j in said})
+        if others:
+            raise self.endpoint.failed(
+                f"one answer was judged by {by} and by {others[0]}; give a dated ANDON_JUDGE_MODEL"
+            )
         yes, costs = sum(j.passed for j in said), [j.cost_usd for j in said if j.cost_usd is not None]
-        by = said[0].model or self.model
         votes = f"{yes} of {times} judgements pass" if times > 1 else ("right" if yes else "wrong")
         return Measured(
             value=sum(j.score for j in said) / times,
             passed=2 * yes > times if case.cut is None else None,
-            detail=f"{votes} by {quoted(by)[1:-1]}: {quoted(said[0].why, 200)} ({sum(j.tokens for j in said)} tokens)",
+            detail=f"{votes} by {by}: {quoted(said[0].why, 200)} ({sum(j.tokens for j in said)} tokens)",
             judged=tuple(j.score for j in said) if times > 1 else (),
             cost_usd=sum(costs) if costs else None,
+            by=by,
         )
 
-    def _judgement(self, messages: list[dict[str, str]]) -> Judgement:
-        row = self._ask({"model": self.model, "temperature": 0, "messages": messages})
+    def _judgement(self, row: Any) -> Judgement:
+        failed = self.endpoint.failed
         try:
             found = read_judgement(row["choices"][0]["message"]["content"])
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise self._failed(
-                "the answer is not {'choices': [{'message': {'content': text}}]}", retryable=False
-            ) from None
+            raise failed("the answer is not {'choices': [{'message': {'content': text}}]}") from None
         except ValueError as error:
-            raise self._failed(f"its reply cannot be read: {quoted(str(error), 120)[1:-1]}", retryable=False) from None
+            raise failed(f"its reply cannot be read: {quoted(str(error), 120)[1:-1]}") from None
         tokens, cost, model = _usage(row)
-        return Judgement(
-            passed=found.passed, score=found.score, why=found.why, model=model, tokens=tokens, cost_usd=cost
-        )
-
-    def _ask(self, request: dict[str, Any]) -> Any:
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        for pause in (*_PAUSES_S, None):
-            wait = pause or 0.0
-            try:
-                with httpx2.Client(timeout=ANSWER_S, follow_redirects=False) as client:
-                    answer = client.post(self.url, json=request, headers=headers)
-            except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-                problem = f"{type(error).__name__}: {self._shown(str(error))}"
-                retryable = isinstance(error, httpx2.TransportError)
-            else:
-                if answer.status_code == 200:
-                    return self._decoded(answer)
-                problem = f"HTTP {answer.status_code}: {self._shown(answer.text)}"
-                retryable = answer.status_code == 429 or answer.status_code >= 500
-                wait = max(wait, _retry_after(answer.headers.get("retry-after", "")))
-            if pause is None or not retryable:
-                raise self._failed(problem, retryable=retryable)
-            self.sleep(wait)
-        raise AssertionError("the last try returns or raises")
-
-    def _decoded(self, answer: httpx2.Response) -> Any:
-        try:
-            return answer.json()
-        except (ValueError, RecursionError):
-            pass
-        raise self._failed(f"the answer is not JSON: {self._shown(answer.text)}", retryable=False)
-
-    def _failed(self, problem: str, *, retryable: bool) -> SeamError:
-        return SeamError(f"the judge {quoted(self.model)} at {self.place} failed: {problem}", retryable=retryable)
-
-    def _shown(self, text: str) -> str:
-        """What the endpoint said as a message may show it: without secrets, short, on one line."""
-        safe = text.replace(self.url, self.place)
-        return quoted(safe.replace(self.key, "***") if self.key else safe, 200)
+        return replace(found, model=model, tokens=tokens, cost_usd=cost)
 
 
 def _criteria(case: Case) -> str:
@@ -251,22 +205,3 @@ def _usage(row: Any) -> tuple[int, float | None, str | None]:
         float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e6 else None,
         model if isinstance(model, str) and model else None,
     )
-
-
-def _retry_after(said: str) -> float:
-    return min(float(said), _WAIT_MOST_S) if re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", said.strip()) else 0.0
-
-
-def _endpoint(base: str, key: str) -> tuple[str, str]:
-    """Where to post, and what of it a message may show. A key goes before a user and password in the URL."""
-    try:
-        parts = urlsplit(base)
-        host = f"{parts.hostname}{f':{parts.port}' if parts.port else ''}"
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        usable = False
-    if not usable:  # the value is not repeated: it may hold a password
-        raise ConfigError("ANDON_JUDGE_URL is not a URL of the form http(s)://host[:port]/path")
-    path = f"{parts.path.rstrip('/')}/chat/completions"
-    url = parts._replace(netloc=host if key else parts.netloc, path=path, fragment="").geturl()
-    return url, f"{parts.scheme}://{host}{path}"

@@ -2,18 +2,21 @@
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 
 from andon.errors import InputError
 from andon.evals.records import CaseScorer, Measured, Output
-from andon.evals.scorers.matching import failed_before
+from andon.evals.scorers.matching import check_expect, failed_before
 from andon.golden import Case
-from andon.scores import Embedder, final_answer
+from andon.scores import Embedder
+from andon.scores.answers import final_answers
+from andon.scores.text import STOP_WORDS
 from andon.traffic.quoting import quoted
 
 __all__ = ["NUMERIC", "Quantity", "quantities"]
 
 READ = 20_000
-"""Characters of an answer that are searched for numbers."""
+"""Characters of an answer beyond which it is not searched for a number: it would be a guess which one is meant."""
 
 _SPACES = "\u00a0\u2009\u202f'’ "
 _NUMBER = re.compile(
@@ -21,32 +24,46 @@ _NUMBER = re.compile(
     rf"(?P<digits>\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?![\d])(?:[.,]\d+)?|\d[\d.,]*\d|\d|\.\d+)"
     r"(?P<exponent>(?:[eE]|\s?[x×*·]\s?10\s?\^?)[{(]?[-+−]?\d{1,3}[)}]?)?"
     r"(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|k)\b)?"
-    r"(?:\s?(?P<unit>%|percent\b|per cent\b|°\s?[CF]\b|[$€£¥]|[^\W\d_]{1,12}(?:[²³]|\^[23])?(?:/[^\W\d_]{1,4})?))?"
+    r"(?:\s?(?P<unit>%|percent\b|per cent\b|°\s?[CF]\b|[$€£¥]|[^\W\d_]{1,20}(?:[²³]|\^?[23]\b)?(?:/[^\W\d_]{1,4}[²³]?)?))?"
 )
+_FOLLOWING = re.compile(r"(?:\s[^\W\d_]{1,20}){1,2}(?![^\W_])")
 _CITATION = re.compile(r"\[\^?\d{1,3}(?:\s?,\s?\d{1,3})*\]")
+_REASON = re.compile(r"[.;]\s|\(|\b(?:because|since|as)\b")
+"""Where a marked answer ends and its reason begins: numbers of the reason are not the answer."""
+_PLAIN = str.maketrans({"²": "2", "³": "3", "^": None, " ": None, "\u00a0": None})
 _SCALES = {"k": 1e3, "thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12}
 
 _UNITS: dict[str, tuple[str, float]] = {
     word: (dimension, factor)
     for dimension, rows in {
-        "ratio": {"% percent per_cent": 0.01},
+        "ratio": {"% percent": 0.01},
         "length": {
             "m metre metres meter meters": 1.0, "km kilometre kilometres kilometer kilometers": 1000.0, "cm centimetres": 0.01,
             "mm millimetres": 0.001, "ft foot feet": 0.3048, "mi mile miles": 1609.344, "inch inches": 0.0254,
         },
         "mass": {"kg kilogram kilograms": 1.0, "g gram grams": 0.001, "mg milligram milligrams": 1e-6,
                  "t tonne tonnes": 1000.0, "lb lbs pound pounds": 0.45359237},
-        "time": {"s sec second seconds": 1.0, "ms milliseconds": 0.001, "min minute minutes": 60.0, "h hour hours": 3600.0,
-                 "day days": 86400.0, "week weeks": 604800.0},
-        "volume": {"l litre litres liter liters": 1.0, "ml millilitres milliliters": 0.001},
+        "time": {"s sec second seconds": 1.0, "ms milliseconds": 0.001, "min minute minutes": 60.0,
+                 "h hr hrs hour hours": 3600.0, "day days": 86400.0, "week weeks": 604800.0},
+        "speed": {"m/s": 1.0, "km/h kmh kph": 1 / 3.6, "mph": 0.44704, "knots": 1852 / 3600},
+        "area": {"m2 sqm": 1.0, "km2": 1e6, "ha hectare hectares": 1e4},
+        "volume": {"l litre litres liter liters": 1.0, "ml millilitres milliliters": 0.001, "m3": 1000.0},
         "dollar": {"$ usd dollar dollars": 1.0}, "euro": {"€ eur euro euros": 1.0}, "sterling": {"£ gbp": 1.0},
         "yen": {"¥ jpy yen": 1.0}, "celsius": {"°c": 1.0}, "fahrenheit": {"°f": 1.0},
-        "bytes": {"b byte bytes": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12},
+        "bytes": {"b byte bytes": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
+                  "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40},
     }.items()
     for words, factor in rows.items()
     for word in words.split()
 }  # fmt: skip
-"""Units that are understood, by their dimension; another word after a number says nothing about it."""
+"""Units that are converted, by their dimension; another word after a number is a unit of its own."""
+
+_DIMENSIONS = frozenset(dimension for dimension, _ in _UNITS.values())
+_NO_UNIT = STOP_WORDS | {
+    "above", "again", "ago", "altogether", "approximately", "below", "deep", "degree", "degrees", "each", "high", "left", "long",
+    "old", "only", "overall", "per", "roughly", "sharp", "tall", "then", "thus", "today", "total", "wide", "x",
+}  # fmt: skip
+"""Words after a number that are no unit of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +74,11 @@ class Quantity:
     number: float
     """Without its unit: 12 for "12 %"."""
     dimension: str | None
-    """None where no unit that is understood follows."""
+    """What its unit measures; of a word that is not in the table ``of`` and the word. None: no unit follows."""
     value: float
     """In the unit that its dimension is compared in: 0.12 for "12 %"."""
+    then: tuple[str | None, ...] = ()
+    """The dimensions of two words after such a word: "42 sovereign countries" are countries."""
 
 
 def quantities(text: str) -> list[Quantity]:
@@ -68,10 +87,11 @@ def quantities(text: str) -> list[Quantity]:
     A sign, thousands separators (comma, space, apostrophe; a point too where a comma follows it), exponents, words of scale and
     the units of a table are understood. One comma that does not part three digits is a decimal comma.
     """
-    return [q for found in _NUMBER.finditer(text[:READ]) if (q := _quantity(found)) is not None]
+    text = text[:READ]
+    return [q for found in _NUMBER.finditer(text) if (q := _quantity(found, text)) is not None]
 
 
-def _quantity(found: "re.Match[str]") -> Quantity | None:
+def _quantity(found: "re.Match[str]", text: str) -> Quantity | None:
     number = _value(found["digits"])
     if number is None:
         return None
@@ -83,9 +103,19 @@ def _quantity(found: "re.Match[str]") -> Quantity | None:
     number *= -1 if found["sign"] in ("-", "−", "–") else 1
     money = (found["money"] or found["money2"] or "").strip()
     number *= {"M": 1e6, "B": 1e9}.get(found["unit"] or "", 1.0) if money else 1.0
-    word = money or re.sub(r"\s", "", (found["unit"] or "").casefold().replace("per cent", "per_cent"))
-    dimension, factor = _UNITS.get(word, (None, 1.0))
-    return Quantity(written=found[0].strip(), number=number, dimension=dimension, value=number * factor)
+    word = money or (found["unit"] or "").casefold().replace("per cent", "percent").translate(_PLAIN)
+    dimension, factor = _UNITS.get(word, (_own_unit(word), 1.0))
+    more = () if dimension in _DIMENSIONS else _FOLLOWING.match(text, found.end())
+    units = map(_own_unit, (more[0] if more else "").casefold().split())
+    then = tuple(takewhile(lambda unit: unit is not None, units))
+    return Quantity(written=found[0].strip(), number=number, dimension=dimension, value=number * factor, then=then)
+
+
+def _own_unit(word: str) -> str | None:
+    """The dimension of a unit that is not in the table: the word itself, in the singular; None where it is none."""
+    if not word or word in _NO_UNIT:
+        return None
+    return "of " + (f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s"))
 
 
 def _value(digits: str) -> float | None:
@@ -106,6 +136,7 @@ def _value(digits: str) -> float | None:
 
 
 def _numeric(case: Case, output: Output, _: Embedder) -> Measured:
+    check_expect(case, "tolerance", "relative")
     right, answer = _right(case), output.answer or ""
     absolute, relative = _bound(case, "tolerance"), _bound(case, "relative")
     if failed_before(case, answer):
@@ -143,23 +174,21 @@ def _bound(case: Case, key: str) -> float:
 
 def _given(text: str, right: Quantity | None) -> tuple[Quantity | None, str]:
     """The number that a text commits itself to, or why there is none. Several are no commitment, unless one is marked."""
-    text = text[:READ]
+    if len(text) > READ:
+        return None, f"it has {len(text):,} characters; up to {READ:,} are searched for its number"
     prose = _CITATION.sub(" ", text)
     source = prose if quantities(prose) else text
-    marked = final_answer(source)
-    if not quantities(marked):
-        marked = source
-    found = quantities(marked)
+    marks = [quantities(_REASON.split(mark, maxsplit=1)[0]) or quantities(mark) for mark in final_answers(source)]
+    found = [q for mark in marks for q in mark] or quantities(source)
     if right is not None and right.dimension is not None:  # "on the border of 2 countries, 8611 m high"
-        found = [q for q in found if q.dimension == right.dimension] or found
+        found = [q for q in found if right.dimension in (q.dimension, *q.then)] or found
     if not found:
         return None, "it holds no number"
-    if marked != source:  # boxed, bracketed or after "answer:"
-        return found[-1] if len(found) > 1 and found[-1].value == found[0].value else found[0], ""
-    if len({(q.dimension, q.value) for q in found}) > 1:
+    if len({q.value for q in found}) > 1 or len({q.dimension for q in found} & _DIMENSIONS) > 1:
         shown = ", ".join(quoted(q.written, 20) for q in found[:4])
-        return None, f"it holds {len(found)} numbers ({shown}) and marks none as its answer (`answer:` or a box)"
-    return found[0], ""
+        marked = "marks several" if any(marks) else "marks none as its answer (`answer:` or a box)"
+        return None, f"it holds {len(found)} numbers ({shown}) and {marked}"
+    return max(found, key=lambda q: (right is not None and q.dimension == right.dimension, q.dimension is not None)), ""
 
 
 def _distance(given: Quantity, right: Quantity) -> float | None:
@@ -167,7 +196,7 @@ def _distance(given: Quantity, right: Quantity) -> float | None:
 
     A unit that one of them leaves out is taken from the other, and a bare ratio may stand for a percentage.
     """
-    if given.dimension == right.dimension:
+    if right.dimension in (given.dimension, *given.then):
         factor = right.value / right.number if right.number else 1.0
         return abs(given.value - right.value) / abs(factor)
     if given.dimension is not None and right.dimension is not None:
@@ -181,7 +210,7 @@ def _distance(given: Quantity, right: Quantity) -> float | None:
 
 NUMERIC = CaseScorer(
     name="numeric",
-    version="1",
+    version="2",
     about="The one number of the answer is the right one, within `expect.tolerance` (absolute) or `expect.relative`.",
     score=_numeric,
 )

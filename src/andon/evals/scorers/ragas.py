@@ -51,7 +51,7 @@ def load(settings: Settings, part: str) -> CaseScorer:
 
 def _inputs(metric: Any, name: str, case: Case, output: Output) -> dict[str, Any] | None:
     """What the metric asks for, of what a case and its output have; None where they have no contexts for it."""
-    retrieved = list(output.contexts or case.contexts)
+    retrieved = list(output.passages(case))
     have = {
         "user_input": case.question,
         "response": output.answer or "",

@@ -6,17 +6,18 @@ from typing import Any
 
 from andon.errors import InputError
 from andon.evals.records import CaseScorer, Measured, Output
+from andon.evals.scorers.matching import check_expect
 from andon.evals.scorers.schemas import breach, parsed
 from andon.golden import Case
 from andon.scores import Embedder
 from andon.traffic import ToolCall
 from andon.traffic.quoting import quoted
 
-__all__ = ["TOOL_CONTRACT"]
+__all__ = ["TOOL_CONTRACT", "Due", "calls_due"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Due:
+class Due:
     """A call that the case expects; arguments are None where only the name counts."""
 
     name: str
@@ -24,8 +25,13 @@ class _Due:
 
 
 def _tool_contract(case: Case, output: Output, _: Embedder) -> Measured:
-    due, schemas = _due(case), _schemas(case)
-    found = _broken(due, schemas, bool(case.expect.get("ordered", False)), output.tool_calls)
+    check_expect(case, "tools", "schemas", "ordered")
+    due, schemas, ordered = calls_due(case), _schemas(case), case.expect.get("ordered", False)
+    if not isinstance(ordered, bool):
+        raise InputError(f"expect.ordered is {quoted(ordered)}; true or false is allowed")
+    if due is None and "schemas" not in case.expect:
+        raise InputError("expect.tools is missing; give the calls that are due, [] where none is allowed")
+    found = _broken(due, schemas, ordered, output.tool_calls)
     n = len(output.tool_calls)
     return Measured(
         value=float(found is None),
@@ -35,22 +41,26 @@ def _tool_contract(case: Case, output: Output, _: Embedder) -> Measured:
     )
 
 
-def _due(case: Case) -> tuple[_Due, ...] | None:
-    """The calls that are due; None where any call may be made that keeps its schema."""
+def calls_due(case: Case) -> tuple[Due, ...] | None:
+    """The calls that a case expects (`expect.tools`); None where it says nothing of them.
+
+    Raises:
+        InputError: they are something else than objects of `name` and perhaps `arguments`.
+    """
     rows = case.expect.get("tools")
     if rows is None:
-        if "schemas" not in case.expect:
-            raise InputError("expect.tools is missing; give the calls that are due, [] where none is allowed")
         return None
-    problem = InputError(f'expect.tools is {quoted(rows)}; a list of {{"name": ..., "arguments": {{...}}}} is allowed')
+    allowed = 'a list of {"name": ..., "arguments": {...}} is allowed'
     if not isinstance(rows, list | tuple):
-        raise problem
+        raise InputError(f"expect.tools is {quoted(rows)}; {allowed}")
     due = []
     for row in rows:
         name, arguments = (row.get("name"), row.get("arguments")) if isinstance(row, Mapping) else (None, None)
         if not isinstance(name, str) or not (arguments is None or isinstance(arguments, dict)):
-            raise problem
-        due.append(_Due(name=name, arguments=arguments))
+            raise InputError(f"expect.tools is {quoted(rows)} with {quoted(row)} in it; {allowed}")
+        if other := set(row) - {"name", "arguments"}:
+            raise InputError(f"expect.tools has the key {quoted(min(map(str, other)))}; {allowed}")
+        due.append(Due(name=name, arguments=arguments))
     return tuple(due)
 
 
@@ -62,7 +72,7 @@ def _schemas(case: Case) -> dict[str, Any]:
 
 
 def _broken(
-    due: tuple[_Due, ...] | None, schemas: dict[str, Any], ordered: bool, calls: tuple[ToolCall, ...]
+    due: tuple[Due, ...] | None, schemas: dict[str, Any], ordered: bool, calls: tuple[ToolCall, ...]
 ) -> str | None:
     """The first breach: of a call by itself, in the order of the calls; then of the calls together."""
     if due is not None and bool(due) != bool(calls):
@@ -113,7 +123,7 @@ def _against(arguments: dict[str, Any], schema: Any, name: str) -> str | None:
 
 
 def _matched(
-    due: tuple[_Due, ...], calls: tuple[ToolCall, ...], given: list[dict[str, Any]], ordered: bool
+    due: tuple[Due, ...], calls: tuple[ToolCall, ...], given: list[dict[str, Any]], ordered: bool
 ) -> str | None:
     """How the calls differ from those that are due; None where each one has its own."""
     if ordered and [c.name for c in calls] != [d.name for d in due]:
@@ -173,7 +183,7 @@ def _same(one: Any, other: Any) -> bool:
 
 TOOL_CONTRACT = CaseScorer(
     name="tool_contract",
-    version="1",
+    version="2",
     about="The calls are those of `expect.tools`, their arguments keep `expect.schemas`, and none is reported as an error.",
     score=_tool_contract,
     needs_answer=False,

@@ -4,9 +4,11 @@ Whatever goes wrong beyond the seam is a `SeamError`: an execution error of that
 """
 
 import json
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +19,8 @@ from andon.evals.targets.local import CallableTarget, CommandTarget, callable_ta
 from andon.evals.targets.recorded import RecordedTarget, recorded_target
 from andon.evals.targets.templates import TIMEOUT_S, Template, template_of
 from andon.traffic.quoting import quoted
+from andon.traffic.redaction import RULES
+from andon.traffic.redaction.forms import found_in
 
 __all__ = [
     "FORMS",
@@ -68,7 +72,8 @@ def keepable_spec(spec: str) -> str:
     """The spec as a record may keep it: paths are absolute, and nothing in it can be a secret.
 
     Raises:
-        InputError: it is a URL with a user, a password or a query; a target file refers to secrets by ``env:NAME``.
+        InputError: it is a URL with a user, a password or a query, or a command with an argument that looks like a key; a
+            target file refers to secrets by ``env:NAME``, and a program can read its own environment.
     """
     form, _, rest = spec.partition(":")
     if form in ("http", "https"):
@@ -79,9 +84,29 @@ def keepable_spec(spec: str) -> str:
                 " with `url` and env:NAME in place of the secret, and name that"
             )
         return spec
+    if form in ("command", "cmd") and _holds_key(rest):
+        raise InputError(
+            "an argument of this command looks like a key or a password, which would be kept; let the program read it from an"
+            " environment variable instead, and set that before you start andon"
+        )
     if form == "file" or spec.endswith(".toml"):
         return f"file:{Path(rest if form == 'file' else spec).absolute()}"
     return f"recorded:{Path(rest).absolute()}" if form == "recorded" else spec
+
+
+def _holds_key(command: str) -> bool:
+    """Whether the rule that redacts keys in traffic finds one in a command line, or in what an option is given."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    key = RULES["key"]
+    given = [w.partition("=")[::2] for w in words if "=" in w] + [
+        (a, b) for a, b in pairwise(words) if a.startswith("-")
+    ]
+    return any(next(found_in(form, text), None) for form in key.forms for text in (command, *words)) or any(
+        key.field is not None and key.field(name, value) for name, value in given
+    )
 
 
 def _of_url(spec: str, timeout_s: float | None) -> Template:

@@ -1,22 +1,28 @@
 """An endpoint as a target: JSON of any shape, by a template. A redirect is not followed: the headers may hold a key."""
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx2
 
 from andon.errors import InputError, SeamError
-from andon.evals.pace import BusyError, asked_to_wait
+from andon.evals.pace import BusyError
 from andon.evals.records import Output
-from andon.evals.targets.reading import json_of
-from andon.evals.targets.templates import Template, fill, fill_url, read_output, secrets_in, with_secrets
+from andon.evals.targets.templates import Template, body_of, fill, fill_url, read_output, secrets_in, with_secrets
 from andon.golden import Case
+from andon.scores.posting import asked_to_wait
 from andon.traffic.quoting import quoted
+from andon.traffic.redaction import RULES
 
 __all__ = ["HttpTarget", "http_target"]
+
+MOST_BYTES = 10_000_000
+"""An answer that is larger is none."""
 
 _SHORTEST_SECRET = 6
 _BUSY = (httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE)
@@ -29,9 +35,10 @@ class HttpTarget:
     name: str
     template: Template
     url: str = field(repr=False)
+    body: Any = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
-    """Texts that no message may show."""
+    """Texts that no message may show and no answer may bring back: ``***`` stands in their place."""
 
     @property
     def version(self) -> str | None:
@@ -48,33 +55,55 @@ class HttpTarget:
         """All that changes what is asked and read, without secrets."""
         return self.template.settings
 
+    @property
+    def sees_id(self) -> bool:
+        """Whether what is sent holds the id of the case."""
+        return "{id}" in json.dumps([self.body, self.url])
+
     def ask(self, case: Case) -> Output:
         """The answer to the question of a case.
 
         Raises:
-            SeamError: no connection, no answer in time, another status than 200..299, or another shape. `BusyError` where the
-                endpoint says how long to wait.
+            SeamError: no connection, no whole answer in time, another status than 200..299, more than 10 MB, or another shape.
+                `BusyError` where the endpoint says how long to wait.
         """
-        body, url = fill(self.template, case), fill_url(self.url, case)
-        content = None if body is None else json.dumps(body).encode()
-        headers = {**({} if content is None else {"content-type": "application/json"}), **self.headers}
-        timeout_s = self.template.timeout_s
+        body, url = fill(self.body, case), fill_url(self.url, case)
+        sent = None if body is None else json.dumps(body).encode()
         try:
-            response = httpx2.request(self.template.method, url, content=content, headers=headers, timeout=timeout_s)
-        except httpx2.TimeoutException:
-            raise SeamError(f"{self.name} gave no answer within {timeout_s:g} s", retryable=True) from None
+            response, content = asyncio.run(self._in_time(url, sent))
+        except TimeoutError:
+            text = f"{self.name} gave no answer within {self.template.timeout_s:g} s"
+            raise SeamError(text, retryable=True) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise SeamError(f"{self.name} cannot be asked: {self._shown(str(error))}", retryable=True) from None
         if not response.is_success:
-            raise self._refused(response)
+            raise self._refused(response, content)
         try:
-            return read_output(self.template, json_of(response.content, self.name), self.name)
-        except SeamError as error:
-            raise SeamError(self._clean(str(error))) from None
+            row = self._without_secrets(json.loads(content))
+        except (ValueError, RecursionError):
+            row = None
+        if row is None:
+            raise SeamError(f"{self.name} gave no JSON: {self._shown(content)}")
+        return read_output(self.template, row, self.name)
 
-    def _refused(self, response: httpx2.Response) -> SeamError:
+    async def _in_time(self, url: str, content: bytes | None) -> tuple[httpx2.Response, bytes]:
+        """The response and what it holds; the time is for everything, from the connection to the last byte."""
+        headers = {**({} if content is None else {"content-type": "application/json"}), **self.headers}
+        method, read = self.template.method, bytearray()
+        async with (
+            asyncio.timeout(self.template.timeout_s),
+            httpx2.AsyncClient(timeout=None) as client,
+            client.stream(method, url, content=content, headers=headers) as response,
+        ):
+            async for part in response.aiter_bytes():
+                read += part
+                if len(read) > MOST_BYTES:
+                    raise SeamError(f"{self.name} answered more than {MOST_BYTES // 1_000_000} MB, which is not read")
+        return response, bytes(read)
+
+    def _refused(self, response: httpx2.Response, content: bytes) -> SeamError:
         status = response.status_code
-        message = f"{self.name} answered HTTP {status}: {self._shown(response.content)}"
+        message = f"{self.name} answered HTTP {status}: {self._shown(content)}"
         if status in _BUSY:
             wait_s = asked_to_wait(response.headers.get("retry-after"), response.headers.get("date"))
             if wait_s is not None:
@@ -82,8 +111,15 @@ class HttpTarget:
         return SeamError(message, retryable=status == httpx2.codes.TOO_MANY_REQUESTS or status >= 500)
 
     def _shown(self, said: str | bytes) -> str:
-        text = said[:2000].decode("utf-8", "backslashreplace") if isinstance(said, bytes) else said
+        text = said.decode("utf-8", "backslashreplace") if isinstance(said, bytes) else said
         return quoted(self._clean(text), 200)
+
+    def _without_secrets(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self._clean(k): self._without_secrets(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self._without_secrets(v) for v in value]
+        return self._clean(value) if isinstance(value, str) else value
 
     def _clean(self, text: str) -> str:
         for secret in self.secrets:
@@ -114,14 +150,22 @@ def http_target(template: Template, headers: Mapping[str, str] | None = None) ->
     safe = {k: quote(v, safe="") for k, v in values.items()}
     where = urlsplit(template.url)
     own = (where.query, where.password or "", where.netloc.rpartition("@")[0])
-    secrets = {*values.values(), *safe.values(), *sent.values(), *own}
+    keys = (v for k, v in sent.items() if k in (headers or {}) or _is_key(k, v))
+    secrets = {*values.values(), *safe.values(), *keys, *own}
+    escaped = {json.dumps(s)[1:-1] for s in secrets}  # as a message shows JSON that is cut off
     return HttpTarget(
         name=template.name or _place(template.url),
         template=template,
         url=with_secrets(template.url, safe),
+        body=with_secrets(body_of(template), values),
         headers=sent,
-        secrets=tuple(sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)),
+        secrets=tuple(sorted((s for s in secrets | escaped if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)),
     )
+
+
+def _is_key(name: str, value: str) -> bool:
+    read = RULES["key"].field
+    return read is not None and read(name, value) is not None
 
 
 def _place(text: str) -> str:

@@ -6,11 +6,14 @@ import importlib
 import inspect
 import json
 import os
+import selectors
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +26,12 @@ from andon.golden import Case
 from andon.traffic.quoting import quoted
 
 __all__ = ["CallableTarget", "CommandTarget", "callable_target", "command_target"]
+
+MOST_BYTES = 10_000_000
+"""An answer that is larger is none."""
+
+_WORDS = 200
+"""Bytes of a program's last words that a message shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +47,22 @@ class CallableTarget:
     settings: str = ""
     """Digest of its module's file: other code is another target, whose answers are never taken for these."""
 
+    @property
+    def sees_id(self) -> bool:
+        """Whether the function is given the whole case."""
+        return self.wants_case
+
     def ask(self, case: Case) -> Output:
         """What the function returns for the question of a case; its exceptions are those of the function.
 
         Raises:
-            SeamError: the function returned neither text, None, a dict with `answer`, nor an `Output`.
+            SeamError: the function returned neither text, None, a dict with `answer`, nor an `Output`, or these hold something
+                that cannot be kept.
         """
         result = self.function(case.question, case=case) if self.wants_case else self.function(case.question)
         if inspect.isawaitable(result):
             result = asyncio.run(_awaited(result))
-        return result if isinstance(result, Output) else output_of(result, self.name)
+        return output_of(result, self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +78,17 @@ class CommandTarget:
         """Its arguments, as one text."""
         return shlex.join(self.arguments)
 
+    @property
+    def sees_id(self) -> bool:
+        """The id of the case is in what the program reads."""
+        return True
+
     def ask(self, case: Case) -> Output:
         """What the program writes: a JSON object with `answer`, or else the answer as plain text.
 
         Raises:
-            SeamError: it cannot be started, ends with another status than 0, is not ready in time, writes no UTF-8, or
-                writes a JSON object without `answer`.
+            SeamError: it cannot be started, ends with another status than 0, is not ready in time, writes no UTF-8, more than
+                10 MB, or a JSON object without `answer`.
         """
         asked = {"question": case.question, "id": case.id, "contexts": case.contexts, "expect": case.expect}
         out = self._run(json.dumps(asked).encode() + b"\n")
@@ -85,14 +105,18 @@ class CommandTarget:
         return Output(answer=text)
 
     def _run(self, line: bytes) -> bytes:
-        pipe = subprocess.PIPE
-        try:  # a session of its own, so that what the program starts can be ended with it
-            process = subprocess.Popen(self.arguments, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)  # noqa: S603
-        except OSError as error:
-            raise SeamError(f"{self.name} cannot be started: {error.strerror}") from None
+        until_s, pipe = time.monotonic() + self.timeout_s, subprocess.PIPE
+        with tempfile.TemporaryFile() as said:  # a pipe would have to be filled while the program writes
+            said.write(line)
+            said.seek(0)
+            try:  # a session of its own, so that what the program starts can be ended with it
+                process = subprocess.Popen(self.arguments, stdin=said, stdout=pipe, stderr=pipe, start_new_session=True)  # noqa: S603
+            except OSError as error:
+                raise SeamError(f"{self.name} cannot be started: {error.strerror}") from None
         with process:
             try:
-                out, err = process.communicate(line, timeout=self.timeout_s)
+                out, err = self._heard(process, until_s)
+                process.wait(max(0.0, until_s - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _end(process)
                 raise SeamError(f"{self.name} gave no answer within {self.timeout_s:g} s", retryable=True) from None
@@ -100,8 +124,31 @@ class CommandTarget:
                 _end(process)
                 raise
         if process.returncode != 0:
-            raise SeamError(f"{self.name} ended with status {process.returncode}: {quoted(err[-200:].strip(), 200)}")
+            raise SeamError(f"{self.name} ended with status {process.returncode}: {quoted(err.strip(), _WORDS)}")
         return out
+
+    def _heard(self, process: "subprocess.Popen[bytes]", until_s: float) -> tuple[bytes, bytes]:
+        """What the program writes until it has closed both, and its last words on stderr."""
+        out, err = bytearray(), b""
+        with selectors.DefaultSelector() as selector:
+            for stream in (process.stdout, process.stderr):
+                assert stream is not None
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                left_s = until_s - time.monotonic()
+                if left_s <= 0:
+                    raise subprocess.TimeoutExpired(self.name, self.timeout_s)
+                for key, _ in selector.select(left_s):
+                    part = os.read(key.fd, 65_536)
+                    if not part:
+                        selector.unregister(key.fileobj)
+                    elif key.fileobj is process.stderr:
+                        err = (err + part)[-_WORDS:]
+                    else:
+                        out += part
+                if len(out) > MOST_BYTES:
+                    raise SeamError(f"{self.name} wrote more than {MOST_BYTES // 1_000_000} MB, which is not read")
+        return bytes(out), err
 
 
 def callable_target(spec: str, rest: str, allowed: str) -> CallableTarget:
@@ -121,7 +168,7 @@ def callable_target(spec: str, rest: str, allowed: str) -> CallableTarget:
         found = module
         for part in path.split("."):
             found = getattr(found, part)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end the process where it is imported
         raise InputError(
             f"{quoted(spec)} cannot be imported: {type(error).__name__}: {error}; allowed: {allowed}"
         ) from error

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from andon.errors import InputError, SeamError
@@ -43,20 +44,22 @@ def json_of(content: bytes, name: str) -> Any:
 
 
 def output_of(row: Any, name: str) -> Output:
-    """An output from text, None (no answer) or an object with `answer` and perhaps other fields of `Output`.
+    """An output from text, None (no answer), an object with `answer` and perhaps other fields of `Output`, or an `Output`.
 
     Raises:
         SeamError: it is none of them.
     """
     if row is None or isinstance(row, str):
         return Output(answer=row)
+    if isinstance(row, Output):  # whoever made it may have put anything into it
+        row = asdict(row)
     if not isinstance(row, Mapping):
         raise SeamError(f"{name} gave {quoted(row)}; text or an object with `answer` is allowed")
     if "answer" not in row:
         raise SeamError(f"{name} gave an object without `answer`; it has {quoted(', '.join(map(str, row)), 200)}")
     answer, contexts = row["answer"], row.get("contexts")
-    texts = texts_of(contexts)
-    if not (answer is None or isinstance(answer, str)) or texts is None:
+    texts = None if contexts is None else texts_of(contexts)
+    if not (answer is None or isinstance(answer, str)) or (texts is None and contexts is not None):
         raise SeamError(
             f"{name} gave answer {quoted(answer)}, contexts {quoted(contexts)}; text and a list of texts are allowed"
         )
@@ -97,9 +100,7 @@ def chat_output(row: Any, name: str) -> Output:
 
 
 def texts_of(value: Any) -> tuple[str, ...] | None:
-    """Passages from a text, a list of texts or of objects with `text`; none from None. None: it is another shape."""
-    if value is None:
-        return ()
+    """Passages from a text, a list of texts or of objects with `text`. None: it is another shape."""
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list | tuple):
         return None

@@ -1,5 +1,6 @@
 """Answers that were recorded before, as a target."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ class RecordedTarget:
 
     name: str
     outputs: Mapping[str, Sequence[Output]] = field(repr=False)
+    settings: str = ""
+    """Digest of the file: other answers are another version."""
 
     def ask(self, case: Case) -> Output:
         """The first recorded answer to the question of a case.
@@ -52,11 +55,11 @@ def recorded_target(spec: str, path: Path, allowed: str) -> RecordedTarget:
         InputError: it cannot be read, or a line is no recorded answer.
     """
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{quoted(spec)} cannot be read: {error.strerror}; allowed: {allowed}") from None
     outputs: dict[str, list[Output]] = {}
-    for number, raw in enumerate(lines, 1):
+    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not raw.strip():
             continue
         where = f"{path.name} line {number}"
@@ -69,4 +72,5 @@ def recorded_target(spec: str, path: Path, allowed: str) -> RecordedTarget:
         if not isinstance(question, str):
             raise InputError(f"{where} has no `question`; allowed: {allowed}")
         outputs.setdefault(question.strip(), []).append(output)
-    return RecordedTarget(name=f"recorded:{path.name}", outputs=outputs)
+    digest = hashlib.sha256(content).hexdigest()
+    return RecordedTarget(name=f"recorded:{path.name}", outputs=outputs, settings=digest)

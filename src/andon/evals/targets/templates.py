@@ -8,7 +8,7 @@ is not read again, and the body is made of values, so no question can change its
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -31,6 +31,7 @@ from andon.traffic.quoting import quoted
 __all__ = [
     "TIMEOUT_S",
     "Template",
+    "body_of",
     "fill",
     "fill_url",
     "is_chat",
@@ -108,7 +109,7 @@ def template_of(row: Mapping[str, Any], where: str) -> Template:
     if (made.price_per_million_in is None) != (made.price_per_million_out is None):
         raise InputError(f"{where} has one of {' and '.join(f'`{p}`' for p in _PRICES)}; give both")
     try:
-        asked = json.dumps([_body(made), made.url], allow_nan=False)
+        asked = json.dumps([body_of(made), made.url], allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise InputError(f"{where} has a `body` that is no JSON (a date or nan, perhaps); write it as text") from None
     if "{question}" not in asked:
@@ -121,13 +122,34 @@ def is_chat(template: Template) -> bool:
     return urlsplit(template.url).path.rstrip("/").endswith("/chat/completions")
 
 
-def fill(template: Template, case: Case) -> Any:
-    """The body for a case; None where a GET has none.
+def body_of(template: Template) -> Any:
+    """What is sent, with its placeholders; None where a GET has none."""
+    if template.body is not None:
+        return template.body
+    if not is_chat(template):
+        return {"question": "{question}"} if template.method != "GET" else None
+    system = [] if template.system is None else [{"role": "system", "content": template.system}]
+    chat: dict[str, Any] = {
+        "model": template.model or "default",
+        "messages": [*system, {"role": "user", "content": "{question}"}],
+    }
+    return chat if template.temperature is None else {**chat, "temperature": template.temperature}
+
+
+def fill(body: Any, case: Case) -> Any:
+    """The body for a case.
 
     Raises:
         SeamError: the case does not expect what a placeholder names.
     """
-    return _filled(_body(template), case)
+
+    def filled(text: str) -> Any:
+        whole = _PLACE.fullmatch(text)
+        if whole is not None:
+            return _value(whole[1], case)
+        return _PLACE.sub(lambda m: _as_text(_value(m[1], case)), text)
+
+    return _changed(body, filled)
 
 
 def fill_url(url: str, case: Case) -> str:
@@ -160,6 +182,8 @@ def read_output(template: Template, row: Any, name: str) -> Output:
         value = None if path is None else find(row, steps_of(path))
         if value is not None and value is not MISSING:
             given[key] = _read(key, value, name)
+        elif key == "contexts" and path is not None:  # it says where its passages stand, and none stand there
+            given[key] = ()
     cost = given["cost_usd"]
     if cost is None and given["input_tokens"] is not None and given["output_tokens"] is not None:
         given["cost_usd"] = _priced(template, given["input_tokens"], given["output_tokens"])
@@ -167,40 +191,29 @@ def read_output(template: Template, row: Any, name: str) -> Output:
 
 
 def secrets_in(template: Template) -> tuple[str, ...]:
-    """The environment variables that its URL and headers refer to, each once."""
-    found = [m[1] for text in (template.url, *template.headers.values()) for m in _SECRET.finditer(text)]
-    return tuple(dict.fromkeys(found))
+    """The environment variables that its URL, headers and body refer to, each once."""
+    texts = (template.url, *template.headers.values(), *_texts(body_of(template)))
+    return tuple(dict.fromkeys(m[1] for text in texts for m in _SECRET.finditer(text)))
 
 
-def with_secrets(text: str, values: Mapping[str, str]) -> str:
-    """The text with every reference ``env:NAME`` replaced by its value."""
-    return _SECRET.sub(lambda m: values[m[1]], text)
+def with_secrets(value: Any, values: Mapping[str, str]) -> Any:
+    """A text, or a body, with every reference ``env:NAME`` in its texts replaced by its value."""
+    return _changed(value, lambda text: _SECRET.sub(lambda m: values[m[1]], text))
 
 
-def _body(template: Template) -> Any:
-    if template.body is not None:
-        return template.body
-    if not is_chat(template):
-        return {"question": "{question}"} if template.method != "GET" else None
-    system = [] if template.system is None else [{"role": "system", "content": template.system}]
-    chat: dict[str, Any] = {
-        "model": template.model or "default",
-        "messages": [*system, {"role": "user", "content": "{question}"}],
-    }
-    return chat if template.temperature is None else {**chat, "temperature": template.temperature}
-
-
-def _filled(value: Any, case: Case) -> Any:
+def _changed(value: Any, change: Callable[[str], Any]) -> Any:
+    """A JSON value with its texts changed, apart from keys."""
     if isinstance(value, Mapping):
-        return {k: _filled(v, case) for k, v in value.items()}
+        return {k: _changed(v, change) for k, v in value.items()}
     if isinstance(value, list):
-        return [_filled(v, case) for v in value]
-    if not isinstance(value, str):
-        return value
-    whole = _PLACE.fullmatch(value)
-    if whole is not None:
-        return _value(whole[1], case)
-    return _PLACE.sub(lambda m: _as_text(_value(m[1], case)), value)
+        return [_changed(v, change) for v in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    found: list[str] = []
+    _changed(value, found.append)
+    return iter(found)
 
 
 def _value(place: str, case: Case) -> Any:

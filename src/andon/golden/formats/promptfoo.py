@@ -14,11 +14,13 @@
 | `description` | source, as `promptfoo DESCRIPTION` |
 
 Each assertion becomes a case of its own, the later ones variants of the first: all must pass. `defaultTest` counts for every
-test. `$ref` and `{{variables}}` are put in. Any other assertion (`javascript`, `python`, `regex`, `contains-any`, ...) is refused by
-name; the others of its test are taken.
+test. `$ref` and `{{variables}}` are put in, in the question, its contexts and what is asserted. Any other assertion (`javascript`,
+`python`, `regex`, `contains-any`, ...), one that never fails (`weight: 0`) and one of a transformed answer (`transform`) are
+refused by name; the others of its test are taken. A test that may fail in part (`threshold`, `assertScoringFunction`), or whose
+answer is transformed (`options.transform`), is refused whole. So is a file with YAML aliases: few of them make a huge document.
 
-Written is a list of tests. A case whose measure promptfoo does not have is left out and named: a test without an assertion
-would always pass.
+Written is a list of tests. A case is left out and named where promptfoo does not have its measure (a test without an assertion
+would always pass), and where promptfoo would run its texts as a template, or read them as a file.
 
 Source: promptfoo, "Assertions & metrics", "Deterministic metrics", "Test cases".
 """
@@ -64,12 +66,33 @@ _REFUSALS = {"refusal_expected": "a refusal", "refusal_forbidden": "an answer, n
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _REF = "#/assertionTemplates/"
+_TEMPLATE = re.compile(r"\{[{%#]")
+_RUN = re.compile(_TEMPLATE.pattern + r'|(?<!\\)"(?:file://|package:)')
+"""In JSON: what promptfoo would not take as a text."""
+
+FILLED = 2**20
+"""Characters of a text with its variables put in."""
+
+_PARTLY = ("threshold", "assertScoringFunction")
+"""Keys by which a test passes although an assertion fails."""
+
+_TRANSFORMS = ("transform", "postprocess", "contextTransform")
+"""Keys by which something else than the answer is tested."""
 
 Assertion = dict[str, Any]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 as promptfoo reads it: ``Yes`` and ``2026-01-31`` are texts."""
+    """YAML 1.2 as promptfoo reads it: ``Yes`` and ``2026-01-31`` are texts. Without aliases, by which few bytes become many."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem=f"aliases are not read; write out what *{event.anchor} stands for",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -144,8 +167,10 @@ def write(cases: Iterable[Case]) -> str:
 
 def missing(case: Case) -> str | None:
     """Why promptfoo cannot test a case; None where it can."""
-    if _assertion(case) is not None:
-        return None
+    assertion = _assertion(case)
+    if assertion is not None:
+        run = _RUN.search(json.dumps([case.question, assertion], ensure_ascii=False))
+        return f"promptfoo would run {quoted(run[0])} in its texts as a template or a file" if run else None
     return f"promptfoo has no assertion for the metric {quoted(case.metric)}, and a test without one would always pass"
 
 
@@ -155,7 +180,8 @@ def _parsed(text: str, name: str) -> Any:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(f"{name} is not YAML{line}: {quoted(str(error), 80)}") from None
+        why = quoted(getattr(error, "problem", None) or str(error), 80)
+        raise InputError(f"{name} cannot be read as YAML{line}: {why}") from None
 
 
 def _cases(
@@ -167,22 +193,30 @@ def _cases(
             raise InputError(
                 f"it is {quoted(test)}; a test is an object with `vars` and `assert`, written into the file"
             )
+        _plain({**default, **test}, _PARTLY, "the test")
+        _plain({**_object(default.get("options")), **_object(test.get("options"))}, _TRANSFORMS, "options of the test")
         variables = {**_object(default.get("vars")), **_object(test.get("vars"))}
-        question = _question(variables)
+        question = _filled(_question(variables), variables, "the question")
+        contexts = _filled(variables.get("contexts", variables.get("context")), variables, "the context")
         given = [*_list(default.get("assert")), *_list(test.get("assert"))]
         if not given:
             raise InputError("it has no assertion, so nothing says what is right")
     except InputError as error:
         yield error
         return
-    contexts = variables.get("contexts", variables.get("context"))
     metadata = {**_object(default.get("metadata")), **_object(test.get("metadata"))}
     if isinstance(contexts, str | list):
         metadata.setdefault("contexts", [contexts] if isinstance(contexts, str) else contexts)
     source = f"promptfoo {test['description']}" if isinstance(test.get("description"), str) else "promptfoo"
     for each in given:
         try:
-            assertion = _filled(_referred(each, templates), variables)
+            assertion = _referred(each, templates)
+            _plain(assertion, _TRANSFORMS, "the assertion")
+            if assertion.get("weight") == 0:
+                raise InputError(f"the assertion {quoted(assertion['type'])} has weight 0: promptfoo never fails by it")
+            what = f"the assertion {quoted(assertion['type'])}"
+            if "value" in assertion:
+                assertion = {**assertion, "value": _filled(assertion["value"], variables, what)}
             as_written = case_from(question, [_truth_of(assertion, metadata)], metadata, app=app, source=source)
             if _assertion(as_written) == {k: v for k, v in assertion.items() if k in ("type", "value", "threshold")}:
                 yield as_written  # ours, and nobody changed what it asserts
@@ -271,34 +305,34 @@ def _referred(assertion: Any, templates: Mapping[str, Any]) -> Assertion:
     return assertion
 
 
-def _filled(assertion: Assertion, variables: Mapping[str, Any]) -> Assertion:
-    """The assertion with its variables put in.
+def _plain(given: Mapping[str, Any], keys: Iterable[str], what: str) -> None:
+    """Refuse what has one of these keys: a case cannot say it, and without it the case would test something else."""
+    if found := [k for k in keys if given.get(k) is not None]:
+        raise InputError(f"{what} has {found[0]!r}, which a case cannot say")
+
+
+def _filled(value: Any, variables: Mapping[str, Any], what: str) -> Any:
+    """A text, or each of a list, with its variables put in.
 
     Raises:
-        InputError: it uses a variable that is not there, a template language, or a file.
+        InputError: it uses a variable that is not there, a template language, or a file; or it becomes huge.
     """
-
-    def put(found: re.Match[str]) -> str:
-        if found[1] not in variables:
-            raise InputError(f"the assertion uses the variable {quoted(found[1])}, which the test does not give")
-        value = variables[found[1]]
-        return value if isinstance(value, str) else json.dumps(value)
-
-    def fill(value: Any) -> Any:
-        if isinstance(value, list):
-            return [fill(v) for v in value]
-        if not isinstance(value, str):
-            return value
-        if value.startswith("file://"):
-            raise InputError(
-                f"the assertion {quoted(assertion['type'])} stands in {quoted(value)}; write it into the test"
-            )
-        text = _VARIABLE.sub(put, value)
-        if "{%" in value or "{{" in _VARIABLE.sub("", value):
-            raise InputError(f"the assertion {quoted(assertion['type'])} is a template; only {{{{variable}}}} is read")
-        return text
-
-    return {**assertion, "value": fill(assertion["value"])} if "value" in assertion else assertion
+    if isinstance(value, list):
+        return [_filled(v, variables, what) for v in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith("file://"):
+        raise InputError(f"{what} stands in {quoted(value)}; write it into the test")
+    names = _VARIABLE.findall(value)
+    if gone := [n for n in names if n not in variables]:
+        raise InputError(f"{what} uses the variable {quoted(gone[0])}, which the test does not give")
+    texts = {n: v if isinstance(v := variables[n], str) else json.dumps(v) for n in names}
+    if sum(len(texts[n]) for n in names) > FILLED:
+        raise InputError(f"{what} becomes longer than {FILLED:,} characters once its variables are put in")
+    text = _VARIABLE.sub(lambda found: texts[found[1]], value)
+    if _TEMPLATE.search(text):
+        raise InputError(f"{what} is a template; only {{{{variable}}}} is read")
+    return text
 
 
 def _schema(value: Any) -> dict[str, Any]:

@@ -40,8 +40,13 @@ TRUTH = (
 )  # fmt: skip
 """Keys under which an object holds its right answer, the first that is there."""
 
-NESTED = ("input", "output", "expectedOutput", "expected_output", "metadata", "item", "target")
+NESTED = (
+    "input", "output", "expectedOutput", "expected_output", "metadata", "item", "target", "contexts", "expect"
+)  # fmt: skip
 """Columns of a CSV whose cells may hold JSON."""
+
+LONGEST = 2**20
+"""Characters of the metadata of one case: what a file says once for all its tests is kept with each of them."""
 
 MINE = "andon"
 """Key of `metadata` under which Andon's own fields stand in the formats of others."""
@@ -148,7 +153,7 @@ def case_from(
     More than one right answer is the metric ``any_of``. Other metadata are kept in the case's line.
 
     Raises:
-        InputError: a field of ours has a value that it cannot have.
+        InputError: a field of ours has a value that it cannot have, or the line is longer than `LONGEST`.
     """
     given = metadata if isinstance(metadata, dict) else {}
     mine = given.get(MINE)
@@ -166,7 +171,10 @@ def case_from(
     theirs = {k: v for k, v in given.items() if k not in (MINE, "id", "contexts", "risk_category")}
     if not theirs:
         return case
-    return case_of_row(row, app=app, line=json.dumps(row_of_case(case) | {"metadata": theirs}, default=str))
+    line = json.dumps(row_of_case(case) | {"metadata": theirs}, default=str)
+    if len(line) > LONGEST:
+        raise InputError(f"with its metadata it has {len(line):,} characters; up to {LONGEST:,} are kept")
+    return case_of_row(row, app=app, line=line)
 
 
 def metadata_of(case: Case) -> dict[str, Any]:

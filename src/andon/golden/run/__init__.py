@@ -1,8 +1,9 @@
 """What touches the store: read, decide with the pure functions of the stage, write."""
 
-from andon.golden.run.capture import capture, capture_new
+from andon.golden.run.capture import capture, capture_all, capture_new
 from andon.golden.run.cases import add_cases, decide, decisions
 from andon.golden.run.coverage import apps_with_traffic, measure_coverage
+from andon.golden.run.erasing import made_of, without_erased
 from andon.golden.run.growth import growth, reframe
 from andon.golden.run.labels import (
     accept_suggestions,
@@ -25,6 +26,7 @@ __all__ = [
     "adjudicate",
     "apps_with_traffic",
     "capture",
+    "capture_all",
     "capture_new",
     "conflicting",
     "decide",
@@ -38,6 +40,7 @@ __all__ = [
     "import_set",
     "label_failures",
     "load_set",
+    "made_of",
     "measure_coverage",
     "queue",
     "read_labels",
@@ -48,4 +51,5 @@ __all__ = [
     "states_of",
     "tune_on",
     "withdraw",
+    "without_erased",
 ]

@@ -9,16 +9,17 @@ from andon.golden.records import CaptureCursor, Failure, RuleCount
 from andon.golden.run.keeping import ROW, Keeper, capture, feedback_of, sign_of
 from andon.golden.run.twins import USERS
 from andon.golden.run.weighing import start_of, weigh
+from andon.golden.thresholds import Thresholds
 from andon.scores import Embedder, Scorer, failing
 from andon.store import Ledger, Rollup, Slice, Span, Warehouse, Where
 from andon.traffic import Feedback, Interaction, format_time
 from andon.traffic.run import read_interactions_by_id
 
-__all__ = ["capture", "capture_new"]
+__all__ = ["capture", "capture_all", "capture_new"]
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
-WEEK_US, MONTH_US = 7 * DAY_US, 31 * DAY_US
+MONTH_US = 31 * DAY_US
 
 AT_ONCE = 2_000
 """About how many thumbs-downs and corrections one call looks at; whole commits are read, at least one."""
@@ -40,12 +41,14 @@ def capture_new(
     *,
     now_us: int,
     since_us: int | None = None,
+    thresholds: Thresholds | None = None,
 ) -> tuple[RuleCount, ...]:
     """Capture what failed since the last call, by each of `RULES`; safe to call again, and cheap when nothing came.
 
     Thumbs-downs and corrections are captured as soon as they are scored, however old their answer is. Weaker signs wait
     until an hour after their day (UTC): then the worst `A_DAY` of each rule and application are captured, and the rest is
-    counted. Rows that come late bring their day back, if it is of the last week, within the same bound.
+    counted. Rows that come late bring their day back, however old it is, within the same bound. One call weighs the first
+    `DAYS_AT_ONCE` days that wait; the next call goes on.
 
     Args:
         warehouse: traffic, feedback and scores.
@@ -54,11 +57,12 @@ def capture_new(
         embedder: finds passing twins; where it fails, suggestions come from the same words only.
         now_us: the clock.
         since_us: look at everything from this time on instead, with the day that is not over yet.
+        thresholds: from which cosine on two questions count as the same one, for passing twins.
 
     Raises:
         StoreError: the disk or the ledger failed; calling again is safe.
     """
-    keeper = Keeper(warehouse, ledger, embedder, now_us)
+    keeper = Keeper(warehouse, ledger, embedder, now_us, thresholds or Thresholds())
     if since_us is not None:
         span = Span(start_us=since_us, end_us=now_us + 1)
         days = _heads(warehouse, (), span)
@@ -75,7 +79,6 @@ def capture_new(
         if len(heads) == len(found):
             reached = max(newest, reached)
     waiting = sorted({*cursor.days, *(h.day_key for h in heads)})
-    waiting = [d for d in waiting if now_us - start_of(d) < WEEK_US + DAY_US]
     due = [d for d in waiting if now_us >= start_of(d) + DAY_US + HOUR_US][:DAYS_AT_ONCE]
     within = (new, Where(column="seq", op="lt", value=reached + 1))
     counts = _strong(keeper, heads, within, None) + weigh(keeper, scorers, due)
@@ -83,6 +86,28 @@ def capture_new(
     if after != cursor:
         ledger.put(after, now_us=now_us, by="andon")
     return _told(counts)
+
+
+def capture_all(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    scorers: Sequence[Scorer],
+    embedder: Embedder,
+    *,
+    now_us: int,
+    thresholds: Thresholds | None = None,
+) -> tuple[RuleCount, ...]:
+    """Capture as `capture_new` does, until nothing is left that is due: for a caller who does not come again.
+
+    Raises:
+        StoreError: the disk or the ledger failed; calling again is safe.
+    """
+    counts: list[RuleCount] = []
+    while True:
+        before = ledger.get(CaptureCursor, CaptureCursor().id)
+        counts += capture_new(warehouse, ledger, scorers, embedder, now_us=now_us, thresholds=thresholds)
+        if ledger.get(CaptureCursor, CaptureCursor().id) == before:
+            return _told(counts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,19 @@
 """Labelled failures become cases, unless they repeat one; what was decided about near-duplicates, and deciding otherwise."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from andon.errors import InputError, StateError
-from andon.golden.cases import same_text, to_case
+from andon.golden.cases import case_id, same_text, to_case
 from andon.golden.duplicates import judge, near_and_nearest, refusal
 from andon.golden.queue import labels_by_failure, settled
 from andon.golden.records import AddResult, Case, Decided, Failure, Label, NearDuplicate, Refusal, Settled
-from andon.golden.run.vectors import CaseVectors
+from andon.golden.run.vectors import FEW, CaseVectors
 from andon.golden.thresholds import Thresholds
 from andon.scores import Embedder, Vectors
 from andon.scores.blas import one_blas_thread
+from andon.scores.text import normalise
 from andon.store import Ledger
 from andon.traffic.quoting import quoted
 
@@ -54,7 +55,7 @@ def add_cases(
     # one question's products are too small to share: on a busy machine threads would wait for each other
     with vectors.turn, one_blas_thread():
         vectors.catch_up(ledger, report)
-        fresh, known, refused, unlabelled = _sorted(ledger, vectors, now_us)
+        fresh, known, refused, unlabelled, doubted = _sorted(ledger, vectors, now_us)
         for (failure, case), vector in zip(fresh, embedder.embed([c.question for _, c in fresh]), strict=True):
             refusal_ = adding.add(failure, case, vector)
             if refusal_ is not None:
@@ -66,6 +67,7 @@ def add_cases(
         unlabelled=unlabelled,
         conflicts=tuple(adding.conflicts),
         decisions=tuple(adding.decisions),
+        doubts=tuple(_doubts(ledger, doubted)),
     )
 
 
@@ -102,7 +104,7 @@ def decide(
     Raises:
         InputError: nothing was decided about this failure, the choice is another word, the reason is empty, or the person
             has the name of proposals.
-        StateError: it is to be refused and is in the set already, or its label is no longer settled.
+        StateError: it is to be refused and is in the set already, its case is retired, or its label is no longer settled.
         StoreError: the ledger failed.
     """
     word, failed = ledger.get(NearDuplicate, failure), ledger.get(Failure, failure)
@@ -124,12 +126,13 @@ def decide(
     with vectors.turn:
         case = _case(failed, said, now_us, vectors.embedder.name)
         there = ledger.get(Case, case.id)
-        if choice == "refuse":
-            if there is not None and there.retired is None:
-                raise StateError(f"{failure} is case {there.id} in the set already; `andon golden retire` takes it out")
-            ledger.put(word, now_us=now_us, by=by)
-            return Decided(decision=word)
+        if there is not None and there.retired is None and choice == "refuse":
+            raise StateError(f"{failure} is case {there.id} in the set already; `andon golden retire` takes it out")
+        if there is not None and there.retired is not None and choice != "refuse":
+            raise StateError(f"{failure}: {_retired(there)}")
         ledger.put(word, now_us=now_us, by=by)
+        if choice == "refuse":
+            return Decided(decision=word)
         wanted = there or replace(case, nearest=round(word.cosine, 6))
         wanted = replace(wanted, variant_of=word.case if choice == "variant" else None)
         ledger.put(wanted, now_us=now_us, by=by)
@@ -141,20 +144,56 @@ def conflicts(before: Sequence[Case], added: Iterable[Case]) -> tuple[tuple[str,
     """Pairs (new, older) of cases that ask the same and differ in what is right."""
     first: dict[tuple[str, str], Case] = {}
     for case in before:
-        first.setdefault((case.app, case.question.strip()), case)
+        first.setdefault(_asked(case), case)
     pairs: list[tuple[str, str]] = []
     for case in added:
-        there = first.setdefault((case.app, case.question.strip()), case)
+        there = first.setdefault(_asked(case), case)
         if there is not case and not same_text(there.ground_truth, case.ground_truth):
             pairs.append((case.id, there.id))
     return tuple(pairs)
 
 
+def _asked(case: Case) -> tuple[str, str]:
+    """The application and the question; equal where `same_text` says that the questions are the same."""
+    return case.app, normalise(case.question) or case.question.strip().casefold()
+
+
+def _retired(case: Case) -> str:
+    return (
+        f"its case {case.id} is retired since {case.retired} ({case.retired_why});"
+        f" `andon golden retire {case.id} --back` tests it again"
+    )
+
+
+def _doubts(ledger: Ledger, doubted: Mapping[str, Settled]) -> list[Refusal]:
+    """What people should look at: cases, by id, with what the labels of their failure say now."""
+    many = len(doubted) > FEW
+    cases = ledger.all(Case) if many else [c for i in doubted if (c := ledger.get(Case, i)) is not None]
+    found: list[Refusal] = []
+    for case in cases:
+        said = doubted.get(case.id)
+        if said is not None and said.state == "agreed" and case.retired is not None:
+            found.append(Refusal(id=said.failure, reason=_retired(case)))
+        elif said is not None and said.state != "agreed" and case.retired is None:
+            reason = f"it is tested, and no right answer of {said.failure} holds any more ({said.why}); `andon golden retire {case.id}` takes it out"
+            found.append(Refusal(id=case.id, reason=reason))
+    return found
+
+
 def _sorted(
     ledger: Ledger, vectors: CaseVectors, now_us: int
-) -> tuple[list[tuple[Failure, Case]], list[str], list[Refusal], int]:
-    """All failures: those to add with their cases, ids of those that are cases, what cannot be one, how many wait for a label."""
-    labels = labels_by_failure(ledger.all(Label))
+) -> tuple[list[tuple[Failure, Case]], list[str], list[Refusal], int, dict[str, Settled]]:
+    """All failures: those to add with their cases, ids of those that are cases, what cannot be one, how many wait for a label.
+
+    Last the cases that are in the set, by id, with what the labels of their failure say; of another right answer than that
+    of the case, too, where that is not agreed.
+    """
+    given = ledger.all(Label)
+    labels = labels_by_failure(given)
+    said_of: dict[str, list[str]] = {}
+    for label in given:
+        said_of.setdefault(label.failure, []).append(label.id)
+    doubted: dict[str, Settled] = {}
     fresh: list[tuple[Failure, Case]] = []
     known: list[str] = []
     refused: list[Refusal] = []
@@ -163,6 +202,10 @@ def _sorted(
         said = settled(failure, labels.get(failure.id, ()))
         if said.state != "agreed":
             unlabelled += said.state != "dismissed"
+            for label in (v.record for i in said_of.get(failure.id, ()) for v in ledger.history(Label, i)):
+                case_of_it = case_id(failure.app, failure.question, label.ground_truth)
+                if case_of_it in vectors:
+                    doubted.setdefault(case_of_it, said)
             continue
         try:
             case = _case(failure, said, now_us, vectors.embedder.name)
@@ -171,9 +214,10 @@ def _sorted(
             continue
         if case.id in vectors:
             known.append(failure.id)
+            doubted[case.id] = said
         else:
             fresh.append((failure, case))
-    return fresh, known, refused, unlabelled
+    return fresh, known, refused, unlabelled, doubted
 
 
 class _Adding:
@@ -196,6 +240,8 @@ class _Adding:
         there = self._vectors.vectors
         found, best = near_and_nearest(there, vector, threshold) if len(there) else ([], None)
         close = self._read(found)
+        if best is not None and not found:  # other punctuation or case is no other question, whatever the embedder says
+            close = [(c, cosine) for c, cosine in self._read([best]) if same_text(c.question, case.question)]
         word = self._word(failure, case, close)
         if word is not None and word.choice == "refuse":
             return Refusal(id=failure.id, reason=self._why(word, threshold))
@@ -238,6 +284,8 @@ class _Adding:
         other = self._ledger.get(Case, word.case)
         if word.by != PROPOSED or other is None:
             return f"{word.by} decided that it adds nothing to case {word.case}: {word.why}"
+        if word.cosine + 1e-5 < threshold:
+            return f"it repeats case {other.id}: the same question in another spelling, and the same right answer"
         return refusal(other, word.cosine, word.embedder, threshold)
 
 

@@ -6,7 +6,7 @@ from andon.golden.records import CaptureResult, Failure, Label
 from andon.golden.reframe import reframings
 from andon.golden.run.capture import capture
 from andon.golden.run.sets import load_set
-from andon.settings import HIGH_RISK
+from andon.settings import is_high_risk
 from andon.store import Ledger
 
 __all__ = ["growth", "reframe"]
@@ -35,8 +35,12 @@ def reframe(
     Raises:
         StoreError: the ledger failed.
     """
-    wanted = HIGH_RISK if risk is None else (risk.casefold(),)
-    cases = [c for c in load_set(ledger, app) if (c.risk_category or "").strip().casefold() in wanted]
+    wanted = None if risk is None else risk.strip().casefold()
+    cases = [
+        c
+        for c in load_set(ledger, app)
+        if (is_high_risk(c.risk_category) if wanted is None else (c.risk_category or "").strip().casefold() == wanted)
+    ]
     there = {f.id for f in ledger.all(Failure)}
     made = reframings(cases, at_us=now_us)
     known = tuple(f.id for f in made if f.id in there)

@@ -1,7 +1,7 @@
 """Store failures, each once; what both kinds of rules share."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +9,7 @@ from andon.errors import InputError, SeamError, StateError
 from andon.golden.capture import Measure, Sign, captured, not_users
 from andon.golden.records import CaptureResult, Failure, Refusal
 from andon.golden.run.twins import with_twins
+from andon.golden.thresholds import Thresholds
 from andon.incidents import Incident
 from andon.scores import Embedder
 from andon.store import Ledger, Lookup, Span, Warehouse
@@ -23,6 +24,8 @@ ROW = ("id", "time_us", "interaction_id", "risk_category")
 def capture(ledger: Ledger, failures: Iterable[Failure], *, now_us: int, by: str = "andon") -> CaptureResult:
     """Store failures (`to_failure` makes them), each once: its id is a digest of app, question and answer.
 
+    One that was captured before, of no incident, is given the incident of which it is captured now.
+
     Raises:
         StoreError: the ledger failed; what was captured before stays, and calling again is safe.
     """
@@ -35,6 +38,9 @@ def capture(ledger: Ledger, failures: Iterable[Failure], *, now_us: int, by: str
             stored.append(failure.id)
         except StateError:
             known.append(failure.id)
+            before = ledger.get(Failure, failure.id) if failure.incident else None
+            if before is not None and before.incident is None:
+                ledger.put(replace(before, incident=failure.incident), now_us=now_us, by=by)
         except InputError as error:
             refused.append(Refusal(id=failure.id, reason=str(error)))
     return CaptureResult(captured=tuple(stored), known=tuple(known), refused=tuple(refused))
@@ -48,6 +54,7 @@ class Keeper:
     ledger: Ledger
     embedder: Embedder
     now_us: int
+    thresholds: Thresholds
 
     @cached_property
     def incidents(self) -> list[Incident]:
@@ -60,7 +67,7 @@ class Keeper:
             return CaptureResult(captured=(), known=())
         new = [f for f in failures if self.ledger.get(Failure, f.id) is None]
         try:
-            twins = with_twins(self.warehouse, self.embedder, new, now_us=self.now_us)
+            twins = with_twins(self.warehouse, self.embedder, new, now_us=self.now_us, thresholds=self.thresholds)
         except SeamError:  # the embedder is down: a failure is captured all the same
             twins = new
         instead = {f.id: f for f in twins}

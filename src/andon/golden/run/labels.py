@@ -1,5 +1,6 @@
 """Store people's words on what is right, and show what waits for them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,9 @@ import numpy as np
 
 from andon.errors import InputError, StateError
 from andon.golden.agreement import agreement_of
-from andon.golden.cases import OWNER, check_label, label_id
+from andon.golden.cases import OWNER, check_label, label_id, person
 from andon.golden.files import parse_labels, read_text
-from andon.golden.queue import labels_by_failure, prioritise, settled
+from andon.golden.queue import BULK, labels_by_failure, open_to, prioritise, settled
 from andon.golden.records import (
     Agreement,
     Case,
@@ -22,6 +23,7 @@ from andon.golden.records import (
     Refusal,
     Settled,
 )
+from andon.golden.run.vectors import CaseVectors
 from andon.scores import Embedder
 from andon.store import Ledger
 from andon.traffic.quoting import quoted
@@ -37,6 +39,9 @@ __all__ = [
     "withdraw",
 ]
 
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters but tab and line ends, and halves of surrogate pairs: what an arrow key or another encoding leaves."""
+
 
 def read_labels(path: Path) -> tuple[LabelRow, ...]:
     """The rows of a label file, JSONL or CSV.
@@ -47,16 +52,26 @@ def read_labels(path: Path) -> tuple[LabelRow, ...]:
     return parse_labels(read_text(path), name=str(path))
 
 
-def label_failures(ledger: Ledger, labels: Iterable[LabelRow], *, now_us: int, by: str) -> LabelResult:
+def label_failures(
+    ledger: Ledger,
+    labels: Iterable[LabelRow],
+    *,
+    now_us: int,
+    by: str,
+    app: str | None = None,
+    incident: str | None = None,
+) -> LabelResult:
     """Store people's words on what is right. A row that names a question labels every failure of that question.
 
-    The author is the row's, else `by`. Each author has one label of a failure: another word of theirs replaces it, and the
-    ledger keeps both versions. A row that dismisses says why in its note.
+    Only failures of the app and of the incident are labelled, where these are given. The author is the row's, else `by`
+    (`person`). Each author has one label of a failure: another word of theirs replaces it, and the ledger keeps both
+    versions; two different ones in one call are one too many, and the second is refused. A row that dismisses says why in
+    its note.
 
     Raises:
         StoreError: the ledger failed.
     """
-    failures = {f.id: f for f in ledger.all(Failure)}
+    failures = {f.id: f for f in _failures(ledger, app, incident)}
     of_question: dict[str, list[Failure]] = {}
     for f in failures.values():
         of_question.setdefault(f.question.strip(), []).append(f)
@@ -64,6 +79,7 @@ def label_failures(ledger: Ledger, labels: Iterable[LabelRow], *, now_us: int, b
     unchanged: dict[str, None] = {}
     unknown: list[str] = []
     refused: list[Refusal] = []
+    given: dict[str, tuple[LabelRow, Label]] = {}
     blank = 0
     for row in labels:
         named = [failures[row.id]] if row.id in failures else []
@@ -75,16 +91,13 @@ def label_failures(ledger: Ledger, labels: Iterable[LabelRow], *, now_us: int, b
             blank += 1
             continue
         for failure in named:
-            label = Label(
-                id=label_id(failure.id, row.author or by),
-                failure=failure.id,
-                verdict=row.verdict,
-                ground_truth=row.ground_truth if row.verdict == "answer" else "",
-                author=row.author or by,
-                at_us=now_us,
-                note=row.note,
-            )
             try:
+                label = _label_of(row, failure, by, now_us)
+                first, twin = given.setdefault(label.id, (row, label))
+                if (twin.verdict, twin.ground_truth) != (label.verdict, label.ground_truth):
+                    raise InputError(
+                        f"line {row.line}: {label.author} says something else in line {first.line}; keep one"
+                    )
                 (labelled if _put_label(ledger, failure, label, by) else unchanged)[failure.id] = None
             except InputError as error:
                 refused.append(Refusal(id=failure.id, reason=str(error)))
@@ -97,23 +110,38 @@ def label_failures(ledger: Ledger, labels: Iterable[LabelRow], *, now_us: int, b
     )
 
 
+def _label_of(row: LabelRow, failure: Failure, by: str, now_us: int) -> Label:
+    author = person(row.author or "") or person(by)
+    return Label(
+        id=label_id(failure.id, author),
+        failure=failure.id,
+        verdict=row.verdict,
+        ground_truth=row.ground_truth if row.verdict == "answer" else "",
+        author=author,
+        at_us=now_us,
+        note=row.note,
+    )
+
+
 def accept_suggestions(ledger: Ledger, *, now_us: int, by: str) -> LabelResult:
-    """Label every unlabelled failure for which the data owner's own gold is there: an expected answer, or a correction.
+    """Label every failure that waits for `by` and has the data owner's own gold: an expected answer, or a correction.
 
     Suggestions from anywhere else (a passing twin, a model) are left to a person. `by` is the author: who accepts, answers.
+    The note says that it was in bulk: beside such a label the data owner's word does not count, for nobody read it.
 
     Raises:
         StoreError: the ledger failed.
     """
-    done = labels_by_failure(ledger.all(Label))
+    by = person(by)
+    said = labels_by_failure(ledger.all(Label))
     labelled: list[str] = []
     refused: list[Refusal] = []
     for f in ledger.all(Failure):
-        if f.id in done or f.suggestion is None or f.suggested_by not in OWNER:
+        if f.suggestion is None or f.suggested_by not in OWNER or not open_to(by, settled(f, said.get(f.id, ()))):
             continue
         label = Label(
             id=label_id(f.id, by), failure=f.id, ground_truth=f.suggestion, author=by, at_us=now_us,
-            note=f"accepted: {f.suggested_by}",
+            note=f"{BULK}{f.suggested_by}",
         )  # fmt: skip
         try:
             _put_label(ledger, f, label, by)
@@ -129,6 +157,7 @@ def withdraw(ledger: Ledger, failure: str, *, now_us: int, by: str) -> None:
     Raises:
         StateError: this reviewer has no label of it.
     """
+    by = person(by)
     before = ledger.get(Label, label_id(failure, by))
     if before is None or before.verdict == "withdrawn":
         raise StateError(f"{by} has no label of {quoted(failure)}; there is nothing to take back")
@@ -141,22 +170,37 @@ def queue(
     *,
     app: str | None = None,
     incident: str | None = None,
+    vectors: CaseVectors | None = None,
 ) -> list[Queued]:
     """The failures (of one app, of one incident) that wait for a person, those that are worth most first (`prioritise`).
+
+    Args:
+        ledger: failures, labels and cases.
+        embedder: by whose similarity questions are near each other.
+        app: only those of this application.
+        incident: only those of this incident.
+        vectors: those of the cases, where the caller keeps them; else they are computed.
 
     Raises:
         SeamError: the embedder failed.
         StoreError: the ledger failed.
     """
-    failures = [f for f in ledger.all(Failure) if app in (None, f.app) and incident in (None, f.incident)]
+    failures = _failures(ledger, app, incident)
     labels = ledger.all(Label)
     said = labels_by_failure(labels)
     failures = [f for f in failures if settled(f, said.get(f.id, ())).state in ("waits", "second", "conflict")]
-    cases = [c for c in ledger.all(Case) if c.retired is None and c.app in {f.app for f in failures}]
-    vectors = embedder.embed([f.question for f in failures] + [c.question for c in cases])
-    known = vectors[len(failures) :]
-    of = {a: known[[k for k, c in enumerate(cases) if c.app == a]] for a in {c.app for c in cases}}
-    return prioritise(failures, labels, vectors[: len(failures)], of)
+    if not failures:
+        return []
+    known = vectors or CaseVectors(embedder)
+    with known.turn:
+        known.catch_up(ledger)
+        row = {case: k for k, case in enumerate(known.ids)}
+        rows: dict[str, list[int]] = {f.app: [] for f in failures}
+        for c in ledger.all(Case):
+            if c.retired is None and c.app in rows and c.id in row:
+                rows[c.app].append(row[c.id])
+        of = {a: known.vectors[each] for a, each in rows.items() if each}
+    return prioritise(failures, labels, embedder.embed([f.question for f in failures]), of)
 
 
 def adjudicate(
@@ -173,6 +217,7 @@ def adjudicate(
 
     It is kept beside the labels of the reviewers, and settles the failure. Somebody decides who is not one of those who
     differ. Where only one person has labelled it, so that there is nobody to differ, that person may, and it is noted.
+    A case that was made of it before and says something else stays in the set: `why` names it.
 
     Args:
         ledger: where labels are kept.
@@ -192,8 +237,9 @@ def adjudicate(
         raise InputError(f"there is no failure {quoted(failure)}; `andon golden queue` lists them")
     if sum(x is not None for x in (take, answer, dismiss)) != 1:
         raise InputError("give one of --take REVIEWER, --answer TEXT and --dismiss WHY")
+    by, take = person(by), None if take is None else person(take)
     labels = labels_by_failure(x for x in ledger.all(Label) if x.failure == failure).get(failure, [])
-    given = {x.author: x for x in labels if not x.final}
+    given = {person(x.author): x for x in labels if not x.final}
     if not given:
         raise StateError(f"nobody has labelled {failure} yet; label it first: `andon golden label`")
     if by in given and len(given) > 1:
@@ -211,7 +257,24 @@ def adjudicate(
         word = replace(next(iter(given.values())), verdict="dismiss", ground_truth="", note=f"{dismiss}{alone}")
     label = replace(word, id=f"{failure}/final", author=by, at_us=now_us, final=True)
     _put_label(ledger, found, label, by)
-    return settled(found, [label])
+    said = settled(found, [label])
+    return replace(said, why=f"{said.why}{_still_tested(ledger, found, said)}")
+
+
+def _still_tested(ledger: Ledger, failure: Failure, said: Settled) -> str:
+    """The cases that were made of a failure before its right answer was another one, or none."""
+    f = failure
+    made = [
+        c
+        for c in ledger.all(Case)
+        if c.retired is None and (c.app, c.question, c.answer) == (f.app, f.question, f.answer)
+    ]
+    each = (
+        f"; case {c.id} is still tested: `andon golden retire {c.id} --why WHY` takes it out"
+        for c in made
+        if c.ground_truth != said.ground_truth
+    )
+    return "".join(each)
 
 
 def reviewer_agreement(ledger: Ledger, rng: np.random.Generator, *, app: str | None = None) -> list[Agreement]:
@@ -220,7 +283,7 @@ def reviewer_agreement(ledger: Ledger, rng: np.random.Generator, *, app: str | N
     Raises:
         StoreError: the ledger failed.
     """
-    mine = {f.id for f in ledger.all(Failure) if app in (None, f.app)}
+    mine = {f.id for f in _failures(ledger, app)}
     return agreement_of((x for x in ledger.all(Label) if x.failure in mine), rng)
 
 
@@ -231,12 +294,20 @@ def conflicting(ledger: Ledger, *, app: str | None = None) -> list[tuple[Failure
         StoreError: the ledger failed.
     """
     said = labels_by_failure(ledger.all(Label))
-    failures = [f for f in ledger.all(Failure) if app in (None, f.app) and f.id in said]
+    failures = [f for f in _failures(ledger, app) if f.id in said]
     return [(f, said[f.id]) for f in failures if settled(f, said[f.id]).state == "conflict"]
+
+
+def _failures(ledger: Ledger, app: str | None, incident: str | None = None) -> list[Failure]:
+    return [f for f in ledger.all(Failure) if app in (None, f.app) and incident in (None, f.incident)]
 
 
 def _put_label(ledger: Ledger, failure: Failure, label: Label, by: str) -> bool:
     """Store a label; False when the failure has this right answer from this author already."""
+    if unseen := _UNSEEN.search(label.ground_truth + label.note):
+        raise InputError(
+            f"the label holds {quoted(unseen[0])}, which nobody can see (an arrow key, or text that is not UTF-8); type it again"
+        )
     if label.verdict == "answer":
         check_label(failure.answer, label.ground_truth)
     elif not label.note.strip():

@@ -1,22 +1,25 @@
 """The golden set: from the ledger, to a file, from a file, and what became of it."""
 
-import os
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from andon.errors import InputError, StateError, StoreError
+from andon.errors import InputError, StateError
 from andon.golden.cases import case_id, check_label
 from andon.golden.files import merge_cases, read_text, render_cases
 from andon.golden.formats import OWN, read_as, recognise, write_as
 from andon.golden.history import Entry, State, Step, case_history, set_states
 from andon.golden.records import Case, Failure, ImportResult, Label, NearDuplicate, Refusal
 from andon.golden.run.cases import conflicts
-from andon.store import Ledger
+from andon.store import Ledger, write_whole
 from andon.traffic.clock import format_time
 from andon.traffic.quoting import quoted
 
 __all__ = ["export", "export_as", "history_of", "import_set", "load_set", "retire", "states_of"]
+
+_MEASURE = ("contexts", "metric", "direction", "cut", "expect", "risk_category")
+"""What a file can say anew of a case that is there: how an answer to it is measured, and how much hangs on it."""
 
 
 def load_set(
@@ -57,7 +60,7 @@ def export(ledger: Ledger, path: Path, *, app: str | None = None) -> int:
     before = read_text(path) if path.exists() else ""
     after = merge_cases(before, cases, app=app or "default", name=str(path)) if before else render_cases(cases)
     if after != before or not path.exists():
-        _replace(path, after)
+        write_whole(path, after)
     return (Counter(after.split("\n")) - Counter([*before.split("\n"), ""])).total()
 
 
@@ -74,7 +77,7 @@ def export_as(ledger: Ledger, path: Path, form: str, *, app: str | None = None) 
         raise InputError(f"{path} is there already; an export to {form} writes a whole file, so name one that is not")
     cases = load_set(ledger, app, retired=True)
     text, left_out = write_as(cases, form)
-    _replace(path, text)
+    write_whole(path, text)
     return len(cases) - len(left_out), left_out
 
 
@@ -84,8 +87,9 @@ def import_set(
     """Take in the cases of a file, in the format `form` or in the one that is recognised.
 
     The team's own choice stands, so near-duplicates are kept. A case whose ground truth is the failing answer itself is
-    refused. `app` holds where the file names none. A case that is there already is known; where the file says that it is
-    retired, and nobody ever retired it here, it is retired.
+    refused. `app` holds where the file names none. Of a case that is there already, the file's measure, contexts and risk
+    category hold from now on where they are others (a file without metrics says nothing of them that it does not name). It
+    is retired where the file says so and nobody ever retired it here, and brought back where the file says why.
 
     Raises:
         InputError: the file cannot be read, or, of our own format, a line is no case; nothing was written.
@@ -97,19 +101,18 @@ def import_set(
     before = ledger.all(Case)
     there = {c.id: c for c in before}
     added: list[Case] = []
-    known: list[str] = []
-    retired: list[str] = []
+    become: dict[str, list[str]] = {}
+    doubts: list[Refusal] = []
     refused = list(reading.refused)
     for case in reading.cases:
         mine = there.get(case.id)
         if mine is not None:
-            if case.retired is not None and mine.retired_why is None:
-                why = case.retired_why or "retired in the file"
-                there[case.id] = replace(mine, retired=case.retired, retired_why=why)
+            there[case.id], what = _as_filed(mine, case)
+            if there[case.id] != mine:
                 ledger.put(there[case.id], now_us=now_us, by=by)
-                retired.append(case.id)
-            else:
-                known.append(case.id)
+            elif (doubt := _doubt(mine, case)) is not None:
+                doubts.append(doubt)
+            become.setdefault(what, []).append(case.id)
             continue
         try:
             check_label(case.answer, case.ground_truth)
@@ -122,11 +125,43 @@ def import_set(
     return ImportResult(
         form=form,
         added=tuple(added),
-        known=tuple(known),
-        retired=tuple(retired),
+        known=tuple(become.get("known", ())),
+        changed=tuple(become.get("changed", ())),
+        retired=tuple(become.get("retired", ())),
+        back=tuple(become.get("back", ())),
+        doubts=tuple(doubts),
         refused=tuple(refused),
         conflicts=conflicts(before, [c for c in added if c.variant_of is None]),
     )
+
+
+def _as_filed(mine: Case, filed: Case) -> tuple[Case, str]:
+    """A case as a file has it, and what became of it: ``known``, ``changed``, ``retired`` or ``back``.
+
+    A line that names a metric, as those of Andon do, or that is of another tool, says all of `_MEASURE`; another one says what
+    it names. A line without `retired` may be an old one: it brings back only where it has a `retired_why`.
+    """
+    row = {} if filed.line is None else json.loads(filed.line.removeprefix("\ufeff"))
+    named = [k for k in _MEASURE if filed.line is None or "metric" in row or k in row]
+    case = replace(mine, **{k: getattr(filed, k) for k in named})
+    if case != mine:
+        case = replace(case, line=filed.line or mine.line)
+    if filed.retired is not None and mine.retired_why is None:
+        return replace(case, retired=filed.retired, retired_why=filed.retired_why or "retired in the file"), "retired"
+    if filed.retired is None and filed.retired_why is not None and mine.retired is not None:
+        return replace(case, retired=None, retired_why=filed.retired_why), "back"
+    return case, "known" if case == mine else "changed"
+
+
+def _doubt(mine: Case, filed: Case) -> Refusal | None:
+    """What to do where a file and the ledger differ on whether a case is tested; None where they do not."""
+    if (mine.retired is None) == (filed.retired is None):
+        return None
+    if mine.retired is not None:
+        said = f"it is retired here since {mine.retired} ({mine.retired_why}), and not in the file"
+        return Refusal(id=mine.id, reason=f"{said}; `andon golden retire {mine.id} --back` tests it again")
+    said = f"it is retired in the file, and was brought back here ({mine.retired_why})"
+    return Refusal(id=mine.id, reason=f"{said}; `andon golden retire {mine.id}` retires it again")
 
 
 def retire(ledger: Ledger, case: str, *, why: str, now_us: int, by: str, back: bool = False) -> Case:
@@ -183,15 +218,3 @@ def states_of(ledger: Ledger, app: str | None = None) -> list[State]:
         StoreError: the ledger failed.
     """
     return set_states([(v.at_us, v.record) for v in ledger.history(Case) if app in (None, v.record.app)])
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(text.encode("utf-8"))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {path}: {error.strerror}", retryable=True) from error

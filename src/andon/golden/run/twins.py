@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from andon.golden.capture import NOT_USERS
 from andon.golden.records import Failure
+from andon.golden.thresholds import Thresholds
 from andon.golden.twins import Passing, find_twin
 from andon.scores import Embedder
 from andon.store import Lookup, Slice, Span, Warehouse, Where
@@ -22,7 +23,9 @@ MOST = 500
 _TEXTS = ("id", "time_us", "query", "answer")
 
 
-def with_twins(warehouse: Warehouse, embedder: Embedder, failures: Sequence[Failure], *, now_us: int) -> list[Failure]:
+def with_twins(
+    warehouse: Warehouse, embedder: Embedder, failures: Sequence[Failure], *, now_us: int, thresholds: Thresholds
+) -> list[Failure]:
     """The failures, those without a suggestion with the answer of a passing twin where there is one.
 
     A twin has nearly the same question, and its answer got a thumbs-up; or the very same words, and passed the scorer that
@@ -41,7 +44,8 @@ def with_twins(warehouse: Warehouse, embedder: Embedder, failures: Sequence[Fail
             continue
         vectors = embedder.embed([f.question for f in mine] + [p.question for p in passing])
         for k, failure in enumerate(mine):
-            twin = find_twin(failure, vectors[k], passing, vectors[len(mine) :])
+            threshold = thresholds.of(failure.app, failure.question)
+            twin = find_twin(failure, vectors[k], passing, vectors[len(mine) :], threshold)
             if twin is not None:
                 found[failure.id] = replace(failure, suggestion=twin[0], suggested_by=twin[1])
     return list(found.values())

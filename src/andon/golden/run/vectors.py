@@ -18,7 +18,7 @@ from andon.golden.records import Case
 from andon.scores import Embedder, Vectors
 from andon.store import Ledger
 
-__all__ = ["CaseVectors", "forget_vectors"]
+__all__ = ["FEW", "CaseVectors", "forget_vectors"]
 
 _T = TypeVar("_T")
 
