@@ -18,7 +18,7 @@ from andon.changes import Change, Ignored, Received, changes_of_body
 from andon.changes.discover import Inventory
 from andon.changes.run import find_versions, record_change, record_changes
 from andon.errors import InputError
-from andon.evals import Baseline, EvalRun, Probed, Quarantine
+from andon.evals import Baseline, Confirmed, EvalRun, Probed, Quarantine
 from andon.evals.probes import objectives_of_probes, probes_of
 from andon.evals.run import KEPT_US, expire_kept, forget_kept
 from andon.evals.run.probes import ask_due, ask_probe, raised
@@ -99,9 +99,9 @@ _INBOX_SETTLE_US = 2_000_000
 """A file must have been left alone for this long before it is read."""
 
 RECORDS = (
-    ActionItem, Alert, Attached, Baseline, CaptureCursor, CaptureDay, Case, Change, Crowded, Decision, Delivery, Erasure, EvalRun, Failure, FollowUpCursor,
-    Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged, NearDuplicate, NewNormal, Postmortem, Probed, Published, Pull,
-    Quarantine, Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
+    ActionItem, Alert, Attached, Baseline, CaptureCursor, CaptureDay, Case, Change, Confirmed, Crowded, Decision, Delivery,
+    Erasure, EvalRun, Failure, FollowUpCursor, Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged,
+    NearDuplicate, NewNormal, Postmortem, Probed, Published, Pull, Quarantine, Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
     Topics, TraceCursor,
 )  # fmt: skip
 """Every kind of record that the ledger holds and that may hold a text: an erasure leaves any other as it is."""

@@ -188,16 +188,30 @@ def test_what_nobody_expected_is_no_verdict(gate: Type, monkeypatch: pytest.Monk
 
 
 def test_a_lost_high_risk_case_is_asked_again(gate: Type) -> None:
-    """Of both versions, where both can be asked; without a way to ask the old one the gate is undecided and says what to do."""
+    """Of both versions, where both can be asked; without a way to ask the old one the gate is undecided and says what to do.
+
+    The new attempts are kept, so that comparing the two runs later gives the same verdict.
+    """
     gate("eval", "run", *model("good"), *GOLDEN, "--out", "good.json")
     code, out, _ = gate("gate", *model("bad"), *GOLDEN, "--baseline", "good.json")
     assert code == 3
     assert "2 of 40 cases passed before and fail now, 2 of them of high risk" in out
     assert "--baseline-target says how" in out.splitlines()[-1]
     code, out, _ = gate(
-        "gate", *model("bad"), *GOLDEN, "--baseline", "good.json", "--baseline-target", model("good")[1]
+        "gate",
+        *model("bad"),
+        *GOLDEN,
+        "--baseline",
+        "good.json",
+        "--baseline-target",
+        model("good")[1],
+        "--out",
+        "bad.json",
     )
     assert (code, "asked again, G-" in out) == (1, True)
+    compared = gate("eval", "compare", "good.json", "bad.json", *GOLDEN)[1]
+    assert "asked again, G-" in compared
+    assert "**Fail**" in compared
 
 
 def test_the_baseline_that_was_set_is_taken(gate: Type) -> None:

@@ -12,6 +12,7 @@ __all__ = [
     "Baseline",
     "CaseResult",
     "CaseScorer",
+    "Confirmed",
     "EvalRun",
     "Group",
     "Measured",
@@ -308,3 +309,15 @@ class Shown:
     passed_us: int
     changed: str
     """What differs between the two, e.g. ``model a -> b``, or the two targets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """New attempts at what a comparison had lost, of both versions: with them its verdict can be made again."""
+
+    id: str
+    """Id of the run, a slash, and that of its baseline."""
+    now: EvalRun
+    """Of the candidate."""
+    before: EvalRun
+    """Of the version in place."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from andon.evals.records import EvalRun, Target, Verdict
+from andon.evals.records import Confirmed, EvalRun, Target, Verdict
 from andon.evals.rules import DEFAULT, Rules
 from andon.evals.run.quarantine import quarantined
 from andon.evals.run.runs import keep_run, runs_with
@@ -24,8 +24,6 @@ class Gated:
     """What came of a gate."""
 
     verdict: Verdict
-    asked_again: tuple[EvalRun, EvalRun] | None = None
-    """New attempts at lost high-risk cases, of the candidate and of the version in place."""
     not_asked: str = ""
     """Why lost high-risk cases were not asked again, although that could decide it."""
 
@@ -74,11 +72,13 @@ def gate_change(
         why_not = "the budget is spent"
         if again is not None and baseline is not None and (other := _other_versions(baseline, again[1])):
             again, why_not = None, f"what is asked as the version in place is another one by now ({other})"
+    if again is not None and baseline is not None:
+        ledger.put(Confirmed(id=_pair(run, baseline), now=again[0], before=again[1]), now_us=now_us, by=by)
     verdict = judge_kept(
         ledger, run, baseline, cases, rules=rules, bar=bar, again=again, left_out=left_out, now_us=now_us
     )
     not_asked = why_not if again is None and verdict.outcome == "undecided" else ""
-    return Gated(verdict=verdict, asked_again=again, not_asked=not_asked)
+    return Gated(verdict=verdict, not_asked=not_asked)
 
 
 def judge_kept(
@@ -93,12 +93,14 @@ def judge_kept(
     left_out: Collection[str] = (),
     now_us: int,
 ) -> Verdict:
-    """The verdict with what the ledger knows: quarantines, retired cases, and whether new cases of incidents were ever shown to work.
+    """The verdict with what the ledger knows: quarantines, retired cases, attempts made again, new cases of incidents never shown to work.
 
     Raises:
         InputError: as `judge`.
         StoreError: the ledger failed.
     """
+    if again is None and baseline is not None and (kept := ledger.get(Confirmed, _pair(run, baseline))) is not None:
+        again = kept.now, kept.before
     there = set() if baseline is None else {r.case_id for r in baseline.results}
     new = [c.id for c in cases if c.incident and c.id not in there] if baseline is not None else []
     runs = runs_with(ledger, new)
@@ -112,6 +114,10 @@ def judge_kept(
         confirmations=again,
         unshown=[i for i in new if shown(i, runs) is None],
     )
+
+
+def _pair(run: EvalRun, baseline: EvalRun) -> str:
+    return f"{run.id}/{baseline.id}"
 
 
 def _same(target: Target, place: Target) -> bool:
