@@ -49,6 +49,7 @@ def add() -> None:
                 vectors=vectors,
                 report=tell,
             )
+        doubted = golden.doubts(loop.ledger)
         told = [refresh(loop, name) for name in dict.fromkeys(c.app for c in result.added)]
     if vectors.notice:
         fail(vectors.notice)
@@ -59,7 +60,7 @@ def add() -> None:
             say(f"added {word.id} although it is near {word.case} (cosine {word.cosine:.3f}): {word.why}")
     for one, other in result.conflicts:
         say(f"conflict: {one} and {other} ask the same and differ in what is right")
-    for doubt in result.doubts:
+    for doubt in doubted:
         say(plain(f"{doubt.id}: {doubt.reason}"))
     say(
         f"{len(result.added)} cases added, {len(result.known)} known, {len(result.refused)} refused, {result.unlabelled} wait for a label"

@@ -203,8 +203,6 @@ class AddResult:
     """Pairs of cases with the same question and different right answers: a person has to say which one holds."""
     decisions: tuple[NearDuplicate, ...] = ()
     """What was decided about the ones that are near a case."""
-    doubts: tuple[Refusal, ...] = ()
-    """Failures whose case is retired, and cases of failures that no right answer holds of any more, with what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What touches the store: read, decide with the pure functions of the stage, write."""
 
 from andon.golden.run.capture import capture, capture_all, capture_new
-from andon.golden.run.cases import add_cases, decide, decisions
+from andon.golden.run.cases import add_cases, decide, decisions, doubts
 from andon.golden.run.coverage import apps_with_traffic, measure_coverage
 from andon.golden.run.erasing import made_of, without_erased
 from andon.golden.run.growth import growth, reframe
@@ -32,6 +32,7 @@ __all__ = [
     "decide",
     "decided_pairs",
     "decisions",
+    "doubts",
     "export",
     "export_as",
     "forget_vectors",

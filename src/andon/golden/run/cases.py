@@ -1,6 +1,6 @@
 """Labelled failures become cases, unless they repeat one; what was decided about near-duplicates, and deciding otherwise."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -17,7 +17,7 @@ from andon.scores.text import normalise
 from andon.store import Ledger
 from andon.traffic.quoting import quoted
 
-__all__ = ["PROPOSED", "add_cases", "conflicts", "decide", "decisions"]
+__all__ = ["PROPOSED", "add_cases", "conflicts", "decide", "decisions", "doubts"]
 
 PROPOSED = "andon"
 """Who makes proposals; no person has this name."""
@@ -55,7 +55,7 @@ def add_cases(
     # one question's products are too small to share: on a busy machine threads would wait for each other
     with vectors.turn, one_blas_thread():
         vectors.catch_up(ledger, report)
-        fresh, known, refused, unlabelled, doubted = _sorted(ledger, vectors, now_us)
+        fresh, known, refused, unlabelled = _sorted(ledger, vectors, now_us)
         for (failure, case), vector in zip(fresh, embedder.embed([c.question for _, c in fresh]), strict=True):
             refusal_ = adding.add(failure, case, vector)
             if refusal_ is not None:
@@ -67,7 +67,6 @@ def add_cases(
         unlabelled=unlabelled,
         conflicts=tuple(adding.conflicts),
         decisions=tuple(adding.decisions),
-        doubts=tuple(_doubts(ledger, doubted)),
     )
 
 
@@ -165,35 +164,49 @@ def _retired(case: Case) -> str:
     )
 
 
-def _doubts(ledger: Ledger, doubted: Mapping[str, Settled]) -> list[Refusal]:
-    """What people should look at: cases, by id, with what the labels of their failure say now."""
-    many = len(doubted) > FEW
-    cases = ledger.all(Case) if many else [c for i in doubted if (c := ledger.get(Case, i)) is not None]
+def doubts(ledger: Ledger) -> list[Refusal]:
+    """What people should look at: agreed failures whose case is retired, and tested cases whose right answer holds no more.
+
+    Reads all failures and labels, and asks for the history of labels that are not agreed: for people who wait, not for a loop.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
     found: list[Refusal] = []
-    for case in cases:
-        said = doubted.get(case.id)
-        if said is not None and said.state == "agreed" and case.retired is not None:
+    for case, said in _doubted(ledger):
+        if said.state == "agreed" and case.retired is not None:
             found.append(Refusal(id=said.failure, reason=_retired(case)))
-        elif said is not None and said.state != "agreed" and case.retired is None:
+        elif said.state != "agreed" and case.retired is None:
             reason = f"it is tested, and no right answer of {said.failure} holds any more ({said.why}); `andon golden retire {case.id}` takes it out"
             found.append(Refusal(id=case.id, reason=reason))
     return found
 
 
-def _sorted(
-    ledger: Ledger, vectors: CaseVectors, now_us: int
-) -> tuple[list[tuple[Failure, Case]], list[str], list[Refusal], int, dict[str, Settled]]:
-    """All failures: those to add with their cases, ids of those that are cases, what cannot be one, how many wait for a label.
-
-    Last the cases that are in the set, by id, with what the labels of their failure say; of another right answer than that
-    of the case, too, where that is not agreed.
-    """
+def _doubted(ledger: Ledger) -> list[tuple[Case, Settled]]:
+    """Cases that came of failures, with what the labels of the failure say now; of an earlier right answer where none is agreed."""
     given = ledger.all(Label)
     labels = labels_by_failure(given)
     said_of: dict[str, list[str]] = {}
     for label in given:
         said_of.setdefault(label.failure, []).append(label.id)
-    doubted: dict[str, Settled] = {}
+    wanted: dict[str, Settled] = {}
+    for failure in ledger.all(Failure):
+        said = settled(failure, labels.get(failure.id, ()))
+        if said.state == "agreed":
+            wanted[case_id(failure.app, failure.question, said.ground_truth or "")] = said
+            continue
+        for label in (v.record for i in said_of.get(failure.id, ()) for v in ledger.history(Label, i)):
+            wanted.setdefault(case_id(failure.app, failure.question, label.ground_truth), said)
+    many = len(wanted) > FEW
+    cases = ledger.all(Case) if many else [c for i in wanted if (c := ledger.get(Case, i)) is not None]
+    return [(case, wanted[case.id]) for case in cases if case.id in wanted]
+
+
+def _sorted(
+    ledger: Ledger, vectors: CaseVectors, now_us: int
+) -> tuple[list[tuple[Failure, Case]], list[str], list[Refusal], int]:
+    """All failures: those to add with their cases, ids of those that are cases, what cannot be one, how many wait for a label."""
+    labels = labels_by_failure(ledger.all(Label))
     fresh: list[tuple[Failure, Case]] = []
     known: list[str] = []
     refused: list[Refusal] = []
@@ -202,10 +215,6 @@ def _sorted(
         said = settled(failure, labels.get(failure.id, ()))
         if said.state != "agreed":
             unlabelled += said.state != "dismissed"
-            for label in (v.record for i in said_of.get(failure.id, ()) for v in ledger.history(Label, i)):
-                case_of_it = case_id(failure.app, failure.question, label.ground_truth)
-                if case_of_it in vectors:
-                    doubted.setdefault(case_of_it, said)
             continue
         try:
             case = _case(failure, said, now_us, vectors.embedder.name)
@@ -214,10 +223,9 @@ def _sorted(
             continue
         if case.id in vectors:
             known.append(failure.id)
-            doubted[case.id] = said
         else:
             fresh.append((failure, case))
-    return fresh, known, refused, unlabelled, doubted
+    return fresh, known, refused, unlabelled
 
 
 class _Adding:
