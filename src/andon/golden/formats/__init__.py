@@ -11,7 +11,7 @@ from types import MappingProxyType
 from andon.errors import InputError
 from andon.golden.files import case_of_row, parse_cases, render_cases
 from andon.golden.formats import inspect_samples, langfuse, openai_evals, phoenix, promptfoo
-from andon.golden.formats.rows import Reading, each_row, rows_of
+from andon.golden.formats.rows import Reading, read_rows, rows_of
 from andon.golden.records import Case, Refusal
 from andon.traffic.quoting import quoted
 
@@ -31,7 +31,7 @@ def _read_own(text: str, name: str, *, app: str) -> Reading:
     """A golden set, whose lines are kept as they stand; or the same fields in a JSON list or in a CSV."""
     body = text.removeprefix("\ufeff").lstrip()
     if body.startswith("[") or ("question" in body.split("\n", 1)[0] and not body.startswith("{")):
-        return each_row(*rows_of(text, name), lambda row: case_of_row(row.value, app=app))
+        return read_rows(text, name, lambda row: case_of_row(row.value, app=app))
     return Reading(cases=parse_cases(text, app=app, name=name))
 
 

@@ -25,10 +25,9 @@ from andon.golden.formats.rows import (
     Reading,
     Row,
     case_from,
-    each_row,
     metadata_of,
+    read_rows,
     right_of,
-    rows_of,
     said,
     truths_of,
     write_lines,
@@ -66,7 +65,7 @@ def read(text: str, name: str, *, app: str) -> Reading:
         source = "inspect" if sample_id in (None, "") else f"inspect sample {sample_id}"
         return case_from(question, truths, sample.get("metadata"), app=app, source=source)
 
-    return each_row(*rows_of(text, name), make)
+    return read_rows(text, name, make)
 
 
 def write(cases: Iterable[Case]) -> str:

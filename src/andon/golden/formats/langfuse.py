@@ -23,10 +23,9 @@ from andon.golden.formats.rows import (
     Reading,
     Row,
     case_from,
-    each_row,
     metadata_of,
+    read_rows,
     right_of,
-    rows_of,
     said,
     truths_of,
     write_lines,
@@ -74,7 +73,7 @@ def read(text: str, name: str, *, app: str) -> Reading:
         source = f"langfuse item {item_id}" if item_id else "langfuse"
         return case_from(question, truths_of(right), item.get("metadata"), app=app, source=source, more=more)
 
-    return each_row(*rows_of(text, name), make)
+    return read_rows(text, name, make)
 
 
 def write(cases: Iterable[Case]) -> str:

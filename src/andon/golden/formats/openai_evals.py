@@ -24,10 +24,9 @@ from andon.golden.formats.rows import (
     Reading,
     Row,
     case_from,
-    each_row,
     metadata_of,
+    read_rows,
     right_of,
-    rows_of,
     said,
     truths_of,
     write_lines,
@@ -61,7 +60,7 @@ def read(text: str, name: str, *, app: str) -> Reading:
             question, truths_of(sample.get("ideal")), sample.get("metadata"), app=app, source="openai-evals"
         )
 
-    return each_row(*rows_of(text, name), make)
+    return read_rows(text, name, make)
 
 
 def write(cases: Iterable[Case]) -> str:

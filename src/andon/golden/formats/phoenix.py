@@ -22,10 +22,9 @@ from andon.golden.formats.rows import (
     Reading,
     Row,
     case_from,
-    each_row,
     metadata_of,
+    read_rows,
     right_of,
-    rows_of,
     said,
     truths_of,
     write_lines,
@@ -57,7 +56,7 @@ def read(text: str, name: str, *, app: str) -> Reading:
         question = said(example["input"], QUESTION, "question")
         return case_from(question, truths_of(_answer(example["output"])), example["metadata"], app=app, source=source)
 
-    return each_row(*rows_of(text, name), make)
+    return read_rows(text, name, make)
 
 
 def write(cases: Iterable[Case]) -> str:

@@ -22,8 +22,8 @@ __all__ = [
     "Reading",
     "Row",
     "case_from",
-    "each_row",
     "metadata_of",
+    "read_rows",
     "right_of",
     "rows_of",
     "said",
@@ -93,10 +93,14 @@ def rows_of(text: str, name: str) -> tuple[list[Row], list[Refusal]]:
     return [Row(place="line 1", value=whole)], []
 
 
-def each_row(rows: Iterable[Row], refused: Sequence[Refusal], make: Callable[[Row], Case]) -> Reading:
-    """Make a case of each row; what `make` cannot read is refused with its reason."""
+def read_rows(text: str, name: str, make: Callable[[Row], Case]) -> Reading:
+    """Make a case of each row of a file; what `make` cannot read is refused with its reason.
+
+    Raises:
+        InputError: as `rows_of`.
+    """
     cases: list[Case] = []
-    bad = list(refused)
+    rows, bad = rows_of(text, name)
     for row in rows:
         try:
             if not isinstance(row.value, dict):
