@@ -30,6 +30,9 @@ class World:
     high: np.ndarray
     second: np.ndarray
     """Whether a case that is not of high risk is of the second of two categories."""
+    together: float = TOGETHER
+    named: bool = True
+    """Whether the golden set says which cases are of one cluster."""
 
 
 def world(n: int, rng: np.random.Generator) -> World:
@@ -51,10 +54,21 @@ def restless(n: int, rng: np.random.Generator) -> World:
     return World(rng.beta(2, 2, n), cluster, none, none)
 
 
+def topics(n: int, rng: np.random.Generator, named: bool = True) -> World:
+    """Draw a golden set of one category in four questions to a topic, of which all pass or all fail, each half of the time."""
+    none = np.zeros(n, bool)
+    return World(np.full(n, 0.5), np.arange(n) // 4, none, none, together=1.0, named=named)
+
+
+def unnamed(n: int, rng: np.random.Generator) -> World:
+    """The same, where nobody named the clusters."""
+    return topics(n, rng, named=False)
+
+
 def run(w: World, rate: np.ndarray, repeats: int, rng: np.random.Generator, only: set[str] | None = None) -> EvalRun:
     """One run: every attempt of a case passes with its rate."""
     shared = rng.normal(size=(w.cluster.max() + 1, repeats))[w.cluster]
-    latent = np.sqrt(TOGETHER) * shared + np.sqrt(1 - TOGETHER) * rng.normal(size=(len(rate), repeats))
+    latent = np.sqrt(w.together) * shared + np.sqrt(1 - w.together) * rng.normal(size=(len(rate), repeats))
     alone = np.bincount(w.cluster)[w.cluster] == 1
     latent[alone] = rng.normal(size=(int(alone.sum()), repeats))
     passed = latent < stats.norm.ppf(rate)[:, None]
@@ -65,7 +79,7 @@ def run(w: World, rate: np.ndarray, repeats: int, rng: np.random.Generator, only
             repeat=k,
             outcome="pass" if passed[i, k] else "fail",
             risk_category=names[i],
-            cluster=f"c{w.cluster[i]}",
+            cluster=f"c{w.cluster[i]}" if w.named else None,
         )
         for i in range(len(rate))
         if only is None or f"G-{i}" in only
@@ -157,6 +171,7 @@ NULL = [
     ("`at_most = 0.05` for the rest", AT_MOST, 200, 5, world),
     ("default rules, every case flaky, one category", DEFAULT, 200, 1, restless),
     ("default rules, every case flaky, one category", DEFAULT, 200, 5, restless),
+    ("default rules, 50 topics that stand or fall whole, named as clusters", DEFAULT, 200, 1, topics),
 ]
 CHANGED = [
     ("all cases, 5 points on average", all_fall(0.05), DEFAULT),
@@ -177,13 +192,19 @@ def null_row(k: int, rounds: int) -> str:
 
 
 AT_ONCE = parse_rules("confirm = 0")
+BROKEN = [
+    ("`confirm = 0`", AT_ONCE, 50, world),
+    ("`confirm = 0`", AT_ONCE, 200, world),
+    ("50 topics that stand or fall whole, not named", DEFAULT, 200, unnamed),
+]
 
 
-def at_once_row(n: int, repeats: int, rounds: int) -> str:
-    """The same, where the first lost case of high risk fails."""
-    found = outcomes(same, with_repeats(AT_ONCE, repeats), n, rounds)
+def broken_row(k: int, rounds: int) -> str:
+    """The same, where the promise is not kept: the first lost case of high risk fails, or nobody named what falls together."""
+    name, rules, n, draw = BROKEN[k]
+    found = outcomes(same, rules, n, rounds, draw=draw)
     low, high = clopper_pearson(found["fail"], rounds)
-    return f"| `confirm = 0` | {n} | {repeats} | {found['fail']} of {rounds:,} | {low:.1%} to {high:.1%} |"
+    return f"| {name} | {n} | 1 | {found['fail']} of {rounds:,} | {low:.1%} to {high:.1%} |"
 
 
 def changed_row(k: int, rounds: int) -> str:
@@ -208,8 +229,8 @@ MARGIN = [(50, 1), (200, 1), (200, 5), (1000, 1)]
 if __name__ == "__main__":
     for k in range(len(NULL)):
         sys.stdout.write(null_row(k, 1000) + "\n")
-    for n, repeats in ((50, 1), (200, 1)):
-        sys.stdout.write(at_once_row(n, repeats, 1000) + "\n")
+    for k in range(len(BROKEN)):
+        sys.stdout.write(broken_row(k, 1000) + "\n")
     for k in range(len(CHANGED)):
         sys.stdout.write(changed_row(k, 200) + "\n")
     for n, repeats in MARGIN:

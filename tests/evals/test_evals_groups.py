@@ -404,3 +404,46 @@ def test_few_clusters_keep_the_promise_of_a_bar():
         run = make(words, clusters={f"G-{i}": f"c{i // 20}" for i in range(200)})
         passed += judge(run, None, rules=bars).outcome == "pass"
     assert passed <= 10  # 2.5 % of 200 and two standard errors
+
+
+def test_what_falls_together_counts_once():
+    """Eight cases lost by themselves fail; eight that one cluster lost are undecided, and the cluster is named."""
+    before, now = make("p" * 40), make("f" * 8 + "p" * 32)
+    assert judge(now, before).outcome == "fail"
+    together = {f"G-{i}": "refund-policy" for i in range(8)}
+    verdict = judge(make("f" * 8 + "p" * 32, clusters=together), make("p" * 40, clusters=together))
+    assert verdict.outcome == "undecided"
+    assert "8 lost, in 1 of 33 clusters (refund-policy): what falls together counts once" in said(verdict)
+
+
+def graded(values: dict[str, float], clusters: int) -> EvalRun:
+    """A run of cases that all pass, with a graded score each."""
+    results = tuple(
+        CaseResult(
+            case_id=case, outcome="pass", value=v, measured="groundedness@1 x", cluster=f"c{int(case[2:]) % clusters}"
+        )
+        for case, v in values.items()
+    )
+    return EvalRun(id="E-1", at_us=0, target="t", golden="g", scorers="groundedness@1", results=results)
+
+
+def test_a_score_that_sinks_is_told_while_every_case_passes():
+    """The mean of a graded score and the interval of its change stand in the notes, whatever the verdict; without chance."""
+    rng = np.random.default_rng(2)
+    old = {f"G-{i}": float(v) for i, v in enumerate(rng.uniform(0.8, 0.9, 60))}
+    new = {case: v - 0.05 + float(rng.normal(0, 0.01)) for case, v in old.items()}
+    verdict = judge(graded(new, 60), graded(old, 60))
+    assert verdict.outcome == "pass"
+    told = next(n for n in verdict.notes if n.startswith("mean groundedness"))
+    assert "(-0.05" in told
+    low, high = map(float, told.split("95 % interval ")[1].split(";")[0].split(" to "))
+    assert -0.06 < low < high < -0.04
+    assert judge(graded(new, 60), graded(old, 60)) == verdict
+    few = next(n for n in judge(graded(new, 12), graded(old, 12)).notes if n.startswith("mean groundedness"))
+    assert "interval" not in few
+
+
+def test_right_and_wrong_are_no_graded_score():
+    """Values of 0 and 1 alone are the pass rate said twice."""
+    same = graded({f"G-{i}": 1.0 for i in range(30)}, 30)
+    assert not [n for n in judge(same, same).notes if n.startswith("mean")]

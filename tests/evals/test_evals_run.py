@@ -43,6 +43,14 @@ def test_a_run_is_the_same_however_many_workers(cases, words, answers):
     assert runs[0].id != run_evals(cases, Slow(said), BY_NAME, words, now_us=6).id
 
 
+def test_a_case_stands_in_its_cluster(cases, words, answers):
+    """The cluster that a case names, else that of the case that it is a variant of, else itself."""
+    a, b, c, d = cases[:4]
+    named = [replace(a, cluster="fees"), replace(b, variant_of=a.id), c, replace(d, variant_of="G-elsewhere")]
+    run = run_evals(named, answers({}), BY_NAME, words, now_us=0, repeats=2)
+    assert [r.cluster for r in run.results[::2]] == ["fees", "fees", c.id, "G-elsewhere"]
+
+
 def test_a_targets_exception_is_that_cases_error(cases, words, answers):
     """Any exception, an exit included, is an error with its name; the other cases run on."""
     said = {c.question: c.ground_truth for c in cases}

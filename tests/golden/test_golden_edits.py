@@ -50,6 +50,7 @@ def book(ledger, tmp_path, now_us):
         ({"risk_category": "high"}, "risk_category", "high"),
         ({"expect": {"tolerance": 1}}, "expect", {"tolerance": 1}),
         ({"cut": 0.5, "direction": "up"}, "cut", 0.5),
+        ({"cluster": "fees"}, "cluster", "fees"),
     ],
 )
 def test_an_edit_of_a_case_in_the_file_holds(ledger, book, now_us, edit, field, value):

@@ -92,6 +92,7 @@ def test_any_golden_set_round_trips_to_the_byte(texts):
         cut=st.none() | st.floats(-9, 9),
         risk_category=st.none() | said,
         nearest=st.none() | st.floats(-1, 1),
+        cluster=st.none() | said,
     )
 )
 def test_our_own_cases_round_trip(case):

@@ -198,6 +198,10 @@ def _not_worse(part: _Part, found: Together, p: float, alpha: float, tests: int)
         return "pass", NOTHING_LOST, ""
     if found.p_better <= alpha:
         return "pass", f"better than the baseline ({_test_name(found)} p = {found.p_better:.3g}, at most {alpha:g})", ""
+    if found.p_alone <= alpha / tests:
+        many = f"{len(found.lost)} lost, in {len(found.fallen)} of {found.clusters} clusters ({listed(found.fallen)})"
+        why = f"{many}: what falls together counts once, so it may be chance ({test}, above {alpha:g})"
+        return "undecided", why, _what_decides(found, alpha, tests)
     flipped = len(found.lost) + len(found.gained)
     equal = min(found.p_worse, found.p_better) > _EQUAL and flipped > 1
     why = f"equal on average, but {flipped} cases flipped" if equal else "either may be chance"

@@ -63,6 +63,10 @@ class Together:
     gained: tuple[str, ...]
     p_worse: float
     p_better: float
+    p_alone: float
+    """What `p_worse` would be if each case stood for itself, in clusters or not."""
+    fallen: tuple[str, ...]
+    """Clusters that lost more than they gained."""
     drop: PairedDrop
     uneven: bool
     """Whether the runs differ in how often they asked one of the cases: the tests take the attempts that both hold."""
@@ -128,6 +132,7 @@ def compare(pairs: Sequence[Pair], alpha: float) -> Together:
     sums = np.zeros(len(names), dtype=np.int64)
     np.add.at(sums, cluster, np.array([sum(s) for s in steps]))
     worse, better = sign_flip(sums)
+    alone = worse if len(names) == len(pairs) else sign_flip(np.array([sum(s) for s in steps]))[0]
     each = np.array([step for s in steps for step in s])
     drop = paired_drop(each, np.repeat(cluster, [len(s) for s in steps]), 1 - 2 * alpha)
     return Together(
@@ -140,6 +145,8 @@ def compare(pairs: Sequence[Pair], alpha: float) -> Together:
         gained=tuple(p.case for p in pairs if p.change > 0),
         p_worse=worse,
         p_better=better,
+        p_alone=alone,
+        fallen=tuple(name for name, k in names.items() if sums[k] < 0),
         drop=drop,
         uneven=any(len(p.before) != len(p.now) for p in pairs),
     )

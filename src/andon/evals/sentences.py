@@ -6,6 +6,7 @@ from andon.evals.covering import Covered, listed
 from andon.evals.pairs import Pair, Together, high_risk, other_measure, ran
 from andon.evals.records import EvalRun, Group
 from andon.evals.rules import REST, Rules
+from andon.evals.shifts import score_shifts
 from andon.traffic import format_time
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "never_shown",
     "not_compared",
     "quarantines",
+    "shifted",
     "worse_parts",
 ]
 
@@ -115,6 +117,17 @@ def quarantines(run: EvalRun, rules: Rules, aside: Sequence[str]) -> tuple[str, 
             else ()
         ),
     )
+
+
+def shifted(run: EvalRun, baseline: EvalRun) -> tuple[str, ...]:
+    """How the mean of each graded score moved; it decides nothing."""
+    found = []
+    for s in score_shifts(run, baseline):
+        far = "" if s.low is None or s.high is None else f", 95 % interval {s.low:+.3f} to {s.high:+.3f}"
+        found.append(
+            f"mean {s.metric} {s.before:.3f} before and {s.now:.3f} now ({s.now - s.before:+.3f}{far}; {count(s.cases, 'case')})"
+        )
+    return tuple(found)
 
 
 def changed_scorers(now: str, before: str) -> str:

@@ -49,6 +49,7 @@ from andon.evals.sentences import (
     never_shown,
     not_compared,
     quarantines,
+    shifted,
     worse_parts,
 )
 from andon.traffic.quoting import quoted
@@ -256,7 +257,7 @@ def _against(
     return replace(
         word,
         reason=figure(run, baseline, pairs, every),
-        notes=(*told, *word.notes, *notes),
+        notes=(*told, *word.notes, *shifted(run, baseline), *notes),
         lost=every.lost,
         gained=every.gained,
         p_worse=every.p_worse,

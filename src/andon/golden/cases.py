@@ -18,6 +18,7 @@ __all__ = [
     "case_digest",
     "case_id",
     "check_label",
+    "clusters_of",
     "digest_of",
     "failure_id",
     "golden_digest",
@@ -69,6 +70,17 @@ def case_digest(case: Case) -> str:
 def golden_digest(cases: Iterable[Case]) -> str:
     """A digest of a golden set by content, whatever the order of its cases."""
     return digest_of(case_digest(c) for c in cases)
+
+
+def clusters_of(cases: Iterable[Case]) -> dict[str, str]:
+    """Id of a case -> its cluster: the one that it names, else that of the case that it is a variant of, else itself."""
+    of_id = {c.id: c for c in cases}
+    found = {}
+    for case in of_id.values():
+        first = case.variant_of or case.id
+        named = case.cluster or (of_id[first].cluster if first in of_id else None)
+        found[case.id] = named or first
+    return found
 
 
 def digest_of(digests: Iterable[str]) -> str:

@@ -38,7 +38,7 @@ COMMON = ("question", "answer", "contexts", "ground_truth", "source", "failure_r
 
 OURS = (
     "id", "app", "metric", "direction", "cut", "risk_category", "incident", "label_author", "embedder", "nearest",
-    "expect", "variant_of", "retired", "retired_why",
+    "expect", "variant_of", "cluster", "retired", "retired_why",
 )  # fmt: skip
 """What Andon adds, in this order; what is None or empty is left out."""
 
@@ -262,6 +262,7 @@ def case_of_row(row: Mapping[str, Any], *, app: str = _APP, line: str | None = N
         nearest=_number(row, "nearest"),
         expect=_expected(row.get("expect")),
         variant_of=_text(row, "variant_of"),
+        cluster=_text(row, "cluster"),
         retired=_text(row, "retired"),
         retired_why=_text(row, "retired_why"),
         line=line,

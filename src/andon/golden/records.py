@@ -113,6 +113,9 @@ class Case:
     """What its scorer asks beyond the right answer, by key: ``tolerance``, ``schema``, ``tools``, ``criteria``, ..."""
     variant_of: str | None = None
     """Id of the case that asks the same in other words; both are tested, and count as one cluster."""
+    cluster: str | None = None
+    """What this case stands or falls with, in a word (a document, a topic, a customer): cases of one cluster are compared as
+    one. None: the case that it is a variant of, or itself."""
     retired: str | None = None
     """ISO date from which it is no longer tested; it stays in the set's history."""
     retired_why: str | None = None

@@ -15,7 +15,7 @@ from andon.evals.run.keeping import Kept, attempt_key
 from andon.evals.run.runs import named
 from andon.evals.scoring import score_case, scorer_versions
 from andon.evals.targets.reading import output_of
-from andon.golden import Case, golden_digest
+from andon.golden import Case, clusters_of, golden_digest
 from andon.scores import Embedder, Scorer
 from andon.scores.records import Vectors
 from andon.traffic.quoting import quoted
@@ -41,7 +41,6 @@ def run_evals(
     report: Callable[[Progress], None] | None = None,
     app: str | None = None,
     versions: Mapping[str, str] | None = None,
-    clusters: Mapping[str, str] | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] | None = None,
 ) -> EvalRun:
@@ -55,7 +54,6 @@ def run_evals(
     - `per_minute`: so many questions a minute are asked at most, retries included.
     - `budget_usd`: nothing more is asked once this run has cost so much (up to `workers` answers may go beyond).
     - `kept` (`open_kept`): where answers are kept and taken from. A run that goes on has the time of its begin.
-    - `clusters`: id of a case -> its cluster; else the case that it is a variant of, or itself.
     - `versions`: what is tested, as far as the caller knows; model and version of the target are added.
     - `report` is called in this thread after each attempt; `clock` (steady) and `sleep` are for tests.
 
@@ -72,13 +70,16 @@ def run_evals(
     )  # fmt: skip
     at_us, results = _kept_results(attempts, asker, scorers, _OneAtATime(embedder), workers, report, now_us)
     apps = {c.app for c in each}
+    cluster = clusters_of(each)
     run = EvalRun(
         id="",
         at_us=at_us,
         target=target.name,
         golden=golden_digest(each),
         scorers=scorer_versions(each, scorers, embedder),
-        results=tuple(_placed(r, a, clusters or {}) for r, a in zip(results, attempts, strict=True)),
+        results=tuple(
+            replace(r, repeat=a.repeat, cluster=cluster[a.case.id]) for r, a in zip(results, attempts, strict=True)
+        ),
         app=app if app is not None or len(apps) != 1 else apps.pop(),
         repeats=repeats,
         versions={**versions_of(target), **(versions or {})},
@@ -327,11 +328,6 @@ def _score(case: Case, output: Output | str, scorers: Scorers, embedder: Embedde
             latency_s=output.latency_s,
             cost_usd=output.cost_usd,
         )
-
-
-def _placed(result: CaseResult, attempt: _Attempt, clusters: Mapping[str, str]) -> CaseResult:
-    case = attempt.case
-    return replace(result, repeat=attempt.repeat, cluster=clusters.get(case.id, case.variant_of or case.id))
 
 
 def _begun(attempts: Sequence[_Attempt]) -> Progress:

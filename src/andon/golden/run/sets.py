@@ -18,7 +18,7 @@ from andon.traffic.quoting import quoted
 
 __all__ = ["export", "export_as", "history_of", "import_set", "load_set", "retire", "states_of"]
 
-_MEASURE = ("contexts", "metric", "direction", "cut", "expect", "risk_category")
+_MEASURE = ("contexts", "metric", "direction", "cut", "expect", "risk_category", "cluster")
 """What a file can say anew of a case that is there: how an answer to it is measured, and how much hangs on it."""
 
 
@@ -87,8 +87,8 @@ def import_set(
     """Take in the cases of a file, in the format `form` or in the one that is recognised.
 
     The team's own choice stands, so near-duplicates are kept. A case whose ground truth is the failing answer itself is
-    refused. `app` holds where the file names none. Of a case that is there already, the file's measure, contexts and risk
-    category hold from now on where they are others (a file without metrics says nothing of them that it does not name). It
+    refused. `app` holds where the file names none. Of a case that is there already, the file's measure, contexts, risk
+    category and cluster hold from now on where they are others (a file without metrics says nothing of them that it does not name). It
     is retired where the file says so and nobody ever retired it here, and brought back where the file says why.
 
     Raises:
