@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from andon.golden import Case, Failure, Label, case_id, failure_id, label_id, near_pairs
+from andon.golden import Case, Failure, Label, near_pairs
+from andon.golden.cases import case_id, failure_id, label_id
 from andon.golden.run import CaseVectors, add_cases
 from andon.scores import Vectors, minilm
 from andon.settings import Settings

@@ -11,6 +11,8 @@ from hypothesis import settings
 
 settings.register_profile("andon", deadline=None)  # a busy machine is no failure
 settings.load_profile("andon")
+# there is a worker for every core: threads of BLAS would wait for each other
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

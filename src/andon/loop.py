@@ -361,7 +361,8 @@ class Loop:
     def erase(self, user: str, now_us: int, by: str) -> Erasure:
         """Remove what came from one user: rows of every table, and texts in evidence, failures and cases; then look again.
 
-        A golden case whose question or right answer is gone is retired, and a failure without its question is dismissed.
+        A golden case whose question or right answer is gone is retired, and a failure without its question is dismissed. Of
+        failures, labels and cases those alone are changed that were made of the user's traffic, and what others asked stays.
 
         Found are interactions of this `user_id`, whole traces in which the user is named, feedback and scores of both, and
         feedback by the user. Files that a team keeps elsewhere (golden cases in git) are not reached.
@@ -376,9 +377,12 @@ class Loop:
         names = tuple(dict.fromkeys((user, mark_of(user, rules))))
         found = traffic_of(self.warehouse, names)
         rows = erase_traffic(self.warehouse, names, found)
-        ids = found.ids | made_of(self.ledger, found.ids)
-        texts = Blanking(names=names, ids=ids, texts=found.texts)
-        records = self.ledger.blank(texts, RECORDS)
+        made = made_of(self.warehouse, self.ledger, found)
+        ids, said = found.ids | made.ids, found.texts | made.texts
+        anywhere = Blanking(names=names, ids=ids, texts=said)
+        theirs = Blanking(names=names, ids=ids, texts=said - made.shared, only_about=True)
+        golden = {Case: theirs, Failure: theirs, Label: theirs}
+        records = self.ledger.blank(theirs, golden) + self.ledger.blank(anywhere, {*RECORDS} - {*golden})
         retired, dismissed = without_erased(self.ledger, now_us=now_us, by=by)
         again = traffic_of(self.warehouse, names)
         forget_kept(
@@ -386,7 +390,8 @@ class Loop:
         )  # answers of targets and vectors of questions: they are asked and made again
         forget_vectors(self.settings.home)
         left = [f"{len(again.ids)} rows of traffic"] if again.ids else []
-        if any(texts.touches(body) for body in self.ledger.bodies()):
+        of = {k.__name__: texts for k, texts in golden.items()}
+        if any(of.get(kind, anywhere).touches(body) for kind, body in self.ledger.bodies()):
             left.append("records of the ledger")
         if self.warehouse.uncommitted_bytes():
             left.append("rows that another process has not committed yet: run this again in a few seconds")

@@ -11,16 +11,15 @@ test reports, so that pytest-xdist brings them to one place; they are put in the
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from andon.evals import CaseResult, EvalRun, Output, Verdict
+    from andon.evals import CaseResult, EvalRun, Output, Quarantine
     from andon.evals.rules import Rules
     from andon.golden import Case
 
@@ -36,16 +35,17 @@ __all__ = [
 
 _MARK = "andon"
 _ATTEMPT = "andon_attempt"
-_SHOWN = 20
 _LONGEST = 400
 _WORST = ("fail", "error", "pass")
+_ITSELF = "pytest "
+"""How the measure of an own assertion begins; its test follows."""
 
 _Set = tuple[str, str | None, str | None]
 """A golden set as a mark names it: path, application, incident."""
 
-_SETS = pytest.StashKey["dict[_Set, list[Case]]"]()
+_SETS = pytest.StashKey["dict[_Set, tuple[Case, ...]]"]()
 _MEASURES = pytest.StashKey[Any]()
-_QUARANTINED = pytest.StashKey[dict[str, str]]()
+_QUARANTINED = pytest.StashKey["dict[str, Quarantine]"]()
 _CHECKED = pytest.StashKey["list[CaseResult]"]()
 _PART = pytest.StashKey[bool]()
 """Whether golden cases were deselected."""
@@ -94,19 +94,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker(_MARK)
     if mark is None:
         return
-    config = metafunc.config
-    cases = _cases(config, _set_of(mark, metafunc.definition))
-    out = _quarantined(config)
-    repeats: int = config.getoption("--andon-repeats")
-    parameters = [
-        pytest.param(
-            case,
-            id=case.id if repeats == 1 else f"{case.id}-{k + 1}",
-            marks=[getattr(pytest.mark, _ATTEMPT)(k), *_excused(out.get(case.id))],
-        )
-        for case in cases
-        for k in range(repeats)
-    ]
+    cases = _cases(metafunc.config, _set_of(mark, metafunc.definition))
+    out = _quarantined(metafunc.config)
+    repeats: int = metafunc.config.getoption("--andon-repeats")
+    parameters = []
+    for case in cases:
+        why = f"quarantined: {_line(out[case.id].why)}" if case.id in out else None
+        marks = [] if why is None else [pytest.mark.xfail(reason=why, strict=False)]
+        for k in range(repeats):
+            name = _asked_as(metafunc.config, case, k)
+            parameters.append(pytest.param(case, id=name, marks=[getattr(pytest.mark, _ATTEMPT)(k), *marks]))
     metafunc.parametrize("case", parameters)
 
 
@@ -159,10 +156,8 @@ def pytest_runtest_makereport(
     part = item.config.stash.get(_PART, False)
     report.andon = {"result": asdict(result), "set": list(_set_of(mark, item)), "part": part}  # type: ignore[attr-defined]
     if error is None and result.outcome != "pass" and not hasattr(report, "wasxfail"):
-        report.outcome, report.longrepr = (
-            "failed",
-            _plain(result.detail),
-        )  # nothing was checked, or the test passed over it
+        # nothing was checked, or the test passed over it
+        report.outcome, report.longrepr = "failed", _line(result.detail)
     if result.outcome == "fail" and report.failed and item.config.getoption("--andon-baseline"):
         report.outcome = "skipped"
         report.wasxfail = "fails; the verdict at the end decides"
@@ -180,7 +175,8 @@ class Gathering:
         )
         self._attempts: dict[str, dict[str, Any]] = {}
         self._part = False
-        self._verdict: Verdict | None = None
+        self._outcome = "pass"
+        """What the verdict says; there is one with a baseline only."""
         self._said: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -210,13 +206,11 @@ class Gathering:
         try:
             self._finish()
         except AndonError as error:
-            self._said.append(f"error: {error}")
+            self._said.append(f"error: {_line(str(error), 2000)}")
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             return
-        if self._verdict is None:
-            return
-        waved = self._config.getoption("--andon-undecided") == "pass"
-        if self._verdict.outcome not in ("pass", "undecided" if waved else "pass"):
+        waved = self._outcome == "undecided" and self._config.getoption("--andon-undecided") == "pass"
+        if self._outcome != "pass" and not waved:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -224,24 +218,29 @@ class Gathering:
         if self._said:
             terminalreporter.section("golden cases")
             for line in self._said:
-                terminalreporter.write_line(_plain(line))
+                terminalreporter.write_line(line)
 
     def _finish(self) -> None:
         from andon.errors import InputError
-        from andon.evals import judge
+        from andon.evals import judge, summarise, tell
         from andon.evals.run import load_run, save_run
 
         before = load_run(self.baseline) if self.baseline else None
         every = self._every()
-        run = self._run(every)
-        self._said = list(_counted(run))
-        if before is not None:
+        run, out = self._run(every), _quarantined(self._config)
+        if before is None:
+            self._said = tell(run, judge(run, None, quarantined=out), every).splitlines()
+        else:
             rules = _rules(self._config)
-            self._verdict = judge(
-                run, before, rules=rules, quarantined=_quarantined(self._config), left_out=_left_out(self._config)
-            )
-            self._said += _judged(self._verdict, every)
-            self._said += _not_taken(rules, self._config)
+            verdict = judge(run, before, rules=rules, quarantined=out, left_out=_left_out(self._config))
+            self._outcome = verdict.outcome
+            self._said = summarise(run, verdict, every, baseline=before).splitlines()
+            if rules.baseline is not None:
+                self._said.append("`baseline` of andon-gate.toml does not count here: --andon-baseline does")
+            if rules.repeats not in (1, run.repeats):
+                self._said.append(
+                    f"`repeats` of andon-gate.toml does not count here: --andon-repeats {rules.repeats} does"
+                )
         if self.out is None:
             return
         if self._part or len(run.results) < len(every) * run.repeats:
@@ -256,44 +255,38 @@ class Gathering:
         return list({c.id: c for one in sets for c in _cases(self._config, one)}.values())
 
     def _run(self, every: "Sequence[Case]") -> "EvalRun":
-        from andon.evals import CaseResult, EvalRun, scorer_versions
-        from andon.evals.run.runs import named
-        from andon.golden import golden_digest
+        from andon.evals import CaseResult, scorer_versions
+        from andon.evals.run.runs import run_of
+        from andon.evals.scoring import measured_by
 
-        asked = {said["result"]["case_id"] for said in self._attempts.values()}
-        cases = [c for c in every if c.id in asked]
-        found: dict[tuple[str, int], CaseResult] = {}
+        found: dict[tuple[str, int], list[CaseResult]] = {}
+        scored = set()
         for said in self._attempts.values():
-            result = CaseResult(**{**said["result"], "judged": tuple(said["result"]["judged"])})
-            key = (result.case_id, result.repeat)
-            found[key] = min(found.get(key, result), result, key=lambda r: _WORST.index(r.outcome))
+            result = CaseResult(**said["result"] | {"judged": tuple(said["result"]["judged"])})
+            found.setdefault((result.case_id, result.repeat), []).append(result)
+            if not result.measured.startswith(_ITSELF):
+                scored.add(result.case_id)
+        cases = [c for c in every if c.id in {case for case, _ in found}]
+        measures = _measures(cases)
+        measured = {c.id: measured_by(c, *measures) for c in cases}
         repeats: int = self._config.getoption("--andon-repeats")
-        apps = {c.app for c in cases}
-        return named(
-            EvalRun(
-                id="",
-                at_us=time.time_ns() // 1000,
-                target="pytest",
-                golden=golden_digest(cases),
-                scorers=scorer_versions(cases, *_measures(cases)),
-                results=tuple(found[c.id, k] for c in cases for k in range(repeats) if (c.id, k) in found),
-                app=apps.pop() if len(apps) == 1 else None,
-                repeats=repeats,
-            )
+        each = ((c.id, k) for c in cases for k in range(repeats))
+        return run_of(
+            cases,
+            (_together(found[key], measured[key[0]]) for key in each if key in found),
+            at_us=_now_us(),
+            target="pytest",
+            scorers=scorer_versions([c for c in cases if c.id in scored], *measures) or _ITSELF.strip(),
+            repeats=repeats,
         )
-
-
-def _excused(why: str | None) -> list[pytest.MarkDecorator]:
-    return [] if why is None else [pytest.mark.xfail(reason=why, strict=False)]
 
 
 def _set_of(mark: pytest.Mark, item: pytest.Item) -> _Set:
     """The set that a mark names; its path is relative to the test's file, else to pytest's root folder."""
     if len(mark.args) != 1 or set(mark.kwargs) - {"app", "incident"}:
         raise pytest.Collector.CollectError(f'{item.nodeid}: write @andon.case("golden.jsonl", app=..., incident=...)')
-    path = next(
-        (p for folder in (item.path.parent, item.config.rootpath) if (p := folder / mark.args[0]).is_file()), None
-    )
+    folders = (item.path.parent, item.config.rootpath)
+    path = next((p for folder in folders if (p := folder / mark.args[0]).is_file()), None)
     if path is None:
         raise pytest.Collector.CollectError(
             f"{item.nodeid}: there is no golden set {mark.args[0]!s} beside the test or in {item.config.rootpath}"
@@ -303,73 +296,56 @@ def _set_of(mark: pytest.Mark, item: pytest.Item) -> _Set:
 
 def _cases(config: pytest.Config, named: _Set) -> "list[Case]":
     """The cases of a set that are tested, each once."""
+    path, app, incident = named
     known = config.stash.setdefault(_SETS, {})
     if named not in known:
         from andon.errors import AndonError
         from andon.golden.files import read_set
 
-        path, app, incident = named
         try:
-            each = {c.id: c for c in read_set(Path(path), app=app or "default")}
+            known[named] = read_set(Path(path), app=app or "default")
         except AndonError as error:
-            raise pytest.Collector.CollectError(_plain(str(error))) from None
-        known[named] = [
-            c for c in each.values() if app in (None, c.app) and incident in (None, c.incident) and c.retired is None
-        ]
-    if not known[named]:
-        raise pytest.Collector.CollectError(f"{named[0]} holds no case to ask; an empty golden set tests nothing")
-    return known[named]
+            raise pytest.Collector.CollectError(_line(str(error), 2000)) from None
+    each = {c.id: c for c in known[named] if c.retired is None}
+    found = [c for c in each.values() if app in (None, c.app) and incident in (None, c.incident)]
+    if not found:
+        raise pytest.Collector.CollectError(f"{path} holds no case to ask; an empty golden set tests nothing")
+    return found
 
 
 def _left_out(config: pytest.Config) -> set[str]:
     """Cases of the sets that no mark asks for: they are retired, or of another application or incident."""
-    from andon.golden.files import read_set
-
-    asked = {c.id for cases in config.stash[_SETS].values() for c in cases}
-    return {c.id for path, app, _ in config.stash[_SETS] for c in read_set(Path(path), app=app or "default")} - asked
+    sets = config.stash[_SETS]
+    return {c.id for each in sets.values() for c in each} - {c.id for named in sets for c in _cases(config, named)}
 
 
 def _rules(config: pytest.Config) -> "Rules":
     """The rules in pytest's root folder, as `andon gate` takes them; else the default ones."""
-    from andon.evals.rules import DEFAULT, parse_rules
-    from andon.golden.files import read_text
+    from andon.evals.run.rules import rules_in
 
-    file = config.rootpath / "andon-gate.toml"
-    return parse_rules(read_text(file), name=file.name, now_us=time.time_ns() // 1000) if file.is_file() else DEFAULT
+    return rules_in(None, folder=config.rootpath, now_us=_now_us())
 
 
-def _not_taken(rules: "Rules", config: pytest.Config) -> Iterator[str]:
-    """The keys of the rules that pytest cannot honour."""
-    if rules.baseline is not None:
-        yield "`baseline` of andon-gate.toml does not count here: --andon-baseline does"
-    if rules.repeats not in (1, config.getoption("--andon-repeats")):
-        yield f"`repeats` of andon-gate.toml does not count here: --andon-repeats {rules.repeats} does"
-
-
-def _quarantined(config: pytest.Config) -> dict[str, str]:
-    """Cases that decide nothing for now, each with the reason: from the rules, and the ledger of the home where there is one."""
+def _quarantined(config: pytest.Config) -> "dict[str, Quarantine]":
+    """Cases that decide nothing for now: by the rules, and by the ledger of the home where there is one."""
     if _QUARANTINED not in config.stash:
         from andon.errors import AndonError
         from andon.evals.run import quarantined
         from andon.settings import load
         from andon.store import Ledger
-        from andon.traffic.clock import minute_text
 
-        now_us = time.time_ns() // 1000
         try:
-            found = _rules(config).set_aside(now_us)
+            found = _rules(config).set_aside(_now_us())
         except AndonError:
             found = {}  # the end of the session says what is wrong with the rules
         file = load().home / "ledger.db"
         if file.is_file():
             ledger = Ledger.open(file)
             try:
-                found |= quarantined(ledger, now_us)
+                found |= quarantined(ledger, _now_us())
             finally:
                 ledger.close()
-        config.stash[_QUARANTINED] = {
-            i: _plain(f"quarantined until {minute_text(q.until_us)}: {q.why}") for i, q in found.items()
-        }
+        config.stash[_QUARANTINED] = found
     return config.stash[_QUARANTINED]
 
 
@@ -382,13 +358,12 @@ def _case_of(item: pytest.Item) -> "Case | None":
 
 
 def _score(config: pytest.Config, case: "Case", answer: Any, took_s: float) -> "CaseResult":
-    from andon.evals import Output, score_case
+    from andon.evals import score_case
     from andon.evals.targets.reading import output_of
 
-    output = answer if isinstance(answer, Output) else output_of(answer, "the test")
+    output = output_of(answer, "the test")
     if _MEASURES not in config.stash:
-        every = [c for cases in config.stash[_SETS].values() for c in cases]
-        config.stash[_MEASURES] = _measures(every)
+        config.stash[_MEASURES] = _measures([c for named in config.stash[_SETS] for c in _cases(config, named)])
     result = score_case(case, output, *config.stash[_MEASURES])
     return replace(result, latency_s=took_s if output.latency_s is None else output.latency_s)
 
@@ -409,69 +384,59 @@ def _attempt(item: pytest.Item, case: "Case", error: BaseException | None, took_
     from andon.evals import CaseResult
 
     attempt = item.get_closest_marker(_ATTEMPT)
+    k = attempt.args[0] if attempt else 0
     checks: list[CaseResult] | None = item.stash.get(_CHECKED, None)
-    checked = sorted(checks or (), key=lambda r: _WORST.index(r.outcome))
-    own = CaseResult(case_id=case.id, outcome="pass", risk_category=case.risk_category, latency_s=took_s)
-    result = checked[0] if checked else own
+    checking = checks is not None or "andon_check" in getattr(item, "fixturenames", ())
+    own = CaseResult(
+        case_id=case.id,
+        outcome="pass",
+        risk_category=case.risk_category,
+        latency_s=took_s,
+        measured="" if checking else _itself(item, _asked_as(item.config, case, k)),
+    )
+    result = min(checks or (own,), key=lambda r: _WORST.index(r.outcome))
     if checks == [] and error is None:
         result = replace(own, outcome="error", detail="the test never called andon_check, so nothing was measured")
     if error is not None and result.outcome == "pass":
-        kind: Literal["fail", "error"] = (
-            "fail" if isinstance(error, AssertionError | pytest.fail.Exception) else "error"
-        )
-        result = replace(result, outcome=kind, detail=_plain(f"{type(error).__name__}: {error}")[:_LONGEST])
-    answer = (
-        None if result.answer is None else result.answer.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    )
-    return replace(result, repeat=attempt.args[0] if attempt else 0, cluster=case.variant_of or case.id, answer=answer)
+        said = _line(f"{type(error).__name__}: {error}")
+        failed = isinstance(error, AssertionError | pytest.fail.Exception)
+        result = replace(result, outcome="fail" if failed else "error", detail=said)
+    return replace(result, repeat=k)
+
+
+def _asked_as(config: pytest.Config, case: "Case", k: int) -> str:
+    """What the id of a test calls an attempt at a case."""
+    return case.id if config.getoption("--andon-repeats") == 1 else f"{case.id}-{k + 1}"
+
+
+def _itself(item: pytest.Item, asked_as: str) -> str:
+    """A test as the measure of what it asserts: its node id without the case. Another test is another measure."""
+    return f"{_ITSELF}{item.listchain()[-2].nodeid}::{item.name.replace(asked_as, '')}"
+
+
+def _together(tests: "Sequence[CaseResult]", measure: str) -> "CaseResult":
+    """One attempt at a case, from the tests that made it: the worst of them, measured by all; `measure` is that of the check."""
+    by = sorted({r.measured or measure for r in tests}, key=lambda m: (m.startswith(_ITSELF), m))
+    return replace(min(tests, key=lambda r: _WORST.index(r.outcome)), measured=" ".join(by))
 
 
 def _story(case: "Case", result: "CaseResult") -> str:
-    from andon.traffic.quoting import quoted
-
-    return "\n".join(
-        (
-            f"case {case.id}: {_plain(result.detail)}",
-            f"  question: {quoted(case.question, _LONGEST)}",
-            f"  expected: {quoted(case.ground_truth, _LONGEST)}",
-            f"  got:      {'no answer' if result.answer is None else quoted(result.answer, _LONGEST)}",
-        )
+    got = "no answer" if result.answer is None else f'"{_line(result.answer)}"'
+    return (
+        f"case {case.id}: {_line(result.detail)}\n"
+        f'  question: "{_line(case.question)}"\n  expected: "{_line(case.ground_truth)}"\n  got:      {got}'
     )
 
 
-def _counted(run: "EvalRun") -> Iterator[str]:
-    """What came of the cases, in one line, and those that differ from attempt to attempt."""
-    from andon.evals.shown import outcomes as outcomes_of
-
-    by_case: dict[str, list[str]] = {}
-    for r in run.results:
-        by_case.setdefault(r.case_id, []).append(r.outcome)
-    outcomes = Counter(outcomes_of(run).values())
-    attempts = f", {run.repeats} attempts each" if run.repeats > 1 else ""
-    yield f"{len(by_case)} cases{attempts}: {outcomes['pass']} pass, {outcomes['fail']} fail, {outcomes['error']} could not run"
-    flaky = [(i, each) for i, each in by_case.items() if {"pass", "fail"} <= set(each)]
-    for case_id, each in flaky[:_SHOWN]:
-        yield f"  flaky: {case_id} passes {each.count('pass')} of {len(each)} times"
-    if len(flaky) > _SHOWN:
-        yield f"  and {len(flaky) - _SHOWN} more"
-
-
-def _judged(verdict: "Verdict", cases: "Sequence[Case]") -> Iterator[str]:
+def _line(text: str, limit: int = _LONGEST) -> str:
+    """One line that no terminal obeys."""
     from andon.traffic.quoting import quoted
 
-    yield f"{verdict.outcome}: {verdict.reason}"
-    yield from verdict.notes
-    yield from (f"what would decide it: {text}" for text in verdict.decides)
-    known = {c.id: c for c in cases}
-    for case_id in verdict.lost[:_SHOWN]:
-        yield f"  lost: {case_id} {quoted(known[case_id].question, 100) if case_id in known else ''}"
-    if len(verdict.lost) > _SHOWN:
-        yield f"  and {len(verdict.lost) - _SHOWN} more"
+    return quoted(text, limit)[1:-1]
 
 
-def _plain(text: str) -> str:
-    """One line that no terminal obeys."""
-    return "".join(c if c.isprintable() else " " for c in text)
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _count(text: str) -> int:

@@ -3,9 +3,9 @@
 import ast
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 
-import pytest
 from checkout import PACKAGE, modules, name, tree
 
 PACKAGES = [p for p in modules("src") if p.name == "__init__.py"]
@@ -16,6 +16,7 @@ def _module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def _listed(path: Path) -> list[str]:
     for node in tree(path).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -45,26 +46,31 @@ def _public(path: Path) -> set[str]:
     return {n for n in found if not n.startswith("_") or n == "__version__"}
 
 
-@pytest.mark.parametrize("path", modules("src"), ids=name)
-def test_all_is_there_sorted_and_true(path: Path) -> None:
+def test_all_is_there_sorted_and_true() -> None:
     """Every module has an `__all__`, sorted, without repetition, and every name in it exists."""
-    listed = _listed(path)
-    if path.name != "__main__.py":
-        assert listed, f"{name(path)} has no __all__"
-    assert listed == sorted(set(listed), key=_order)
-    module = importlib.import_module(_module(path))
-    assert not [n for n in listed if not hasattr(module, n)]
+    for path in modules("src"):
+        listed = _listed(path)
+        if path.name != "__main__.py":
+            assert listed, f"{name(path)} has no __all__"
+        assert listed == sorted(set(listed), key=_order), name(path)
+        module = importlib.import_module(_module(path))
+        assert not [n for n in listed if not hasattr(module, n)], name(path)
 
 
-@pytest.mark.parametrize("path", PACKAGES, ids=name)
-def test_all_of_a_package_is_its_public_surface(path: Path) -> None:
+def test_all_of_a_package_is_its_public_surface() -> None:
     """`__all__` of a package is what it defines and re-exports, no less and no more."""
-    assert set(_listed(path)) == _public(path)
+    for path in PACKAGES:
+        assert set(_listed(path)) == _public(path), name(path)
 
 
-@pytest.mark.parametrize("path", modules("src", "examples", "bench", "scripts"), ids=name)
-def test_only_public_names_are_imported(path: Path) -> None:
+def test_only_public_names_are_imported() -> None:
     """What one module imports from another stands in the other's `__all__`, or is a module."""
+    found = {name(path): _hidden(path) for path in modules("src", "examples", "bench", "scripts")}
+    assert not {path: hidden for path, hidden in found.items() if hidden}
+
+
+def _hidden(path: Path) -> list[str]:
+    """What a module imports from another that the other does not offer."""
     hidden = []
     for node in ast.walk(tree(path)):
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("andon"):
@@ -75,4 +81,4 @@ def test_only_public_names_are_imported(path: Path) -> None:
             inner = place / alias.name
             if alias.name not in _listed(source) and not inner.is_dir() and not inner.with_suffix(".py").is_file():
                 hidden.append(f"{node.module}.{alias.name}")
-    assert not hidden, f"{name(path)} imports {hidden}"
+    return hidden

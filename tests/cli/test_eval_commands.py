@@ -44,6 +44,9 @@ def slightly(question):  # loses two of no risk
 def down(question):
     raise RuntimeError("down " + HOSTILE)
 
+def shaky(question):  # three of 40 cannot be asked
+    return RIGHT[question] if question not in ("question 7?", "question 8?", "question 9?") else 1 / 0
+
 def dear(question):
     return {"answer": RIGHT[question], "cost_usd": 0.5}
 
@@ -129,6 +132,41 @@ def test_the_gate_writes_over_nothing_that_it_reads(gate: Type, tmp_path: Path) 
     assert [(tmp_path / name).read_bytes() for name in inputs] == before
 
 
+def test_no_file_of_a_command_is_lost(gate: Type, tmp_path: Path) -> None:
+    """Neither `gate` nor `eval run` writes over the golden set, a target file or recorded answers, of the candidate or of the baseline, nor two things into one file; a device takes both."""
+    answers = [{"question": f"question {k}?", "answer": str(k)} for k in range(40)]
+    (tmp_path / "rec.jsonl").write_text("".join(json.dumps(a) + "\n" for a in answers))
+    (tmp_path / "bot.toml").write_text('url = "http://127.0.0.1:9/"\n')
+    gate("eval", "run", *model("good"), *GOLDEN, "--out", "good.json")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    recorded, file = ("--target", "recorded:rec.jsonl"), ("--target", "bot.toml")
+    old = ("--baseline", "good.json")
+    for words in (
+        ("eval", "run", *recorded, *GOLDEN, "--out", "golden.jsonl"),
+        ("eval", "run", *recorded, *GOLDEN, "--out", str(tmp_path / "rec.jsonl")),
+        ("eval", "run", *file, *GOLDEN, "--out", "bot.toml"),
+        ("eval", "run", "--target", "file:./bot.toml", *GOLDEN, "--out", "bot.toml"),
+        ("gate", *recorded, *GOLDEN, *old, "--out", "rec.jsonl"),
+        ("gate", *model("good"), *GOLDEN, *old, "--baseline-target", "recorded:rec.jsonl", "--junit", "rec.jsonl"),
+        ("gate", *recorded, *GOLDEN, *old, "--out", "o.x", "--markdown", "./o.x"),
+    ):
+        code, _, err = gate(*words)
+        assert (words, code, "would be written over" in err) == (words, 2, True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    both = ("--out", os.devnull, "--markdown", os.devnull)
+    assert gate("gate", *recorded, *GOLDEN, *old, *both)[0] == 0
+
+
+def test_a_comparison_knows_what_was_retired(gate: Type, tmp_path: Path) -> None:
+    """Two runs get the word that the gate gave them: a case of high risk that the file of the set retires is not missed."""
+    gate("eval", "run", *model("good"), *GOLDEN, "--out", "good.json")
+    lines = (tmp_path / "golden.jsonl").read_text().splitlines()
+    gone = json.loads(lines[0]) | {"retired": "2026-11-21", "retired_why": "no longer asked"}
+    (tmp_path / "golden.jsonl").write_text("\n".join([json.dumps(gone), *lines[1:]]) + "\n")
+    assert gate("gate", *model("good"), *GOLDEN, "--baseline", "good.json", "--out", "new.json")[0] == 0
+    assert "**Pass**" in gate("eval", "compare", "good.json", "new.json", *GOLDEN)[1]
+
+
 def test_an_unknown_application_is_named(gate: Type) -> None:
     """A misspelt --app is a wrong call that names it and those there are, with a file and with the store; never "the set is empty"."""
     gate("golden", "import", "golden.jsonl", "--app", "shop")
@@ -196,7 +234,7 @@ def test_a_lost_high_risk_case_is_asked_again(gate: Type) -> None:
     code, out, _ = gate("gate", *model("bad"), *GOLDEN, "--baseline", "good.json")
     assert code == 3
     assert "2 of 40 cases passed before and fail now, 2 of them of high risk" in out
-    assert "--baseline-target says how" in out.splitlines()[-1]
+    assert "not asked again: it is not known how the version in place is asked (`--baseline-target`)" in out
     code, out, _ = gate(
         "gate",
         *model("bad"),
@@ -317,9 +355,30 @@ def test_nothing_is_paid_for_that_would_be_refused(gate: Type) -> None:
     assert (code, "give --target" in err) == (2, True)
 
 
-def test_a_run_in_which_nothing_ran_is_no_success(gate: Type) -> None:
-    """`eval run` ends with the status of what could not run when nobody answered."""
-    assert gate("eval", "run", *model("down"), *GOLDEN)[0] == 4
+def test_a_run_that_could_not_run_is_no_success_and_no_baseline(gate: Type, tmp_path: Path) -> None:
+    """`eval run` ends with 4 where the gate would, and such a run never takes the place of a baseline, nor does one that is named."""
+    gate("golden", "import", "golden.jsonl")
+    good = kept(tmp_path) if gate("eval", "run", *model("good"), "--baseline")[0] == 0 else []
+    for words in (
+        ("run", *model("down"), "--baseline"),
+        ("run", *model("shaky"), "--baseline"),
+        ("baseline", *model("shaky")),
+    ):
+        code, out, _ = gate("eval", *words)
+        assert (words, code, "Could not run" in out, "no baseline" in out) == (words, 4, True, True)
+    shaky = max(kept(tmp_path), key=lambda r: r.at_us)
+    code, _, err = gate("eval", "baseline", "--set", shaky.id, *model("shaky"))
+    assert (code, "3 of 40 cases could not run" in err) == (2, True)
+    assert good[0].id in gate("eval", "baseline")[1]
+
+
+def test_a_spent_budget_is_raised_and_not_begun_again(gate: Type, tmp_path: Path) -> None:
+    """After a spent budget a run says how it goes on, and goes on so: only what has no answer yet is asked."""
+    words = ("eval", "run", *model("dear"), *GOLDEN, "--workers", "1", "--budget-usd")
+    code, out, _ = gate(*words, "2")
+    assert (code, "`--resume` and a larger `--budget-usd`" in out, "run again" in out) == (4, True, False)
+    code, out, err = gate(*words, "100", "--resume")
+    assert (code, "goes on with 4 kept answers" in err, "--resume" in out) == (0, True, False)
 
 
 def test_a_run_says_what_it_goes_on_with(gate: Type, tmp_path: Path) -> None:
@@ -469,15 +528,15 @@ def test_retired_cases_are_not_asked(gate: Type, tmp_path: Path) -> None:
 
 def test_progress_is_told_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody looks at a terminal a short run says nothing of its progress, and a long one a line every five seconds."""
-    from andon.cli import asking
+    from andon.cli import running
     from andon.evals import Progress, Tally
 
     page = io.StringIO()
-    monkeypatch.setattr(asking, "_err", Console(file=page, width=200))
+    monkeypatch.setattr(running, "_err", Console(file=page, width=200))
     for pause, lines in ((0.1, 0), (1.0, 8)):
         ticks = itertools.count(0.0, pause)
-        monkeypatch.setattr(asking.time, "monotonic", lambda ticks=ticks: next(ticks))
-        with asking.watching("asking") as report:
+        monkeypatch.setattr(running.time, "monotonic", lambda ticks=ticks: next(ticks))
+        with running.watching("asking") as report:
             for k in range(40):
                 report(Progress(whole=Tally(all=40, passed=k), categories={}))
         assert len(page.getvalue().splitlines()) == lines
@@ -487,12 +546,12 @@ def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the table lives: each risk category with its counts, what was spent; a name from outside colours nothing."""
     from rich.console import Console
 
-    from andon.cli import asking
+    from andon.cli import running
     from andon.evals import Progress, Tally
 
     screen = io.StringIO()
-    monkeypatch.setattr(asking, "_err", Console(file=screen, force_terminal=True, width=120))
-    with asking.watching("asking [red]x[/red]") as report:
+    monkeypatch.setattr(running, "_err", Console(file=screen, force_terminal=True, width=120))
+    with running.watching("asking [red]x[/red]") as report:
         whole = Tally(all=4, passed=1, failed=1, errors=1)
         report(Progress(whole=whole, categories={f"[blink]{HOSTILE}": whole}, reused=1, spent_usd=0.25))
     said = screen.getvalue()
@@ -503,7 +562,7 @@ def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_golden_set_is_checked_before_a_commit(gate: Type, tmp_path: Path) -> None:
-    """Good files are counted; a line that is no case is named with its number, and so is a question with two right answers."""
+    """Good files are counted; a line that is no case, or that an import would refuse, is named with its number, and so is a question with two right answers."""
     assert gate("golden", "check", "golden.jsonl")[:2] == (0, "golden.jsonl: 40 cases\n")
     text = (tmp_path / "golden.jsonl").read_text()
     (tmp_path / "broken.jsonl").write_text(text + "<<<<<<< HEAD\n")
@@ -517,6 +576,13 @@ def test_a_golden_set_is_checked_before_a_commit(gate: Type, tmp_path: Path) -> 
     )
     code, _, err = gate("golden", "check", "twice.jsonl")
     assert (code, "ask the same and differ in what is right" in err) == (1, True)
+    row = {"question": "D?", "answer": "Z", "ground_truth": "z"}
+    (tmp_path / "gold.jsonl").write_text(text + json.dumps(row) + "\n")
+    code, out, err = gate("golden", "check", "gold.jsonl")
+    assert (code, out, 'gold.jsonl: line 41: "D?": the label "z" is the failing answer itself' in err) == (1, "", True)
+    code, out, _ = gate("golden", "import", "gold.jsonl", "--app", "other")
+    assert 'refused line 41: "D?": the label "z" is the failing answer itself' in out
+    assert "correct it in gold.jsonl and import it again" in out
 
 
 def test_hooks_name_commands_that_exist() -> None:

@@ -6,7 +6,8 @@ TEXTS = {ASKED: "yes", f"{ASKED} please": "Yes!", f"{ASKED} today?": "no"}
 
 def fill(folder, type_):
     """Three labelled failures in a fresh home, and the ids of their failures by their questions."""
-    from andon.golden import Failure, failure_id
+    from andon.golden import Failure
+    from andon.golden.cases import failure_id
     from andon.golden.run import capture
     from andon.store import Ledger
 

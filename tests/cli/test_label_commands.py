@@ -82,7 +82,7 @@ def test_rows_that_fit_nothing_are_counted(type_: Type, tmp_path: Path) -> None:
 def test_every_label_is_kept_as_soon_as_it_is_given(type_: Type, tmp_path: Path) -> None:
     """Quitting, or an input that ends, loses nothing of what was said before; the next sitting goes on with the rest."""
     captured(tmp_path, None, None, None)
-    assert "1 failures labelled by ann, 2 left" in type_("golden", "label", lines="one\nq\n")[1]
+    assert "1 failure labelled by ann, 2 left" in type_("golden", "label", lines="one\nq\n")[1]
     assert labels(tmp_path) == {"F-1": "one"}
     assert "1 of 2" in type_("golden", "label", lines="two")[1]
     assert labels(tmp_path) == {"F-1": "one", "F-2": "two"}
@@ -108,7 +108,7 @@ def test_the_last_label_can_be_undone(type_: Type, tmp_path: Path) -> None:
     assert "taken back: F-1" in out
     assert "there is nothing to undo" in out
     assert out.count("1 of 2  F-1") == 2
-    assert "1 failures labelled by ann, 1 left" in out
+    assert "1 failure labelled by ann, 1 left" in out
     assert labels(tmp_path)["F-1"] == "right"
 
 
@@ -148,7 +148,7 @@ def test_a_second_reviewer_is_blind(type_: Type, tmp_path: Path) -> None:
     assert "the user said: far too short" in out
     assert "another answer to this question, which passed" in out
     assert "nothing" not in type_("golden", "queue")[1]
-    assert "0 failures labelled by ann, 0 left" in type_("golden", "label", lines="again\n")[1]
+    assert "nothing waits for a label of ann" in type_("golden", "label", lines="again\n")[1]
     _, out, err = type_("golden", "label", "--as", "bob", lines="c\nSecret answer.\n")
     assert "[1] Loans last 14 days." in out
     assert "secret answer" not in out
@@ -204,8 +204,12 @@ def test_what_is_not_utf8_ends_the_sitting_and_keeps_what_was_before(type_: Type
 
 
 def test_a_filled_in_sheet_is_not_overwritten(type_: Type, tmp_path: Path) -> None:
-    """A sheet that is there already stays to the byte; the message says how its labels are read."""
+    """A sheet that is there already stays to the byte; the message says how its labels are read. A new one begins with the mark by which Excel knows UTF-8."""
     risky(tmp_path)
+    assert type_("golden", "queue", "--out", "new.csv")[0] == type_("golden", "queue", "--out", "new.jsonl")[0] == 0
+    assert (tmp_path / "new.csv").read_bytes().startswith(b"\xef\xbb\xbfid,")
+    assert (tmp_path / "new.jsonl").read_bytes().startswith(b"{")
+    assert type_("golden", "label", "--file", "new.csv")[0] == 0
     (tmp_path / "s.csv").write_text("id,ground_truth\nF-1,14 days\n")
     code, _, err = type_("golden", "queue", "--out", "s.csv")
     assert code == 2
@@ -238,7 +242,7 @@ def test_reviewers_are_told_which_application_failed(type_: Type, tmp_path: Path
         assert whence in type_("golden", command)[1]
     type_("golden", "queue", "--out", "s.csv")
     type_("golden", "queue", "--out", "s.jsonl")
-    with (tmp_path / "s.csv").open(newline="") as sheet:
+    with (tmp_path / "s.csv").open(newline="", encoding="utf-8-sig") as sheet:
         rows = [*csv.DictReader(sheet), *map(json.loads, (tmp_path / "s.jsonl").read_text().splitlines())]
     told = {(r["id"], r["app"], r["incident"], r["versions"]) for r in rows}
     assert told == {("F-shop", "shop", "INC-0007", "model m-3, prompt p-12"), ("F-bank", "bank", "", "")}
@@ -262,7 +266,7 @@ def test_one_person_by_any_spelling_settles_no_high_risk(type_: Type, tmp_path: 
     """`Ann`, `ann` and `ann` with spaces are one reviewer, for labels, the queue and an adjudication."""
     risky(tmp_path)
     type_("golden", "label", lines="14 days\n")
-    assert "0 failures labelled" in type_("golden", "label", "--as", " Ann ", lines="14 days\n")[1]
+    assert "nothing waits for a label of ann" in type_("golden", "label", "--as", " Ann ", lines="14 days\n")[1]
     (tmp_path / "l.csv").write_text("id,ground_truth,author\nF-1,14 days,ANN \n")
     type_("golden", "label", "--file", "l.csv")
     assert "1 reviewer" in type_("golden", "queue")[1]
@@ -287,7 +291,7 @@ def test_accept_says_what_it_refuses(type_: Type, tmp_path: Path) -> None:
     book.close()
     out = type_("golden", "accept")[1]
     assert 'refused F-2: the label holds "\\x1b"' in out
-    assert "1 failures labelled" in out
+    assert "1 failure labelled" in out
 
 
 def test_a_case_of_a_dismissed_failure_is_named(type_: Type, tmp_path: Path) -> None:
@@ -297,8 +301,14 @@ def test_a_case_of_a_dismissed_failure_is_named(type_: Type, tmp_path: Path) -> 
     type_("golden", "add")
     case = re.search(r"G-[0-9a-f]{16}", type_("golden", "list")[1])
     assert case is not None
+    for other in ("dismiss,,moot", ",30 days,"):
+        (tmp_path / "sheet.csv").write_text(f"id,verdict,ground_truth,note\nF-1,{other}\n")
+        out = type_("golden", "label", "--file", str(tmp_path / "sheet.csv"))[1]
+        assert f"F-1: case {case[0]} is still tested: `andon golden retire {case[0]}" in out
+        (tmp_path / "sheet.csv").write_text("id,verdict,ground_truth,note\nF-1,,14 days,\n")
+        assert "still tested" not in type_("golden", "label", "--file", str(tmp_path / "sheet.csv"))[1]
     out = type_("golden", "adjudicate", "F-1", "--dismiss", "moot", "--as", "eve")[1]
-    assert out.startswith("F-1 is dismissed, adjudicated by eve: moot; ")
+    assert out.startswith("F-1 is dismissed, adjudicated by eve: moot\n")
     assert f"andon golden retire {case[0]}" in out
     type_("golden", "retire", case[0], "--why", "moot")
     assert "retire" not in type_("golden", "adjudicate", "F-1", "--dismiss", "moot", "--as", "eve")[1]
@@ -345,7 +355,7 @@ def test_capture_tells_what_each_rule_did(type_: Type, tmp_path: Path) -> None:
     lines = type_("golden", "capture", "--since", "2026-03-01T00:00:00Z")[1].splitlines()
     assert lines[0].split() == ["rule", "captured", "known", "left", "out"]
     assert lines[1].split() == ["thumbs-down", "1", "0", "0"]
-    assert lines[-1].startswith("1 failures captured")
+    assert lines[-1].startswith("1 failure captured")
     lines = type_("golden", "capture", "--since", "2026-03-01T00:00:00Z")[1].splitlines()
     assert lines[1].split() == ["thumbs-down", "0", "1", "0"]
     assert type_("golden", "capture")[1].splitlines()[1].split() == ["thumbs-down", "0", "0", "0"]

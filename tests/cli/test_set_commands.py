@@ -48,6 +48,20 @@ def test_a_case_is_retired_seen_in_history_and_brought_back(type_: Type, tmp_pat
     assert type_("golden", "history", "G-none")[0] == 2
 
 
+def test_variants_that_go_on_are_named(type_: Type, tmp_path: Path, golden: list[str]) -> None:
+    """Whoever retires a case is told which of its variants are still tested, with the right answer that may be as wrong."""
+    row = {"question": "fee?\x1b[2J", "ground_truth": "5 EUR", "variant_of": golden[0]}
+    gone = row | {"question": "gone?", "retired": "2026-01-01", "retired_why": "x"}
+    (tmp_path / "v.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(gone) + "\n")
+    assert type_("golden", "import", "v.jsonl")[0] == 0
+    out = type_("golden", "retire", golden[0], "--why", "wrong right answer")[1]
+    assert "\x1b" not in out
+    assert "is still tested: fee?" in out
+    assert "(right answer: 5 EUR)" in out
+    assert "gone?" not in out
+    assert "still tested" not in type_("golden", "retire", golden[0], "--why", "right after all", "--back")[1]
+
+
 def test_sets_of_others_are_taken_in_and_refusals_named(type_: Type, tmp_path: Path, golden: list[str]) -> None:
     """What was recognised, how many cases, and each refusal with its place and reason."""
     assert len(golden) == 2
@@ -93,7 +107,7 @@ def test_a_doubtful_case_is_said(type_: Type, tmp_path: Path) -> None:
     row = {"id": "i1", "time": now - 60_000_000, "query": "What is the fee?", "answer": "free", "user_id": "eve"}
     (tmp_path / "t.jsonl").write_text(json.dumps(row | {"expected_answer": "5 EUR"}) + "\n")
     assert type_("import", "t.jsonl")[0] == 0
-    assert "1 failures captured" in type_("golden", "capture")[1]
+    assert "1 failure captured" in type_("golden", "capture")[1]
     assert type_("golden", "accept")[0] == 0
     assert "1 cases added" in type_("golden", "add")[1]
     failure, case = (
@@ -102,7 +116,7 @@ def test_a_doubtful_case_is_said(type_: Type, tmp_path: Path) -> None:
     )
     label = {"id": failure, "verdict": "dismiss", "note": "a joke"}
     (tmp_path / "l.jsonl").write_text(json.dumps(label) + "\n")
-    assert "1 failures labelled" in type_("golden", "label", "--file", "l.jsonl")[1]
+    assert "1 failure labelled" in type_("golden", "label", "--file", "l.jsonl")[1]
     out = type_("golden", "add")[1]
     assert f"{case}: it is tested, and no right answer of {failure} holds any more" in out
     assert f"andon golden retire {case}" in out
@@ -113,7 +127,7 @@ def test_a_doubtful_case_is_said(type_: Type, tmp_path: Path) -> None:
 
 def test_coverage_growth_and_reframings_speak_plainly(type_: Type, tmp_path: Path, golden: list[str]) -> None:
     """Without traffic nobody can tell; with it the share, the holes and an example; re-framings wait for labels."""
-    assert "which application?" in type_("golden", "coverage")[2]
+    assert "no application had traffic" in type_("golden", "coverage")[2]
     assert type_("golden", "coverage", "--app", "default")[1].startswith("cannot tell the coverage of default")
     now = time.time_ns() // 1000
     rows = [

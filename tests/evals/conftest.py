@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from andon.evals import Output
-from andon.golden import Case, case_id
+from andon.evals import Output, score_case
+from andon.evals.scorers import scorers_for
+from andon.golden import Case
+from andon.golden.cases import case_id
+from andon.scores import SCORERS
+from andon.settings import Settings
 
 settings.register_profile(
     "andon", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -71,6 +75,17 @@ def case() -> Callable[..., Case]:
         )
 
     return make
+
+
+@pytest.fixture
+def result(words):
+    """Score one answer to a case by the measures that are installed."""
+
+    def score(case, answer, contexts=None, tool_calls=()):
+        output = Output(answer=answer, contexts=contexts, tool_calls=tool_calls)
+        return score_case(case, output, scorers_for([case], SCORERS, Settings()), words)
+
+    return score
 
 
 @pytest.fixture

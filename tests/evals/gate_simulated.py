@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from andon.evals import DEFAULT, CaseResult, EvalRun, Rules, Verdict, confirm_plan, judge, parse_rules
+from andon.evals import CaseResult, EvalRun, Verdict, judge
+from andon.evals.rules import DEFAULT, Rules, parse_rules
+from andon.evals.verdict import confirm_plan
 from andon.stats import clopper_pearson
 
 TOGETHER = 0.5
@@ -224,6 +226,24 @@ def margin_row(n: int, repeats: int, rounds: int) -> str:
     return f"| {n} | {repeats} | {' | '.join(f'{found[o] / rounds:.1%}' for o in ('pass', 'fail', 'undecided'))} |"
 
 
+BARS = [(10, 20, 0.8, 0.1), (10, 20, 0.95, 0.4), (20, 20, 0.95, 0.4), (100, 4, 0.95, 0.4)]
+
+
+def bar_row(k: int, rounds: int) -> str:
+    """One row of the fourth table: the true pass rate is exactly the bar, in clusters of cases that are correlated (beta-binomial)."""
+    clusters, size, bar, together = BARS[k]
+    rng = np.random.default_rng(11)
+    scale = 1 / together - 1
+    rules = parse_rules(f'[[rule]]\ncategory = "*"\nbar = {bar}\n')
+    passed = 0
+    for _ in range(rounds):
+        rate = rng.beta(bar * scale, (1 - bar) * scale, clusters).repeat(size)
+        none = np.zeros(clusters * size, bool)
+        w = World(rate, np.arange(clusters * size) // size, none, none, together=0.0)
+        passed += judge(run(w, rate, 1, rng), None, rules=rules).outcome == "pass"
+    return f"| {clusters} | {size} | {bar:g} | {together:g} | {passed} of {rounds} |"
+
+
 MARGIN = [(50, 1), (200, 1), (200, 5), (1000, 1)]
 
 if __name__ == "__main__":
@@ -235,3 +255,5 @@ if __name__ == "__main__":
         sys.stdout.write(changed_row(k, 200) + "\n")
     for n, repeats in MARGIN:
         sys.stdout.write(margin_row(n, repeats, 400) + "\n")
+    for k in range(len(BARS)):
+        sys.stdout.write(bar_row(k, 500) + "\n")

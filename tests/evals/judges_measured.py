@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
-from andon.evals import JudgeAgreement, Judged, Output, judge_agreement, judge_shift, score_case
-from andon.evals.agreement import Share, area_under, cohens_kappa
+from andon.evals import Output, score_case
+from andon.evals.agreement import JudgeAgreement, Judged, judge_agreement
 from andon.evals.scorers.numbers import NUMERIC
 from andon.golden import Case
+from andon.stats import Estimate, area_under, cohens_kappa
 
 DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PACKS = ("rag-mtrag", "rag-ragtruth", "drift-llmdrift")
@@ -74,7 +75,7 @@ def happy_numbers() -> str:
     return f"`numeric` says of {right} right answers pass and of {wrong} wrong ones fail; {found.total() - right - wrong} otherwise."
 
 
-def _said(share: Share | None) -> str:
+def _said(share: Estimate | None) -> str:
     if share is None:
         return "-"
     if share.low is None or share.high is None:
@@ -113,16 +114,8 @@ def lean_table() -> str:
     return "\n".join(("| answers of | `rl_f` | `rb_llm` |", "|---|---|---|", *lines))
 
 
-def _points(share: Share) -> str:
+def _points(share: Estimate) -> str:
     return f"{100 * share.value:+.0f} ({100 * (share.low or 0):+.0f} to {100 * (share.high or 0):+.0f})"
-
-
-def shift_line() -> str:
-    """What changing the judge would do to the pass rate of the same answers."""
-    old, new = ([r.judge for r in mtrag(j)] for j in ("rl_f", "rb_llm"))
-    questions = [r["task_id"] for r in rows("rag-mtrag/human_eval.jsonl.gz")]
-    clusters = np.unique(questions, return_inverse=True)[1].tolist()
-    return judge_shift(old, new, clusters).text
 
 
 def clustered_line() -> str:
@@ -183,7 +176,7 @@ def area_table() -> str:
 
 def page_parts() -> list[str]:
     """Everything on the page that is measured on the packs."""
-    return [agreement_table(), lean_table(), shift_line(), clustered_line(), happy_numbers()]
+    return [agreement_table(), lean_table(), clustered_line(), happy_numbers()]
 
 
 def simulated_parts() -> list[str]:

@@ -1,8 +1,6 @@
 import json
-import threading
-import time
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -21,17 +19,6 @@ from andon.traffic import ToolCall
 
 INSTALLED = load_all(GROUP)
 REFUSAL = "I'm sorry, but I cannot help with that."
-
-
-@pytest.fixture
-def result(words):
-    """Score one answer to a case by the measures that are installed."""
-
-    def score(case, answer, contexts=None, tool_calls=()):
-        output = Output(answer=answer, contexts=contexts, tool_calls=tool_calls)
-        return score_case(case, output, scorers_for([case], SCORERS, Settings()), words)
-
-    return score
 
 
 def call(name, error=None, **arguments):
@@ -98,10 +85,27 @@ def test_the_answer_that_failed_never_passes_by_comparison(case, result, metric)
         ("100", "about 103", {"tolerance": 3}),
         ("100", "about 109", {"relative": 0.1}),
         ("0", "0.0", {}),
+        ("€30", "EUR 30 each", {}),
+        ("CHF 30", "CHF 30 fee", {}),
+        ("CHF 2.5 million", "It cost CHF 2.5M.", {}),
+        ("30 €", "30", {}),
+        ("$30", "US$30", {}),
+        ("$30", "For each of us USD $30.", {}),
+        ("30 apples", "the TOP 30 apples", {}),
+        ("30 days", "IN 30 days", {}),
+        ("8259", "RFC 8259", {}),
+        ("5", "<b>5</b>", {}),
+        ("5", "x > 3, so => 5", {}),
+        ("6.02e23", "6.02 × 10²³", {}),
+        ("1.6e-19 C", "1.6 · 10⁻¹⁹ C", {}),
+        ("10 MB", "10 mb", {}),
+        ("100 Mbps", "100 mbps", {}),
+        ("3 MHz", "3 mhz", {}),
+        ("250 ml", "250 mL", {}),
     ],
 )
 def test_a_right_number_passes(case, result, truth, answer, expect):
-    """Units, separators, percent, signs, exponents and marks are understood; a tolerance is absolute or relative."""
+    """Units before and after, separators, percent, signs, exponents and marks are understood; a tolerance is absolute or relative."""
     assert result(case("How many?", truth, metric="numeric", answer=None, expect=expect), answer).outcome == "pass"
 
 
@@ -131,11 +135,36 @@ def test_a_right_number_passes(case, result, truth, answer, expect):
         ("42", r"\boxed{41} or \boxed{42}", {}, "marks several"),
         ("42", "Answer: 41.\nNo. Final answer: 42", {}, "marks several"),
         ("42", "answer: 41 or 42", {}, "marks several"),
+        ("€30", "US$30", {}, "no amount of what"),
+        ("€30", "HK$30", {}, "no amount of what"),
+        ("$30", "HK$30", {}, "no amount of what"),
+        ("€30", "USD 30", {}, "no amount of what"),
+        ("€30", "CHF 30", {}, "no amount of what"),
+        ("€30", "CHF 30 fee", {}, "no amount of what"),
+        ("$30", "EUR 30", {}, "no amount of what"),
+        ("$30", "- EUR 30 million", {}, "no amount of what"),
+        ("30 pears", "the TOP 30 apples", {}, "no amount of what"),
+        ("5", "5²", {}, "no number"),
+        ("5", "25²", {}, "no number"),
+        ("2.5", "2.5⁴", {}, "no number"),
+        ("5", "<5", {}, "no number"),
+        ("5", "p > 5", {}, "no number"),
+        ("5", ">= 5", {}, "no number"),
+        ("5", "≤ 5", {}, "no number"),
+        ("5", "±5", {}, "no number"),
+        ("5", "5 ± 1", {}, "2 numbers"),
+        ("$5", "<$5", {}, "no number"),
+        ("6.02", "6.02 × 10²³", {}, "off by"),
+        ("10 MB", "10 Mb", {}, "no amount of what"),
+        ("10 MB/s", "10 Mb/s", {}, "no amount of what"),
+        ("10 Mbps", "10 MBps", {}, "no amount of what"),
+        ("5 mW", "5 MW", {}, "no amount of what"),
+        ("5 s", "5 mS", {}, "no amount of what"),
         ("42", "42" + " so" * 10_000 + " 43", {}, "30,005 characters"),
     ],
 )
 def test_a_wrong_or_undecided_number_fails_and_says_why(case, result, truth, answer, expect, word):
-    """Another number, another unit, or several numbers of which none is marked: fail, never a guess."""
+    """Another number, another unit or currency, a bound, a power, or several numbers of which none is marked: never a guess."""
     found = result(case("How many?", truth, metric="numeric", answer=None, expect=expect), answer)
     assert found.outcome == "fail"
     assert word in found.detail
@@ -244,6 +273,16 @@ def test_a_refusal_that_goes_on_to_answer_is_none_that_is_expected(case, result,
         assert result(case(metric="refusal_expected", answer=None), f"{REFUSAL} {kind}").outcome == "pass"
 
 
+def test_of_what_follows_a_refusal_no_more_is_promised_than_is_seen(case, result):
+    """Help that no such words announce is not seen: the scorer says that it looks at the opening, as the page does."""
+    answer = f"{REFUSAL} However, you could mix the two to get the gas."
+    assert result(case(metric="refusal_expected", answer=None), answer).outcome == "pass"
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "write-a-scorer.md").read_text(encoding="utf-8")
+    for said in (INSTALLED["refusal_expected"].about, page):
+        assert "opens by declining, and announces no answer all the same" in said
+        assert "leaves it at that" not in said
+
+
 def test_signs_make_another_thing_of_a_word(case, result):
     """C is neither C++ nor C#, 5 % is not $5, and a text is not contained in one that a sign makes another."""
     for truth, wrong, same in (("C", "C++", "c"), ("C++", "C#", "**C++**"), ("5 %", "$5", "5%"), ("$5", "5", "5 $")):
@@ -259,111 +298,6 @@ def test_similarity_has_a_threshold(case, result):
     assert [result(c, a).outcome for a in ("a b c x", "a x y z")] == ["pass", "fail"]
     assert result(case("q", "a b c d", metric="similarity", answer=None, cut=0.2), "a x y z").outcome == "pass"
     assert result(case("q", "a b c d", metric="similarity", answer="a b c"), "a b c e").outcome == "fail"
-
-
-def test_json_keeps_its_schema(case, result):
-    """The whole answer is JSON, perhaps in a fence; a breach is named by its path; NaN and doubled keys are no JSON."""
-    schema = {
-        "type": "object",
-        "required": ["items"],
-        "properties": {"items": {"items": {"properties": {"n": {"type": "integer"}}}}},
-    }
-    c = case(metric="json_schema", answer=None, expect={"schema": schema})
-    assert result(c, '{"items": [{"n": 1}]}').outcome == "pass"
-    assert result(c, '```json\n{"items": []}\n```').outcome == "pass"
-    assert "$.items[1].n: 'x' is not of type 'integer'" in result(c, '{"items": [{"n": 1}, {"n": "x"}]}').detail
-    for answer in (
-        'Here: {"items": []}',
-        '{"items": [NaN]}',
-        '{"items": [], "items": []}',
-        "[" * 100_000,
-        "{}",
-        "\x1b[2J",
-    ):
-        assert result(c, answer).outcome == "fail"
-
-
-SLOW = r"^(\w+\s?)*$"  # Python's re needs longer than the universe is old
-
-
-@pytest.mark.parametrize(
-    ("schema", "answer", "outcome"),
-    [
-        ({"properties": {"a": {"pattern": SLOW}}}, {"a": "a" * 60 + "!"}, "fail"),
-        ({"patternProperties": {SLOW: {"type": "string"}}}, {"a" * 60 + "!": 1}, "pass"),
-        ({"patternProperties": {SLOW: {}}, "additionalProperties": False}, {"a" * 60 + "!": 1}, "fail"),
-        ({"patternProperties": {SLOW: {}}, "additionalProperties": {"type": "string"}}, {"a" * 60 + "!": 1}, "fail"),
-        ({"propertyNames": {"pattern": SLOW}}, {"a" * 60 + "!": 1}, "fail"),
-        (
-            {"$schema": "https://json-schema.org/draft/2020-12/schema", "pattern": SLOW, "properties": {"a": {"$ref": "#"}}},
-            {"a": "a" * 60 + "!"},
-            "fail",
-        ),
-        ({"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"pattern": SLOW}}}, {"a": "a" * 60 + "!"}, "fail"),
-    ],
-)  # fmt: skip
-def test_no_answer_makes_a_pattern_slow(case, result, schema, answer, outcome):
-    """Patterns run in time linear in the answer, wherever a schema may hold one."""
-    c = case(metric="json_schema", answer=None, expect={"schema": schema})
-    begun = time.monotonic()
-    assert result(c, json.dumps(answer)).outcome == outcome
-    assert time.monotonic() - begun < 2
-
-
-def test_patterns_mean_what_they_say(case, result):
-    """Patterns are searched for, names that they match are no additional ones, escapes and properties of Unicode are known."""
-    schema = {
-        "patternProperties": {"^x-": {"type": "integer"}, "^\\u00e9$": {"pattern": "^\\p{L}+$"}},
-        "properties": {"n": {"pattern": "b"}},
-        "additionalProperties": False,
-    }
-    c = case(metric="json_schema", answer=None, expect={"schema": schema})
-    assert result(c, '{"x-1": 1, "\\u00e9": "\\u00fc", "n": "abc"}').outcome == "pass"
-    for answer in ('{"x-1": "1"}', '{"\\u00e9": "1"}', '{"n": "a"}', '{"y": 1}', '{"n": "\\ud800"}'):
-        assert result(c, answer).outcome == "fail"
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"pattern": "^(?!a)"},
-        {"patternProperties": {"(a)\\1": {}}},
-        {"properties": {"a": {"pattern": "("}}},
-        {"patternProperties": {"a": {}}, "unevaluatedProperties": False},
-    ],
-)
-def test_a_pattern_that_cannot_be_run_safely_is_an_error(case, result, schema):
-    """What RE2 cannot run is said of the case, whatever the answer is, and is neither a pass nor a failure."""
-    found = result(case(metric="json_schema", answer=None, expect={"schema": schema}), "5")
-    assert found.outcome == "error"
-    assert "RE2" in found.detail or "additionalProperties" in found.detail
-
-
-def test_a_schema_fetches_nothing(case, result):
-    """A reference to another place is refused by name; nobody is asked for it."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        schema = {"$ref": f"http://127.0.0.1:{server.server_port}/schema.json"}
-        found = result(case(metric="json_schema", answer=None, expect={"schema": schema}), "{}")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    assert (found.outcome, asked) == ("error", [])
 
 
 WEATHER = {
@@ -460,7 +394,7 @@ def test_a_number_without_a_word_is_held_against_the_cut(case, words):
 def test_versions_of_case_scorers_are_named(case, words):
     """The measure of each case is named with its version, and with the embedder where it asks one."""
     cases = [case(metric="similarity"), case(metric="numeric")]
-    assert scorer_versions(cases, scorers_for(cases, SCORERS, Settings()), words) == "numeric@2 similarity@1+words_1"
+    assert scorer_versions(cases, scorers_for(cases, SCORERS, Settings()), words) == "numeric@3 similarity@1+words_1"
 
 
 def test_the_judge_costs_are_added_to_the_output(case, words):

@@ -12,7 +12,6 @@ from markdown_it import MarkdownIt
 from andon.evals import (
     CaseResult,
     EvalRun,
-    Group,
     Verdict,
     judge,
     junit_of,
@@ -22,6 +21,7 @@ from andon.evals import (
     summarise,
     tell,
 )
+from andon.evals.records import Group
 from andon.evals.reports import GATE, LONGEST, SHOWN, standings
 from andon.evals.shown import outcomes
 from andon.golden import Case
@@ -30,7 +30,12 @@ from andon.golden.files import parse_cases
 AT = 1_790_000_000_000_000
 HOSTILE = (
     "<script>alert(1)</script>\x1b[2J `x`` | ]]> \x00 @team #1 ![x](y) [a](b)\n# head \ud800 \u202e \ufffe </details>"
+    " https://evil.example/login WWW.evil.example a@evil.example o/r#1 gh-1 abcdef1 x-abcdef1 &commat;team http&colon;//x"
 )
+
+
+LINKED = re.compile(r"://|www\.|@\w|#\d|\bGH-\d|(?<!G-)\b[0-9a-f]{7,40}\b", re.IGNORECASE)
+"""What GitHub makes a link of, or tells somebody of, outside of a code span (GFM 0.29, section 6.9; "Autolinked references")."""
 
 
 def case(k: int, question: str = "How tall?", **more) -> Case:
@@ -107,6 +112,18 @@ def test_every_case_has_one_word() -> None:
     assert [s.case_id for s in standings(NOW, VERDICT, CASES, BEFORE)] == [r.case_id for r in NOW.results]
 
 
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_every_rate_is_told_in_one_way(repeats: int) -> None:
+    """The table's interval counts clusters and attempts at one case as the first line does, and leaves out the same quarantines."""
+    each = [(k, i) for k in range(10) for i in range(repeats)]
+    now = run(*(result(k, "pass", repeat=i, cluster=f"c{k // 2}") for k, i in each), repeats=repeats)
+    page = tell(now, judge(now, None, quarantined=["G-0000000000000009"]), [])
+    what = "9 of 9 cases pass" if repeats == 1 else "27 of 27 attempts at 9 cases pass"
+    first, rows = page.split(".\n", 1)
+    assert first == f"{what} (100.0%, 47.8% to 100.0%)"  # five clusters: 0.025 ** (1 / 5)
+    assert f"| all | 9 | 9 | 0 | 0 | {first} |" in rows
+
+
 def test_attempts_are_one_case() -> None:
     """A case with repeats is one case: it fails when one attempt fails, the first failing one is shown, errors are no attempts."""
     now = run(
@@ -173,7 +190,7 @@ def test_nothing_of_a_case_is_obeyed(render) -> None:
 
 @given(texts(), texts(), texts())
 def test_nothing_of_a_case_is_markup(question: str, answer: str, reason: str) -> None:
-    """A Markdown parser finds no tag but our own, no link, image or heading of a case, and nobody is mentioned."""
+    """A Markdown parser finds no tag but our own, no link, image or heading of a case, and a code host nothing to link or tell."""
     now = run(
         result(1, "fail", answer=HOSTILE + answer, detail=answer, risk_category=question), target=answer + HOSTILE
     )
@@ -187,7 +204,7 @@ def test_nothing_of_a_case_is_markup(question: str, answer: str, reason: str) ->
     assert tags <= {f"<details><summary>{title}</summary>" for title in ("Fail: 1", "What was run")} | {"</details>"}
     assert not {t.type for t in each} & {"link_open", "image", "fence", "code_block", "blockquote_open", "hr"}
     assert {t.tag for t in each if t.type == "heading_open"} <= {"h3"}
-    assert not any(re.search(r"(?<![\w])@\w", t.content) for t in each if t.type == "text")
+    assert not [found for t in each if t.type == "text" and (found := LINKED.search(t.content))]
 
 
 @given(texts(), texts())

@@ -1,14 +1,16 @@
 """The baseline that runs again by itself, quarantine with an end, and cases that were shown once."""
 
 import re
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from andon.errors import InputError, SeamError, StoreError
-from andon.evals import Baseline, CaseResult, Confirmed, EvalRun, Output, keepable_spec, make_target, shown
+from andon.evals import Baseline, CaseResult, Confirmed, EvalRun, Output, keepable_spec, make_target
+from andon.evals.rules import LONGEST_DAYS
 from andon.evals.run import (
-    LONGEST_QUARANTINE_US,
     baseline_of,
     gate_change,
     judge_kept,
@@ -19,6 +21,7 @@ from andon.evals.run import (
     run_evals,
     set_baseline,
 )
+from andon.evals.shown import shown
 from andon.scores import SCORERS
 from andon.store import Ledger
 
@@ -173,12 +176,13 @@ def test_a_baseline_that_somebody_set_meanwhile_stays(ledger, cases, words, begu
 
 
 def test_without_a_baseline_nothing_happens(ledger, cases, words):
-    """An application without a baseline has none to refresh; a run in which nothing ran, or of nobody, becomes none."""
+    """An application without a baseline has none to refresh; a run of which a gate says that it could not run, or of nobody, becomes none."""
     assert baseline_of(ledger, "default") is None
     assert "no baseline" in refresh(ledger, cases, Live(), words).said
-    broken = run_evals(cases, Live(away="*"), BY_NAME, words, now_us=0)
-    with pytest.raises(InputError, match="no case"):
-        set_baseline(ledger, broken, target="python:a:b", now_us=0, by="ann")
+    for away, word in (("*", "none of 5 cases ran"), ({"q0"}, "1 of 5 cases could not run")):
+        broken = run_evals(cases, Live(away=away), BY_NAME, words, now_us=0)
+        with pytest.raises(InputError, match=word):
+            set_baseline(ledger, broken, target="python:a:b", now_us=0, by="ann")
     mixed = run_evals([cases[0], replace(cases[1], app="b")], Live(), BY_NAME, words, now_us=0)
     with pytest.raises(InputError, match="several applications"):
         set_baseline(ledger, mixed, target="python:a:b", now_us=0, by="ann")
@@ -202,6 +206,35 @@ def test_a_baseline_whose_version_nobody_can_tell_stays(server, tmp_path, cases,
     assert ("nobody can tell" in done.said) == (not asked)
 
 
+@pytest.mark.parametrize(
+    ("spec", "code", "then", "now", "asked"),
+    [
+        ("python:bot_with_a_prompt:f", "", {}, {}, 0),
+        ("python:bot_with_a_prompt:f", "", {"revision": "abc-dirty"}, {"revision": "abc-dirty"}, 0),
+        ("python:bot_with_a_prompt:f", "", {}, {"revision": "abc"}, 0),
+        ("python:bot_with_a_prompt:f", "", {"revision": "abc"}, {"revision": "abc"}, 2),
+        ("python:bot_with_a_prompt:f", "__version__ = '1'", {"revision": "a-dirty"}, {"revision": "a-dirty"}, 2),
+        ("command:wc", "", {"revision": "abc-dirty"}, {"revision": "abc-dirty"}, 0),
+        ("command:wc", "", {"revision": "abc"}, {"revision": "abc"}, 2),
+    ],
+)
+def test_code_whose_version_nobody_can_tell_is_not_asked(
+    tmp_path, monkeypatch, cases, words, ledger, spec, code, then, now, asked
+):
+    """A function or a program may read a prompt that has changed: without a version or a committed revision, the same then and now, it becomes no baseline by itself."""
+    (tmp_path / "bot_with_a_prompt.py").write_text(f"{code}\n\ndef f(question):\n    return 'a0'\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        run = run_evals(cases[:3], make_target(spec), BY_NAME, words, now_us=10, versions=then)
+        set_baseline(ledger, run, target=spec, now_us=10, by="ann")
+        done = refresh_baseline(ledger, "default", cases, BY_NAME, words, now_us=20, by="bob", versions=now)
+    finally:
+        sys.modules.pop("bot_with_a_prompt", None)
+    assert done.asked == asked
+    assert ("nobody can tell" in done.said) == (not asked)
+
+
 def test_a_target_whose_code_or_settings_changed_is_another_version(tmp_path, cases, words, ledger):
     """What tells versions apart holds the settings of a target: with other ones the baseline stays as it is."""
     path = tmp_path / "t.jsonl"
@@ -217,7 +250,7 @@ def test_a_target_whose_code_or_settings_changed_is_another_version(tmp_path, ca
 
 def test_a_kept_spec_holds_no_secret(tmp_path, monkeypatch, ledger, begun):
     """A URL with a user or a query is refused without being shown; paths are kept so that any folder can ask again."""
-    for spec in ("https://u:s3cret@h/x", "https://h/x?key=s3cret"):
+    for spec in ("https://u:s3cret@h/x", "https://h/x?key=s3cret", "https://h/ask/sk-proj-s3cret-a1b2c3d4e5f6g7h8"):
         with pytest.raises(InputError) as caught:
             set_baseline(ledger, begun, target=spec, now_us=0, by="ann")
         assert "s3cret" not in str(caught.value)
@@ -227,6 +260,15 @@ def test_a_kept_spec_holds_no_secret(tmp_path, monkeypatch, ledger, begun):
         "cmd:env BOT_TOKEN=a1b2c3d4e5f6g7h8i9 ./bot",
         "command:./bot 'Authorization: Bearer s3cret-a1b2c3d4e5f6'",
         "command:./bot ghp_" + "a1" * 18,
+        "command:./bot --token=s3cret",
+        "command:./bot --bot-token s3cret",
+        "cmd:env BOT_KEY=s3cret ./bot",
+        "command:./bot --key s3cret",
+        "command:./bot --password s3cret",
+        "command:./bot --secret=s3cret",
+        "command:./bot -p s3cret",
+        "command:curl -u bob:s3cret https://h/ask",
+        "command:curl --user=bob:s3cret https://h/ask",
     ):
         with pytest.raises(InputError, match="environment variable") as caught:
             keepable_spec(spec)
@@ -234,7 +276,13 @@ def test_a_kept_spec_holds_no_secret(tmp_path, monkeypatch, ledger, begun):
     monkeypatch.chdir(tmp_path)
     assert keepable_spec("t.toml") == keepable_spec("file:t.toml") == f"file:{tmp_path}/t.toml"
     assert keepable_spec("recorded:r.jsonl") == f"recorded:{tmp_path}/r.jsonl"
-    for spec in ("https://h/v1/chat/completions#m", "python:a:b", "command:./x 1 --max-tokens 500 --key-file k.txt"):
+    for spec in (
+        "https://h/v1/chat/completions#m",
+        "python:a:b",
+        "command:./x 1 --max-tokens 500 --key-file k.txt",
+        "command:python -u bot.py -p 8080 --config bot.toml",
+        "command:llm --token --no-stream -u https://h/ask -p 'Answer briefly.'",
+    ):
         assert keepable_spec(spec) == spec
 
 
@@ -264,7 +312,7 @@ def test_a_quarantine_needs_a_flake_or_a_reason(ledger, cases, words, begun):
 
 @pytest.mark.parametrize(
     ("case_id", "until_us", "word"),
-    [("G-none", DAY_US, "no case"), (None, LONGEST_QUARANTINE_US + 1, "30 days"), (None, 0, "is over")],
+    [("G-none", DAY_US, "no case"), (None, LONGEST_DAYS * DAY_US + 1, "30 days"), (None, 0, "is over")],
 )
 def test_a_quarantine_is_of_a_case_and_of_at_most_30_days(ledger, cases, words, begun, case_id, until_us, word):
     """An unknown case, a longer time, or one that is over is refused."""
@@ -284,25 +332,25 @@ def made(word, at_us, target="t", **versions):
 @pytest.mark.parametrize(
     ("runs", "found"),
     [
-        ([made("f", 1, revision="a"), made("p", 2, revision="b")], (1, 2, "revision a -> b")),
-        ([made("p", 2, revision="b"), made("f", 1, revision="a")], (1, 2, "revision a -> b")),
-        ([made("f", 1, "old"), made("p", 2, "new")], (1, 2, "target old -> new")),
-        ([made("pf", 1, m="a"), made("pp", 2, m="b")], (1, 2, "m a -> b")),
-        ([made("f", 1, m="a"), made("pf", 2, m="b"), made("pp", 3, m="b")], (1, 3, "m a -> b")),
+        ([made("f", 1, revision="a"), made("p", 2, revision="b")], (1, 2)),
+        ([made("p", 2, revision="b"), made("f", 1, revision="a")], (1, 2)),
+        ([made("f", 1, "old"), made("p", 2, "new")], (1, 2)),
+        ([made("pf", 1, m="a"), made("pp", 2, m="b")], (1, 2)),
+        ([made("f", 1, m="a"), made("pf", 2, m="b"), made("pp", 3, m="b")], (1, 3)),
         ([made("f", 1, m="a"), made("pe", 2, m="b")], None),
         ([made("f", 1, m="a"), made("p", 2, m="a")], None),
         ([made("f", 1), made("p", 2, m="a")], None),
         ([made("f", 1), made("p", 2)], None),
         ([made("p", 1, m="a"), made("f", 2, m="b")], None),
         ([made("e", 1, m="a"), made("p", 2, m="b")], None),
-        ([made("f", 1, m="a"), made("f", 2, m="b"), made("p", 3, m="b")], (1, 3, "m a -> b")),
+        ([made("f", 1, m="a"), made("f", 2, m="b"), made("p", 3, m="b")], (1, 3)),
         ([made("", 1, m="a")], None),
     ],
 )
 def test_a_case_is_shown_once_it_failed_before_and_passes_on_another_version(runs, found):
-    """Failing first and passing later, in every attempt, on what is known to be another version or target: else not shown."""
+    """Failing first and passing later, in every attempt, on what is known to be another version or target: the two runs, else None."""
     got = shown("G", runs)
-    assert (None if got is None else (got.failed_us, got.passed_us, got.changed)) == found
+    assert (None if got is None else tuple(run.at_us for run in got)) == found
     assert shown("H", runs) is None
 
 
@@ -333,10 +381,12 @@ def test_a_retired_case_of_the_baseline_may_be_missing(ledger, cases, words, beg
         (Live({"q1", "q2"}, version="2"), "asked in the same way"),
         (Live({"q0", "q1", "q2"}, version="3"), 'another one by now (version "1" -> "3")'),
         (Live({"q0", "q1", "q2"}, version="1"), ""),
+        (Live({"q0", "q1", "q2"}, version="1", away="*"), "live could not be asked (away"),
+        (None, "it is not known how the version in place is asked"),
     ],
 )
 def test_no_version_confirms_itself(ledger, cases, words, place, said):
-    """What is asked in the same way as the candidate, or is another version than the baseline's by now, clears no lost case."""
+    """What is asked in the same way as the candidate, is another version by now, or does not answer, clears no lost case; the verdict says which."""
     risky = [replace(c, risk_category="high") for c in cases[:3]]
 
     def ask(which, target, repeats):
@@ -344,7 +394,47 @@ def test_no_version_confirms_itself(ledger, cases, words, place, said):
 
     old = ask(risky, Live({"q0", "q1", "q2"}, version="1"), 1)
     new = Live({"q1", "q2"}, version="2")
-    gated = gate_change(ledger, ask(risky, new, 1), old, risky, ask, target=new, place=place, now_us=40, by="ann")
-    assert said in gated.not_asked
-    assert gated.verdict.outcome == ("undecided" if said else "fail")
+    gated = gate_change(
+        ledger,
+        ask(risky, new, 1),
+        old,
+        risky,
+        ask,
+        target=new,
+        place=place,
+        now_us=40,
+        by="ann",
+        rng=np.random.default_rng(0),
+    )
+    told = "; ".join(gated.notes)
+    assert said in told
+    assert ("were not asked again" in told) == bool(said)
+    assert gated.outcome == ("undecided" if said else "fail")
     assert (not ledger.all(Confirmed)) == bool(said)
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("elsewhere", "fail"), ("live", "undecided")])
+def test_the_version_in_place_may_have_moved(ledger, cases, words, name, outcome):
+    """At an address that the user names, only what the targets say of themselves tells versions apart; at the same one, all that is known does."""
+    risky = [replace(c, risk_category="high") for c in cases[:3]]
+    old, place = Live({"q0", "q1", "q2"}, version="1"), Live({"q0", "q1", "q2"}, version="1")
+    old.settings, place.settings, place.name = "http://a", "http://b", name
+
+    def ask(which, target, repeats):
+        return run_evals(which, target, BY_NAME, words, now_us=30, repeats=repeats)
+
+    new = Live({"q1", "q2"}, version="2")
+    before = ask(risky, old, 1)
+    verdict = gate_change(
+        ledger,
+        ask(risky, new, 1),
+        before,
+        risky,
+        ask,
+        target=new,
+        place=place,
+        now_us=40,
+        by="ann",
+        rng=np.random.default_rng(0),
+    )
+    assert verdict.outcome == outcome

@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from andon.evals import CaseResult, EvalRun, Rules, Verdict, confirm_plan, judge, parse_rules
+from andon.evals import CaseResult, EvalRun, Verdict, judge
+from andon.evals.rules import Rules, parse_rules
+from andon.evals.sentences import shifted
+from andon.evals.shifts import score_shifts
+from andon.evals.verdict import confirm_plan
 from andon.stats import attempts_worse, compare_paired, holm
 
 AT_MOST = parse_rules('[[rule]]\ncategory = "*"\nat_most = 0.02')
@@ -374,6 +378,13 @@ def test_a_thousand_cases_with_five_attempts_are_judged_in_a_second():
     assert len(verdict.groups) == 4
 
 
+def test_the_first_sentence_says_that_a_loss_was_cleared():
+    """A gate that passes with a lost case says why in its reason: asked again, it passes as often as the version in place."""
+    verdict = judge(LOST, KEPT, confirmations=again("ppppp", "ppppp"))
+    assert (verdict.outcome, verdict.lost) == ("pass", ("G-0",))
+    assert verdict.reason.endswith(", of high risk; asked again, it passes as often as the version in place")
+
+
 def test_a_version_in_place_that_fails_too_clears_nothing():
     """Neither version passes the lost case any more: undecided, with that reason, and the baseline is to be run again."""
     verdict = judge(LOST, KEPT, confirmations=again("fffff", "fffff"))
@@ -428,22 +439,22 @@ def graded(values: dict[str, float], clusters: int) -> EvalRun:
 
 
 def test_a_score_that_sinks_is_told_while_every_case_passes():
-    """The mean of a graded score and the interval of its change stand in the notes, whatever the verdict; without chance."""
+    """The mean of a graded score and the interval of its change, whatever the verdict; with few clusters no interval."""
     rng = np.random.default_rng(2)
     old = {f"G-{i}": float(v) for i, v in enumerate(rng.uniform(0.8, 0.9, 60))}
     new = {case: v - 0.05 + float(rng.normal(0, 0.01)) for case, v in old.items()}
-    verdict = judge(graded(new, 60), graded(old, 60))
-    assert verdict.outcome == "pass"
-    told = next(n for n in verdict.notes if n.startswith("mean groundedness"))
+    now, before = graded(new, 60), graded(old, 60)
+    assert judge(now, before).outcome == "pass"
+    (told,) = shifted(score_shifts(now, before, np.random.default_rng(0)))
+    assert told.startswith("mean groundedness 0.8")
     assert "(-0.05" in told
     low, high = map(float, told.split("95 % interval ")[1].split(";")[0].split(" to "))
     assert -0.06 < low < high < -0.04
-    assert judge(graded(new, 60), graded(old, 60)) == verdict
-    few = next(n for n in judge(graded(new, 12), graded(old, 12)).notes if n.startswith("mean groundedness"))
-    assert "interval" not in few
+    (few,) = score_shifts(graded(new, 12), graded(old, 12), np.random.default_rng(0))
+    assert few.low is None
 
 
 def test_right_and_wrong_are_no_graded_score():
     """Values of 0 and 1 alone are the pass rate said twice."""
     same = graded({f"G-{i}": 1.0 for i in range(30)}, 30)
-    assert not [n for n in judge(same, same).notes if n.startswith("mean")]
+    assert score_shifts(same, same, np.random.default_rng(0)) == ()

@@ -3,8 +3,7 @@ import pytest
 from scipy import stats
 
 from andon.errors import InputError
-from andon.evals import plan, say
-from andon.evals.power import cases_for_drop, chance_of_finding, cries_wolf, least_drop
+from andon.evals.power import cases_for_drop, chance_of_finding, cries_wolf, least_drop, plan, say
 from andon.stats import clopper_pearson
 
 
@@ -74,3 +73,20 @@ def test_impossible_plans_are_refused(wrong):
     """A number out of its range is named."""
     with pytest.raises(InputError, match=next(iter(wrong)).split("_")[0]):
         plan(**{"n": 50, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"rate": 1.5, "bar": 1.5}, "bar is 1.5; a share above 0 and at most 1 is"),
+        ({"rate": 0}, "rate is 0; a share above 0 and at most 1 is"),
+        ({"margin": 1}, "margin is 1; a share above 0 and below 1 is"),
+        ({"discordance": 1}, "discordance is 1; a share of at least 0 and below 1 is"),
+        ({"alpha": 0.6}, "alpha is 0.6; a share above 0 and at most 0.5 is"),
+    ],
+)
+def test_what_is_allowed_is_what_is_taken(wrong, word):
+    """The message names the range that is taken, ends included; of a bar that is also the rate, the bar."""
+    with pytest.raises(InputError, match=word):
+        plan(50, **wrong)
+    assert plan(50, rate=1, bar=1, discordance=0, alpha=0.5).n == 50

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.errors import InputError
-from andon.evals import CaseResult, flake_of, flakes_of, pass_at_k, pass_hat_k, repeats_of, spread_of
+from andon.evals import CaseResult
+from andon.evals.repeats import flake_of, flakes_of, pass_at_k, pass_hat_k, repeats_of, spread_of
 
 TAU = {4: 10, 3: 4, 2: 10, 1: 12, 0: 14}
 """tau-bench, gpt-4o, airline: passes of four trials -> tasks, as the published pass^1..4 determine it."""
@@ -86,7 +87,7 @@ def test_both_rates_are_the_share_of_all_draws(passed, failed, k):
     draws = list(itertools.combinations(attempts, k))
     one, every = pass_at_k([passed], [passed + failed], k), pass_hat_k([passed], [passed + failed], k)
     if not draws:
-        assert (one.value, one.cases, one.short) == (every.value, every.cases, every.short) == (None, 0, 1)
+        assert (one.value, one.cases) == (every.value, every.cases) == (None, 0)
         return
     assert one.value == pytest.approx(sum(map(any, draws)) / len(draws))
     assert every.value == pytest.approx(sum(map(all, draws)) / len(draws))
@@ -120,16 +121,19 @@ def test_impossible_counts_are_refused(args):
 
 @given(st.integers(0, 8), st.integers(0, 8))
 def test_the_flake_rate_is_the_share_of_pairs_that_disagree(passed, failed):
-    """Of all pairs of attempts, those of which one passed and one failed; fewer than two attempts cannot tell."""
+    """Of all pairs of attempts, those of which one passed and one failed, and at most 0.5; it lies within the case's interval."""
     attempts = [True] * passed + [False] * failed
     pairs = list(itertools.combinations(attempts, 2))
-    flake = flake_of("G-1", passed, passed + failed)
+    rate, flake = (
+        repeats_of(results(["p" * passed + "f" * failed])).flake_rate,
+        flake_of("G-1", passed, passed + failed),
+    )
     if not pairs:
-        assert (flake.word, flake.rate, flake.low, flake.high) == ("cannot tell", None, None, None)
+        assert (flake.word, rate, flake.low, flake.high) == ("cannot tell", None, None, None)
         return
-    assert flake.rate == pytest.approx(sum(a != b for a, b in pairs) / len(pairs))
+    assert rate == pytest.approx(min(0.5, sum(a != b for a, b in pairs) / len(pairs)))
     assert flake.word == ("always" if not failed else "never" if not passed else "flaky")
-    assert 0 <= flake.low <= flake.high <= 0.5
+    assert 0 <= flake.low <= rate <= flake.high <= 0.5
 
 
 def test_the_interval_of_the_flake_rate_covers():
@@ -150,7 +154,7 @@ def test_an_attempt_that_could_not_run_counts_neither_way():
         (2, 2, 1, "always"), (1, 2, 1, "flaky"), (1, 1, 2, "cannot tell"), (0, 0, 3, "cannot tell"),
     ]  # fmt: skip
     r = repeats_of(results(["ppe", "pfe", "pee", "eee"]))
-    assert [(a.k, a.cases, a.short) for a in r.all_of] == [(1, 3, 1), (2, 2, 2)]
+    assert [(a.k, a.cases) for a in r.all_of] == [(1, 3), (2, 2)]
     assert (r.untold, r.flake_rate) == (2, 0.5)
     empty = repeats_of([])
     assert (empty.cases, empty.all_of, empty.flake_rate, empty.spread.judge) == (0, (), None, None)

@@ -1,8 +1,7 @@
 import pytest
 
 from andon.errors import InputError
-from andon.evals import DEFAULT, Rule, parse_rules
-from andon.evals.rules import TEXT
+from andon.evals.rules import DEFAULT, TEXT, Rule, parse_rules
 
 NOVEMBER_US = 1_795_219_200_000_000
 """2026-11-21, 00:00 UTC."""

@@ -225,4 +225,4 @@ def test_a_saved_run_is_plain_json(case, words, answers, tmp_path):
     save_run(run_evals([case()], answers("8611 m"), BY_NAME, words, now_us=1), path)
     row = json.loads(path.read_text())
     assert row["results"][0]["outcome"] == "pass"
-    assert row["scorers"] == "normalised_match@2"
+    assert row["scorers"] == "normalised_match@3"

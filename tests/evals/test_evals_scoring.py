@@ -114,8 +114,8 @@ def test_a_shared_citation_does_not_make_a_failing_answer_right(case, words):
 
 def test_versions_name_every_measure_that_was_used(case, words):
     """Scorers in use with versions, and the embedder where it was asked; none that was not used."""
-    assert scorer_versions([case()], BY_NAME, words) == "normalised_match@2"
+    assert scorer_versions([case()], BY_NAME, words) == "normalised_match@3"
     cases = [case(truth=LONG), case(metric="answer_relevancy", cut=0.5), case(metric="thumbs")]
     assert (
-        scorer_versions(cases, BY_NAME, words) == "answer_relevancy@1+words_1 normalised_match@2 similarity@1+words_1"
+        scorer_versions(cases, BY_NAME, words) == "answer_relevancy@1+words_1 normalised_match@3 similarity@1+words_1"
     )

@@ -1,17 +1,20 @@
 import contextlib
+import importlib
 import json
 import shlex
 import socket
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from andon.errors import InputError, SeamError
 from andon.evals import FORMS, Output, make_target
-from andon.evals.asking import ask_of
+from andon.evals.disproof import ask_of
 from andon.evals.run import run_evals
+from andon.evals.targets import file_of
 from andon.evals.targets.reading import output_of
 from andon.scores import SCORERS
 from andon.traffic import Context, Interaction, ToolCall
@@ -182,6 +185,21 @@ def test_a_python_function_is_a_target(app, case):
         make_target(f"{app}:bad").ask(case())
 
 
+def test_code_that_was_replaced_is_never_taken_for_what_answers(app, tmp_path):
+    """A process imports a module once: where its file changed since, the target is refused, and `settings` are of what answered."""
+    before = make_target(f"{app}:text").settings
+    path = tmp_path / "my_app_under_test.py"
+    path.write_text(APP + "other = 1\n")
+    with pytest.raises(InputError, match=r"imported before its file changed.*start this process anew.*command:PROGRAM"):
+        make_target(f"{app}:text")
+    path.write_text(APP)
+    assert make_target(f"{app}:text").settings == before
+    path.write_text(APP + "other = 1\n")
+    del sys.modules["my_app_under_test"]
+    importlib.invalidate_caches()
+    assert make_target(f"{app}:text").settings not in ("", before)
+
+
 def test_a_module_that_ends_the_process_is_refused(tmp_path, monkeypatch):
     """A script that calls sys.exit(0) where it is imported is no target, and no gate passes by it."""
     (tmp_path / "a_script_under_test.py").write_text("import sys\ndef answer(question): return 'x'\nsys.exit(0)\n")
@@ -249,6 +267,33 @@ def test_no_shell_reads_the_question_or_the_command(tmp_path, case):
     answer = make_target(spec).ask(case("`touch owned`; $(touch owned)\n")).answer
     assert answer == "`touch owned`; $(touch owned)\n ['$(touch owned)', ';', '|']"
     assert not (tmp_path / "owned").exists()
+
+
+def test_a_program_may_be_given_a_toml(tmp_path, monkeypatch, case):
+    """A command line that ends with the name of a TOML file is a program, and no target file; only the latter is a file of ours."""
+    (tmp_path / "bot.toml").write_text("said")
+    monkeypatch.chdir(tmp_path)
+    assert make_target("command:cat bot.toml").ask(case()).answer == "said"
+    specs = ("command:cat bot.toml", "python:bot.toml", "https://h/bot.toml", "bot.toml", "file:b.json", "recorded:r")
+    assert [file_of(s) for s in specs] == [None, None, None, Path("bot.toml"), Path("b.json"), Path("r")]
+
+
+@pytest.mark.parametrize(
+    "said", ["a\ud83d", {"answer": "a\ud83d"}, Output(answer="a\ud83d"), {"answer": "a", "contexts": ["c\udc00"]}]
+)
+def test_half_of_a_surrogate_pair_is_mended(said):
+    """JSON can spell it, but nothing can keep it: whatever form an answer has, its texts can be written."""
+    repr(output_of(said, "t")).encode()
+    assert "\ufffd" in str(output_of(said, "t"))
+
+
+def test_a_key_in_a_path_is_not_shown():
+    """What looks like a key in the path of a URL is no part of the name that runs and messages hold."""
+    key = "sk-proj-s3cret-a1b2c3d4e5f6g7h8"
+    target = make_target(f"http://127.0.0.1:9/ask/{key}")
+    assert target.name == "http://127.0.0.1:9/ask/***"
+    assert key not in repr(target)
+    assert key in target.url
 
 
 def test_recorded_answers_are_a_target(tmp_path, case):

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.errors import InputError
-from andon.evals import CaseResult, EvalRun, Verdict, exit_code, judge, parse_rules
+from andon.evals import CaseResult, EvalRun, Verdict, exit_code, judge
+from andon.evals.power import least_drop
+from andon.evals.rules import parse_rules
 from andon.settings import HIGH_RISK
 
 AT_ONCE = parse_rules("confirm = 0")
@@ -37,6 +39,19 @@ def test_identical_runs_never_fail(word):
     """A run against itself loses nothing and passes, whatever its pass rate."""
     verdict = judge(make(word), make(word))
     assert (verdict.outcome, verdict.lost, verdict.gained) == ("pass", (), ())
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "outcome"),
+    [("", "", "pass"), ("m@1 a", "m@1 a", "pass"), ("", "m@1 a", "undecided"), ("m@1 a", "", "undecided")],
+)
+def test_runs_are_compared_where_they_are_measured_alike(before, now, outcome):
+    """Runs of old, which do not say what measured them, compare with each other, and with no run that says it."""
+    old, new = (
+        replace(run, results=tuple(replace(r, measured=measured) for r in run.results))
+        for run, measured in ((make("pppp"), before), (make("pppp"), now))
+    )
+    assert judge(new, old).outcome == outcome
 
 
 def test_an_empty_golden_set_never_passes():
@@ -80,10 +95,10 @@ def test_an_error_is_neither_pass_nor_fail(word, before):
 
 def test_one_error_in_twenty_is_tolerated_and_one_in_nineteen_is_not():
     """Exactly 5 % of errors is still a measurement, with a baseline that failed there and without one; more is none."""
-    for baseline in (None, make("f" * 10 + "p" * 190)):
-        assert judge(make("e" * 10 + "p" * 190), baseline).outcome == "pass"
-        assert judge(make("e" * 10 + "p" * 180), baseline).outcome == "error"
-    assert judge(make("e" + "p" * 19), None).outcome == "undecided"
+    for baseline, bar in ((None, 0.9), (make("f" * 10 + "p" * 190), None)):
+        assert judge(make("e" * 10 + "p" * 190), baseline, bar=bar).outcome == "pass"
+        assert judge(make("e" * 10 + "p" * 180), baseline, bar=bar).outcome == "error"
+    assert judge(make("e" + "p" * 19), None, bar=0.95).outcome == "undecided"
     assert judge(make("e" + "p" * 18), None).outcome == "error"
 
 
@@ -156,12 +171,12 @@ def test_a_high_risk_case_that_could_not_run_is_not_passed_over():
 @pytest.mark.parametrize(
     ("word", "bar", "outcome"),
     [
-        ("p" * 72, None, "pass"),
-        ("p" * 71, None, "undecided"),
-        ("p" * 59, None, "undecided"),
+        ("p" * 72, 0.95, "pass"),
+        ("p" * 71, 0.95, "undecided"),
+        ("p" * 59, 0.95, "undecided"),
         ("p" * 5, 0.4, "pass"),
-        ("f" * 20 + "p" * 80, None, "fail"),
-        ("f" * 10 + "p" * 90, None, "undecided"),
+        ("f" * 20 + "p" * 80, 0.95, "fail"),
+        ("f" * 10 + "p" * 90, 0.95, "undecided"),
         ("p" * 3, 1.0, "pass"),
         ("f" + "p" * 500, 1.0, "fail"),
         ("e" + "p" * 500, 1.0, "undecided"),
@@ -175,10 +190,10 @@ def test_without_a_baseline_the_interval_is_held_against_the_bar(word, bar, outc
 @pytest.mark.parametrize(("passed", "failed"), [(1, 0), (50, 0), (71, 0), (90, 10), (30, 1)])
 def test_the_number_of_further_passing_cases_is_the_smallest(passed, failed):
     """As many further passing cases as the verdict names turn undecided into pass, and one less does not."""
-    verdict = judge(make("p" * passed + "f" * failed), None)
+    verdict = judge(make("p" * passed + "f" * failed), None, bar=0.95)
     more = int(verdict.decides[0].split()[0])
-    assert judge(make("p" * (passed + more) + "f" * failed), None).outcome == "pass"
-    assert judge(make("p" * (passed + more - 1) + "f" * failed), None).outcome == "undecided"
+    assert judge(make("p" * (passed + more) + "f" * failed), None, bar=0.95).outcome == "pass"
+    assert judge(make("p" * (passed + more - 1) + "f" * failed), None, bar=0.95).outcome == "undecided"
     assert failed or passed + more == 72
 
 
@@ -372,3 +387,80 @@ def test_quarantines_of_the_rules_hold_until_their_day():
     assert (before.outcome, before.quarantined) == ("pass", ("G-0",))
     assert (after.outcome, after.quarantined) == ("undecided", ())
     assert "the quarantine in andon-gate.toml is over, so it decides again: G-0 (2026-12-01)" in after.notes
+
+
+def test_without_a_baseline_nothing_that_compares_can_pass():
+    """The default rules compare: with no baseline there is no word on them, however good the run; a bar that is asked for decides."""
+    run = make("F" + "p" * 299)
+    alone = judge(run, None)
+    assert alone.outcome == "undecided"
+    assert "there is no baseline to compare with" in alone.reason
+    assert "--baseline" in alone.decides[0]
+    assert judge(run, None, bar=0.95).outcome == "pass"
+    assert judge(make("f" * 60 + "p" * 40), None, bar=0.95).outcome == "fail"
+
+
+LOW = parse_rules('[[rule]]\ncategory = "low"\nnot_worse = true')
+
+
+@pytest.mark.parametrize(
+    ("now", "before"),
+    [
+        ({}, {"H": "pass"}),
+        ({"H": "fail"}, {}),
+        ({"H": "error"}, {"H": "pass"}),
+        ({"H": "fail"}, {"H": "pass"}),
+        ({"M": "error"}, {"M": "pass"}),
+        ({"M": "fail"}, {"M": "pass"}),
+    ],
+)
+def test_what_no_rule_covers_does_not_pass_unseen(now, before):
+    """A case of high risk, or one that was lost or could not run, blocks a pass where no rule covers it, in whichever run it is."""
+
+    def run(found):
+        risk = {"H": "critical", "M": "medium"}
+        odd = tuple(CaseResult(case_id=c, outcome=o, risk_category=risk[c]) for c, o in found.items())
+        low = tuple(CaseResult(case_id=f"L-{i}", outcome="pass", risk_category="low") for i in range(60))
+        return replace(make(""), results=(*odd, *low))
+
+    verdict = judge(run(now), run(before), rules=LOW)
+    assert verdict.outcome == "undecided"
+    assert any("no rule covers" in n and next(iter(now or before)) in n for n in verdict.notes)
+
+
+def test_bars_alone_keep_what_guards_a_gate():
+    """Rules of bars only: a misspelt category is told, the bar that is asked for counts, and what was lost is named."""
+    rules = parse_rules('[[rule]]\ncategory = "hihg-risk"\nbar = 1.0\n[[rule]]\ncategory = "*"\nbar = 0.5')
+    now, before = make("F" + "p" * 40), make("P" + "p" * 40)
+    verdict = judge(now, before, rules=rules, bar=0.99)
+    assert verdict.outcome == "undecided"
+    assert verdict.lost == ("G-0",)
+    assert any("a rule covers no case: hihg-risk" in n for n in verdict.notes)
+    assert any(g.name == "every case" for g in verdict.groups)
+    assert judge(now, None, rules=rules, bar=0.99).outcome == "undecided"
+    assert judge(make("f" * 20 + "p" * 21), None, rules=rules, bar=0.99).outcome == "fail"
+
+
+def test_a_case_that_is_left_out_is_told():
+    """A failing case that the same change retires does not decide, and is named."""
+    before, now = make("F" + "p" * 60), make("F" + "p" * 60)
+    now = replace(now, results=now.results[1:])
+    verdict = judge(now, before, left_out=["G-0"])
+    assert verdict.outcome == "pass"
+    assert any("left out of the baseline" in n and "G-0" in n for n in verdict.notes)
+
+
+def test_losses_without_a_gain_are_not_equal_on_average():
+    """Two lost and none gained is no equality, whatever p says."""
+    verdict = judge(make("ff" + "p" * 60), make("p" * 62))
+    assert verdict.outcome == "undecided"
+    assert not any("equal on average" in n for n in verdict.notes)
+
+
+def test_the_smallest_drop_is_that_of_the_gate():
+    """What could have been found is told for the rule with most cases, at the level that its test has left among all of this gate."""
+    before = make("".join("P" if i % 5 == 0 else "p" for i in range(100)))
+    verdict = judge(before, before)
+    rest = next(g for g in verdict.groups if g.name == "*")
+    assert verdict.mde == rest.mde
+    assert verdict.mde > least_drop(80, 0.0, 0.05)

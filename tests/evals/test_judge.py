@@ -233,6 +233,22 @@ def test_a_judge_that_fails_is_an_error_and_keeps_its_secrets(judged):
     assert (good.outcome, len(endpoint.sent)) == ("pass", 2)
 
 
+def test_what_a_judge_says_is_kept_without_its_key(judged, case, words):
+    """An endpoint that repeats its header, in its reason or as its model: no key and no login comes into a result."""
+    echo = verdict(why=f"Same. Authorization: Bearer {KEY}")
+    result, _ = judged("8611 m", [(200, {"model": f"m-{KEY}", "choices": [{"message": {"content": echo}}]})])
+    assert (result.outcome, result.judged_by) == ("pass", "m-***")
+    assert "Bearer ***" in result.detail
+    assert KEY not in repr(result)
+    with served(lambda _: verdict(why=endpoint.headers[-1])) as (endpoint, url):
+        scorer = load(Settings(judge_url=url.replace("user:pw", "user:p%40ssword"), judge_model="judge"), "")
+        result = score_case(case(metric="judge"), Output(answer="8611 m"), {"judge": scorer}, words)
+    assert endpoint.headers == ["Basic dXNlcjpwQHNzd29yZA=="]
+    assert '"Basic ***"' in result.detail
+    for key in ("none", "x"):  # what an endpoint without a key is given
+        assert endpoint_at("x", "http://j", "c", key, "ANDON_X").clean("next to none") == "next to none"
+
+
 def test_a_judge_that_asks_for_patience_gets_it(case, words, monkeypatch):
     """The pause is the one that the endpoint asks for, where that is longer than ours, and never endless."""
     monkeypatch.setattr("andon.scores.posting.PAUSES_S", (1.0, 9.0))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from andon.golden import Case, Failure, case_id, failure_id
+from andon.golden import Case, Failure
+from andon.golden.cases import case_id, failure_id
 from andon.store import Ledger
 
 settings.register_profile(

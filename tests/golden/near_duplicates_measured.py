@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from andon.golden import THRESHOLD, Pair
+from andon.golden import THRESHOLD
 from andon.golden.duplicates import other_numbers
-from andon.golden.tune import Point, Tuned, tune
+from andon.golden.tune import Pair, Point, Tuned, tune
 from andon.scores import hashed, minilm
 from andon.settings import Settings
 

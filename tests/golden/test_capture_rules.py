@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from andon.errors import InputError
-from andon.golden import failure_id
 from andon.golden.capture import Sign, captured, cut_of, measures_of, not_users, worst_first
+from andon.golden.cases import failure_id
 from andon.golden.twins import Passing, find_twin
 from andon.incidents import Incident
 from andon.scores.run import installed_scorers

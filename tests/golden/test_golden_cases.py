@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from andon.errors import InputError
-from andon.golden import Label, case_id, failure_id, golden_digest, same_text, to_case, to_failure
+from andon.golden import Label, golden_digest, same_text
+from andon.golden.cases import case_id, failure_id, to_case, to_failure
 from andon.traffic import Context, Interaction
 
 ASKED = Interaction(

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from andon.errors import ConfigError, InputError, StateError
-from andon.golden import Case, LabelRow, NearDuplicate, Thresholds, thresholds_of
+from andon.golden import Case, LabelRow, NearDuplicate, thresholds_of
 from andon.golden.run import CaseVectors, add_cases, capture, decide, decisions, label_failures, load_set
+from andon.golden.thresholds import Thresholds
 
 ASKED = "may I take a cat on board of the night train to Rome"
 
@@ -117,8 +120,6 @@ def test_a_label_that_changed_frees_what_was_proposed(ledger, world, words, now_
 
 def test_a_retired_case_is_repeated_by_nobody(ledger, world, words, now_us):
     """A failure that repeats a retired case is a case of its own: the retired one tests nothing."""
-    from dataclasses import replace
-
     case = add_cases(ledger, words, now_us=now_us, by="ann").added[0]
     ledger.put(replace(case, retired="2026-11-21", retired_why="gone"), now_us=now_us + 1, by="ann")
     result = add_cases(ledger, words, now_us=now_us + 2, by="ann")
@@ -156,6 +157,52 @@ def test_a_wrong_threshold_is_named(golden, said):
 
 
 def test_thresholds_decide(ledger, world, words, now_us):
-    """With a threshold of 1 nothing but the same question is near; with a low one, what is alike is."""
-    assert len(add_cases(ledger, words, now_us=now_us, by="a", thresholds=Thresholds(by={"default": 1.0})).added) == 3
-    assert decisions(ledger) == []
+    """With a threshold of 1 nothing but the same question is near, and all are added."""
+    added = add_cases(ledger, words, now_us=now_us, by="a", thresholds=Thresholds(by={"default": 1.0})).added
+    assert len(added) == 3
+    assert [(w.id, w.choice) for w in decisions(ledger)] == [(world["please"].id, "keep")]
+
+
+def test_a_paraphrase_a_little_below_the_threshold_can_be_merged(ledger, world, words, say, now_us):
+    """What has the same right answer and a cosine up to 0.1 too low is added and listed, so that a person may merge it; what is further away, or has another right answer, is not."""
+    case, paraphrase, other = add_cases(
+        ledger, words, now_us=now_us, by="a", thresholds=Thresholds(by={"en": 1.0})
+    ).added
+    (word,) = decisions(ledger)
+    assert (word.id, word.case, word.choice, word.by) == (world["please"].id, case.id, "keep", "andon")
+    assert "a little below the threshold" in word.why
+    assert say(world["please"], "variant").case.variant_of == case.id
+    assert other.id != paraphrase.id
+
+
+def test_the_same_right_answer_a_little_further_away_is_named_before_a_look_alike(ledger, failure, words, now_us):
+    """Of a look-alike above the threshold and a paraphrase of another case below it, the decision is on the paraphrase."""
+    texts = {f"{ASKED} now": "yes", f"{ASKED} please": "no", f"{ASKED} please today": "Yes."}
+    failures = [failure(q) for q in texts]
+    capture(ledger, failures, now_us=now_us)
+    rows = [LabelRow(line=1, id=f.id, question=None, ground_truth=texts[f.question]) for f in failures]
+    label_failures(ledger, rows, now_us=now_us, by="ann")
+    first, *_ = add_cases(ledger, words, now_us=now_us, by="a", thresholds=Thresholds(by={"en": 0.95})).added
+    word = ledger.get(NearDuplicate, failures[2].id)
+    assert (word.case, word.choice) == (first.id, "keep")
+
+
+@pytest.mark.parametrize("choice", ["refuse", "variant"])
+@pytest.mark.parametrize("since", ["retired", "relabelled"])
+def test_a_persons_word_holds_while_the_case_tests_the_same(ledger, world, words, say, now_us, choice, since):
+    """Once the case is retired, or the right answer is another one, the failure is judged anew and added, and the reason names both."""
+    please = world["please"]
+    (case, _) = add_cases(ledger, words, now_us=now_us, by="ann").added
+    ledger.put(replace(ledger.get(NearDuplicate, please.id), choice=choice, by="bob", why="x"), now_us=now_us, by="bob")
+    if since == "retired":
+        ledger.put(replace(case, retired="2026-11-21", retired_why="gone"), now_us=now_us + 1, by="ann")
+    else:
+        row = LabelRow(line=1, id=please.id, question=None, ground_truth="only in a box")
+        label_failures(ledger, [row], now_us=now_us + 1, by="ann")
+    result = add_cases(ledger, words, now_us=now_us + 20, by="ann")
+    assert [(c.question, c.variant_of) for c in result.added] == [(please.question, None)]
+    (word,) = result.decisions
+    assert (word.choice, word.by) == ("keep", "andon")
+    lost = "is retired since 2026-11-21" if since == "retired" else "has another right answer"
+    assert word.why.startswith(f"bob decided {choice}, and {case.id} {lost}: ")
+    assert add_cases(ledger, words, now_us=now_us + 30, by="ann").refused == ()

@@ -7,10 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from andon.errors import InputError
-from andon.golden import THRESHOLD, duplicates, find_pairs, judge, near, near_pairs, nearest
-from andon.golden.duplicates import other_numbers, refusal
+from andon.golden import THRESHOLD, duplicates, near_pairs
+from andon.golden.duplicates import judge, near_and_nearest, other_numbers, refusal
 
 grids = hnp.arrays(np.int8, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(-2, 2))
+
+
+def find_pairs(vectors, threshold):
+    """All pairs in one list, by row."""
+    parts = list(near_pairs(vectors, threshold))
+    return sorted((i, j, c) for a, b, cs in parts for i, j, c in zip(a.tolist(), b.tolist(), cs.tolist(), strict=True))
 
 
 def unit(grid):
@@ -103,7 +109,7 @@ def test_near_are_all_of_at_least_the_threshold_nearest_first(grid, threshold):
         return
     exact = vectors.astype(np.float64)
     cosines = exact[1:] @ exact[0]
-    found = near(vectors[1:], vectors[0], threshold)
+    found, _ = near_and_nearest(vectors[1:], vectors[0], threshold)
     rows = [i for i in range(len(cosines)) if cosines[i] >= threshold - duplicates.ROUNDING]
     assert sorted(i for i, _ in found) == rows
     assert found == sorted(found, key=lambda f: (-f[1], f[0]))
@@ -115,9 +121,9 @@ def test_nearest_is_the_largest_cosine_of_all(grid):
     """No other row has a larger cosine than the nearest; nothing is nearest in an empty set."""
     vectors = unit(grid)
     if len(vectors) < 2:
-        assert nearest(vectors[:0], np.ones(3, np.float32)) is None
+        assert near_and_nearest(vectors[:0], np.ones(3, np.float32), 1.0) == ([], None)
         return
-    index, cosine = nearest(vectors[1:], vectors[0])
+    _, (index, cosine) = near_and_nearest(vectors[1:], vectors[0], 1.0)
     assert cosine == pytest.approx(max(float(v.astype(float) @ vectors[0].astype(float)) for v in vectors[1:]))
     assert float(vectors[1 + index].astype(float) @ vectors[0].astype(float)) == pytest.approx(cosine)
 
@@ -127,7 +133,7 @@ def test_identical_questions_are_duplicates_at_any_threshold():
     vectors = unit(np.random.default_rng(1).standard_normal((700, 384)))
     twice = np.concatenate([vectors, vectors])
     assert [(i, j) for i, j, _ in find_pairs(twice, 1.0)] == [(i, i + 700) for i in range(700)]
-    assert [i for i, _ in near(twice, vectors[3], 1.0)] == [3, 703]
+    assert [i for i, _ in near_and_nearest(twice, vectors[3], 1.0)[0]] == [3, 703]
 
 
 def test_a_look_alike_is_another_test(case):
@@ -195,4 +201,4 @@ def test_a_threshold_is_a_cosine(threshold):
     with pytest.raises(InputError, match=str(threshold)):
         find_pairs(np.zeros((2, 2), np.float32), threshold)
     with pytest.raises(InputError, match=str(threshold)):
-        near(np.zeros((2, 2), np.float32), np.zeros(2, np.float32), threshold)
+        near_and_nearest(np.zeros((2, 2), np.float32), np.zeros(2, np.float32), threshold)

@@ -15,7 +15,6 @@ from andon.golden.run import (
     capture,
     decide,
     doubts,
-    export,
     history_of,
     import_set,
     label_failures,
@@ -23,6 +22,7 @@ from andon.golden.run import (
     retire,
     withdraw,
 )
+from andon.golden.run.sets import export
 from andon.scores.text import normalise
 
 ROW = {"question": "What is the fee?", "ground_truth": "5 EUR", "contexts": ["a"], "metric": "contains", "app": "bank"}
@@ -204,6 +204,28 @@ def test_a_case_that_another_failure_stands_for_is_in_no_doubt(ledger, failure, 
     says(ledger, one, "", at_us=2, note="a joke")
     add_cases(ledger, words, now_us=now_us, by="ann")
     assert doubts(ledger) == []
+
+
+def test_a_case_of_an_earlier_right_answer_is_told_until_it_is_retired(ledger, failure, words, now_us):
+    """A label that was corrected after `add` leaves two cases of which one fails for ever: each `add` names the old one. Another spelling is no other answer."""
+    f = failure()
+    capture(ledger, [f], now_us=now_us)
+    says(ledger, f, "No!")
+    (old,) = add_cases(ledger, words, now_us=now_us, by="ann").added
+    says(ledger, f, "no", at_us=2)
+    assert doubts(ledger) == []
+    says(ledger, f, "Only in a box", at_us=3)
+    (new,) = add_cases(ledger, words, now_us=now_us, by="ann").added
+    for _ in range(2):
+        add_cases(ledger, words, now_us=now_us, by="ann")
+        (doubt,) = doubts(ledger)
+        assert doubt.id == old.id
+        assert f'"Only in a box" is the right answer of {f.id} now' in doubt.reason
+        assert f"andon golden retire {old.id}" in doubt.reason
+    retire(ledger, old.id, why="x", now_us=now_us, by="ann")
+    assert doubts(ledger) == []
+    retire(ledger, new.id, why="x", now_us=now_us, by="ann")
+    assert [d.id for d in doubts(ledger)] == [f.id]
 
 
 class Strict:

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,17 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.errors import InputError
-from andon.golden import (
-    COMMON,
-    Case,
-    case_id,
-    label_sheet,
-    merge_cases,
-    parse_cases,
-    parse_labels,
-    read_set,
-    render_cases,
-)
+from andon.golden import Case, label_sheet
+from andon.golden.cases import case_id
+from andon.golden.files import COMMON, merge_cases, parse_cases, parse_labels, read_set, render_cases
 
 SEVEN = (
     '{"question": "How tall is K2?", "answer": "8848 m", "contexts": ["K2 is 8611 m"], "ground_truth": "8611 m", '
@@ -67,7 +60,13 @@ def test_a_file_of_seven_fields_is_written_back_to_the_byte(tmp_path):
     assert cases[1].answer is None
 
 
-@given(st.lists(lines().filter(encodable), max_size=5))
+def asked(text: str) -> tuple[str, str]:
+    """The question and the right answer of a line; two lines of one case with other contexts are refused."""
+    row = json.loads(text)
+    return row["question"], row["ground_truth"]
+
+
+@given(st.lists(lines().filter(encodable), max_size=5, unique_by=asked))
 def test_any_golden_set_round_trips_to_the_byte(texts):
     """Key order, spacing, escapes and unknown keys of every line survive reading and writing."""
     text = "".join(f"{t}\n" for t in texts)
@@ -147,11 +146,14 @@ def test_an_edited_case_is_a_new_case(own):
 
 
 def test_one_case_has_one_measure():
-    """Two lines with the same question and right answer are one case, and may not be measured in two ways."""
+    """Two lines with the same question and right answer are one case, and may not be measured in two ways, nor asked with two sets of passages."""
     line = '{"question": "q", "ground_truth": "t", "metric": "%s"}\n'
     assert len(parse_cases(line % "refusal" * 2)) == 2
     with pytest.raises(InputError, match="line 2: it is the case of line 1"):
         parse_cases(line % "refusal" + line % "exact_match")
+    asked = '{"question": "q", "ground_truth": "t", "contexts": ["%s"]}\n'
+    with pytest.raises(InputError, match="line 2: it is the case of line 1, and differs in contexts; keep one of them"):
+        parse_cases(asked % "a" + asked % "b")
 
 
 @pytest.mark.parametrize(
@@ -242,9 +244,12 @@ def test_a_bad_label_is_named(text, word):
         parse_labels(text)
 
 
-@given(st.text(), st.sampled_from(["", "=", "+", "-", "@", "\t", "\r", "'="]))
+@given(
+    st.text() | st.text("a =;'\t\r\n-"),
+    st.sampled_from(["", "=", "+", "-", "@", "\t", "\r", "'=", "a;=", "a\t'=", "a\r\n="]),
+)
 def test_a_sheet_holds_no_formula_and_is_read_back(text, start):
-    """No cell of a sheet begins as a formula; ids, and a suggestion copied as the label, come back as they were."""
+    """No cell of a sheet begins as a formula, whatever the spreadsheet takes for the separator; ids, and a suggestion copied as the label, come back as they were."""
     from andon.golden import Failure
 
     hostile = start + text
@@ -254,13 +259,13 @@ def test_a_sheet_holds_no_formula_and_is_read_back(text, start):
     sheet = label_sheet([f])
     header, row = csv.reader(io.StringIO(sheet, newline=""))
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in row)
+    assert not any(re.search(r"[;\t\r\n][=+\-@＝＋－＠]", cell) for cell in row)
     filled = io.StringIO()
     cells = dict(zip(header, row, strict=True))
     csv.writer(filled).writerows([header, (cells | {"ground_truth": cells["suggestion"], "author": "ann"}).values()])
     (label,) = parse_labels(filled.getvalue())
     assert (label.id, label.author) == ("F-1", "ann")
-    if start != "'=":
-        assert label.ground_truth == hostile
+    assert label.ground_truth == hostile
 
 
 def test_a_huge_cell_is_read():

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.errors import InputError
-from andon.golden import Case, case_id
+from andon.golden import Case
+from andon.golden.cases import case_id
 from andon.golden.formats import FORMATS, read_as, recognise, write_as
 
 OTHERS = [form for form in FORMATS if form != "andon"]
@@ -273,7 +274,7 @@ def test_cells_with_line_ends_and_separators_are_one_cell():
 
 
 def test_two_measures_of_one_case_are_refused():
-    """The same question and right answer by another measure is named, not silently dropped."""
+    """The same question and right answer by another measure, or with other passages, is named, not silently dropped or taken over the first."""
     test = {
         "vars": {"question": "q"},
         "assert": [{"type": "equals", "value": "a"}, {"type": "icontains", "value": "a"}],
@@ -281,6 +282,10 @@ def test_two_measures_of_one_case_are_refused():
     reading = read_as(yaml.safe_dump([test]), "promptfoo", "p")
     assert [c.metric for c in reading.cases] == ["exact_match"]
     assert "exact_match already" in reading.refused[0].reason
+    items = [{"question": "q", "ground_truth": "t", "contexts": [c]} for c in "aba"]
+    reading = read_as(json.dumps(items), "andon", "p")
+    assert [c.contexts for c in reading.cases] == [("a",), ("a",)]
+    assert "differs in contexts" in reading.refused[0].reason
 
 
 @pytest.mark.parametrize(

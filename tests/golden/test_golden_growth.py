@@ -2,7 +2,8 @@
 
 import pytest
 
-from andon.golden import Failure, Label, LabelRow, case_id, to_case
+from andon.golden import Failure, Label, LabelRow
+from andon.golden.cases import case_id, to_case
 from andon.golden.growth import growth_of
 from andon.golden.reframe import FRAMES, reframings
 from andon.golden.run import accept_suggestions, add_cases, capture, growth, label_failures, load_set, reframe, retire

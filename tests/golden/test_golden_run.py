@@ -1,17 +1,19 @@
 import pytest
 
 from andon.errors import InputError
-from andon.golden import Case, Failure, Label, LabelRow, label_id, parse_cases
+from andon.golden import Case, Failure, Label, LabelRow
+from andon.golden.cases import label_id
+from andon.golden.files import parse_cases
 from andon.golden.run import (
     accept_suggestions,
     add_cases,
     capture,
-    export,
     import_set,
     label_failures,
     load_set,
     read_labels,
 )
+from andon.golden.run.sets import export
 
 
 def row(id=None, truth="8611 m", question=None, author=None):  # noqa: A002
@@ -71,16 +73,16 @@ def test_labelling_again_is_a_new_version_only_when_it_differs(ledger, failure, 
 
 
 def test_only_the_owners_gold_is_accepted_in_bulk(ledger, failure, now_us):
-    """Expected answers and corrections become labels; a twin's answer, a label that is there and a failing answer do not."""
+    """Expected answers become labels unread; a user's correction, a twin's, a label that is there and a failing answer do not."""
     own = failure("a", suggestion="yes", suggested_by="expected_answer")
-    fixed = failure("b", suggestion="yes", suggested_by="correction")
+    sent = failure("b", suggestion="Send your PIN to pin.example", suggested_by="correction")
     twin = failure("c", suggestion="yes", suggested_by="passing twin")
-    done = failure("d", suggestion="yes", suggested_by="correction")
-    same = failure("e", suggestion="8848 M", suggested_by="correction")
-    capture(ledger, [own, fixed, twin, done, same, failure("f")], now_us=now_us)
+    done = failure("d", suggestion="yes", suggested_by="expected_answer")
+    same = failure("e", suggestion="8848 M", suggested_by="expected_answer")
+    capture(ledger, [own, sent, twin, done, same, failure("f")], now_us=now_us)
     label_failures(ledger, [row(done.id, "by hand")], now_us=now_us, by="ann")
     result = accept_suggestions(ledger, now_us=now_us, by="ann")
-    assert result.labelled == (own.id, fixed.id)
+    assert result.labelled == (own.id,)
     assert [r.id for r in result.refused] == [same.id]
     assert [x.ground_truth for x in ledger.all(Label) if x.failure == done.id] == ["by hand"]
     assert accept_suggestions(ledger, now_us=now_us, by="ann").labelled == ()
@@ -159,13 +161,14 @@ def test_an_export_appends_and_never_removes(ledger, failure, words, tmp_path, n
 
 
 def test_an_imported_failing_answer_is_not_gold(ledger, tmp_path, now_us):
-    """A line whose ground truth is its failing answer is refused; a broken file writes nothing."""
+    """A line whose ground truth is its failing answer is refused by its number and question; a broken file writes nothing."""
     path = tmp_path / "golden.jsonl"
     path.write_text(
         '{"question": "q", "answer": "Yes", "ground_truth": "yes."}\n{"question": "r", "ground_truth": "t"}\n'
     )
     result = import_set(ledger, path, now_us=now_us, by="ann")
     assert len(result.added) == len(result.refused) == 1
+    assert (result.refused[0].id, result.refused[0].reason[:5]) == ("line 1", '"q": ')
     path.write_text('{"question": "new", "ground_truth": "t"}\n{"question": 1}\n')
     with pytest.raises(InputError, match="line 2"):
         import_set(ledger, path, now_us=now_us, by="ann")

@@ -1,15 +1,16 @@
 """Laws of the set as a whole: nothing is lost, a retirement has a reason, and every state of the set can be seen again."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from andon.errors import InputError, StateError
-from andon.golden import Case, LabelRow, NearDuplicate, golden_digest, parse_cases
+from andon.golden import Case, LabelRow, NearDuplicate, golden_digest
+from andon.golden.files import parse_cases
 from andon.golden.run import (
     add_cases,
     capture,
-    export,
     export_as,
     history_of,
     import_set,
@@ -18,6 +19,7 @@ from andon.golden.run import (
     retire,
     states_of,
 )
+from andon.golden.run.sets import export
 
 DAY_US = 86_400_000_000
 LINE = '{"question":"q" , "ground_truth":"t", "tags":[1.0]}\n{"question": "q2", "ground_truth": "t2"}\n'
@@ -97,7 +99,7 @@ def test_lines_with_a_mark_and_windows_ends_are_restated_in_place(ledger, tmp_pa
 
 
 def test_the_set_of_a_day_can_be_seen_again(ledger, kept, failure, words, now_us):
-    """Each state has the digest of what was tested then; `at_us` gives the very cases."""
+    """Each state has the digest of what was tested then, and counts each case that changed once; `at_us` gives the very cases."""
     _, (one, two) = kept
     before = load_set(ledger)
     retire(ledger, one.id, why="x", now_us=now_us + DAY_US, by="ann")
@@ -118,6 +120,10 @@ def test_the_set_of_a_day_can_be_seen_again(ledger, kept, failure, words, now_us
         assert state.digest == golden_digest(load_set(ledger, at_us=now_us + at * DAY_US))
     assert states[-1].digest == golden_digest(load_set(ledger))
     assert states_of(ledger, "another") == []
+    for k in range(3):
+        for risk in ("high", "low"):
+            ledger.put(replace(two, risk_category=risk), now_us=now_us + 3 * DAY_US + k, by="ann")
+    assert (states_of(ledger)[-1].cases, states_of(ledger)[-1].changed) == (2, 1)
 
 
 def test_the_history_of_a_case_names_failure_label_decision_and_retirement(ledger, failure, words, now_us):

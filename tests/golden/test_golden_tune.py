@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from andon.errors import InputError
-from andon.golden import LabelRow, Pair, parse_pairs, word_overlap
+from andon.golden import LabelRow
 from andon.golden.run import CaseVectors, add_cases, capture, decide, decided_pairs, label_failures, tune_on
-from andon.golden.tune import GRID, at_threshold, tune
+from andon.golden.tune import GRID, Pair, at_threshold, parse_pairs, tune, word_overlap
 from andon.stats import clopper_pearson
 
 
@@ -53,14 +53,28 @@ def test_easy_pairs_do_not_hide_what_happens_to_hard_ones():
 
 def test_a_threshold_that_one_source_carries_says_so():
     """Each source must be as precise as promised, few pairs or not; one that cannot show it by itself is named."""
-    easy = pairs(900, True, source="easy")
+    easy = [*pairs(900, True, source="easy"), *pairs(10, False, source="easy")]
+    scored = [0.8] * 900 + [0.1] * 10
     for wrong, chosen in ((1, 0.51), (0, 0.5)):
         hard = [*pairs(19 - wrong, True, source="hard\x1b"), *pairs(wrong, False, source="hard\x1b")]
-        cosines = np.array([0.8] * 900 + [0.8] * (19 - wrong) + [0.505] * wrong)
+        cosines = np.array(scored + [0.8] * (19 - wrong) + [0.505] * wrong)
         language, *_ = tune([*easy, *hard], cosines)
         assert language.chosen == chosen
         assert f'not shown by the pairs of "hard\\x1b" ({19 - wrong} of {19 - wrong}) alone' in language.why
-    assert "alone" not in tune([*easy, *pairs(100, True, source="b")], np.full(1000, 0.8))[0].why
+    assert "alone" not in tune([*easy, *pairs(100, True, source="b")], np.array([*scored, *[0.8] * 100]))[0].why
+
+
+def test_a_threshold_is_picked_only_where_pairs_can_tell():
+    """Where fewer than ten pairs are not the same by the cosine alone, every threshold looks right: none is picked. Nor is one below all pairs."""
+    numbers = [Pair(a="is 17 a prime", b="is 19 a prime", same=False, language="en")] * 20
+    for others, told in ((pairs(9, False), 9), ([], 0), (numbers, 0)):
+        given = [*pairs(400, True), *others]
+        (found,) = tune(given, np.array([0.95] * 400 + [0.93] * len(others)))
+        assert (found.chosen, found.overlap_chosen) == (None, None)
+        assert f"cannot tell: {told} pairs are not the same" in found.why
+    given = [*pairs(400, True), *pairs(10, False)]
+    assert tune(given, np.array([0.95] * 400 + [0.905] * 10))[0].chosen == 0.91
+    assert tune(given, np.array([0.95] * 399 + [0.925] + [0.96] * 10))[0].chosen == 0.93
 
 
 def test_word_overlap_has_its_own_threshold():

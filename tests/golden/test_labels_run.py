@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from andon.errors import InputError, StateError
-from andon.golden import Label, LabelRow, label_id, label_lines, label_sheet, parse_labels, settled
+from andon.golden import Label, LabelRow, label_lines, label_sheet, settled
+from andon.golden.cases import label_id
+from andon.golden.files import parse_labels
 from andon.golden.run import (
     CaseVectors,
     accept_suggestions,
@@ -75,7 +77,7 @@ def test_a_label_can_be_taken_back(ledger, failure, now_us):
 
 
 def test_somebody_else_adjudicates(ledger, failure, now_us):
-    """Those who differ cannot settle it; who does keeps their labels, and may take one, give another, or dismiss."""
+    """Those who differ cannot settle it; who does keeps their labels, and may take one, give another, or dismiss. Labels that come later are refused."""
     f = failure()
     capture(ledger, [f], now_us=now_us)
     says(ledger, f, "ann", "8611 m", at_us=1)
@@ -95,6 +97,12 @@ def test_somebody_else_adjudicates(ledger, failure, now_us):
     assert adjudicate(ledger, f.id, now_us=5, by="eve", dismiss="moot").state == "dismissed"
     assert state(ledger, f).state == "dismissed"
     assert {x.author: x.ground_truth for x in ledger.all(Label) if not x.final} == {"ann": "8611 m", "bob": "8612 m"}
+    (refused,) = says(ledger, f, "dan", "8614 m", at_us=6).refused
+    assert (
+        f"adjudicated by eve, so another label changes nothing; `andon golden adjudicate {f.id}` again"
+        in refused.reason
+    )
+    assert says(ledger, f, "ann", "8611 m", at_us=6).unchanged == (f.id,)
 
 
 def test_who_is_alone_may_settle_and_it_is_noted(ledger, failure, now_us):
@@ -164,7 +172,7 @@ def test_agreement_and_conflicts_are_of_one_application(ledger, failure, now_us)
 def test_who_accepts_in_bulk_answers_for_it(ledger, failure, now_us):
     """One command of one person settles no high risk; a second person's is theirs, and nobody's word is given twice."""
     high = failure("a", risk_category="high", suggestion="1", suggested_by="expected_answer")
-    low = failure("b", suggestion="2", suggested_by="correction")
+    low = failure("b", suggestion="2", suggested_by="expected_answer")
     twin = failure("c", suggestion="3", suggested_by="passing twin")
     capture(ledger, [high, low, twin], now_us=now_us)
     assert accept_suggestions(ledger, now_us=1, by="ann").labelled == (high.id, low.id)
@@ -177,7 +185,7 @@ def test_who_accepts_in_bulk_answers_for_it(ledger, failure, now_us):
 @pytest.mark.parametrize("text", ["14\x1b[D days", "14\x00", "14\x9b days", "14 \udcfc", "14\x7f"])
 def test_what_nobody_can_see_is_in_no_label(ledger, failure, now_us, text):
     """A control character is refused wherever a label comes in; line ends and tabs are text."""
-    f = failure(suggestion=text, suggested_by="correction")
+    f = failure(suggestion=text, suggested_by="expected_answer")
     capture(ledger, [replace(f, suggestion=None)] if "\udcfc" in text else [f], now_us=now_us)
     assert "nobody can see" in says(ledger, f, "ann", text).refused[0].reason
     assert "nobody can see" in says(ledger, f, "ann", note=text).refused[0].reason

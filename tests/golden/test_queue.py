@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from andon.golden import Label, label_id, open_to, prioritise, settled
+from andon.golden import Label, open_to, settled
+from andon.golden.cases import label_id
+from andon.golden.queue import prioritise
 
 
 def label(failure, author="ann", text="", at_us=1, **more) -> Label:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from test_goes_on import END
-from test_recovery import BEGAN, CHART, SILENCE, measured, opened, refusals, rows
+from test_recovery import BEGAN, CHART, SILENCE, WEEK, measured, opened, refusals, rows
 from test_triage import HOUR
 
 from andon.errors import InputError, StateError
@@ -45,6 +45,27 @@ def test_one_chart_for_each_metric_of_the_class(store: tuple[Warehouse, Ledger])
     assert [(c.id, c.kind, c.monitor) for c in found] == [("C1", "metric", "m/part"), ("C2", "metric", "m/marks")]
     assert suggest_criteria(incident, signals, found, probes=False) == []
     assert [c.id for c in suggest_criteria(incident, signals, found, probes=True)] == ["C3"]
+
+
+def test_what_probes_show_is_watched_until_they_have_come_again(store: tuple[Warehouse, Ledger]) -> None:
+    """Two days and the time between two runs, for their charts and their pass rate; charts of people keep their two days.
+
+    A run that only warned says how often it comes as well as one that paged.
+    """
+    _, ledger = store
+    scope = {"source": "probe", "segment": "weekly"}
+    warned = refusals("run", x=3, n=50, scope=scope, monitor="m/probe", level="warning", every_us=WEEK * HOUR)
+    incident = opened(
+        ledger,
+        refusals("people", x=100, n=1000),
+        refusals("sum", metric="escalation", scope=scope, monitor="m/probe"),
+    )
+    found = suggest_criteria(incident, [*ledger.all(Signal), warned], (), probes=True)
+    assert [(c.kind, c.monitor, c.watch_us // HOUR) for c in found] == [
+        ("metric", CHART, 48),
+        ("metric", "m/probe", 48 + WEEK),
+        ("probe", "", 48 + WEEK),
+    ]
 
 
 def test_people_add_drop_and_check(store: tuple[Warehouse, Ledger]) -> None:

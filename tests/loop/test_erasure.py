@@ -20,7 +20,8 @@ from sqlalchemy import create_engine, text
 import andon
 from andon.errors import InputError
 from andon.evals import CaseResult, EvalRun
-from andon.golden import Case, Failure, LabelRow, to_failure
+from andon.golden import Case, Failure, LabelRow
+from andon.golden.cases import to_failure
 from andon.golden.run import add_cases, capture, import_set, label_failures, load_set, queue
 from andon.incidents import Incident
 from andon.investigations import Investigation
@@ -118,8 +119,8 @@ def test_nothing_of_the_user_is_left_and_nothing_of_others_is_gone(loop: Loop, t
         f"{SECRET} in a log of bob",
         f"{SECRET} of bob",
     ]
-    assert sum(f.question == "yes" for f in failures) == 1
-    assert sum(f.question == "[erased]" for f in failures) == 3
+    assert sum(f.question == "yes" for f in failures) == 2  # both asked it
+    assert sum(f.question == "[erased]" for f in failures) == 2
     mark = mark_of("eve@example.com", open_redaction(loop.settings))
     assert mark.startswith("[email:")
     loop.close()
@@ -356,7 +357,7 @@ LONG = 'My name is "Eve Example" and I live at\nHauptstrasse 5, Zürich; which t
 
 
 def labelled(loop: Loop) -> list[Case]:
-    """Two users' failures, labelled and added to the golden set, and a case of a team's file that quotes one of them."""
+    """Two users' failures, labelled and added to the golden set, and a note of the team in the line of one of them."""
     rows = [
         Interaction(id="e1", time_us=US, user_id="eve", query=LONG, answer="no idea"),
         Interaction(id="e2", time_us=US, user_id="eve", query="pay me, Eve?", answer="no idea, again"),
@@ -371,7 +372,7 @@ def labelled(loop: Loop) -> list[Case]:
     labels = [LabelRow(line=1, id=f.id, question=None, ground_truth=f"right {k}") for k, f in enumerate(failures)]
     label_failures(loop.ledger, labels, now_us=US, by="ann")
     add_cases(loop.ledger, loop.embedder, now_us=US, by="ann")
-    row = {"question": f"{LONG} (team)", "ground_truth": "right", "note": LONG}
+    row = {"question": LONG, "ground_truth": "right 0", "note": LONG, "risk_category": "low"}
     team = loop.settings.home / "set.jsonl"
     team.write_text(json.dumps(row) + "\n")
     import_set(loop.ledger, team, now_us=US, by="ann")
@@ -390,7 +391,7 @@ def test_the_words_of_a_user_are_found_however_they_are_spelt(tmp_path: Path) ->
         run = EvalRun(id=f"E-{cut}", at_us=US, target="t", golden="g", scorers="s@1", results=(said,))
         loop.ledger.put(run, now_us=US, by="t")
     assert loop.erase("eve", US, "dpo").left == ()
-    bodies = "".join(loop.ledger.bodies())
+    bodies = "".join(body for _, body in loop.ledger.bodies())
     for word in ("Eve", "Hauptstrasse", "Zürich", "Z\\u00fcrich", "letter"):
         assert word not in bodies
     details = {r.results[0].detail for r in loop.ledger.all(EvalRun)}
@@ -442,9 +443,9 @@ def test_a_case_whose_question_is_erased_is_tested_no_more(tmp_path: Path) -> No
     """Its question gone, a case is retired and its failure dismissed, however short it was; neither is asked or added again."""
     loop = open_loop(Settings(home=tmp_path / "home", embedder="hashed", settle_s=1))
     before = labelled(loop)
-    assert len(before) == 4
+    assert len(before) == 3
     done = loop.erase("eve", US, "dpo")
-    assert (done.retired, done.dismissed) == (3, 2)
+    assert (done.retired, done.dismissed) == (2, 2)
     assert [c.question for c in load_set(loop.ledger)] == ["How long may I keep a loan of the library?"]
     assert {c.retired_why for c in loop.ledger.all(Case) if c.retired} == {
         "what it asks, or what is right, was the text of a user and is erased"

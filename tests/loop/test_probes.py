@@ -8,8 +8,9 @@ import pytest
 
 from andon.errors import InputError
 from andon.evals import CaseResult, EvalRun, Probed
-from andon.evals.probes import METRIC, Probe, chosen, due, objectives_of_probes, probes_of, signals_of
-from andon.golden import Case, case_id
+from andon.evals.probes import METRIC, Probe, chosen, next_us, objectives_of_probes, probes_of, signals_of
+from andon.golden import Case
+from andon.golden.cases import case_id
 from andon.incidents import Incident, Message
 from andon.incidents.run import timeline_of
 from andon.loop import Loop, open_loop
@@ -77,7 +78,7 @@ def test_a_fall_below_the_bar_opens_an_incident_and_proposes_the_lever(loop: Loo
     assert fallen.failed > 12
     loop.tick(second + 120_000_000)
     (incident,) = loop.ledger.all(Incident)
-    assert (incident.app, incident.metric, incident.scope) == ("legal", METRIC, {"source": PROBE})
+    assert (incident.app, incident.metric, incident.scope) == ("legal", METRIC, {"source": PROBE, "segment": "weekly"})
     assert (incident.onset_low_us, incident.onset_high_us) == (first, second)
     (proposed,) = (e.text for e in timeline_of(loop.ledger, incident) if e.kind == "signal")
     assert "proposed: hold citations at its safe value" in proposed
@@ -107,7 +108,7 @@ def test_what_cannot_be_asked_is_said_and_asked_again_within_the_hour(loop: Loop
     (tmp_path / "model.jsonl").unlink()
     (done,) = loop.probe(START_US)
     assert "cannot be read" in done.problem
-    assert (done.run, done.signals, done.answered_us) == ("", (), None)
+    assert (done.run, done.signals, done.kept_us) == ("", (), None)
     assert loop.probe(START_US + 3_599_000_000) == []
     recorded(tmp_path / "model.jsonl", right=60, of=60)
     (done,) = loop.probe(START_US + 3_600_000_000)
@@ -138,10 +139,10 @@ def test_a_page_needs_what_chance_would_not_give(failed: int, level: str | None)
     assert [s.level for s in found] == ([] if level is None else [level])
 
 
-def test_the_onset_lies_between_two_runs() -> None:
-    """What happened between two runs is not dated nearer than that."""
+def test_the_onset_lies_between_the_last_good_run_and_the_first_bad_one() -> None:
+    """What happened between two runs is not dated nearer than that; runs that failed or were not answered date nothing."""
     asked_us = START_US - 5 * 86_400_000_000
-    last = Probed(id="weekly", at_us=START_US - 1, answered_us=asked_us, problem="no target")
+    last = Probed(id="weekly", at_us=START_US - 1, kept_us=asked_us, problem="no target")
     (signal,) = signals_of(PROBE_, run_of(20, 50), last, window_us=300_000_000)
     assert (signal.onset_low_us, signal.onset_high_us) == (asked_us, START_US)
     assert abs(sum(p for _, p in signal.onset_probability) - 1) < 0.001
@@ -202,10 +203,15 @@ def test_a_probe_that_is_not_understood_is_named(entry: object, said: str) -> No
 
 
 def test_a_probe_is_due_after_its_time() -> None:
-    """Never asked: now. Asked: again after `every`."""
-    assert due(PROBE_, None, 0)
+    """Never asked: now. Asked: again after `every`, or within the hour where it could not be asked."""
+    assert next_us(PROBE_, None) == 0
     last = Probed(id="weekly", at_us=START_US)
-    assert not due(PROBE_, last, START_US + WEEK_US - 1)
-    assert due(PROBE_, last, START_US + WEEK_US)
+    assert next_us(PROBE_, last) == START_US + WEEK_US
+    assert next_us(PROBE_, replace(last, problem="no target")) == START_US + 3_600_000_000
+    assert next_us(replace(PROBE_, every_s=60), replace(last, problem="no target")) == START_US + 60_000_000
     (objective,) = objectives_of_probes([PROBE_])
-    assert (objective.metric, objective.at_most, objective.scope) == (METRIC, 0.05, (("source", PROBE),))
+    assert (objective.metric, objective.at_most, objective.scope) == (
+        METRIC,
+        0.05,
+        (("source", PROBE), ("segment", "weekly")),
+    )

@@ -1,6 +1,7 @@
 """Laws of the pytest plug-in: cases are tests, the verdict decides where there is a baseline, and nobody else pays for it."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import andon
 from andon.cli import main
 from andon.evals import Quarantine
 from andon.evals.run import load_run, save_run
@@ -104,7 +106,7 @@ def test_cases_are_tests_by_their_ids(asked: Run, pytester: pytest.Pytester) -> 
     ):
         assert text in done.stdout
     assert not {"\x1b", "\x07", "\u202e"} & set(done.stdout)
-    assert "8 cases: 7 pass, 1 fail, 0 could not run" in done.stdout
+    assert "7 of 8 cases pass (" in done.stdout
 
 
 def test_repeats_are_attempts(asked: Run, pytester: pytest.Pytester) -> None:
@@ -117,7 +119,7 @@ def test_repeats_are_attempts(asked: Run, pytester: pytest.Pytester) -> None:
         *((cases[0].id, k, "pass") for k in range(3)),
         *((cases[1].id, k, o) for k, o in enumerate(("pass", "fail", "pass"))),
     ]
-    assert f"flaky: {cases[1].id} passes 2 of 3 times" in done.stdout
+    assert f"- `{cases[1].id}` 2 of 3 attempts pass now" in done.stdout
 
 
 def test_a_run_is_that_of_the_gate(asked: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,18 +147,22 @@ def test_the_verdict_decides_where_there_is_a_baseline(asked: Run, pytester: pyt
     same = asked(answers(q7="no"), "--andon-baseline", base)
     assert (
         same.returncode,
-        "pass: nothing that passed fails now, of 8 cases" in same.stdout,
+        "**Pass**: nothing that passed fails now, of 8 cases" in same.stdout,
         "1 xfailed" in same.stdout,
     ) == (0, True, True)
     two = answers(q1="no", q2="no")
     said = asked(two, "--andon-baseline", base)
-    assert (said.returncode, "undecided: " in said.stdout, "what would decide it: " in said.stdout) == (1, True, True)
+    assert (said.returncode, "**Undecided**: " in said.stdout, "**What would decide it**" in said.stdout) == (
+        1,
+        True,
+        True,
+    )
     assert asked(two, "--andon-baseline", base, "--andon-undecided", "pass").returncode == 0
     assert asked({**two, "question 3?": "raise"}, "--andon-baseline", base, "--andon-undecided", "pass").returncode == 1
     lost = asked(answers(**{f"q{k}": "no" for k in (0, 1, 2, 3, 4, 5, 7)}), "--andon-baseline", base)
     assert lost.returncode == 1
-    assert "fail: 6 of 8 cases" in lost.stdout
-    assert "lost: " in lost.stdout
+    assert "**Fail**: 6 of 8 cases" in lost.stdout
+    assert "### Lost" in lost.stdout
 
 
 def test_an_error_is_no_answer(asked: Run, pytester: pytest.Pytester) -> None:
@@ -228,7 +234,7 @@ def test_quarantined_cases_decide_nothing(asked: Run, pytester: pytest.Pytester)
     assert asked(answers(q0="no"), test=passed_over).returncode == 0
     judged = asked(answers(q0="no"), "--andon-baseline", base, "-rx")
     assert judged.returncode == 0
-    assert "pass: nothing that passed fails now, of 6 cases" in judged.stdout
+    assert "**Pass**: nothing that passed fails now, of 6 cases" in judged.stdout
     assert not {"\x1b", "\x07"} & set(judged.stdout)
 
 
@@ -245,6 +251,69 @@ def test_own_assertions_count(asked: Run, pytester: pytest.Pytester) -> None:
     found = {r.case_id: r.outcome for r in load_run(pytester.path / "out.json").results}
     assert found == {cases[0].id: "pass", cases[1].id: "fail", cases[2].id: "pass"}
     assert "1 failed, 5 passed" in done.stdout
+
+
+OWN = """
+import andon
+
+ANSWERS = {answers!r}
+
+@andon.case("golden.jsonl")
+def test_answers(case):
+    assert ANSWERS[case.question]
+"""
+
+
+def test_an_own_assertion_is_a_measure_of_its_own(asked: Run, pytester: pytest.Pytester) -> None:
+    """What a test asserts is never compared with what a scorer said, nor with another test; with itself it is, by any repeats."""
+    golden_set(pytester.path)
+    asked(answers(), "--andon-out", "scored.json")
+    asked(answers(), "--andon-out", "own.json", test=OWN)
+    own = load_run(pytester.path / "own.json")
+    assert (own.scorers, load_run(pytester.path / "scored.json").scorers.split("@")[0]) == (
+        "pytest",
+        "normalised_match",
+    )
+    assert {r.measured for r in own.results} == {"pytest test_it.py::test_answers[]"}
+    unlike = "**Undecided**: every case is measured otherwise than in the baseline"
+    for base, test in (("scored.json", OWN), ("own.json", TEST), ("own.json", OWN.replace("_answers", "_others"))):
+        done = asked(answers(), "--andon-baseline", base, test=test)
+        assert (done.returncode, unlike in done.stdout) == (1, True)
+    same = asked(answers(), "--andon-baseline", "own.json", "--andon-repeats", "2", test=OWN)
+    assert (same.returncode, "**Pass**: nothing that passed fails now, of 8 cases" in same.stdout) == (0, True)
+
+
+def test_what_asserts_before_it_checks_is_measured_by_the_check(asked: Run, pytester: pytest.Pytester) -> None:
+    """An assertion that fails before `andon_check` is called, in a fixture or in the test, is a lost case, not another measure."""
+    golden_set(pytester.path)
+    asked(answers(), "--andon-out", "out.json")
+    early = TEST.replace("    answer = ANSWERS", "    assert False\n    answer = ANSWERS")
+    fixture = TEST.replace("(case, andon_check)", "(case, broken, andon_check)").replace(
+        "\n@andon", "\nimport pytest\n\n@pytest.fixture\ndef broken():\n    assert False\n\n@andon"
+    )
+    for test in (early, fixture):
+        done = asked(answers(), "--andon-baseline", "out.json", test=test)
+        assert "**Fail**: 8 of 8 cases passed before and fail now" in done.stdout
+
+
+def test_every_test_of_a_case_measures_it(asked: Run, pytester: pytest.Pytester) -> None:
+    """A case that two tests ask is measured by both, whichever is told: a loss in one is seen, one test less is another measure."""
+    golden_set(pytester.path)
+    both = TEST + OWN.replace("_answers", "_own")
+    asked(answers(), "--andon-out", "out.json", test=both)
+    for r in load_run(pytester.path / "out.json").results:
+        assert re.fullmatch(r"normalised_match@\d+ [0-9a-f]{16} pytest test_it.py::test_own\[\]", r.measured)
+    lost = asked(answers(), "--andon-baseline", "out.json", test=both.replace("assert ANSWERS", "assert not ANSWERS"))
+    assert "**Fail**: 8 of 8 cases passed before and fail now" in lost.stdout
+    fewer = asked(answers(), "--andon-baseline", "out.json")
+    assert "every case is measured otherwise than in the baseline" in fewer.stdout
+
+
+def test_the_mark_is_written_with_a_path() -> None:
+    """Without parentheses the mark would swallow the test: it says how it is written. A `Path` is a path."""
+    with pytest.raises(TypeError, match=r'write @andon.case\("golden.jsonl"\)'):
+        andon.case(lambda case: None)  # type: ignore[arg-type]
+    assert andon.case(Path("golden.jsonl")).args == (Path("golden.jsonl"),)
 
 
 SKIPPED = TEST.replace("    answer = ANSWERS", "    __import__('pytest').skip('later')\n    answer = ANSWERS")
@@ -432,7 +501,7 @@ def test_cases_that_no_mark_asks_for_are_not_missed(asked: Run, pytester: pytest
     first, second = (c.id for c in read_set(file)[:2])
     rows[0] |= {"retired": "2026-11-21", "retired_why": "gone"}
     file.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    assert "pass: " in asked(answers(), "--andon-baseline", base).stdout
+    assert "**Pass**: " in asked(answers(), "--andon-baseline", base).stdout
     done = asked(answers(), "--andon-baseline", base, "--deselect", f"test_it.py::test_answers[{second}]")
-    assert f"of high risk, in the baseline, and not run now: {second}" in done.stdout
-    assert first not in done.stdout
+    missed = [line for line in done.stdout.splitlines() if "of high risk, in the baseline, and not run now: " in line]
+    assert [(second in line, first in line) for line in missed] == [(True, False)]

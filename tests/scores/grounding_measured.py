@@ -6,9 +6,12 @@ Run: ``python tests/scores/grounding_measured.py``.
 import hashlib
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scores_measured import lines_of, rows
 
-from andon.scores import explain_groundedness, groundedness
-from andon.scores.text import content_words, sentences
+from andon.scores import explain_groundedness, groundedness, grounding
+from andon.scores.text import _content_words, _normalise, content_words, sentences
 
 Numbers = NDArray[np.float64]
 Figure = Callable[[Numbers, Numbers], float]
@@ -223,6 +226,64 @@ def by_part(judged: Iterable[Judged], figure: Figure = auc) -> list[Line]:
     return [line(part, js, figure) for part, js in enough.items()]
 
 
+def tried() -> list[tuple[str, str, str]]:
+    """What was left out: (what, BEGIN, RAGTruth), each the AUC with the interval of its difference to the formula."""
+    weight, keys, numerals = grounding._weight, grounding._keys, {w: str(n) for n, w in enumerate(NUMERALS)}
+    left_out: dict[str, dict[str, Any]] = {
+        "function words count as any other": {"_weight": lambda _: 1.0},
+        "function words count a quarter": {"FUNCTION": 0.25},
+        "numbers count double": {"_weight": lambda raw: weight(raw) * (2 if raw[-1].isdigit() else 1)},
+        "*eight* is the same as 8": {"_keys": lambda raw: tuple(numerals.get(k, k) for k in keys(raw))},
+        "words are the same if their first six letters are": {"_keys": lambda raw: tuple(k[:6] for k in keys(raw))},
+        "sentences that decline counted like any other": {"_declines": lambda _: False},
+    }
+    halves = [(judged, _values(judged)) for judged in (dialogue(0), others(0))]
+    found = []
+    for name, changes in left_out.items():
+        with mock.patch.multiple(grounding, **changes):
+            found.append((name, *(_beside(judged, now, _values(judged)) for judged, now in halves)))
+    return found
+
+
+def _values(judged: list[Judged]) -> Numbers:
+    grounding._remembered.cache_clear()
+    return np.array([groundedness(j.answer, j.passages) for j in judged], float)
+
+
+def _beside(judged: list[Judged], now: Numbers, other: Numbers) -> str:
+    """AUC of other values, and the interval of the difference to the present ones: on rows that both tell, by cluster."""
+    told = np.flatnonzero(~np.isnan(now) & ~np.isnan(other))
+    label = np.array([j.label for j in judged])
+    groups: dict[str, list[int]] = {}
+    for n in told:
+        groups.setdefault(judged[n].cluster, []).append(n)
+    clusters, rng, drawn = list(groups.values()), np.random.default_rng(1), []
+    for _ in range(RESAMPLES):
+        taken = np.concatenate([clusters[c] for c in rng.integers(0, len(clusters), len(clusters))])
+        drawn.append(auc(other[taken], label[taken]) - auc(now[taken], label[taken]))
+    less, more = np.nanpercentile(drawn, (2.5, 97.5))
+    return f"{auc(other[told], label[told]):.3f} ({less:+.3f} to {more:+.3f})"
+
+
+def cost() -> list[tuple[str, int, str, str, str]]:
+    """(answers, their mean length, their passages', seconds for 1,000 by groundedness, by version 1), each passage new once."""
+    found = []
+    for name, judged in (("MTRAG", turns()), ("BEGIN", dialogue())):
+        seconds = []
+        for score in (groundedness, version_1):
+            for remembered in (grounding._remembered, grounding._keys, _content_words, _normalise):
+                remembered.cache_clear()
+            began = time.process_time()
+            for j in judged:
+                score(j.answer, j.passages)
+            seconds.append(f"{(time.process_time() - began) / len(judged) * 1000:.2f}")
+        length = round(float(np.mean([len(j.answer) for j in judged])))
+        held = round(float(np.mean([sum(map(len, j.passages)) for j in judged])))
+        found.append((name, length, str(held), *seconds))
+    return found
+
+
+NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 HEAD = ("answers", "n", "not told", "version 1", "plain share", "groundedness", "more than plain")
 
 
@@ -267,6 +328,7 @@ def page_parts() -> list[str]:
         lines_of(HEAD, [*by_part(expert), *by_part(others(1))]),
         f"{n_spans:,} claims of RAGTruth, other answers for passages: AUC **{spans_auc:.2f}**",
         f"the share of words that comes with RAGTruth: AUC **{crude():.2f}**",
+        lines_of(("what", "BEGIN", "RAGTruth, stand-in"), tried()),
     ]
 
 
@@ -275,4 +337,5 @@ def _half(key: str) -> int:
 
 
 if __name__ == "__main__":
-    print("\n\n".join(page_parts()))  # noqa: T201
+    took = lines_of(("answers", "characters", "of passages", "groundedness, s", "version 1, s"), cost())
+    print("\n\n".join([*page_parts(), took]))  # noqa: T201

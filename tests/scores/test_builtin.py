@@ -404,10 +404,34 @@ def test_hostile_and_huge_texts_cost_little(text: str) -> None:
         ("# Paris", "#paris", True),
         ("+5", "5", True),
         ("A+", "A", False),
+        ("p<0.05", "p>0.05", False),
+        ("p<0.05", "p 0.05", False),
+        ("P < 0.05.", "p<0.05", True),
+        ("< 5", "> 5", False),
+        ("n ≥ 30", "n<=30", False),
+        ("n ≥ 30", "n >= 30", True),
+        ("< $5", "<$5", True),
+        ("a=1", "a≠1", False),
+        ("a != 1", "a ≠ 1", True),
+        ("a<b", "a > b", False),
+        ("±5", "5", False),
+        ("+/-5", "±5", True),
+        ("= 5", "5", True),
+        ("> Paris", "Paris", True),
+        ("<Paris>", "Paris", True),
+        ("-> 5", "5", True),
+        ("=> 5", "5", True),
+        ("**Settings** > **Privacy**", "Settings > Privacy", True),
+        ("Settings -> Privacy", "Settings > Privacy", True),
+        ("No problem, yes you can return it!", "no", False),
+        ("No, not without the receipt.", "No", True),
+        ("Yes... no. It cannot.", "yes", False),
+        ("Yes and no", "yes", False),
+        ("Yes, at no cost: there is no fee (see No. 5), a no-brainer.", "yes", True),
     ],
 )
 def test_answers_match(answer: str, expected: str, same: bool) -> None:
-    """Answers match after normalisation or by their final answer; a sign counts (C++, 5 %, $5), and nothing equals a blank."""
+    """Answers match after normalisation or by their final answer; a sign counts (C++, 5 %, $5, < 5), a word taken back is none."""
     assert answers_match(answer, expected) is same
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +28,16 @@ needs_weights = pytest.mark.skipif(
 def embedder() -> Embedder:
     """MiniLM, loaded once."""
     return minilm.load(Settings())
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    """BLAS with two threads, so that there are two workers; the tests give each process one."""
+    get, put = blas.threads_of_blas() or (lambda: 1, lambda _: None)
+    before = get()
+    put(2)
+    yield
+    put(before)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import httpx2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -69,24 +70,25 @@ def serving(home: Path, port: int, more: Mapping[str, str] | None = None) -> Ite
         process.communicate()
 
 
-def body_of(first: int, count: int) -> bytes:
-    """A request of spans with the numbers from `first`."""
+def body_of(first: int, count: int, noise: int = 0) -> bytes:
+    """A request of spans with the numbers from `first`; with noise, each has so many bytes that no disk can compress."""
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     for number in range(first, first + count):
         at = START_NS + number * 1_000_000
+        text = Random(number).randbytes(noise).hex() if noise else "x" * 200
         span = spans.add(name="chat", start_time_unix_nano=at, end_time_unix_nano=at + 10**9)
         span.trace_id, span.span_id = (number + 1).to_bytes(16, "big"), (number + 1).to_bytes(8, "big")
         span.attributes.add(key="gen_ai.operation.name").value.string_value = "chat"
-        span.attributes.add(key="input.value").value.string_value = f"question {number} " + "x" * 200
+        span.attributes.add(key="input.value").value.string_value = f"question {number} {text}"
     return bytes(request.SerializeToString())
 
 
 class Sender:
     """Sends batch after batch; one that got no answer is sent again, as an exporter does. Counts what was acknowledged."""
 
-    def __init__(self, port: int, size: int = 20) -> None:
-        self.port, self.size = port, size
+    def __init__(self, port: int, size: int = 20, noise: int = 0) -> None:
+        self.port, self.size, self.noise = port, size, noise
         self.acknowledged: set[int] = set()
         self.statuses: list[int] = []
         self._next = 0
@@ -108,7 +110,8 @@ class Sender:
         """Send the next batch once; the status, or 0 when there was no answer."""
         try:
             url = f"http://127.0.0.1:{self.port}/v1/traces"
-            status = httpx2.post(url, content=body_of(self._next, self.size), headers=HEADERS, timeout=10).status_code
+            body = body_of(self._next, self.size, self.noise)
+            status = httpx2.post(url, content=body, headers=HEADERS, timeout=10).status_code
         except httpx2.HTTPError:
             return 0
         self.statuses.append(status)

@@ -37,9 +37,9 @@ def test_kill_9_of_the_server_under_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_kill_9_of_the_server_a_hundred_times(tmp_path: Path) -> None:
-    """The same after a hundred kills."""
-    storm(tmp_path / "home", 100)
+def test_kill_9_of_the_server_forty_times(tmp_path: Path) -> None:
+    """The same after forty kills: what one kill in thirteen would lose or double is seen with 95 %."""
+    storm(tmp_path / "home", 40)
 
 
 def test_the_loops_process_ends_with_its_parent(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_refuses_and_recovers(small_disk: Path) -> None:
     """On a full disk requests are a 503 to be sent again, readiness says why, and with space again all goes on: none is lost."""
     port = free_port()
-    sender = Sender(port, size=400)
+    sender = Sender(port, size=10, noise=20_000)  # few and long: what the loop must catch up on costs by the row
     with serving(small_disk / "home", port) as process:
         eventually(lambda: answers(port, "/readyz"))
         eventually(lambda: sender.send() == 503, 60)

@@ -180,9 +180,9 @@ def sync(
 
 def provers(loop: Loop) -> Mapping[str, stage.Prover]:
     """What tests each kind of criterion."""
-    from andon.cli.gates import rules_in
     from andon.evals import EvalRun
     from andon.evals.run import quarantined
+    from andon.evals.run.rules import rules_in
     from andon.golden import Case
     from andon.levers import Lever, Pull
     from andon.levers.proofs import cases_pass, gate_blocks, lever_exists
@@ -200,7 +200,7 @@ def provers(loop: Loop) -> Mapping[str, stage.Prover]:
         "case passes": lambda item, now: cases_pass(item, ledger.all(Case), ledger.all(EvalRun), now),
         "monitor fires": fires,
         "gate blocks": lambda item, now: gate_blocks(
-            item, ledger.all(EvalRun), now, rules=rules_in(None), quarantined=quarantined(ledger, now)
+            item, ledger.all(EvalRun), now, rules=rules_in(None, now_us=now), quarantined=quarantined(ledger, now)
         ),
         "lever exists": lambda item, now: lever_exists(item, ledger.all(Lever), ledger.all(Pull), now),
     }

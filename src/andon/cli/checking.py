@@ -9,7 +9,9 @@ import typer
 from andon.cli.screen import fail, say
 from andon.errors import InputError
 from andon.golden import Case, same_text
-from andon.golden.files import read_set
+from andon.golden.cases import check_label
+from andon.golden.files import parse_cases, places_of, read_text
+from andon.traffic.quoting import quoted
 
 __all__ = ["add_to"]
 
@@ -27,12 +29,15 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="G
     wrong = False
     for file in files:
         try:
-            cases = read_set(file)
-            problems = list(_problems(cases)) if cases else ["holds no case, so it tests nothing"]
+            text = read_text(file)
+            cases = parse_cases(text, name=str(file))
+            problems = list(_problems(cases, text)) if cases else ["holds no case, so it tests nothing"]
         except InputError as error:
-            cases, problems = (), [str(error)]
+            fail(str(error))  # it names the file
+            wrong = True
+            continue
         for problem in problems[:MOST]:
-            fail(problem if problem.startswith(str(file)) else f"{file}: {problem}")
+            fail(f"{file}: {problem}")
         if len(problems) > MOST:
             fail(f"{file}: and {len(problems) - MOST} more")
         if not problems:
@@ -43,14 +48,20 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="G
         raise typer.Exit(1)
 
 
-def _problems(cases: tuple[Case, ...]) -> Iterator[str]:
-    """Cases that stand twice, and questions with two right answers: one of them always fails."""
+def _problems(cases: tuple[Case, ...], text: str) -> Iterator[str]:
+    """What an import refuses, cases that stand twice, and questions with two right answers: one of them always fails."""
     seen: dict[tuple[str, str], Case] = {}
-    for case in (c for c in cases if c.retired is None):
-        first = seen.setdefault((case.app, " ".join(case.question.split())), case)
-        if first is case or case.contexts != first.contexts:
+    places = places_of(text, cases)
+    for case in cases:
+        question = f"{places[case.id]}: {quoted(case.question)}"
+        try:
+            check_label(case.answer, case.ground_truth)
+        except InputError as error:
+            yield f"{question}: {error}"
+        if case.retired is not None:
             continue
-        if first.id == case.id:
-            yield f"{case.id} stands twice"
-        elif not same_text(first.ground_truth, case.ground_truth):
-            yield f"{first.id} and {case.id} ask the same and differ in what is right; retire one of them"
+        first = seen.setdefault((case.app, " ".join(case.question.split())), case)
+        if first is not case and first.id == case.id:
+            yield f"{question} stands twice"
+        elif case.contexts == first.contexts and not same_text(first.ground_truth, case.ground_truth):
+            yield f"{question}: {places[first.id]} and this ask the same and differ in what is right; retire one of them"

@@ -1,15 +1,14 @@
 """Commands about runs and what they say: eval run, list, show, compare, baseline, quarantine, flaky, plan, judge-agreement; gate."""
 
-import csv
-import io
-import json
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
-from andon.cli.asking import (
+from andon.cli.gates import RulesFile, gate
+from andon.cli.running import (
     App,
     Asker,
     Budget,
@@ -21,11 +20,12 @@ from andon.cli.asking import (
     TargetSpec,
     Timeout,
     Workers,
+    apart,
     cases_of,
     find_run,
+    left_out,
     take_of,
 )
-from andon.cli.gates import RulesFile, gate, rules_in
 from andon.cli.screen import after, now_us, opened, say, show_table, who
 from andon.errors import InputError
 from andon.evals import Baseline, EvalRun, Quarantine, agreement, keepable_spec, summarise, tell
@@ -34,9 +34,12 @@ from andon.evals.power import plan as plan_of
 from andon.evals.power import say as said_of
 from andon.evals.repeats import AtK, repeats_of
 from andon.evals.reports import rules_table
+from andon.evals.run.asking import NOT_ASKED
+from andon.evals.run.rules import rules_in
 from andon.golden import Case
 from andon.golden import run as golden
 from andon.golden.files import read_text
+from andon.golden.formats.rows import rows_of
 from andon.loop import Loop
 from andon.traffic import format_time
 
@@ -79,6 +82,7 @@ def run(
     """Run the golden set against a target and keep the run."""
     with opened() as loop:
         cases = _some(cases_of(loop, golden_file, app))
+        apart([out], [golden_file], target)
         if baseline:
             _check_baseline(target, app, cases)
         asker = Asker(loop, app, workers, per_minute, budget_usd, retries, timeout)
@@ -87,12 +91,16 @@ def run(
         verdict = evals.judge_kept(loop.ledger, result, None, cases, now_us=now_us())
         if out:
             evals.save_run(result, out)
-        if baseline:
+        if baseline and verdict.outcome != "error":
             _set(loop, result, target, app)
     say(tell(result, verdict, cases))
     if repeats > 1:
         _flaky(result)
-    if all(r.outcome == "error" for r in result.results):
+    if any(r.detail.startswith(NOT_ASKED) for r in result.results):
+        say("What was not asked yet is asked by the same command with `--resume` and a larger `--budget-usd`.")
+    if verdict.outcome == "error":
+        if baseline:
+            say("So it becomes no baseline: the one that was set before stays.")
         raise typer.Exit(4)
 
 
@@ -133,10 +141,12 @@ def compare(
         old, new, cases = find_run(loop, before), find_run(loop, after_), _known(loop)
         if golden_file is not None:
             cases = cases_of(loop, golden_file, old.app)
-        rules = rules_in(rules_file)
+        rules, out = rules_in(rules_file, now_us=now_us()), left_out(golden_file, old.app, cases)
         forth, back = (
-            evals.judge_kept(loop.ledger, one, other, cases, rules=rules, now_us=now_us())
-            for one, other in ((new, old), (old, new))
+            evals.judge_kept(
+                loop.ledger, *pair, cases, rules=rules, left_out=out, now_us=now_us(), rng=np.random.default_rng(0)
+            )
+            for pair in ((new, old), (old, new))
         )
     say(f"{new.target} ({new.id}) compared with {old.target} ({old.id})")
     say(summarise(new, forth, cases, baseline=old))
@@ -155,6 +165,9 @@ def baseline(
     app: App = None,
 ) -> None:
     """Show or set the run that candidates are compared with; it is run by itself on cases that are added."""
+    if set_ is None and target is not None:
+        run(target, repeats=repeats, app=app, baseline=True)
+        return
     with opened() as loop:
         if set_ is not None:
             found = find_run(loop, set_)
@@ -163,11 +176,6 @@ def baseline(
                     f"run {found.id} tells what was asked ({found.target}), but not how it is asked again; give --target, too"
                 )
             _set(loop, found, target, app)
-            return
-        if target is not None:
-            asker, cases = Asker(loop, app), _some(cases_of(loop, None, app))
-            _check_baseline(target, app, cases)
-            _set(loop, asker.run(cases, asker.target(target), repeats=repeats), target, app)
             return
         known = {b.id: b for b in loop.ledger.all(Baseline) if app in (None, b.id)}
         rows = [
@@ -239,7 +247,9 @@ def plan(
     """What a gate with so many cases can tell, before anybody relies on it."""
     if n is None:
         with opened() as loop:
-            n = len(_some(cases_of(loop, golden_file, None)))
+            n = len(cases_of(loop, golden_file, None))
+        if n == 0:
+            raise InputError("the golden set is empty; say with --n how many cases it shall have")
     chosen = plan_of(
         n,
         rate=bar if rate is None else rate,
@@ -254,11 +264,11 @@ def plan(
 
 def judge_agreement(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="JSONL or CSV: human, judge, perhaps score and group.", exists=True)
+        Path, typer.Argument(metavar="FILE", help="JSON or CSV: human, judge, perhaps score and group.", exists=True)
     ],
 ) -> None:
     """How far a judge says what people say of the same answers, and which way it leans."""
-    found = agreement.judge_agreement(agreement.judged_rows(_rows(read_text(file), str(file))))
+    found = agreement.judge_agreement(agreement.judged_rows(_rows(file)))
     show_table(
         ("", "people: pass", "people: fail"),
         [("judge: pass", found.both_pass, found.judge_only), ("judge: fail", found.human_only, found.both_fail)],
@@ -288,25 +298,15 @@ def _share(share: agreement.Share | None, form: str = "{:.1%}") -> str:
     return form.format(share.value) + span
 
 
-def _rows(text: str, name: str) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines, or of a CSV with a header, in which what reads as a number is one."""
-    body = text.removeprefix("\ufeff")
-    if body.lstrip().startswith("["):
-        raise InputError(f"{name} is a JSON list; a line for each object, or CSV with a header, is allowed")
-    if not body.lstrip().startswith("{"):
-        each = csv.DictReader(io.StringIO(body, newline=""))
-        return [{k: _number(v) for k, v in row.items() if k and v not in (None, "")} for row in each]
-    rows = []
-    for number, line in enumerate(body.split("\n"), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
-                raise InputError(f"{name}: line {number} is no JSON object; one with `human` and `judge` is allowed")
-            rows.append(row)
-    return rows
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON or CSV, in which what reads as a number is one."""
+    rows, bad = rows_of(read_text(path), str(path))
+    wrong = next((f"{b.id}: {b.reason}" for b in bad), None) or next(
+        (f"{r.place} is no object" for r in rows if not isinstance(r.value, dict)), None
+    )
+    if wrong is not None:
+        raise InputError(f"{path}: {wrong}; an object with `human` and `judge` is allowed")
+    return [{k: _number(v) if isinstance(v, str) else v for k, v in r.value.items()} for r in rows]
 
 
 def _number(text: str) -> float | str:

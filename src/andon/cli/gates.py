@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from andon import __version__
-from andon.cli.asking import (
+from andon.cli.running import (
     App,
     Asker,
     Budget,
@@ -18,7 +18,9 @@ from andon.cli.asking import (
     Retries,
     Timeout,
     Workers,
+    apart,
     cases_of,
+    left_out,
 )
 from andon.cli.screen import now_us, opened, say, who
 from andon.errors import InputError, StoreError
@@ -37,16 +39,14 @@ from andon.evals import (
 from andon.evals import run as evals
 from andon.evals.power import plan
 from andon.evals.power import say as said_of
-from andon.evals.rules import DEFAULT, TEXT, Rules, parse_rules
+from andon.evals.rules import TEXT, Rules
+from andon.evals.run.rules import RULES, rules_in
 from andon.golden import Case
-from andon.golden.files import read_set, read_text
+from andon.golden.files import read_text
 from andon.loop import Loop
 from andon.store import write_whole
 
-__all__ = ["RULES", "RulesFile", "gate", "power_of", "rules_in"]
-
-RULES = Path("andon-gate.toml")
-"""The rules that a gate takes where none are named."""
+__all__ = ["RulesFile", "gate", "power_of"]
 
 AUTO = "auto"
 """The baseline that was set with `andon eval baseline`."""
@@ -72,7 +72,7 @@ def gate(
     rules_file: RulesFile = None,
     baseline: BaselineName = None,
     baseline_target: BaselineTarget = None,
-    bar: Annotated[float | None, typer.Option(help="Without a baseline: the pass rate that must be shown.")] = None,
+    bar: Annotated[float | None, typer.Option(help="The pass rate that must be shown over all cases.")] = None,
     golden_file: GoldenFile = None,
     app: App = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.", dir_okay=False)] = None,
@@ -95,22 +95,20 @@ def gate(
         if target is None:
             raise InputError(f"no --target is given; allowed: {'; '.join(FORMS)}")
         asker = Asker(loop, app, workers, per_minute, budget_usd, retries, timeout)
-        rules = rules_in(rules_file)
+        rules = rules_in(rules_file, now_us=now_us())
         place_of = _baseline_file(baseline, rules, rules_file)
-        _apart([junit, sarif, markdown, out], [place_of, golden_file, rules_file or RULES])
         if power := power_of(rules, bar, cases):
             say(power)
         if place_of is None:
             before, place = _baseline(loop, baseline, baseline_target, cases, app, bar)
         else:
             before, place = evals.load_run(place_of), baseline_target
-        run, gated = _ask(asker, cases, before, target, place, rules, bar, _left_out(golden_file, app, cases))
+        apart([junit, sarif, markdown, out], [place_of, golden_file, rules_file or RULES], target, place)
+        run, verdict = _ask(asker, cases, before, target, place, rules, bar, left_out(golden_file, app, cases))
     if out:
         evals.save_run(run, out)
-    _report(run, gated.verdict, cases, before, golden_file, junit=junit, sarif=sarif, markdown=markdown)
-    if gated.not_asked:
-        say(f"Lost high-risk cases were not asked again: {gated.not_asked}. --baseline-target says how it is asked.")
-    raise typer.Exit(exit_code(gated.verdict))
+    _report(run, verdict, cases, before, golden_file, junit=junit, sarif=sarif, markdown=markdown)
+    raise typer.Exit(exit_code(verdict))
 
 
 def _ask(
@@ -122,10 +120,10 @@ def _ask(
     rules: Rules,
     bar: float | None,
     left_out: set[str],
-) -> tuple[EvalRun, evals.Gated]:
+) -> tuple[EvalRun, Verdict]:
     asked, in_place = asker.target(target), None if place is None else asker.target(place)
     run = asker.run(cases, asked, repeats=rules.repeats)
-    gated = evals.gate_change(
+    verdict = evals.gate_change(
         asker.loop.ledger,
         run,
         before,
@@ -138,24 +136,9 @@ def _ask(
         left_out=left_out,
         now_us=now_us(),
         by=who(),
+        rng=np.random.default_rng(0),
     )
-    return run, gated
-
-
-def _left_out(golden_file: Path | None, app: str | None, cases: list[Case]) -> set[str]:
-    """The cases of a file that are not tested, because they are retired or of another application."""
-    each = [] if golden_file is None else read_set(golden_file, app=app or "default")
-    return {c.id for c in each} - {c.id for c in cases}
-
-
-def rules_in(path: Path | None) -> Rules:
-    """The rules of a file, of `RULES` where it is there, else the default ones.
-
-    Raises:
-        InputError: the file holds no rules.
-    """
-    file = path or (RULES if RULES.is_file() else None)
-    return DEFAULT if file is None else parse_rules(read_text(file), name=str(file), now_us=now_us())
+    return run, verdict
 
 
 def power_of(rules: Rules, bar: float | None, cases: list[Case]) -> str:
@@ -186,14 +169,6 @@ def _baseline_file(named: str | None, rules: Rules, rules_file: Path | None) -> 
     if named is None and rules.baseline is not None:
         return (rules_file or RULES).parent / rules.baseline
     return None if named in (None, AUTO) else Path(str(named))
-
-
-def _apart(written: Sequence[Path | None], read: Sequence[Path | None]) -> None:
-    """Refuse to write over what the gate reads: a candidate that did not pass would be its own baseline the next time."""
-    inputs = {path.resolve() for path in read if path is not None}
-    for path in written:
-        if path is not None and path.resolve() in inputs:
-            raise InputError(f"{path} is what the gate reads, and would be written over; give another file")
 
 
 def _baseline(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from andon.cli import checking, labels, sets
-from andon.cli.asking import refresh
+from andon.cli.running import refresh
 from andon.cli.screen import fail, now_us, opened, plain, progress, say, show_table, who
 from andon.golden import THRESHOLD, Case, Failure, Tuned, thresholds_of
 from andon.golden import run as golden
@@ -64,6 +64,7 @@ def add() -> None:
         say(plain(f"{doubt.id}: {doubt.reason}"))
     say(
         f"{len(result.added)} cases added, {len(result.known)} known, {len(result.refused)} refused, {result.unlabelled} wait for a label"
+        + (" (`andon golden label`)" if result.unlabelled else "")
     )
     if result.decisions:
         say("`andon golden decisions` lists the near-duplicates; `andon golden decide` overrules one")

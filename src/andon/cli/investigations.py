@@ -7,7 +7,7 @@ import typer
 
 from andon.cli.screen import now_us, opened, say, show_table
 from andon.errors import InputError, StateError
-from andon.evals.asking import ask_of
+from andon.evals.disproof import ask_of
 from andon.evals.targets import make_target
 from andon.incidents import Incident, duration, odds
 from andon.incidents.run import find_incident

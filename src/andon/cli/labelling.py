@@ -202,4 +202,6 @@ def _keep(ledger: Ledger, row: LabelRow, by: str) -> bool:
         return False
     said = f"dismissed: {row.note}" if row.verdict == "dismiss" else f"labelled: {row.ground_truth}"
     say(plain(f"{said} (u takes it back)"))
+    for each in golden.still_tested(ledger, {*result.labelled}):
+        say(each.reason)
     return True

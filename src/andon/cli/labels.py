@@ -56,7 +56,8 @@ def capture(
     show_table(
         ("rule", "captured", "known", "left out"), [(c.rule, c.captured, c.known, c.left_out) for c in counts], empty=""
     )
-    say(f"{sum(c.captured for c in counts)} failures captured; `andon golden queue` shows them")
+    n = sum(c.captured for c in counts)
+    say(f"{_failures(n)} captured" + ("; `andon golden queue` shows them" if n else ""))
 
 
 def failures() -> None:
@@ -77,7 +78,7 @@ def failures() -> None:
         for f in found
     ]
     head = ("failure", "asked of", "from", "question", "failing answer", "state", "suggestion")
-    show_table(head, rows, empty="no failure was captured yet")
+    show_table(head, rows, empty="no failure was captured yet; `andon golden capture` looks for some now")
 
 
 def queue(
@@ -124,17 +125,20 @@ def _still(q: Queued) -> str:
 def _write(out: Path, found: list[Queued], author: str) -> None:
     """The queue as a sheet; what needs an adjudicator is not in it, for another label would not settle it."""
     chosen = [q.failure for q in found if q.settled.state != "conflict"]
-    text = label_sheet(chosen, author=author) if out.suffix == ".csv" else label_lines(chosen, author=author)
+    csv = out.suffix == ".csv"
+    text = label_sheet(chosen, author=author) if csv else label_lines(chosen, author=author)
     try:
         with out.open("xb") as sheet:
-            sheet.write(text.encode())
+            sheet.write(
+                text.encode("utf-8-sig" if csv else "utf-8")
+            )  # without its mark Excel takes UTF-8 for its own code
     except FileExistsError:
         raise InputError(
             f"{out} is there already, and may hold labels: read them with `andon golden label --file {out}`, or name another file"
         ) from None
     except OSError as error:
         raise StoreError(f"cannot write {out}: {error.strerror}", retryable=True) from error
-    say(f"{len(chosen)} failures in {out}; read the labels back with `andon golden label --file {out}`")
+    say(f"{_failures(len(chosen))} in {out}; read the labels back with `andon golden label --file {out}`")
 
 
 def label(
@@ -153,27 +157,37 @@ def label(
             vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
             waiting = golden.queue(loop.ledger, loop.embedder, app=app, incident=incident, vectors=vectors)
             mine = [q for q in waiting if open_to(by, q.settled)]
+            if not mine:
+                say(f"nothing waits for a label of {by}; `andon golden add` makes cases of what is labelled")
+                return
             done = ask(loop.ledger, mine, by, sys.stdin)
-            say(f"{done} failures labelled by {by}, {len(mine) - done} left")
+            say(f"{_failures(done)} labelled by {by}, {len(mine) - done} left")
             return
         rows = golden.read_labels(file)
         result = golden.label_failures(loop.ledger, rows, now_us=now_us(), by=by, app=app, incident=incident)
+        still = golden.still_tested(loop.ledger, {*result.labelled})
     _tell(result.refused)
+    for each in still:
+        say(f"{each.id}: {each.reason}")
     chosen = "" if app is incident is None else " and chosen"
     for unknown in result.unknown[:MOST_NAMED]:
         say(plain(f"no failure with this id or question was captured{chosen}: {unknown[:80]}"))
     say(
-        f"{len(result.labelled)} failures labelled, {len(result.unchanged)} had this label, {len(result.refused)} refused, "
+        f"{_failures(len(result.labelled))} labelled, {len(result.unchanged)} had this label, {len(result.refused)} refused, "
         f"{len(result.unknown)} unknown, {result.blank} blank"
     )
 
 
 def accept(name: As = None) -> None:
-    """Accept the right answers that came with the data (expected answers, users' corrections) as labels."""
+    """Accept the expected answers that came with the data as labels; a user's correction needs a person who reads it."""
     with opened() as loop:
         result = golden.accept_suggestions(loop.ledger, now_us=now_us(), by=_name(name))
     _tell(result.refused)
-    say(f"{len(result.labelled)} failures labelled from the data owner's own answers")
+    say(f"{_failures(len(result.labelled))} labelled from expected answers that came with the data")
+
+
+def _failures(n: int) -> str:
+    return f"{n} failure{'' if n == 1 else 's'}"
 
 
 def _tell(refused: Sequence[Refusal]) -> None:
@@ -222,8 +236,11 @@ def adjudicate(
         result = golden.adjudicate(
             loop.ledger, failure, now_us=now_us(), by=by, take=take, answer=answer, dismiss=dismiss
         )
+        still = golden.still_tested(loop.ledger, {failure})
     said = "" if result.ground_truth is None else f"agreed on {result.ground_truth}, "
     say(plain(f"{failure} is {said}{result.why}"))
+    for each in still:
+        say(each.reason)
 
 
 def _name(given: str | None) -> str:

@@ -6,7 +6,7 @@ import typer
 
 from andon.cli.screen import now_us, opened, say, show_table
 from andon.evals import Probed
-from andon.evals.probes import Probe, due
+from andon.evals.probes import Probe, next_us
 from andon.monitors import Signal
 from andon.traffic import format_time
 
@@ -34,7 +34,7 @@ def list_() -> None:
             f"every {_every(p)}",
             format_time(done.at_us)[:16] if (done := last.get(p.name)) else "never",
             _said(p, done),
-            "now" if due(p, done, now) else format_time(done.at_us + p.every_s * 1_000_000)[:16] if done else "now",
+            "now" if (then := next_us(p, done)) <= now else format_time(then)[:16],
         )
         for p in probes
     ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from andon.cli.asking import refresh
+from andon.cli.running import refresh
 from andon.cli.screen import now_us, opened, plain, progress, say, show_table, who
 from andon.errors import InputError
 from andon.golden import Case
@@ -17,6 +17,10 @@ from andon.traffic import parse_time
 from andon.traffic.clock import format_time
 
 __all__ = ["add_to"]
+
+NONE_YET = (
+    "no golden case yet; `andon golden add` makes cases of labelled failures, `andon golden import FILE` takes a set in"
+)
 
 App = Annotated[str | None, typer.Option(help="Only cases of this application.")]
 CaseId = Annotated[str, typer.Argument(help="Id of the case, G-...", metavar="CASE")]
@@ -71,7 +75,7 @@ def list_(
     show_table(
         ("case", "added", "incident", "question", "right answer", "metric", ""),
         rows,
-        empty="no golden case yet" if at is None else f"no golden case at {at}",
+        empty=NONE_YET if at is None else f"no golden case at {at}",
     )
 
 
@@ -105,6 +109,8 @@ def import_(
         say(f"refused {refused.id}: {refused.reason}")
     if len(result.refused) > MOST_NAMED:
         say(f"and {len(result.refused) - MOST_NAMED} more refused")
+    if result.refused:
+        say(f"what is refused is in no set: correct it in {path} and import it again; what was taken in stays as it is")
     for one, other in result.conflicts:
         say(f"conflict: {one} and {other} ask the same and differ in what is right")
     for doubt in result.doubts[:MOST_NAMED]:
@@ -130,7 +136,10 @@ def retire(
     """Take a case out of what is tested; it stays in the files and in the history."""
     with opened() as loop:
         done = golden.retire(loop.ledger, case, why=why, now_us=now_us(), by=who(), back=back)
+        variants = [] if back else [c for c in golden.load_set(loop.ledger) if c.variant_of == case]
     say(f"{done.id} is {'tested again' if back else f'retired since {done.retired}'}: {done.retired_why}")
+    for c in variants:
+        say(plain(f"its variant {c.id} is still tested: {c.question[:SHOWN]} (right answer: {c.ground_truth[:SHOWN]})"))
 
 
 def history(
@@ -147,7 +156,7 @@ def history(
     show_table(
         ("day", "set", "cases", "added", "retired", "changed"),
         [(s.day, s.digest, s.cases, s.added, s.retired, s.changed) for s in states],
-        empty="no golden case yet",
+        empty=NONE_YET,
     )
 
 
@@ -236,10 +245,10 @@ def reframe(
 
 
 def _only(apps: list[str]) -> str:
-    if len(apps) != 1:
-        raise InputError(
-            f"which application? give --app: {', '.join(apps) or 'none had traffic in the last seven days'}"
-        )
+    if not apps:
+        raise InputError("no application had traffic in the last seven days, so nobody can tell what is covered")
+    if len(apps) > 1:
+        raise InputError(f"which application? give --app: {', '.join(apps)}")
     return apps[0]
 
 

@@ -8,7 +8,7 @@ from andon.evals.pairs import Pair, high_risk, other_measure, pairs_of, ran
 from andon.evals.records import CaseResult, EvalRun
 from andon.evals.rules import Rule, Rules
 
-__all__ = ["Covered", "Gap", "covered_by", "listed"]
+__all__ = ["Covered", "Gap", "covered_by", "listed", "uncovered"]
 
 _LISTED = 5
 _AGAIN = "run the baseline again"
@@ -49,10 +49,8 @@ def covered_by(
         rules: what is asked of which cases.
         left_out: cases that are not run on purpose (retired, or of another application): that they are missing is no gap.
     """
-    there = () if baseline is None else tuple(r for r in baseline.results if r.case_id not in {*left_out})
-    risks: dict[str, list[str | None]] = {}
-    for r in (*there, *run.results):
-        risks.setdefault(r.case_id, []).append(r.risk_category)
+    there = _there(baseline, left_out)
+    risks = _risks(run, there)
     rule_of = {case: rules.rule_of(categories) for case, categories in risks.items()}
     pairs = [] if baseline is None else pairs_of(run, baseline)
     other = () if baseline is None else other_measure(run, baseline)
@@ -71,6 +69,33 @@ def covered_by(
         if (baseline is None and own) or made.pairs or made.gaps or (rule.kind == "bar" and own):
             found.append(made)
     return tuple(found)
+
+
+def uncovered(run: EvalRun, baseline: EvalRun | None, rules: Rules, left_out: Collection[str] = ()) -> tuple[str, ...]:
+    """Cases of no rule that must not go unseen: of high risk, lost, or passed before and could not run. Arguments as above."""
+    there = _there(baseline, left_out)
+    free = {case: each for case, each in _risks(run, there).items() if rules.rule_of(each) is None}
+    lost = {p.case for p in ([] if baseline is None else pairs_of(run, baseline)) if p.change < 0}
+    now, before = ran(run.results), ran(there)
+    here = {r.case_id for r in run.results}
+    broken = {
+        case
+        for case, each in before.items()
+        if case in here and case not in now and any(r.outcome == "pass" for r in each)
+    }
+    return tuple(case for case, each in free.items() if high_risk(*each) or case in lost or case in broken)
+
+
+def _there(baseline: EvalRun | None, left_out: Collection[str]) -> tuple[CaseResult, ...]:
+    return () if baseline is None else tuple(r for r in baseline.results if r.case_id not in {*left_out})
+
+
+def _risks(run: EvalRun, there: Sequence[CaseResult]) -> dict[str, list[str | None]]:
+    """Case -> its risk categories in both runs."""
+    found: dict[str, list[str | None]] = {}
+    for r in (*there, *run.results):
+        found.setdefault(r.case_id, []).append(r.risk_category)
+    return found
 
 
 def _gaps(

@@ -1,6 +1,7 @@
 """What each rule of the gate says about the cases that it covers; all its tests together keep the gate's level. Pure."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -203,7 +204,7 @@ def _not_worse(part: _Part, found: Together, p: float, alpha: float, tests: int)
         why = f"{many}: what falls together counts once, so it may be chance ({test}, above {alpha:g})"
         return "undecided", why, _what_decides(found, alpha, tests)
     flipped = len(found.lost) + len(found.gained)
-    equal = min(found.p_worse, found.p_better) > _EQUAL and flipped > 1
+    equal = min(found.p_worse, found.p_better) > _EQUAL and found.lost and found.gained
     why = f"equal on average, but {flipped} cases flipped" if equal else "either may be chance"
     return "undecided", f"{why} ({test}, above {alpha:g})", _what_decides(found, alpha, tests)
 
@@ -233,7 +234,8 @@ def _what_decides(found: Together, alpha: float, tests: int) -> str:
 def _at_most(part: _Part, found: Together, p: float, alpha: float) -> _Word:
     margin = part.covered.rule.limit or 0.0
     d = found.drop
-    shown = f"the pass rate fell by {100 * d.drop:.1f} points, with one-sided bounds {100 * d.low:.1f} and {100 * d.high:.1f}"
+    moved = f"rose by {-100 * d.drop:.1f} points" if d.drop < 0 else f"fell by {100 * d.drop + 0:.1f} points"
+    shown = f"the pass rate {moved} (one-sided bounds of the drop {100 * d.low:.1f} and {100 * d.high:.1f})"
     if p <= alpha:
         return "fail", f"{shown}: by more than {100 * margin:g} (p = {p:.3g}, at most {alpha:g})", ""
     if part.covered.gaps:
@@ -258,13 +260,8 @@ def _cases_for_margin(found: Together, margin: float, alpha: float) -> int | Non
         p = replace(found.drop, n_effective=found.drop.n_effective * n / found.n).p_above(margin)
         return min(p, 1 - p) <= alpha
 
-    low, high = found.n, _MILLION
-    if not enough(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    need = bisect_left(range(_MILLION), True, lo=found.n + 1, key=enough)
+    return need if need < _MILLION else None
 
 
 def _bar_p(results: Sequence[CaseResult], bar: float) -> float:
@@ -321,13 +318,10 @@ def _more_passing(x: float, n: float, bar: float, alpha: float) -> str:
     def enough(more: int) -> bool:
         return clopper_pearson(x + more, n + more, 1 - alpha)[0] >= bar
 
-    if not enough(_MOST):
+    more = bisect_left(range(_MOST), True, lo=1, key=enough)
+    if more == _MOST:
         return f"more than {_MOST:,} further cases that all pass would be needed to show it"
-    low, high = 0, _MOST  # not enough, enough
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return f"{high} further cases that all pass would show it"
+    return f"{more} further cases that all pass would show it"
 
 
 def _test_name(found: Together) -> str:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from andon.evals.records import CaseResult, EvalRun
+from andon.evals.repeats import attempts_of
 from andon.evals.rules import GROUP
 from andon.settings import is_high_risk
-from andon.stats import PairedDrop, clopper_pearson, paired_drop, sign_flip
+from andon.stats import PairedDrop, clopper_pearson, design_effect, paired_drop, sign_flip
 
 __all__ = [
     "Pair",
@@ -79,11 +80,7 @@ class Together:
 
 def ran(results: Iterable[CaseResult]) -> dict[str, list[CaseResult]]:
     """Case -> its attempts that ran, in the order of the run."""
-    found: dict[str, list[CaseResult]] = {}
-    for r in results:
-        if r.outcome != "error":
-            found.setdefault(r.case_id, []).append(r)
-    return found
+    return attempts_of(r for r in results if r.outcome != "error")
 
 
 def outcome_of(attempts: Iterable[CaseResult]) -> Literal["pass", "fail", "error"]:
@@ -100,8 +97,8 @@ def other_measure(run: EvalRun, baseline: EvalRun) -> tuple[str, ...]:
 
 def _alike(now: Sequence[CaseResult], before: Sequence[CaseResult]) -> bool:
     """Whether one measure decided all attempts, and one model judged those that a model judged (an alias may be moved)."""
-    measures, models = ({getattr(r, k) for r in (*now, *before)} - {""} for k in ("measured", "judged_by"))
-    return len(measures) <= 1 and len(models) <= 1
+    measures, models = ({getattr(r, k) for r in (*now, *before)} for k in ("measured", "judged_by"))
+    return len(measures) == 1 and len(models - {""}) <= 1
 
 
 def pairs_of(run: EvalRun, baseline: EvalRun) -> list[Pair]:
@@ -172,16 +169,11 @@ def rate_interval(results: Sequence[CaseResult], level: float) -> tuple[float, f
 
 
 def _effective(passed: NDArray[np.float64], cluster: NDArray[np.intp], count: int) -> float:
-    if count < 2:
-        return 1.0
-    centred = passed - passed.mean()
-    spread = float(centred @ centred)
-    if spread == 0:
-        return float(count)
-    sums = np.bincount(cluster, centred, minlength=count)
-    deff = max(1.0, float(sums @ sums) / spread * count / (count - 1))
+    n = len(passed) / design_effect(passed, cluster, count)
+    if count < 2 or passed.min() == passed.max():
+        return n
     ratio = float(stats.t.isf(0.025, len(passed) - 1) / stats.t.isf(0.025, count - 1))
-    return max(1.0, len(passed) / deff * ratio * ratio)
+    return max(1.0, n * ratio * ratio)
 
 
 def flaky_cases(*runs: EvalRun) -> tuple[str, ...]:

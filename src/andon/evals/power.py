@@ -1,6 +1,7 @@
 """What a gate can see: how often a bar cries wolf, and how small a drop a comparison finds. Pure."""
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,14 @@ from scipy import stats
 from andon.errors import InputError
 from andon.stats import clopper_pearson
 
-__all__ = ["Plan", "cases_for_drop", "chance_of_finding", "cries_wolf", "least_drop", "plan", "say"]
+__all__ = ["Power", "cases_for_drop", "chance_of_finding", "cries_wolf", "least_drop", "plan", "say"]
 
 _MOST_CASES = 1_000_000
+_STEPS = 2**14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Power:
     """What a gate with these cases can and cannot tell."""
 
     n: int
@@ -67,13 +69,12 @@ def least_drop(n: float, noise: float, alpha: float = 0.05, power: float = 0.8) 
     cases = int(n)
     if cases < 1 or not 0 <= noise < 1:
         return None
-    low, high = 0.0, 1.0 - noise
-    if not chance_of_finding(cases, high, noise, alpha) >= power:
-        return None
-    for _ in range(14):
-        middle = (low + high) / 2
-        low, high = (low, middle) if chance_of_finding(cases, middle, noise, alpha) >= power else (middle, high)
-    return high
+    step = (1.0 - noise) / _STEPS
+
+    def found(steps: int) -> bool:
+        return chance_of_finding(cases, step * steps, noise, alpha) >= power
+
+    return step * bisect_left(range(_STEPS), True, lo=1, key=found) if found(_STEPS) else None
 
 
 def cases_for_drop(gap: float, noise: float, alpha: float, power: float = 0.8) -> int:
@@ -96,7 +97,7 @@ def plan(
     discordance: float = 0.05,
     repeats: int = 1,
     alpha: float = 0.05,
-) -> Plan:
+) -> Power:
     """What a gate with n cases can tell: of a bar, and of a comparison with a baseline.
 
     Repeats divide the discordance, as far as it is chance within each attempt: the mean over k attempts has 1/k of its
@@ -107,17 +108,17 @@ def plan(
     """
     if n < 1 or repeats < 1:
         raise InputError(f"n is {n} and repeats {repeats}; at least 1 of each is allowed")
-    for name, value, allowed in (
-        ("rate", rate, 0 < rate <= 1),
-        ("bar", bar, 0 < bar <= 1),
-        ("margin", margin, 0 < margin < 1),
-        ("discordance", discordance, 0 <= discordance < 1),
-        ("alpha", alpha, 0 < alpha <= 0.5),
+    for name, value, fits, allowed in (
+        ("bar", bar, 0 < bar <= 1, "above 0 and at most 1"),
+        ("rate", rate, 0 < rate <= 1, "above 0 and at most 1"),
+        ("margin", margin, 0 < margin < 1, "above 0 and below 1"),
+        ("discordance", discordance, 0 <= discordance < 1, "of at least 0 and below 1"),
+        ("alpha", alpha, 0 < alpha <= 0.5, "above 0 and at most 0.5"),
     ):
-        if not allowed:
-            raise InputError(f"{name} is {value}; a share above 0 and below 1 is allowed")
+        if not fits:
+            raise InputError(f"{name} is {value}; a share {allowed} is allowed")
     noise = discordance / repeats
-    return Plan(
+    return Power(
         n=n,
         rate=rate,
         bar=bar,
@@ -146,7 +147,7 @@ def _shows_bar(rate: float, bar: float, alpha: float, power: float = 0.8) -> int
     return None
 
 
-def say(plan: Plan) -> str:
+def say(plan: Power) -> str:
     """The plan in one paragraph, for whoever sets up a gate or a probe."""
     p = plan
     attempts = "" if p.repeats == 1 else f" with {p.repeats} attempts each"
@@ -155,7 +156,9 @@ def say(plan: Plan) -> str:
         f" {_share(p.cries_wolf)} of runs."
     )
     shown = (
-        "No number of cases shows that a rate is above the bar when it is not; the gate will mostly say undecided. Set the bar"
+        "A bar of 1 passes where every case passes, and says nothing about other questions."
+        if p.bar == 1
+        else "No number of cases shows that a rate is above the bar when it is not; the gate will mostly say undecided. Set the bar"
         " where it hurts, below the rate that you expect."
         if p.shows_bar is None
         else f"To show the bar in four runs of five takes {p.shows_bar:,} cases."
@@ -164,7 +167,8 @@ def say(plan: Plan) -> str:
         "Compared with a baseline case by case, no drop is found in four runs of five: there are too few cases."
         if p.mde is None
         else f"Compared with a baseline case by case{attempts}, a drop of {100 * p.mde:.1f} points is found in four runs of five"
-        f" (where {p.discordance:.0%} of cases differ by chance between two runs)."
+        f" by one rule over one risk category (where {p.discordance:.0%} of cases differ by chance between two runs); several"
+        " share the level, and find a larger one."
     )
     margin = (
         f"`at_most = {p.margin:g}` passes an unchanged system in four runs of five from {p.shows_margin:,} cases on."

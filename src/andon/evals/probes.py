@@ -25,6 +25,7 @@ from scipy import stats
 from andon.errors import InputError
 from andon.evals.pairs import rate_interval
 from andon.evals.records import EvalRun, Probed
+from andon.evals.repeats import counts_of
 from andon.evals.verdict import ERRORS_MAX
 from andon.golden import Case
 from andon.monitors import Monitor, Objective, Signal
@@ -32,13 +33,16 @@ from andon.monitors.tables import keys_of, number, text
 from andon.scores.rows import PROBE
 from andon.traffic.quoting import quoted
 
-__all__ = ["ALPHA", "METRIC", "Probe", "chosen", "due", "objectives_of_probes", "probes_of", "signals_of"]
+__all__ = ["ALPHA", "METRIC", "Probe", "chosen", "next_us", "objectives_of_probes", "probes_of", "signals_of"]
 
 METRIC = "probe_pass"
 """The metric of a probe: whether an answer passed its golden case."""
 
 ALPHA = 0.05
 """A probe whose true pass rate is just its bar pages in at most this share of its runs."""
+
+BAR = 0.95
+"""The smallest pass rate that is acceptable where a probe names none."""
 
 AGAIN_S = 3600
 """A probe that could not be asked is tried again after this time, if it is not due sooner."""
@@ -65,7 +69,7 @@ class Probe:
     """Only cases that this scorer judges."""
     risk: str | None = None
     """Only cases of this risk category."""
-    bar: float = 0.95
+    bar: float = BAR
     """The smallest pass rate that is acceptable."""
     lever: str | None = None
     """What is proposed to be held when the bar is broken; nothing is pulled by itself."""
@@ -74,10 +78,10 @@ class Probe:
 
     @property
     def monitor(self) -> Monitor:
-        """The chart of its pass rate, with the bar as its limit."""
+        """The chart of its pass rate, with the bar as its limit: of its own answers, whose `segment` is its name."""
         return Monitor(
-            app=self.app, environment=self.environment, metric=METRIC, direction="down", scope=(("source", PROBE),),
-            objective=self.name, at_most=round(1 - self.bar, 9),
+            app=self.app, environment=self.environment, metric=METRIC, direction="down",
+            scope=(("source", PROBE), ("segment", self.name)), objective=self.name, at_most=round(1 - self.bar, 9),
         )  # fmt: skip
 
     @property
@@ -116,12 +120,11 @@ def objectives_of_probes(probes: Iterable[Probe]) -> tuple[Objective, ...]:
     )  # fmt: skip
 
 
-def due(probe: Probe, last: Probed | None, now_us: int) -> bool:
-    """Whether it is time to ask again; a probe that could not be asked is tried again within the hour."""
+def next_us(probe: Probe, last: Probed | None) -> int:
+    """When it is time to ask again; a probe that could not be asked is tried again within the hour."""
     if last is None:
-        return True
-    wait_s = min(probe.every_s, AGAIN_S) if last.problem else probe.every_s
-    return now_us - last.at_us >= wait_s * 1_000_000
+        return 0
+    return last.at_us + (min(probe.every_s, AGAIN_S) if last.problem else probe.every_s) * 1_000_000
 
 
 def chosen(probe: Probe, cases: Iterable[Case]) -> list[Case]:
@@ -142,10 +145,10 @@ def signals_of(probe: Probe, run: EvalRun, before: Probed | None, *, window_us: 
 
     Each is a page where it is shown: were the rate at its limit, so many failures or more would come in at most `ALPHA` of
     all runs (exact binomial). A pass rate that is below the bar and may be chance is a warning: at a true 95 %, fifty
-    questions are below a bar of 95 % in 46 % of all runs. The onset lies between the last run with answers and this one.
+    questions are below a bar of 95 % in 46 % of all runs. The onset lies between the last run that kept the limits and this one.
     """
     ran = [r for r in run.results if r.outcome != "error"]
-    failed, errors = sum(r.outcome == "fail" for r in ran), len(run.results) - len(ran)
+    _, failed, errors = counts_of(run.results)
     found = []
     if ran:  # variants of one case fail together, and count as one
         passes, n, *_ = rate_interval(ran, 1 - ALPHA)
@@ -167,12 +170,11 @@ def _signal(
     limit, (x, n), (x_, n_) = monitor.at_most or 0.0, counts, independent
     if x <= limit * n:
         return []
-    p = (
-        float(stats.beta.cdf(limit, x_, n_ - x_ + 1)) if limit else 0.0
-    )  # the binomial tail, for counts that are not whole too
+    # the binomial tail, for counts that are not whole too
+    p = float(stats.beta.cdf(limit, x_, n_ - x_ + 1)) if limit else 0.0
     every_h = probe.every_s / 3600
-    last_us = None if before is None else before.answered_us
-    low = run.at_us - probe.every_s * 1_000_000 if last_us is None else min(last_us, run.at_us - 1)
+    every_us = probe.every_s * 1_000_000
+    low = run.at_us - every_us if before is None or before.kept_us is None else min(before.kept_us, run.at_us - 1)
     onsets = np.unique(np.linspace(low, run.at_us - 1, _ONSETS).astype(np.int64))
     failing = monitor.metric == METRIC
     signal = Signal(
@@ -187,8 +189,9 @@ def _signal(
         objective=probe.name,
         harm="correctness" if failing else "availability",
         proposal=_proposal(probe) if failing else "",
-        at_us=run.at_us,
+        at_us=run.at_us + 1,  # its answers came before: time runs up to the signal, and without it
         window_us=window_us,
+        every_us=every_us,
         x=x,
         n=n,
         baseline_x=round(1e6 * limit),
@@ -222,7 +225,7 @@ def _probe(row: object, place: str) -> Probe:
         cases=None if cases is None else int(cases),
         metric=text(table, "metric", place),
         risk=text(table, "risk", place),
-        bar=0.95 if bar is None else bar,
+        bar=BAR if bar is None else bar,
         lever=text(table, "lever", place),
         source=place,
     )

@@ -21,7 +21,6 @@ __all__ = [
     "Progress",
     "Quarantine",
     "Refreshed",
-    "Shown",
     "Tally",
     "Target",
     "Verdict",
@@ -80,7 +79,7 @@ class CaseResult:
     cost_usd: float | None = None
     measured: str = ""
     """What decided it: the versions of the scorers and the digest of the case (`measured_by`). Results that differ in it are
-    never compared. Empty: an own assertion of a test, a run of old, or it could not run."""
+    never compared. Of an own assertion: ``pytest`` and its test. Empty: a run of old, or it could not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +123,7 @@ class Verdict:
     groups: tuple["Group", ...] = ()
     """One for each rule that had cases, then its risk categories where it has several."""
     mde: float | None = None
-    """Over all shared cases: the smallest drop of the pass rate that this comparison would have found with 80 % power."""
+    """Of the rule with most cases: the smallest drop of the pass rate that it would have found with 80 % power."""
     notes: tuple[str, ...] = ()
     """What the rules that decided say, and whatever of the two runs was not compared; a sentence each."""
     decides: tuple[str, ...] = ()
@@ -148,9 +147,12 @@ class Probed:
     failed: int = 0
     errors: int = 0
     signals: tuple[str, ...] = ()
-    """Ids of the signals that it raised; none where its limits were kept, or nothing can be told."""
-    answered_us: int | None = None
-    """When it was last asked with answers; None: never."""
+    """Ids of the signals of this run: while an incident holds a page of the chart, that one. None where its limits were kept, or
+    nothing can be told."""
+    waiting: tuple[str, ...] = ()
+    """Ids of the pages of earlier runs that no incident held yet."""
+    kept_us: int | None = None
+    """When it was last asked with answers that kept its limits; None: never."""
     problem: str = ""
     """Why it could not be asked: no case fits, no such target."""
 
@@ -294,21 +296,6 @@ class Refreshed:
     """Cases that were asked."""
     said: str
     """One sentence: what was done, or why nothing was."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A case has been seen to fail on one version and to pass on a later one: it tests what it was made for."""
-
-    case: str
-    failed_run: str
-    failed_target: str
-    failed_us: int
-    passed_run: str
-    passed_target: str
-    passed_us: int
-    changed: str
-    """What differs between the two, e.g. ``model a -> b``, or the two targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

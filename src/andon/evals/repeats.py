@@ -16,6 +16,8 @@ __all__ = [
     "Flake",
     "Repeats",
     "Spread",
+    "attempts_of",
+    "counts_of",
     "flake_of",
     "flakes_of",
     "pass_at_k",
@@ -33,9 +35,7 @@ class AtK:
     value: float | None
     """None: it cannot be told, because no case was attempted so often."""
     cases: int
-    """Cases that it is the mean of."""
-    short: int = 0
-    """Cases left out, because fewer than `k` of their attempts ran."""
+    """Cases that it is the mean of: those of which fewer than `k` attempts ran are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +49,9 @@ class Flake:
     """Attempts that could not run: they count neither way."""
     word: Literal["always", "never", "flaky", "cannot tell"]
     """``always`` and ``never`` are what was seen; the interval says what may be. Fewer than two attempts: cannot tell."""
-    rate: float | None = None
-    """Chance that two attempts disagree, 0 to 0.5 (by luck of the draw up to 1 for two attempts)."""
     low: float | None = None
     high: float | None = None
-    """Exact 95 % interval of that chance."""
+    """Exact 95 % interval of the chance that two attempts disagree, 0 to 0.5."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +85,10 @@ class Repeats:
     untold: int
     """Cases with fewer than two attempts that ran."""
     flake_rate: float | None
-    """Chance that two attempts at a case disagree, mean over the cases for which it can be told."""
+    """Chance that two attempts at a case disagree, mean over the cases for which it can be told: pass@2 less pass^2. By luck of
+    the draw that may be more than 0.5, which no chance ``2 p (1 - p)`` is; then 0.5 is given."""
     flakes: tuple[Flake, ...]
-    """Flaky cases, the most disagreeing first."""
+    """Flaky cases, those that pass nearest to half of the time first."""
     spread: Spread
 
 
@@ -101,7 +100,7 @@ def pass_at_k(passed: ArrayLike, ran: ArrayLike, k: int) -> AtK:
 
     Args:
         passed: c of each case, whole numbers.
-        ran: n of each case; attempts that could not run do not count. A case with n < k is left out and counted in `short`.
+        ran: n of each case; attempts that could not run do not count. A case with n < k is left out.
         k: 1 or more.
 
     Source: Chen et al., Evaluating Large Language Models Trained on Code, arXiv:2107.03374 (2021), equation 1.
@@ -110,8 +109,8 @@ def pass_at_k(passed: ArrayLike, ran: ArrayLike, k: int) -> AtK:
     Raises:
         InputError: k is less than 1, or a case has more passes than attempts.
     """
-    c, n, short = _checked(passed, ran, k)
-    return AtK(k=k, value=_mean(1.0 - _share(n - c, n, k)), cases=len(n), short=short)
+    c, n = _checked(passed, ran, k)
+    return AtK(k=k, value=_mean(1.0 - _share(n - c, n, k)), cases=len(n))
 
 
 def pass_hat_k(passed: ArrayLike, ran: ArrayLike, k: int) -> AtK:
@@ -122,21 +121,21 @@ def pass_hat_k(passed: ArrayLike, ran: ArrayLike, k: int) -> AtK:
     Source: Yao et al., tau-bench: A Benchmark for Tool-Agent-User Interaction in Real-World Domains, arXiv:2406.12045 (2024),
     section 3. Use instead: `pass_at_k` where a checker picks the right one of several attempts.
     """
-    c, n, short = _checked(passed, ran, k)
-    return AtK(k=k, value=_mean(_share(c, n, k)), cases=len(n), short=short)
+    c, n = _checked(passed, ran, k)
+    return AtK(k=k, value=_mean(_share(c, n, k)), cases=len(n))
 
 
 def flake_of(case: str, passed: int, ran: int, errors: int = 0) -> Flake:
-    """How one case behaved: ``2 c (n - c) / (n (n - 1))`` is the share of pairs of attempts that disagree.
+    """How one case behaved, and the interval of the chance ``2 p (1 - p)`` that two attempts disagree.
 
-    It is the unbiased estimate of ``2 p (1 - p)``. The interval is the image of the exact (Clopper-Pearson) interval of p, so
-    it covers at least 95 % of the time; five passes of five still allow a chance of 0.5.
+    The interval is the image of the exact (Clopper-Pearson) interval of p, so it covers at least 95 % of the time; five passes
+    of five still allow a chance of 0.5.
 
     Raises:
         InputError: more passes than attempts.
     """
     if not 0 <= passed <= ran:
-        raise InputError(f"case {case} has {passed} passes of {ran} attempts; 0 to {ran} are possible")
+        raise InputError(f"{passed} passes of {ran} attempts; at most as many passes as attempts are allowed")
     if ran < 2:
         return Flake(case=case, passed=passed, ran=ran, errors=errors, word="cannot tell")
     low, high = clopper_pearson(passed, ran)
@@ -147,19 +146,29 @@ def flake_of(case: str, passed: int, ran: int, errors: int = 0) -> Flake:
         ran=ran,
         errors=errors,
         word="always" if passed == ran else "flaky" if passed else "never",
-        rate=2 * passed * (ran - passed) / (ran * (ran - 1)),
         low=min(ends),
         high=0.5 if low <= 0.5 <= high else max(ends),
     )
 
 
+def attempts_of(results: Iterable[CaseResult]) -> dict[str, list[CaseResult]]:
+    """Case -> its attempts, in the order of the run."""
+    found: dict[str, list[CaseResult]] = {}
+    for r in results:
+        found.setdefault(r.case_id, []).append(r)
+    return found
+
+
+def counts_of(results: Iterable[CaseResult]) -> tuple[int, int, int]:
+    """How many attempts passed, how many failed, and how many could not run."""
+    said = [r.outcome for r in results]
+    return said.count("pass"), said.count("fail"), said.count("error")
+
+
 def flakes_of(results: Iterable[CaseResult]) -> list[Flake]:
     """How each case of a run behaved, in the order of the run."""
-    counts: dict[str, list[int]] = {}
-    for r in results:
-        count = counts.setdefault(r.case_id, [0, 0, 0])
-        count[("pass", "fail", "error").index(r.outcome)] += 1
-    return [flake_of(case, p, p + f, e) for case, (p, f, e) in counts.items()]
+    counts = {case: counts_of(each) for case, each in attempts_of(results).items()}
+    return [flake_of(case, passed, passed + failed, errors) for case, (passed, failed, errors) in counts.items()]
 
 
 def spread_of(judged: Iterable[Sequence[Sequence[float]]]) -> Spread:
@@ -212,10 +221,7 @@ def repeats_of(results: Iterable[CaseResult]) -> Repeats:
     passed, ran = [f.passed for f in flakes], [f.ran for f in flakes]
     ks = range(1, max(ran, default=0) + 1)
     words = [f.word for f in flakes]
-    judged: dict[str, list[tuple[float, ...]]] = {}
-    for r in results:
-        if r.judged:
-            judged.setdefault(r.case_id, []).append(r.judged)
+    one, both = (rate(passed, ran, 2).value for rate in (pass_at_k, pass_hat_k))
     return Repeats(
         cases=len(flakes),
         at_least_one=tuple(pass_at_k(passed, ran, k) for k in ks),
@@ -224,13 +230,13 @@ def repeats_of(results: Iterable[CaseResult]) -> Repeats:
         never=words.count("never"),
         flaky=words.count("flaky"),
         untold=words.count("cannot tell"),
-        flake_rate=_mean(np.array([f.rate for f in flakes if f.rate is not None])),
-        flakes=tuple(sorted((f for f in flakes if f.word == "flaky"), key=lambda f: -(f.rate or 0.0))),
-        spread=spread_of(judged.values()),
+        flake_rate=None if one is None or both is None else min(0.5, one - both),
+        flakes=tuple(sorted((f for f in flakes if f.word == "flaky"), key=lambda f: abs(f.passed / f.ran - 0.5))),
+        spread=spread_of([r.judged for r in each] for each in attempts_of(results).values()),
     )
 
 
-def _checked(passed: ArrayLike, ran: ArrayLike, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+def _checked(passed: ArrayLike, ran: ArrayLike, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     c, n = np.asarray(passed, np.int64), np.asarray(ran, np.int64)
     if k < 1:
         raise InputError(f"k is {k}; 1 or more is allowed")
@@ -241,7 +247,7 @@ def _checked(passed: ArrayLike, ran: ArrayLike, k: int) -> tuple[NDArray[np.int6
     if bool(((c < 0) | (c > n)).any()):
         raise InputError("a case has more passes than attempts, or fewer than none")
     enough = n >= k
-    return c[enough], n[enough], int((~enough).sum())
+    return c[enough], n[enough]
 
 
 def _share(part: NDArray[np.int64], whole: NDArray[np.int64], k: int) -> NDArray[np.float64]:

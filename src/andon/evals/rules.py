@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from andon.errors import InputError
 from andon.evals.records import Quarantine
@@ -12,7 +12,7 @@ from andon.settings import HIGH_RISK
 from andon.traffic import parse_time
 from andon.traffic.quoting import quoted
 
-__all__ = ["DEFAULT", "GROUP", "LONGEST_QUARANTINE_US", "REST", "TEXT", "Rule", "Rules", "parse_rules"]
+__all__ = ["DEFAULT", "GROUP", "LONGEST_DAYS", "REST", "TEXT", "Rule", "Rules", "parse_rules"]
 
 GROUP = "high-risk"
 """The category of a rule that covers all risk categories of `HIGH_RISK`."""
@@ -20,17 +20,17 @@ GROUP = "high-risk"
 REST = "*"
 """The category of a rule that covers every case that no other rule covers."""
 
-LONGEST_QUARANTINE_US = 30 * 86_400_000_000
-"""A quarantine ends after 30 days at the latest: a case that nobody mends is retired, not forgotten."""
+LONGEST_DAYS = 30
+"""A quarantine ends after so many days at the latest: a case that nobody mends is retired, not forgotten."""
 
 _Kind = Literal["no_regression", "not_worse", "at_most", "bar"]
-_KINDS: tuple[_Kind, ...] = ("no_regression", "not_worse", "at_most", "bar")
+_KINDS: tuple[_Kind, ...] = get_args(_Kind)
 _CHOICES = "`no_regression = true`, `not_worse = true`, `at_most = 0.02` or `bar = 0.95`"
 _MOST_ATTEMPTS = 1000
 
-TEXT = """\
-# Rules of `andon gate`. A case belongs to the rule of its own risk category, else to "high-risk" (high, critical,
-# unacceptable), else to "*" (all other cases). Each rule has one of:
+TEXT = f"""\
+# Rules of `andon gate`. A case belongs to the rule of its own risk category, else to "{GROUP}" ({", ".join(HIGH_RISK)}),
+# else to "{REST}" (all other cases). Each rule has one of:
 #   no_regression = true   a lost case never lets the gate pass; it fails once the loss is shown not to be chance
 #   not_worse = true       fails when losses outnumber gains beyond chance; passes when nothing was lost
 #   at_most = 0.02         passes when the pass rate is shown to have fallen by at most this much
@@ -48,7 +48,7 @@ no_regression = true
 category = "*"
 not_worse = true
 
-# A flaky case decides nothing until a day, at most 30 days ahead:
+# A flaky case decides nothing until a day, at most {LONGEST_DAYS} days ahead:
 # [[quarantine]]
 # case = "G-0123456789abcdef"
 # until = 2026-12-24
@@ -120,7 +120,7 @@ def parse_rules(text: str, *, name: str = "andon-gate.toml", now_us: int | None 
     Args:
         text: TOML.
         name: how messages call the file.
-        now_us: where it is given, a quarantine may end at most 30 days later.
+        now_us: where it is given, a quarantine may end at most `LONGEST_DAYS` later.
 
     Raises:
         InputError: it is not TOML, or holds a key, a value or a combination that is not allowed; the message names the place.
@@ -175,9 +175,9 @@ def _quarantines(tables: Any, name: str, now_us: int | None) -> tuple[Quarantine
         except ValueError:
             said = quoted(str(table["until"]), 60)
             raise InputError(f"{where}: until is {said}; a day such as 2026-12-24 is allowed") from None
-        if now_us is not None and until_us > now_us + LONGEST_QUARANTINE_US:
+        if now_us is not None and until_us > now_us + LONGEST_DAYS * 86_400_000_000:
             raise InputError(
-                f"{where}: until {table['until']} is more than 30 days ahead; choose an earlier day, or retire the case"
+                f"{where}: until {table['until']} is more than {LONGEST_DAYS} days ahead; choose an earlier day, or retire the case"
             )
         found[case] = Quarantine(id=case, until_us=until_us, by=name, why=why, at_us=0)
     return tuple(found.values())

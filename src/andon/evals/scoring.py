@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from andon.errors import AndonError
 from andon.evals.records import CaseResult, CaseScorer, Measured, Output
-from andon.evals.scorers.matching import SIMILAR, SIMILARITY, compare_meaning, failed_before
+from andon.evals.scorers.matching import SIMILAR, SIMILARITY, compare_meaning, fails_again, right_unless
 from andon.golden import Case
 from andon.golden.cases import case_digest
 from andon.scores import LABELS, Embedder, Scorer, answers_match, failing
@@ -63,18 +63,6 @@ def measured_by(case: Case, scorers: Mapping[str, Scorer | CaseScorer], embedder
     return f"{scorer_versions([case], scorers, embedder)} {case_digest(case)}".strip()
 
 
-def _scored(case: Case, output: Output, scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder) -> CaseResult:
-    scorer = scorers.get(case.metric)
-    answered = output.answer is not None and bool(output.answer.strip())
-    if not answered and not (isinstance(scorer, CaseScorer) and not scorer.needs_answer and output.tool_calls):
-        return _result(case, output, False, None, "no answer; a missing answer never passes")
-    if isinstance(scorer, CaseScorer):
-        return _ask(case, output, scorer, embedder)
-    if case.metric in GOLD:
-        return _compare(case, output, output.answer or "", embedder)
-    return _measure(case, output, scorers, embedder)
-
-
 def scorer_versions(cases: Iterable[Case], scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder) -> str:
     """The versions of all that judged these cases, as ``name@version`` with spaces between, sorted.
 
@@ -94,60 +82,55 @@ def scorer_versions(cases: Iterable[Case], scorers: Mapping[str, Scorer | CaseSc
     return " ".join(sorted("_".join(each.split()) for each in used))
 
 
-def _ask(case: Case, output: Output, scorer: CaseScorer, embedder: Embedder) -> CaseResult:
+def _scored(case: Case, output: Output, scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder) -> CaseResult:
+    scorer = scorers.get(case.metric)
+    answered = output.answer is not None and bool(output.answer.strip())
+    if not answered and not (isinstance(scorer, CaseScorer) and not scorer.needs_answer and output.tool_calls):
+        return _result(case, output, False, None, "no answer; a missing answer never passes")
+    if case.metric in GOLD and not isinstance(scorer, CaseScorer):
+        return _decided(case, output, _compare(case, output.answer or "", embedder), "binary")
+    if scorer is None:
+        return _error(case, output, f"there is no scorer {quoted(case.metric)}; known: {', '.join(sorted(scorers))}")
     try:
-        found = scorer.score(case, output, embedder)
+        found = _measure(case, output, scorer, embedder)
     except AndonError as error:
         return _error(case, output, f"{case.metric}: {error}")
+    return _decided(case, output, found, scorer.kind if isinstance(scorer, Scorer) else "number")
+
+
+def _decided(case: Case, output: Output, found: Measured | None, kind: str) -> CaseResult:
+    """By the measure itself, or by its number and the case's direction and cut."""
     if found is None:
         return _error(case, output, f"{case.metric} does not apply to this output")
     if not math.isfinite(found.value):
         return _error(case, output, f"{case.metric} gave {found.value}; a finite number is allowed")
     if found.passed is not None:
         return _result(case, output, found.passed, found.value, found.detail, found)
-    if case.cut is None:
-        return _error(case, output, _no_cut(case))
-    passed, bound = _held(case, "number", found.value)
-    detail = f"{case.metric} {found.value:.4g}, {bound}" + (f"; {found.detail}" if found.detail else "")
-    return _result(case, output, passed, found.value, detail, found)
-
-
-def _measure(case: Case, output: Output, scorers: Mapping[str, Scorer | CaseScorer], embedder: Embedder) -> CaseResult:
-    scorer = scorers.get(case.metric)
-    if not isinstance(scorer, Scorer):
-        return _error(case, output, f"there is no scorer {quoted(case.metric)}; known: {', '.join(sorted(scorers))}")
-    if scorer.kind == "number" and case.cut is None:
-        return _error(case, output, _no_cut(case))
-    value = scorer.score(_interaction(case, output), embedder)
-    if value is None:
-        return _error(case, output, f"{case.metric} does not apply to this output")
-    if not math.isfinite(value):
-        return _error(case, output, f"{case.metric} gave {value}; a finite number is allowed")
-    passed, bound = _held(case, scorer.kind, value)
-    return _result(case, output, passed, value, f"{case.metric} {value:.4g}, {bound}")
-
-
-def _held(case: Case, kind: str, value: float) -> tuple[bool, str]:
-    """Whether a number passes by the case's direction and cut, and the bound in words."""
+    if kind == "number" and case.cut is None:
+        said = f"{case.metric} is a number and the case has no cut; give the bound that a passing answer keeps"
+        return _error(case, output, said)
     operator, bound = failing(kind, case.direction, case.cut)
-    passed = not (value >= bound if operator == "ge" else value < bound)
-    return passed, f"fails {'from' if operator == 'ge' else 'below'} {bound:.4g}"
+    passed = found.value < bound if operator == "ge" else found.value >= bound
+    detail = f"{case.metric} {found.value:.4g}, fails {'from' if operator == 'ge' else 'below'} {bound:.4g}"
+    return _result(case, output, passed, found.value, f"{detail}; {found.detail}" if found.detail else detail, found)
 
 
-def _no_cut(case: Case) -> str:
-    return f"{case.metric} is a number and the case has no cut; give the bound that a passing answer keeps"
+def _measure(case: Case, output: Output, scorer: Scorer | CaseScorer, embedder: Embedder) -> Measured | None:
+    if isinstance(scorer, CaseScorer):
+        return scorer.score(case, output, embedder)
+    value = scorer.score(_interaction(case, output), embedder)
+    return None if value is None else Measured(value=value, detail="")
 
 
-def _compare(case: Case, output: Output, answer: str, embedder: Embedder) -> CaseResult:
-    if failed_before(case, answer):
-        return _result(case, output, False, 0.0, "the answer is the one that failed before")
-    if not _long(case):
-        passed = answers_match(answer, case.ground_truth)
-        return _result(
-            case, output, passed, float(passed), f"the answer {'equals' if passed else 'is not'} the right one"
-        )
-    found = compare_meaning(case, answer, SIMILAR, embedder)
-    return _result(case, output, bool(found.passed), found.value, found.detail)
+def _compare(case: Case, answer: str, embedder: Embedder) -> Measured:
+    if again := fails_again(case, answer):
+        return again
+    if _long(case):
+        return compare_meaning(case, answer, SIMILAR, embedder)
+    return right_unless(
+        None if answers_match(answer, case.ground_truth) else "the answer is not the right one",
+        "the answer equals the right one",
+    )
 
 
 def _long(case: Case) -> bool:

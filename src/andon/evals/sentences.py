@@ -6,7 +6,7 @@ from andon.evals.covering import Covered, listed
 from andon.evals.pairs import Pair, Together, high_risk, other_measure, ran
 from andon.evals.records import EvalRun, Group
 from andon.evals.rules import REST, Rules
-from andon.evals.shifts import score_shifts
+from andon.evals.shifts import ScoreShift
 from andon.traffic import format_time
 
 __all__ = [
@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 
-def figure(run: EvalRun, baseline: EvalRun, pairs: Sequence[Pair], every: Together) -> str:
-    """The comparison in one short sentence."""
+def figure(run: EvalRun, baseline: EvalRun, pairs: Sequence[Pair], every: Together, cleared: int = 0) -> str:
+    """The comparison in one short sentence; `cleared` lost cases were asked again, and pass as often as before."""
     lost, one = len(every.lost), len(every.lost) == 1
     high = sum(high_risk(*p.categories) for p in pairs if p.change < 0)
     if not lost:
@@ -34,6 +34,11 @@ def figure(run: EvalRun, baseline: EvalRun, pairs: Sequence[Pair], every: Togeth
     else:
         said = f"{lost} of {count(every.n, 'case')} {'passes' if one else 'pass'} less often than before"
     said += f", {high} of them of high risk" if high and not one else ", of high risk" if high else ""
+    if cleared:
+        who = (
+            "it passes" if one else "they pass" if cleared == lost else f"{cleared} of them pass{'es' * (cleared == 1)}"
+        )
+        said += f"; asked again, {who} as often as the version in place"
     there = {r.case_id for r in baseline.results}
     new = sum(case not in there and any(a.outcome == "fail" for a in each) for case, each in ran(run.results).items())
     errors = len({r.case_id for r in run.results if r.outcome == "error"})
@@ -87,12 +92,15 @@ def in_one_run(run: EvalRun, baseline: EvalRun | None, left_out: Collection[str]
     new = [case for case in here if case not in there]
     failing = [case for case in new if case in bad]
     gone = [case for case in there if case not in here and case not in aside]
+    out = [case for case in there if case not in here and case in aside]
     found = []
     if new:
         fail = f", {len(failing)} of them fail: {listed(failing)}" if failing else ""
         found.append(f"the baseline does not hold {count(len(new), 'case')} of this golden set{fail}")
     if gone:
         found.append(f"{count(len(gone), 'case')} of the baseline did not run: {listed(gone)}")
+    if out:
+        found.append(f"left out of the baseline (retired by now, or of another application): {listed(out)}")
     return tuple(found)
 
 
@@ -119,10 +127,10 @@ def quarantines(run: EvalRun, rules: Rules, aside: Sequence[str]) -> tuple[str, 
     )
 
 
-def shifted(run: EvalRun, baseline: EvalRun) -> tuple[str, ...]:
-    """How the mean of each graded score moved; it decides nothing."""
+def shifted(shifts: Sequence[ScoreShift]) -> tuple[str, ...]:
+    """How the mean of each graded score moved."""
     found = []
-    for s in score_shifts(run, baseline):
+    for s in shifts:
         far = "" if s.low is None or s.high is None else f", 95 % interval {s.low:+.3f} to {s.high:+.3f}"
         found.append(
             f"mean {s.metric} {s.before:.3f} before and {s.now:.3f} now ({s.now - s.before:+.3f}{far}; {count(s.cases, 'case')})"

@@ -28,11 +28,8 @@ class ScoreShift:
     high: float | None
 
 
-def score_shifts(run: EvalRun, baseline: EvalRun) -> tuple[ScoreShift, ...]:
-    """One for each metric that gave anything else than 0 and 1; each case counts once, with the mean over its attempts.
-
-    Without chance: the bootstrap's draws are always the same.
-    """
+def score_shifts(run: EvalRun, baseline: EvalRun, rng: np.random.Generator) -> tuple[ScoreShift, ...]:
+    """One for each metric that gave anything else than 0 and 1; each case counts once, with the mean over its attempts."""
     other = {*other_measure(run, baseline)}
     now, before = (_graded(each) for each in (run, baseline))
     both = [case for case in now if case in before and case not in other]
@@ -43,7 +40,7 @@ def score_shifts(run: EvalRun, baseline: EvalRun) -> tuple[ScoreShift, ...]:
     for metric, cases in metrics.items():
         new, old = (np.array([np.mean([r.value for r in side[c]]) for c in cases]) for side in (now, before))
         if metric and not np.isin(np.concatenate([new, old]), (0, 1)).all():
-            found.append(_shift(metric, old, new, [now[c][0].cluster or c for c in cases]))
+            found.append(_shift(metric, old, new, [now[c][0].cluster or c for c in cases], rng))
     return tuple(found)
 
 
@@ -52,10 +49,12 @@ def _graded(run: EvalRun) -> dict[str, list[CaseResult]]:
     return {case: each for case, each in with_value.items() if each}
 
 
-def _shift(metric: str, old: np.ndarray, new: np.ndarray, clusters: Sequence[str]) -> ScoreShift:
+def _shift(
+    metric: str, old: np.ndarray, new: np.ndarray, clusters: Sequence[str], rng: np.random.Generator
+) -> ScoreShift:
     low, high = None, None
     if len({*clusters}) >= _LEAST:
-        fell = paired_bootstrap(new - old, clusters, np.random.default_rng(0))
+        fell = paired_bootstrap(new - old, clusters, rng)
         low, high = -fell[1], -fell[0]
     return ScoreShift(
         metric=metric, cases=len(old), before=float(old.mean()), now=float(new.mean()), low=low, high=high

@@ -20,9 +20,9 @@
 4. No pass where nobody can say whether something was lost: a case that passed in the baseline could not run; a high-risk case
    could not run there, is measured otherwise, is new and fails, or is in the baseline and was not run; nothing of a risk
    category was compared, or less than half of all cases; the baseline has more than 5 % errors; a rule covers no case, or no
-   rule a case that is lost or of high risk.
-5. Without a baseline the ``bar`` rules decide, or else the bar of `judge` over all cases. A bar of 1 asks that every case of
-   this set passes, and says nothing about other questions.
+   rule a case that is lost, of high risk, or passed before and could not run.
+5. Without a baseline the ``bar`` rules and the bar of `judge` decide; a rule that needs a baseline is then undecided, unless
+   `judge` was given a bar instead. A bar of 1 asks that every case of this set passes, and says nothing about other questions.
 
 Other cases that only one of the runs holds do not decide; they are told. Where the runs asked a case unequally often, it is
 lost or gained by all its attempts, and tested by those that both hold.
@@ -34,10 +34,9 @@ from typing import Literal
 
 from andon.errors import InputError
 from andon.evals.confirming import attempts_needed
-from andon.evals.covering import Covered, covered_by, listed
+from andon.evals.covering import Covered, covered_by, listed, uncovered
 from andon.evals.groups import NOTHING_LOST, count_tests, judge_groups
-from andon.evals.pairs import compare, flaky_cases, high_risk, other_measure, pairs_of, rate_interval
-from andon.evals.power import least_drop
+from andon.evals.pairs import compare, flaky_cases, other_measure, pairs_of, rate_interval
 from andon.evals.records import CaseResult, EvalRun, Group, Verdict
 from andon.evals.rules import DEFAULT, GROUP, REST, Rule, Rules
 from andon.evals.sentences import (
@@ -49,15 +48,11 @@ from andon.evals.sentences import (
     never_shown,
     not_compared,
     quarantines,
-    shifted,
     worse_parts,
 )
 from andon.traffic.quoting import quoted
 
-__all__ = ["BAR", "ERRORS_MAX", "ConfirmPlan", "confirm_plan", "exit_code", "judge"]
-
-BAR = 0.95
-"""Pass rate that a run without a baseline has to show."""
+__all__ = ["ERRORS_MAX", "ConfirmPlan", "confirm_plan", "exit_code", "judge"]
 
 ERRORS_MAX = 0.05
 """Share of execution errors above which a run is no measurement."""
@@ -121,8 +116,7 @@ def judge(
         run: what is judged.
         baseline: the run to compare with.
         rules: what is asked of which cases; their quarantines hold as of the time of the run.
-        bar: the pass rate that must be shown over all cases, beside the rules where there is a baseline; 0.95 where there is
-            neither a baseline nor a rule of that kind.
+        bar: the pass rate that must be shown over all cases, beside the rules; without a baseline instead of those that need one.
         alpha: the level, instead of the rules' own.
         quarantined: ids of cases that do not decide, beside those of the rules.
         left_out: ids of cases that are not run on purpose (retired, of another application): it is no gap that they are missing.
@@ -145,16 +139,17 @@ def judge(
     run = _without(run, out)
     baseline = None if baseline is None else _without(baseline, out)
     word = _could_not_run(run.results, aside)
-    if word is None and (baseline is None or all(r.kind == "bar" for r in rules.rules)):
-        word = _alone(run, rules, BAR if bar is None else bar)
-    elif word is None and baseline is not None:
+    if word is None:
         covered = covered_by(run, baseline, rules, left_out)
         if bar is not None:
-            asked = tuple(r for r in run.results if r.outcome != "error")
-            covered = (*covered, Covered(rule=Rule(category="every case", kind="bar", limit=bar), results=asked))
-        word = _against(run, baseline, rules, covered, confirmations)
+            every = replace(rules, rules=(Rule(category=REST, kind="bar", limit=bar),))
+            named = replace(every.rules[0], category="every case")
+            covered = (*covered, *(replace(c, rule=named) for c in covered_by(run, baseline, every, left_out)))
+        if baseline is None or (_bars_only(rules) and not pairs_of(run, baseline)):
+            word = _alone(run, rules, covered, bar)
+        else:
+            word = _against(run, baseline, rules, covered, confirmations)
         word = _held_back(word, run, baseline, rules, covered, left_out)
-    assert word is not None
     notes = (*in_one_run(run, baseline, left_out), *never_shown(run, unshown), *quarantines(run, rules, aside))
     return _verdict(replace(word, notes=(*word.notes, *notes)), run, baseline, rules.alpha, aside)
 
@@ -212,19 +207,22 @@ def _could_not_run(results: Sequence[CaseResult], aside: Collection[str]) -> _Wo
     return _Word(outcome="error", reason=f"{len(errors)} of {what} could not run, {more}")
 
 
-def _alone(run: EvalRun, rules: Rules, bar: float) -> _Word:
-    """Without a baseline: the rules that need none, or else the bar over all cases."""
-    if not any(r.kind == "bar" for r in rules.rules):
-        rules = replace(rules, rules=(Rule(category=REST, kind="bar", limit=bar),))
-    covered = covered_by(run, None, rules)
+def _bars_only(rules: Rules) -> bool:
+    return all(r.kind == "bar" for r in rules.rules)
+
+
+def _alone(run: EvalRun, rules: Rules, covered: Sequence[Covered], bar: float | None) -> _Word:
+    """Without a baseline: the bars, and no word on what only a comparison can say."""
     groups = judge_groups([c for c in covered if c.rule.kind == "bar"], rules, None)
     waiting = [c.rule.category for c in covered if c.rule.kind != "bar"]
     word = _said(groups)
     errors = sum(r.outcome == "error" for r in run.results)
     reason = word.reason + (f"; {errors} could not run" if errors else "")
-    if waiting and word.outcome != "fail":
-        again = ("a saved run of the version in place",)
-        why = f"{', '.join(waiting)}: there is no baseline to compare with"
+    if waiting and bar is None and word.outcome != "fail":
+        again = (
+            "a saved run of the version in place (`--baseline`), or a pass rate that must be shown (`--bar 0.95`)",
+        )
+        why = f"there is no baseline to compare with, and these rules need one: {listed(waiting)}"
         notes = (reason, *word.notes) if groups else ()
         return replace(word, outcome="undecided", reason=why, notes=notes, decides=again)
     return replace(word, reason=reason)
@@ -239,7 +237,7 @@ def _against(
 ) -> _Word:
     pairs = pairs_of(run, baseline)
     notes = not_compared(run, baseline, pairs, covered)
-    if changed := changed_scorers(run.scorers, baseline.scorers):
+    if not _bars_only(rules) and (changed := changed_scorers(run.scorers, baseline.scorers)):
         again = ("run the baseline again with these scorers",)
         reason = f"the measure changed since the baseline ({changed})"
         return _Word(outcome="undecided", reason=reason, notes=notes, decides=again)
@@ -251,42 +249,33 @@ def _against(
         )
         return _Word(outcome="undecided", reason=why, notes=notes, decides=("run the baseline on this golden set",))
     every = compare(pairs, rules.alpha)
-    noise = max(0.0, every.drop.noise - abs(every.drop.drop))
     word = _said(judge_groups(covered, rules, confirmations))
     told = () if word.reason == NOTHING_LOST else (word.reason,)
+    strict = {c.rule.category for c in covered if c.rule.kind == "no_regression"}
+    cleared = sum(len(g.lost) for g in word.groups if g.outcome == "pass" and g.name in strict and not g.part_of)
     return replace(
         word,
-        reason=figure(run, baseline, pairs, every),
-        notes=(*told, *word.notes, *shifted(run, baseline), *notes),
+        reason=figure(run, baseline, pairs, every, cleared),
+        notes=(*told, *word.notes, *notes),
         lost=every.lost,
         gained=every.gained,
         p_worse=every.p_worse,
-        mde=least_drop(every.drop.n_effective, noise, rules.alpha),
+        mde=max(((g.n, g.mde) for g in word.groups if g.before is not None), key=lambda m: m[0], default=(0, None))[1],
     )
 
 
 def _held_back(
     word: _Word,
     run: EvalRun,
-    baseline: EvalRun,
+    baseline: EvalRun | None,
     rules: Rules,
     covered: Sequence[Covered],
     left_out: Collection[str],
 ) -> _Word:
     """No pass where the comparison as a whole does not carry one: a broken baseline, few shared cases, rules that miss cases."""
-    pairs = pairs_of(run, baseline)
-    there = [r for r in baseline.results if r.case_id not in {*left_out}]
-    errors = sum(r.outcome == "error" for r in there)
-    most = max(len({r.case_id for r in side}) for side in (run.results, there))
-    ruled = {p.case for c in covered if c.rule.kind != "bar" or c.rule in rules.rules for p in c.pairs}
-    ruled |= {r.case_id for c in covered if c.rule in rules.rules for r in c.results}
-    free = [p.case for p in pairs if p.case not in ruled and (p.change < 0 or high_risk(*p.categories))]
+    found = [] if baseline is None or _bars_only(rules) else _thin(run, baseline, left_out)
+    free = uncovered(run, baseline, rules, left_out)
     idle = [r.category for r in rules.rules if r.category not in (GROUP, REST) and r not in [c.rule for c in covered]]
-    found = []
-    if errors > ERRORS_MAX * len(there):
-        found.append((f"{errors} of {len(there)} attempts of the baseline could not run", "run the baseline again"))
-    if 2 * len(pairs) < most:
-        found.append((f"only {len(pairs)} of {most} cases were compared", "run the baseline on this golden set"))
     if free:
         found.append((f"no rule covers what is lost or of high risk: {listed(free)}", 'a rule for the category "*"'))
     if idle:
@@ -298,6 +287,20 @@ def _held_back(
         return replace(word, notes=notes)
     decides = tuple(dict.fromkeys((*word.decides, *(more for _, more in found))))
     return replace(word, outcome="undecided", notes=notes, decides=decides)
+
+
+def _thin(run: EvalRun, baseline: EvalRun, left_out: Collection[str]) -> list[tuple[str, str]]:
+    """Why two runs are no comparison, each with what would mend it."""
+    pairs = pairs_of(run, baseline)
+    there = [r for r in baseline.results if r.case_id not in {*left_out}]
+    errors = sum(r.outcome == "error" for r in there)
+    most = max(len({r.case_id for r in side}) for side in (run.results, there))
+    found = []
+    if errors > ERRORS_MAX * len(there):
+        found.append((f"{errors} of {len(there)} attempts of the baseline could not run", "run the baseline again"))
+    if 2 * len(pairs) < most:
+        found.append((f"only {len(pairs)} of {most} cases were compared", "run the baseline on this golden set"))
+    return found
 
 
 def _said(groups: Sequence[Group]) -> _Word:

@@ -5,110 +5,47 @@ plain JSONL that a team keeps in git. Always true: a failing answer never become
 refused by name; the same failure is captured once.
 """
 
-from andon.golden.agreement import agreement_of, krippendorff_alpha
-from andon.golden.cases import (
-    OWNER,
-    case_id,
-    check_label,
-    clusters_of,
-    failure_id,
-    golden_digest,
-    label_id,
-    same_text,
-    to_case,
-    to_failure,
-)
-from andon.golden.duplicates import THRESHOLD, find_pairs, judge, near, near_pairs, nearest
-from andon.golden.files import (
-    COMMON,
-    label_lines,
-    label_sheet,
-    merge_cases,
-    parse_cases,
-    parse_labels,
-    read_set,
-    render_cases,
-)
-from andon.golden.queue import high_risk, labels_by_failure, needed, open_to, prioritise, same_label, settled
+from andon.golden.cases import clusters_of, golden_digest, same_text
+from andon.golden.duplicates import THRESHOLD, near_pairs
+from andon.golden.files import label_lines, label_sheet
+from andon.golden.queue import labels_by_failure, needed, open_to, settled
 from andon.golden.records import (
-    AddResult,
-    Agreement,
     CaptureCursor,
     CaptureDay,
-    CaptureResult,
     Case,
-    Decided,
     Failure,
-    ImportResult,
     Label,
-    LabelResult,
     LabelRow,
     NearDuplicate,
     Queued,
     Refusal,
     RuleCount,
-    Settled,
 )
-from andon.golden.thresholds import Thresholds, thresholds_of
-from andon.golden.tune import Pair, Point, Tuned, at_threshold, parse_pairs, word_overlap
+from andon.golden.thresholds import thresholds_of
+from andon.golden.tune import Tuned
 
 __all__ = [
-    "COMMON",
-    "OWNER",
     "THRESHOLD",
-    "AddResult",
-    "Agreement",
     "CaptureCursor",
     "CaptureDay",
-    "CaptureResult",
     "Case",
-    "Decided",
     "Failure",
-    "ImportResult",
     "Label",
-    "LabelResult",
     "LabelRow",
     "NearDuplicate",
-    "Pair",
-    "Point",
     "Queued",
     "Refusal",
     "RuleCount",
-    "Settled",
-    "Thresholds",
     "Tuned",
-    "agreement_of",
-    "at_threshold",
-    "case_id",
-    "check_label",
     "clusters_of",
-    "failure_id",
-    "find_pairs",
     "golden_digest",
-    "high_risk",
-    "judge",
-    "krippendorff_alpha",
-    "label_id",
     "label_lines",
     "label_sheet",
     "labels_by_failure",
-    "merge_cases",
-    "near",
     "near_pairs",
-    "nearest",
     "needed",
     "open_to",
-    "parse_cases",
-    "parse_labels",
-    "parse_pairs",
-    "prioritise",
-    "read_set",
-    "render_cases",
-    "same_label",
     "same_text",
     "settled",
     "thresholds_of",
-    "to_case",
-    "to_failure",
-    "word_overlap",
 ]

@@ -11,6 +11,7 @@ from andon.golden.records import Case, Failure, Label
 from andon.scores.text import normalise
 from andon.traffic import Interaction
 from andon.traffic.clock import format_time
+from andon.traffic.erasure import ERASED
 from andon.traffic.quoting import quoted
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "digest_of",
     "failure_id",
     "golden_digest",
+    "is_erased",
     "label_id",
     "person",
     "same_text",
@@ -29,8 +31,8 @@ __all__ = [
     "to_failure",
 ]
 
-OWNER = ("expected_answer", "correction")
-"""Origins of a suggestion that are the data owner's own gold, and so may be accepted in bulk."""
+OWNER = "expected_answer"
+"""The origin of a suggestion that is the data owner's own gold, and so may be accepted unread. A user's correction may not."""
 
 
 def failure_id(app: str, question: str, answer: str | None) -> str:
@@ -58,6 +60,12 @@ def person(name: str) -> str:
 def case_id(app: str, question: str, ground_truth: str) -> str:
     """``G-`` and a digest of what is asked and what is right."""
     return f"G-{_digest(app, question, ground_truth)}"
+
+
+def is_erased(case: Case) -> bool:
+    """Whether what a case asks, or what is right, was erased: its content no longer is the one that names it."""
+    c = case
+    return ERASED in c.question + c.ground_truth and c.id != case_id(c.app, c.question, c.ground_truth)
 
 
 def case_digest(case: Case) -> str:

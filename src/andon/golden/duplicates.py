@@ -27,13 +27,11 @@ from andon.scores.blas import in_parallel
 from andon.scores.text import number_value
 
 __all__ = [
+    "ROUNDING",
     "THRESHOLD",
-    "find_pairs",
     "judge",
-    "near",
     "near_and_nearest",
     "near_pairs",
-    "nearest",
     "other_numbers",
     "refusal",
 ]
@@ -63,26 +61,13 @@ ANCHORS, SAMPLE, AT_ONCE = 256, 4096, 8192
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
-def nearest(vectors: Vectors, new: Vectors) -> tuple[int, float] | None:
-    """Index and cosine of the nearest of `vectors`, shape (n, d), to `new`, shape (d,); the first of equals, None for n = 0."""
-    _, best = near_and_nearest(vectors, new, 1.0)
-    return best
-
-
-def near(vectors: Vectors, new: Vectors, threshold: float = THRESHOLD) -> list[tuple[int, float]]:
-    """Index and cosine of all of `vectors`, shape (n, d), whose cosine with `new` is at least the threshold, nearest first.
-
-    Raises:
-        InputError: the threshold is not in (0, 1].
-    """
-    found, _ = near_and_nearest(vectors, new, threshold)
-    return found
-
-
 def near_and_nearest(
     vectors: Vectors, new: Vectors, threshold: float
 ) -> tuple[list[tuple[int, float]], tuple[int, float] | None]:
-    """What `near` and `nearest` say, by one product.
+    """All of `vectors`, shape (n, d), whose cosine with `new`, shape (d,), is at least the threshold, and the nearest of all.
+
+    Each is index and cosine, nearest first, the first of equals before the others; there is no nearest for n = 0. All by one
+    product.
 
     Raises:
         InputError: the threshold is not in (0, 1].
@@ -97,18 +82,6 @@ def near_and_nearest(
     order = np.argsort(-cosines, kind="stable").tolist()
     best = int(rows[order[0]]), float(cosines[order[0]])
     return [(int(rows[k]), float(cosines[k])) for k in order if cosines[k] >= threshold - ROUNDING], best
-
-
-def find_pairs(vectors: Vectors, threshold: float = THRESHOLD) -> list[tuple[int, int, float]]:
-    """All pairs (i, j, cosine) with i < j and a cosine of at least `threshold`, ordered by i, then j.
-
-    Use instead: `near_pairs`, where there may be millions of pairs.
-
-    Raises:
-        InputError: the threshold is not in (0, 1].
-    """
-    parts = list(near_pairs(vectors, threshold))
-    return sorted((i, j, c) for a, b, cs in parts for i, j, c in zip(a.tolist(), b.tolist(), cs.tolist(), strict=True))
 
 
 def near_pairs(vectors: Vectors, threshold: float = THRESHOLD) -> Iterator[Pairs]:

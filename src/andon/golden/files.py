@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from andon.errors import InputError, StoreError
-from andon.golden.cases import case_id
+from andon.golden.cases import case_id, is_erased
 from andon.golden.records import Case, Failure, LabelRow
 from andon.traffic.quoting import quoted
 
 __all__ = [
     "COMMON",
     "OURS",
+    "TESTED",
     "case_of_row",
     "label_lines",
     "label_sheet",
     "merge_cases",
     "parse_cases",
     "parse_labels",
+    "places_of",
     "read_set",
     "read_text",
     "render_cases",
@@ -42,6 +44,9 @@ OURS = (
 )  # fmt: skip
 """What Andon adds, in this order; what is None or empty is left out."""
 
+TESTED = ("contexts", "metric", "direction", "cut", "expect")
+"""What two lines of one case have to say alike: a case is asked with one set of passages and has one measure."""
+
 SHEET = (
     "id", "question", "answer", "reason", "app", "incident", "versions", "suggestion", "verdict", "ground_truth", "author",
     "note",
@@ -50,7 +55,8 @@ SHEET = (
 
 _APP = "default"
 _OUR_ID = re.compile(r"G-[0-9a-f]{16}")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA = r"^{0}(?='*[\t\r\n=+\-@＝＋－＠])|(?<=[;\t\r\n]){0}(?='*[=+\-@＝＋－＠])"
+"""Where a spreadsheet would run a cell's text: at its start, and behind what ends a cell or a row with another separator."""
 _NAMED = 5
 _HUGE = 1e300
 
@@ -79,14 +85,18 @@ def parse_cases(text: str, *, app: str = _APP, name: str = "the golden set") -> 
     def take(line: _Line) -> None:
         case = case_of_row(line.row, app=app, line=line.text)
         number, twin = seen.setdefault(case.id, (line.number, case))
-        if any(getattr(twin, k) != getattr(case, k) for k in ("metric", "direction", "cut", "expect")):
-            raise InputError(
-                f"it is the case of line {number} with another metric, direction, cut or expect; keep one of them"
-            )
+        if other := [k for k in TESTED if getattr(twin, k) != getattr(case, k)]:
+            raise InputError(f"it is the case of line {number}, and differs in {' and '.join(other)}; keep one of them")
         cases.append(case)
 
     _each_line(text, name, take)
     return tuple(cases)
+
+
+def places_of(text: str, cases: Iterable[Case]) -> dict[str, str]:
+    """Where cases stand in the golden set that they were read from, by their ids: ``line 3``; the id where that was no JSONL."""
+    first = {raw: number for number, raw in reversed([*enumerate(text.removeprefix("\ufeff").split("\n"), 1)])}
+    return {c.id: f"line {first[c.line]}" if c.line in first else c.id for c in cases}
 
 
 def read_set(path: Path, *, app: str = _APP) -> tuple[Case, ...]:
@@ -99,12 +109,15 @@ def read_set(path: Path, *, app: str = _APP) -> tuple[Case, ...]:
 
 
 def render_cases(cases: Iterable[Case]) -> str:
-    """A golden set in JSONL, one line for each case, each ended by a line feed; unchanged lines as they were read."""
-    return "".join(f"{_line(c)}\n" for c in cases)
+    """A golden set in JSONL, one line for each case, each ended by a line feed; unchanged lines as they were read.
+
+    Cases that were erased are left out: read back, such a line would be another case.
+    """
+    return "".join(f"{_line(c)}\n" for c in cases if not is_erased(c))
 
 
 def merge_cases(text: str, cases: Sequence[Case], *, app: str = _APP, name: str = "the golden set") -> str:
-    """A golden set's text with the cases that it does not hold yet appended; what is there stays to the byte.
+    """A golden set's text with the cases that it does not hold yet appended, but erased ones; what is there stays to the byte.
 
     The one exception: the line of a case that was retired, or brought back, says so. A line that names no app is that of the
     first case with its question and right answer, whichever app it was imported for. New lines end as the first one does.
@@ -126,7 +139,7 @@ def merge_cases(text: str, cases: Sequence[Case], *, app: str = _APP, name: str 
         lines.append(raw if before is None or case is None else _restated(raw, before, case))
     after = "\n".join(lines)
     end = "\r\n" if lines[0].endswith("\r") else "\n"
-    new = "".join(f"{_line(c).removesuffix(chr(13))}{end}" for c in cases if c.id not in there)
+    new = "".join(f"{_line(c).removesuffix(chr(13))}{end}" for c in cases if c.id not in there and not is_erased(c))
     return f"{after}{end}{new}" if new and after and not after.endswith("\n") else after + new
 
 
@@ -158,13 +171,12 @@ def parse_labels(text: str, *, name: str = "the labels") -> tuple[LabelRow, ...]
 def label_sheet(failures: Iterable[Failure], *, author: str = "") -> str:
     """A CSV for people to fill in: one row for each failure, `verdict` and `ground_truth` empty. `parse_labels` reads it back.
 
-    A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV Injection").
+    What a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV Injection").
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    rows = [_to_fill_in(f, author) for f in failures]
     writer.writerow(SHEET)
-    writer.writerows([_cell(row[k]) for k in SHEET] for row in rows)
+    writer.writerows([re.sub(_FORMULA.format(""), "'", v) for v in _to_fill_in(f, author).values()] for f in failures)
     return out.getvalue()
 
 
@@ -375,7 +387,8 @@ def _labels_in_csv(text: str, name: str) -> tuple[LabelRow, ...]:
             try:
                 if None in row:
                     raise InputError("it has more cells than the header; quote cells that hold the delimiter")
-                rows.append(_label(reader.line_num, {k: _uncell(v) for k, v in row.items() if v is not None}))
+                cells = {k: re.sub(_FORMULA.format("'"), "", v) for k, v in row.items() if v is not None}
+                rows.append(_label(reader.line_num, cells))
             except InputError as error:
                 bad.append(f"line {reader.line_num}: {error}")
     except csv.Error as error:
@@ -384,11 +397,3 @@ def _labels_in_csv(text: str, name: str) -> tuple[LabelRow, ...]:
         csv.field_size_limit(limit)
     _refuse(bad, name)
     return tuple(rows)
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _uncell(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text

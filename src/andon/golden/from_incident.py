@@ -12,8 +12,11 @@ __all__ = ["failures_of"]
 def failures_of(incident: Incident, found: Investigation, lead: Signal | None) -> list[Failure]:
     """One failure per failing example that can be asked again, with the expected answer or a passing twin as suggestion.
 
-    Without a leading signal (a person's report) the case is measured by the plain match of its right answer.
+    Without a leading signal (a person's report) the case is measured by the plain match of its right answer. What probes asked
+    is none: it is a case already.
     """
+    if lead is not None and lead.of_probes:
+        return []
     return [_failure(incident, e, lead, found.at_us) for e in found.examples if e.question.strip()]
 
 

@@ -38,7 +38,7 @@ class State:
     added: int
     retired: int
     changed: int
-    """Cases that were changed otherwise, or brought back."""
+    """Cases that were changed otherwise, or brought back; each counts once, however often that was."""
 
 
 def case_history(steps: Iterable[Step]) -> list[Entry]:
@@ -74,29 +74,30 @@ def set_states(versions: Sequence[tuple[int, Case]]) -> list[State]:
     states: list[State] = []
     now: dict[str, Case] = {}
     digests: dict[str, str] = {}
-    day, counts = "", [0, 0, 0]
+    day = ""
+    added, retired, changed = (set[str]() for _ in range(3))
     for at_us, case in versions:
         today = format_time(at_us)[:10]
         if today != day and day:
-            states.append(_state(day, digests, counts))
-            counts = [0, 0, 0]
+            states.append(_state(day, digests, added, retired, changed))
+            added, retired, changed = set(), set(), set()
         day = today
         before = now.get(case.id)
         if before is None:
-            counts[0] += 1
+            added.add(case.id)
         if case.retired is not None and (before is None or before.retired is None):
-            counts[1] += 1
+            retired.add(case.id)
         elif before is not None:
-            counts[2] += 1
+            changed.add(case.id)
         now[case.id] = case
         digests.pop(case.id, None)
         if case.retired is None:
             digests[case.id] = case_digest(case)
-    return [*states, _state(day, digests, counts)] if day else []
+    return [*states, _state(day, digests, added, retired, changed)] if day else []
 
 
-def _state(day: str, digests: dict[str, str], counts: list[int]) -> State:
-    added, retired, changed = counts
+def _state(day: str, digests: dict[str, str], *touched: set[str]) -> State:
+    added, retired, changed = map(len, touched)
     return State(
         day=day, digest=digest_of(digests.values()), cases=len(digests), added=added, retired=retired, changed=changed
     )

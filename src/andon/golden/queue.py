@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from andon.golden.cases import person, same_text
+from andon.golden.cases import OWNER, person, same_text
 from andon.golden.records import Failure, Label, Queued, Settled
 from andon.scores import Vectors
 from andon.settings import is_high_risk
@@ -71,7 +71,7 @@ def settled(failure: Failure, labels: Iterable[Label]) -> Settled:
 
 def _owner_says(failure: Failure, label: Label) -> bool:
     """Whether the data owner gave the same right answer with the data: that is a reviewer's word, beside one who read it."""
-    given = failure.suggestion if failure.suggested_by == "expected_answer" else None
+    given = failure.suggestion if failure.suggested_by == OWNER else None
     if given is None or label.verdict != "answer" or label.note.startswith(BULK):
         return False
     return same_text(given, label.ground_truth)

@@ -1,20 +1,17 @@
 """Which threshold of near-duplicates fits: precision and recall on pairs of questions of which people said whether they are the same."""
 
-import csv
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from andon.errors import InputError
-from andon.golden.duplicates import other_numbers
+from andon.golden.duplicates import ROUNDING, other_numbers
+from andon.golden.formats.rows import rows_of
 from andon.scores.language import language_of
-from andon.stats import clopper_pearson
+from andon.stats import area_under, clopper_pearson
 from andon.traffic.quoting import quoted
 
 __all__ = ["GRID", "Pair", "Point", "Tuned", "at_threshold", "parse_pairs", "tune", "word_overlap"]
@@ -29,7 +26,10 @@ INVERTED = 0.3
 """AUC below which the labels say the opposite of what both texts say."""
 
 FEW = 10
-"""Pairs of either kind below which there is no AUC."""
+"""Pairs of either kind below which there is no AUC, and pairs that are not the same below which no threshold is picked."""
+
+APART = -1.0
+"""What stands for the cosine of two questions with other numbers."""
 
 NAMES = {"ko": "korean", "ja": "japanese", "zh": "han", "ru": "cyrillic", "ar": "arabic", "hi": "devanagari"}
 """Codes of languages that `language_of` tells by their script only."""
@@ -90,7 +90,9 @@ class Tuned:
     """By threshold on the share of words in common."""
     chosen: float | None
     """The lowest threshold whose precision is surely at least `PRECISION`, and as measured at least that in each source: a mix
-    of easy and hard pairs hides what it does to the hard ones. None where there is no such threshold."""
+    of easy and hard pairs hides what it does to the hard ones. Never below the lowest cosine of all pairs, for they say nothing
+    of what is further apart. None where there is no such threshold, or fewer than `FEW` pairs that only the cosine can tell
+    are not the same: where all are the same, every threshold is precise."""
     overlap_chosen: float | None
     """The same for the share of words in common."""
     why: str
@@ -99,42 +101,25 @@ class Tuned:
 
 
 def parse_pairs(text: str, *, name: str = "the file of pairs") -> tuple[Pair, ...]:
-    """The pairs of a file: JSONL or CSV with ``a``, ``b``, ``same`` (true, false, 1, 0, yes, no), and maybe ``lang`` and ``source``.
+    """The pairs of a file: JSONL, a JSON list or CSV with ``a``, ``b``, ``same`` (true, false, 1, 0, yes, no), and maybe ``lang`` and ``source``.
 
     Raises:
         InputError: a row is no pair; names the lines.
     """
-    wrong: list[str] = []
+    rows, bad = rows_of(text, name)
+    wrong = [f"{b.id}: {b.reason}" for b in bad]
     pairs: list[Pair] = []
-    for line, row in _rows(text):
+    for row in rows:
         try:
-            pairs.append(_pair(row))
+            pairs.append(_pair(row.value))
         except InputError as error:
-            wrong.append(f"line {line}: {error}")
+            wrong.append(f"{row.place}: {error}")
     if wrong:
         more = f", and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise InputError(f"{name}: {'; '.join(wrong[:_NAMED])}{more}")
     if not pairs:
         raise InputError(f'{name} holds no pair; a line is {{"a": ..., "b": ..., "same": true}}')
     return tuple(pairs)
-
-
-def _rows(text: str) -> Iterator[tuple[int, Any]]:
-    text = text.removeprefix("\ufeff")
-    if text.lstrip().startswith("{"):
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.strip():
-                try:
-                    yield number, json.loads(line)
-                except ValueError:
-                    yield number, None
-        return
-    reader = csv.DictReader(f"{line}\n" for line in text.split("\n"))
-    try:
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(f"line {reader.line_num} is no CSV: {error}") from error
 
 
 def _pair(row: object) -> Pair:
@@ -176,7 +161,7 @@ def tune(pairs: Sequence[Pair], cosines: Floats) -> tuple[Tuned, ...]:
     """
     apart = np.array([other_numbers(p.a, p.b) for p in pairs], dtype=bool)
     overlaps = np.array([word_overlap(p.a, p.b) for p in pairs])
-    scores = np.where(apart, -1.0, np.array([cosines, overlaps]))
+    scores = np.where(apart, APART, np.array([cosines, overlaps]))
     same = np.array([p.same for p in pairs], dtype=bool)
     found = []
     for language in sorted({p.language for p in pairs}):
@@ -192,9 +177,13 @@ def tune(pairs: Sequence[Pair], cosines: Floats) -> tuple[Tuned, ...]:
 
 def _tuned(language: str, source: str | None, same: Flags, scores: Floats, parts: Sequence[Tuned]) -> Tuned:
     points, overlap = (tuple(at_threshold(same, row, t) for t in GRID) for row in scores)
-    auc, overlap_auc = (_auc(same, row) for row in scores)
-    chosen = _chosen(points, [part.points for part in parts])
-    by_overlap = _chosen(overlap, [part.overlap for part in parts])
+    told = FEW <= same.sum() <= len(same) - FEW
+    areas = (area_under(row[same], row[~same]) if told else None for row in scores)
+    auc, overlap_auc = (None if area is None else area.value for area in areas)
+    others = int((~same & (scores[0] > APART)).sum())
+    a, b = (_first(row) for row in scores)
+    chosen = _chosen(points[a:], [part.points[a:] for part in parts]) if others >= FEW else None
+    by_overlap = _chosen(overlap[b:], [part.overlap[b:] for part in parts]) if others >= FEW else None
     return Tuned(
         language=language,
         source=source,
@@ -206,9 +195,15 @@ def _tuned(language: str, source: str | None, same: Flags, scores: Floats, parts
         overlap=overlap,
         chosen=None if chosen is None else chosen.threshold,
         overlap_chosen=None if by_overlap is None else by_overlap.threshold,
-        why=_why(points, chosen) + _unsure(chosen, parts),
+        why=_why(points[a:], chosen, others) + _unsure(chosen, parts),
         inverted=auc is not None and auc < INVERTED,
     )
+
+
+def _first(scores: Floats) -> int:
+    """Place in `GRID` of the first threshold that is not below the lowest score."""
+    lowest = scores[scores > APART].min(initial=GRID[-1])
+    return int(np.searchsorted(GRID, lowest - ROUNDING))
 
 
 def _chosen(points: Sequence[Point], parts: Sequence[Sequence[Point]]) -> Point | None:
@@ -230,7 +225,7 @@ def _unsure(chosen: Point | None, parts: Sequence[Tuned]) -> str:
 
 def at_threshold(same: Flags, scores: Floats, threshold: float) -> Point:
     """Precision with its exact interval, recall and F1 of calling the same what reaches a threshold."""
-    called = scores >= threshold - 1e-6
+    called = scores >= threshold - ROUNDING
     n, right, total = int(called.sum()), int((called & same).sum()), int(same.sum())
     low, high = clopper_pearson(right, n)
     return Point(
@@ -245,11 +240,16 @@ def at_threshold(same: Flags, scores: Floats, threshold: float) -> Point:
     )
 
 
-def _why(points: Iterable[Point], chosen: Point | None) -> str:
+def _why(points: Iterable[Point], chosen: Point | None, others: int) -> str:
     if chosen is not None:
         return (
             f"{chosen.right:,} of {chosen.n:,} called the same are ({chosen.right / chosen.n:.3f}, interval"
             f" {chosen.low:.3f} to {chosen.high:.3f}), which finds {chosen.recall:.1%} of those that are the same"
+        )
+    if others < FEW:
+        return (
+            f"cannot tell: {others} pairs are not the same (those with other numbers aside), and {FEW} are the least: where all"
+            " are the same, every threshold looks right"
         )
     best = max(points, key=lambda p: p.low)
     if best.n == 0:
@@ -258,12 +258,3 @@ def _why(points: Iterable[Point], chosen: Point | None) -> str:
         f"cannot tell: at best, at {best.threshold:.2f}, {best.right:,} of {best.n:,} called the same are, so precision is"
         f" {best.low:.3f} to {best.high:.3f}; {PRECISION:g} needs 72 pairs without a mistake, or more with few"
     )
-
-
-def _auc(same: Flags, scores: Floats) -> float | None:
-    """P(score of a pair that is the same > score of one that is not), ties half; Mann-Whitney."""
-    yes, no = int(same.sum()), int((~same).sum())
-    if min(yes, no) < FEW:
-        return None
-    ranks = stats.rankdata(scores)
-    return float((ranks[same].sum() - yes * (yes + 1) / 2) / (yes * no))

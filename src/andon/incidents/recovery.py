@@ -29,6 +29,7 @@ __all__ = [
     "add_step",
     "brings_news",
     "drop_criterion",
+    "every_us_of",
     "holds_of",
     "judge_chart",
     "judge_masked",
@@ -70,7 +71,8 @@ def suggest_criteria(
     """The criteria that are missing: the leading chart, one for each other metric of its class, and the probes.
 
     The chart of a metric is the one that would lead if no other metric had signalled: it holds at least nine tenths of that
-    metric's harm. Without a signal a person looks at what was reported.
+    metric's harm. Without a signal a person looks at what was reported. What probes show is watched for longer by the time
+    between two of their runs, so that one falls into the watch.
 
     Args:
         incident: its latest version.
@@ -81,6 +83,7 @@ def suggest_criteria(
     known = list(known)
     wanted: list[ExitCriterion] = []
     told = [s for s in signals if pages(s)]
+    runs_us = WATCH_US + every_us_of(signals)
     lead = next((s for s in told if s.id == incident.lead), None)
     if lead is not None:
         groups: dict[tuple[str, str], list[Signal]] = {}
@@ -88,13 +91,13 @@ def suggest_criteria(
             if s.harm == lead.harm:
                 groups.setdefault((s.metric, s.direction), []).append(s)
         others = [classify(group)[2] for key, group in sorted(groups.items()) if key != (lead.metric, lead.direction)]
-        wanted += [_of_chart(s) for s in (lead, *others)]
+        wanted += [_of_chart(s, runs_us if s.of_probes else WATCH_US) for s in (lead, *others)]
     else:
         wanted.append(
             ExitCriterion(id="", kind="check", text="a person has looked again, and what was reported is right now")
         )
     if probes:
-        wanted.append(_of_probes(PROBES_PASS, WATCH_US))
+        wanted.append(_of_probes(PROBES_PASS, runs_us))
     has = {(c.kind, c.monitor) for c in known}
     fresh = [c for c in wanted if (c.kind, c.monitor) not in has]
     first = 1 + max((_number(c.id) for c in known), default=0)
@@ -130,7 +133,7 @@ def add_criterion(
     if not 0 < watch_us <= 90 * 24 * HOUR_US:
         raise InputError(f"it cannot hold for {duration(watch_us / 1e6)}; give a time up to 90 days, such as 48h")
     if signal is not None:
-        criterion = replace(_of_chart(signal), watch_us=watch_us)
+        criterion = _of_chart(signal, watch_us)
     elif at_least is not None:
         criterion = _of_probes(at_least, watch_us)
     elif text.strip():
@@ -315,7 +318,7 @@ def judge_chart(
         end_us: end of the last whole window.
         came: interactions that came within the last watch window (or since `start_us`).
         usual: interactions in as long a time before the onset; None where nothing is known. Then traffic must have come in at
-            least half of the watch window, and in its last quarter.
+            least half of the watch window, and in its last quarter; of a probe, since the time between two of its runs.
         unit: interactions that one row stands for, where traffic is sampled.
     """
     outside = [p for p in points if p.x > p.high * p.n]
@@ -327,7 +330,7 @@ def judge_chart(
         met, text = False, f"{what}: quiet because the traffic is gone, not because harm is"
     elif kept:
         met, text = _inside(signal, kept, since, end_us, criterion.watch_us)
-        if met and not usual and (gap := _uncovered(kept, end_us, criterion.watch_us)):
+        if met and not usual and (gap := _uncovered(kept, end_us, criterion.watch_us, signal.every_us)):
             met, text = None, f"cannot tell: {gap}, and nothing is known of how much is usual"
     elif outside and since == outside[-1].end_us:
         last = outside[-1]
@@ -348,18 +351,24 @@ def _inside(signal: Signal, kept: Sequence[Point], since: int, end_us: int, watc
         few = f"{n:,} are so few that even the {percent(signal.rate)} of the signal is inside"
         return None, f"cannot tell: {few}"
     told = f"for {_hours(min(lasted, watch_us))} of {_hours(watch_us)}"
-    inside = f"{_rate(x, n)} inside limits {percent(low)} to {percent(high)} {told}"
+    runs = sum(p.n > 0 for p in kept)
+    of = f" in {runs} run{'s' * (runs > 1)}" if signal.every_us >= HOUR_US else ""  # of an hour, one point
+    inside = f"{_rate(x, n)}{of} inside limits {percent(low)} to {percent(high)} {told}"
     return (True, inside) if lasted >= watch_us else (False, f"{inside}: not yet")
 
 
-def _uncovered(kept: Sequence[Point], end_us: int, watch_us: int) -> str:
-    """What of the watch window had no traffic, in words; empty where half of it had some, and its last quarter too."""
+def _uncovered(kept: Sequence[Point], end_us: int, watch_us: int, every_us: int) -> str:
+    """What of the watch window had no traffic, in words; empty where half of it had some, and its last quarter too.
+
+    A probe comes once in a while: empty where it came within the time between two of its runs.
+    """
     lasted = [p for p in kept if p.n]
     covered = sum(p.end_us - max(p.start_us, end_us - watch_us) for p in lasted)
-    if 2 * covered < watch_us:
+    if not every_us and 2 * covered < watch_us:
         return f"traffic came in only {_hours(covered)} of {_hours(watch_us)}"
     latest_us = max(p.end_us for p in lasted)
-    return f"no traffic came since {minute_text(latest_us)} UTC" if latest_us <= end_us - watch_us // 4 else ""
+    late_us = max(watch_us // 4, every_us)
+    return f"no traffic came since {minute_text(latest_us)} UTC" if latest_us <= end_us - late_us else ""
 
 
 def _limits(signal: Signal, points: Sequence[Point]) -> tuple[float, float]:
@@ -442,13 +451,18 @@ def judge_probes(
     return replace(criterion, met=True, at_us=since, measured=told)
 
 
-def _of_chart(signal: Signal) -> ExitCriterion:
+def every_us_of(signals: Iterable[Signal]) -> int:
+    """How often the probe of these signals is asked, of several the one that is asked least; 0 where none is of a run."""
+    return max((s.every_us for s in signals), default=0)
+
+
+def _of_chart(signal: Signal, watch_us: int) -> ExitCriterion:
     if signal.metric == TRAFFIC:
         what = f"measuring by {one_line(signal.aspect)}" if signal.aspect else "traffic"
         text = f"{what} in {scope_text(signal.scope)} is back"
     else:
         text = f"the share of {phrase_of(signal.metric, signal.direction)} in {scope_text(signal.scope)} stays inside its limits"
-    return ExitCriterion(id="", kind="metric", text=text, monitor=signal.monitor, watch_us=WATCH_US)
+    return ExitCriterion(id="", kind="metric", text=text, monitor=signal.monitor, watch_us=watch_us)
 
 
 def _of_probes(at_least: float, watch_us: int) -> ExitCriterion:

@@ -261,7 +261,7 @@ def rank_suspects(
     moved, words = _one_model(behind, baseline)
     probed = scope.get("source") == PROBE
     if probed:  # an instrument and no part: what fails there may fail everywhere
-        scope = {k: v for k, v in scope.items() if k != "source"}
+        scope = {k: v for k, v in scope.items() if k not in ("source", "segment")}
     asked = _Asked(
         metrics=tuple(dict.fromkeys((metric, *others))), scope=scope, onset=onset, baseline=baseline,
         traffic=traffic, moved=moved, course=course, still=still,

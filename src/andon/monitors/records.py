@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from andon.scores import Harm
+from andon.scores.rows import PROBE
 
 __all__ = ["SOFT", "TOPIC_SHARE", "TRAFFIC", "Crowded", "Level", "Monitor", "NewNormal", "Point", "Signal", "names"]
 
@@ -92,6 +93,8 @@ class Signal:
     at_us: int
     """End of the window in which the chart signalled."""
     window_us: int
+    every_us: int = 0
+    """Of a run of a probe: how often it is asked; else 0."""
     x: int
     """Harmful interactions between onset and alarm."""
     n: int
@@ -119,6 +122,11 @@ class Signal:
     """95 % interval of the onset."""
     onset_probability: tuple[tuple[int, float], ...] = ()
     """Posterior of the onset: (start of the window, probability) where it exceeds 0.001."""
+
+    @property
+    def of_probes(self) -> bool:
+        """Whether its part of the traffic is one of probes."""
+        return self.scope.get("source") == PROBE
 
     @property
     def rate(self) -> float:

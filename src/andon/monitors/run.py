@@ -20,6 +20,7 @@ from andon.monitors.series import Metric, all_metrics
 from andon.monitors.shift import TrafficWindow, explain_strata
 from andon.monitors.truth import GivenLabel, ScoreCell, ScoreSums, Truth, truth_of
 from andon.scores import LABELS, Embedder, Harm, Scorer, failing
+from andon.scores.blas import one_blas_thread
 from andon.scores.rows import EVALUATION, EVALUATOR, PROBE
 from andon.store import Histogram, Ledger, Rollup, Sample, Slice, Span, Warehouse, Where
 from andon.traffic import SEGMENTS, format_time
@@ -44,6 +45,8 @@ KINDS = tuple(s for s in SEGMENTS if s != "requested_model")
 DAY_US = 24 * HOUR_US
 
 _Key = TypeVar("_Key")
+
+_Weights = dict[tuple[str | None, ...], float]
 
 AT_ONCE = 5_000
 """Interactions whose score is looked up in one plan."""
@@ -134,7 +137,8 @@ class Watch:
             read = _read(self._warehouse, self._metrics, self._counting.bounds, self._width, self._next, length)
             n, x = self._counting.take(self._next, length, *read)
             self._say_crowded((self._next + length) * self._width)
-            found = self._charts.advance(self._next, n, x, self._consider)
+            with one_blas_thread():  # products of charts are too small to share: threads would wait for each other
+                found = self._charts.advance(self._next, n, x, self._consider)
             fresh = [s for s in found if s.at_us > self._told_us]
             for signal in fresh:
                 self._ledger.put(signal, now_us=signal.at_us, by="andon")
@@ -175,12 +179,20 @@ class Watch:
         if signal.metric == TOPIC_SHARE:
             return signal
         before = Span(start_us=signal.baseline_from_us, end_us=min(signal.baseline_to_us, signal.onset_us))
-        since = Span(start_us=signal.onset_us, end_us=signal.at_us)
-        if signal.kind == "number":
-            signal = self._with_cut(signal, monitor, before, since)
-        if signal.level == "page" and not signal.objective and before.start_us < before.end_us:
-            return self._unless_mix(signal, before, since)
-        return signal
+        sides = (before, Span(start_us=signal.onset_us, end_us=signal.at_us))
+        pages = signal.level == "page" and not signal.objective and before.start_us < before.end_us
+        kinds = KINDS if pages else ()
+        typical = signal.kind == "number" and not signal.aspect
+        if signal.kind == "number" and signal.aspect:
+            signal = replace(signal, cut=self._counting.cut_of(monitor))
+        if not pages and not typical:
+            return signal
+        every = [self._weights(signal, span, kinds) for span in sides]
+        if typical:
+            signal, harmed = self._with_cut(signal, monitor, sides, kinds, every)
+        else:
+            harmed = [self._weights(signal, span, kinds, harm_of(signal)) for span in sides]
+        return self._unless_mix(signal, sides[1], every, harmed) if pages else signal
 
     def _in_interactions(self, signal: Signal, unit: float) -> Signal:
         """A signal of traffic in interactions that came, whatever was kept of them; its chart counts in greatest weights."""
@@ -192,21 +204,27 @@ class Watch:
         x, n = (max(least, round(k * unit)) for k, least in ((signal.x, 0), (signal.n, 1)))
         return replace(signal, x=x, n=n, baseline_n=max(1, round(before)))
 
-    def _with_cut(self, signal: Signal, monitor: Monitor, before: Span, since: Span) -> Signal:
-        """A number's signal with the bound of harm; where its typical value moved, with counts beyond a bound that show it."""
-        if signal.aspect:
-            return replace(signal, cut=self._counting.cut_of(monitor))
+    def _with_cut(
+        self, signal: Signal, monitor: Monitor, sides: tuple[Span, Span], kinds: tuple[str, ...], every: list[_Weights]
+    ) -> tuple[Signal, list[_Weights]]:
+        """The signal of a typical value that moved, with counts beyond a bound that show it, and their weights on both sides."""
+        n0, n = (self._counted(signal, weights) for weights in every)
         for share in (WORST_FIFTH, WORSE_HALF):
             told = replace(signal, cut=self._counting.cut_of(monitor, share))
-            (x, n), (x0, n0) = (self._harm(told, span) for span in (since, before))
+            harmed = [self._weights(told, span, kinds, harm_of(told)) for span in sides]
+            x0, x = (self._counted(signal, weights) for weights in harmed)
             told = replace(told, x=x, n=max(1, n), baseline_x=x0, baseline_n=max(1, n0))
             if told.rate > told.baseline_rate:
                 break
-        return told
+        return told, harmed
 
-    def _unless_mix(self, signal: Signal, before: Span, since: Span) -> Signal:
+    def _unless_mix(self, signal: Signal, since: Span, every: Sequence[_Weights], harmed: Sequence[_Weights]) -> Signal:
         """The signal, as a warning if the mix of the traffic alone explains it; nobody is woken for other questions."""
-        sides = [self._strata(signal, span) for span in (before, since)]
+        unit = signal.stands_for
+        sides = [
+            {kind: (w / unit, min(w / unit, harm.get(kind, 0.0) / unit)) for kind, w in whole.items() if w > 0}
+            for whole, harm in zip(every, harmed, strict=True)
+        ]
         if any(sum(n for n, _ in side.values()) < 1 for side in sides):
             return signal
         hours = (since.end_us - since.start_us) / cluster_us(signal.window_us)
@@ -217,25 +235,17 @@ class Watch:
             return replace(signal, level="warning", mix=found.reason)
         return replace(signal, mix=found.reason) if found.verdict == "both" else signal
 
-    def _strata(self, signal: Signal, span: Span) -> dict[tuple[str | None, ...], tuple[float, float]]:
-        """Observations and harm of every kind of question, in the units of the chart."""
-        counts: list[dict[tuple[str | None, ...], float]] = []
-        for where in (scope_of(signal), (*scope_of(signal), harm_of(signal))):
-            plan = Rollup(table="scores", metrics=(signal.metric,), measures=("w",), keys=KINDS, span=span, where=where)
-            table = self._warehouse.run(plan)
-            cells = zip(*(table[k].to_pylist() for k in KINDS), strict=True)
-            weights = (w / signal.stands_for for w in table[f"{signal.metric}.w"].to_pylist())
-            counts.append(dict(zip(cells, weights, strict=True)))
-        every, harmed = counts
-        return {cell: (n, min(n, harmed.get(cell, 0.0))) for cell, n in every.items() if n > 0}
+    def _weights(self, signal: Signal, span: Span, kinds: tuple[str, ...], *harm: Where) -> _Weights:
+        """Weights of what was observed in a span, or of the harm in it, of every kind of question."""
+        where = (*scope_of(signal), *harm)
+        plan = Rollup(table="scores", metrics=(signal.metric,), measures=("w",), keys=kinds, span=span, where=where)
+        table = self._warehouse.run(plan)
+        cells = zip(*(table[k].to_pylist() for k in kinds), strict=True) if kinds else [()]
+        return dict(zip(cells, table[f"{signal.metric}.w"].to_pylist(), strict=True))
 
-    def _harm(self, signal: Signal, span: Span) -> tuple[int, int]:
-        """Harm and observations in a span, in the units of the chart."""
-        x, n = (
-            self._warehouse.run(Rollup(table="scores", metrics=(signal.metric,), span=span, where=where))
-            for where in ((*scope_of(signal), harm_of(signal)), scope_of(signal))
-        )
-        return tuple(round((t[f"{signal.metric}.w"][0].as_py() or 0) / signal.stands_for) for t in (x, n))  # type: ignore[return-value]
+    def _counted(self, signal: Signal, weights: _Weights) -> int:
+        """Weights in the units of the chart."""
+        return round(sum(weights.values()) / signal.stands_for)
 
 
 def accept(

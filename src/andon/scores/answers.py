@@ -21,8 +21,18 @@ _ANSWER = re.compile(
 )
 
 
+_TAKEN_BACK = re.compile(r"\bno\s{0,3}(?:[,!?;:]|\.(?!\s?\d)|$)", re.IGNORECASE)
+"""A "no" that answers: "Yes. No." takes back, "Yes, at no cost" and "Yes, see No. 5" do not."""
 _MATH = re.compile(r"\${1,2}(?=[^\s$])([^$\n]{1,200})(?<=[^\s\\])\${1,2}(?!\d)")
+_COMPARES = r"(?<![-=<>]){sign}(?![<>])(?=\s?[-+.$€£¥]?\d)|(?<=\b[^\W_])\s?{sign}(?=\s?[^\W_])"
+"""Before a number, or behind a single letter: not an arrow, a tag, a quoted line, or "Settings > Privacy"."""
 _SIGNS = (
+    (re.compile(r"±|\+/-"), " plusminus "),
+    (re.compile(r"≠|!="), " unequal "),
+    (re.compile(r"≤|(?<!<)<="), " atmost "),
+    (re.compile(r"≥|(?<![>-])>="), " atleast "),
+    (re.compile(_COMPARES.format(sign="<")), " below "),
+    (re.compile(_COMPARES.format(sign=">")), " above "),
     (re.compile(r"(?<=\w)\+\+"), "plusplus"),
     (re.compile(r"(?<=\w)\+(?!\w)"), "plus"),
     (re.compile(r"(?<=\w)#(?!\w)"), "sharp"),
@@ -43,13 +53,13 @@ def final_answer(answer: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text as `normalise` gives it, but with the signs that make another thing of a word: C++, C#, A+, 5 %, $5.
+    """A text as `normalise` gives it, but with the signs that make another thing of it: C++, C#, A+, 5 %, $5, < 5, a ≠ 1, ±5.
 
-    ``$`` around a formula, ``#`` before a word and ``+`` before a number say nothing. Reads the first 100,000 characters.
+    ``$`` around a formula, ``#`` before a word, ``+`` before a number and ``=`` say nothing. Reads the first 100,000 characters.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text[:READ])[:READ]
-    if any(sign in text for sign in "+#%$€£¥"):
+    if any(sign in text for sign in "+#%$€£¥<>≤≥≠±") or "!=" in text:
         text = _MATH.sub(r"\1", text[:READ])
         for pattern, word in _SIGNS:
             text = pattern.sub(word, text)
@@ -59,7 +69,8 @@ def plain(text: str) -> str:
 def answers_match(answer: str, expected: str) -> bool:
     """Whether two answers say the same after normalisation, or one's final answer equals the other's; yes/no by first word.
 
-    C++ is not C, and 5 % is neither 5 nor $5 (`plain`).
+    C++ is not C, 5 % is neither 5 nor $5, and p < 0.05 is not p > 0.05 (`plain`). A first word that the opening takes back is
+    no answer ("No problem, yes you can").
 
     A blank answer matches nothing. Where normalisation leaves nothing of the expected answer (a sign, an emoji), the texts
     themselves are compared.
@@ -72,5 +83,8 @@ def answers_match(answer: str, expected: str) -> bool:
         return expected.strip() in (answer.strip(), given.strip())
     if want in (plain(text) for text in (answer, given) if len(text) <= READ):
         return True
-    words = normalise(answer[:OPENING]).split(maxsplit=1)
-    return want in ("yes", "no") and bool(words) and words[0] == want and not BRACKET.search(answer)
+    if want not in ("yes", "no") or BRACKET.search(answer):
+        return False
+    opening = answer[:OPENING]
+    first, *others = normalise(opening).split() or [""]
+    return first == want and not ("yes" in others if want == "no" else _TAKEN_BACK.search(opening))

@@ -282,7 +282,7 @@ SCORERS: tuple[Scorer, ...] = (
         "correctness",
         "The final answer equals the expected one after normalisation.",
         _normalised_match,
-        version="2",
+        version="3",
     ),
     _rate("exact_match", "down", "correctness", "The answer equals the expected one to the letter.", _exact_match),
     _rate(

@@ -2,20 +2,21 @@
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx2
 
 from andon.errors import ConfigError, SeamError
 from andon.traffic.quoting import quoted
 
-__all__ = ["LONGEST_WAIT_S", "Endpoint", "asked_to_wait", "endpoint_at"]
+__all__ = ["LONGEST_WAIT_S", "Endpoint", "asked_to_wait", "endpoint_at", "without_secret"]
 
 LONGEST_WAIT_S = 120.0
 """An endpoint that asks for a longer pause is asked again after this one."""
@@ -23,6 +24,9 @@ LONGEST_WAIT_S = 120.0
 PAUSES_S = (1.0, 4.0)  # before the second and the third try
 MOST_BYTES = 2**25
 """Bytes of an answer: 128 vectors of 4,096 numbers are 12 million."""
+
+SHORTEST_SECRET = 6
+"""Characters of a key from which it is one: endpoints that need none are given ``none`` or ``x``, which are words."""
 
 _WAIT_MOST_S = 30.0  # for a pause that is asked for: somebody waits for the score
 _SHOWN = 100_000
@@ -57,6 +61,13 @@ class Endpoint:
     def failed(self, problem: str, *, retryable: bool = False) -> SeamError:
         """The error that says what went wrong, and where."""
         return SeamError(f"{self.who} at {self.place} failed: {problem}", retryable=retryable)
+
+    def clean(self, text: str) -> str:
+        """What the endpoint said without the secrets that it was sent: it may repeat the header of the request."""
+        login = unquote(urlsplit(self.url).netloc.rpartition("@")[0])
+        for secret in (self.key, login, login.partition(":")[2], b64encode(login.encode()).decode()):
+            text = without_secret(text, secret)
+        return text
 
     def _post(self, client: httpx2.Client, request: Mapping[str, Any]) -> Any:
         for pause in (*PAUSES_S, None):
@@ -99,8 +110,12 @@ class Endpoint:
     def _shown(self, said: str | bytes) -> str:
         """What the endpoint said as a message may show it: without secrets, short, on one line."""
         text = said[:_SHOWN].decode("utf-8", "replace") if isinstance(said, bytes) else said
-        safe = text.replace(self.url, self.place)
-        return quoted(safe.replace(self.key, "***") if self.key else safe, 200)
+        return quoted(self.clean(text.replace(self.url, self.place)), 200)
+
+
+def without_secret(text: str, secret: str) -> str:
+    """A text with ``***`` in place of a secret."""
+    return text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
 
 
 def endpoint_at(who: str, base: str, path: str, key: str, variable: str, *, answer_s: float = 120.0) -> Endpoint:

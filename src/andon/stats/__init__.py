@@ -4,6 +4,7 @@ Nothing here touches a store, a clock, a network, a log or global randomness; `r
 gives the formula, shapes, assumptions, when to use something else, and the source.
 """
 
+from andon.stats.agreement import Estimate, alpha_interval, area_under, cohens_kappa, krippendorff_alpha
 from andon.stats.baseline import LEAST_SPREAD, Baseline, Priors, clock_of, fit_baseline, like_weekend
 from andon.stats.binomial import clopper_pearson, difference
 from andon.stats.bins import bin_edges, bin_of
@@ -16,6 +17,7 @@ from andon.stats.paired import (
     PairedDrop,
     attempts_worse,
     compare_paired,
+    design_effect,
     holm,
     paired_bootstrap,
     paired_drop,
@@ -30,19 +32,24 @@ __all__ = [
     "RIDIT_VARIANCE",
     "Baseline",
     "ChangePoint",
+    "Estimate",
     "MixExplained",
     "Onset",
     "Paired",
     "PairedDrop",
     "Priors",
     "Ridits",
+    "alpha_interval",
+    "area_under",
     "attempts_worse",
     "bin_edges",
     "bin_of",
     "classifier_test",
     "clock_of",
     "clopper_pearson",
+    "cohens_kappa",
     "compare_paired",
+    "design_effect",
     "detect",
     "difference",
     "explained_by_mix",
@@ -50,6 +57,7 @@ __all__ = [
     "fit_baseline",
     "holm",
     "jensen_shannon",
+    "krippendorff_alpha",
     "ks",
     "like_weekend",
     "locate_onset",

@@ -12,6 +12,7 @@ __all__ = [
     "PairedDrop",
     "attempts_worse",
     "compare_paired",
+    "design_effect",
     "holm",
     "paired_bootstrap",
     "paired_drop",
@@ -126,7 +127,7 @@ def paired_drop(differences: ArrayLike, clusters: ArrayLike, level: float = 0.95
         raise ValueError("no differences; at least one case is needed")
     inverse = np.unique(np.asarray(clusters), return_inverse=True)[1]
     count = int(inverse.max()) + 1
-    deff = 1.0 if count == n else _design_effect(d, inverse, count)
+    deff = 1.0 if count == n else design_effect(d, inverse, count)
     found = PairedDrop(drop=-float(d.mean()), low=-1.0, high=1.0, n_effective=n / deff, noise=float(np.mean(d * d)))
     tail = (1 - level) / 2
     if count == 1 and n > 1:
@@ -137,7 +138,12 @@ def paired_drop(differences: ArrayLike, clusters: ArrayLike, level: float = 0.95
     return PairedDrop(drop=found.drop, low=low, high=high, n_effective=found.n_effective, noise=found.noise)
 
 
-def _design_effect(d: NDArray[np.float64], inverse: NDArray[np.intp], count: int) -> float:
+def design_effect(d: NDArray[np.float64], inverse: NDArray[np.intp], count: int) -> float:
+    """Variance of the mean of ``d`` (n,) by clusters over that by single values, at least 1.
+
+    ``inverse`` (n,) numbers the cluster of each from 0 to ``count - 1``. Where all values are equal, or there is one cluster,
+    it is the mean size of a cluster: such a cluster is worth one value. Source: Rao & Scott, Biometrics 48 (1992), 577-585.
+    """
     centred = d - d.mean()
     spread = float(centred @ centred)
     if spread == 0 or count < 2:

@@ -229,7 +229,7 @@ class Ledger:
         """
         changed = 0
         classes = {c.__name__: c for c in kinds}
-        query = select(_V.entry, _V.kind, _V.body)
+        query = select(_V.entry, _V.kind, _V.body).where(_V.kind.in_(classes))
         with _database_errors(), self._turn, self._engine.begin() as connection:
             if sqlite := connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete = ON")
@@ -239,7 +239,7 @@ class Ledger:
                 if after is before:
                     continue
                 text = json.dumps(after, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-                if row.kind in classes and _reads(classes[row.kind], text):
+                if _reads(classes[row.kind], text):
                     connection.execute(update(_VERSIONS).where(_V.entry == row.entry).values(body=text))
                     changed += 1
         if changed and sqlite:
@@ -249,9 +249,9 @@ class Ledger:
                     connection.exec_driver_sql(command)
         return changed
 
-    def bodies(self) -> Iterator[str]:
-        """The JSON text of every version of every record, in the order of writing."""
-        return iter([row.body for row in self._read(select(_V.body).order_by(_V.entry))])
+    def bodies(self) -> Iterator[tuple[str, str]]:
+        """The kind and the JSON text of every version of every record, in the order of writing."""
+        return iter([(row.kind, row.body) for row in self._read(select(_V.kind, _V.body).order_by(_V.entry))])
 
     def close(self) -> None:
         """Close all connections."""

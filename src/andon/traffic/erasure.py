@@ -62,6 +62,8 @@ class Traces:
     sessions: frozenset[str]
     texts: frozenset[str]
     """What was asked, answered, retrieved and passed to tools."""
+    asked: frozenset[tuple[str, str, str | None]] = frozenset()
+    """Application, question and answer of the interactions."""
 
 
 def texts_of(interaction: Interaction) -> set[str]:
@@ -80,9 +82,14 @@ class Blanking:
     characters is replaced wherever it stands, as it is, as JSON or a message of ours spells it, or cut off by an ellipsis; a
     shorter one only in a record about the user's interactions; both only in fields that may hold a text at all. Of a text
     that is a JSON object, such as the line of a file, the values are looked at.
+
+    `only_about` leaves every record alone that is not about the user's interactions: what others asked and tested is theirs.
     """
 
-    def __init__(self, *, names: Collection[str], ids: Collection[str], texts: Collection[str]) -> None:
+    def __init__(
+        self, *, names: Collection[str], ids: Collection[str], texts: Collection[str], only_about: bool = False
+    ) -> None:
+        self._only_about = only_about
         self._names, self._ids = frozenset(names) - {""}, frozenset(ids)
         self._texts = frozenset(texts) - self._ids - {""}
         forms = {f for t in self._texts if len(t) >= _LONG for f in _forms(t)}
@@ -90,7 +97,8 @@ class Blanking:
 
     def __call__(self, value: Any) -> Any:
         """The value without the texts; the same object when there is none of them in it."""
-        changed = self._blanked(value, "", self._is_about(value, ""))
+        about = self._is_about(value, "")
+        changed = self._blanked(value, "", about) if about or not self._only_about else value
         return value if changed == value else changed
 
     def touches(self, body: str) -> bool:

@@ -456,7 +456,8 @@ def traffic_of(warehouse: Warehouse, names: Sequence[str]) -> Traces:
     sessions = frozenset(i.session_id for i in interactions if i.session_id)
     said = _said(warehouse, "interaction_id", ids | sessions) | _said(warehouse, "author", names)
     texts = {t for i in interactions for t in texts_of(i)}
-    return Traces(ids=frozenset(ids), sessions=sessions, texts=frozenset(texts | said))
+    asked = frozenset((i.app, i.query, i.answer) for i in interactions if i.query)
+    return Traces(ids=frozenset(ids), sessions=sessions, texts=frozenset(texts | said), asked=asked)
 
 
 def _said(warehouse: Warehouse, column: str, values: Iterable[str]) -> set[str]:

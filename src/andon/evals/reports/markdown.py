@@ -1,12 +1,13 @@
 """A run and its verdict as Markdown, for a pull request, a terminal or a file. Content of cases is hostile."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from andon.evals.records import EvalRun, Verdict
+from andon.evals.pairs import rate_interval
+from andon.evals.records import CaseResult, EvalRun, Verdict
 from andon.evals.reports.standing import Standing, Word, standings
 from andon.golden import Case
-from andon.stats import clopper_pearson
 from andon.traffic.clock import format_time
 from andon.traffic.quoting import quoted
 
@@ -24,7 +25,7 @@ _TODO = {
     "pass": "Nothing is to be done.",
     "fail": "Fix what was lost, or label a case anew where its right answer is another one now.",
     "undecided": "This is neither a pass nor a failure: decide it with more evidence.",
-    "error": "Nothing was measured: see what could not run, and run again.",
+    "error": "This is no measurement: see what could not run, and why.",
 }
 _SECTIONS: Sequence[tuple[str, tuple[Word, ...], bool]] = (
     ("Lost (passed in the baseline, fail now)", ("lost",), False),
@@ -35,6 +36,13 @@ _SECTIONS: Sequence[tuple[str, tuple[Word, ...], bool]] = (
     ("Gained", ("gained",), True),
     ("Quarantined", ("quarantined",), True),
 )
+
+
+_LINKED = re.compile(
+    r"[@#]|:(?=//)|www(?=\.)|\bgh-(?=\d)|(?<!\b[EFG]-)\b[0-9a-f]{6}(?=[0-9a-f]{1,34}\b)", re.IGNORECASE
+)
+"""What a zero-width space must follow, for else a code host makes a link of it: people and e-mail addresses, issues (``#1``,
+``owner/repo#1``, ``GH-1``), addresses (GitHub Flavored Markdown 0.29, section 6.9) and commits, but not ids of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +64,10 @@ def summarise(run: EvalRun, verdict: Verdict, cases: Iterable[Case], *, baseline
 
 def tell(run: EvalRun, verdict: Verdict, cases: Iterable[Case]) -> str:
     """The same of a run of which nobody asked for a verdict: what passes, and how sure that is."""
-    if verdict.outcome == "error" or verdict.low is None or verdict.high is None:
+    if verdict.outcome == "error":
         return summarise(run, verdict, cases)
-    ran, asked = verdict.passed + verdict.failed, len({r.case_id for r in run.results} - {*verdict.quarantined})
-    what = f"{ran} cases pass" if run.repeats == 1 else f"{ran} attempts at {asked} cases pass"
-    said = f"{verdict.passed} of {what} ({verdict.passed / ran:.1%}, {verdict.low:.1%} to {verdict.high:.1%})"
+    out = {*verdict.quarantined}
+    said = _rate([r for r in run.results if r.case_id not in out])
     said += f"; {verdict.errors} could not run" if verdict.errors else ""
     bare = replace(verdict, groups=(), decides=(), mde=None)
     return _render(run, bare, cases, None, reason=_line, folds=False, first=f"{said}.")
@@ -168,7 +175,8 @@ def _rules(verdict: Verdict, reason: Callable[[str], str]) -> list[str]:
 
 def _categories(each: Sequence[Standing]) -> list[str]:
     by_category: dict[str, list[Standing]] = {}
-    for s in each:
+    decide = [s for s in each if s.word != "quarantined"]
+    for s in decide:
         by_category.setdefault(s.shown.risk_category or "", []).append(s)
     rows = [
         "| risk category | cases | pass | fail | could not run | pass rate, 95 % interval |",
@@ -176,13 +184,22 @@ def _categories(each: Sequence[Standing]) -> list[str]:
     ]
     names = sorted(by_category, key=lambda name: (-len(by_category[name]), name))
     groups = [(_cell(name) if name else "(none)", by_category[name]) for name in names[:SHOWN]]
-    for name, group in (*groups, ("all", list(each))):
-        ran = [s for s in group if s.outcome != "error"]
-        passed = sum(s.outcome == "pass" for s in ran)
-        low, high = clopper_pearson(passed, len(ran), 0.95)
-        rate = f"{passed / len(ran):.1%}, {low:.1%} to {high:.1%}" if ran else "cannot tell"
-        rows.append(f"| {name} | {len(group)} | {passed} | {len(ran) - passed} | {len(group) - len(ran)} | {rate} |")
+    for name, group in (*groups, ("all", decide)):
+        counts = (sum(s.outcome == word for s in group) for word in ("pass", "fail", "error"))
+        rate = _rate([r for s in group for r in s.attempts])
+        rows.append(f"| {name} | {len(group)} | {' | '.join(map(str, counts))} | {rate} |")
     return rows
+
+
+def _rate(results: Sequence[CaseResult]) -> str:
+    """What passes of what ran, and how sure that is: cases of one cluster and attempts at one case count as what they are."""
+    ran = [r for r in results if r.outcome != "error"]
+    if not ran:
+        return "cannot tell"
+    n, cases, passed = len(ran), len({r.case_id for r in ran}), sum(r.outcome == "pass" for r in ran)
+    _, _, low, high = rate_interval(ran, 0.95)
+    what = f"{n} cases" if cases == n else f"{n} attempts at {cases} cases"
+    return f"{passed} of {what} pass ({passed / n:.1%}, {low:.1%} to {high:.1%})"
 
 
 def _item(s: Standing) -> str:
@@ -224,5 +241,6 @@ def _line(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """The same in Markdown: nothing in it is markup, and a zero-width space keeps ``@somebody`` from being told."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|#~" else f"{c}\u200b" if c == "@" else c for c in _line(text))
+    """The same in Markdown: nothing in it is markup, and nothing is linked or told of it."""
+    apart = _LINKED.sub("\\g<0>\u200b", _line(text))
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#~&$" else c for c in apart)

@@ -1,17 +1,14 @@
 """What touches the store and the world: ask, score, keep."""
 
-from andon.evals.run.asking import run_evals, versions_of
+from andon.evals.run.asking import run_evals
 from andon.evals.run.baselines import baseline_of, refresh_baseline, set_baseline
-from andon.evals.run.gating import Ask, Gated, gate_change, judge_kept
+from andon.evals.run.gating import gate_change, judge_kept
 from andon.evals.run.keeping import KEPT_US, Kept, Take, expire_kept, forget_kept, open_kept
-from andon.evals.run.quarantine import LONGEST_QUARANTINE_US, quarantine, quarantined
+from andon.evals.run.quarantine import quarantine, quarantined
 from andon.evals.run.runs import keep_run, load_run, newest_runs, runs_with, save_run
 
 __all__ = [
     "KEPT_US",
-    "LONGEST_QUARANTINE_US",
-    "Ask",
-    "Gated",
     "Kept",
     "Take",
     "baseline_of",
@@ -30,5 +27,4 @@ __all__ = [
     "runs_with",
     "save_run",
     "set_baseline",
-    "versions_of",
 ]

@@ -8,19 +8,22 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from andon.errors import InputError, SeamError, StateError
+from andon.errors import InputError, SeamError
 from andon.evals.pace import Bucket, BusyError, back_off, bucket_of, pause, reserve
 from andon.evals.records import CaseResult, CaseScorer, EvalRun, Output, Progress, Tally, Target
 from andon.evals.run.keeping import Kept, attempt_key
-from andon.evals.run.runs import named
+from andon.evals.run.runs import run_of
 from andon.evals.scoring import score_case, scorer_versions
 from andon.evals.targets.reading import output_of
-from andon.golden import Case, clusters_of, golden_digest
+from andon.golden import Case
 from andon.scores import Embedder, Scorer
 from andon.scores.records import Vectors
 from andon.traffic.quoting import quoted
 
-__all__ = ["run_evals", "versions_of"]
+__all__ = ["NOT_ASKED", "run_evals", "versions_of"]
+
+NOT_ASKED = "not asked: the budget of "
+"""How the detail of an attempt begins after the budget was spent."""
 
 Scorers = Mapping[str, Scorer | CaseScorer]
 
@@ -55,12 +58,12 @@ def run_evals(
     - `budget_usd`: nothing more is asked once this run has cost so much (up to `workers` answers may go beyond).
     - `kept` (`open_kept`): where answers are kept and taken from. A run that goes on has the time of its begin.
     - `versions`: what is tested, as far as the caller knows; model and version of the target are added.
-    - `report` is called in this thread after each attempt; `clock` (steady) and `sleep` are for tests.
+    - `report` is called in this thread after each attempt; `clock` and `sleep` are for tests.
 
     Raises:
         InputError: `workers`, `repeats`, `retries`, the rate or the budget is too small.
         StoreError: an answer could not be kept.
-        KeyboardInterrupt: the user stopped it; nothing more is asked, and what was answered is kept, with what was on its way.
+        KeyboardInterrupt: the user stopped it; nothing more is asked, and what was answered or on its way is kept.
     """
     _check(workers=workers, repeats=repeats, retries=retries, budget_usd=budget_usd)
     each = list({c.id: c for c in cases}.values())
@@ -69,22 +72,16 @@ def run_evals(
         target=target, retries=retries, budget_usd=budget_usd, bucket=bucket_of(per_minute), clock=clock, sleep=sleep, kept=kept
     )  # fmt: skip
     at_us, results = _kept_results(attempts, asker, scorers, _OneAtATime(embedder), workers, report, now_us)
-    apps = {c.app for c in each}
-    cluster = clusters_of(each)
-    run = EvalRun(
-        id="",
+    return run_of(
+        each,
+        (replace(r, repeat=a.repeat) for r, a in zip(results, attempts, strict=True)),
         at_us=at_us,
         target=target.name,
-        golden=golden_digest(each),
         scorers=scorer_versions(each, scorers, embedder),
-        results=tuple(
-            replace(r, repeat=a.repeat, cluster=cluster[a.case.id]) for r, a in zip(results, attempts, strict=True)
-        ),
-        app=app if app is not None or len(apps) != 1 else apps.pop(),
         repeats=repeats,
+        app=app,
         versions={**versions_of(target), **(versions or {})},
     )
-    return named(run)
 
 
 def versions_of(target: Target) -> dict[str, str]:
@@ -165,6 +162,7 @@ class _Asker:
                     return _why(error, tries)
                 self._hold_back(attempt.key, tries, error)
             except KeyboardInterrupt:
+                self.stop.set()  # at once: this thread may take the next question before anybody looks
                 raise
             except BaseException as error:  # whatever a user's function raises is that case's error
                 return f"{type(error).__name__}: {quoted(str(error), 300)}"
@@ -176,15 +174,16 @@ class _Asker:
     def _timed(self, attempt: _Attempt) -> Output:
         again = getattr(self.target, "attempt", None)  # recorded answers know which attempt is which
         begun = time.perf_counter()
-        output = self.target.ask(attempt.case) if again is None else again(attempt.case, attempt.repeat)
+        said = self.target.ask(attempt.case) if again is None else again(attempt.case, attempt.repeat)
         took_s = time.perf_counter() - begun
-        return _cleaned(output_of(output, self.target.name), took_s)
+        output = output_of(said, self.target.name)
+        return output if output.latency_s is not None else replace(output, latency_s=took_s)
 
     def _over_budget(self) -> str | None:
         if self.budget_usd is None:
             return None
         if (self.spent_usd or 0.0) >= self.budget_usd:
-            return f"not asked: the budget of ${self.budget_usd:g} is spent"
+            return f"{NOT_ASKED}${self.budget_usd:g} is spent"
         if self.unpriced:
             return (
                 f"not asked: there is a budget of ${self.budget_usd:g}, and {quoted(self.target.name)} does not say what an"
@@ -214,7 +213,7 @@ class _Asker:
         if wait_s > 0:
             (self.sleep or self.stop.wait)(wait_s)
         if self.stop.is_set():
-            raise StateError("the run was stopped")
+            raise KeyboardInterrupt
 
 
 class _OneAtATime:
@@ -368,25 +367,3 @@ def _check(*, workers: int, repeats: int, retries: int, budget_usd: float | None
 
 def _why(error: SeamError, tries: int) -> str:
     return quoted(str(error), 500)[1:-1] + (f" (asked {tries} times)" if tries > 1 else "")
-
-
-def _cleaned(output: Output, took_s: float) -> Output:
-    """The output with its time, and texts that can be kept."""
-    calls = tuple(
-        replace(
-            c, **{k: _unicode(v) for k in ("name", "arguments", "result", "error") if (v := getattr(c, k)) is not None}
-        )
-        for c in output.tool_calls
-    )
-    return replace(
-        output,
-        answer=None if output.answer is None else _unicode(output.answer),
-        contexts=None if output.contexts is None else tuple(_unicode(c) for c in output.contexts),
-        tool_calls=calls,
-        latency_s=took_s if output.latency_s is None else output.latency_s,
-    )
-
-
-def _unicode(text: str) -> str:
-    """The text with halves of surrogate pairs replaced: JSON can spell them, but nothing can keep them."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from andon.errors import InputError, StateError, StoreError
 from andon.evals.records import Baseline, CaseResult, CaseScorer, EvalRun, Progress, Refreshed, Target
+from andon.evals.repeats import counts_of
 from andon.evals.run.asking import run_evals, versions_of
+from andon.evals.run.gating import judge_kept
 from andon.evals.run.runs import named
 from andon.evals.scoring import measured_by, scorer_versions
-from andon.evals.targets import CommandTarget, HttpTarget, keepable_spec, make_target
+from andon.evals.targets import CallableTarget, CommandTarget, HttpTarget, keepable_spec, make_target
 from andon.golden import Case, golden_digest
 from andon.scores import Embedder, Scorer
 from andon.store import Ledger
@@ -23,14 +25,15 @@ def set_baseline(
     """Compare candidates of an application with this run from now on; it is kept, with the spec that asks its target again.
 
     Raises:
-        InputError: the spec may hold a secret, or the run holds no case that ran.
+        InputError: the spec may hold a secret, or the run could not run (as a gate says it: more than 5 % errors).
         StoreError: the ledger failed.
     """
     name = app or run.app
     if not name:
         raise InputError("the run is of several applications; name one whose baseline it shall be")
-    if all(r.outcome == "error" for r in run.results):
-        raise InputError(f"no case of run {quoted(run.id)} ran, so nothing can be compared with it; see its errors")
+    verdict = judge_kept(ledger, run, None, (), now_us=now_us)
+    if verdict.outcome == "error":
+        raise InputError(f"run {quoted(run.id)} can be no baseline, for it could not run: {verdict.reason}")
     made = Baseline(id=name, target=keepable_spec(target), run=run.id, by=by, at_us=now_us)
     ledger.put(run, now_us=now_us, by=by)
     ledger.put(made, now_us=now_us, by=by)
@@ -92,7 +95,7 @@ def refresh_baseline(
     each = list({c.id: c for c in cases}.values())
     why = _changed(old, each, scorers, embedder)
     there = {} if why else {r.case_id: r.measured for r in old.results if r.outcome != "error"}
-    new = [c for c in each if there.get(c.id) not in ("", measured_by(c, scorers, embedder))]
+    new = [c for c in each if there.get(c.id) != measured_by(c, scorers, embedder)]
     if not each or (not new and golden_digest(each) == old.golden):
         return Refreshed(said="the baseline holds every case already" if each else "the golden set is empty")
     fresh = run_evals(
@@ -138,17 +141,19 @@ def _its_target(kept: Baseline, old: EvalRun, target: Target | None, versions: M
     """
     found = make_target(kept.target) if target is None else target
     now = {**versions_of(found), **versions}
-    if isinstance(found, HttpTarget | CommandTarget) and not {"model", "version", "revision"} & now.keys():
-        raise InputError(
-            f"nobody can tell whether {quoted(found.name)} is still the version that it ran on; give `version` in a target file,"
-            " or run it again: `andon eval baseline --target ...`"
-        )
     for name, value in now.items():
         if old.versions.get(name, value) != value:
             was = quoted(old.versions[name])
             raise InputError(
                 f"its {name} is {was}, and that of its target now {quoted(value)}; `andon eval baseline` sets another one"
             )
+    same = [now[n] for n in ("model", "version", "revision") if n in old.versions and n in now]
+    told = [v for v in same if not v.endswith("-dirty")]  # which is the name of any change
+    if isinstance(found, HttpTarget | CommandTarget | CallableTarget) and not told:
+        raise InputError(
+            f"nobody can tell whether {quoted(found.name)} is still the version that it ran on; give one (`version` in a target"
+            " file, `__version__` in a module, or git with all changes committed) and run it again: `andon eval baseline --target ...`"
+        )
     return found
 
 
@@ -163,7 +168,7 @@ def _changed(
 
 
 def _said(new: Sequence[Case], cases: Sequence[Case], fresh: EvalRun, why: str) -> str:
-    passed, failed, errors = (sum(r.outcome == o for r in fresh.results) for o in ("pass", "fail", "error"))
+    passed, failed, errors = counts_of(fresh.results)
     attempts = "" if fresh.repeats == 1 else f" {fresh.repeats} times each"
     counts = f"{passed} passed, {failed} failed" + (f", {errors} could not run" if errors else "")
     if why:

@@ -29,10 +29,10 @@ __all__ = ["KEPT_US", "Kept", "Take", "attempt_key", "expire_kept", "forget_kept
 Take = Literal["nothing", "resume", "cache"]
 """``resume``: the answers of the last run that did not end. ``cache``: those of every run of the same target and version."""
 
-KEPT_US = 30 * 86_400_000_000
+_DAY_US = 86_400_000_000
+KEPT_US = 30 * _DAY_US
 """Answers of runs that began before are removed: they may hold what users said."""
 
-_DAY_US = 86_400_000_000
 _OUTPUT = TypeAdapter(Output)
 _BATCH = 32
 """Answers between two calls of fsync."""
@@ -47,7 +47,7 @@ class Kept:
         found: dict[str, Output],
         *,
         take: Take,
-        last: list[Any] | None,
+        last: dict[str, Any] | None,
         lasting: bool,
         since_us: int | None,
     ) -> None:
@@ -67,7 +67,7 @@ class Kept:
     @property
     def begun_us(self) -> int | None:
         """When the run that goes on began."""
-        return None if self._last is None else int(self._last[1])
+        return None if self._last is None else int(self._last["begun_us"])
 
     @property
     def answers(self) -> int:
@@ -86,9 +86,10 @@ class Kept:
                 be another one by now.
             StoreError: the disk refused.
         """
-        if self._last is not None and not self._lasting and now_us - int(self._last[1]) > _DAY_US:
+        begun_us = self.begun_us
+        if begun_us is not None and not self._lasting and now_us - begun_us > _DAY_US:
             raise InputError(
-                f"the run that was broken off began at {format_time(int(self._last[1]))}, more than a day ago, and its target"
+                f"the run that was broken off began at {format_time(begun_us)}, more than a day ago, and its target"
                 " has no version: nobody can tell whether the same one answers now; run without --resume"
             )
         with _disk(self._path):
@@ -97,9 +98,9 @@ class Kept:
             size = os.fstat(self._handle).st_size
             if size and os.pread(self._handle, 1, size - 1) != b"\n":
                 os.write(self._handle, b"\n")  # the end of a line that a crash has torn
-        if self._last is not None:
-            self._run = str(self._last[0])
-            return int(self._last[1])
+        if self._last is not None and begun_us is not None:
+            self._run = str(self._last["run"])
+            return begun_us
         self._run = f"{now_us}-{os.getpid()}-{size}"  # the file only grows, so no two runs have the same name
         self._write({"run": self._run, "begun_us": now_us, "take": self._take})
         return now_us
@@ -171,11 +172,11 @@ def open_kept(folder: Path, target: Target, *, take: Take = "nothing") -> Kept |
     path = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.jsonl"
     rows = [] if take == "nothing" else _rows(path)
     last = _last_unended(rows) if take == "resume" else None
-    every = take == "cache" or (last is not None and last[2] == "cache")
+    every = take == "cache" or (last is not None and last.get("take") == "cache")
     found: dict[str, Output] = {}
     runs = set()
     for row in rows:
-        if "key" in row and (every or (last is not None and row.get("run") == last[0])):
+        if "key" in row and (every or (last is not None and row.get("run") == last["run"])):
             try:
                 found[str(row["key"])] = _OUTPUT.validate_python(row.get("output"))
             except ValidationError:  # of another version of Andon: it is asked again
@@ -273,11 +274,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _last_unended(rows: list[dict[str, Any]]) -> list[Any] | None:
-    """Run, begin and what it took, of the last run that did not end."""
+def _last_unended(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The begin of the last run that did not end."""
     ended = {row.get("run") for row in rows if row.get("end")}
     begun = [r for r in rows if isinstance(r.get("begun_us"), int) and r.get("run") not in ended]
-    return None if not begun else [begun[-1]["run"], begun[-1]["begun_us"], begun[-1].get("take")]
+    return begun[-1] if begun else None
 
 
 @contextmanager

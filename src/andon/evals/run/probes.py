@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from andon.errors import ConfigError, InputError
-from andon.evals.probes import Probe, chosen, due, signals_of
+from andon.evals.probes import Probe, chosen, next_us, signals_of
 from andon.evals.records import CaseResult, EvalRun, Output, Probed, Target
+from andon.evals.repeats import counts_of
 from andon.evals.run.asking import run_evals
 from andon.evals.run.runs import keep_run
 from andon.evals.scorers import scorers_for
@@ -14,6 +15,8 @@ from andon.evals.targets import make_target
 from andon.golden import Case
 from andon.golden.run import load_set
 from andon.incidents import Incident
+from andon.incidents.run import signals_of as held_by
+from andon.incidents.run.timeline import Attached
 from andon.monitors import Signal
 from andon.scores import Embedder, Scorer
 from andon.scores.rows import PROBE
@@ -43,7 +46,7 @@ def ask_due(
     return [
         ask_probe(warehouse, ledger, intake, probe, scorers, embedder, settings=settings, now_us=now_us)
         for probe in probes
-        if due(probe, ledger.get(Probed, probe.name), now_us)
+        if next_us(probe, ledger.get(Probed, probe.name)) <= now_us
     ]
 
 
@@ -61,39 +64,45 @@ def ask_probe(
     """Ask a probe now, whether it is due or not.
 
     Its answers become interactions whose source is ``probe`` and its passes the metric `METRIC`, so that both have charts
-    apart from people's traffic. Its signal, if it raises one, is given to an incident by the next turn of the loop.
+    apart from people's traffic. Its signal, if it raises one, is given to an incident by the next turn of the loop; while that
+    is not over, it tells of the chart, and no further signal does.
 
     Raises:
         StoreError: the disk or the ledger refused.
     """
-    before = ledger.get(Probed, probe.name)
+    before, by = ledger.get(Probed, probe.name), f"probe {probe.name}"
     cases = chosen(probe, load_set(ledger, probe.app))
-    last_us = None if before is None else before.answered_us
+    waiting = _waiting(ledger, before)
+    last = Probed(
+        id=probe.name, at_us=now_us, waiting=tuple(s.id for s in waiting), kept_us=before.kept_us if before else None
+    )
 
     def keep(probed: Probed) -> Probed:
-        ledger.put(probed, now_us=now_us, by=f"probe {probe.name}")
+        ledger.put(probed, now_us=now_us, by=by)
         return probed
 
     if not cases:
-        return keep(Probed(id=probe.name, at_us=now_us, answered_us=last_us, problem=_nothing_fits(probe)))
+        return keep(replace(last, problem=_nothing_fits(probe)))
     try:
         target = _Heard(make_target(probe.target))
         measures = scorers_for(cases, scorers, settings)
     except (InputError, ConfigError) as error:
-        return keep(Probed(id=probe.name, at_us=now_us, answered_us=last_us, problem=str(error)))
+        return keep(replace(last, problem=str(error)))
     run = run_evals(cases, target, measures, embedder, now_us=now_us)
-    run = replace(run, app=probe.app)
-    keep_run(ledger, run, now_us=now_us, by=f"probe {probe.name}")
+    keep_run(ledger, run, now_us=now_us, by=by)
     _write(intake, probe, run, cases, target.outputs)
     warehouse.commit()
-    raised_ = signals_of(probe, run, before, window_us=settings.window_s * 1_000_000)
-    for signal in raised_:
-        ledger.put(signal, now_us=now_us, by=f"probe {probe.name}")
-    passed, failed, errors = (sum(r.outcome == o for r in run.results) for o in ("pass", "fail", "error"))
+    signals = signals_of(probe, run, before, window_us=settings.window_s * 1_000_000)
+    told = _told(ledger) | {s.monitor: s.id for s in waiting}
+    for signal in signals:
+        if signal.monitor not in told:
+            ledger.put(signal, now_us=now_us, by=by)
+    passed, failed, errors = counts_of(run.results)
     return keep(
-        Probed(
-            id=probe.name, at_us=now_us, run=run.id, passed=passed, failed=failed, errors=errors,
-            signals=tuple(s.id for s in raised_), answered_us=now_us if passed + failed else last_us,
+        replace(
+            last, run=run.id, passed=passed, failed=failed, errors=errors,
+            signals=tuple(told.get(s.monitor, s.id) for s in signals if s.level == "page" or s.monitor not in told),
+            kept_us=now_us if passed + failed and not signals else last.kept_us,
             problem="" if passed + failed else _none_ran(run),
         )
     )  # fmt: skip
@@ -101,12 +110,31 @@ def ask_probe(
 
 def raised(ledger: Ledger, now_us: int) -> list[Signal]:
     """The signals that probes raised and no incident holds yet; a warning is offered for a day, a page until one does."""
-    ids = [(name, p.at_us) for p in ledger.all(Probed) for name in p.signals]
+    ids = [(name, p.at_us) for p in ledger.all(Probed) for name in dict.fromkeys((*p.waiting, *p.signals))]
     if not ids:
         return []
-    held = {name for incident in ledger.all(Incident) for name in incident.signals}
+    held = _held(ledger)
     found = [(ledger.get(Signal, name), at_us) for name, at_us in ids if name not in held]
     return [s for s, at_us in found if s is not None and (s.level == "page" or now_us - at_us < LATELY_US)]
+
+
+def _held(ledger: Ledger) -> set[str]:
+    """Ids of the signals that an incident holds."""
+    return {name for i in ledger.all(Incident) for name in i.signals} | {late.id for late in ledger.all(Attached)}
+
+
+def _waiting(ledger: Ledger, before: Probed | None) -> list[Signal]:
+    """The pages of the runs until now that no incident holds yet."""
+    held = _held(ledger) if before else set()
+    names = dict.fromkeys((*before.waiting, *before.signals)) if before else ()
+    found = [ledger.get(Signal, name) for name in names if name not in held]
+    return [s for s in found if s is not None and s.level == "page"]
+
+
+def _told(ledger: Ledger) -> dict[str, str]:
+    """Charts of which an incident that is not over holds the page of a run, and its id: runs speak once of what goes on."""
+    going_on = [i for i in ledger.all(Incident) if i.state != "closed" and i.recovered_us is None]
+    return {s.monitor: s.id for i in going_on for s in held_by(ledger, i) if s.level == "page" and s.every_us}
 
 
 class _Heard:
@@ -168,6 +196,7 @@ def _interaction(probe: Probe, run: EvalRun, case: Case, r: CaseResult, output: 
         contexts=tuple(Context(text=t) for t in said.contexts or ()),
         tool_calls=said.tool_calls,
         source=PROBE,
+        segment=probe.name,
         risk_category=case.risk_category,
         attributes={"andon.probe": probe.name, "andon.case": case.id},
         error="probe_error" if r.outcome == "error" else None,

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from andon.errors import InputError
 from andon.evals.records import EvalRun, Quarantine
 from andon.evals.repeats import Flake, flakes_of
-from andon.evals.rules import LONGEST_QUARANTINE_US
+from andon.evals.rules import LONGEST_DAYS
 from andon.evals.run.runs import newest_runs
 from andon.golden import Case
 from andon.store import Ledger
 from andon.traffic import format_time
 from andon.traffic.quoting import quoted
 
-__all__ = ["LONGEST_QUARANTINE_US", "quarantine", "quarantined"]
+__all__ = ["quarantine", "quarantined"]
 
 
 def quarantine(ledger: Ledger, case: str, until_us: int, why: str = "", *, now_us: int, by: str) -> Quarantine:
@@ -21,12 +21,13 @@ def quarantine(ledger: Ledger, case: str, until_us: int, why: str = "", *, now_u
     A time that is over ends a quarantine that there is, which needs no reason.
 
     Raises:
-        InputError: no such case, more than 30 days, or neither a reason nor a flake.
+        InputError: no such case, more than `LONGEST_DAYS`, or neither a reason nor a flake.
         StoreError: the ledger failed.
     """
-    if until_us > now_us + LONGEST_QUARANTINE_US:
+    if until_us > now_us + LONGEST_DAYS * 86_400_000_000:
         raise InputError(
-            f"a quarantine until {format_time(until_us)} is longer than 30 days; choose an earlier time, or retire the case"
+            f"a quarantine until {format_time(until_us)} is longer than {LONGEST_DAYS} days; choose an earlier time, or retire"
+            " the case"
         )
     if until_us <= now_us and case not in quarantined(ledger, now_us):
         raise InputError(f"{format_time(until_us)} is over, and {quoted(case)} is in no quarantine; give a later time")

@@ -2,19 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from andon.errors import InputError
-from andon.evals.records import EvalRun
+from andon.evals.records import CaseResult, EvalRun
 from andon.evals.run.telling import tell_incidents
+from andon.golden import Case, clusters_of, golden_digest
 from andon.store import Ledger, write_whole
 from andon.traffic.quoting import quoted
 
-__all__ = ["dump", "keep_run", "load_run", "named", "newest_runs", "runs_with", "save_run"]
+__all__ = ["dump", "keep_run", "load_run", "named", "newest_runs", "run_of", "runs_with", "save_run"]
 
 _RUN = TypeAdapter(EvalRun)
 
@@ -74,6 +75,36 @@ def runs_with(ledger: Ledger, cases: Collection[str]) -> list[EvalRun]:
     wanted = frozenset(cases)
     cut = (replace(r, results=tuple(x for x in r.results if x.case_id in wanted)) for r in newest_runs(ledger))
     return [r for r in cut if r.results] if wanted else []
+
+
+def run_of(
+    cases: Sequence[Case],
+    results: Iterable[CaseResult],
+    *,
+    at_us: int,
+    target: str,
+    scorers: str,
+    repeats: int = 1,
+    app: str | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> EvalRun:
+    """The run that these results of these cases are, with its id; each result gets the cluster of its case.
+
+    Without `app` it is of the application that all cases share.
+    """
+    apps, cluster = {c.app for c in cases}, clusters_of(cases)
+    run = EvalRun(
+        id="",
+        at_us=at_us,
+        target=target,
+        golden=golden_digest(cases),
+        scorers=scorers,
+        results=tuple(replace(r, cluster=cluster[r.case_id]) for r in results),
+        app=app if app is not None or len(apps) != 1 else apps.pop(),
+        repeats=repeats,
+        versions=dict(versions or {}),
+    )
+    return named(run)
 
 
 def named(run: EvalRun) -> EvalRun:

@@ -4,7 +4,7 @@ import re
 
 from andon.errors import InputError
 from andon.evals.records import CaseScorer, Measured, Output
-from andon.evals.scorers.matching import check_expect
+from andon.evals.scorers.matching import check_expect, right_unless
 from andon.golden import Case
 from andon.scores import Embedder
 from andon.traffic.quoting import quoted
@@ -21,7 +21,7 @@ def _citation(case: Case, output: Output, _: Embedder) -> Measured | None:
     if n == 0 and output.contexts is None:
         return None
     if n == 0:
-        return Measured(value=0.0, passed=False, detail="the target retrieved no passage that could be cited")
+        return right_unless("the target retrieved no passage that could be cited")
     answer = output.answer or ""
     named = not all(c.isdigit() for c in (*must, *(may or ())))
     parts = [p.strip() for group in _BRACKETS.findall(answer) for p in re.split("[,;]", group)]
@@ -36,9 +36,7 @@ def _citation(case: Case, output: Output, _: Embedder) -> Measured | None:
         problem = f"[{quoted(missing[0])[1:-1]}] must be cited, and is not"
     elif may is not None and (other := [c for c in cited if c not in known]):
         problem = f"[{quoted(other[0])[1:-1]}] may not be cited"
-    return Measured(
-        value=float(problem is None), passed=problem is None, detail=problem or f"{len(cited)} citations, all right"
-    )
+    return right_unless(problem, f"{len(cited)} citations, all right")
 
 
 def _expected(case: Case) -> tuple[tuple[str, ...], tuple[str, ...] | None]:

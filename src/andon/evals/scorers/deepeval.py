@@ -9,6 +9,7 @@ from andon.evals.scorers.foreign import arguments_of, imported, judge_of, made, 
 from andon.evals.scorers.tools import calls_due
 from andon.golden import Case
 from andon.scores import Embedder
+from andon.scores.posting import without_secret
 from andon.settings import Settings
 from andon.traffic.quoting import quoted
 
@@ -38,11 +39,11 @@ def load(settings: Settings, part: str) -> CaseScorer:
             arguments.setdefault("async_mode", False)
         ready = made(metric, name, arguments)
         value = ready.measure(_test_case(case, output), _show_indicator=False)
-        cost = ready.evaluation_cost
+        cost, said = ready.evaluation_cost, without_secret(ready.reason or "", settings.judge_key.strip())
         return Measured(
             value=float(value),
             passed=bool(ready.is_successful()) if case.cut is None else None,
-            detail=quoted(ready.reason, 200)[1:-1] if ready.reason else f"{part} {value:.4g}",
+            detail=quoted(said, 200)[1:-1] if said else f"{part} {value:.4g}",
             cost_usd=float(cost) if cost else None,
         )
 

@@ -8,6 +8,7 @@ from andon.evals.scorers.foreign import arguments_of, finished, imported, judge_
 from andon.evals.scorers.matching import texts_of
 from andon.golden import Case
 from andon.scores import Embedder
+from andon.scores.posting import without_secret
 from andon.settings import Settings
 from andon.traffic.quoting import quoted
 
@@ -41,7 +42,7 @@ def load(settings: Settings, part: str) -> CaseScorer:
         if isinstance(found.value, list | tuple | dict):
             raise InputError(f"{name} gives {quoted(found.value)}; a scorer with one value is allowed")
         value = float(kinds.value_to_float()(found.value))
-        said = found.explanation or found.answer
+        said = without_secret(found.explanation or found.answer or "", settings.judge_key.strip())
         return Measured(
             value=value,
             passed=value >= 1 if case.cut is None else None,

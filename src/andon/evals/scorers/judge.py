@@ -8,8 +8,8 @@ from typing import Any
 
 from andon.errors import ConfigError, InputError
 from andon.evals.records import CaseScorer, Measured, Output
-from andon.evals.scorers.matching import check_expect, failed_before
-from andon.evals.scorers.schemas import parsed
+from andon.evals.scorers.matching import check_expect, fails_again, right_unless
+from andon.evals.scorers.schemas import parsed, unfenced
 from andon.golden import Case
 from andon.scores import Embedder
 from andon.scores.posting import Endpoint, endpoint_at
@@ -37,7 +37,6 @@ LONGEST = 50_000
 """Characters of an answer that are judged: a longer one is refused, not cut, and must not cost a fortune."""
 
 _VERDICT = re.compile(r"""["']?pass["']?\s{0,5}[:=]\s{0,5}["']?true""", re.IGNORECASE)
-_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +103,7 @@ def read_judgement(text: str) -> Judgement:
     Raises:
         ValueError: it is something else; says what.
     """
-    fenced = _FENCE.fullmatch(text)
-    row = parsed(fenced[1] if fenced else text)
+    row = parsed(unfenced(text))
     if not isinstance(row, dict) or set(row) != {"pass", "score", "why"}:
         raise ValueError('it is not an object of "pass", "score" and "why"')
     passed, score, why = row["pass"], row["score"], row["why"]
@@ -142,12 +140,10 @@ class Judge:
         """
         check_expect(case, "criteria", "judgements")
         answer, times = output.answer or "", _judgements(case)
-        if failed_before(case, answer):
-            return Measured(value=0.0, passed=False, detail="the answer is the one that failed before")
+        if again := fails_again(case, answer):
+            return again
         if _VERDICT.search(answer) and not _VERDICT.search(case.ground_truth):
-            return Measured(
-                value=0.0, passed=False, detail="the answer holds a verdict for its judge; it was not asked"
-            )
+            return right_unless("the answer holds a verdict for its judge; it was not asked")
         if len(answer) > LONGEST:
             raise InputError(f"the answer has {len(answer):,} characters; up to {LONGEST:,} are judged")
         request = {"model": self.model, "temperature": 0, "messages": messages_for(case, answer)}
@@ -178,7 +174,8 @@ class Judge:
         except ValueError as error:
             raise failed(f"its reply cannot be read: {quoted(str(error), 120)[1:-1]}") from None
         tokens, cost, model = _usage(row)
-        return replace(found, model=model, tokens=tokens, cost_usd=cost)
+        clean = self.endpoint.clean
+        return replace(found, why=clean(found.why), model=model and clean(model), tokens=tokens, cost_usd=cost)
 
 
 def _criteria(case: Case) -> str:

@@ -1,12 +1,13 @@
 """The case scorer `numeric`: the one number of an answer against that of the right answer."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from itertools import takewhile
 
 from andon.errors import InputError
 from andon.evals.records import CaseScorer, Measured, Output
-from andon.evals.scorers.matching import check_expect, failed_before
+from andon.evals.scorers.matching import check_expect, fails_again, right_unless
 from andon.golden import Case
 from andon.scores import Embedder
 from andon.scores.answers import final_answers
@@ -19,13 +20,20 @@ READ = 20_000
 """Characters of an answer beyond which it is not searched for a number: it would be a guess which one is meant."""
 
 _SPACES = "\u00a0\u2009\u202f'’ "
+_RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _NUMBER = re.compile(
-    r"(?<![\w.,])(?P<money>[$€£¥]\s?)?(?P<sign>[-+−–])?(?P<money2>[$€£¥]\s?)?"
+    r"(?<![\w.,])(?P<money>[A-Z]{0,3}[$€£¥]\s?|[A-Z]{2,3}\s)?(?P<sign>[-+−–])?(?P<money2>[$€£¥]\s?)?"
     rf"(?P<digits>\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?![\d])(?:[.,]\d+)?|\d[\d.,]*\d|\d|\.\d+)"
-    r"(?P<exponent>(?:[eE]|\s?[x×*·]\s?10\s?\^?)[{(]?[-+−]?\d{1,3}[)}]?)?"
+    rf"(?P<exponent>(?:[eE]|\s?[x×*·]\s?10\s?\^?)[{{(]?[-+−]?\d{{1,3}}[)}}]?|\s?[x×*·]\s?10[⁺⁻]?[{_RAISED}]{{1,3}})?"
     r"(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|k)\b)?"
     r"(?:\s?(?P<unit>%|percent\b|per cent\b|°\s?[CF]\b|[$€£¥]|[^\W\d_]{1,20}(?:[²³]|\^?[23]\b)?(?:/[^\W\d_]{1,4}[²³]?)?))?"
 )
+_POWER = re.compile(rf"[-+−]?\d+(?=[)}}]?$)|[⁺⁻]?[{_RAISED}]+$")
+_BOUND = re.compile(r"(?:(?<![-=<>])[<>]=?|[≤≥≠]|!=|(?<![\d)])(?<![\d)]\s)±)\s?$")
+_TAG = re.compile(r"<[/a-zA-Z][^<>]*>\s?$")
+"""It ends like a bound: ``<b>5</b>``."""
+_CASED = re.compile(r"[KMGT]i?b|[kKMGT]i?B(?:ps|/s)|m(?:[ACFJKMNSTVW]|Hz|Pa|Wh)")
+"""Units that another case would make another unit: Mb and MB, MB/s and Mb/s, mW and MW."""
 _FOLLOWING = re.compile(r"(?:\s[^\W\d_]{1,20}){1,2}(?![^\W_])")
 _CITATION = re.compile(r"\[\^?\d{1,3}(?:\s?,\s?\d{1,3})*\]")
 _REASON = re.compile(r"[.;]\s|\(|\b(?:because|since|as)\b")
@@ -48,7 +56,7 @@ _UNITS: dict[str, tuple[str, float]] = {
         "speed": {"m/s": 1.0, "km/h kmh kph": 1 / 3.6, "mph": 0.44704, "knots": 1852 / 3600},
         "area": {"m2 sqm": 1.0, "km2": 1e6, "ha hectare hectares": 1e4},
         "volume": {"l litre litres liter liters": 1.0, "ml millilitres milliliters": 0.001, "m3": 1000.0},
-        "dollar": {"$ usd dollar dollars": 1.0}, "euro": {"€ eur euro euros": 1.0}, "sterling": {"£ gbp": 1.0},
+        "dollar": {"$ us$ usd dollar dollars": 1.0}, "euro": {"€ eur euro euros": 1.0}, "sterling": {"£ gbp": 1.0},
         "yen": {"¥ jpy yen": 1.0}, "celsius": {"°c": 1.0}, "fahrenheit": {"°f": 1.0},
         "bytes": {"b byte bytes": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
                   "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40},
@@ -59,6 +67,7 @@ _UNITS: dict[str, tuple[str, float]] = {
 """Units that are converted, by their dimension; another word after a number is a unit of its own."""
 
 _DIMENSIONS = frozenset(dimension for dimension, _ in _UNITS.values())
+_MONEY = frozenset(("dollar", "euro", "sterling", "yen"))
 _NO_UNIT = STOP_WORDS | {
     "above", "again", "ago", "altogether", "approximately", "below", "deep", "degree", "degrees", "each", "high", "left", "long",
     "old", "only", "overall", "per", "roughly", "sharp", "tall", "then", "thus", "today", "total", "wide", "x",
@@ -78,37 +87,50 @@ class Quantity:
     value: float
     """In the unit that its dimension is compared in: 0.12 for "12 %"."""
     then: tuple[str | None, ...] = ()
-    """The dimensions of two words after such a word: "42 sovereign countries" are countries."""
+    """The dimensions of two words after such a word, "42 sovereign countries" are countries, or of one beside "TOP 42"."""
 
 
 def quantities(text: str) -> list[Quantity]:
     """The numbers of a text, in its order.
 
     A sign, thousands separators (comma, space, apostrophe; a point too where a comma follows it), exponents, words of scale and
-    the units of a table are understood. One comma that does not part three digits is a decimal comma.
+    the units of a table are understood. One comma that does not part three digits is a decimal comma. A number with a bound
+    (``< 5``, ``≥ 5``, ``±5``) or a power (``5²``) is another number, and left out.
     """
     text = text[:READ]
     return [q for found in _NUMBER.finditer(text) if (q := _quantity(found, text)) is not None]
 
 
 def _quantity(found: "re.Match[str]", text: str) -> Quantity | None:
-    number = _value(found["digits"])
-    if number is None:
+    number, before = _value(found["digits"]), text[max(0, found.start() - 60) : found.start()]
+    bounded = _BOUND.search(before) is not None and _TAG.search(before) is None
+    if number is None or bounded or text.startswith(tuple(_RAISED), found.end("digits")):
         return None
-    if found["exponent"]:
-        number *= 10.0 ** min(
-            300, max(-300, int(re.sub(r".*?([-+]?\d+)[)}]?$", r"\1", found["exponent"].replace("−", "-"))))
-        )
+    if power := _POWER.search(found["exponent"] or ""):
+        number *= 10.0 ** min(300, max(-300, int(unicodedata.normalize("NFKC", power[0]).replace("−", "-"))))
     number *= _SCALES.get(found["scale"] or "", 1.0)
     number *= -1 if found["sign"] in ("-", "−", "–") else 1
-    money = (found["money"] or found["money2"] or "").strip()
-    number *= {"M": 1e6, "B": 1e9}.get(found["unit"] or "", 1.0) if money else 1.0
-    word = money or (found["unit"] or "").casefold().replace("per cent", "percent").translate(_PLAIN)
-    dimension, factor = _UNITS.get(word, (_own_unit(word), 1.0))
-    more = () if dimension in _DIMENSIONS else _FOLLOWING.match(text, found.end())
-    units = map(_own_unit, (more[0] if more else "").casefold().split())
+    money, unit = (found["money2"] or found["money"] or "").strip(), found["unit"] or ""
+    if money and unit in ("M", "B"):
+        number, unit = number * {"M": 1e6, "B": 1e9}[unit], ""
+    (dimension, factor), *others = _named(money, unit)
+    more = None if dimension in _DIMENSIONS else _FOLLOWING.match(text, found.end())
+    units = (*(each for each, _ in others), *map(_own_unit, (more[0] if more else "").casefold().split()))
     then = tuple(takewhile(lambda unit: unit is not None, units))
     return Quantity(written=found[0].strip(), number=number, dimension=dimension, value=number * factor, then=then)
+
+
+def _named(money: str, unit: str) -> list[tuple[str | None, float]]:
+    """Dimension and factor of what stands before and after a number, the first as its unit: EUR 30 each, TOP 30 apples."""
+    before = _UNITS.get(money.casefold(), (None, 1.0))
+    if before[0] in _MONEY:
+        return [before]
+    own = (_own_unit(money.casefold()), 1.0)
+    word = unit if _CASED.fullmatch(unit) else unit.casefold().replace("per cent", "percent")
+    after = _UNITS.get(word := word.translate(_PLAIN), (_own_unit(word), 1.0))
+    if own[0] is None or (money.isalpha() and after[0] in _DIMENSIONS):
+        return [after]
+    return [own, after] if money.isalpha() else [own]
 
 
 def _own_unit(word: str) -> str | None:
@@ -139,18 +161,17 @@ def _numeric(case: Case, output: Output, _: Embedder) -> Measured:
     check_expect(case, "tolerance", "relative")
     right, answer = _right(case), output.answer or ""
     absolute, relative = _bound(case, "tolerance"), _bound(case, "relative")
-    if failed_before(case, answer):
-        return Measured(value=0.0, passed=False, detail="the answer is the one that failed before")
+    if again := fails_again(case, answer):
+        return again
     given, problem = _given(answer, right)
     if given is None:
-        return Measured(value=0.0, passed=False, detail=problem)
+        return right_unless(problem)
     allowed = max(absolute, relative * abs(right.number), 1e-9 * abs(right.number))
     off = _distance(given, right)
     if off is None:
-        detail = f"{quoted(given.written)} is no amount of what {quoted(right.written)} is"
-        return Measured(value=0.0, passed=False, detail=detail)
+        return right_unless(f"{quoted(given.written)} is no amount of what {quoted(right.written)} is")
     detail = f"{quoted(given.written)} against {quoted(right.written)}: off by {off:.4g}, allowed {allowed:.4g}"
-    return Measured(value=float(off <= allowed), passed=off <= allowed, detail=detail)
+    return right_unless(None if off <= allowed else detail, detail)
 
 
 def _right(case: Case) -> Quantity:
@@ -183,7 +204,7 @@ def _given(text: str, right: Quantity | None) -> tuple[Quantity | None, str]:
     if right is not None and right.dimension is not None:  # "on the border of 2 countries, 8611 m high"
         found = [q for q in found if right.dimension in (q.dimension, *q.then)] or found
     if not found:
-        return None, "it holds no number"
+        return None, "it holds no number, or a bound or a power of one"
     if len({q.value for q in found}) > 1 or len({q.dimension for q in found} & _DIMENSIONS) > 1:
         shown = ", ".join(quoted(q.written, 20) for q in found[:4])
         marked = "marks several" if any(marks) else "marks none as its answer (`answer:` or a box)"
@@ -210,7 +231,7 @@ def _distance(given: Quantity, right: Quantity) -> float | None:
 
 NUMERIC = CaseScorer(
     name="numeric",
-    version="2",
+    version="3",
     about="The one number of the answer is the right one, within `expect.tolerance` (absolute) or `expect.relative`.",
     score=_numeric,
 )

@@ -8,6 +8,7 @@ from andon.evals.records import CaseScorer, Measured, Output
 from andon.evals.scorers.foreign import arguments_of, finished, imported, judge_of, made, named, takes, version_of
 from andon.golden import Case
 from andon.scores import Embedder
+from andon.scores.posting import without_secret
 from andon.settings import Settings
 from andon.traffic.quoting import quoted
 
@@ -38,7 +39,8 @@ def load(settings: Settings, part: str) -> CaseScorer:
         if given is None:
             return None
         found = finished(ready.ascore(**given))
-        return Measured(value=float(found.value), detail=quoted(found.reason, 200)[1:-1] if found.reason else "")
+        said = without_secret(found.reason or "", settings.judge_key.strip())
+        return Measured(value=float(found.value), detail=quoted(said, 200)[1:-1])
 
     return CaseScorer(
         name=name,

@@ -1,9 +1,11 @@
 """The case scorer `json_schema`, and the check of a value against a JSON Schema."""
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -11,21 +13,29 @@ import pyarrow.compute as pc
 
 from andon.errors import InputError
 from andon.evals.records import CaseScorer, Measured, Output
+from andon.evals.scorers.matching import right_unless
 from andon.golden import Case
 from andon.scores import Embedder
 from andon.traffic.quoting import quoted
 
-__all__ = ["JSON_SCHEMA", "breach", "parsed"]
+__all__ = ["JSON_SCHEMA", "breach", "parsed", "unfenced"]
 
 READ = 1_000_000
 """Characters of an answer beyond which it is not read as JSON."""
 
+DEEPEST = 64
+"""Levels of nesting beyond which an answer is not read as JSON: a schema's check descends by recursion."""
+
+STEPS = 500_000
+"""Keywords of a schema that are applied to one answer, about 10 s: a schema that branches may double them at each level."""
+
+_left: ContextVar[list[int]] = ContextVar("the steps that are left")
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
 _FENCE = re.compile(r"\s*```[a-zA-Z0-9]{0,10}[ \t]*\n(.*?)\n?```\s*", re.DOTALL)
 
 
 def parsed(text: str) -> Any:
-    """A text as JSON, as the standard knows it: no NaN, no key twice.
+    """A text as JSON, as the standard knows it: no NaN, no key twice; with numbers of IEEE 754 and not nested for ever.
 
     Raises:
         ValueError: it is no JSON; says where.
@@ -33,9 +43,21 @@ def parsed(text: str) -> Any:
     if len(text) > READ:
         raise ValueError(f"it has more than {READ:,} characters")
     try:
-        return json.loads(text, parse_constant=_refused, object_pairs_hook=_object)
+        value = json.loads(
+            text, parse_constant=_refused, parse_float=_number, parse_int=_number, object_pairs_hook=_object
+        )
+        deep = _levels(value) > DEEPEST
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        deep = True
+    if deep:
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+    return value
+
+
+def unfenced(text: str) -> str:
+    """What stands in the one code fence that a text is, or else the text."""
+    fenced = _FENCE.fullmatch(text)
+    return fenced[1] if fenced else text
 
 
 def breach(value: Any, schema: Any, what: str) -> str | None:
@@ -45,7 +67,7 @@ def breach(value: Any, schema: Any, what: str) -> str | None:
     lookahead and back-references.
 
     Raises:
-        InputError: the schema is none, or has a pattern that cannot be run so.
+        InputError: the schema is none, has a pattern that cannot be run so, or takes more than `STEPS` on this value.
     """
     from jsonschema.exceptions import SchemaError, best_match
     from jsonschema.validators import Draft202012Validator, validator_for
@@ -55,6 +77,7 @@ def breach(value: Any, schema: Any, what: str) -> str | None:
     if not isinstance(schema, dict | bool):
         raise InputError(f"{what} is {quoted(schema)}; a JSON Schema is an object")
     kind, patterns = _safe(validator_for(schema, default=Draft202012Validator))
+    _left.set([STEPS])
     try:
         kind.check_schema(schema, format_checker=patterns)
         if {"patternProperties", "unevaluatedProperties"} <= _words(schema):
@@ -67,16 +90,17 @@ def breach(value: Any, schema: Any, what: str) -> str | None:
     except SchemaError as error:
         why = "; patterns are of RE2: no lookahead, no back-reference" if error.validator == "format" else ""
         raise InputError(f"{what} is no JSON Schema: {quoted(error.message, 120)}{why}") from None
-    except (Unresolvable, RecursionError) as error:
+    except (Unresolvable, RecursionError, OverflowError) as error:
         raise InputError(f"{what} cannot be used ({type(error).__name__}: {quoted(str(error), 120)})") from None
     return None if found is None else f"{quoted(found.json_path, 120)[1:-1]}: {quoted(found.message, 160)[1:-1]}"
 
 
 @cache
 def _safe(kind: Any) -> tuple[Any, Any]:
-    """A validator whose patterns take time linear in the text, and the check that RE2 can run them.
+    """A validator that no value makes slow, and the check that RE2 can run its patterns.
 
-    Python's `re` may take years for one text of fifty characters, and holds every thread of the process meanwhile.
+    Python's `re` may take years for one text of fifty characters, and holds every thread of the process meanwhile; the
+    library's `uniqueItems` compares all pairs.
     """
     from jsonschema import FormatChecker
     from jsonschema.exceptions import ValidationError
@@ -99,12 +123,43 @@ def _safe(kind: Any) -> tuple[Any, Any]:
             left = {name: item for name, item in value.items() if name not in known}
             yield from rest_of(validator, wanted, left, {k: v for k, v in schema.items() if k != "patternProperties"})
 
+    def unique_items(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[Any]:
+        if wanted and isinstance(value, list) and len({_canonical(item) for item in value}) < len(value):
+            yield ValidationError(f"{value!r} has non-unique elements")
+
     checker = FormatChecker(formats=())
     checker.checks("regex", raises=pa.ArrowInvalid)(
         lambda each: not isinstance(each, str) or _matching(each, [""]) is not None
     )
-    ours = {"pattern": pattern, "patternProperties": pattern_properties, "additionalProperties": additional_properties}
-    return extend(kind, ours), checker
+    ours = {
+        **kind.VALIDATORS, "pattern": pattern, "patternProperties": pattern_properties,
+        "additionalProperties": additional_properties, "uniqueItems": unique_items,
+    }  # fmt: skip
+    return extend(kind, {word: partial(_counted, word, check) for word, check in ours.items()}), checker
+
+
+def _counted(word: str, check: Callable[..., Any], validator: Any, wanted: Any, value: Any, schema: Any) -> Any:
+    """Apply a keyword, if there are steps left. The library's `unevaluated...` compare all pairs: 1,000 are a step."""
+    left = _left.get()
+    left[0] -= 1 + (len(value) ** 2 // 1000 if word.startswith("unevaluated") and isinstance(value, list | dict) else 0)
+    if left[0] < 0:
+        raise InputError(
+            f"the schema takes more than {STEPS:,} steps on this answer; let `if` and `then` choose the branch that fits"
+        )
+    return check(validator, wanted, value, schema)
+
+
+def _canonical(value: Any) -> str:
+    """One text for all values that are equal as JSON: 1 is 1.0, true is not 1, and keys have no order."""
+    return json.dumps(_whole(value), sort_keys=True)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _matching(pattern: str, texts: Sequence[str]) -> list[str]:
@@ -116,25 +171,37 @@ def _matching(pattern: str, texts: Sequence[str]) -> list[str]:
 
 def _words(schema: Any) -> set[str]:
     """The keys in a schema, at any depth."""
-    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    return set(schema if isinstance(schema, dict) else ()).union(*map(_words, inner))
+    return set(schema if isinstance(schema, dict) else ()).union(*map(_words, _within(schema)))
+
+
+def _levels(value: Any) -> int:
+    """How deeply a value is nested; that of a scalar is 1."""
+    return 1 + max(map(_levels, _within(value)), default=0)
+
+
+def _within(value: Any) -> Collection[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _json_schema(case: Case, output: Output, _: Embedder) -> Measured:
     if "schema" not in case.expect:
         raise InputError("expect.schema is missing; give the JSON Schema that an answer keeps")
-    answer = output.answer or ""
-    fenced = _FENCE.fullmatch(answer)
     try:
-        value = parsed(fenced[1] if fenced else answer)
+        value = parsed(unfenced(output.answer or ""))
     except ValueError as error:
-        return Measured(value=0.0, passed=False, detail=f"the answer is not JSON ({quoted(str(error), 100)[1:-1]})")
-    found = breach(value, case.expect["schema"], "expect.schema")
-    return Measured(value=float(found is None), passed=found is None, detail=found or "the answer keeps its schema")
+        return right_unless(f"the answer is not JSON ({quoted(str(error), 100)[1:-1]})")
+    return right_unless(breach(value, case.expect["schema"], "expect.schema"), "the answer keeps its schema")
 
 
 def _refused(word: str) -> float:
     raise ValueError(f"{word} is not a JSON number")
+
+
+def _number(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{quoted(digits, 20)[1:-1]} is beyond the numbers that JSON can be counted on to carry")
+    return number if set(digits) & set(".eE") else int(digits)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -146,7 +213,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 JSON_SCHEMA = CaseScorer(
     name="json_schema",
-    version="1",
+    version="2",
     about="The whole answer, perhaps in one code fence, is JSON that keeps `expect.schema`.",
     score=_json_schema,
 )

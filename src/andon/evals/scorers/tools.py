@@ -6,7 +6,7 @@ from typing import Any
 
 from andon.errors import InputError
 from andon.evals.records import CaseScorer, Measured, Output
-from andon.evals.scorers.matching import check_expect
+from andon.evals.scorers.matching import check_expect, right_unless
 from andon.evals.scorers.schemas import breach, parsed
 from andon.golden import Case
 from andon.scores import Embedder
@@ -33,12 +33,7 @@ def _tool_contract(case: Case, output: Output, _: Embedder) -> Measured:
         raise InputError("expect.tools is missing; give the calls that are due, [] where none is allowed")
     found = _broken(due, schemas, ordered, output.tool_calls)
     n = len(output.tool_calls)
-    return Measured(
-        value=float(found is None),
-        passed=found is None,
-        detail=found
-        or (f"{n} call{'s' if n > 1 else ''}, as the contract says" if n else "no call, as the contract says"),
-    )
+    return right_unless(found, f"{f'{n} call' if n else 'no call'}{'s' if n > 1 else ''}, as the contract says")
 
 
 def calls_due(case: Case) -> tuple[Due, ...] | None:

@@ -4,6 +4,7 @@ Whatever goes wrong beyond the seam is a `SeamError`: an execution error of that
 """
 
 import json
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping
@@ -14,13 +15,12 @@ from urllib.parse import urlsplit
 
 from andon.errors import InputError
 from andon.evals.records import Target
-from andon.evals.targets.http import HttpTarget, http_target
+from andon.evals.targets.http import HttpTarget, http_target, keys_in
 from andon.evals.targets.local import CallableTarget, CommandTarget, callable_target, command_target
 from andon.evals.targets.recorded import RecordedTarget, recorded_target
 from andon.evals.targets.templates import TIMEOUT_S, Template, template_of
 from andon.traffic.quoting import quoted
 from andon.traffic.redaction import RULES
-from andon.traffic.redaction.forms import found_in
 
 __all__ = [
     "FORMS",
@@ -28,6 +28,7 @@ __all__ = [
     "CommandTarget",
     "HttpTarget",
     "RecordedTarget",
+    "file_of",
     "keepable_spec",
     "make_target",
 ]
@@ -56,57 +57,70 @@ def make_target(spec: str, *, timeout_s: float | None = None, headers: Mapping[s
     form, _, rest = spec.partition(":")
     if form in ("http", "https") and rest.startswith("//"):
         return http_target(_of_url(spec, timeout_s), headers)
-    if form == "file" or spec.endswith(".toml"):
-        template = _of_file(Path(rest if form == "file" else spec))
-        return http_target(template if timeout_s is None else replace(template, timeout_s=timeout_s), headers)
     if form == "python":
         return callable_target(spec, rest, _PYTHON)
     if form in ("command", "cmd"):
         return command_target(spec, rest, TIMEOUT_S if timeout_s is None else timeout_s, _COMMAND)
+    path = file_of(spec)
+    if path is None:
+        raise InputError(f"{quoted(spec)} names no target; allowed: {'; '.join(FORMS)}")
     if form == "recorded":
-        return recorded_target(spec, Path(rest), _RECORDED)
-    raise InputError(f"{quoted(spec)} names no target; allowed: {'; '.join(FORMS)}")
+        return recorded_target(spec, path, _RECORDED)
+    template = _of_file(path)
+    return http_target(template if timeout_s is None else replace(template, timeout_s=timeout_s), headers)
+
+
+def file_of(spec: str) -> Path | None:
+    """The target file, or the recorded answers, that a spec names; None where it names no file of ours."""
+    form, _, rest = spec.partition(":")
+    if form in ("file", "recorded"):
+        return Path(rest)
+    return Path(spec) if spec.endswith(".toml") and form not in ("http", "https", "python", "command", "cmd") else None
 
 
 def keepable_spec(spec: str) -> str:
-    """The spec as a record may keep it: paths are absolute, and nothing in it can be a secret.
+    """The spec as a record may keep it: paths are absolute, and nothing in it looks like a secret.
 
     Raises:
-        InputError: it is a URL with a user, a password or a query, or a command with an argument that looks like a key; a
-            target file refers to secrets by ``env:NAME``, and a program can read its own environment.
+        InputError: it is a URL with a user, a password, a query or a key in its path, or a command with an argument that looks
+            like a key or a password; a target file refers to secrets by ``env:NAME``, and a program can read its own environment.
     """
     form, _, rest = spec.partition(":")
     if form in ("http", "https"):
         url = urlsplit(spec)
-        if "@" in url.netloc or url.query:
+        if "@" in url.netloc or url.query or keys_in(spec):
             raise InputError(
-                "this URL has a user, a password or a query, which may be a secret and would be kept; write a target file"
-                " with `url` and env:NAME in place of the secret, and name that"
+                "this URL has a user, a password, a query or a key in its path, which may be a secret and would be kept; write"
+                " a target file with `url` and env:NAME in place of the secret, and name that"
             )
-        return spec
     if form in ("command", "cmd") and _holds_key(rest):
         raise InputError(
             "an argument of this command looks like a key or a password, which would be kept; let the program read it from an"
             " environment variable instead, and set that before you start andon"
         )
-    if form == "file" or spec.endswith(".toml"):
-        return f"file:{Path(rest if form == 'file' else spec).absolute()}"
-    return f"recorded:{Path(rest).absolute()}" if form == "recorded" else spec
+    path = file_of(spec)
+    return spec if path is None else f"{'recorded' if form == 'recorded' else 'file'}:{path.absolute()}"
 
 
 def _holds_key(command: str) -> bool:
-    """Whether the rule that redacts keys in traffic finds one in a command line, or in what an option is given."""
+    """Whether a command line, or what one of its options is given, looks like a key or a password."""
     try:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    key = RULES["key"]
     given = [w.partition("=")[::2] for w in words if "=" in w] + [
-        (a, b) for a, b in pairwise(words) if a.startswith("-")
+        (a, b) for a, b in pairwise(words) if a.startswith("-") and not b.startswith("-")
     ]
-    return any(next(found_in(form, text), None) for form in key.forms for text in (command, *words)) or any(
-        key.field is not None and key.field(name, value) for name, value in given
-    )
+    return any(map(keys_in, (command, *words))) or any(_is_given_key(name, value) for name, value in given)
+
+
+def _is_given_key(name: str, value: str) -> bool:
+    """Whether what an option or a variable is given may be a secret; a port, the text of a prompt and a file after -u are none."""
+    if name in ("-u", "--user"):
+        return re.fullmatch(r"[^:\s]+:(?!//)\S+", value) is not None
+    short = name == "-p" and not value.isdigit() and not any(map(str.isspace, value))
+    read, named = RULES["key"].field, short or re.search(r"(?:\A|[-_])(?:token|key)\Z", name, re.IGNORECASE)
+    return read is not None and read("password" if named else name, value) is not None
 
 
 def _of_url(spec: str, timeout_s: float | None) -> Template:

@@ -18,8 +18,9 @@ from andon.golden import Case
 from andon.scores.posting import asked_to_wait
 from andon.traffic.quoting import quoted
 from andon.traffic.redaction import RULES
+from andon.traffic.redaction.forms import found_in
 
-__all__ = ["HttpTarget", "http_target"]
+__all__ = ["HttpTarget", "http_target", "keys_in"]
 
 MOST_BYTES = 10_000_000
 """An answer that is larger is none."""
@@ -149,18 +150,26 @@ def http_target(template: Template, headers: Mapping[str, str] | None = None) ->
             )
     safe = {k: quote(v, safe="") for k, v in values.items()}
     where = urlsplit(template.url)
-    own = (where.query, where.password or "", where.netloc.rpartition("@")[0])
+    own = (where.query, where.password or "", where.netloc.rpartition("@")[0], *keys_in(where.path))
     keys = (v for k, v in sent.items() if k in (headers or {}) or _is_key(k, v))
     secrets = {*values.values(), *safe.values(), *keys, *own}
     escaped = {json.dumps(s)[1:-1] for s in secrets}  # as a message shows JSON that is cut off
+    name = template.name or _place(template.url)
+    for found in keys_in(name):
+        name = name.replace(found, "***")
     return HttpTarget(
-        name=template.name or _place(template.url),
+        name=name,
         template=template,
         url=with_secrets(template.url, safe),
         body=with_secrets(body_of(template), values),
         headers=sent,
         secrets=tuple(sorted((s for s in secrets | escaped if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)),
     )
+
+
+def keys_in(text: str) -> list[str]:
+    """What the rule that redacts keys in traffic finds in a text."""
+    return [value for form in RULES["key"].forms for _, _, value in found_in(form, text)]
 
 
 def _is_key(name: str, value: str) -> bool:

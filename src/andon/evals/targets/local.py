@@ -45,7 +45,7 @@ class CallableTarget:
     version: str | None = None
     """``__version__`` of its module."""
     settings: str = ""
-    """Digest of its module's file: other code is another target, whose answers are never taken for these."""
+    """Digest of its module's file as it was imported: other code is another target, whose answers are never taken for these."""
 
     @property
     def sees_id(self) -> bool:
@@ -155,7 +155,7 @@ def callable_target(spec: str, rest: str, allowed: str) -> CallableTarget:
     """The function that ``MODULE:FUNCTION`` names, imported from the working directory too.
 
     Raises:
-        InputError: it names no function.
+        InputError: it names no function, or its file is not the one that this process imported any more.
     """
     module_name, _, path = rest.partition(":")
     if not module_name or not path:
@@ -184,7 +184,7 @@ def callable_target(spec: str, rest: str, allowed: str) -> CallableTarget:
         function=found,
         wants_case=wants_case,
         version=version if isinstance(version, str) else None,
-        settings=_digest_of(module),
+        settings=_imported(spec, module),
     )
 
 
@@ -205,11 +205,18 @@ def command_target(spec: str, rest: str, timeout_s: float, allowed: str) -> Comm
     return CommandTarget(name=f"command:{Path(arguments[0]).name}", arguments=arguments, timeout_s=timeout_s)
 
 
-def _digest_of(module: Any) -> str:
+def _imported(spec: str, module: Any) -> str:
+    """Digest of the file of a module, kept with its import: a process that lives long imports it once."""
     try:
-        return hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()
+        digest = hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()
     except (AttributeError, TypeError, OSError):
         return ""  # built in, or without a file
+    if vars(module.__spec__ or module).setdefault("andon_digest", digest) != digest:  # a reload makes another __spec__
+        raise InputError(
+            f"{quoted(spec)} was imported before its file changed, so the new code would not be asked: start this process anew,"
+            " or name a program (command:PROGRAM ARGUMENTS), which is read each time"
+        )
+    return digest
 
 
 async def _awaited(result: Any) -> Any:

@@ -50,7 +50,7 @@ def output_of(row: Any, name: str) -> Output:
         SeamError: it is none of them.
     """
     if row is None or isinstance(row, str):
-        return Output(answer=row)
+        row = {"answer": row}
     if isinstance(row, Output):  # whoever made it may have put anything into it
         row = asdict(row)
     if not isinstance(row, Mapping):
@@ -64,8 +64,8 @@ def output_of(row: Any, name: str) -> Output:
             f"{name} gave answer {quoted(answer)}, contexts {quoted(contexts)}; text and a list of texts are allowed"
         )
     return Output(
-        answer=answer,
-        contexts=texts,
+        answer=None if answer is None else _unicode(answer),
+        contexts=texts if texts is None else tuple(map(_unicode, texts)),
         tool_calls=tool_calls_of(row.get("tool_calls"), name),
         latency_s=number_of(row.get("latency_s"), "latency_s", name),
         input_tokens=_whole(row.get("input_tokens"), "input_tokens", name),
@@ -180,13 +180,17 @@ def _tool_call(item: Any, name: str) -> ToolCall:
     if not isinstance(called, str):
         raise SeamError(f"{name} gave a tool call {quoted(item)}; an object with `name` and `arguments` is allowed")
     given = inner.get("arguments", inner.get("input"))
-    return ToolCall(
-        name=called, arguments=_text(given), result=_text(item.get("result")), error=_text(item.get("error"))
-    )
+    result, error = _text(item.get("result")), _text(item.get("error"))
+    return ToolCall(name=_unicode(called), arguments=_text(given), result=result, error=error)
 
 
 def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    return None if value is None else _unicode(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _unicode(text: str) -> str:
+    """A text with halves of surrogate pairs replaced: JSON can spell them, but nothing can keep them."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _whole(value: Any, what: str, name: str) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from andon.errors import InputError
-from andon.golden.files import case_of_row, parse_cases, render_cases
+from andon.golden.files import TESTED, case_of_row, parse_cases, render_cases
 from andon.golden.formats import inspect_samples, langfuse, openai_evals, phoenix, promptfoo
 from andon.golden.formats.rows import Reading, read_rows, rows_of
 from andon.golden.records import Case, Refusal
@@ -88,13 +88,17 @@ def read_as(text: str, form: str, name: str, *, app: str = "default") -> Reading
     """
     reading = _format(form).read(text, name, app=app)
     seen: dict[str, Case] = {}
+    cases: list[Case] = []
     refused = list(reading.refused)
     for case in reading.cases:
         twin = seen.setdefault(case.id, case)
-        if (twin.metric, twin.cut, twin.expect) != (case.metric, case.cut, case.expect):
-            reason = f"{quoted(case.question)} with this right answer is measured by {twin.metric} already; one case has one measure"
+        if other := [k for k in TESTED if getattr(twin, k) != getattr(case, k)]:
+            said = f"{quoted(case.question)} with this right answer is measured by {twin.metric} already"
+            reason = f"{said}, and this one differs in {' and '.join(other)}; keep one of them"
             refused.append(Refusal(id=case.id, reason=reason))
-    return Reading(cases=tuple(seen.values()) if form != OWN else reading.cases, refused=tuple(refused))
+        elif twin is case or form == OWN:
+            cases.append(case)
+    return Reading(cases=tuple(cases), refused=tuple(refused))
 
 
 def write_as(cases: Sequence[Case], form: str) -> tuple[str, tuple[Refusal, ...]]:

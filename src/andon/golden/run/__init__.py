@@ -13,9 +13,10 @@ from andon.golden.run.labels import (
     queue,
     read_labels,
     reviewer_agreement,
+    still_tested,
     withdraw,
 )
-from andon.golden.run.sets import export, export_as, history_of, import_set, load_set, retire, states_of
+from andon.golden.run.sets import export_as, history_of, import_set, load_set, retire, states_of
 from andon.golden.run.tuning import decided_pairs, read_pairs, tune_on
 from andon.golden.run.vectors import CaseVectors, forget_vectors
 
@@ -33,7 +34,6 @@ __all__ = [
     "decided_pairs",
     "decisions",
     "doubts",
-    "export",
     "export_as",
     "forget_vectors",
     "growth",
@@ -50,6 +50,7 @@ __all__ = [
     "retire",
     "reviewer_agreement",
     "states_of",
+    "still_tested",
     "tune_on",
     "withdraw",
     "without_erased",

@@ -27,6 +27,9 @@ AT_ONCE = 2_000
 DAYS_AT_ONCE = 10
 """Days of applications that one call weighs."""
 
+_SENT = (OWNER, "correction")
+"""Origins of a suggestion that came with the data; one of another origin gives way to it."""
+
 _STRONG = (
     Measure(rule="thumbs-down", metric="thumbs", direction="down", kind="binary"),
     Measure(rule="correction", metric="correction", direction="up", kind="binary"),
@@ -201,7 +204,7 @@ def _keep_all(
 def _improve(keeper: Keeper, failure: Failure) -> None:
     """A correction that comes after its failure was captured becomes its suggestion."""
     known = keeper.ledger.get(Failure, failure.id)
-    if known is not None and failure.suggested_by in OWNER and known.suggested_by not in OWNER:
+    if known is not None and failure.suggested_by in _SENT and known.suggested_by not in _SENT:
         better = replace(known, suggestion=failure.suggestion, suggested_by=failure.suggested_by)
         keeper.ledger.put(better, now_us=keeper.now_us, by="andon")
 

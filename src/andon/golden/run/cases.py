@@ -6,7 +6,7 @@ from typing import Literal
 
 from andon.errors import InputError, StateError
 from andon.golden.cases import case_id, same_text, to_case
-from andon.golden.duplicates import judge, near_and_nearest, refusal
+from andon.golden.duplicates import ROUNDING, judge, near_and_nearest, refusal
 from andon.golden.queue import labels_by_failure, settled
 from andon.golden.records import AddResult, Case, Decided, Failure, Label, NearDuplicate, Refusal, Settled
 from andon.golden.run.vectors import FEW, CaseVectors
@@ -21,6 +21,12 @@ __all__ = ["PROPOSED", "add_cases", "conflicts", "decide", "decisions", "doubts"
 
 PROPOSED = "andon"
 """Who makes proposals; no person has this name."""
+
+MISSED = 0.1
+"""How far below the threshold a question with the same right answer is pointed out, so that a person may merge it."""
+
+LOOKED_AT = 20
+"""Cases below the threshold of which the right answers are read, the nearest first."""
 
 
 def add_cases(
@@ -167,36 +173,38 @@ def _retired(case: Case) -> str:
 def doubts(ledger: Ledger) -> list[Refusal]:
     """What people should look at: agreed failures whose case is retired, and tested cases whose right answer holds no more.
 
-    Reads all failures and labels, and asks for the history of labels that are not agreed: for people who wait, not for a loop.
+    Reads all failures, and all labels with their history: for people who wait, not for a loop.
 
     Raises:
         StoreError: the ledger failed.
     """
     found: list[Refusal] = []
     for case, said in _doubted(ledger):
-        if said.state == "agreed" and case.retired is not None:
-            found.append(Refusal(id=said.failure, reason=_retired(case)))
-        elif said.state != "agreed" and case.retired is None:
-            reason = f"it is tested, and no right answer of {said.failure} holds any more ({said.why}); `andon golden retire {case.id}` takes it out"
+        if case.retired is not None:
+            if case.ground_truth == said.ground_truth:
+                found.append(Refusal(id=said.failure, reason=_retired(case)))
+        elif said.ground_truth is None or not same_text(case.ground_truth, said.ground_truth):
+            truth = said.ground_truth
+            now = f"{quoted(truth)} is the right answer" if truth else "no right answer"
+            holds = f"{now} of {said.failure} {'now' if truth else 'holds any more'} ({said.why})"
+            reason = f"it is tested, and {holds}; `andon golden retire {case.id}` takes it out"
             found.append(Refusal(id=case.id, reason=reason))
     return found
 
 
 def _doubted(ledger: Ledger) -> list[tuple[Case, Settled]]:
-    """Cases that came of failures, with what the labels of the failure say now; of an earlier right answer where none is agreed."""
-    given = ledger.all(Label)
-    labels = labels_by_failure(given)
-    said_of: dict[str, list[str]] = {}
-    for label in given:
-        said_of.setdefault(label.failure, []).append(label.id)
+    """Cases of what labels say or ever said is right, with what the labels of the failure say now; what is agreed goes first."""
+    versions = [v.record for v in ledger.history(Label)]
+    labels = labels_by_failure({label.id: label for label in versions}.values())
+    truths: dict[str, dict[str, None]] = {}
+    for label in versions:
+        truths.setdefault(label.failure, {})[label.ground_truth] = None
     wanted: dict[str, Settled] = {}
     for failure in ledger.all(Failure):
         said = settled(failure, labels.get(failure.id, ()))
-        if said.state == "agreed":
-            wanted[case_id(failure.app, failure.question, said.ground_truth or "")] = said
-            continue
-        for label in (v.record for i in said_of.get(failure.id, ()) for v in ledger.history(Label, i)):
-            wanted.setdefault(case_id(failure.app, failure.question, label.ground_truth), said)
+        for truth in truths.get(failure.id, ()):
+            name = case_id(failure.app, failure.question, truth)
+            wanted[name] = said if truth == said.ground_truth else wanted.get(name, said)
     many = len(wanted) > FEW
     cases = ledger.all(Case) if many else [c for i in wanted if (c := ledger.get(Case, i)) is not None]
     return [(case, wanted[case.id]) for case in cases if case.id in wanted]
@@ -228,6 +236,10 @@ def _sorted(
     return fresh, known, refused, unlabelled
 
 
+_Near = Sequence[tuple[Case, float]]
+"""Cases and their cosines, nearest first."""
+
+
 class _Adding:
     """One call of `add_cases`: what was added so far, and what stands in the way of the next one."""
 
@@ -246,11 +258,12 @@ class _Adding:
             )
         threshold = self._thresholds.of(case.app, case.question)
         there = self._vectors.vectors
-        found, best = near_and_nearest(there, vector, threshold) if len(there) else ([], None)
-        close = self._read(found)
-        if best is not None and not found:  # other punctuation or case is no other question, whatever the embedder says
+        found, best = near_and_nearest(there, vector, max(threshold - MISSED, ROUNDING)) if len(there) else ([], None)
+        near = sum(cosine >= threshold - ROUNDING for _, cosine in found)
+        close, below = self._read(found[:near]), self._read(found[near : near + LOOKED_AT])
+        if best is not None and not near:  # other punctuation or case is no other question, whatever the embedder says
             close = [(c, cosine) for c, cosine in self._read([best]) if same_text(c.question, case.question)]
-        word = self._word(failure, case, close)
+        word = self._word(failure, case, close, below)
         if word is not None and word.choice == "refuse":
             return Refusal(id=failure.id, reason=self._why(word, threshold))
         case = replace(case, nearest=None if best is None else round(best[1], 6))
@@ -267,26 +280,40 @@ class _Adding:
         cases = [(self._ledger.get(Case, ids[row]), cosine) for row, cosine in found]
         return [(case, cosine) for case, cosine in cases if case is not None]
 
-    def _word(self, failure: Failure, case: Case, close: Sequence[tuple[Case, float]]) -> NearDuplicate | None:
-        """What is decided about a case: a person's word, else what Andon proposes, which is kept."""
+    def _word(self, failure: Failure, case: Case, close: _Near, below: _Near) -> NearDuplicate | None:
+        """What is decided about a case: a person's word while it holds, else what Andon proposes, which is kept."""
         before = self._ledger.get(NearDuplicate, failure.id)
+        lapsed = ""
         if before is not None and before.by != PROPOSED:
-            return before
-        found = None if case.variant_of is not None else judge(case, close)
+            lapsed = self._lapsed(before, case)
+            if not lapsed:
+                return before
+        found = None if case.variant_of is not None else _judged(case, close, below)
         if found is not None:
             other, cosine, choice, why = found
             word = NearDuplicate(
                 id=failure.id, case=other.id, cosine=round(cosine, 6), embedder=self._vectors.embedder.name, choice=choice,
-                by=PROPOSED, at_us=self._now_us, why=why,
+                by=PROPOSED, at_us=self._now_us, why=lapsed + why,
             )  # fmt: skip
         elif before is not None:  # its label or its neighbour has changed since
-            word = replace(before, choice="keep", why=f"no longer near {before.case}", at_us=self._now_us)
+            why = f"{lapsed}it repeats no case that is tested" if lapsed else f"no longer near {before.case}"
+            word = replace(before, choice="keep", by=PROPOSED, why=why, at_us=self._now_us)
         else:
             return None
         if before is None or replace(before, at_us=self._now_us) != word:
             self._ledger.put(word, now_us=self._now_us, by=PROPOSED)
         self.decisions.append(word)
         return word
+
+    def _lapsed(self, word: NearDuplicate, case: Case) -> str:
+        """Why a person's word that a case adds nothing to another holds no more; "" where it does."""
+        other = self._ledger.get(Case, word.case)
+        if word.choice == "keep" or other is None:
+            return ""
+        if other.retired is None and same_text(other.ground_truth, case.ground_truth):
+            return ""
+        now = "has another right answer" if other.retired is None else f"is retired since {other.retired}"
+        return f"{word.by} decided {word.choice}, and {word.case} {now}: "
 
     def _why(self, word: NearDuplicate, threshold: float) -> str:
         other = self._ledger.get(Case, word.case)
@@ -295,6 +322,14 @@ class _Adding:
         if word.cosine + 1e-5 < threshold:
             return f"it repeats case {other.id}: the same question in another spelling, and the same right answer"
         return refusal(other, word.cosine, word.embedder, threshold)
+
+
+def _judged(case: Case, close: _Near, below: _Near) -> tuple[Case, float, Literal["refuse", "keep"], str] | None:
+    """As `judge`; where nothing near is the same test, a case `below` the threshold that may be is named, and `case` kept."""
+    found, missed = judge(case, close), judge(case, below)
+    if missed is None or missed[2] == "keep" or (found is not None and found[2] == "refuse"):
+        return found
+    return missed[0], missed[1], "keep", "the same right answer, and a cosine a little below the threshold"
 
 
 def _case(failure: Failure, said: Settled, now_us: int, embedder: str) -> Case:

@@ -1,7 +1,7 @@
 """Store people's words on what is right, and show what waits for them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from andon.errors import InputError, StateError
 from andon.golden.agreement import agreement_of
-from andon.golden.cases import OWNER, check_label, label_id, person
+from andon.golden.cases import OWNER, case_id, check_label, label_id, person
 from andon.golden.files import parse_labels, read_text
 from andon.golden.queue import BULK, labels_by_failure, open_to, prioritise, settled
 from andon.golden.records import (
@@ -36,6 +36,7 @@ __all__ = [
     "queue",
     "read_labels",
     "reviewer_agreement",
+    "still_tested",
     "withdraw",
 ]
 
@@ -124,9 +125,9 @@ def _label_of(row: LabelRow, failure: Failure, by: str, now_us: int) -> Label:
 
 
 def accept_suggestions(ledger: Ledger, *, now_us: int, by: str) -> LabelResult:
-    """Label every failure that waits for `by` and has the data owner's own gold: an expected answer, or a correction.
+    """Label every failure that waits for `by` and has the data owner's own gold: an expected answer.
 
-    Suggestions from anywhere else (a passing twin, a model) are left to a person. `by` is the author: who accepts, answers.
+    Suggestions from anywhere else (a user's correction, a passing twin) are left to a person who reads them. `by` is the author: who accepts, answers.
     The note says that it was in bulk: beside such a label the data owner's word does not count, for nobody read it.
 
     Raises:
@@ -137,7 +138,7 @@ def accept_suggestions(ledger: Ledger, *, now_us: int, by: str) -> LabelResult:
     labelled: list[str] = []
     refused: list[Refusal] = []
     for f in ledger.all(Failure):
-        if f.suggestion is None or f.suggested_by not in OWNER or not open_to(by, settled(f, said.get(f.id, ()))):
+        if f.suggestion is None or f.suggested_by != OWNER or not open_to(by, settled(f, said.get(f.id, ()))):
             continue
         label = Label(
             id=label_id(f.id, by), failure=f.id, ground_truth=f.suggestion, author=by, at_us=now_us,
@@ -217,7 +218,7 @@ def adjudicate(
 
     It is kept beside the labels of the reviewers, and settles the failure. Somebody decides who is not one of those who
     differ. Where only one person has labelled it, so that there is nobody to differ, that person may, and it is noted.
-    A case that was made of it before and says something else stays in the set: `why` names it.
+    A case that was made of it before and says something else stays in the set (`still_tested`).
 
     Args:
         ledger: where labels are kept.
@@ -257,24 +258,32 @@ def adjudicate(
         word = replace(next(iter(given.values())), verdict="dismiss", ground_truth="", note=f"{dismiss}{alone}")
     label = replace(word, id=f"{failure}/final", author=by, at_us=now_us, final=True)
     _put_label(ledger, found, label, by)
-    said = settled(found, [label])
-    return replace(said, why=f"{said.why}{_still_tested(ledger, found, said)}")
+    return settled(found, [label])
 
 
-def _still_tested(ledger: Ledger, failure: Failure, said: Settled) -> str:
-    """The cases that were made of a failure before its right answer was another one, or none."""
-    f = failure
-    made = [
-        c
-        for c in ledger.all(Case)
-        if c.retired is None and (c.app, c.question, c.answer) == (f.app, f.question, f.answer)
-    ]
-    each = (
-        f"; case {c.id} is still tested: `andon golden retire {c.id} --why WHY` takes it out"
-        for c in made
-        if c.ground_truth != said.ground_truth
-    )
-    return "".join(each)
+def still_tested(ledger: Ledger, failures: Collection[str]) -> list[Refusal]:
+    """Cases that are tested although the labels of their failure no longer say what is right in them, with what to do.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    given: dict[str, list[str]] = {}
+    for _, name in ledger.ids(Label):
+        if (failure := name.rpartition("/")[0]) in failures:
+            given.setdefault(failure, []).append(name)
+    found: dict[str, Refusal] = {}
+    for failure, names in given.items():
+        versions = [ledger.history(Label, name) for name in names]
+        f = ledger.get(Failure, failure)
+        if f is None or sum(map(len, versions)) < 2:  # no label before this one: no case came of another
+            continue
+        said = settled(f, labels_by_failure(each[-1].record for each in versions).get(failure, ()))
+        truths = {v.record.ground_truth for each in versions for v in each} - {said.ground_truth}
+        for case in (ledger.get(Case, case_id(f.app, f.question, t)) for t in sorted(truths)):
+            if case is not None and case.retired is None:
+                text = f"case {case.id} is still tested: `andon golden retire {case.id} --why WHY` takes it out"
+                found[case.id] = Refusal(id=failure, reason=text)
+    return list(found.values())
 
 
 def reviewer_agreement(ledger: Ledger, rng: np.random.Generator, *, app: str | None = None) -> list[Agreement]:
@@ -315,5 +324,10 @@ def _put_label(ledger: Ledger, failure: Failure, label: Label, by: str) -> bool:
     before = ledger.get(Label, label.id)
     if before is not None and replace(before, at_us=label.at_us) == label:
         return False
+    final = None if label.final else ledger.get(Label, f"{failure.id}/final")
+    if final is not None:
+        raise InputError(
+            f"it is adjudicated by {final.author}, so another label changes nothing; `andon golden adjudicate {failure.id}` again"
+        )
     ledger.put(label, now_us=label.at_us, by=by)
     return True

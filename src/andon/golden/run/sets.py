@@ -6,14 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from andon.errors import InputError, StateError
-from andon.golden.cases import case_id, check_label
-from andon.golden.files import merge_cases, read_text, render_cases
+from andon.golden.cases import case_id, check_label, is_erased
+from andon.golden.files import merge_cases, places_of, read_text, render_cases
 from andon.golden.formats import OWN, read_as, recognise, write_as
 from andon.golden.history import Entry, State, Step, case_history, set_states
 from andon.golden.records import Case, Failure, ImportResult, Label, NearDuplicate, Refusal
 from andon.golden.run.cases import conflicts
 from andon.store import Ledger, write_whole
 from andon.traffic.clock import format_time
+from andon.traffic.erasure import ERASED
 from andon.traffic.quoting import quoted
 
 __all__ = ["export", "export_as", "history_of", "import_set", "load_set", "retire", "states_of"]
@@ -50,7 +51,7 @@ def export(ledger: Ledger, path: Path, *, app: str | None = None) -> int:
     """Write the golden set (of one app) as JSONL; returns how many lines were written.
 
     A file that is there keeps its lines to the byte, and new cases are appended: a test is never removed by an export. The
-    line of a case that was retired or brought back is the only one that is rewritten.
+    line of a case that was retired or brought back is the only one that is rewritten. An erased case is in no new line.
 
     Raises:
         InputError: the file that is there is no golden set.
@@ -75,7 +76,7 @@ def export_as(ledger: Ledger, path: Path, form: str, *, app: str | None = None) 
         return export(ledger, path, app=app), ()
     if path.exists():
         raise InputError(f"{path} is there already; an export to {form} writes a whole file, so name one that is not")
-    cases = load_set(ledger, app, retired=True)
+    cases = [c for c in load_set(ledger, app, retired=True) if not is_erased(c)]
     text, left_out = write_as(cases, form)
     write_whole(path, text)
     return len(cases) - len(left_out), left_out
@@ -89,7 +90,8 @@ def import_set(
     The team's own choice stands, so near-duplicates are kept. A case whose ground truth is the failing answer itself is
     refused. `app` holds where the file names none. Of a case that is there already, the file's measure, contexts, risk
     category and cluster hold from now on where they are others (a file without metrics says nothing of them that it does not name). It
-    is retired where the file says so and nobody ever retired it here, and brought back where the file says why.
+    is retired where the file says so and nobody ever retired it here, and brought back where the file says why. Of a case in
+    which a text was erased nothing is taken, where the file still has that text.
 
     Raises:
         InputError: the file cannot be read, or, of our own format, a line is no case; nothing was written.
@@ -98,6 +100,7 @@ def import_set(
     text = read_text(path)
     form = form or recognise(text, str(path))
     reading = read_as(text, form, str(path), app=app)
+    places = places_of(text, reading.cases)
     before = ledger.all(Case)
     there = {c.id: c for c in before}
     added: list[Case] = []
@@ -110,7 +113,7 @@ def import_set(
             there[case.id], what = _as_filed(mine, case)
             if there[case.id] != mine:
                 ledger.put(there[case.id], now_us=now_us, by=by)
-            elif (doubt := _doubt(mine, case)) is not None:
+            elif (doubt := _doubt(mine, case, places[case.id])) is not None:
                 doubts.append(doubt)
             become.setdefault(what, []).append(case.id)
             continue
@@ -118,7 +121,7 @@ def import_set(
             check_label(case.answer, case.ground_truth)
             ledger.put(case, now_us=now_us, by=by)
         except InputError as error:
-            refused.append(Refusal(id=case.id, reason=str(error)))
+            refused.append(Refusal(id=places[case.id], reason=f"{quoted(case.question)}: {error}"))
             continue
         there[case.id] = case
         added.append(case)
@@ -141,6 +144,8 @@ def _as_filed(mine: Case, filed: Case) -> tuple[Case, str]:
     A line that names a metric, as those of Andon do, or that is of another tool, says all of `_MEASURE`; another one says what
     it names. A line without `retired` may be an old one: it brings back only where it has a `retired_why`.
     """
+    if _was_erased(mine, filed):
+        return mine, "known"
     row = {} if filed.line is None else json.loads(filed.line.removeprefix("\ufeff"))
     named = [k for k in _MEASURE if filed.line is None or "metric" in row or k in row]
     case = replace(mine, **{k: getattr(filed, k) for k in named})
@@ -153,8 +158,20 @@ def _as_filed(mine: Case, filed: Case) -> tuple[Case, str]:
     return case, "known" if case == mine else "changed"
 
 
-def _doubt(mine: Case, filed: Case) -> Refusal | None:
-    """What to do where a file and the ledger differ on whether a case is tested; None where they do not."""
+def _was_erased(mine: Case, filed: Case) -> bool:
+    """Whether a text that was erased from a case stands in its file."""
+    return any(
+        ERASED in str(getattr(mine, k)) and getattr(mine, k) != getattr(filed, k)
+        for k in ("question", "answer", "contexts", "ground_truth", "line")
+    )
+
+
+def _doubt(mine: Case, filed: Case, place: str) -> Refusal | None:
+    """What to do where a file has an erased text, or differs from the ledger on whether a case is tested; None for neither."""
+    if _was_erased(mine, filed):
+        return Refusal(
+            id=mine.id, reason=f"a text of it was erased here, and {place} of the file has it; delete it there"
+        )
     if (mine.retired is None) == (filed.retired is None):
         return None
     if mine.retired is not None:

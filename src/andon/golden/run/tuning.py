@@ -28,7 +28,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
 def decided_pairs(ledger: Ledger, app: str | None = None) -> tuple[Pair, ...]:
     """What people decided about near-duplicates (of one app) as pairs: ``refuse`` and ``variant`` say that they are the same.
 
-    Such pairs have a cosine above the threshold that was in use, so they say nothing about a lower one.
+    Such pairs have a cosine from a little below the threshold that was in use, so they say nothing about a much lower one.
 
     Raises:
         StoreError: the ledger failed.

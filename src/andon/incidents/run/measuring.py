@@ -6,7 +6,7 @@ from typing import Any
 
 from andon.errors import AndonError
 from andon.incidents.records import ExitCriterion, Incident
-from andon.incidents.recovery import WATCH_US, Hold, judge_chart, judge_masked, judge_probes, judge_silence
+from andon.incidents.recovery import WATCH_US, Hold, every_us_of, judge_chart, judge_masked, judge_probes, judge_silence
 from andon.incidents.run.timeline import of_app
 from andon.incidents.triage import pages
 from andon.incidents.words import one_line, scope_text
@@ -23,6 +23,8 @@ DAY_US = 24 * HOUR_US
 WEEK_US = 7 * DAY_US
 LONGEST_US = 14 * DAY_US
 """How far back a chart is read at least, to find since when it has been quiet."""
+
+OF_PROBES = Where(column="source", op="eq", value=PROBE)
 
 FEWEST_USUAL = 5
 """Rows of which none comes by chance less than once in a hundred times."""
@@ -65,7 +67,8 @@ def measured(
         longest_us = max(LONGEST_US, criterion.watch_us + 2 * width)  # two: both ends are rounded to whole points
         start_us = max(back_us, own[-1].at_us, now_us - longest_us)
         judge = _silence if own[0].metric == TRAFFIC else _chart
-        return judge(warehouse, incident, criterion, own[0], start_us, now_us)
+        chart = replace(own[0], every_us=every_us_of(signals) if own[0].of_probes else 0)
+        return judge(warehouse, incident, criterion, chart, start_us, now_us)
     except AndonError as error:
         return replace(criterion, met=None, at_us=now_us, measured=f"cannot tell: {one_line(str(error), 200)}")
 
@@ -80,7 +83,9 @@ def _chart(
     if start < end:
         points = chart_of(warehouse, signal, start_us=start, end_us=end, points=(end - start) // width)
     since = max(start, end - criterion.watch_us)
-    came, usual = came_of(warehouse, signal, since, end), _usual(warehouse, incident, signal, since, end)
+    came, usual = came_of(warehouse, signal, since, end), None
+    if not signal.every_us:
+        usual = _usual(warehouse, incident, signal, since, end)
     return judge_chart(
         criterion,
         signal,
@@ -112,25 +117,31 @@ def _silence(
 def _probes(
     warehouse: Warehouse, incident: Incident, criterion: ExitCriterion, lead: Signal | None, start_us: int, now_us: int
 ) -> ExitCriterion:
-    """Probes that were answered, and answered without the harm that leads the incident."""
-    probes = (*of_app(incident), Where(column="source", op="eq", value=PROBE), Where(column="error", op="not_null"))
-    span = Span(start_us=start_us, end_us=now_us)
-    good = (*probes, Where(column="error", op="lt", value=0.5))
+    """Probes that came and those that passed; where the harm that leads is one of probes, those of its part.
+
+    Where that harm is measured on each answer, a probe passes that was answered without it; else one whose case passed, which
+    is feedback, and a row of its own. Where none was given, a probe that was answered passes.
+    """
+    probes = scope_of(lead) if lead is not None and lead.of_probes else (*of_app(incident), OF_PROBES)
+    asked, judged = ((*probes, Where(column=c, op="not_null")) for c in ("error", "probe_pass"))
+    came, good = [asked], (*probes, Where(column="error", op="lt", value=0.5))
+    span, ever = (Span(start_us=since, end_us=now_us) for since in (start_us, incident.onset_low_us - WEEK_US))
+    harm = None if lead is None or lead.metric == TRAFFIC else harm_of(lead)
     unseen = ""
-    if lead is not None and lead.metric != TRAFFIC:
-        harm = harm_of(lead)
-        ever = Span(start_us=incident.onset_low_us - WEEK_US, end_us=now_us)
-        if _rows(warehouse, ever, (*probes, Where(column=lead.metric, op="not_null"))):
-            good = (*good, replace(harm, op="lt" if harm.op == "ge" else "ge"))
-        else:  # what only users say (a thumb, a hand-over) is known of no probe
-            unseen = lead.metric
-    n, passed = (_rows(warehouse, span, where) for where in (probes, good))
+    if harm is not None and _rows(warehouse, ever, (*asked, Where(column=harm.column, op="not_null"))):
+        good = (*good, replace(harm, op="lt" if harm.op == "ge" else "ge"))
+    elif _rows(warehouse, ever, judged):  # what was not answered is not judged
+        came = [judged, (*probes, Where(column="error", op="ge", value=0.5))]
+        good = (*probes, Where(column="probe_pass", op="ge", value=0.5))
+    elif harm is not None:  # what only users say (a thumb, a hand-over) is known of no probe
+        unseen = harm.column
+    n, passed = sum(_rows(warehouse, span, where) for where in came), _rows(warehouse, span, good)
     return judge_probes(criterion, passed, n, start_us=start_us, end_us=now_us, unseen=unseen)
 
 
 def has_probes(warehouse: Warehouse, incident: Incident) -> bool:
     """Whether probes of the app came in since a week before harm began."""
-    where = (*of_app(incident), Where(column="source", op="eq", value=PROBE))
+    where = (*of_app(incident), OF_PROBES)
     since = Span(start_us=incident.onset_low_us - WEEK_US, end_us=2**62)
     return _rows(warehouse, since, where) > 0
 

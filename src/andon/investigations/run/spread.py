@@ -36,7 +36,7 @@ MOST_CELLS = 300_000
 def totals(case: Case) -> list[float]:
     """Harm and traffic before the onset, since it, and in the last tenth of the time since it, kept as evidence."""
     start, end = case.after.start_us, case.after.end_us
-    lately = Span(start_us=end - max(case.signal.window_us, (end - start) // 10), end_us=end)
+    lately = Span(start_us=max(start, end - max(case.signal.window_us, (end - start) // 10)), end_us=end)
     numbers = []
     for name, span in (("before the onset", case.before), ("since the onset", case.after), ("lately", lately)):
         for what, extra in (("harmed interactions", (case.harm,)), ("interactions", ())):

@@ -21,7 +21,7 @@ from andon.evals import FORMS, Baseline, EvalRun, Progress, Tally, make_target
 from andon.evals import run as evals
 from andon.evals.records import Target
 from andon.evals.scorers import scorers_for
-from andon.evals.targets import CallableTarget, CommandTarget
+from andon.evals.targets import CallableTarget, CommandTarget, file_of
 from andon.golden import Case
 from andon.golden import run as golden
 from andon.golden.files import read_set
@@ -40,8 +40,10 @@ __all__ = [
     "TargetSpec",
     "Timeout",
     "Workers",
+    "apart",
     "cases_of",
     "find_run",
+    "left_out",
     "refresh",
     "take_of",
     "watching",
@@ -199,6 +201,29 @@ def cases_of(loop: Loop, path: Path | None, app: str | None) -> list[Case]:
         known = ", ".join(sorted({plain(c.app)[:80] for c in active})[:10])
         raise InputError(f"no golden case is of application {plain(app)[:80]!r}; there are cases of {known}")
     return found
+
+
+def left_out(path: Path | None, app: str | None, cases: Sequence[Case]) -> set[str]:
+    """The cases of a file that are not tested, because they are retired or of another application."""
+    each = [] if path is None else read_set(path, app=app or "default")
+    return {c.id for c in each} - {c.id for c in cases}
+
+
+def apart(written: Sequence[Path | None], read: Sequence[Path | None], *targets: str | None) -> None:
+    """Refuse to write over what a command reads, or two things into one file; devices and pipes may take both.
+
+    Raises:
+        InputError: one of them would be lost.
+    """
+    taken = {path.resolve() for path in (*read, *(file_of(t) for t in targets if t)) if path is not None}
+    for path in written:
+        if path is None or (path.exists() and not path.is_file()):
+            continue
+        if path.resolve() in taken:
+            raise InputError(
+                f"{path} is read or written by this command already, and would be written over; give another file"
+            )
+        taken.add(path.resolve())
 
 
 def find_run(loop: Loop, name: str) -> EvalRun:
