@@ -3,6 +3,7 @@
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -438,3 +439,14 @@ def test_the_version_in_place_may_have_moved(ledger, cases, words, name, outcome
         rng=np.random.default_rng(0),
     )
     assert verdict.outcome == outcome
+
+
+def test_two_scripts_are_two_places(tmp_path, monkeypatch):
+    """A command is named by its program and its script, so the version of another folder is another place; other arguments stay untold."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old").mkdir()
+    for name in ("bot.py", "old/bot.py"):
+        (tmp_path / name).write_text("print('x')")
+    names = [make_target(f"command:{sys.executable} {script} secret").name for script in ("bot.py", "old/bot.py")]
+    program = Path(sys.executable).name
+    assert names == [f"command:{program} bot.py", f"command:{program} old/bot.py"]

@@ -67,7 +67,10 @@ def tell(run: EvalRun, verdict: Verdict, cases: Iterable[Case]) -> str:
     if verdict.outcome == "error":
         return summarise(run, verdict, cases)
     out = {*verdict.quarantined}
-    said = _rate([r for r in run.results if r.case_id not in out])
+    ran = [r for r in run.results if r.case_id not in out and r.outcome != "error"]
+    n, asked = len(ran), len({r.case_id for r in ran})
+    what = f"{n} cases" if asked == n else f"{n} attempts at {asked} cases"
+    said = f"{sum(r.outcome == 'pass' for r in ran)} of {what} pass ({_rate(ran)})"
     said += f"; {verdict.errors} could not run" if verdict.errors else ""
     bare = replace(verdict, groups=(), decides=(), mde=None)
     return _render(run, bare, cases, None, reason=_line, folds=False, first=f"{said}.")
@@ -196,10 +199,8 @@ def _rate(results: Sequence[CaseResult]) -> str:
     ran = [r for r in results if r.outcome != "error"]
     if not ran:
         return "cannot tell"
-    n, cases, passed = len(ran), len({r.case_id for r in ran}), sum(r.outcome == "pass" for r in ran)
     _, _, low, high = rate_interval(ran, 0.95)
-    what = f"{n} cases" if cases == n else f"{n} attempts at {cases} cases"
-    return f"{passed} of {what} pass ({passed / n:.1%}, {low:.1%} to {high:.1%})"
+    return f"{sum(r.outcome == 'pass' for r in ran) / len(ran):.1%}, {low:.1%} to {high:.1%}"
 
 
 def _item(s: Standing) -> str:

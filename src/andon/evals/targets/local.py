@@ -202,7 +202,11 @@ def command_target(spec: str, rest: str, timeout_s: float, allowed: str) -> Comm
         raise InputError(
             f"{quoted(spec)}: there is no program {quoted(arguments[0] if arguments else '')}; allowed: {allowed}"
         )
-    return CommandTarget(name=f"command:{Path(arguments[0]).name}", arguments=arguments, timeout_s=timeout_s)
+    script = next(
+        (a for a in arguments[1:] if not a.startswith("-") and Path(a).is_file()), ""
+    )  # others may be secrets
+    name = f"command:{Path(arguments[0]).name} {script}".strip()
+    return CommandTarget(name=name, arguments=arguments, timeout_s=timeout_s)
 
 
 def _imported(spec: str, module: Any) -> str:
