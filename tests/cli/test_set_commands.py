@@ -73,7 +73,7 @@ def test_sets_of_others_are_taken_in_and_refusals_named(type_: Type, tmp_path: P
     code, out, _ = type_("golden", "import", "p.json")
     assert code == 0
     assert 'refused test 2 ("code"): the assertion "javascript" is not taken' in out
-    assert out.endswith("p.json is recognised as promptfoo: 1 cases added, 0 known, 1 refused\n")
+    assert out.endswith("p.json is recognised as promptfoo: 1 case added, 0 known, 1 refused\n")
     code, out, _ = type_("golden", "export", "out.yaml", "--format", "promptfoo")
     assert (code, out) == (0, "3 cases written to out.yaml as promptfoo\n")
     assert "0 cases added, 3 known" in type_("golden", "import", "out.yaml", "--format", "promptfoo")[1]
@@ -109,7 +109,7 @@ def test_a_doubtful_case_is_said(type_: Type, tmp_path: Path) -> None:
     assert type_("import", "t.jsonl")[0] == 0
     assert "1 failure captured" in type_("golden", "capture")[1]
     assert type_("golden", "accept")[0] == 0
-    assert "1 cases added" in type_("golden", "add")[1]
+    assert "1 case added" in type_("golden", "add")[1]
     failure, case = (
         type_("golden", "failures")[1].splitlines()[1].split()[0],
         type_("golden", "list")[1].splitlines()[1].split()[0],

@@ -23,6 +23,7 @@ from andon.evals import (
 )
 from andon.evals.records import Group
 from andon.evals.reports import GATE, LONGEST, SHOWN, standings
+from andon.evals.rules import parse_rules
 from andon.evals.shown import outcomes
 from andon.golden import Case
 from andon.golden.files import parse_cases
@@ -348,3 +349,11 @@ def test_no_report_of_a_run_without_cases_breaks() -> None:
     assert markdown_of(empty, verdict, []).startswith("**Could not run**: the golden set is empty")
     assert 'errors="1"' in junit_of(empty, verdict, [])
     assert sarif_of(empty, verdict, [], version="1")["runs"][0]["invocations"][0]["executionSuccessful"] is False
+
+
+def test_a_pass_with_losses_asks_to_look_at_them() -> None:
+    """Where the rules let lost cases pass, the first line does not say that nothing is to be done."""
+    rules = parse_rules('[[rule]]\ncategory = "*"\nbar = 0.5\n')
+    now, before = (run(*(result(k, o if k == 0 else "pass") for k in range(40))) for o in ("fail", "pass"))
+    assert "look at what was lost" in summarise(now, judge(now, before, rules=rules), [], baseline=before)
+    assert "Nothing is to be done" in summarise(before, judge(before, before, rules=rules), [], baseline=before)

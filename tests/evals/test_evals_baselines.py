@@ -367,6 +367,31 @@ def test_a_case_that_is_measured_otherwise_now_is_asked_again(ledger, cases, wor
     assert all(r.measured.startswith("normalised_match@") for r in done.run.results)
 
 
+def test_a_baseline_whose_measure_nobody_knows_is_asked_again(ledger, cases, words):
+    """Results that carry no measure compare with no new run, so the refresh asks these cases anew."""
+    old = run_evals(cases[:2], Live({"q0", "q1"}), BY_NAME, words, now_us=10)
+    old = replace(old, results=tuple(replace(r, measured="") for r in old.results))
+    set_baseline(ledger, old, target="https://live.example/ask", now_us=10, by="ann")
+    target = Live({"q0", "q1"})
+    done = refresh(ledger, cases[:2], target, words)
+    assert target.asked == ["q0", "q1"]
+    assert all(r.measured for r in done.run.results)
+
+
+def test_a_graded_score_that_sank_is_told_beside_the_verdict(ledger, cases, begun):
+    """With a generator the verdict of kept runs names the means before and now; it decides as it does without."""
+
+    def graded(value):
+        each = (replace(r, outcome="pass", value=value, measured="groundedness@2 x") for r in begun.results)
+        return replace(begun, results=tuple(each))
+
+    now, old = graded(0.6), graded(0.9)
+    plain = judge_kept(ledger, now, old, cases[:3], now_us=20)
+    told = judge_kept(ledger, now, old, cases[:3], now_us=20, rng=np.random.default_rng(0))
+    assert told.notes == (*plain.notes, "mean groundedness 0.900 before and 0.600 now (-0.300; 3 cases)")
+    assert told.outcome == plain.outcome
+
+
 def test_a_retired_case_of_the_baseline_may_be_missing(ledger, cases, words, begun):
     """A case of high risk that the run lacks is no pass, unless the golden set says that it is retired."""
     old = replace(begun, results=tuple(replace(r, risk_category="high") for r in begun.results))
@@ -374,6 +399,18 @@ def test_a_retired_case_of_the_baseline_may_be_missing(ledger, cases, words, beg
     assert judge_kept(ledger, now, old, cases[1:3], now_us=20).outcome == "undecided"
     ledger.put(replace(cases[0], retired="2026-11-21", retired_why="gone"), now_us=20, by="ann")
     assert judge_kept(ledger, now, old, cases[1:3], now_us=20).outcome == "pass"
+
+
+def gated_against(ledger, cases, words, old, place):
+    """The gate's word on a version that lost the first case, against a run of `old`; `place` is what is asked again."""
+
+    def ask(which, target, repeats):
+        return run_evals(which, target, BY_NAME, words, now_us=30, repeats=repeats)
+
+    new = Live({"q1", "q2"}, version="2")
+    runs = (ask(cases, new, 1), ask(cases, old, 1))
+    rng = np.random.default_rng(0)
+    return gate_change(ledger, *runs, cases, ask, target=new, place=place, now_us=40, by="ann", rng=rng)
 
 
 @pytest.mark.parametrize(
@@ -390,23 +427,7 @@ def test_no_version_confirms_itself(ledger, cases, words, place, said):
     """What is asked in the same way as the candidate, is another version by now, or does not answer, clears no lost case; the verdict says which."""
     risky = [replace(c, risk_category="high") for c in cases[:3]]
 
-    def ask(which, target, repeats):
-        return run_evals(which, target, BY_NAME, words, now_us=30, repeats=repeats)
-
-    old = ask(risky, Live({"q0", "q1", "q2"}, version="1"), 1)
-    new = Live({"q1", "q2"}, version="2")
-    gated = gate_change(
-        ledger,
-        ask(risky, new, 1),
-        old,
-        risky,
-        ask,
-        target=new,
-        place=place,
-        now_us=40,
-        by="ann",
-        rng=np.random.default_rng(0),
-    )
+    gated = gated_against(ledger, risky, words, Live({"q0", "q1", "q2"}, version="1"), place)
     told = "; ".join(gated.notes)
     assert said in told
     assert ("were not asked again" in told) == bool(said)
@@ -421,24 +442,7 @@ def test_the_version_in_place_may_have_moved(ledger, cases, words, name, outcome
     old, place = Live({"q0", "q1", "q2"}, version="1"), Live({"q0", "q1", "q2"}, version="1")
     old.settings, place.settings, place.name = "http://a", "http://b", name
 
-    def ask(which, target, repeats):
-        return run_evals(which, target, BY_NAME, words, now_us=30, repeats=repeats)
-
-    new = Live({"q1", "q2"}, version="2")
-    before = ask(risky, old, 1)
-    verdict = gate_change(
-        ledger,
-        ask(risky, new, 1),
-        before,
-        risky,
-        ask,
-        target=new,
-        place=place,
-        now_us=40,
-        by="ann",
-        rng=np.random.default_rng(0),
-    )
-    assert verdict.outcome == outcome
+    assert gated_against(ledger, risky, words, old, place).outcome == outcome
 
 
 def test_two_scripts_are_two_places(tmp_path, monkeypatch):

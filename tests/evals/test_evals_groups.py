@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.evals import CaseResult, EvalRun, Verdict, judge
+from andon.evals.pairs import rate_interval
 from andon.evals.rules import Rules, parse_rules
 from andon.evals.sentences import shifted
 from andon.evals.shifts import score_shifts
@@ -458,3 +459,12 @@ def test_right_and_wrong_are_no_graded_score():
     """Values of 0 and 1 alone are the pass rate said twice."""
     same = graded({f"G-{i}": 1.0 for i in range(30)}, 30)
     assert score_shifts(same, same, np.random.default_rng(0)) == ()
+
+
+def test_cases_in_clusters_are_worth_their_design_effect_and_students_quantile():
+    """Four clusters of five equal answers, three of which pass: n / (20/3) x (t19 / t3)^2 = 3 x (2.0930 / 3.1824)^2 = 1.2976."""
+    results = make(
+        {f"G-{i}": "f" if i < 5 else "p" for i in range(20)}, clusters={f"G-{i}": f"c{i // 5}" for i in range(20)}
+    ).results
+    passes, n, *_ = rate_interval(results, 0.95)
+    assert (passes, n) == (pytest.approx(0.9732, abs=1e-4), pytest.approx(1.2976, abs=1e-4))

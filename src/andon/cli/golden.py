@@ -63,7 +63,7 @@ def add() -> None:
     for doubt in doubted:
         say(plain(f"{doubt.id}: {doubt.reason}"))
     say(
-        f"{len(result.added)} cases added, {len(result.known)} known, {len(result.refused)} refused, {result.unlabelled} wait for a label"
+        f"{len(result.added)} case{'s' * (len(result.added) != 1)} added, {len(result.known)} known, {len(result.refused)} refused, {result.unlabelled} wait for a label"
         + (" (`andon golden label`)" if result.unlabelled else "")
     )
     if result.decisions:

@@ -122,7 +122,7 @@ def import_(
     counts = "".join(f", {len(ids)} {what}" for what, ids in become if ids)
     say(
         f"{path} {'was read' if form else 'is recognised'} as {result.form}: "
-        f"{len(result.added)} cases added, {len(result.known)} known{counts}, {len(result.refused)} refused"
+        f"{len(result.added)} case{'s' * (len(result.added) != 1)} added, {len(result.known)} known{counts}, {len(result.refused)} refused"
     )
     for said in filter(None, told):
         say(said)

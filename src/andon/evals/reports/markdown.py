@@ -27,6 +27,7 @@ _TODO = {
     "undecided": "This is neither a pass nor a failure: decide it with more evidence.",
     "error": "This is no measurement: see what could not run, and why.",
 }
+_LOOK = "The rules let it pass; look at what was lost."
 _SECTIONS: Sequence[tuple[str, tuple[Word, ...], bool]] = (
     ("Lost (passed in the baseline, fail now)", ("lost",), False),
     ("New cases that fail", ("new",), False),
@@ -97,7 +98,8 @@ def _render(
     first: str = "",
 ) -> str:
     each = standings(run, verdict, cases, baseline)
-    lines = [first or f"{_OPENING[verdict.outcome]}: {reason(verdict.reason)}. {_TODO[verdict.outcome]}"]
+    todo = _LOOK if verdict.outcome == "pass" and verdict.lost else _TODO[verdict.outcome]
+    lines = [first or f"{_OPENING[verdict.outcome]}: {reason(verdict.reason)}. {todo}"]
     for head, said in (("", verdict.notes), ("**What would decide it**", verdict.decides)):
         lines += ["", *([head, ""] if head else []), *(f"- {reason(text)}" for text in said[:SHOWN])] if said else []
     lines += ["", *(_rules(verdict, reason) or _categories(each))]
