@@ -24,7 +24,7 @@ HIGH_RISK = ("high", "critical", "unacceptable")
 """Risk categories, in any case, of which everything is kept, which are watched more closely, make an incident more severe, and
 of which the gate tolerates no lost case."""
 
-TABLES = ("objective", "monitor", "openslo", "organisation", "golden", "probe")
+TABLES = ("objective", "monitor", "openslo", "organisation", "golden", "probe", "pull")
 _SECRET = re.compile(r"channels|(?:\w+_)?(?:key|secret|token)")
 
 

@@ -1,13 +1,15 @@
-"""Fixtures: the API over doubles, for laws about HTTP itself."""
+"""Fixtures: the API over doubles, for laws about HTTP itself, and a live server for laws about levers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+from live_levers import Live, live_server
 from starlette.testclient import TestClient
 
-from andon.api import Deps, WebhookDeps, create_app
+from andon.api import Deps, LeverDeps, WebhookDeps, create_app
 from andon.changes import Change, Received
 from andon.errors import AndonError
 from andon.incidents.records import Alert, AlertsTaken, Report
@@ -57,7 +59,7 @@ class Doubles:
         if self.fails is not None:
             raise self.fails
 
-    def evaluate(self, key: str) -> dict[str, Any] | None:
+    def evaluate(self, key: str, context: Mapping[str, Any]) -> dict[str, Any] | None:
         self.fail()
         body = {"key": key, "value": True, "reason": "STATIC", "variant": "held", "metadata": {}}
         return body if key == "kill-switch" else None
@@ -74,8 +76,12 @@ class Doubles:
                     issue_closed=lambda _: None,
                     now_us=lambda: 1_790_000_000_000_000,
                 ),
-                evaluate=self.evaluate,
-                lever_keys=lambda: ["kill-switch"],
+                levers=LeverDeps(
+                    evaluate=self.evaluate,
+                    evaluate_all=lambda context: [dict(self.evaluate("kill-switch", context) or {})],
+                    state=lambda: "state-1",
+                    keys=lambda: ["kill-switch"],
+                ),
                 problems=lambda: self.problems,
                 token=token,
             )
@@ -105,3 +111,10 @@ def open_client(doubles: Doubles) -> Open:
 def client(open_client: Open) -> TestClient:
     """A client on this machine, of an API without a token."""
     return open_client()
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    """A live server with a few levers."""
+    with live_server(tmp_path) as live:
+        yield live

@@ -348,7 +348,7 @@ def test_unknown_paths_and_methods_have_the_shape_too(client: TestClient) -> Non
 
 def test_readiness_tells_what_does_not_work(client: TestClient, doubles: Any) -> None:
     """/readyz is 200 while everything works and 503 with the reasons when something does not; /healthz only says alive."""
-    assert client.get("/readyz").json() == {"ready": True, "problems": []}
+    assert client.get("/readyz").json() == {"ready": True, "problems": [], "warnings": []}
     doubles.problems = ["commit: failed 3 times in a row"]
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["problems"]) == (503, doubles.problems)

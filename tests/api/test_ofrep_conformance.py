@@ -1,78 +1,26 @@
 """What an application sees through the real OpenFeature client: every row of field/ofrep.md section 2 about a single flag."""
 
+import json
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from openfeature.client import OpenFeatureClient
-from openfeature.contrib.provider.ofrep import OFREPProvider
+from live_levers import HOUR, TOKEN, Live, server_process
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
-from openfeature.provider import ProviderStatus
 
 from andon.errors import StateError, StoreError
 from andon.levers import Lever
-from andon.levers.run import declare, hold, release
-from andon.scores import SCORERS, score_schema
-from andon.server import Server, create_server, now_us
-from andon.store import Ledger, Warehouse
-from andon.traffic import SCHEMAS
-
-TOKEN = "t0ken"
-HOUR = 3600 * 1_000_000
-LEVERS = (
-    Lever(id="kill-switch", kind="boolean", default=False, safe=True),
-    Lever(id="temperature", kind="number", default=1, safe=0),
-    Lever(id="policy", kind="string", default="v2", safe="v1"),
-    Lever(id="never-held", kind="boolean", default=True, safe=False),
-)
-
-
-class Live:
-    """A live server with a real store, and applications that read levers from it."""
-
-    def __init__(self, server: Server, ledger: Ledger) -> None:
-        self.server, self.ledger = server, ledger
-        self.url = f"http://127.0.0.1:{server.port}"
-        self.providers: list[OFREPProvider] = []
-
-    def provider(self, url: str | None = None, token: str = TOKEN) -> OFREPProvider:
-        provider = OFREPProvider(
-            url or self.url, headers_factory=lambda: {"Authorization": f"Bearer {token}"}, timeout=5.0
-        )
-        self.providers.append(provider)
-        return provider
-
-    def app(self, provider: OFREPProvider | None = None) -> OpenFeatureClient:
-        from openfeature import api
-
-        api.set_provider(provider or self.provider(), domain="andon-test")
-        client = api.get_client("andon-test")
-        assert client.get_provider_status() == ProviderStatus.READY
-        return client
-
-    def hold(self, lever: str, value: Any = None, incident: str | None = "INC-1") -> None:
-        now = now_us()
-        hold(self.ledger, lever, value, why="harm", by="ann", until_us=now + HOUR, incident=incident, now_us=now)
-        self.server.board.refresh()
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Iterator[Live]:
-    """Andon over a real warehouse and ledger, on an ephemeral loopback port, with a token."""
-    warehouse = Warehouse(tmp_path / "warehouse", {**SCHEMAS, "scores": score_schema(SCORERS)})
-    ledger = Ledger.open(tmp_path / "ledger.sqlite")
-    for lever in LEVERS:
-        declare(ledger, lever, now_us(), "ann")
-    with create_server(warehouse, ledger, None, token=TOKEN).running() as server:
-        live = Live(server, ledger)
-        yield live
-        for provider in live.providers:
-            provider.session.close()
+from andon.levers.run import declare, hold
+from andon.server import now_us
 
 
 def clean(details: FlagEvaluationDetails[Any]) -> tuple[Any, str | None]:
@@ -88,15 +36,12 @@ def test_a_held_kill_switch_reaches_the_application(live: Live) -> None:
     assert clean(app.get_boolean_details("kill-switch", False)) == (False, "default")
     live.hold("kill-switch")
     assert clean(app.get_boolean_details("kill-switch", False)) == (True, "held")
-    release(live.ledger, "kill-switch", why="fixed", by="bob", now_us=now_us())
-    live.server.board.refresh()
+    live.release()
     assert clean(app.get_boolean_details("kill-switch", False)) == (False, "default")
 
 
 def test_a_pull_is_served_within_seconds_by_itself(live: Live) -> None:
     """A hold that another process writes into the ledger is served without anybody telling the server."""
-    import time
-
     app, now = live.app(), now_us()
     hold(live.ledger, "kill-switch", why="harm", by="ann", until_us=now + HOUR, now_us=now)
     until = time.monotonic() + 5
@@ -125,9 +70,9 @@ def test_no_opinion_is_the_declared_default_not_an_error(live: Live) -> None:
 def test_a_whole_number_reaches_the_application_as_a_float(live: Live) -> None:
     """A number lever declared as 1 and held at 2 arrives as 1.0 and 2.0, never as a type mismatch."""
     app = live.app()
-    assert clean(app.get_float_details("temperature", 0.5)) == (1.0, "default")
-    live.hold("temperature", 2)
-    value, _ = clean(app.get_float_details("temperature", 0.5))
+    assert clean(app.get_float_details("limit", 0.5)) == (1.0, "default")
+    live.hold("limit", 2)
+    value, _ = clean(app.get_float_details("limit", 0.5))
     assert (value, type(value)) == (2.0, float)
 
 
@@ -234,7 +179,7 @@ def test_a_broken_ledger_does_not_release_a_hold(live: Live, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise StoreError("gone", retryable=True)
 
-    for name in ("all", "get", "put"):
+    for name in ("all", "get", "put", "last_entry", "written"):
         monkeypatch.setattr(live.ledger, name, fail)
     with pytest.raises(StoreError):
         live.server.board.refresh()
@@ -255,3 +200,147 @@ def test_a_wrong_token_is_unauthorised_and_the_code_default(live: Live) -> None:
     live.hold("kill-switch")
     details = live.app(live.provider(token="wrong")).get_boolean_details("kill-switch", False)
     assert (details.value, details.error_message) == (False, "unauthorized")
+
+
+@contextmanager
+def stub(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Another server than ours, that answers every request as it is told; gives its address."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def saying(status: int, body: dict[str, Any], **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An answer of the stub."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        content = json.dumps(body).encode()
+        request.send_response(status)
+        for name, value in {"content-length": str(len(content)), **headers}.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(content)
+
+    return answer
+
+
+GOOD = {"key": "k", "value": True, "reason": "STATIC", "variant": "held", "metadata": {}}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({k: v for k, v in GOOD.items() if k != "variant"}, "'variant'"),
+        ({k: v for k, v in GOOD.items() if k != "reason"}, "'reason'"),
+        ({**GOOD, "reason": "HELD"}, "'HELD'"),
+    ],
+)
+def test_a_slightly_wrong_answer_would_be_the_code_default(live: Live, body: dict[str, Any], says: str) -> None:
+    """The trap: without a variant or a known reason the client throws a held value away; our answers always carry both."""
+    with stub(saying(200, body)) as url:
+        details = live.app(live.provider(url)).get_boolean_details("k", False)
+    assert (details.value, details.error_code) == (False, ErrorCode.GENERAL)
+    assert says in str(details.error_message)
+
+
+def test_no_value_with_a_variant_is_no_opinion(live: Live) -> None:
+    """Reason DEFAULT, a variant and no value give the code default without an error."""
+    with stub(saying(200, {"key": "k", "reason": "DEFAULT", "variant": "none"})) as url:
+        details = live.app(live.provider(url)).get_boolean_details("k", True)
+    assert (details.value, details.reason, details.error_code) == (True, Reason.DEFAULT, None)
+
+
+def test_types_are_the_clients_weak_spot(live: Live) -> None:
+    """The traps: a whole number without its point is no float, and true is taken for an integer."""
+    with stub(saying(200, {**GOOD, "value": 1})) as url:
+        details: FlagEvaluationDetails[Any] = live.app(live.provider(url)).get_float_details("k", 0.5)
+    assert (details.value, details.error_code) == (0.5, ErrorCode.TYPE_MISMATCH)
+    with stub(saying(200, GOOD)) as url:
+        assert live.app(live.provider(url)).get_integer_details("k", 7).value is True
+
+
+def test_a_refusal_without_details_loses_its_reason(live: Live) -> None:
+    """The trap: of a 400 without errorDetails only the missing field is told."""
+    with stub(saying(400, {"key": "k", "errorCode": "PARSE_ERROR"})) as url:
+        details = live.app(live.provider(url)).get_boolean_details("k", False)
+    assert (details.value, details.error_code, details.error_message) == (False, ErrorCode.GENERAL, "'errorDetails'")
+
+
+def test_one_rate_limit_would_pause_every_lever(live: Live) -> None:
+    """The trap: 429 with whole seconds pauses the whole client, the specification's timestamp only breaks it: we send no 429."""
+    paused = live.provider()
+    with stub(saying(429, {}, retry_after="2")) as url:
+        paused.base_url = url
+        assert live.app(paused).get_boolean_value("bad", False) is False
+    paused.base_url = live.url
+    live.hold()
+    details = live.app(paused).get_boolean_details("kill-switch", False)
+    assert (details.value, "paused" in str(details.error_message)) == (False, True)
+    with stub(saying(429, {}, retry_after="2024-02-07T12:00:00Z")) as url:
+        broken = live.provider(url)
+        assert live.app(broken).get_boolean_details("bad", False).error_code == ErrorCode.GENERAL
+        assert broken.retry_after is None
+        broken.base_url = live.url
+        assert live.app(broken).get_boolean_value("kill-switch", False) is True
+
+
+def test_a_server_that_hangs_means_the_code_default_after_the_clients_timeout(live: Live) -> None:
+    """An accepted connection that is never answered costs the application its timeout (5 s by default), then the code default."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        app = live.app(live.provider(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3))
+        for default in (False, True):
+            begun = time.monotonic()
+            details = app.get_boolean_details("kill-switch", default)
+            assert 0.3 <= time.monotonic() - begun < 2
+            assert (details.value, details.reason, details.error_code) == (default, Reason.ERROR, ErrorCode.GENERAL)
+
+
+def test_a_server_that_is_killed_means_the_code_default_at_once(live: Live, tmp_path: Path) -> None:
+    """An application that reads a held lever has its code default as soon as the server is killed, and waits for nothing."""
+    with server_process(tmp_path / "other") as (process, port):
+        app = live.app(live.provider(f"http://127.0.0.1:{port}"))
+        assert app.get_boolean_value("kill-switch", False) is True
+        process.kill()
+        process.wait()
+        for default in (False, True):
+            begun = time.monotonic()
+            details = app.get_boolean_details("kill-switch", default)
+            assert time.monotonic() - begun < 1
+            assert (details.value, details.reason) == (default, Reason.ERROR)
+
+
+@pytest.mark.parametrize("key", [None, "", 4.5, ["u"]])
+def test_starting_an_experiment_takes_nobody_off_the_live_version(live: Live, key: object) -> None:
+    """A read that says no user, or none that can be split, has the control's value, as no arm: never the code default."""
+    live.split("policy", "v3")
+    app, where = live.app(), {"environment": "staging"}
+    nobody = where if key is None else {**where, "targetingKey": key}
+    details = app.get_string_details("policy", "code", EvaluationContext(attributes=nobody))  # type: ignore[arg-type]
+    assert (details.value, details.variant, details.reason) == ("v2", "unallocated", Reason.DEFAULT)
+    assert details.error_code is None
+    arms = {app.get_string_details("policy", "code", EvaluationContext(f"u{n}", where)).value for n in range(50)}
+    assert arms == {"v2", "v3"}
+    same = [app.get_string_details("policy", "code", EvaluationContext("u1", where)) for _ in range(5)]
+    assert len({(d.value, d.variant) for d in same}) == 1
+    assert same[0].reason == Reason.SPLIT
+
+
+@pytest.mark.parametrize("key", [42, 4.5, True, ["u"], {"id": "u"}])
+def test_a_user_id_that_is_no_text_disarms_no_kill_switch(live: Live, key: object) -> None:
+    """Whatever an application sends as targeting key, a lever that splits nobody is answered, never the code default."""
+    live.hold()
+    context = EvaluationContext(attributes={"targetingKey": key})  # type: ignore[dict-item]
+    details = live.app().get_boolean_details("kill-switch", False, context)
+    assert (details.value, details.error_code) == (True, None)

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -144,6 +145,97 @@ def test_only_one_of_many_expecting_writers_wins(ledger: Ledger) -> None:
         thread.join()
     assert [r for r in results if r == 1] == [1]
     assert len(results) == 6
+
+
+def test_the_last_entry_grows_with_every_write_and_only_then(ledger: Ledger) -> None:
+    """The newest entry's number is 0 at first, grows with each version of any kind, and stays when nothing is written."""
+    seen = [ledger.last_entry()]
+    assert seen == [0]
+    for record in (Finding(id="a"), Other(id="a"), Finding(id="a", count=1), Finding(id="b")):
+        ledger.put(record, now_us=1, by="ada")
+        seen.append(ledger.last_entry())
+        ledger.put(record, now_us=2, by="bob")
+        assert ledger.last_entry() == seen[-1]
+    assert seen == sorted(set(seen))
+    assert ledger.ids(Finding)[-1] == (seen[-1], "b")
+
+
+def test_what_was_written_after_an_entry_is_every_version_of_the_kinds(ledger: Ledger) -> None:
+    """Each version of records of these kinds after the entry, in the order of writing; nothing of other kinds or before."""
+    entries = []
+    for record in (Finding(id="a"), Other(id="a"), Finding(id="a", count=1), Finding(id="b")):
+        ledger.put(record, now_us=1, by="ada")
+        entries.append(ledger.last_entry())
+    said = list(zip(entries, ("Finding", "Other", "Finding", "Finding"), ("a", "a", "a", "b"), strict=True))
+    assert ledger.written((Finding, Other), 0) == said
+    assert ledger.written((Finding,), entries[0]) == said[2:]
+    assert ledger.written((Finding, Other), entries[-1]) == []
+    assert ledger.written((Inner,), 0) == []
+
+
+def test_all_that_begin_so_are_read_alone(ledger: Ledger) -> None:
+    """Only records whose id begins so, letter by letter, in whatever case and alphabet; still in the order of writing."""
+    names = [
+        "pull-a-2",
+        "pull-a-1",
+        "pull-A-1",
+        "pull-ab-1",
+        "pull-a%-1",
+        "pull-a-é",
+        "pull-a-\U0010fffd",
+        "pull-b-1",
+        "pull",
+    ]
+    for name in names:
+        ledger.put(Finding(id=name), now_us=1, by="ada")
+        ledger.put(Other(id=name), now_us=1, by="ada")
+    for begins in ("", "pull", "pull-a", "pull-a-", "pull-A", "pull-a%", "pull-a_", "x", "pull-b-1", "é"):
+        assert [f.id for f in ledger.all(Finding, begins)] == [n for n in names if n.startswith(begins)], begins
+
+
+def test_what_was_decided_by_another_record_is_not_written_when_that_changed(ledger: Ledger) -> None:
+    """Of two writers who each read what the other one writes, the second is told who came first, and writes nothing."""
+    ledger.put(Other(id="b"), now_us=1, by="ada")
+    read = ((Other, "b", 1), (Other, "none", 0))
+    assert ledger.put(Finding(id="a"), now_us=2, by="bob", expect=0, beside=read) == 1
+    ledger.put(Other(id="none"), now_us=3, by="eve")
+    with pytest.raises(StateError, match=r"Other 'none' is at version 1, written by 'eve'"):
+        ledger.put(Finding(id="a", count=1), now_us=4, by="bob", expect=1, beside=read)
+    with pytest.raises(StateError, match=r"Other 'gone' does not exist"):
+        ledger.put(Finding(id="a", count=1), now_us=4, by="bob", expect=1, beside=[(Other, "gone", 2)])
+    assert [v.version for v in ledger.history(Finding)] == [1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class This:
+    id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class That:
+    id: str
+    by: str
+
+
+def test_of_two_records_that_exclude_each_other_one_is_written(ledger: Ledger) -> None:
+    """Threads that write one of two records, each beside the absence of the other, leave one of them, however they interleave."""
+    for n in range(20):
+        barrier = threading.Barrier(2)
+
+        def write(kind: Any, other: Any, name: str, barrier: threading.Barrier) -> None:
+            barrier.wait()
+            with suppress(StateError):
+                ledger.put(kind(id=name, by="x"), now_us=1, by="x", expect=0, beside=[(other, name, 0)])
+
+        threads = [
+            threading.Thread(target=write, args=(*kinds, f"{n}", barrier)) for kinds in ((This, That), (That, This))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (ledger.get(This, f"{n}") is None) != (ledger.get(That, f"{n}") is None)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

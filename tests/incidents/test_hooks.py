@@ -76,6 +76,25 @@ def test_the_id_of_a_webhook_is_the_same_for_a_second_try_only() -> None:
     assert len({first.id, closed.id, opened(incident(id="INC-0002")).id}) == 3
 
 
+def test_a_message_of_a_lever_is_no_test() -> None:
+    """Its type says what it tells of; only a message about nothing is a test, and PagerDuty resolves what ended."""
+    told = {
+        what: replace(
+            sample_message(), event=f"lever.{what}", about="andon-pull-x-00001", details={"pull": "pull-x-00001"}
+        )
+        for what in ("held", "ending", "ended", "unreviewed")
+    }
+    for what, message in told.items():
+        body = webhook_event(message)
+        assert (body["type"], body["data"]["reason"]) == (f"lever.{what}", what)
+        event = pagerduty_event(message, ROUTING)
+        assert event["event_action"] == ("resolve" if what == "ended" else "trigger")
+        assert event["dedup_key"] == "andon-pull-x-00001"
+    assert pagerduty_event(told["held"], ROUTING)["payload"]["class"] == "lever.held"
+    sample = webhook_event(sample_message())
+    assert (sample["type"], sample["data"]["reason"]) == ("incident.test", "test")
+
+
 @given(st.text(max_size=60_000))
 def test_bodies_stay_below_what_the_standard_asks_for(text: str) -> None:
     """However long a message is, its body stays below 20 kB and is JSON."""

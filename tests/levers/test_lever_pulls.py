@@ -1,7 +1,8 @@
 """Laws of declaring, holding, releasing and expiring."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,13 @@ from hypothesis import strategies as st
 
 from andon.changes import Change
 from andon.errors import InputError, StateError, StoreError
-from andon.levers import Lever, Pull, in_force
-from andon.levers.run import Board, declare, expire, hold, release
+from andon.levers import Asked, Lever, Pull, in_force
+from andon.levers.run import Board, declare, expire, hold, plan_hold, release, review
 from andon.store import Ledger
 
 T0 = 1_790_000_000_000_000
 DAY = 24 * 3600 * 1_000_000
-KILL = Lever(id="kill-switch", kind="boolean", default=False, safe=True, app="bot", environment="staging")
+KILL = Lever(id="kill-switch", kind="boolean", default=False, safe=True, app="bot")
 DOSE = Lever(id="dose", kind="number", default=1.0, safe=0.0)
 
 
@@ -46,7 +47,7 @@ def test_a_pull_is_a_change_of_our_own(ledger: Ledger) -> None:
     [change] = changes(ledger)
     assert (change.kind, change.origin, change.own, change.author) == ("lever", "lever", True, "ann")
     assert (change.before, change.after, change.at_us) == ("false", "true", T0)
-    assert (change.app, change.environment) == ("bot", "staging")
+    assert (change.app, change.environment) == ("bot", "production")
     assert (pull.value, pull.incident, pull.trade_off) == (True, "INC-7", "no answers at night")
 
 
@@ -100,6 +101,140 @@ def test_a_clock_set_back_does_not_undo_a_hold(ledger: Ledger) -> None:
     assert (held.id, held.value) == (second.id, True)
 
 
+@pytest.mark.parametrize("ahead", [600, DAY, 400 * DAY])
+def test_a_pull_from_a_clock_ahead_holds_and_keeps_nobody_from_pulling(ledger: Ledger, ahead: int) -> None:
+    """A pull of a clock that is ahead is in force for one that is behind, and who pulls or releases by the right clock can.
+
+    The one who came last is obeyed, whatever the clocks say, until their own time is over.
+    """
+    first = pulled(ledger, T0 + ahead, value=False)
+    assert in_force(ledger.all(Pull), T0) == first
+    second = pulled(ledger, T0, until_us=T0 + 500)
+    assert in_force(ledger.all(Pull), T0 + 1) == second
+    assert second.at_us < second.until_us
+    over = ledger.get(Pull, first.id)
+    assert over is not None
+    assert over.released_us is not None
+    assert over.at_us <= over.released_us <= over.until_us
+    board = Board(ledger)
+    board.refresh()
+    served = [(board.evaluate("kill-switch", {}, T0 + t) or {})["value"] for t in (0, 499, 500, ahead, ahead + 999)]
+    assert served == [True, True, False, False, False]
+    expire(ledger, T0 + 500)
+    law_of_changes(ledger)
+    third = pulled(ledger, T0 + 600)
+    ended = release(ledger, "kill-switch", why="w", by="b", now_us=T0 + 601)
+    assert (ended.id, in_force(ledger.all(Pull), T0 + 601)) == (third.id, None)
+
+
+def test_a_hold_in_the_same_microsecond_is_the_newer_one(ledger: Ledger) -> None:
+    """Of two holds in one microsecond the one written last is in force, and its change names what it replaced."""
+    pulled(ledger, until_us=T0 + 1)
+    second = pulled(ledger, value=False, until_us=T0 + 1)
+    assert in_force(ledger.all(Pull), T0) == second
+    expire(ledger, T0 + 1)
+    law_of_changes(ledger)
+
+
+def test_a_review_does_not_end_a_hold_nor_keep_it_from_ending(ledger: Ledger) -> None:
+    """A broken glass that was reviewed while it holds goes on holding, and is released, superseded and expires like any."""
+    ways = [
+        lambda: release(ledger, "kill-switch", why="w", by="ann", now_us=T0 + 20),
+        lambda: pulled(ledger, T0 + 20, until_us=T0 + 30),
+        lambda: expire(ledger, T0 + 2000),
+    ]
+    for end in ways:
+        pull = pulled(ledger, T0 + 10, break_glass=True)
+        review(ledger, pull.id, why="it was right", by="bob", now_us=T0 + 15)
+        assert in_force(ledger.all(Pull), T0 + 15) is not None
+        end()
+        ended = ledger.get(Pull, pull.id)
+        assert ended is not None
+        assert ended.released_us is not None
+        assert ended.reviewed is not None
+        expire(ledger, T0 + 2000)
+    law_of_changes(ledger)
+
+
+def test_a_hold_does_not_say_that_it_replaced_what_was_released_meanwhile(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release between the reading and the writing of a hold stays: it is one change, and the hold begins at the default."""
+    pulled(ledger)
+    put = ledger.put
+
+    def put_late(record: Any, **more: Any) -> int:
+        if isinstance(record, Pull) and record.id.endswith("2"):
+            monkeypatch.setattr(ledger, "put", put)
+            release(ledger, "kill-switch", why="fixed", by="bob", now_us=T0 + 5)
+        return put(record, **more)
+
+    monkeypatch.setattr(ledger, "put", put_late)
+    pulled(ledger, T0 + 6)
+    expire(ledger, T0 + 7)
+    law_of_changes(ledger)
+
+
+@pytest.mark.parametrize("survives", range(3))
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda x: release(x, "kill-switch", why="w", by="bob", now_us=T0 + 999),
+        lambda x: pulled(x, T0 + 999, value=False, until_us=T0 + 5000),
+    ],
+    ids=["released", "superseded"],
+)
+def test_an_expiry_that_a_person_came_before_is_none(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, survives: int, act: Callable[[Ledger], object]
+) -> None:
+    """Who expires a pull that somebody ended a moment before writes no second end, wherever they were in between."""
+    pulled(ledger)
+    calls, latest = [survives], ledger.latest
+
+    def latest_late(kind: Any, name: str) -> Any:
+        if kind is Pull and calls[0] == 0:
+            monkeypatch.setattr(ledger, "latest", latest)
+            act(ledger)
+        calls[0] -= kind is Pull
+        return latest(kind, name)
+
+    monkeypatch.setattr(ledger, "latest", latest_late)
+    expire(ledger, T0 + 1001)
+    monkeypatch.undo()
+    expire(ledger, T0 + 1002)
+    law_of_changes(ledger)
+    assert len([p for p in ledger.all(Pull) if p.released_us is not None]) == 1
+
+
+def test_a_review_while_somebody_releases_is_not_lost(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A review that comes between the reading and the writing of a release stays."""
+    pull, latest = pulled(ledger, break_glass=True), ledger.latest
+
+    def latest_late(kind: Any, name: str) -> Any:
+        monkeypatch.setattr(ledger, "latest", latest)
+        review(ledger, pull.id, why="w", by="bob", now_us=T0 + 5)
+        return latest(kind, name)
+
+    monkeypatch.setattr(ledger, "latest", latest_late)
+    monkeypatch.setattr(ledger, "get", lambda kind, name: (v := latest(kind, name)) and v.record)
+    release(ledger, "kill-switch", why="w", by="ann", now_us=T0 + 6)
+    kept = ledger.history(Pull, pull.id)[-1].record
+    assert kept.reviewed is not None
+    assert (kept.reviewed.by, kept.released_by) == ("bob", "ann")
+
+
+def test_a_plan_writes_nothing_and_names_what_it_would_replace(ledger: Ledger) -> None:
+    """A plan of a hold is the pull that would be written, the value now and the pull that is in force; nothing is written."""
+    asked = Asked(why="w", by="b", until_us=T0 + 500)
+    entry = ledger.last_entry()
+    planned, now, held = plan_hold(ledger, "kill-switch", asked, T0)
+    assert (planned.value, now, held, ledger.last_entry()) == (True, False, None, entry)
+    assert hold(ledger, "kill-switch", why="w", by="b", until_us=T0 + 500, now_us=T0) == planned
+    _, now, held = plan_hold(ledger, "kill-switch", asked, T0 + 1)
+    assert (now, held) == (True, planned)
+    assert plan_hold(ledger, "kill-switch", replace(asked, until_us=T0 + 900), T0 + 500)[1:] == (False, None)
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
@@ -107,8 +242,11 @@ def test_a_clock_set_back_does_not_undo_a_hold(ledger: Ledger) -> None:
         ({"by": ""}, "by"),
         ({"by": "x" * 201}, "200"),
         ({"until_us": T0}, "after now"),
+        ({"break_glass": True, "until_us": T0 + DAY + 1}, "a day"),
+        ({"environment": "prod"}, "prod.*staging and production"),
         ({"until_us": T0 - 1}, "after now"),
         ({"until_us": T0 + 90 * DAY + 1}, "90 days"),
+        ({"until_us": T0 - DAY}, "a hold until 2026-09-20T14:13:20Z is not allowed"),
         ({"until_us": float("inf")}, "90 days"),
         ({"until_us": True}, "90 days"),
         ({"until_us": 10**40}, "90 days"),
@@ -137,7 +275,7 @@ def test_releasing_what_nobody_holds_is_refused(ledger: Ledger) -> None:
     with pytest.raises(StateError, match="nothing holds"):
         release(ledger, "kill-switch", why="w", by="b", now_us=T0)
     pulled(ledger)
-    with pytest.raises(StateError, match="ended at"):
+    with pytest.raises(StateError, match="expired at"):
         release(ledger, "kill-switch", why="w", by="b", now_us=T0 + 2000)
 
 
@@ -150,25 +288,35 @@ def test_a_lever_keeps_one_type_for_ever(ledger: Ledger) -> None:
 
 
 def test_a_new_default_is_a_change_only_while_nobody_holds(ledger: Ledger) -> None:
-    """A new default changes what is served, so it is a change; under a hold it changes nothing that is served."""
+    """A new default changes what is served, so it is a change, in each environment where nobody holds the lever."""
     declare(ledger, DOSE, T0, "ann")
-    declare(ledger, Lever(id="dose", kind="number", default=2, safe=0), T0 + 1, "bob")
-    assert [(c.before, c.after, c.author) for c in changes(ledger)] == [("1.0", "2.0", "bob")]
+    declare(ledger, replace(DOSE, default=0.5), T0 + 1, "bob")
+    said = [(c.environment, c.before, c.after, c.author) for c in changes(ledger)]
+    assert said == [("staging", "1.0", "0.5", "bob"), ("production", "1.0", "0.5", "bob")]
     hold(ledger, "dose", why="w", by="b", until_us=T0 + 100, now_us=T0 + 2)
-    declare(ledger, DOSE, T0 + 3, "ann")
-    assert len(changes(ledger)) == 2
+    declare(ledger, replace(DOSE, default=0.25), T0 + 3, "ann")
+    assert [(c.environment, c.after) for c in changes(ledger)[3:]] == [("staging", "0.25")]
+
+
+def test_a_default_that_nobody_approved_is_refused(ledger: Ledger) -> None:
+    """A new default or safe value is one that production may see already; the refusal names approval and the way to hold it."""
+    declare(ledger, DOSE, T0, "ann")
+    for changed in (replace(DOSE, default=2.0), replace(DOSE, safe=-1.0)):
+        with pytest.raises(StateError, match=r"nothing unapproved is served.*version add.*hold dose .*--break-glass"):
+            declare(ledger, changed, T0 + 1, "bob")
+    assert (ledger.get(Lever, "dose"), changes(ledger)) == (DOSE, [])
 
 
 def test_two_who_pull_at_once_are_told(ledger: Ledger) -> None:
     """Of two processes that pull the same lever in the same moment one is refused, and there is one pull."""
 
     class Late(Ledger):
-        def all(self, kind: Any) -> Any:
-            return [] if kind is Pull else super().all(kind)
+        def all(self, kind: Any, begins: str = "") -> Any:
+            return [] if kind is Pull else super().all(kind, begins)
 
     pulled(ledger)
     ledger.__class__ = Late  # it read before the other one wrote
-    with pytest.raises(StateError, match="read it again"):
+    with pytest.raises(StateError, match="somebody else pulled kill-switch in the same moment"):
         pulled(ledger, T0 + 1)
     ledger.__class__ = Ledger
     assert len(ledger.all(Pull)) == 1
@@ -240,9 +388,6 @@ def test_any_sequence_keeps_the_laws(steps: list[tuple[str, Any, Any]]) -> None:
             if step == "wait":
                 now += length
             elif step == "hold":
-                now += 1
-                if until and now >= until:
-                    value, until = False, 0
                 pulled(ledger, now, value=given_value, until_us=now + length)
                 value, until = given_value, now + length
             elif step == "expire":
@@ -255,7 +400,7 @@ def test_any_sequence_keeps_the_laws(steps: list[tuple[str, Any, Any]]) -> None:
             active = [p for p in ledger.all(Pull) if p.released_us is None and p.until_us > now]
             assert len(active) == (1 if until else 0)
             board.refresh()
-            served = board.evaluate("kill-switch", now)
+            served = board.evaluate("kill-switch", {}, now)
             assert served is not None
             assert (served["value"], served["variant"]) == (value, "held" if until else "default")
         expire(ledger, now)
@@ -273,10 +418,10 @@ def test_the_board_survives_its_ledger(ledger: Ledger, monkeypatch: pytest.Monke
     def fail(*_: object) -> None:
         raise StoreError("gone", retryable=True)
 
-    monkeypatch.setattr(ledger, "all", fail)
+    monkeypatch.setattr(ledger, "written", fail)
     with pytest.raises(StoreError):
         board.refresh()
-    held, after = board.evaluate("kill-switch", T0 + 10), board.evaluate("kill-switch", T0 + 1000)
+    held, after = board.evaluate("kill-switch", {}, T0 + 10), board.evaluate("kill-switch", {}, T0 + 1000)
     assert held is not None
     assert after is not None
     assert (held["value"], after["value"]) == (True, False)
@@ -288,8 +433,8 @@ def test_reading_the_board_asks_the_ledger_nothing(ledger: Ledger, monkeypatch: 
     """An evaluation touches the ledger not once, for known and unknown keys."""
     board = Board(ledger)
     board.refresh()
-    for name in ("all", "get", "put", "history"):
+    for name in ("all", "get", "put", "history", "ids", "latest", "last_entry", "written"):
         monkeypatch.setattr(ledger, name, None)
-    assert board.evaluate("kill-switch", T0) is not None
-    assert board.evaluate("unknown", T0) is None
+    assert board.evaluate("kill-switch", {}, T0) is not None
+    assert board.evaluate("unknown", {}, T0) is None
     assert board.keys() == ["kill-switch"]

@@ -10,11 +10,11 @@ import orjson
 import pytest
 from test_loop_laws import MINUTE_US, START_US, _dump, _loop, _traffic
 
-from andon import loop as crank
 from andon.cli import main
 from andon.errors import SeamError, StoreError
 from andon.incidents import Incident
 from andon.loop import Loop, replay
+from andon.loop import turning as crank
 from andon.monitors import Signal
 from andon.postmortems import Postmortem
 from andon.traffic.run import record

@@ -406,12 +406,11 @@ def test_what_went_well_comes_from_the_record() -> None:
     p = replace(postmortem(), timeline=())
     assert not any("lever" in t or "somebody was at it" in t for t in went_well(p))
     i = replace(p.incident, acked_us=T0 + 4 * HOUR, recovered_us=T0 + 9 * HOUR)
-    pull = TimelineEvent(
-        id="l", incident=i.id, happened_us=T0 + 5 * HOUR, learned_us=0, kind="lever", text="safe model"
-    )
+    text = 'lever: lever routing held at "safe-model" (ann)'
+    pull = TimelineEvent(id="l", incident=i.id, happened_us=T0 + 5 * HOUR, learned_us=0, kind="lever", text=text)
     told = went_well(replace(p, incident=i, timeline=(pull,)))
     assert "somebody was at it 60 min after the alarm" in told
-    assert "a lever was pulled 2 h after the alarm: safe model" in told
+    assert 'a lever was held 2 h after the alarm: routing at "safe-model" (ann)' in told
     assert any(t.startswith("recovery was measured") for t in told)
 
 

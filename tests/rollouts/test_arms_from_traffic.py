@@ -31,6 +31,7 @@ class Store:
                 "time_us": time_us + i,
                 "weight": 1.0,
                 "app": app,
+                "environment": "production",
                 **{k: v(i) if callable(v) else v for k, v in fields.items()},
             }
             for i in range(n)
@@ -77,6 +78,17 @@ def test_a_rate_counts_its_bad_value_in_the_asked_traffic_only(store: Store) -> 
     assert store.ledger.all(Decision) == [decision]
     assert store.compare() == decision
     assert len(store.ledger.history(Decision)) == 1
+
+
+def test_probes_and_other_environments_do_not_count(store: Store) -> None:
+    """Our own probes are no traffic, and staging counts only where it is asked for."""
+    store.add(200, arm=lambda i: "ab"[i % 2], error=0.0)
+    store.add(60, arm="b", error=1.0, source="probe")
+    store.add(50, arm=lambda i: "ab"[i % 2], error=1.0, environment="staging")
+    decision, staging = store.compare(), store.compare(environment="staging")
+    assert [(a.n, a.events) for a in (decision.control, decision.treatment)] == [(100, 0), (100, 0)]
+    assert staging.id != decision.id
+    assert staging.treatment.events == staging.treatment.n > 0
 
 
 def test_a_rate_that_harms_downward_counts_zeros(store: Store) -> None:

@@ -15,10 +15,12 @@ import pytest
 from andon.errors import ConfigError, StoreError
 from andon.incidents.channels import NOBODY
 from andon.levers import Lever, Pull
-from andon.levers.run import declare, hold
+from andon.levers.run import add_version, approve_version, declare, hold, start_split
+from andon.loop import open_loop
+from andon.rollouts import Allocation, Arm, Decision, Experiment
 from andon.scores import SCORERS, score_schema
 from andon.server import Repeated, Server, create_server, listen, now_us, serve
-from andon.settings import Settings
+from andon.settings import Settings, load
 from andon.store import Ledger, Rollup, Warehouse
 from andon.traffic import SCHEMAS
 
@@ -185,16 +187,16 @@ def test_a_failing_background_is_told(store: tuple[Warehouse, Ledger], caplog: p
 
     class Loop:
         broken = True
-        ticks = 0
+        turns = 0
 
-        def tick(self, now_us: int) -> None:
-            self.ticks += 1
+        def turn(self, *_: object) -> None:
+            self.turns += 1
             if self.broken:
                 raise ZeroDivisionError("secret")
 
     loop = Loop()
     with caplog.at_level(logging.ERROR, "andon"), create_server(*store, loop, tick_s=0.02).running() as server:
-        eventually(lambda: loop.ticks > 5)
+        eventually(lambda: loop.turns > 5)
         answer = httpx2.get(url(server, "/readyz"))
         assert answer.status_code == 503
         [problem] = answer.json()["problems"]
@@ -210,9 +212,44 @@ def test_a_failing_background_is_told(store: tuple[Warehouse, Ledger], caplog: p
     assert records[0].exc_info is not None
 
 
+def test_an_embedded_server_acts_on_levers(tmp_path: Path) -> None:
+    """With a loop it does whole turns in its own process: a budget that is spent holds its lever, and harm is taken out."""
+    toml = tmp_path / "andon.toml"
+    toml.write_text(
+        '[[pull]]\nname = "budget"\nlever = "routing"\nby = "jo"\nfor = "1h"\nmetric = "cost_usd"\ntotal = 1\nwithin = "24h"\n'
+    )
+    env = {"ANDON_HOME": str(tmp_path / "home"), "ANDON_CONFIG": str(toml), "ANDON_EMBEDDER": "hashed"}
+    loop, now = open_loop(load(env)), now_us()
+    declare(loop.ledger, Lever(id="routing", kind="string", default="large", safe="small", app="shop"), now, "ann")
+    prompt = Lever(id="prompt", kind="string", default="old", safe="none", app="shop")
+    declare(loop.ledger, prompt, now, "ann")
+    new = add_version(loop.ledger, "prompt", "new", why="try", by="ann", now_us=now)
+    approve_version(loop.ledger, "prompt", new.digest, why="read", by="bob", now_us=now)
+    plan = Experiment(
+        id="EXP-0001", kind="canary", app="shop", lever="prompt", control=None, treatment=new.digest, share=0.5,
+        hypothesis="no harm", metric="error", better="down", effect=0.01, base=0.1, planned=(10, 10), days=1.0,
+        by="ann", at_us=now,
+    )  # fmt: skip
+    loop.ledger.put(plan, now_us=now, by="ann")
+    start_split(loop.ledger, plan, why="try", by="ann", now_us=now)
+    arms = [Arm(name=name, n=9, events=9) for name in ("control", "treatment")]
+    harm = Decision(
+        id="EXP-0001@0001", at_us=now, app="shop", metric="error", outcome="roll back", reason="harm",
+        experiment="EXP-0001", look=1, control=arms[0], treatment=arms[1],
+    )  # fmt: skip
+    loop.ledger.put(harm, now_us=now, by="rollouts")
+    served = create_server(loop.warehouse, loop.ledger, loop, tick_s=0.05, intake=loop.intake)
+    with served.running() as server:
+        sent = {"id": "i1", "app": "shop", "query": "q", "answer": "a", "cost_usd": 2.0, "time": now / 1e6}
+        assert httpx2.post(url(server, "/v1/interactions"), json=sent).json()["accepted"] == 1
+        eventually(lambda: [p.rule for p in loop.ledger.all(Pull)] == ["budget"])
+        eventually(lambda: loop.ledger.all(Allocation)[0].ended_us is not None)
+        assert next(w for w in server.work if w.name == "loop").failures == 0
+
+
 def test_a_stuck_background_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """One run that takes longer than it may is a problem while it lasts, and none afterwards."""
-    monkeypatch.setattr("andon.server.STUCK_S", 0.05)
+    monkeypatch.setattr("andon.server.background.STUCK_S", 0.05)
     gate = threading.Event()
     work = Repeated("slow", gate.wait, 0.01)
     assert work.problem() is None

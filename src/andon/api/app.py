@@ -9,16 +9,14 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from andon.api.bodies import Room, media_type, read_body, rows_of, unpack
-from andon.api.errors import Refused, add_handlers, json_response
+from andon.api.bodies import Room, media_type, rows_of, unpack
+from andon.api.errors import add_handlers, json_response
+from andon.api.ofrep import LeverDeps, add_ofrep
 from andon.api.otlp import Receive, add_otlp
-from andon.api.requests import context_of
 from andon.api.security import Guard
 from andon.api.webhooks import WebhookDeps, add_webhooks
-from andon.errors import InputError
 from andon.traffic.files.kinds import Record, traffic_in
 from andon.traffic.intake import BadRow
-from andon.traffic.quoting import quoted
 
 __all__ = ["Deps", "create_app"]
 
@@ -39,11 +37,11 @@ class Deps:
     receive: Receive
     record: Callable[[Sequence[Record]], object]
     webhooks: WebhookDeps
-    evaluate: Callable[[str], dict[str, Any] | None]
-    """The OFREP body of a lever from memory, or None when there is none with this key."""
-    lever_keys: Callable[[], list[str]] = field(default=list)
+    levers: LeverDeps
     problems: Callable[[], list[str]] = field(default=list)
     """Why the process is not ready; nothing when it is."""
+    warnings: Callable[[], list[str]] = field(default=list)
+    """What somebody must look at though all work is done."""
     token: str = ""
 
 
@@ -57,7 +55,7 @@ def create_app(deps: Deps) -> FastAPI:
     add_otlp(app, deps.receive, room)
     _add_rows(app, deps, room)
     add_webhooks(app, deps.webhooks)
-    _add_ofrep(app, deps)
+    add_ofrep(app, deps.levers)
     return app
 
 
@@ -71,7 +69,8 @@ def _add_health(app: FastAPI, deps: Deps) -> None:
     async def readyz() -> Response:
         """Whether everything that runs in the background does its work; 503 says what does not."""
         problems = deps.problems()
-        return json_response({"ready": not problems, "problems": problems}, 503 if problems else 200)
+        told = {"ready": not problems, "problems": problems, "warnings": deps.warnings()}
+        return json_response(told, 503 if problems else 200)
 
 
 def _add_rows(app: FastAPI, deps: Deps, room: Room) -> None:
@@ -123,20 +122,3 @@ def _store(body: bytes, kind: str, read: Callable[..., Any], keep: Callable[[Seq
         }
         return json_response(answer, 422)
     return json_response(answer)
-
-
-def _add_ofrep(app: FastAPI, deps: Deps) -> None:
-    @app.post("/ofrep/v1/evaluate/flags/{key:path}")
-    async def evaluate(key: str, request: Request) -> Response:
-        """The value of one lever (OFREP 0.3.0), from memory; never rate-limited."""
-        try:
-            context_of(await read_body(request))
-        except (Refused, InputError) as error:
-            return json_response({"key": key, "errorCode": "PARSE_ERROR", "errorDetails": str(error)}, 400)
-        body = deps.evaluate(key)
-        if body is not None:
-            return json_response(body)
-        keys = deps.lever_keys()
-        known = ", ".join(keys[:20]) + (" ..." if len(keys) > 20 else "") or "none yet"
-        details = f"there is no lever {quoted(key, 100)}; declared: {known}"
-        return json_response({"key": key, "errorCode": "FLAG_NOT_FOUND", "errorDetails": details}, 404)

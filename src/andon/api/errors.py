@@ -1,4 +1,8 @@
-"""The one error shape: ``{"error": {"kind": ..., "message": ...}}``, and the status of each kind."""
+"""The one error shape: ``{"error": {"kind": ..., "message": ...}}``, and the status of each kind.
+
+What clients of OpenFeature ask for (`OFREP`) carries their ``errorCode`` and ``errorDetails`` as well: a client that finds
+no ``errorDetails`` loses the reason.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -10,10 +14,13 @@ from starlette.responses import Response
 
 from andon.errors import AndonError, InputError, StateError
 
-__all__ = ["RETRY_AFTER_S", "Refused", "add_handlers", "error_response", "json_response", "status_of"]
+__all__ = ["OFREP", "RETRY_AFTER_S", "Refused", "add_handlers", "error_response", "json_response", "status_of"]
 
 RETRY_AFTER_S = 5
 """Sent with every 503 as an integer: clients choke on the other forms."""
+
+OFREP = "/ofrep/"
+"""Where everything lies that the OpenFeature Remote Evaluation Protocol asks for."""
 
 _KINDS = {404: "NotFound", 405: "MethodNotAllowed"}
 
@@ -33,9 +40,14 @@ def json_response(content: object, status: int = 200, headers: Mapping[str, str]
     return Response(orjson.dumps(content), status, dict(headers or {}), media_type="application/json")
 
 
-def error_response(status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The error shape."""
-    return json_response({"error": {"kind": kind, "message": message}}, status, headers)
+def error_response(
+    status: int, kind: str, message: str, headers: Mapping[str, str] | None = None, *, path: str = ""
+) -> Response:
+    """The error shape, as an answer to a request for a path."""
+    body: dict[str, object] = {"error": {"kind": kind, "message": message}}
+    if path.startswith(OFREP):
+        body |= {"errorCode": "GENERAL", "errorDetails": message}
+    return json_response(body, status, headers)
 
 
 def status_of(error: AndonError) -> int:
@@ -54,27 +66,27 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def _on_andon_error(_: Request, error: Exception) -> Response:
+def _on_andon_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AndonError)
-    status = status_of(error)
+    status, path = status_of(error), request.url.path
     if status == 500:  # what it says may name paths and hosts
         _log.error("a request failed", exc_info=error)
-        return error_response(500, type(error).__name__, "Andon failed; its log says why")
+        return error_response(500, type(error).__name__, "Andon failed; its log says why", path=path)
     if status == 503:
         _log.warning("a request failed and may be repeated: %s", error)
-        retry = {"retry-after": str(RETRY_AFTER_S)}
-        return error_response(503, type(error).__name__, "not stored; the same request may succeed later", retry)
-    return error_response(status, type(error).__name__, str(error))
+        said, retry = "not stored; the same request may succeed later", {"retry-after": str(RETRY_AFTER_S)}
+        return error_response(503, type(error).__name__, said, retry, path=path)
+    return error_response(status, type(error).__name__, str(error), path=path)
 
 
-def _on_refused(_: Request, error: Exception) -> Response:
+def _on_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     retry = {"retry-after": str(RETRY_AFTER_S)} if error.status == 503 else {}
-    return error_response(error.status, error.kind, error.message, retry)
+    return error_response(error.status, error.kind, error.message, retry, path=request.url.path)
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    kind = _KINDS.get(error.status_code, "HTTPError")
-    message = f"{request.method} {request.url.path[:200]!r}: {error.detail}"
-    return error_response(error.status_code, kind, message, error.headers)
+    kind, path = _KINDS.get(error.status_code, "HTTPError"), request.url.path
+    message = f"{request.method} {path[:200]!r}: {error.detail}"
+    return error_response(error.status_code, kind, message, error.headers, path=path)

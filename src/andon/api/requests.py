@@ -1,16 +1,14 @@
-"""Bodies to JSON: of a change or an alert, of a webhook of GitHub, and the context of an OFREP request."""
+"""Bodies to JSON: of a change or an alert, and of a webhook of GitHub."""
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
 from andon.api.errors import Refused
-from andon.errors import InputError
 from andon.traffic.quoting import quoted
 
-__all__ = ["context_of", "form_payload", "json_of"]
+__all__ = ["form_payload", "json_of"]
 
 _JSON = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
 _FORM = "application/x-www-form-urlencoded"
@@ -45,23 +43,3 @@ def form_payload(body: bytes, kind: str) -> Any:
     if len(payload) != 1:
         raise Refused(400, "InputError", "the form has no field `payload`; choose application/json as content type")
     return json_of(payload[0].encode("utf-8", "replace"), None)
-
-
-def context_of(body: bytes) -> Mapping[str, Any]:
-    """The evaluation context of an OFREP request. Clients without one send ``{}``, ``{"context": {}}`` or nothing.
-
-    Raises:
-        InputError: the body is no JSON object, or its context is none.
-    """
-    if not body.strip():
-        return {}
-    try:
-        data = json_of(body, None)
-    except Refused as error:
-        raise InputError(error.message) from error
-    if not isinstance(data, dict):
-        raise InputError(f"the body is {quoted(data)}; an evaluation request is a JSON object")
-    context = data.get("context")
-    if context is not None and not isinstance(context, dict):
-        raise InputError(f"context is {quoted(context)}; an object is allowed")
-    return context or {}

@@ -83,7 +83,7 @@ class Guard:
         if refused is not None:
             status, kind, reason = refused
             challenge = {"www-authenticate": 'Bearer, Basic realm="andon", charset="UTF-8"'} if status == 401 else {}
-            await error_response(status, kind, reason, challenge)(scope, receive, send_guarded)
+            await error_response(status, kind, reason, challenge, path=scope["path"])(scope, receive, send_guarded)
             return
         try:
             await self._app(scope, receive, send_guarded)
@@ -91,7 +91,8 @@ class Guard:
             _log.exception("%s %r failed", scope["method"], scope["path"])
             if started:
                 raise
-            await error_response(500, "InternalError", "Andon failed; its log says why")(scope, receive, send_guarded)
+            failed = error_response(500, "InternalError", "Andon failed; its log says why", path=scope["path"])
+            await failed(scope, receive, send_guarded)
 
     def _refused(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         if scope["path"] == SIGNED_PATH and scope["method"] == "POST":

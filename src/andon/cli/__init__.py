@@ -22,6 +22,7 @@ from andon.cli import (
     monitors,
     postmortems,
     probes,
+    rollouts,
     shift,
     traffic,
     truth,
@@ -49,6 +50,7 @@ golden.add_to(app)
 evals.add_to(app)
 probes.add_to(app)
 levers.add_to(app)
+rollouts.add_to(app)
 config.add_to(app)
 monitors.add_to(app)
 channels.add_to(app)

@@ -1,10 +1,13 @@
 """The command about the configuration: check."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from andon.cli.screen import say, settings
+from andon.scores import Scorer
+from andon.settings import Settings
 
 __all__ = ["add_to"]
 
@@ -15,13 +18,41 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check() -> None:
-    """Read the settings, objectives and monitor rules and say what was understood; exit 2 names what was not."""
+    """Read the settings, objectives, monitor rules and pull rules and say what was understood; exit 2 names what was not.
+
+    Exit 1: a rule was understood and could not pull as things stand, such as one of a lever that nobody has declared.
+    Without a store, levers are not looked at.
+    """
     from andon.monitors.objectives import check_config
     from andon.scores.run import installed_scorers
 
-    chosen = settings()
-    lines = check_config(chosen, installed_scorers())
+    chosen, scorers = settings(), installed_scorers()
+    lines = check_config(chosen, scorers)
+    rules, problems = _pull_rules(chosen, scorers)
     if not Path(chosen.config).exists():
         say(f"there is no {chosen.config}: every setting has its default, or comes from the environment")
-    for line in lines:
+    for line in [*lines, *rules, *problems]:
         say(line)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _pull_rules(chosen: Settings, scorers: Sequence[Scorer]) -> tuple[list[str], list[str]]:
+    """What was understood of the pull rules where there are any, and what would keep one from pulling."""
+    from andon.evals.probes import probes_of
+    from andon.levers import Lever, Version
+    from andon.levers.rule_tables import check_rules, describe_rules, pull_rules_of
+    from andon.store import Ledger
+
+    rules = pull_rules_of(chosen.tables, probes_of(chosen.tables, chosen.config), scorers, chosen.config)
+    if not rules:
+        return [], []
+    lines = [f"{len(rules)} pull rule{'' if len(rules) == 1 else 's'}", *(f"  {r}" for r in describe_rules(rules))]
+    file = chosen.home / "ledger.db"
+    if not file.exists():
+        return [*lines, f"whether they could pull was not checked: {chosen.home} has no ledger yet"], []
+    ledger = Ledger.open(file)
+    try:
+        return lines, check_rules(rules, ledger.all(Lever), ledger.all(Version))
+    finally:
+        ledger.close()

@@ -46,7 +46,7 @@ from andon.golden.files import read_text
 from andon.loop import Loop
 from andon.store import write_whole
 
-__all__ = ["RulesFile", "gate", "power_of"]
+__all__ = ["AUTO", "RulesFile", "gate", "power_of"]
 
 AUTO = "auto"
 """The baseline that was set with `andon eval baseline`."""

@@ -1,38 +1,67 @@
-"""Commands about levers and rollouts."""
+"""Commands about levers."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from andon.cli.screen import after, before, now_us, opened, say, show_table, who
-from andon.errors import AndonError, InputError
-from andon.levers import Lever, Pull, in_force, value_text
+from andon.cli import versions
+from andon.cli.lever_texts import (
+    resting_text,
+    rule_of,
+    say_code,
+    served,
+    show_lever,
+    shown,
+    typed,
+    value_of,
+    version_text,
+)
+from andon.cli.screen import after, now_us, opened, plain, progress, say, show_table, who
+from andon.cli.versions import Key, Why, somebody
+from andon.errors import InputError, StateError
+from andon.incidents import Incident
+from andon.incidents.run import find_incident
+from andon.levers import ENVIRONMENTS, Asked, Lever, LeverValue, Promotion, Pull, find_version, latest, standing
 from andon.levers import run as levers
-from andon.traffic import format_time
+from andon.levers.pulls import pulled_change
+from andon.levers.registry import check_environment, check_served
+from andon.levers.run.declaring import splitting
+from andon.levers.run.reading import pulls_of
+from andon.loop import Loop
+from andon.store import Ledger
+from andon.traffic import format_time, quoted
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "unreviewed"]
 
-Key = Annotated[str, typer.Argument(metavar="LEVER", help="The flag key that the application reads.")]
-Why = Annotated[str, typer.Option(help="Why, for the record.")]
+For = Annotated[str, typer.Option("--for", help="How long (30m, 4h, 2d) or until when (ISO 8601).")]
+IncidentName = Annotated[str | None, typer.Option(metavar="INCIDENT", help="The incident it answers.")]
+TradeOff = Annotated[str, typer.Option(help="What is lost meanwhile.")]
+Exit = Annotated[str, typer.Option("--exit", help="What must be true before it may be released.")]
+Where = Annotated[str, typer.Option(help="production or staging.")]
+BreakGlass = Annotated[
+    bool, typer.Option("--break-glass", help="In an emergency: serve what nobody approved; told loudly and reviewed.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="Reversible settings that the application reads over OpenFeature.", no_args_is_help=True)
-    for command in (declare, hold, release):
+    for command in (hold, release, rollback, show, declare, review):
         group.command()(command)
     group.command(name="list")(list_)
+    versions.add_to(group)
     app.add_typer(group, name="lever")
-    rollout = typer.Typer(help="Decide whether a new version may go on.", no_args_is_help=True)
-    rollout.command(name="compare")(compare)
-    app.add_typer(rollout, name="rollout")
 
 
 def declare(
     lever: Key,
     default: Annotated[str, typer.Option(help="Value served while nobody holds it; also the code default.")],
     safe: Annotated[str, typer.Option(help="Value that stops harm.")],
-    kind: Annotated[str, typer.Option(help="boolean, string or number.")] = "boolean",
+    kind: Annotated[
+        str, typer.Option(help="boolean, string, number or object (JSON). Of texts and objects @FILE reads a file.")
+    ] = "boolean",
     fail: Annotated[str, typer.Option(help="open, or closed: then the default must be the safe value.")] = "open",
     about: Annotated[str, typer.Option(help="What it does.")] = "",
     app: Annotated[str, typer.Option(help="The application that reads it; `default`: any may.")] = "default",
@@ -41,116 +70,254 @@ def declare(
     declared = Lever(
         id=lever,
         kind=kind,  # type: ignore[arg-type]
-        default=_value(kind, default),
-        safe=_value(kind, safe),
+        default=typed(kind, default),
+        safe=typed(kind, safe),
         fail=fail,  # type: ignore[arg-type]
         about=about,
         app=app,
     )
     with opened() as loop:
-        levers.declare(loop.ledger, declared, now_us(), who())
-    say(f"{lever} is declared: default {default}, safe {safe}; the application must pass {default} as its code default")
+        made = levers.declare(loop.ledger, declared, now_us(), who())
+    default_text = shown(made.default)
+    say(
+        f"{lever} is declared: default {default_text}, safe {shown(made.safe)}; the application must pass {default_text} "
+        f"as its code default:"
+    )
+    say_code(made)
 
 
 def hold(
     lever: Key,
     why: Why,
-    until: Annotated[str, typer.Option("--for", help="How long (30m, 4h, 2d) or until when (ISO 8601).")],
-    value: Annotated[str | None, typer.Option(help="Value to hold; the safe value unless given.")] = None,
-    incident: Annotated[str | None, typer.Option(help="The incident it answers.")] = None,
-    trade_off: Annotated[str, typer.Option(help="What is lost meanwhile.")] = "",
+    until: For,
+    value: Annotated[
+        str | None, typer.Option(help="Value to hold, of an object its JSON, or @FILE; the safe value unless given.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(metavar="DIGEST", help="Version to hold.")] = None,
+    incident: IncidentName = None,
+    trade_off: TradeOff = "",
+    exit_: Exit = "",
+    environment: Where = "production",
+    dry_run: DryRun = False,
+    break_glass: BreakGlass = False,
 ) -> None:
-    """Hold a lever at a value; it is recorded as a change and expires by itself."""
+    """Hold a lever, at its safe value unless another is given; evidence is frozen first, and it ends by itself."""
+    if value is not None and version is not None:
+        raise InputError("--value and --version exclude each other; a version is a value")
+    with opened() as loop:
+        known = levers.known_lever(loop.ledger, lever)
+        wanted = known.safe
+        if value is not None:
+            wanted = value_of(known, value)
+        if version is not None:
+            wanted = find_version(known, levers.versions_of(loop.ledger, lever), version).value
+        asked = Asked(
+            value=wanted, why=why, by=who(), until_us=0, environment=environment, incident=incident,
+            trade_off=trade_off, exit=exit_, break_glass=break_glass,
+        )  # fmt: skip
+        _pull(loop, known, asked, until, dry_run=dry_run)
+
+
+def rollback(
+    lever: Key,
+    why: Why,
+    until: For,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="DIGEST", help="An earlier version; the one that was live before unless given."),
+    ] = None,
+    incident: IncidentName = None,
+    trade_off: TradeOff = "",
+    exit_: Exit = "",
+    environment: Where = "production",
+    dry_run: DryRun = False,
+    break_glass: BreakGlass = False,
+) -> None:
+    """Hold the version that was live before the present one, or an earlier one that was."""
+    with opened() as loop:
+        known = levers.known_lever(loop.ledger, lever)
+        wanted = _earlier(loop.ledger, known, check_environment(environment), to)
+        asked = Asked(
+            value=wanted, why=why, by=who(), until_us=0, environment=environment, incident=incident,
+            trade_off=trade_off, exit=exit_, break_glass=break_glass,
+        )  # fmt: skip
+        _pull(loop, known, asked, until, dry_run=dry_run)
+
+
+def release(lever: Key, why: Why, environment: Where = "production") -> None:
+    """End a hold before its time is over."""
     now = now_us()
     with opened() as loop:
-        known = loop.ledger.get(Lever, lever)
-        try:
-            frozen = loop.freeze(None, now)  # what is known now must not be lost by what the lever changes
-            if frozen:
-                say(f"evidence of {', '.join(frozen)} is frozen")
-        except AndonError as error:  # but nothing may keep people from stopping the harm
-            say(f"evidence of an open incident could not be frozen before: {error}")
-        pull = levers.hold(
-            loop.ledger,
-            lever,
-            _value(known.kind, value) if known and value is not None else value,
-            why=why,
-            by=who(),
-            until_us=after(now, until),
-            incident=incident,
-            trade_off=trade_off,
-            now_us=now,
-        )
-    say(f"{lever} is held at {value_text(pull.value)} until {format_time(pull.until_us)} ({pull.id})")
-
-
-def release(lever: Key, why: Why) -> None:
-    """End a hold."""
-    with opened() as loop:
-        pull = levers.release(loop.ledger, lever, why=why, by=who(), now_us=now_us())
-    say(f"{lever} is released ({pull.id}); the default is served again")
+        pull = levers.release(loop.ledger, lever, why=why, by=who(), environment=environment, now_us=now)
+        rest = resting_text(loop.ledger, levers.known_lever(loop.ledger, lever), pull.environment, now)
+    say(f"{lever} is released in {pull.environment} ({pull.id}): {rest} is served again")
+    if pull.exit:
+        say(f"it was to be released when: {plain(pull.exit)}")
 
 
 def list_() -> None:
-    """Levers, and what holds them now."""
+    """Levers, and what each gives now."""
     now = now_us()
     with opened() as loop:
         declared, pulls = loop.ledger.all(Lever), loop.ledger.all(Pull)
-    rows = []
-    for lever in declared:
-        held = in_force([p for p in pulls if p.lever == lever.id], now)
-        state = (
-            f"held at {value_text(held.value)} by {held.by} until {format_time(held.until_us)}: {held.why}"
-            if held
-            else "released"
-        )
-        rows.append((lever.id, lever.kind, value_text(lever.default), value_text(lever.safe), state))
-    show_table(("lever", "kind", "default", "safe", "now"), rows, empty="no lever is declared yet")
+        rows = [
+            (
+                lever.id,
+                lever.kind,
+                shown(lever.default),
+                shown(lever.safe),
+                *(served(loop.ledger, lever, pulls, e, now) for e in reversed(ENVIRONMENTS)),
+            )
+            for lever in sorted(declared, key=lambda x: x.id)
+        ]
+    head = ("lever", "kind", "default", "safe", *reversed(ENVIRONMENTS))
+    show_table(head, rows, empty="no lever is declared yet; `andon lever declare` declares one")
 
 
-def compare(
-    app: Annotated[str, typer.Option(help="The application.")],
-    metric: Annotated[str, typer.Option(help="The metric that must not get worse.")],
-    control: Annotated[str, typer.Option(help="Value of the field that is in place.")],
-    treatment: Annotated[str, typer.Option(help="Value that asks to replace it.")],
-    by: Annotated[str, typer.Option(help="Field that tells the arms apart, e.g. prompt_version.")] = "arm",
-    since: Annotated[str, typer.Option(help="How far back (24h, 7d) or since when (ISO 8601).")] = "7d",
-    share: Annotated[
-        float | None, typer.Option(help="Planned share of the treatment; leave out if nobody planned one.")
-    ] = None,
-) -> None:
-    """Compare two arms of live traffic: promote, hold or roll back."""
-    from andon.rollouts.run import compare_arms
-    from andon.store import Span
-
-    now = now_us()
+def show(lever: Key) -> None:
+    """One lever: what it gives now and why, the line of code that reads it, its versions and its last pulls."""
     with opened() as loop:
-        decision = compare_arms(
-            loop.warehouse,
-            loop.ledger,
-            app=app,
-            metric=metric,
-            by=by,
-            control=control,
-            treatment=treatment,
-            span=Span(start_us=before(now, since), end_us=now),
-            now_us=now,
-            planned_share=share,
-            scorers=loop.scorers,
+        show_lever(loop.ledger, levers.known_lever(loop.ledger, lever), now_us())
+
+
+def review(
+    pull: Annotated[str, typer.Argument(metavar="PULL", help="The pull that broke the glass.")],
+    why: Annotated[str, typer.Option(help="What you think of it, for the record.")],
+) -> None:
+    """Look at why somebody else broke the glass."""
+    by = somebody("reviews it")
+    with opened() as loop:
+        done = levers.review(loop.ledger, pull, why=why, by=by, now_us=now_us())
+    say(f"{done.id} by {plain(done.by)} is reviewed by {by}")
+
+
+def unreviewed(ledger: Ledger) -> list[str]:
+    """A line for each broken glass that nobody else has looked at yet, oldest first."""
+    waiting = [p for p in ledger.all(Pull) if p.break_glass and p.reviewed is None]
+    return [
+        f"glass broken by {plain(p.by)} at {format_time(p.at_us)}, and nobody else has looked at it: {p.lever} held at "
+        f'{shown(p.value)}: {quoted(p.why, 200)[1:-1]}: andon lever review {p.id} --why "..."'
+        for p in waiting
+    ]
+
+
+def _pull(loop: Loop, lever: Lever, asked: Asked, until: str, *, dry_run: bool) -> None:
+    """Hold a lever, or show what a hold would do; whatever is wrong is said before anything is frozen or written."""
+    now = now_us()
+    if asked.incident is not None:
+        find_incident(loop.ledger, asked.incident)
+    rule = _rule_against(loop.ledger, lever, asked) if asked.break_glass else None
+    if asked.break_glass and rule is None:
+        say("no rule stands against it, so no glass is broken")
+    asked = replace(asked, until_us=after(now, until), break_glass=rule is not None)
+    plan, given, before = levers.plan_hold(loop.ledger, lever.id, asked, now)
+    if rule is not None:
+        say(f"BREAK GLASS: {plain(asked.by)} overrides a rule: {rule}")
+    if dry_run:
+        _show_plan(loop, lever, plan, given, before, now)
+        return
+    evidence = _freeze(loop, lever, now)
+    now = now_us()  # freezing takes its time
+    pull = levers.hold(
+        loop.ledger, lever.id, asked.value, why=asked.why, by=asked.by, until_us=after(now, until), now_us=now,
+        environment=asked.environment, incident=asked.incident, trade_off=asked.trade_off, exit=asked.exit,
+        break_glass=asked.break_glass, evidence=evidence,
+    )  # fmt: skip
+    place = "" if pull.environment == "production" else f" --environment {pull.environment}"
+    say(
+        f"{lever.id} is held at {version_text(pull.value, pull.digest)} in {pull.environment} until "
+        f"{format_time(pull.until_us)} ({pull.id})"
+    )
+    say(f'end it: andon lever release {lever.id}{place} --why "..."')
+    if before is not None:
+        say(f"it supersedes {before.id} by {plain(before.by)}, which held {shown(before.value)}")
+    if (split := splitting(loop.ledger, lever.id, pull.environment, now)) is not None:
+        say(f"{split.experiment} splits its users: all of them are given this meanwhile")
+    if pull.break_glass:
+        say(
+            f"BREAK GLASS: it ends by itself at {format_time(pull.until_us)}, and somebody else than {plain(pull.by)} reviews it:"
         )
-    for arm in (decision.control, decision.treatment):
-        say(f"{arm.name}: {arm.events:,} of {arm.n:,} harmed" + (f" ({arm.events / arm.n:.1%})" if arm.n else ""))
-    say(f"{decision.outcome}: {decision.reason}")
+        say(f'BREAK GLASS: andon lever review {pull.id} --why "..."')
 
 
-def _value(kind: str, text: str) -> bool | str | float:
-    if kind == "boolean":
-        if text.casefold() not in ("true", "false"):
-            raise InputError(f"{text!r} is not a boolean; give true or false")
-        return text.casefold() == "true"
-    if kind == "number":
-        try:
-            return float(text)
-        except ValueError as error:
-            raise InputError(f"{text!r} is not a number") from error
-    return text
+def _show_plan(loop: Loop, lever: Lever, plan: Pull, given: LeverValue, before: Pull | None, now: int) -> None:
+    ledger, environment = loop.ledger, plan.environment
+    mine = pulls_of(ledger, lever.id)
+    live, known = levers.live_in(ledger, lever.id, environment), levers.versions_of(ledger, lever.id)
+    change = pulled_change(lever, latest(mine, environment), plan, standing(lever, live, known)[0])
+    say("dry run: nothing is written and nothing is frozen")
+    say(f"{lever.id} in {environment}: {shown(given)} -> {version_text(plan.value, plan.digest)}")
+    if before is None:
+        say("nobody holds it now")
+    else:
+        say(
+            f"{before.id} by {plain(before.by)} holds it until {format_time(before.until_us)} and would be superseded: {plain(before.why)}"
+        )
+    if (split := splitting(ledger, lever.id, environment, now)) is not None:
+        say(f"{split.experiment} splits its users until {format_time(split.until_us)}: all of them would be given this")
+    say(
+        f"it ends at {format_time(plan.until_us)}; then {resting_text(ledger, lever, environment, plan.until_us)} is served"
+    )
+    say(plain(f"in the log of changes: {change.title} ({change.before} -> {change.after})"))
+    say(f"evidence first: {', '.join(_open_incidents(loop, lever)) or 'no incident is open'}")
+    if not plan.break_glass:
+        say(f"{environment} may be given it")
+
+
+def _freeze(loop: Loop, lever: Lever, now: int) -> str:
+    """Freeze what is known now, which must not be lost by what the lever changes; returns what was done, for the record."""
+    try:
+        known = _open_incidents(loop, lever)
+        with progress("evidence") as tell:
+            if known:
+                tell(f"looking at the evidence of {', '.join(known)} before the lever moves", 0.0)
+            frozen = loop.freeze(_app(lever), now)
+        fresh = [i for i in known if i not in frozen]
+    except Exception as error:  # nothing may keep people from stopping the harm
+        said = quoted(f"{type(error).__name__}: {error}", 500)
+        text = f"evidence of an open incident could not be frozen before: {said}"
+        say(text)
+        return text
+    parts = [f"evidence of {', '.join(frozen)} is frozen"] if frozen else []
+    parts += [f"evidence of {', '.join(fresh)} is frozen already"] if fresh else []
+    for part in parts:
+        say(part)
+    return "; ".join(parts) or "no incident was open"
+
+
+def _app(lever: Lever) -> str | None:
+    return None if lever.app == "default" else lever.app
+
+
+def _open_incidents(loop: Loop, lever: Lever) -> list[str]:
+    mine = (i for i in loop.ledger.all(Incident) if _app(lever) in (None, i.app))
+    return sorted(i.id for i in mine if i.state != "closed")
+
+
+def _rule_against(ledger: Ledger, lever: Lever, asked: Asked) -> str | None:
+    """The rule that keeps a value from an environment; None where there is none."""
+    value = lever.safe if asked.value is None else asked.value
+    try:
+        check_served(lever, value, check_environment(asked.environment), levers.versions_of(ledger, lever.id))
+    except StateError as error:
+        return rule_of(error)
+    return None
+
+
+def _earlier(ledger: Ledger, lever: Lever, environment: str, named: str | None) -> LeverValue:
+    """What a rollback holds.
+
+    Raises:
+        InputError: the version that is named was never live there; names those that were.
+        StateError: nothing was live before.
+    """
+    if named is None:
+        return levers.version_before(ledger, lever.id, environment)
+    version = find_version(lever, levers.versions_of(ledger, lever.id), named)
+    were = list(dict.fromkeys(v.record.digest for v in ledger.history(Promotion, f"{lever.id}:{environment}")))
+    if version.digest not in were:
+        raise InputError(
+            f"{version.id} was never live in {environment}, so there is no way back to it; live were: "
+            f"{', '.join(d for d in were if d) or 'none yet'} (`andon lever hold --version {version.digest}` holds it all the same)"
+        )
+    return version.value

@@ -28,6 +28,7 @@ __all__ = [
     "say",
     "settings",
     "show_table",
+    "span_us",
     "who",
 ]
 
@@ -119,15 +120,16 @@ def before(now: int, text: str) -> int:
     Raises:
         InputError: it is neither.
     """
-    return parse_time(text) if (span := _span_us(text)) is None else now - span
+    return parse_time(text) if (span := span_us(text)) is None else now - span
 
 
 def after(now: int, text: str) -> int:
     """The moment that lies so long after `now`; else as `before`."""
-    return parse_time(text) if (span := _span_us(text)) is None else now + span
+    return parse_time(text) if (span := span_us(text)) is None else now + span
 
 
-def _span_us(text: str) -> int | None:
+def span_us(text: str) -> int | None:
+    """How long a text like 30m, 24h or 7d is; None where it is none."""
     found = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
     return int(found[1]) * _UNITS_US[found[2]] if found else None
 

@@ -111,21 +111,17 @@ def tick() -> None:
     chosen = settings()
     channels = open_channels(chosen.channels)
     with opened(chosen) as loop:
-        try:
-            done = loop.tick(now_us())
-        finally:
-            try:
-                told = loop.tell(channels, now_us())
-            finally:
-                loop.follow(now_us())
+        done = loop.turn(channels, now_us)
     say(
         f"{done.assembled} traces assembled, {done.changes} new versions, {done.scored} scored, {done.signals} signals, "
-        f"incidents touched: {', '.join(done.incidents) or 'none'}, messages: {len(told)}"
+        f"incidents touched: {', '.join(done.incidents) or 'none'}, levers pulled: {', '.join(done.pulled) or 'none'}, "
+        f"messages: {done.told}"
     )
 
 
 def status() -> None:
     """Is anything wrong? Open incidents, what came in, and what is missing."""
+    from andon.cli.levers import unreviewed
     from andon.monitors.records import Crowded
     from andon.postmortems.run import overdue
     from andon.scores.embedding import notice
@@ -139,6 +135,7 @@ def status() -> None:
         failures = loop.ledger.all(ScorerFailure)
         late = overdue(loop.ledger, now_us())
         crowded = loop.ledger.all(Crowded)
+        broken = unreviewed(loop.ledger)
     if row["rows"]:
         say(
             f"{row['rows']:,} interactions from {format_time(int(row['time_us.min']))} to {format_time(int(row['time_us.max']))}"
@@ -147,6 +144,8 @@ def status() -> None:
         say(f"no traffic yet in {chosen.home}; `andon import FILE` or `andon serve` takes it in")
     rows = [(i.id, i.severity, i.impact, i.state, i.title) for i in incidents]
     show_table(("incident", "", "class", "state", "what is wrong"), rows, empty="no open incident")
+    for line in broken:
+        say(line)
     for item in late:
         say(f"overdue: {item.id} of {item.owner or 'nobody'}, due {format_time(item.due_us)[:10]}: {item.title}")
     for f in failures:

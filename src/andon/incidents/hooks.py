@@ -40,7 +40,7 @@ class Hook:
 
     @property
     def follows(self) -> bool:
-        """Receivers with a state of their own are told of acknowledgements; a chat is not."""
+        """Receivers with a state of their own are told of acknowledgements and of each pull by itself; a chat is not."""
         return self.form != "slack"
 
     def send(self, message: Message) -> None:
@@ -134,17 +134,17 @@ def sign(key: bytes, message_id: str, at_s: int, body: bytes) -> str:
 
 
 def webhook_event(message: Message) -> dict[str, Any]:
-    """The body of a Standard Webhook: type, time and data."""
+    """The body of a Standard Webhook: type (``incident.opened``, ``lever.held``...), time and data."""
     kinds = {"opened": "opened", "closed": "closed", "acked": "acknowledged", None: "test"}
-    kind = kinds.get(message.reason, "updated")
+    kind = message.event or f"incident.{kinds.get(message.reason, 'updated')}"
     data: dict[str, Any] = {
         "title": message.title,
-        "reason": message.reason or "test",
+        "reason": message.reason or message.event.rpartition(".")[2] or "test",
         "link": message.link,
         **{k.replace(" ", "_"): v for k, v in message.details.items()},
         "text": message.text,
     }
-    event = {"type": f"incident.{kind}", "timestamp": format_time(message.at_us), "data": data}
+    event = {"type": kind, "timestamp": format_time(message.at_us), "data": data}
     over = len(_json(event)) - _MOST_BYTES
     if over > 0:
         data["text"] = (
@@ -154,8 +154,9 @@ def webhook_event(message: Message) -> dict[str, Any]:
 
 
 def pagerduty_event(message: Message, routing_key: str) -> dict[str, Any]:
-    """A body of PagerDuty's Events v2: one alert for one incident, opened, acknowledged and resolved by its key."""
-    action = {"closed": "resolve", "acked": "acknowledge"}.get(message.reason or "", "trigger")
+    """A body of PagerDuty's Events v2: one alert for one incident or pull, opened, acknowledged and resolved by its key."""
+    actions = {"closed": "resolve", "acked": "acknowledge", "lever.ended": "resolve"}
+    action = actions.get(message.reason or message.event, "trigger")
     event: dict[str, Any] = {
         "routing_key": routing_key,
         "event_action": action,
@@ -171,7 +172,7 @@ def pagerduty_event(message: Message, routing_key: str) -> dict[str, Any]:
         "timestamp": format_time(message.at_us),
         "component": details.get("part", ""),
         "group": details.get("environment", ""),
-        "class": details.get("failure") or details.get("class", ""),
+        "class": details.get("failure") or details.get("class", "") or message.event,
         "custom_details": details,
     }
     event |= {"client": "Andon", "payload": {k: v for k, v in payload.items() if v}}

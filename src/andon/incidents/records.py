@@ -196,11 +196,13 @@ class Message:
     """The rest as Markdown."""
     tone: Tone
     about: str = ""
-    """The same for all messages about one incident, so that a receiver can keep them together."""
+    """The same for all messages about one incident, or one pull, so that a receiver can keep them together."""
     id: str = ""
     """Another one for each message; the same when it is tried again."""
     reason: Reason | None = None
-    """Why it is sent; None for a test."""
+    """Why it is sent; None for a test, and where it is not about an incident (`event`)."""
+    event: str = ""
+    """What a message that is not about an incident tells of: ``lever.held``, ``.ending``, ``.ended``, ``.unreviewed``."""
     at_us: int = 0
     link: str = ""
     """The page of the incident; empty where Andon has no address."""

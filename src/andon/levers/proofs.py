@@ -10,7 +10,9 @@ from andon.evals import EvalRun, judge
 from andon.evals.rules import DEFAULT, Rules
 from andon.evals.shown import outcomes
 from andon.golden import Case
+from andon.levers.pulls import turn
 from andon.levers.records import Lever, Pull
+from andon.levers.registry import same_value
 from andon.postmortems import ActionItem, Criterion, Proof
 from andon.traffic import format_time, quoted
 
@@ -94,11 +96,11 @@ def lever_exists(item: ActionItem, levers: Iterable[Lever], pulls: Iterable[Pull
     lever = next((x for x in levers if x.id == asked.subject), None)
     if lever is None:
         return _proof(False, f"no lever {quoted(asked.subject, 120)} is declared", now_us)
-    held = [p for p in pulls if p.lever == lever.id and p.value == lever.safe]
+    held = [p for p in pulls if p.lever == lever.id and same_value(p.value, lever.safe)]
     if not held:
         text = f"lever {lever.id} is declared, but was never held at its safe value {quoted(lever.safe)}: hold it once in a drill"
         return _proof(False, text, now_us)
-    last = max(held, key=lambda p: (p.at_us, p.id))
+    last = max(held, key=turn)
     end = "and still is" if last.released_us is None else f"until {format_time(last.released_us)}"
     text = f"lever {lever.id} was held at its safe value {quoted(lever.safe)} from {format_time(last.at_us)}, {end} ({last.id})"
     return _proof(True, text, now_us)

@@ -1,46 +1,52 @@
-"""What a lever may be, which pull is in force, and what is served: values in, values out.
+"""What a lever and its versions may be, and which version may be served where: values in, values out."""
 
-The answers follow OFREP 0.3.0 and what its Python client was measured to do with them: an answer without ``variant``, with
-an invented ``reason`` or with an integer for a float is an error to that client, and every error path of a client returns
-the *code default*. So a slightly wrong answer would silently undo a pull.
-"""
-
+import hashlib
+import json
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from difflib import unified_diff
 from typing import Any
 
-from andon.changes import Change
-from andon.errors import InputError
-from andon.levers.records import Lever, LeverValue, Pull
-from andon.traffic import format_time, quoted
+import orjson
+
+from andon.errors import InputError, StateError
+from andon.golden.cases import person
+from andon.levers.records import ENVIRONMENTS, Approval, Environment, Lever, LeverValue, Promotion, Pull, Version
+from andon.traffic import quoted
 
 __all__ = [
     "MAX_HOLD_US",
     "OURSELVES",
+    "approve",
+    "check_approved",
+    "check_environment",
     "check_key",
     "check_lever",
+    "check_promotion",
+    "check_served",
     "check_value",
-    "default_change",
-    "ended_change",
-    "evaluate",
-    "in_force",
-    "latest",
-    "pulled_change",
-    "superseded",
+    "diff",
+    "digest_of",
+    "find_version",
+    "line",
+    "reviewed",
+    "same_value",
+    "shown_value",
     "value_text",
 ]
 
 MAX_HOLD_US = 90 * 24 * 3600 * 1_000_000
-"""Longest time for which a lever is held; who needs longer wants another default."""
+"""Longest time for which a lever is held; who needs longer promotes another version."""
 
 OURSELVES = "andon"
 """Author of what nobody did: an expiry."""
 
 _KEY = re.compile(r"[a-z0-9._-]{1,100}", re.ASCII)
-_KINDS = {"boolean": "true or false", "string": "text", "number": "a finite number"}
+_KINDS = {"boolean": "true or false", "string": "text", "number": "a finite number", "object": "a JSON object or array"}
 _MAX_TEXT = 1_000_000
+_DEEPEST = 50
 
 
 def check_key(key: str) -> str:
@@ -54,6 +60,18 @@ def check_key(key: str) -> str:
             f"{quoted(key, 120)} is not a key of a lever; 1 to 100 of a-z 0-9 . _ - are allowed (and not `.` or `..`)"
         )
     return key
+
+
+def check_environment(environment: str) -> Environment:
+    """The environment, when levers are served there.
+
+    Raises:
+        InputError: it is another.
+    """
+    found = next((e for e in ENVIRONMENTS if e == environment), None)
+    if found is None:
+        raise InputError(f"environment {quoted(environment)} has no levers; {' and '.join(ENVIRONMENTS)} have")
+    return found
 
 
 def check_value(lever: Lever, value: Any) -> LeverValue:
@@ -75,7 +93,9 @@ def check_value(lever: Lever, value: Any) -> LeverValue:
         except OverflowError:
             raise wrong from None
         if math.isfinite(number):
-            return number
+            return number + 0.0  # -0.0 is 0.0, and one version
+    if lever.kind == "object" and isinstance(value, dict | list):
+        return _plain(value, wrong)
     raise wrong
 
 
@@ -100,107 +120,186 @@ def check_lever(lever: Lever) -> Lever:
     return checked
 
 
-def latest(pulls: Iterable[Pull]) -> Pull | None:
-    """The newest of one lever's pulls; a pull supersedes all that came before it, also after it ended."""
-    return max(pulls, key=lambda p: (p.at_us, p.id), default=None)
+def digest_of(value: LeverValue) -> str:
+    """The name of a version: the first 12 hex digits of the SHA-256 of its value as canonical JSON.
 
-
-def in_force(pulls: Iterable[Pull], now_us: int) -> Pull | None:
-    """The one pull of one lever that holds it now: the newest, if it was not released and has not expired."""
-    pull = latest(pulls)
-    if pull is None or pull.released_us is not None or pull.until_us <= now_us:
-        return None
-    return pull
-
-
-def evaluate(lever: Lever, pulls: Iterable[Pull], now_us: int) -> dict[str, Any]:
-    """The body of a successful OFREP evaluation: key, value, reason, variant and metadata, each of them always there.
-
-    Metadata are booleans and strings, as the protocol wants: who holds the lever, until when, for which incident.
+    It names and proves nothing: two values of one digest are found within a minute. What is allowed is compared by
+    `same_value`.
     """
-    pull = in_force(pulls, now_us)
-    value = lever.default if pull is None else pull.value
-    metadata: dict[str, bool | str] = {"held": pull is not None}
-    if pull is not None:
-        metadata |= {"pull": pull.id, "author": pull.by, "until": format_time(pull.until_us)}
-        if pull.incident is not None:
-            metadata["incident"] = pull.incident
-    return {
-        "key": lever.id,
-        "value": float(value) if lever.kind == "number" else value,  # JSON's 1 is an integer to a client, 1.0 a float
-        "reason": "STATIC",
-        "variant": "default" if pull is None else "held",
-        "metadata": metadata,
-    }
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:12]
 
 
-def superseded(pull: Pull, by: Pull) -> Pull:
-    """The pull as it ended when the next one took its place (or before, when its time was over by then)."""
-    if pull.until_us <= by.at_us:
-        return replace(pull, released_us=pull.until_us, released_by=OURSELVES, released_why="its time is over")
-    return replace(pull, released_us=by.at_us, released_by=by.by, released_why=f"superseded by {by.id}")
+def same_value(one: LeverValue, other: LeverValue) -> bool:
+    """Whether two values are the same to an application: in objects true is not 1, and 1 is not 1.0."""
+    return _canonical(one) == _canonical(other)
 
 
-def pulled_change(lever: Lever, before: Pull | None, pull: Pull) -> Change:
-    """The change that a pull is; `before` is the pull of the same lever that came before it, whether it ended or not."""
-    value = before.value if before is not None and _gave_way(before, pull) else lever.default
-    title = f"lever {lever.id} held at {_short(pull.value)}"
-    return _change(lever, f"{pull.id}-held", title, pull.at_us, value, pull.value, pull.by)
+def find_version(lever: Lever, versions: Iterable[Version], named: str) -> Version:
+    """The version of a lever whose digest begins so (four characters or more).
+
+    Raises:
+        InputError: there is none, or there are several; names those there are.
+    """
+    own = [v for v in versions if v.lever == lever.id]
+    asked = named.removeprefix(f"{lever.id}@")
+    found = [v for v in own if v.digest == asked or (len(asked) >= 4 and v.digest.startswith(asked))]
+    if len(found) != 1:
+        known = (
+            ", ".join(f"{v.digest} ({quoted(v.why, 40)})" for v in own[-10:]) or "none yet: `andon lever version add`"
+        )
+        what = "is no version" if not found else "begins several versions"
+        raise InputError(f"{quoted(named, 80)} {what} of {lever.id}; there are: {known}")
+    return found[0]
 
 
-def ended_change(lever: Lever, pull: Pull) -> Change:
-    """The change that the end of a pull is, by a person or because its time is over."""
-    assert pull.released_us is not None
-    how = "expired" if pull.released_us >= pull.until_us else "released"
-    title = f"hold of lever {lever.id} {how}: back to {_short(lever.default)}"
-    author = pull.released_by or OURSELVES
-    return _change(lever, f"{pull.id}-{how}", title, pull.released_us, pull.value, lever.default, author)
+def approve(version: Version, *, by: str, why: str, now_us: int) -> Version:
+    """The version with one more approval; who approved already approves no second time.
+
+    Raises:
+        StateError: the author cannot approve their own version.
+    """
+    if _same_person(by, version.by):
+        raise StateError(
+            f"{version.id} was written by {quoted(version.by, 200)}, who cannot approve it; ask another person"
+        )
+    if any(_same_person(by, a.by) for a in version.approvals):
+        return version
+    return replace(version, approvals=(*version.approvals, Approval(by=by, at_us=now_us, why=why)))
 
 
-def default_change(lever: Lever, before: LeverValue, change_id: str, at_us: int, by: str) -> Change:
-    """The change that a new default is, while nobody holds the lever."""
-    return _change(
-        lever,
-        change_id,
-        f"default of lever {lever.id} set to {_short(lever.default)}",
-        at_us,
-        before,
-        lever.default,
-        by,
-    )
+def check_promotion(
+    version: Version,
+    environment: Environment,
+    staged: Promotion | None,
+    before: Iterable[Promotion],
+) -> None:
+    """Whether a version may go live in an environment: anything in staging; in production what was approved and tried.
+
+    Args:
+        version: what is to go live.
+        environment: where.
+        staged: what is live in staging.
+        before: what was live in production until now, the present one too: back to such a one is no new promotion.
+
+    Raises:
+        StateError: it may not; says what is missing and what to do.
+    """
+    if environment != "production":
+        return
+    check_approved(version)
+    if any(p.digest == version.digest for p in before):
+        return
+    if staged is None or staged.digest != version.digest:
+        raise StateError(
+            f"{version.id} is not live in staging: `andon lever promote {version.lever} {version.digest} --to staging` first, and see "
+            f"it work there (or, in an emergency, hold it for a time: `andon lever hold {version.lever} --version {version.digest}`)"
+        )
 
 
-def _gave_way(before: Pull, pull: Pull) -> bool:
-    if before.released_us is None:
-        return before.until_us > pull.at_us
-    return before.released_why == f"superseded by {pull.id}"
+def check_approved(version: Version) -> None:
+    """Whether production may see a version at all.
+
+    Raises:
+        StateError: nobody but its author has read it, or the gate did not pass it.
+    """
+    if not version.approvals:
+        raise StateError(
+            f"{version.id} by {quoted(version.by, 200)} is not approved, and nothing unapproved is served to production; another person "
+            f"says `andon lever version approve {version.lever} {version.digest}` (or, in an emergency, holds it for a day at most: "
+            f"`andon lever hold {version.lever} --version {version.digest} --break-glass`)"
+        )
+    gate = version.gates[-1] if version.gates else None
+    if gate is not None and gate.outcome != "pass":
+        raise StateError(
+            f"the gate did not pass {version.id}: {gate.outcome} ({quoted(gate.reason, 200)}); mend it and add the version that passes, "
+            f"or ask the gate again: `andon lever version gate {version.lever} {version.digest}`"
+        )
 
 
-def _change(
-    lever: Lever, change_id: str, title: str, at_us: int, before: LeverValue, after: LeverValue, by: str
-) -> Change:
-    return Change(
-        id=change_id,
-        at_us=at_us,
-        kind="lever",
-        title=title,
-        app=lever.app,
-        environment=lever.environment,
-        before=value_text(before),
-        after=value_text(after),
-        author=by,
-        origin="lever",
-        own=True,
-    )
+def check_served(lever: Lever, value: LeverValue, environment: Environment, versions: Iterable[Version]) -> None:
+    """Whether a value may be given where it would be: production sees what was declared or approved.
+
+    That is the safe value, the default, what lies between the two of a number (part of the way needs no second reading), and
+    approved versions.
+
+    Raises:
+        StateError: it may not.
+    """
+    if environment != "production" or any(same_value(value, v) for v in (lever.safe, lever.default)):
+        return
+    ends = (lever.safe, lever.default)
+    if lever.kind == "number" and min(ends) <= value <= max(ends):  # type: ignore[type-var, operator]
+        return
+    version = next((v for v in versions if v.lever == lever.id and same_value(v.value, value)), None)
+    if version is None:
+        raise StateError(
+            f"{shown_value(value)} is neither the safe value of {lever.id} ({shown_value(lever.safe)}) nor its default nor a version, and nothing "
+            f"unapproved is served to production: `andon lever version add {lever.id}` and have it approved (or, in an emergency, hold "
+            f"it for a day at most: `andon lever hold {lever.id} --value ... --break-glass`)"
+        )
+    check_approved(version)
+
+
+def diff(before: Version | None, after: Version) -> str:
+    """What changed between two versions, line by line; of an object, line by line of its indented JSON."""
+    old = [] if before is None else _lines(before.value)
+    name = "nothing" if before is None else before.digest
+    return "\n".join(unified_diff(old, _lines(after.value), name, after.digest, lineterm=""))
 
 
 def value_text(value: LeverValue) -> str:
     """A value as the commands take it."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _short(value: LeverValue) -> str:
-    return quoted(value) if isinstance(value, str) else value_text(value)
+def shown_value(value: LeverValue, most: int = 80) -> str:
+    """A value in a sentence: a text in quotes, anything else as the commands take it; after `most` characters it is cut."""
+    return quoted(value, most) if isinstance(value, str) else quoted(value_text(value), most)[1:-1]
+
+
+def line(name: str, text: str, most: int) -> str:
+    """A text that must say something.
+
+    Raises:
+        InputError: it is empty or too long.
+    """
+    stripped = text.strip() if isinstance(text, str) else ""
+    if not 0 < len(stripped) <= most:
+        raise InputError(
+            f"{name}={quoted(text)} is not allowed: every pull and release says {name} in 1 to {most} characters"
+        )
+    return stripped
+
+
+def reviewed(pull: Pull, *, by: str, why: str, now_us: int) -> Pull:
+    """The pull after another person looked at why the glass was broken.
+
+    Raises:
+        StateError: no glass was broken, it was looked at already, or it is the same person.
+    """
+    if not pull.break_glass:
+        raise StateError(f"{pull.id} broke no glass; there is nothing to review")
+    if pull.reviewed is not None:
+        raise StateError(f"{pull.id} was reviewed by {quoted(pull.reviewed.by, 200)} already")
+    if _same_person(by, pull.by):
+        raise StateError(f"{pull.id} was pulled by {quoted(pull.by, 200)}, who cannot review it; ask another person")
+    return replace(pull, reviewed=Approval(by=by, at_us=now_us, why=why))
+
+
+def _same_person(one: str, other: str) -> bool:
+    return person(one) == person(other)
+
+
+def _canonical(value: LeverValue) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _lines(value: LeverValue) -> list[str]:
+    if isinstance(value, str):
+        return value.split("\n")
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True).split("\n")
 
 
 def _text(value: str, wrong: InputError) -> str:
@@ -211,3 +310,24 @@ def _text(value: str, wrong: InputError) -> str:
     if size > _MAX_TEXT:
         raise InputError(f"the text has {size} bytes; up to {_MAX_TEXT} are allowed")
     return value
+
+
+def _plain(value: dict[str, Any] | list[Any], wrong: InputError) -> LeverValue:
+    """A copy of a JSON value, with whole numbers as they are."""
+    if not _within(value, _DEEPEST):
+        raise InputError(f"the object is nested more than {_DEEPEST} deep; flatten it")
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        orjson.dumps(value)  # what answers are written with: a number of more than 64 bits would fail all of them
+    except (TypeError, ValueError):
+        raise wrong from None
+    _text(text, wrong)
+    copy: LeverValue = json.loads(text)
+    if copy != value:  # keys that are no text, tuples: another value would be read back
+        raise wrong
+    return copy
+
+
+def _within(value: Any, deep: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return not isinstance(value, dict | list | tuple) or (deep > 0 and all(_within(v, deep - 1) for v in inner))

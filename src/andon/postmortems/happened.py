@@ -1,15 +1,15 @@
-"""What happened when, as Markdown: the milestones of an incident, and its timeline without repetitions."""
+"""What happened when, as Markdown: the milestones of an incident, what was held, and its timeline without repetitions."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from andon.incidents import Incident, TimelineEvent, duration
 from andon.postmortems.draft import minute, since_onset
-from andon.postmortems.escaping import inert, prose, table
+from andon.postmortems.escaping import bullets, inert, prose, table
 from andon.postmortems.records import Postmortem
 
-__all__ = ["milestones", "offset", "timeline"]
+__all__ = ["Held", "exactly", "from_alarm", "held", "milestones", "moves", "offset", "timeline"]
 
 TIMELINE = 25
 """Entries of the short timeline, and half as many as of the rest; a long incident has hundreds of signals."""
@@ -17,16 +17,102 @@ _WARNING = "warning: "
 _FIGURES = re.compile(r": (?=[\d,]+ of [\d,]+ )")
 """Where the figures of a signal begin in its entry of the timeline."""
 
+_BEGAN = re.compile(r"lever: (BREAK GLASS: )?lever ([a-z0-9._-]+) held at (.+) \((.*?)\)", re.DOTALL)
+_ENDED = re.compile(r"lever: hold of lever ([a-z0-9._-]+) (released|expired): .+ \((.*?)\)", re.DOTALL)
+_EFFECTIVE = re.compile(r"lever ([a-z0-9._-]+) effective in an application .+")
+_EFFECT = re.compile(r"effect of lever ([a-z0-9._-]+)( so far)?: (.+)", re.DOTALL)
+"""How the timeline tells of levers: changes as `andon.levers.pulls` names them, effects as `andon.levers.effects` does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A lever that was held, as the timeline tells of it; a hold that was renewed is one."""
+
+    lever: str
+    value: str
+    """At what, and by which written rule where one pulled."""
+    by: str
+    at_us: int
+    glass: bool
+    """Whether a rule of approval was broken."""
+    effective_us: int | None = None
+    """When an application first read it; None where none is known to have."""
+    effect: str = ""
+    so_far: bool = False
+    """Whether the effect was measured while it was held."""
+    ended_us: int | None = None
+    ended: str = ""
+
+    @property
+    def effective(self) -> str:
+        """How long after the pull an application read it; empty where none is known to have."""
+        return "" if self.effective_us is None else exactly(self.effective_us - self.at_us)
+
+
+def held(p: Postmortem) -> tuple[Held, ...]:
+    """The holds that the timeline tells of, in order."""
+    found: list[Held] = []
+    for e in sorted((e for e in p.timeline if e.kind == "lever"), key=lambda e: (e.happened_us, e.learned_us)):
+        if m := _BEGAN.fullmatch(e.text):
+            at = _last(found, m[2])
+            if at is not None and found[at].ended_us is None:
+                if found[at].value == m[3]:
+                    continue
+                found[at] = replace(found[at], ended_us=e.happened_us, ended="another hold took its place")
+            found.append(Held(lever=m[2], value=m[3], by=m[4], at_us=e.happened_us, glass=m[1] is not None))
+        elif m := _ENDED.fullmatch(e.text):
+            how = "it expired" if m[2] == "expired" else f"{m[3]} released it"
+            if (at := _last(found, m[1])) is not None and found[at].ended_us is None:
+                found[at] = replace(found[at], ended_us=e.happened_us, ended=how)
+        elif m := _EFFECTIVE.fullmatch(e.text):
+            if (at := _last(found, m[1])) is not None and found[at].effective_us is None:
+                found[at] = replace(found[at], effective_us=e.happened_us)
+        elif (m := _EFFECT.fullmatch(e.text)) and (at := _last(found, m[1], e.happened_us)) is not None:
+            found[at] = replace(found[at], effect=m[3], so_far=m[2] is not None)
+    return tuple(found)
+
+
+def _last(found: Sequence[Held], lever: str, before_us: int | None = None) -> int | None:
+    """Which hold of a lever is the last; of an effect, before its end: what took its place may begin in that moment."""
+    there = (k for k, h in enumerate(found) if h.lever == lever and (before_us is None or h.at_us < before_us))
+    return max(there, default=None)
+
+
+def moves(p: Postmortem) -> list[tuple[int, str]]:
+    """When levers moved, with a word for a chart; what only tells of a hold is no move."""
+    holds = held(p)
+    found = [(h.at_us, "lever held") for h in holds]
+    found += [(h.ended_us, "hold ended") for h in holds if h.ended_us is not None]
+    told = (_BEGAN, _ENDED, _EFFECTIVE, _EFFECT)
+    others = [e for e in p.timeline if e.kind == "lever" and not any(form.fullmatch(e.text) for form in told)]
+    return sorted([*found, *((e.happened_us, "lever") for e in others)])
+
+
+def exactly(us: int) -> str:
+    """A short duration with a digit behind the point: seconds are what counts until a lever works."""
+    return f"{us / 1e6:.1f} s" if us < 10_000_000 else duration(us / 1e6)
+
+
+def from_alarm(p: Postmortem, at_us: int) -> str:
+    """How far a time is from the alarm (or the report): ``12 min after the alarm``."""
+    i = p.incident
+    side = "before" if at_us < i.alarmed_us else "after"
+    return f"{exactly(abs(at_us - i.alarmed_us))} {side} the {'alarm' if i.lead else 'report'}"
+
 
 def milestones(p: Postmortem) -> str:
-    """The times of an incident, in order; both the estimated and the recorded ones."""
+    """The times of an incident, in order, both the estimated and the recorded ones; and what was held since it began."""
     i = p.incident
+    ours = [h for h in held(p) if h.ended_us is None or h.ended_us > i.onset_low_us]
+    first = next((h for h in ours if h.at_us >= i.alarmed_us), None)
     known = [
         ("began (estimated)", i.onset_us if i.lead else None),
         ("first visible to users", i.visible_us),
         ("alarmed" if i.lead else "reported", i.alarmed_us),
         ("noticed by a person", i.noticed_us),
         ("acknowledged", i.acked_us),
+        ("lever held", first.at_us if first else None),
+        ("effective in an application", first.effective_us if first else None),
         ("stabilised", i.stabilised_us),
         ("diagnosed", i.diagnosed_us),
         ("fixed", i.fixed_us),
@@ -34,20 +120,35 @@ def milestones(p: Postmortem) -> str:
         ("closed", i.closed_us),
     ]
     rows = [(name, minute(at), offset(i, at)) for name, at in known if at is not None]
-    return table(("milestone", "at", "T"), sorted(rows, key=lambda r: r[1]))
+    told = table(("milestone", "at", "T"), sorted(rows, key=lambda r: r[1]))
+    return f"{told}\n\n### What was held\n\n{bullets(_hold(p, h) for h in ours)}" if ours else told
+
+
+def _hold(p: Postmortem, h: Held) -> str:
+    """One hold in sentences: who, when after the alarm, when an application read it, what it did, how it ended."""
+    effective = f", effective in an application {h.effective} later" if h.effective else ""
+    told = [f"held at {h.value} ({h.by}) {from_alarm(p, h.at_us)}{effective}"]
+    told += ["the glass was broken for it: nobody had approved this value"] if h.glass else []
+    told += [f"{'So far: ' if h.so_far else ''}{h.effect}" if h.effect else "its effect is not measured yet"]
+    lasted = "" if h.ended_us is None else f"{h.ended} after {duration((h.ended_us - h.at_us) / 1e6)}"
+    told += [lasted or "it is still held"]
+    return f"**{inert(h.lever)}** " + " ".join(
+        f"{prose(p, t[:1].upper() + t[1:] if n else t, 900)}." for n, t in enumerate(told)
+    )
 
 
 def timeline(p: Postmortem) -> str:
     """The short form, what people pinned among it; then the entries that it leaves out, further signals of a metric as one."""
+    head = "### Entry by entry\n\n" if held(p) else ""  # what was held stands between the milestones and these
     if len(p.timeline) <= 12:
-        return _entries(p, p.timeline)
+        return head + _entries(p, p.timeline)
     short = [e for e in p.timeline if e.id in p.pinned or _key(p, e)][:TIMELINE]
     told = {e.id for e in short}
     rest = _grouped([e for e in p.timeline if e.id not in told], short)
     shown = rest[: 2 * TIMELINE]
     more = f"\n\n{len(rest) - len(shown):,} later entries are left out." if len(rest) > len(shown) else ""
     every = f"`andon incident timeline {p.id}` lists every signal by itself."
-    return f"{_entries(p, short)}\n\n### Further entries\n\n{_entries(p, shown)}{more}\n\n{every}"
+    return f"{head}{_entries(p, short)}\n\n### Further entries\n\n{_entries(p, shown)}{more}\n\n{every}"
 
 
 def _grouped(events: Sequence[TimelineEvent], before: Sequence[TimelineEvent]) -> list[TimelineEvent]:

@@ -19,6 +19,7 @@ from andon.monitors.drawing import NARROW, WIDTH
 from andon.postmortems.blocks import EVIDENCE_HEAD
 from andon.postmortems.draft import plain
 from andon.postmortems.escaping import FOR_PEOPLE
+from andon.postmortems.happened import moves
 from andon.postmortems.markdown import render_markdown
 from andon.postmortems.records import Postmortem
 
@@ -68,7 +69,7 @@ def _marks(p: Postmortem) -> list[tuple[int, str]]:
     marks = [(i.alarmed_us, "alarm" if i.lead else "reported")]
     likely = [s for n, s in enumerate(p.investigation.suspects[:3]) if n == 0 or s.probability >= 0.05]
     marks += [(s.at_us, f"{s.kind} change") for s in likely if s.at_us is not None]
-    marks += [(e.happened_us, "lever") for e in p.timeline if e.kind == "lever"]
+    marks += moves(p)
     ends = ((i.stabilised_us, "stabilised"), (i.fixed_us, "fixed"), (i.recovered_us, "recovered"))
     marks += [(at, word) for at, word in ends if at is not None]
     return list(dict.fromkeys(marks))[:MARKS]

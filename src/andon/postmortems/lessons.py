@@ -3,6 +3,7 @@
 Pure sentences from one `Postmortem`. Each is said only where the record supports it; the rest is for people to write.
 """
 
+import re
 from itertools import combinations
 
 from andon.incidents import duration, odds, phrase_of, scope_text
@@ -10,6 +11,7 @@ from andon.investigations import Analysis, Suspect
 from andon.investigations.usual import COST, USUAL_BEFORE, USUAL_SINCE, WATCHED
 from andon.monitors.verdicts import percent
 from andon.postmortems.draft import STALE, beyond_limit, lag_texts, named_suspects, refs_to, since_onset
+from andon.postmortems.happened import Held, exactly, from_alarm, held
 from andon.postmortems.records import ContributingFactor, Postmortem
 
 __all__ = [
@@ -50,6 +52,8 @@ _ANALYSES = {
     "refus": "model logic",
     "silent": "monitoring",
 }
+_ROSE = re.compile(r" rose from [\d.e-]+ % \(of ")
+"""How the effect of a hold says that harm rose under it: that went not well."""
 _PROCESS = ("change control", "testing", "incentives")
 
 
@@ -185,8 +189,7 @@ def went_well(p: Postmortem) -> tuple[str, ...]:
         out.append("somebody said that an answer was wrong, and it was written down")
     if i.acked_us is not None:
         out.append(f"somebody was at it {_after(i.acked_us, i.alarmed_us)} the alarm")
-    levers = [e for e in p.timeline if e.kind == "lever" and e.happened_us >= i.alarmed_us]
-    out += [f"a lever was pulled {_after(e.happened_us, i.alarmed_us)} the alarm: {e.text}" for e in levers[:3]]
+    out += [_held(p, h) for h in held(p) if h.at_us >= i.alarmed_us and not _ROSE.search(h.effect)][:3]
     for word, at in (("harm stopped", i.stabilised_us), ("the cause was known", i.diagnosed_us)):
         if at is not None:
             out.append(f"{word} {_after(at, i.alarmed_us)} the alarm")
@@ -199,6 +202,13 @@ def went_well(p: Postmortem) -> tuple[str, ...]:
             f"{len(p.investigation.examples)} failing answers were copied out at once, so that they can become golden cases"
         )
     return tuple(out)
+
+
+def _held(p: Postmortem, h: Held) -> str:
+    """A hold, when it was effective, and the first sentence on its effect: what else moved stands where it is told."""
+    text = f"a lever was held {from_alarm(p, h.at_us)}: {h.lever} at {h.value} ({h.by})"
+    text += f", effective in an application {h.effective} later" if h.effective else ""
+    return text + (f"; {'so far ' if h.so_far else ''}{h.effect.partition('. ')[0]}" if h.effect else "")
 
 
 def _after(at_us: int, since_us: int) -> str:
@@ -230,6 +240,12 @@ def lag_rows(p: Postmortem) -> tuple[tuple[str, str, str], ...]:
         rows.append(("noticed by a person → alarmed", duration((i.alarmed_us - i.noticed_us) / 1e6), ""))
     else:
         rows.append(("alarmed → noticed by a person", duration((i.noticed_us - i.alarmed_us) / 1e6), ""))
+    first = next((h for h in held(p) if h.at_us >= i.alarmed_us), None)
+    if first is not None:
+        rows.append(("alarmed → lever held", exactly(first.at_us - i.alarmed_us), ""))
+        rows += [("lever held → effective in an application", first.effective, "")] if first.effective else []
+    if i.stabilised_us is not None and i.stabilised_us >= i.alarmed_us:
+        rows.append(("alarmed → stabilised", duration((i.stabilised_us - i.alarmed_us) / 1e6), ""))
     return tuple(rows)
 
 

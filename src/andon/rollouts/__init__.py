@@ -1,10 +1,20 @@
-"""Decide whether a treatment may go on: promote, hold or roll back. It decides and does not act.
+"""Decide whether a version may go on: promote, hold, roll back, or undecided for so many days. It decides and does not act.
 
-In: live traffic of two arms. Out: `Decision` records. Always true: the split is checked before the effect is read. What
-touches the store is in `andon.rollouts.run`.
+In: a plan that was written first, and live traffic of two arms. Out: `Experiment`, `Allocation` and `Decision` records. Always
+true: the split is checked before the effect is read, and looking at an experiment again costs no error; `compare`, which has no
+plan, is asked once. What touches the store is in `andon.rollouts.run`.
 """
 
-from andon.rollouts.compare import MISMATCH, Comparison, compare, ratio_p
-from andon.rollouts.records import Arm, Decision
+from andon.rollouts.compare import compare, ratio_p
+from andon.rollouts.records import Allocation, Arm, Decision, Experiment, Finding, Guardrail
 
-__all__ = ["MISMATCH", "Arm", "Comparison", "Decision", "compare", "ratio_p"]
+__all__ = [
+    "Allocation",
+    "Arm",
+    "Decision",
+    "Experiment",
+    "Finding",
+    "Guardrail",
+    "compare",
+    "ratio_p",
+]

@@ -147,6 +147,17 @@ def score_new(
         done += len(batch)
 
 
+def unscored_from(warehouse: Warehouse, ledger: Ledger, app: str) -> int | None:
+    """When the earliest interaction of an application happened that came and is not scored yet; None where all are scored."""
+    cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
+    if warehouse.last_seq("interactions") <= cursor.seq:
+        return None
+    where = (Where(column="seq", op="ge", value=cursor.seq + 1), Where(column="app", op="eq", value=app))
+    row = warehouse.run(Rollup(table="interactions", metrics=("time_us",), measures=("min",), where=where))
+    earliest = row["time_us.min"][0].as_py()
+    return None if earliest is None else int(earliest)
+
+
 def _topics_of(
     warehouse: Warehouse,
     ledger: Ledger,

@@ -6,7 +6,7 @@ a change is the next version, with its author and time.
 
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +110,15 @@ class Ledger:
             make_folder(path.parent)
         return cls(URL.create("sqlite", database=str(path)))
 
-    def put(self, record: Any, *, now_us: int, by: str, expect: int | None = None) -> int:
+    def put(
+        self,
+        record: Any,
+        *,
+        now_us: int,
+        by: str,
+        expect: int | None = None,
+        beside: Iterable[tuple[type, str, int]] = (),
+    ) -> int:
         """Write the next version of a record and return its number; the first one is 1.
 
         A record equal to its latest version writes nothing and returns that version's number.
@@ -120,17 +128,21 @@ class Ledger:
             now_us: time of the change.
             by: who makes it: a person's name or a stage's.
             expect: version that the caller read, 0 for "must not exist yet"; None to overwrite whatever there is.
+            beside: (kind, id, version) of other records that were read to decide this: nothing is written where one of them is at
+                another version. So of two writers who each read what the other one writes, one is refused.
 
         Raises:
             InputError: the record cannot be kept as it is (no id, a number that is not finite, a field of another type).
-            StateError: the latest version is not `expect`; says who wrote it.
+            StateError: the latest version is not `expect`, or one beside it is not at its version; says who wrote it.
             StoreError: the database refused.
         """
         kind, body = type(record).__name__, _dump(record)
-        this = (_V.kind == kind) & (_V.id == record.id)
-        latest_first = select(_V.version, _V.author, _V.at_us, _V.body).where(this).order_by(_V.version.desc()).limit(1)
         with _database_errors(), self._turn, self._engine.begin() as connection:
-            latest = connection.execute(latest_first).first()
+            for other, name, read in beside:
+                found = connection.execute(_latest(other.__name__, name)).first()
+                if read != (found.version if found else 0):
+                    raise StateError(_conflict(other.__name__, name, read, found))
+            latest = connection.execute(_latest(kind, record.id)).first()
             version = latest.version if latest else 0
             if expect is not None and expect != version:
                 raise StateError(_conflict(kind, record.id, expect, latest))
@@ -173,15 +185,23 @@ class Ledger:
         row = next(iter(self._read(query)), None)
         return None if row is None else _versioned(kind, row)
 
-    def all(self, kind: type[T]) -> list[T]:
+    def all(self, kind: type[T], begins: str = "") -> list[T]:
         """The latest version of every record of a kind, in the order in which they were first written.
+
+        Args:
+            kind: which.
+            begins: only those whose id begins so; found by an index, so the others cost nothing.
 
         Raises:
             StoreError: as for `get`.
         """
+        where = _V.kind == kind.__name__
+        if begins:  # by code points, whatever order the database has for texts
+            name = _V.id.collate("BINARY" if self._engine.dialect.name == "sqlite" else "C")
+            where &= (name >= begins) & (name < begins + chr(0x10FFFF))
         heads = (
             select(func.min(_V.entry).label("first"), func.max(_V.entry).label("last"))
-            .where(_V.kind == kind.__name__)
+            .where(where)
             .group_by(_V.id)
             .subquery()
         )
@@ -204,6 +224,30 @@ class Ledger:
             first = (_V.kind == kind.__name__) & (_V.version == 1)
             rows = self._read(select(_V.entry, _V.id).where(first).order_by(_V.entry))
         return [(int(row.entry), str(row.id)) for row in rows]
+
+    def written(self, kinds: Collection[type], after: int) -> list[tuple[int, str, str]]:
+        """(entry, name of the kind, id) of each version of records of these kinds written after an entry, in the order of writing.
+
+        Reads no body, and costs as much as there is after the entry: it tells who keeps something in memory what to read anew.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        names = [k.__name__ for k in kinds]
+        mine = (_V.kind + "").in_(names)  # not by the index on the kind, which would be read from end to end
+        query = select(_V.entry, _V.kind, _V.id).where(_V.entry > after, mine).order_by(_V.entry)
+        return [(int(row.entry), str(row.kind), str(row.id)) for row in self._read(query)]
+
+    def last_entry(self) -> int:
+        """The number of the newest entry of any kind, 0 when there is none; it grows with every write.
+
+        Reads no row: a cache asks it many times a second whether there is something to read. Where several writers commit out
+        of order (PostgreSQL), a lower number may become visible later, so such a cache reads anew now and then all the same.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        return int(self._read(select(func.max(_V.entry)))[0][0] or 0)
 
     def history(self, kind: type[T], id: str | None = None) -> list[Versioned[T]]:  # noqa: A002
         """Every version of one record, or of all records of a kind, in the order of writing.
@@ -260,6 +304,11 @@ class Ledger:
     def _read(self, query: Select[Any]) -> list[Row[Any]]:
         with _database_errors(), self._reading, self._engine.connect() as connection:
             return list(connection.execution_options(**{READING: True}).execute(query).all())
+
+
+def _latest(kind: str, name: str) -> Select[Any]:
+    this = (_V.kind == kind) & (_V.id == name)
+    return select(_V.version, _V.author, _V.at_us, _V.body).where(this).order_by(_V.version.desc()).limit(1)
 
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}

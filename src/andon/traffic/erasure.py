@@ -41,16 +41,32 @@ _OURS = frozenset(
         "bad", "harm", "level", "impact", "severity", "state", "status", "field", "origin", "phase", "found",
         "mark", "tone", "area", "outcome", "verdict", "fail", "closed_as", "template", "name", "version_field", "before",
         "after", "digest", "centroids", "choice", "cluster", "variant_of", "case", "retired", "by", "author", "acked_by", "noticed_by", "released_by", "resolved_by",
-        "suggested_by", "label_author", "owner", "days", "taken", "run",
+        "suggested_by", "label_author", "owner", "days", "taken", "run", "experiment", "control", "treatment", "salt", "ended_by", "pull",
+        "parent", "rule", "role", "method", "better", "on_harm",
     )
 )  # fmt: skip
 """Fields that hold the loop's own words: ids, names of things and of the team, one of a few allowed words."""
 
-_SAID = frozenset(("reason", "result"))
+_SAID = frozenset(("reason", "result", "what"))
 _SAID_WORDS = frozenset(
-    ("opened", "late", "worse", "still", "unsure", "acked", "closed", "supports", "against", "cannot tell")
+    (
+        "opened",
+        "late",
+        "worse",
+        "still",
+        "unsure",
+        "acked",
+        "closed",
+        "supports",
+        "against",
+        "cannot tell",
+        "held",
+        "ending",
+        "ended",
+        "unreviewed",
+    )
 )
-"""Two fields hold one of these words in some records, and a text in others."""
+"""Three fields hold one of these words in some records, and a text in others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

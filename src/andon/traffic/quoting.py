@@ -1,12 +1,19 @@
-"""Quote a hostile value in a message: shortened, on one line, nothing in it that a terminal would obey."""
+"""Quote a hostile value in a message: shortened, on one line, nothing in it that a terminal would obey or that nobody sees."""
 
+import re
 from typing import Any
 
 __all__ = ["quoted"]
 
 
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""What counts as printable and is shown as nothing: Unicode's Default_Ignorable code points, and the empty Braille pattern."""
+
+
 def quoted(value: Any, limit: int = 60) -> str:
-    """The value as text of at most about `limit` characters; control and direction characters are escaped."""
+    """The value as text of at most about `limit` characters; control, direction and unseen characters are escaped."""
     if isinstance(value, bytes):
         value = value[: limit + 1].decode("utf-8", "backslashreplace")
     if isinstance(value, str):
@@ -22,9 +29,9 @@ def quoted(value: Any, limit: int = 60) -> str:
 
 def _escaped(text: str, limit: int) -> str:
     short = text[:limit] + ("…" if len(text) > limit else "")
-    if short.isprintable():
+    if short.isprintable() and _UNSEEN.search(short) is None:
         return short
-    return "".join(c if c.isprintable() else _escape(ord(c)) for c in short)
+    return "".join(c if c.isprintable() and _UNSEEN.match(c) is None else _escape(ord(c)) for c in short)
 
 
 def _escape(code: int) -> str:

@@ -108,16 +108,23 @@ def change_incident(
     raise AssertionError("the last attempt returns or raises")
 
 
+NAMED = 10
+"""Incidents that are named where an unknown one was asked for."""
+
+
 def find_incident(ledger: Ledger, incident_id: str) -> Incident:
     """The incident with this id.
 
     Raises:
-        InputError: there is none; the message lists those there are.
+        InputError: there is none; the message lists the newest of those there are.
     """
     found = ledger.get(Incident, incident_id)
     if found is None:
-        known = ", ".join(i.id for i in ledger.all(Incident)) or "none yet"
-        raise InputError(f"no incident {incident_id!r}; there are: {known}")
+        names = [name for _, name in ledger.ids(Incident)]
+        more = f" and {len(names) - NAMED} older" if len(names) > NAMED else ""
+        raise InputError(
+            f"no incident {incident_id!r}; there are: {', '.join(names[: -NAMED - 1 : -1]) or 'none yet'}{more}"
+        )
     return found
 
 

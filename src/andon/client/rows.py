@@ -1,16 +1,8 @@
-"""What an application imports to tell Andon what it asked and answered.
+"""What an application asked and answered, on its way to the server.
 
-::
-
-    andon = Andon("http://localhost:4318", app="support-bot")
-    id = andon.record(query="What is AF?", answer="...", model="gpt-4o", risk_category="medical")
-    andon.feedback(id, "down")
-
-Always true: a call returns at once and raises nothing into the application; memory is bounded; what could not be sent is
-counted in `Andon.stats`, and the first problem of each kind is logged once (logger ``andon``). Rows are sent by one daemon
-thread, in batches, and sent again while the server is away; each has an id, so that a repeated row is one row.
-
-Standard library only. The fields of `record` are those of ``andon.traffic.Interaction``; others become attributes.
+What could not be sent is counted in `Andon.stats`, and the first problem of each kind is logged once (logger ``andon``). Rows
+are sent by one daemon thread, in batches, and sent again while the server is away; each has an id, so that a repeated row is
+one row. The fields of `Andon.record` are those of ``andon.traffic.Interaction``; others become attributes.
 """
 
 import atexit
@@ -26,7 +18,7 @@ from contextlib import suppress
 from datetime import date
 from typing import Any, NamedTuple
 
-__all__ = ["Andon", "Stats"]
+__all__ = ["Andon", "Stats", "connect", "headers_of", "jitter"]
 
 _LOG = logging.getLogger("andon")
 _BATCH_ROWS, _BATCH_BYTES = 500, 2**20
@@ -267,7 +259,7 @@ class Andon:
             self._say(f"status {status}", f"{self._endpoint}{path} did not take {rows} rows: {problem}")
             if status and status < 500 and status not in _AGAIN:
                 return 0
-            if attempt + 1 == _ATTEMPTS or not self._pause(max(asked_s, wait * _jitter())):
+            if attempt + 1 == _ATTEMPTS or not self._pause(max(asked_s, wait * jitter())):
                 return 0
             wait = min(2 * wait, _LONGEST_WAIT_S)
             with self._changed:
@@ -299,12 +291,10 @@ class _Post:
         """
         import http.client
 
-        headers = {"Content-Type": "application/x-ndjson", "User-Agent": "andon-client"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        headers = headers_of(self._token) | {"Content-Type": "application/x-ndjson"}
         try:
             if self._connection is None:
-                self._connection = self._connect()
+                self._connection, self._base = connect(self._endpoint, self._timeout_s)
             self._connection.request("POST", self._base + path, body, headers)
             answer = self._connection.getresponse()
             text = answer.read(2**16)
@@ -323,16 +313,40 @@ class _Post:
         if connection is not None:
             connection.close()
 
-    def _connect(self) -> Any:
-        import http.client
-        from urllib.parse import urlsplit
 
-        parts = urlsplit(self._endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{self._endpoint!r} is no endpoint; allowed: http://host:port or https://host:port")
-        self._base = parts.path.rstrip("/")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        return kind(parts.hostname, parts.port, timeout=self._timeout_s)
+def connect(endpoint: str, timeout_s: float) -> tuple[Any, str]:
+    """A connection to a server, not opened yet, and what goes in front of every path.
+
+    Raises:
+        ValueError: it is no endpoint.
+    """
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{endpoint!r} is no endpoint; allowed: http://host:port or https://host:port")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname, parts.port, timeout=timeout_s), parts.path.rstrip("/")
+
+
+def headers_of(token: str | None) -> dict[str, str]:
+    """What every request says of us.
+
+    Raises:
+        ValueError: no header takes the token; the message does not show it, as that of the standard library would.
+    """
+    headers = {"User-Agent": "andon-client"}
+    if token:
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("the token has characters that no header takes")
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
+
+
+def jitter() -> float:
+    """0.5 to 1, by which a wait is multiplied: clients that failed together do not come back together."""
+    return 0.5 + os.urandom(1)[0] / 510
 
 
 def _encoded(row: dict[str, Any]) -> bytes:
@@ -348,10 +362,6 @@ def _refused(answer: bytes) -> int:
     with suppress(ValueError, TypeError, AttributeError):
         return int(json.loads(answer).get("rejected_count", 0))
     return 0
-
-
-def _jitter() -> float:
-    return 0.5 + os.urandom(1)[0] / 510  # clients that failed together do not come back together
 
 
 def _plain(value: Any) -> Any:

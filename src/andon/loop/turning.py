@@ -1,22 +1,17 @@
-"""Turn the crank: every stage reads what earlier stages wrote, decides, and writes its own records.
-
-`Loop.tick` is the whole service. `andon serve` calls it every few seconds with the clock; `replay` calls it with the
-traffic's own clock. Ticks may come at any pace: the same traffic gives the same incidents.
-"""
+"""The loop of one process: its stages over one warehouse and one ledger."""
 
 import hmac
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import orjson
 
-from andon.changes import Change, Ignored, Received, changes_of_body
+from andon.changes import Change, Received
 from andon.changes.discover import Inventory
-from andon.changes.run import find_versions, record_change, record_changes
+from andon.changes.run import find_versions, record_changes
 from andon.errors import InputError
 from andon.evals import Baseline, Confirmed, EvalRun, Probed, Quarantine
 from andon.evals.probes import objectives_of_probes, probes_of
@@ -24,7 +19,7 @@ from andon.evals.run import KEPT_US, expire_kept, forget_kept
 from andon.evals.run.probes import ask_due, ask_probe, raised
 from andon.golden import CaptureCursor, CaptureDay, Case, Failure, Label, NearDuplicate, RuleCount, thresholds_of
 from andon.golden.from_incident import failures_of
-from andon.golden.run import capture, capture_all, capture_new, forget_vectors, made_of, without_erased
+from andon.golden.run import capture, capture_new, forget_vectors, made_of, without_erased
 from andon.incidents import (
     Alert,
     Channel,
@@ -51,14 +46,17 @@ from andon.incidents.run.timeline import Attached, TimelineCursor, of_app
 from andon.investigations import Investigation
 from andon.investigations.disproof import Ask
 from andon.investigations.run import freeze_open, investigate, lead_of
-from andon.levers import Lever, Pull
-from andon.levers.run import expire
+from andon.levers import Effect, FirstRead, Lever, Promotion, Pull, PullTold, Version
+from andon.levers.rule_tables import pull_rules_of
+from andon.levers.rules import PullRefused
+from andon.levers.run import Expiry, tell_levers, turn_levers
+from andon.loop.files import passed_over, read_changes
 from andon.monitors import TRAFFIC, Signal, objectives_of, rules_of
 from andon.monitors.records import Crowded, NewNormal
 from andon.monitors.run import Watch
 from andon.postmortems import ActionItem, Nagged, Postmortem, Published, Review
 from andon.postmortems.run import draft_postmortem, tell_overdue
-from andon.rollouts import Decision
+from andon.rollouts import Allocation, Decision, Experiment
 from andon.scores import Embedder, Scorer, score_schema
 from andon.scores.embedding import Cached, choose
 from andon.scores.measuring import ScorerFailure
@@ -75,7 +73,6 @@ from andon.traffic.redaction import mark_of
 from andon.traffic.retention import due, retention
 from andon.traffic.run import (
     FollowUpCursor,
-    ImportResult,
     assemble_traces,
     erase_traffic,
     find_follow_ups_in,
@@ -86,7 +83,7 @@ from andon.traffic.run import (
 )
 from andon.traffic.settling import TraceCursor
 
-__all__ = ["RECORDS", "Loop", "Replay", "Tick", "open_loop", "passed_over", "read_changes", "replay"]
+__all__ = ["RECORDS", "Loop", "Tick", "open_loop"]
 
 
 _ROUNDS = 8
@@ -99,10 +96,10 @@ _INBOX_SETTLE_US = 2_000_000
 """A file must have been left alone for this long before it is read."""
 
 RECORDS = (
-    ActionItem, Alert, Attached, Baseline, CaptureCursor, CaptureDay, Case, Change, Confirmed, Crowded, Decision, Delivery,
-    Erasure, EvalRun, Failure, FollowUpCursor, Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged,
-    NearDuplicate, NewNormal, Postmortem, Probed, Published, Pull, Quarantine, Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
-    Topics, TraceCursor,
+    ActionItem, Alert, Allocation, Attached, Baseline, CaptureCursor, CaptureDay, Case, Change, Confirmed, Crowded, Decision, Delivery, Effect,
+    Erasure, EvalRun, Experiment, Failure, FirstRead, FollowUpCursor, Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged,
+    NearDuplicate, NewNormal, Postmortem, Probed, Promotion, Published, Pull, PullRefused, PullTold, Quarantine, Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
+    Topics, TraceCursor, Version,
 )  # fmt: skip
 """Every kind of record that the ledger holds and that may hold a text: an erasure leaves any other as it is."""
 
@@ -119,6 +116,10 @@ class Tick:
     signals: int = 0
     incidents: tuple[str, ...] = ()
     """Incidents that were opened or changed."""
+    pulled: tuple[str, ...] = ()
+    """Levers that rules pulled."""
+    told: int = 0
+    """Messages that went out."""
 
 
 class Loop:
@@ -147,6 +148,10 @@ class Loop:
         )
         self.rules = rules_of(settings.tables, scorers, settings.config)
         self.thresholds = thresholds_of(settings.tables, settings.config)
+        self.pull_rules = pull_rules_of(settings.tables, self.probes, scorers, settings.config)
+        self._expire = Expiry(ledger)
+        self._finished: set[str] = set()  # experiments that need no look any more
+        self._unruled: list[Signal] = []  # of turns after which no lever was pulled yet
         self._watch = Watch(
             warehouse,
             ledger,
@@ -161,6 +166,25 @@ class Loop:
     def charts(self) -> tuple[int, int]:
         """How many charts watch, and how many still learn their baseline, as of the last tick."""
         return self._watch.phases
+
+    def turn(self, channels: Sequence[Channel], clock: Callable[[], int]) -> Tick:
+        """One whole turn of a service: `tick`, `act`, `tell` and `follow`.
+
+        One that fails must not keep levers from being pulled, what was found from people, nor incidents from their course; the
+        last error is raised, with those before as its context.
+        """
+        done = Tick()
+        try:
+            done = self.tick(clock())
+        finally:
+            try:
+                done = replace(done, pulled=tuple(p.lever for p in self.act(clock())))
+            finally:
+                try:
+                    done = replace(done, told=len(self.tell(channels, clock())))
+                finally:
+                    self.follow(clock())
+        return done
 
     def tick(self, now_us: int) -> Tick:
         """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture.
@@ -192,8 +216,8 @@ class Loop:
             for incident in respond(self.ledger, list(together)):
                 touched[incident.id] = None
                 self._look_if_new(incident, at_us, failed)
+        self._unruled += signals
         self._watch.done()
-        expire(self.ledger, now_us=now_us)
         if failed:
             raise failed[0]
         return Tick(
@@ -203,6 +227,43 @@ class Loop:
             signals=len(signals),
             incidents=tuple(touched),
         )
+
+    def act(self, now_us: int) -> tuple[Pull, ...]:
+        """Pull what written rules ask for, end what is over, measure what pulls did; returns what was pulled.
+
+        Apart from `tick`, because a replay sees what happened and changes nothing. What fails does not keep the rest from being
+        done; the first such error is raised at the end.
+        """
+        failed: list[Exception] = []
+        fresh, self._unruled = self._unruled, []
+        done = turn_levers(
+            self.warehouse,
+            self.ledger,
+            self.pull_rules,
+            scorers=self.scorers,
+            expire=self._expire,
+            finished=self._finished,
+            fresh=fresh,
+            freeze=self.freeze,
+            now_us=now_us,
+            failed=failed.append,
+        )
+        for pull in done.pulled:
+            _log.warning("%s", quoted(f"lever {pull.lever} was pulled by {pull.by}: {pull.why}", 500))
+        for refused in done.refused:
+            _log.error("a rule could not pull: %s", quoted(refused, 500))
+        for decision in done.decided:
+            _log.info("%s: %s", decision.experiment, quoted(f"{decision.outcome}: {decision.reason}", 500))
+        for split in done.stopped:
+            _log.warning("%s", quoted(f"{split.experiment} was ended: {split.ended_why}", 500))
+        for incident_id in done.retold:
+            incident, found = self.ledger.get(Incident, incident_id), self.ledger.get(Investigation, incident_id)
+            if incident is not None and found is not None:
+                draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=now_us)
+        if failed:
+            self._unruled = [*fresh, *self._unruled]  # what was pulled for them already is not pulled again
+            raise failed[0]
+        return done.pulled
 
     def probe(self, now_us: int, name: str | None = None) -> list[Probed]:
         """Ask the probes whose time has come, or the one of this name at once; what they raise, the next turn takes up.
@@ -249,6 +310,7 @@ class Loop:
     def tell(self, channels: Sequence[Channel], now_us: int) -> list[Delivery]:
         """Tell people what they should hear now; a replay has no channels and never comes here."""
         tell_overdue(self.ledger, channels, now_us=now_us)
+        tell_levers(self.ledger, channels, now_us, self.settings.url)
         return notify(
             self.ledger,
             channels,
@@ -467,23 +529,6 @@ class Loop:
             failed.append(error)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
-    """What a replay ended with."""
-
-    imported: ImportResult
-    feedback: ImportResult | None = None
-    """What became of the files of feedback; None where none were given."""
-    ignored: tuple[Ignored, ...] = ()
-    """What the files of changes held besides changes."""
-    incidents: tuple[Incident, ...] = ()
-    postmortems: tuple[Postmortem, ...] = ()
-    investigations: tuple[Investigation, ...] = ()
-    start_us: int = 0
-    end_us: int = 0
-    changes: tuple[Change, ...] = field(default_factory=tuple)
-
-
 def open_loop(settings: Settings, *, seed: int = 0) -> Loop:
     """Open the store in `settings.home` and everything that works on it.
 
@@ -497,88 +542,3 @@ def open_loop(settings: Settings, *, seed: int = 0) -> Loop:
     ledger = Ledger.open(settings.home / "ledger.db")
     embedder = Cached(choose(settings))
     return Loop(warehouse, ledger, settings, scorers=scorers, embedder=embedder, seed=seed)
-
-
-def replay(
-    loop: Loop,
-    traffic: Sequence[Path],
-    *,
-    changes: Sequence[Path] = (),
-    feedback: Sequence[Path] = (),
-    report: Callable[[str, float], None] | None = None,
-    steps: int = 12,
-) -> Replay:
-    """Run traffic files through the loop on the traffic's own clock, then look into every incident with all of it.
-
-    Args:
-        loop: the loop of an empty or earlier home.
-        traffic: files of interactions.
-        changes: JSONL files of changes.
-        feedback: JSONL files of feedback.
-        report: told what is being done, and the share done, 0..1.
-        steps: how many ticks; their number does not change the result.
-    """
-    tell = report or (lambda *_: None)
-    tell("importing traffic", 0.0)
-    imported = import_files(loop.warehouse, traffic, intake=loop.intake)
-    said = import_files(loop.warehouse, feedback, table="feedback", intake=loop.intake) if feedback else None
-    loop.warehouse.commit()
-    row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",)))
-    start, last = row["time_us.min"][0].as_py(), row["time_us.max"][0].as_py()
-    if start is None:
-        return Replay(imported=imported, feedback=said)
-    start, end = int(start), int(last) + 1
-    moved = [read_changes(path, now_us=end) for path in changes]
-    for change in (c for received in moved for c in received.changes):
-        record_change(loop.ledger, change, now_us=change.at_us, by=change.author)
-    width = loop.settings.window_s * 1_000_000
-    close_us = -(-end // width) * width + loop.settings.settle_s * 1_000_000
-    for k in range(1, steps + 1):
-        tell("turning the crank", 0.1 + 0.75 * k / steps)
-        loop.tick(start + (close_us - start) * k // steps)
-    incidents = loop.ledger.all(Incident)
-    postmortems = []
-    for incident in incidents:
-        tell(f"looking into {incident.id}", 0.9)
-        postmortems.append(loop.look_into(incident, end))
-    capture_all(loop.warehouse, loop.ledger, loop.scorers, loop.embedder, now_us=end, thresholds=loop.thresholds)
-    tell("done", 1.0)
-    return Replay(
-        imported=imported,
-        feedback=said,
-        ignored=tuple(i for received in moved for i in received.ignored),
-        incidents=tuple(incidents),
-        postmortems=tuple(postmortems),
-        investigations=tuple(p.investigation for p in postmortems),
-        start_us=start,
-        end_us=end,
-        changes=tuple(loop.ledger.all(Change)),
-    )
-
-
-def passed_over(ignored: Sequence[Ignored]) -> str:
-    """A sentence on what came with changes and is none: how much, and the first with its reason."""
-    first = ignored[0]
-    return f"{len(ignored):,} passed over, for they are no changes; the first: {quoted(first.what)}: {quoted(first.why, 200)}"
-
-
-def read_changes(path: Path, *, now_us: int) -> Received:
-    """The changes of a JSONL file, each line in any form that `/v1/changes` takes.
-
-    Raises:
-        InputError: a line is not a change; names the file and the line.
-    """
-    found = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(changes_of_body(orjson.loads(line), headers={}, now_us=now_us))
-        except (orjson.JSONDecodeError, InputError) as error:
-            raise InputError(f"{path}:{number} is not a change: {error}") from error
-    return Received(
-        changes=tuple(c for f in found for c in f.changes),
-        ignored=tuple(i for f in found for i in f.ignored),
-        undated=frozenset().union(*(f.undated for f in found)),
-        unnamed=frozenset().union(*(f.unnamed for f in found)),
-    )

@@ -1,0 +1,268 @@
+"""Declare levers, write, approve and promote their versions."""
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+from andon.errors import InputError, StateError
+from andon.levers.records import ENVIRONMENTS, GateResult, Lever, Promotion, Version
+from andon.levers.registry import (
+    approve,
+    check_environment,
+    check_lever,
+    check_promotion,
+    check_served,
+    check_value,
+    digest_of,
+    find_version,
+    line,
+    same_value,
+)
+from andon.levers.run.reading import pulls_of, versions_of
+from andon.levers.run.recording import put_once, record_default, record_promotion
+from andon.rollouts import Allocation
+from andon.store import Ledger
+from andon.traffic import format_time, quoted
+
+__all__ = [
+    "DEFAULT",
+    "add_version",
+    "approve_version",
+    "declare",
+    "known_lever",
+    "live_in",
+    "note_gate",
+    "number_of",
+    "promote",
+    "splitting",
+    "versions_of",
+]
+
+
+DEFAULT = "default"
+"""What `promote` takes for the declared default; no digest reads so."""
+
+
+def declare(ledger: Ledger, lever: Lever, now_us: int, by: str) -> Lever:
+    """Write a lever, or a new version of one.
+
+    A changed default of a lever that nobody holds, and of which no version is live, is a change of what is served; so a new
+    default or safe value is one that production may see already.
+
+    Raises:
+        InputError: the lever contradicts itself.
+        StateError: it was declared with another kind (a lever keeps one type for ever), nobody approved its new values, an
+            experiment gives the default to one arm, or somebody else declared it in the same moment.
+    """
+    lever, by = check_lever(lever), line("by", by, 200)
+    declared = ledger.history(Lever, lever.id)
+    if not declared:
+        put_once(ledger, lever, now_us=now_us, by=by, expect=0, lever_id=lever.id, what=f"declared {lever.id}")
+        return lever
+    known = declared[-1].record
+    if _plain(known) == _plain(lever):
+        return known
+    if known.kind != lever.kind:
+        raise StateError(
+            f"{lever.id} is a {known.kind} lever and stays one, because applications read it as such; "
+            f"declare another key for a {lever.kind}"
+        )
+    versions = versions_of(ledger, lever.id)
+    for value in (lever.default, lever.safe):
+        check_served(known, value, "production", versions)
+    splits = [number_of(ledger, Allocation, f"{lever.id}:{e}") for e in ENVIRONMENTS]
+    if not same_value(known.default, lever.default):
+        for environment in ENVIRONMENTS:
+            split = splitting(ledger, lever.id, environment, now_us)
+            if split is not None and None in (split.control, split.treatment):
+                raise StateError(_in_the_way(split, "gives the default to one arm", "declare the new default then"))
+    pulls = pulls_of(ledger, lever.id)
+    record_default(ledger, declared, pulls, now_us)
+    what = f"declared {lever.id}, or started or ended an experiment on it,"
+    put_once(
+        ledger, lever, now_us=now_us, by=by, expect=declared[-1].version, lever_id=lever.id, what=what, beside=splits
+    )
+    record_default(ledger, ledger.history(Lever, lever.id), pulls, now_us)
+    return lever
+
+
+def add_version(
+    ledger: Ledger, lever_id: str, value: Any, *, why: str, by: str, parent: str | None = None, now_us: int
+) -> Version:
+    """Write a version of a lever; the same value is the same version, with the author that wrote it first.
+
+    Args:
+        ledger: where it is written.
+        lever_id: of which lever.
+        value: of the lever's kind.
+        why: what it is for.
+        by: its author.
+        parent: the version it was made from; the one that is live in production unless given.
+        now_us: the clock.
+
+    Raises:
+        InputError: the lever or the parent is unknown, the value has another type, or why or by is empty.
+        StateError: another value has the same digest, or somebody else added it in the same moment.
+    """
+    lever = known_lever(ledger, lever_id)
+    why, by = line("why", why, 2_000), line("by", by, 200)
+    checked = check_value(lever, value)
+    digest = digest_of(checked)
+    versions = versions_of(ledger, lever.id)
+    known = next((v for v in versions if v.digest == digest), None)
+    if known is not None and not same_value(known.value, checked):
+        raise StateError(
+            f"another value of {lever.id} has the digest {digest} too, which does not happen by chance; nothing was written: look at "
+            f"who wrote {known.id} ({quoted(known.by, 200)}) and at this one, and change a character of this one"
+        )
+    if known is not None:
+        return known
+    live = live_in(ledger, lever.id, "production")
+    from_ = find_version(lever, versions, parent).digest if parent is not None else live.digest if live else None
+    version = Version(
+        id=f"{lever.id}@{digest}",
+        lever=lever.id,
+        digest=digest,
+        value=checked,
+        at_us=now_us,
+        by=by,
+        why=why,
+        parent=from_,
+    )
+    put_once(
+        ledger, version, now_us=now_us, by=by, expect=0, lever_id=lever.id, what=f"added the same version {version.id}"
+    )
+    return version
+
+
+def approve_version(ledger: Ledger, lever_id: str, named: str, *, why: str, by: str, now_us: int) -> Version:
+    """Say that a version may be served to production; its author cannot.
+
+    Raises:
+        InputError: there is no such version, or why or by is empty.
+        StateError: the author approves, or somebody else changed the version in the same moment.
+    """
+    why, by = line("why", why, 2_000), line("by", by, 200)
+    version, number = _version(ledger, lever_id, named)
+    approved = approve(version, by=by, why=why, now_us=now_us)
+    what = f"changed {version.id} (an approval, or a result of the gate)"
+    put_once(ledger, approved, now_us=now_us, by=by, expect=number, lever_id=version.lever, what=what)
+    return approved
+
+
+def note_gate(ledger: Ledger, lever_id: str, named: str, result: GateResult, now_us: int) -> Version:
+    """Write down what the gate said of a version; the newest counts.
+
+    Raises:
+        InputError: there is no such version.
+        StateError: somebody else changed the version in the same moment.
+    """
+    version, number = _version(ledger, lever_id, named)
+    noted = replace(version, gates=(*version.gates, result))
+    what = f"changed {version.id} (an approval, or a result of the gate)"
+    put_once(ledger, noted, now_us=now_us, by=result.by, expect=number, lever_id=version.lever, what=what)
+    return noted
+
+
+def promote(
+    ledger: Ledger,
+    lever_id: str,
+    named: str,
+    *,
+    to: str,
+    why: str,
+    by: str,
+    now_us: int,
+) -> Promotion:
+    """Make a version the one that is served in an environment while nobody holds the lever, or the declared default again.
+
+    Args:
+        ledger: where it is written.
+        lever_id: which lever.
+        named: the digest of a version, or `DEFAULT`.
+        to: the environment.
+        why: the reason.
+        by: who.
+        now_us: the clock.
+
+    Raises:
+        InputError: there is no such version or environment, or why or by is empty.
+        StateError: production must not see it: it is not approved, the gate did not pass it, or it is not live in staging; an
+            experiment splits the lever there; no version was ever live, so the default is; or somebody else promoted, or
+            started or ended an experiment, in the same moment.
+    """
+    lever, environment = known_lever(ledger, lever_id), check_environment(to)
+    why, by = line("why", why, 2_000), line("by", by, 200)
+    name = f"{lever.id}:{environment}"
+    beside = number_of(ledger, Allocation, name)
+    history = ledger.history(Promotion, name)
+    digest = None
+    if named != DEFAULT:
+        version, _ = _version(ledger, lever_id, named)
+        digest = version.digest
+        check_promotion(version, environment, live_in(ledger, lever.id, "staging"), [v.record for v in history])
+    elif not history:
+        raise StateError(
+            f"no version of {lever.id} was ever live in {environment}: its default is, and nothing is written"
+        )
+    if history and history[-1].record.digest == digest:
+        return history[-1].record
+    if (split := splitting(ledger, lever.id, environment, now_us)) is not None:
+        raise StateError(_in_the_way(split, "compares with what is live now", "promote then"))
+    record_promotion(ledger, history, now_us)
+    promotion = Promotion(id=name, lever=lever.id, environment=environment, digest=digest, at_us=now_us, by=by, why=why)
+    what = f"promoted a version of {lever.id} to {environment}, or started or ended an experiment there,"
+    put_once(
+        ledger, promotion, now_us=now_us, by=by, expect=len(history), lever_id=lever.id, what=what, beside=[beside]
+    )
+    record_promotion(ledger, ledger.history(Promotion, name), now_us)
+    return promotion
+
+
+def known_lever(ledger: Ledger, lever_id: str) -> Lever:
+    """The declared lever.
+
+    Raises:
+        InputError: there is none of this key; names those there are.
+    """
+    lever = ledger.get(Lever, lever_id)
+    if lever is None:
+        known = ", ".join(sorted(x.id for x in ledger.all(Lever))) or "none yet"
+        raise InputError(f"there is no lever {quoted(lever_id)}; declared: {known}")
+    return lever
+
+
+def live_in(ledger: Ledger, lever_id: str, environment: str) -> Promotion | None:
+    """Which version is live in an environment; None where none ever was."""
+    return ledger.get(Promotion, f"{lever_id}:{environment}")
+
+
+def number_of(ledger: Ledger, kind: type[Any], name: str) -> tuple[type, str, int]:
+    """Kind, id and present version of a record (0: there is none), for what is decided by it."""
+    found = ledger.latest(kind, name)
+    return kind, name, 0 if found is None else found.version
+
+
+def splitting(ledger: Ledger, lever_id: str, environment: str, now_us: int) -> Allocation | None:
+    """What splits the users of a lever in an environment now; None where nothing does."""
+    found = ledger.get(Allocation, f"{lever_id}:{environment}")
+    return None if found is None or found.ended_us is not None or found.until_us <= now_us else found
+
+
+def _in_the_way(split: Allocation, why: str, then: str) -> str:
+    return (
+        f"{split.experiment} splits {split.lever} in {split.environment} until {format_time(split.until_us)} and {why}; "
+        f"`andon rollout stop {split.experiment}` ends it, {then}"
+    )
+
+
+def _plain(lever: Lever) -> str:
+    return json.dumps(asdict(lever), sort_keys=True)
+
+
+def _version(ledger: Ledger, lever_id: str, named: str) -> tuple[Version, int]:
+    lever = known_lever(ledger, lever_id)
+    found = find_version(lever, versions_of(ledger, lever_id), named)
+    latest = ledger.latest(Version, found.id)
+    assert latest is not None
+    return latest.record, latest.version

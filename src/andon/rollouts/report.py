@@ -1,0 +1,422 @@
+"""The report of an experiment as text, Markdown or one self-contained page: the decision and why come first. Pure.
+
+The report is made once, as sections of paragraphs and tables of plain text; each form escapes them in one place.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from andon.postmortems.escaping import inert, table
+from andon.rollouts.compare import MISMATCH
+from andon.rollouts.drawing import NARROW, Looked, draw_effect
+from andon.rollouts.records import Allocation, Decision, Experiment, Finding
+from andon.rollouts.told import guarded_text, points_text, time_text, version_text
+from andon.stats.power import smallest_rate_change
+from andon.traffic import format_time
+
+__all__ = ["Report", "headline", "render_html", "render_markdown", "render_text"]
+
+DAY_US = 86_400_000_000
+LONGEST = 4_000
+"""Characters of a paragraph; of a cell a tenth."""
+CAPTION = (
+    "Points: the effect at each look, green where it is shown to be good, red where harm is shown. Bars and band: the interval that "
+    "holds at every look together, so looking often costs no error; the first ones are wide and are cut off."
+)
+OF_HARM = " Harm is shown by an e-process over all looks, which may speak before or after the interval does."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that a report says."""
+
+    experiment: Experiment
+    decisions: Sequence[Decision] = ()
+    """Its looks, in order."""
+    allocation: Allocation | None = None
+    """None before the start."""
+    written: Sequence[tuple[int, str]] = ()
+    """(time, author) of each version of the plan."""
+    gates: Sequence[tuple[str, str]] = ()
+    """(version, what the gate said of it)."""
+    changes: Sequence[tuple[int, str, str]] = ()
+    """(time, id, title) of what the experiment wrote to the log of changes."""
+
+
+class _Table(NamedTuple):
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+class _Chart(NamedTuple):
+    text: str
+
+
+class _Section(NamedTuple):
+    title: str
+    blocks: Sequence[str | _Table | _Chart]
+
+
+def headline(report: Report) -> str:
+    """The decision and why, in one sentence."""
+    e, split = report.experiment, report.allocation
+    if split is None:
+        return f"Not started: {e.id} is a plan, and nobody is served the treatment."
+    last = report.decisions[-1] if report.decisions else None
+    if last is None:
+        return "Undecided: it was not looked at yet."
+    return f"{last.outcome.capitalize()}: {_sentence(last.reason)}"
+
+
+def render_text(report: Report) -> str:
+    """For a terminal: lines without control characters; columns are cut by nobody."""
+    e = report.experiment
+    lines = [f"{e.id}: {_name(e)}", *(_line(x) for x in _opening(report)), ""]
+    for section in _written_out(report):
+        lines.append(section.title.upper())
+        for block in section.blocks:
+            if isinstance(block, _Table):
+                lines += _columns(block)
+            elif isinstance(block, str):
+                lines.append(_line(block))
+        lines.append("")
+    return "\n".join(_line(x) if "\n" in x else x for x in lines).rstrip() + "\n"
+
+
+def render_markdown(report: Report) -> str:
+    """For a merge request or a wiki. The chart stands on the page only."""
+    lead, *rest = _opening(report)
+    parts = [
+        f"# {report.experiment.id}: {inert(_name(report.experiment))}",
+        f"**{inert(lead, LONGEST)}**",
+        *(inert(x, LONGEST) for x in rest),
+    ]
+    for section in _written_out(report):
+        parts.append(f"## {section.title}")
+        for block in section.blocks:
+            if isinstance(block, _Table):
+                rows = [[inert(cell, LONGEST // 10) for cell in row] for row in block.rows]
+                parts.append(table([inert(h) if h else " " for h in block.head], rows))
+            elif isinstance(block, str):
+                parts.append(inert(block, LONGEST))
+    return "\n\n".join(parts) + "\n"
+
+
+def render_html(report: Report) -> str:
+    """One page without script or request, in the look of the postmortems, light and dark."""
+    lead, *rest = _opening(report)
+    sections = []
+    for section in _sections(report):
+        blocks = [_html_block(report, block) for block in section.blocks]
+        sections.append((section.title.lower().replace(" ", "-"), section.title, blocks))
+    last = report.decisions[-1].outcome if report.decisions else "undecided"
+    return _page().render(
+        title=_line(f"{report.experiment.id}: {_name(report.experiment)}"), lead=_line(lead), rest=[_line(x) for x in rest],
+        status=_line(_status(report)), facts=_facts(report), sections=sections, style=Markup(_style()),  # noqa: S704 - ours
+        outcome=last.replace(" ", "-"),
+    )  # fmt: skip
+
+
+def _html_block(report: Report, block: str | _Table | _Chart) -> tuple[str, object]:
+    if isinstance(block, _Table):
+        rows = [[(block.head[k], _line(cell)) for k, cell in enumerate(row)] for row in block.rows]
+        return "table", (block.head, rows)
+    if isinstance(block, _Chart):
+        return "chart", (Markup(_drawn(report)), Markup(_drawn(report, NARROW)), block.text)  # noqa: S704 - escaped there
+    return "text", _line(block)
+
+
+def _written_out(report: Report) -> list[_Section]:
+    """The sections that say something without a picture."""
+    return [s for s in _sections(report) if not all(isinstance(b, _Chart) for b in s.blocks)]
+
+
+def _opening(report: Report) -> list[str]:
+    e, split = report.experiment, report.allocation
+    said = [headline(report)]
+    if split is not None and split.ended_us is not None:
+        said.append(
+            f"It ended {format_time(split.ended_us)} by {split.ended_by}: {split.ended_why}. Everybody has the control again."
+        )
+    elif split is not None and report.decisions and report.decisions[-1].outcome != "undecided":
+        said.append(f'The treatment is still served: andon rollout stop {e.id} --why "..." takes it out.')
+    if report.decisions and report.decisions[-1].outcome == "promote" and e.treatment is not None:
+        said.append(f'To promote it: andon lever promote {e.lever} {e.treatment} --to {e.environment} --why "{e.id}"')
+    if split is not None and any(at > split.from_us for at, _ in report.written):
+        said.append(
+            "THE PLAN WAS CHANGED AFTER THE START, so what it promises does not hold: treat the result as a first idea."
+        )
+    return said
+
+
+def _sections(report: Report) -> list[_Section]:
+    e, last = report.experiment, report.decisions[-1] if report.decisions else None
+    found = [_Section("Hypothesis", _hypothesis(report))]
+    if last is not None:
+        found.append(_Section("Split", _split(report, last)))
+        if _points(report):
+            found.append(_Section("Effect over time", [_Chart(CAPTION if e.kind == "ab" else CAPTION + OF_HARM)]))
+        roles = (("primary", "Primary metric"), ("guardrail", "Guardrails"), ("segment", "By risk category"))
+        for role, title in roles:
+            rows = [f for f in last.findings if f.role == role]
+            if rows:
+                texts = (
+                    [_sentence(f.text) for f in rows if f.text not in last.reason] if role != "segment" else [SEGMENTS]
+                )
+                found.append(_Section(title, [_findings(e, rows), *texts]))
+        if last.notes:
+            found.append(_Section("To know", [_sentence(n) for n in last.notes]))
+        found.append(_Section("Looks", [_looks(report)]))
+    found.append(_Section("What the plan can see", _plan(report)))
+    if report.gates:
+        found.append(
+            _Section("Gate", [_Table(("version", "what the gate said of it"), [tuple(g) for g in report.gates])])
+        )
+    if report.changes:
+        rows_ = [(format_time(at), name, title) for at, name, title in report.changes]
+        found.append(_Section("Changes", [_Table(("when", "change", "title"), rows_)]))
+    found.append(_Section("Evidence", [_evidence(report)]))
+    return found
+
+
+SEGMENTS = "Told apart by Holm's procedure; they decide nothing by themselves: guardrails do."
+
+
+def _hypothesis(report: Report) -> list[str | _Table]:
+    e = report.experiment
+    size = _amount(e, e.effect)
+    aim = (
+        f"{e.metric} goes {e.better} by {size} or more, from {_value(e, e.base)}"
+        if e.kind == "ab"
+        else f"{e.metric} ({_value(e, e.base)} before) harms by at most {size} more"
+    )
+    rows = [
+        ("as written", e.hypothesis),
+        ("metric", aim),
+        ("who", f"{100 * e.share:.3g} % of the users of {e.app} in {e.environment} get {version_text(e.treatment)} of {e.lever} instead of {version_text(e.control)}"
+         + (", as a shadow: nobody is served it" if e.kind == "shadow" else "")),
+        ("for", f"{time_text(e.days)} at most"),
+        ("method", f"{_method(e)}; alpha {e.alpha:g}, power {e.power:g}"),
+        ("when harm is shown", "the treatment is taken out at once" if e.on_harm == "roll back" else "people are told"),
+    ]  # fmt: skip
+    rows += [("guardrail", f"{guarded_text(g.metric, g.risk_category)} harms by at most {points_text(g.margin)} more") for g in e.guardrails]  # fmt: skip
+    told = "; ".join(f"{format_time(at)} by {by}" for at, by in report.written) or f"{format_time(e.at_us)} by {e.by}"
+    split = report.allocation
+    started = "" if split is None else f"; started {format_time(split.from_us)} by {split.by}: {split.why}"
+    return [_Table(("", ""), [*rows, ("written", told + started)])]
+
+
+def _split(report: Report, last: Decision) -> list[str | _Table]:
+    c, t, e = last.control.n, last.treatment.n, report.experiment
+    if e.kind == "shadow":
+        return [f"A shadow draws no users: {t:,} were answered by the treatment as well, of {c:,}."]
+    share = f"{100 * t / (c + t):.3g} %" if c + t else "none"
+    p = last.ratio_mismatch
+    verdict = (
+        "cannot be checked yet"
+        if p is None
+        else f"is BROKEN (p = {p:.2g} over all looks): no effect is read"
+        if p < MISMATCH
+        else f"is sound (p = {p:.2g} over all looks; below {MISMATCH:g} is an alarm)"
+    )
+    return [
+        f"{t:,} users in the treatment and {c:,} in the control: {share} where {100 * e.share:.3g} % was planned. The split {verdict}."
+    ]
+
+
+def _findings(e: Experiment, rows: Iterable[Finding]) -> _Table:
+    head = ("metric", "control", "treatment", "effect", "interval", "verdict")
+    return _Table(
+        head,
+        [
+            (
+                guarded_text(f.metric, f.risk_category),
+                *(_value(e, v, f) for v in (f.control, f.treatment)),
+                _signed(e, f.effect, f),
+                _interval(e, f.low, f.high, f),
+                f.verdict,
+            )
+            for f in rows
+        ],
+    )
+
+
+def _looks(report: Report) -> _Table:
+    e = report.experiment
+    rows = [
+        (
+            str(d.look or "-"),
+            format_time(d.at_us)[:16].replace("T", " "),
+            f"{d.control.n:,} + {d.treatment.n:,}",
+            "-" if d.fraction is None else f"{100 * d.fraction:.0f} %",
+            _signed(e, d.effect),
+            _interval(e, d.low, d.high),
+            d.outcome + (f", {time_text(d.more_days)} more" if d.outcome == "undecided" and d.more_days else ""),
+        )
+        for d in report.decisions
+    ]
+    return _Table(("look", "until (UTC)", "users", "of the plan", "effect", "interval", "outcome"), rows)
+
+
+def _plan(report: Report) -> list[str]:
+    e = report.experiment
+    said = [
+        f"The plan needs {e.planned[0]:,} users in the control and {e.planned[1]:,} in the treatment for a power of {e.power:g}."
+    ]
+    last = report.decisions[-1] if report.decisions else None
+    if last is None or e.kind != "ab" or e.spread is not None or min(last.control.n, last.treatment.n) < 2:
+        return said
+    if not 0 < e.base < 1:
+        return said
+    way: Literal["up", "down"] = e.better
+    found = smallest_rate_change(e.base, last.control.n, last.treatment.n, e.power, e.alpha, way)
+    seen = "no change at all" if found is None else f"a change by {_amount(e, abs(found))}"
+    said.append(
+        f"The {last.control.n:,} and {last.treatment.n:,} users that came would see {seen} by a single look, counting each once; what is "
+        "smaller may be there and not be seen."
+    )
+    return said
+
+
+def _evidence(report: Report) -> str:
+    if not report.decisions:
+        return f"The plan is kept with every version of it: andon rollout show {report.experiment.id} computes this page from the record."
+    return (
+        "Every look is a record of its own, with the counts, effects and intervals above, and never changed; this page is computed from "
+        "them. The plans of the questions to the tables behind those counts are not kept, so the counts themselves cannot be asked again "
+        "once traffic has been deleted."
+    )
+
+
+def _status(report: Report) -> str:
+    e, split = report.experiment, report.allocation
+    kind = {"ab": "A/B test", "canary": "Canary", "shadow": "Shadow"}[e.kind]
+    when = "not started" if split is None else f"since {format_time(split.from_us)[:16].replace('T', ' ')} UTC"
+    if split is not None and split.ended_us is not None:
+        when += f" until {format_time(split.ended_us)[:16].replace('T', ' ')} UTC"
+    return f"{kind} · {e.app} · {e.environment} · {when}"
+
+
+def _facts(report: Report) -> list[tuple[str, str, str]]:
+    """(name, figure, remark) of the tiles."""
+    e, last = report.experiment, report.decisions[-1] if report.decisions else None
+    if last is None:
+        return []
+    p = last.ratio_mismatch
+    days = (last.at_us - report.allocation.from_us) / DAY_US if report.allocation else 0.0
+    return [
+        ("decision", last.outcome, f"look {last.look} of {e.id}"),
+        (_line(f"effect on {e.metric}")[:60], _signed(e, last.effect), _interval(e, last.low, last.high)),
+        ("users", f"{last.control.n + last.treatment.n:,}", f"{last.treatment.n:,} with the treatment"),
+        ("time", f"{days:.3g} of {e.days:.3g} days" if e.days >= 2 else f"{24 * days:.3g} of {24 * e.days:.3g} h", "since the start"),
+        ("split", "unknown" if p is None else "broken" if p < MISMATCH else "sound", "" if p is None else f"p = {p:.2g}"),
+    ]  # fmt: skip
+
+
+def _points(report: Report) -> list[Looked]:
+    split, e = report.allocation, report.experiment
+    if split is None:
+        return []
+    factor, found = 1.0 if e.spread is not None else 100.0, []
+    for d in report.decisions:
+        primary = next((f for f in d.findings if f.role == "primary"), None)
+        if primary is None or primary.effect is None or not math.isfinite(primary.effect):
+            continue
+        low, high = (None if v is None else factor * v for v in (primary.low, primary.high))
+        text = f"{format_time(d.at_us)}: {_signed(e, primary.effect)} ({_interval(e, primary.low, primary.high)})"
+        days = (d.at_us - split.from_us) / DAY_US
+        found.append(Looked(days, factor * primary.effect, low, high, primary.verdict, text))
+    return found
+
+
+def _drawn(report: Report, width: int | None = None) -> str:
+    e, split = report.experiment, report.allocation
+    last = report.decisions[-1]
+    up = e.better == "up" if e.kind == "ab" else (e.spread is None or e.better == "down")
+    planned = (1 if up else -1) * e.effect * (1.0 if e.spread is not None else 100.0)
+    label = "worth having" if e.kind == "ab" else "accepted harm"
+    assert split is not None
+    end = None if last.outcome == "undecided" else ((last.at_us - split.from_us) / DAY_US, last.outcome)
+    wide = {} if width is None else {"width": width}
+    return draw_effect(
+        _points(report), title=f"Effect of {e.id} on {e.metric} at each look", planned=planned, planned_label=label,
+        unit="" if e.spread is not None else "points", end=end, **wide,
+    )  # fmt: skip
+
+
+def _name(e: Experiment) -> str:
+    return f"{version_text(e.treatment)} of {e.lever} against {version_text(e.control)}"
+
+
+def _method(e: Experiment) -> str:
+    looks = "every day" if e.kind == "ab" else "every hour"
+    how = "one look, at the end (fixed)" if e.method == "fixed" else f"{e.method}, looked at {looks}"
+    return how if e.kind == "ab" else f"{how}; harm by e-processes"
+
+
+def _is_rate(e: Experiment, f: Finding | None) -> bool:
+    return (f is not None and f.role == "guardrail") or e.spread is None
+
+
+def _value(e: Experiment, v: float | None, f: Finding | None = None) -> str:
+    if v is None:
+        return "nothing came"
+    return f"{100 * v:.3g} %" if _is_rate(e, f) else f"{v:.4g}"
+
+
+def _amount(e: Experiment, v: float) -> str:
+    return points_text(v) if e.spread is None else f"{v:.4g}"
+
+
+def _signed(e: Experiment, v: float | None, f: Finding | None = None) -> str:
+    if v is None:
+        return "none read"
+    text = f"{100 * v:+.2f} points" if _is_rate(e, f) else f"{v:+.3g}"
+    return text.replace("-", "−")
+
+
+def _interval(e: Experiment, low: float | None, high: float | None, f: Finding | None = None) -> str:
+    if low is None or high is None:
+        return "no interval yet"
+    ends = (f"{100 * v:+.2f}" if _is_rate(e, f) else f"{v:+.3g}" for v in (low, high))
+    return " to ".join(ends).replace("-", "−")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _line(text: str) -> str:
+    """Text on one line, without characters that a terminal or a browser obeys."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * LONGEST]).split())[:LONGEST]
+
+
+def _columns(block: _Table) -> list[str]:
+    rows = [[_line(cell) for cell in row] for row in (block.head, *block.rows)]
+    if not any(rows[0]):
+        rows = rows[1:]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(block.head) - 1)]
+    return [
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]).rstrip() for row in rows
+    ]
+
+
+@cache
+def _style() -> str:
+    """The look of the postmortems, which is written there once."""
+    source = PackageLoader("andon.postmortems").get_source(Environment(), "page.html")[0]  # noqa: S701 - read, not run
+    return source.partition("<style>")[2].partition("</style>")[0]
+
+
+@cache
+def _page() -> Template:
+    env = Environment(
+        loader=PackageLoader("andon.rollouts"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return env.get_template("report.html")

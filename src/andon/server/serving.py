@@ -1,0 +1,374 @@
+"""Put store, stages and faces together, and serve them over HTTP."""
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import uvicorn
+from fastapi import FastAPI
+
+from andon.api import Deps, LeverDeps, Streams, WebhookDeps, create_app
+from andon.api.errors import OFREP
+from andon.api.grpc import GrpcServer, open_grpc
+from andon.api.security import is_loopback
+from andon.changes import Received
+from andon.changes.run import record_changes
+from andon.errors import AndonError, ConfigError
+from andon.incidents import Channel, Report
+from andon.incidents.run import receive_alerts, receive_report
+from andon.levers.run import Board, Readers, expire, note_first_reads
+from andon.levers.run.upkeep import Upkeep
+from andon.postmortems.run import issue_closed, layouts_beside, reviewed
+from andon.server.background import GRACE_S, Repeated, last_commit, now_us
+from andon.server.crank import COMMIT_S, TICK_S, Crank
+from andon.server.files import allow_files
+from andon.settings import Settings
+from andon.store import Ledger, Warehouse
+from andon.traffic import SCHEMAS
+from andon.traffic.otlp import Form
+from andon.traffic.run import Intake, open_intake
+from andon.web import add_pages
+
+__all__ = ["Server", "create_server", "listen", "serve"]
+
+SEAL_S = 0.5
+LOOK_S = 0.05
+"""How often it is looked whether the ledger has a new entry: a pull in another process is served, and told, after that long."""
+
+COUNTS_S = 10.0
+
+EVENTS = f"{OFREP}v1/events"
+STREAM_GRACE_S = 1.0
+"""How long the end of an event stream may take at a shutdown."""
+
+_log = logging.getLogger("andon")
+
+
+class Turning(Protocol):
+    """What turns the crank: `andon.loop.Loop`, or a double."""
+
+    def turn(self, channels: Sequence[Channel], clock: Callable[[], int]) -> object:
+        """Do what is due now."""
+
+
+class _Http(uvicorn.Server):
+    """uvicorn, which ends the event streams before it waits for what it serves."""
+
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+        super().__init__(config)
+        self._streams = streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was begun; a stream has no end of its own."""
+        self._streams.end()
+        let_go = asyncio.create_task(self._let_go())
+        await super().shutdown(sockets)
+        let_go.cancel()
+
+    async def _let_go(self) -> None:
+        """Drop event streams whose clients take nothing: there is nothing that they wait for, and the end would wait for them."""
+        await asyncio.sleep(STREAM_GRACE_S)
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and cycle.scope["path"] == EVENTS:
+                connection.transport.abort()
+
+
+class Server:
+    """One Andon process: HTTP on a bound socket, and its background work."""
+
+    def __init__(
+        self,
+        app: FastAPI,
+        board: Board,
+        bound: socket.socket,
+        work: Sequence[Repeated],
+        close: Callable[[], None],
+        streams: Streams,
+        grpc: GrpcServer | None = None,
+    ) -> None:
+        self.app = app
+        self.board = board
+        """What levers serve; refresh it after a pull in this process, and the pull is served at once."""
+        self.work = tuple(work)
+        self._socket = bound
+        self._close = close
+        self._grpc = grpc
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            loop="uvloop",
+            ws="none",
+            lifespan="off",
+            proxy_headers=False,  # a client must not choose the address that it seems to come from
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        self._http = _Http(config, streams)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._socket.getsockname()[1])
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT ends it, then finish what was begun and return."""
+        # uvicorn raises the signal again when it is done, which would end the process before `_finish`.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked_to_end)
+        self._start_work()
+        try:
+            self._http.run(sockets=[self._socket])
+        finally:
+            self._finish()
+
+    @contextmanager
+    def running(self) -> Iterator["Server"]:
+        """Serve in a thread, for tests and demos."""
+        self._start_work()
+        thread = threading.Thread(
+            target=self._http.run, kwargs={"sockets": [self._socket]}, name="andon-http", daemon=True
+        )
+        thread.start()
+        try:
+            while not self._http.started:
+                if not thread.is_alive():
+                    raise ConfigError("the HTTP server did not start; its log says why")
+                time.sleep(0.005)
+            yield self
+        finally:
+            self._http.should_exit = True
+            thread.join(2 * GRACE_S)
+            self._finish()
+
+    def abandon(self) -> None:
+        """Let go of everything without having served."""
+        self._socket.close()
+        self._close()
+
+    def _asked_to_end(self, *_: object) -> None:
+        self._http.should_exit = True
+
+    def _start_work(self) -> None:
+        for work in self.work:
+            work.start()
+        if self._grpc is not None:
+            self._grpc.start()
+
+    def _finish(self) -> None:
+        if self._grpc is not None:
+            self._grpc.stop(GRACE_S)
+        for work in self.work:
+            work.stop()
+        self._socket.close()
+        self._close()
+
+
+def listen(host: str, port: int, token: str) -> socket.socket:
+    """A socket bound to the address.
+
+    Raises:
+        ConfigError: others could reach it and there is no token, or the address cannot be listened on.
+    """
+    if not token and not is_loopback(host):
+        raise ConfigError(
+            f"ANDON_HOST={host} can be reached by others, but ANDON_TOKEN is not set: set ANDON_TOKEN to a long random text "
+            "(`python -c 'import secrets; print(secrets.token_urlsafe(32))'`), or ANDON_HOST to 127.0.0.1"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=1024)
+    except OSError as error:
+        raise ConfigError(
+            f"ANDON_HOST={host} ANDON_PORT={port} cannot be listened on: {error.strerror or error}; another Andon or an OpenTelemetry "
+            "collector may be there already: stop it, or set another ANDON_PORT"
+        ) from error
+
+
+def _deps(
+    intake: Intake,
+    warehouse: Warehouse,
+    ledger: Ledger,
+    board: Board,
+    readers: Readers,
+    problems: Callable[[], list[str]],
+    streams: Streams,
+    settings: Settings,
+) -> Deps:
+    """What the API needs, made of the stages."""
+
+    def receive(signal_name: str, body: bytes, form: Form) -> tuple[int, Sequence[str]]:
+        if signal_name == "traces":
+            return intake.traces(body, form)
+        return intake.logs(body, form, now_us()) if signal_name == "logs" else (intake.metrics(body, form), ())
+
+    def keep_changes(received: Received) -> list[str]:
+        return [change.id for change in record_changes(ledger, received, now_us=now_us())]
+
+    def keep_report(said: Mapping[str, Any]) -> Report:
+        known = {k: said.get(k) for k in ("app", "environment", "interaction_id")}
+        return receive_report(
+            warehouse, ledger, said.get("text", ""), near_miss=said.get("near_miss", False), by=said.get("by") or "a user",
+            now_us=now_us(), **known,
+        )  # fmt: skip
+
+    def evaluate(key: str, context: Mapping[str, Any]) -> dict[str, Any] | None:
+        found = board.evaluate(key, context, at_us := now_us())
+        readers.note([] if found is None else [found], at_us)
+        return found
+
+    def evaluate_all(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+        found = board.evaluate_all(context, at_us := now_us())
+        readers.note(found, at_us)
+        return found
+
+    return Deps(
+        receive=receive,
+        record=intake.records,
+        webhooks=WebhookDeps(
+            record_changes=keep_changes,
+            receive_alerts=lambda alerts: receive_alerts(ledger, alerts, now_us=now_us()),
+            receive_report=keep_report,
+            issue_closed=lambda payload: issue_closed(ledger, payload, now_us=now_us()),
+            now_us=now_us,
+            github_secret=settings.github_secret,
+        ),
+        levers=LeverDeps(
+            evaluate=evaluate,
+            evaluate_all=evaluate_all,
+            state=lambda: board.state(now_us()),
+            keys=board.keys,
+            streams=streams,
+        ),
+        problems=problems,
+        warnings=lambda: board.too_large(now_us()),
+        token=settings.token,
+    )
+
+
+def create_server(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    loop: Turning | None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str = "",
+    add_pages: Callable[[FastAPI], None] | None = None,
+    tick_s: float = TICK_S,
+    intake: Intake | None = None,
+) -> Server:
+    """A server that is bound and not yet running, with all of its work in this process; port 0 takes a free one.
+
+    The loop does whole turns: rules pull levers, and treatments that harm are taken out. Channels are not told.
+
+    Raises:
+        ConfigError: see `listen`.
+        StoreError: levers cannot be read: it is better not to start than to serve no holds.
+    """
+    intake = intake or Intake(warehouse)
+    work = [Repeated("commit", warehouse.commit, COMMIT_S)]
+    if loop is not None:
+        work.append(Repeated("loop", lambda: loop.turn((), now_us), tick_s))
+
+    def close() -> None:
+        intake.flush(now_us())
+        last_commit(warehouse)
+        warehouse.close()
+        ledger.close()
+
+    settings = Settings(host=host, port=port, token=token, grpc_port=0)
+    return _server(settings, intake, warehouse, ledger, work, close, add_pages=add_pages)
+
+
+def _server(
+    settings: Settings,
+    intake: Intake,
+    warehouse: Warehouse,
+    ledger: Ledger,
+    work: Sequence[Repeated],
+    close: Callable[[], None],
+    *,
+    add_pages: Callable[[FastAPI], None] | None = None,
+    more_problems: Callable[[], list[str]] = list,
+) -> Server:
+    board, streams, readers = Board(ledger), Streams(), Readers()
+    expire(ledger, now_us())
+    upkeep = Upkeep(ledger, board, streams.tell)
+    upkeep.look(now_us())
+    everything = [
+        *work,
+        Repeated("levers", lambda: upkeep.look(now_us()), LOOK_S),
+        Repeated("first reads", lambda: note_first_reads(ledger, readers, now_us()), LOOK_S),
+        Repeated("counts", lambda: intake.flush(now_us()), COUNTS_S),
+    ]
+
+    def problems() -> list[str]:
+        return [*more_problems(), *(problem for w in everything if (problem := w.problem()) is not None)]
+
+    deps = _deps(intake, warehouse, ledger, board, readers, problems, streams, settings)
+    app = create_app(deps)
+    if add_pages is not None:
+        add_pages(app)
+    bound = listen(settings.host, settings.port, settings.token)
+    grpc = open_grpc(settings, deps.receive)
+    return Server(app, board, bound, everything, close, streams, grpc=grpc)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        ConfigError: the settings do not allow a start.
+        StoreError: the store cannot be opened.
+    """
+    listen(settings.host, settings.port, settings.token).close()  # before the store is touched
+    allow_files()
+    warehouse = Warehouse(settings.home, SCHEMAS)
+    ledger = Ledger.open(settings.home / "ledger.db")
+    intake = open_intake(warehouse, settings)
+    crank = Crank(settings)
+    crank.start()
+
+    def seal() -> None:
+        warehouse.seal()
+        crank.look_after()
+
+    def close() -> None:
+        intake.flush(now_us())
+        warehouse.close()
+        crank.stop()
+        ledger.close()
+
+    server = _server(
+        settings,
+        intake,
+        warehouse,
+        ledger,
+        [Repeated("journal", seal, SEAL_S)],
+        close,
+        add_pages=lambda app: add_pages(
+            app,
+            ledger,
+            now_us,
+            lambda: crank.charts,
+            lambda i: reviewed(ledger, i, layouts_beside(settings.config)),
+        ),
+        more_problems=crank.problems,
+    )
+    try:
+        crank.wait()
+    except AndonError:
+        server.abandon()
+        raise
+    _log.info("Andon listens on http://%s:%d", settings.host, server.port)
+    server.run()

@@ -1,0 +1,438 @@
+"""The commands of rollouts: what a plan sees, what is written and when, and what a look prints and does."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import typer
+
+import andon.cli
+from andon.changes import Change
+from andon.cli import rollouts
+from andon.cli.rollout_plans import guardrail_of
+from andon.errors import InputError
+from andon.levers import Lever, Version
+from andon.levers import run as levers
+from andon.loop import Loop, open_loop
+from andon.rollouts import Allocation, Decision, Experiment, Guardrail
+from andon.scores import SCORERS, score_schema
+from andon.settings import load
+
+Type = Callable[..., tuple[int, str, str]]
+DAY = 86_400_000_000
+PLAN = ("rollout", "plan", "--metric", "refusal", "--base", "0.05", "--effect", "0.005")
+
+
+@pytest.fixture(autouse=True)
+def _commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of rollouts, wherever else they are added; plans are simulated a few times only."""
+    monkeypatch.setattr("andon.rollouts.plan.RUNS", 4)
+    app = typer.Typer(name="andon", rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(lambda: None)
+    rollouts.add_to(app)
+    monkeypatch.setattr(andon.cli, "app", app)
+
+
+class Bot:
+    """A home with a lever, an approved version, and traffic of an application."""
+
+    def __init__(self, type_: Type) -> None:
+        self.type_ = type_
+        self.now = time.time_ns() // 1000
+        self.loop = self.open()
+        lever = Lever(id="prompt", kind="string", default="Hello.", safe="Ask a doctor.", app="bot")
+        levers.declare(self.loop.ledger, lever, self.now - 40 * DAY, "ann")
+        made = levers.add_version(
+            self.loop.ledger, "prompt", "Hello!", why="kinder", by="ann", now_us=self.now - 39 * DAY
+        )
+        levers.approve_version(
+            self.loop.ledger, "prompt", made.digest, why="read", by="bob", now_us=self.now - 38 * DAY
+        )
+        self.digest = made.digest
+
+    def open(self) -> Loop:
+        return open_loop(load())
+
+    def traffic(self, start_days: float, days: float, per_day: int, seed: int, arms: str | None = None, environment: str = "production",
+        risks: tuple[str, str] = ("low", "high"), **rates: tuple[float, float]) -> None:  # fmt: skip
+        """Users with one interaction each, from so many days ago; rates of (control, treatment)."""
+        rng, n = np.random.default_rng(seed), int(days * per_day)
+        treated = rng.random(n) < (0.5 if arms else 0)
+        columns: dict[str, Any] = {name: [None] * n for name in score_schema(SCORERS).names}
+        columns["id"] = [f"{seed}-{i}" for i in range(n)]
+        columns["time_us"] = np.sort(
+            self.now - round(start_days * DAY) + rng.integers(0, round(days * DAY), n)
+        ).tolist()
+        columns.update(weight=[1.0] * n, app=["bot"] * n, environment=[environment] * n, user_id=[f"u{seed}-{i}" for i in range(n)])  # fmt: skip
+        columns["risk_category"] = rng.choice(risks, n, p=[0.8, 0.2]).tolist()
+        if arms:
+            columns["arm"] = [f"{arms}-{'treatment' if t else 'control'}" for t in treated]
+        for metric, (control, treatment) in rates.items():
+            columns[metric] = (rng.random(n) < np.where(treated, treatment, control)).astype(float).tolist()
+        self.loop.warehouse.append("scores", pa.table(columns, schema=score_schema(SCORERS)))
+        self.loop.warehouse.commit()
+
+    def ab(
+        self, *more: str, effect: str = "0.02", hypothesis: str = "kinder words, fewer refusals"
+    ) -> tuple[int, str, str]:
+        return self.type_(
+            "rollout", "ab", "--lever", "prompt", "--treatment", self.digest[:6], "--metric", "refusal", "--better", "down",
+            "--effect", effect, "--hypothesis", hypothesis, *more,
+        )  # fmt: skip
+
+    def started(self, days_ago: float, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+        """An experiment that was written and started so many days ago."""
+        monkeypatch.setattr("andon.cli.rollout_plans.now_us", lambda: self.now - round(days_ago * DAY))
+        monkeypatch.setattr("andon.cli.rollouts.now_us", lambda: self.now - round(days_ago * DAY))
+        code, out, err = self.ab("--base", "0.06", "--per-day", "1000", "--start")
+        assert code == 0, out + err
+        monkeypatch.setattr("andon.cli.rollouts.now_us", lambda: self.now)
+        monkeypatch.setattr("andon.cli.rollout_plans.now_us", lambda: self.now)
+        [found] = self.loop.ledger.all(Experiment)
+        return found
+
+
+@pytest.fixture
+def bot(type_: Type, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bot]:
+    """See `Bot`."""
+    monkeypatch.setenv("ANDON_HOME", "home")
+    bot = Bot(type_)
+    yield bot
+    bot.loop.close()
+
+
+def test_a_plan_needs_no_store(type_: Type, tmp_path: Path) -> None:
+    """From figures alone it says first whether it sees the change, then what each way of looking needs; nothing is written."""
+    code, out, _ = type_(*PLAN, "--better", "down", "--per-day", "48000")
+    assert code == 0
+    assert out.startswith(
+        "This plan can see it: a change of refusal from 5 % to 4.5 % is found with a power of above 0.99 in 14 days"
+    )
+    assert re.search(r"once, at the end +28,408 \+ 28,408 +7 days", out)
+    assert '"1,000 per arm" alone has a power of 0.08' in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_day_at_five_percent_is_told_as_it_is(type_: Type) -> None:
+    """The usual canary, 5 % of 2,000 an hour for a day, is told to find 0.3 points with a power of 0.60 by one look."""
+    words = ("--metric", "error", "--base", "0.005", "--effect", "0.003", "--per-day", "48000", "--canary")
+    code, out, _ = type_("rollout", "plan", *words)
+    assert code == 0
+    assert out.startswith("This plan cannot see it")
+    assert "with a power of 0.60." in out
+
+
+def test_what_cannot_be_reached_is_said_in_the_first_sentence(type_: Type) -> None:
+    """A plan that no 90 days reach names the offline gate and its golden cases before anything else."""
+    first = type_(*PLAN, "--per-day", "300")[1].splitlines()[0]
+    assert first.startswith("This traffic cannot show it")
+    assert re.search(r"The offline gate can, with about [0-9,]+ golden cases\.", first)
+
+
+def test_a_direction_that_nobody_knows_must_be_said(type_: Type) -> None:
+    """A metric of a scorer goes away from its bad side; of one that no scorer knows, the direction is asked for."""
+    words = ("rollout", "plan", "--base", "0.5", "--effect", "0.1", "--per-day", "5000")
+    assert "from 50 % to 60 %" in type_(*words, "--metric", "citation_valid")[1]
+    code, _, err = type_(*words, "--metric", "joy")
+    assert code == 2
+    assert "--better up or --better down" in err
+
+
+def test_an_experiment_is_written_before_it_is_started(bot: Bot) -> None:
+    """`ab` writes the hypothesis, what recent traffic says and the sample that the plan needs; nobody is served by that."""
+    bot.traffic(7, 7, 1_000, 1, refusal=(0.06, 0.06), error=(0.01, 0.01))
+    code, out, err = bot.ab("--guardrail", "error:0.01", "--guardrail", "high:error:0.05")
+    assert code == 0, err
+    [made] = bot.loop.ledger.all(Experiment)
+    assert (made.id, made.hypothesis, made.treatment, made.control) == (
+        "EXP-0001",
+        "kinder words, fewer refusals",
+        bot.digest,
+        None,
+    )
+    assert made.base == pytest.approx(0.06, abs=0.01)
+    assert made.planned[0] == made.planned[1] >= 1_000
+    assert [g.risk_category for g in made.guardrails] == ["high", None]
+    assert "From 7,000 interactions of bot in the last 7 days: refusal is" in out
+    assert "1,000 new users come a day" in out
+    assert 'andon rollout start EXP-0001 --why "..."' in out
+    assert not bot.loop.ledger.all(Allocation)
+    assert bot.ab(effect="0.03")[0] == 0
+    assert [e.id for e in bot.loop.ledger.all(Experiment)] == ["EXP-0001", "EXP-0002"]
+
+
+def test_a_plan_that_cannot_see_its_effect_is_refused_unless_anyway(bot: Bot) -> None:
+    """Exit code 2 and nothing written, after the plan was shown; --anyway writes it."""
+    bot.traffic(7, 7, 1_000, 1, refusal=(0.06, 0.06))
+    code, out, err = bot.ab(effect="0.002")
+    assert code == 2
+    assert out.startswith("This ")
+    assert "--anyway" in err
+    assert not bot.loop.ledger.all(Experiment)
+    assert bot.ab("--anyway", effect="0.002")[0] == 0
+    assert len(bot.loop.ledger.all(Experiment)) == 1
+
+
+def test_without_traffic_the_figures_are_asked_for(bot: Bot) -> None:
+    """Where nothing came, --base and --per-day are asked for, and with them it is planned."""
+    code, _, err = bot.ab()
+    assert code == 2
+    assert "--base and --per-day" in err
+    assert bot.ab("--base", "0.06", "--per-day", "1000")[0] == 0
+
+
+def test_a_hypothesis_is_changed_before_the_start_only(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--change writes the next version of a plan; once it is started it is refused, and the plan stays as it was."""
+    figures = ("--base", "0.06", "--per-day", "1000")
+    assert bot.ab(*figures)[0] == 0
+    assert bot.ab(*figures, "--change", "1", hypothesis="shorter")[0] == 0
+    assert [v.record.hypothesis for v in bot.loop.ledger.history(Experiment, "EXP-0001")] == [
+        "kinder words, fewer refusals",
+        "shorter",
+    ]
+    assert bot.type_("rollout", "start", "exp-0001", "--why", "go")[0] == 0
+    code, out, err = bot.ab(*figures, "--change", "EXP-0001", hypothesis="what came out")
+    assert (code, out) == (2, "")
+    assert "was started" in err
+    assert len(bot.loop.ledger.history(Experiment, "EXP-0001")) == 2
+    assert "shorter" in bot.type_("rollout", "show", "1")[1]
+
+
+def test_a_start_splits_and_a_stop_ends_it(bot: Bot) -> None:
+    """Start serves the treatment and is a change; stop takes it out; neither is done twice, and what was never started cannot be looked at."""
+    bot.ab("--base", "0.06", "--per-day", "1000")
+    assert bot.type_("rollout", "look", "1")[0] == 2
+    code, out, _ = bot.type_("rollout", "start", "1", "--why", "as planned")
+    assert code == 0
+    assert f"50 % of the users may be given version {bot.digest} of prompt in production until" in out
+    assert "runs until" in bot.type_("rollout", "list")[1]
+    assert bot.type_("rollout", "start", "1", "--why", "again")[0] == 2
+    code, out, _ = bot.type_("rollout", "look", "1")
+    assert (code, "no look is due" in out, "the next look is due" in out) == (0, True, True)
+    code, out, _ = bot.type_("rollout", "stop", "1", "--why", "enough")
+    assert out == "EXP-0001 is stopped: everybody is given the default of prompt in production again\n"
+    assert bot.type_("rollout", "stop", "1", "--why", "enough")[0] == 2
+    assert {c.id for c in bot.loop.ledger.all(Change)} == {"lever-prompt-EXP-0001-began", "lever-prompt-EXP-0001-ended"}
+    assert "ended" in bot.type_("rollout", "list")[1]
+
+
+def test_a_better_version_is_promoted_by_the_report(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A treatment that improves is decided by the looks; the report says so first, with the chart, as text, page and Markdown."""
+    experiment = bot.started(9, monkeypatch)
+    bot.traffic(9, 9, 1_500, 2, experiment.id.lower(), refusal=(0.08, 0.03))
+    code, out, _ = bot.type_("rollout", "look", "1")
+    assert code == 0
+    assert out.strip().splitlines()[-1].startswith("EXP-0001@0007")
+    assert ": promote: " in out
+    text = bot.type_("rollout", "show", "1")[1]
+    assert text.splitlines()[1].startswith("Promote: the primary metric is better")
+    code, out, _ = bot.type_("rollout", "show", "1", "--html", "r.html", "--markdown", "r.md")
+    assert code == 0
+    assert "<svg" in Path("r.html").read_text()
+    assert Path("r.md").read_text().startswith("# EXP-0001")
+    assert bot.type_("rollout", "look", "1")[1].startswith("no look is due. Promote")
+
+
+def test_harm_takes_the_treatment_out_by_rule(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that shows harm ends the split at once, with the decision as its reason; twice changes nothing."""
+    experiment = bot.started(3, monkeypatch)
+    bot.traffic(3, 3, 2_000, 3, experiment.id.lower(), refusal=(0.06, 0.20))
+    code, out, _ = bot.type_("rollout", "look", "1")
+    assert code == 0
+    assert out.strip().endswith("EXP-0001 is stopped: everybody has the control again")
+    split = levers.allocation_of(bot.loop.ledger, "EXP-0001")
+    last = bot.loop.ledger.all(Decision)[-1]
+    assert split is not None
+    assert last.outcome == "roll back"
+    assert (split.ended_why or "").startswith(last.id)
+    assert "is stopped" not in bot.type_("rollout", "look", "1")[1]
+    assert "Roll back: " in bot.type_("rollout", "show", "1")[1]
+
+
+def test_people_are_told_where_the_plan_says_tell(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --on-harm tell, harm ends nothing; the command that does is printed."""
+    monkeypatch.setattr("andon.cli.rollouts.now_us", lambda: bot.now - 3 * DAY)
+    assert bot.ab("--base", "0.06", "--per-day", "1000", "--on-harm", "tell", "--start")[0] == 0
+    monkeypatch.setattr("andon.cli.rollouts.now_us", lambda: bot.now)
+    bot.traffic(3, 3, 2_000, 3, "exp-0001", refusal=(0.06, 0.20))
+    out = bot.type_("rollout", "look", "1")[1]
+    assert 'still served; take it out: andon rollout stop EXP-0001 --why "..."' in out
+    split = levers.allocation_of(bot.loop.ledger, "EXP-0001")
+    assert split is not None
+    assert split.ended_us is None
+
+
+def test_a_canary_is_guarded_by_the_risk_metrics_high_risk_first(bot: Bot) -> None:
+    """Without guardrails named, those that the application is scored by guard it, high risk first; each with how surely it is shown."""
+    bot.traffic(7, 7, 2_000, 1, refusal=(0.06, 0.06), error=(0.01, 0.01))
+    words = ("rollout", "canary", "--lever", "prompt", "--treatment", bot.digest, "--margin", "0.05", "--share", "0.2")
+    code, out, err = bot.type_(*words, "--for", "3d")
+    assert code == 0, err
+    [made] = bot.loop.ledger.all(Experiment)
+    assert (made.kind, made.share, made.days, made.metric, made.better, made.effect) == (
+        "canary",
+        0.2,
+        3.0,
+        "error",
+        "down",
+        0.05,
+    )
+    assert [(g.metric, g.risk_category) for g in made.guardrails] == [
+        ("error", "high"),
+        ("refusal", "high"),
+        ("refusal", None),
+    ]
+    assert "shown to hold in 3 days" in out
+    assert "It takes the treatment out in 3 days" in out
+    assert bot.type_(*words, "--shadow", "--guardrail", "error:0.1")[0] == 0
+    assert bot.loop.ledger.all(Experiment)[1].kind == "shadow"
+
+
+def test_recent_traffic_counts_each_user_once(bot: Bot) -> None:
+    """Users who come back are one each, and interactions that resemble each other within a user count for less."""
+    from andon.rollouts.run.planning import recent_traffic
+
+    n, users = 6_000, 1_000
+    columns: dict[str, Any] = {name: [None] * n for name in score_schema(SCORERS).names}
+    columns.update(
+        id=[str(i) for i in range(n)], time_us=[bot.now - 5 * DAY + i * 60_000_000 for i in range(n)], weight=[1.0] * n,
+        app=["bot"] * n, environment=["production"] * n, user_id=[f"u{i % users}" for i in range(n)], error=[float(i % users < 100) for i in range(n)],
+    )  # fmt: skip
+    bot.loop.warehouse.append("scores", pa.table(columns, schema=score_schema(SCORERS)))
+    bot.loop.warehouse.commit()
+    found = recent_traffic(bot.loop.warehouse, "bot", "production", "error", bot.now)
+    assert found is not None
+    assert (found.users, found.interactions, found.mean, found.unnamed) == (1_000, 6_000, 0.1, 0)
+    assert found.per_day == pytest.approx(200, rel=0.01)
+    assert found.design_effect == pytest.approx(1, rel=0.01)  # six alike say what one does
+    assert recent_traffic(bot.loop.warehouse, "bot", "production", "error", bot.now, risk="high") is None
+
+
+def test_a_plan_reads_its_own_environment(bot: Bot) -> None:
+    """What staging shows says nothing of production: neither the rate, nor the users, nor what guards it."""
+    from andon.rollouts.run.planning import recent_traffic, risk_metrics
+
+    bot.traffic(7, 7, 200, 1, refusal=(0.06, 0.06))
+    bot.traffic(7, 7, 400, 2, environment="staging", refusal=(0.9, 0.9), error=(0.5, 0.5))
+    found = [recent_traffic(bot.loop.warehouse, "bot", e, "refusal", bot.now) for e in ("production", "staging")]
+    assert [(f.users, round(f.mean, 1)) for f in found if f is not None] == [(1_400, 0.1), (2_800, 0.9)]
+    guards = [risk_metrics(bot.loop.warehouse, "bot", e, bot.now) for e in ("production", "staging")]
+    assert guards == [(["refusal"], ["high"]), (["error", "refusal"], ["high"])]
+    assert bot.ab("--effect", "0.05", "--environment", "staging", "--anyway")[0] == 0
+    assert bot.loop.ledger.all(Experiment)[0].base == pytest.approx(0.9, abs=0.05)
+
+
+def test_spellings_of_a_risk_category_are_one(bot: Bot) -> None:
+    """``High`` and `` high`` are one category: one guardrail, which reads both, and none that is named twice."""
+    from andon.rollouts.run.planning import recent_traffic, risk_metrics
+
+    bot.traffic(7, 7, 200, 1, risks=("High", " high"), refusal=(0.06, 0.06))
+    assert risk_metrics(bot.loop.warehouse, "bot", "production", bot.now)[1] == ["high"]
+    found = recent_traffic(bot.loop.warehouse, "bot", "production", "refusal", bot.now, risk="HIGH")
+    assert found is not None
+    assert found.users == 1_400
+    code, _, err = bot.ab("--guardrail", "high:error:0.1", "--guardrail", "High:error:0.2")
+    assert (code, "stands twice" in err) == (2, True)
+
+
+def test_two_arms_are_compared_once_and_in_production(bot: Bot) -> None:
+    """Staging counts only where it is asked for, and the answer says that asking again errs more often."""
+    bot.traffic(1, 1, 400, 1, "exp-0001", error=(0.01, 0.02))
+    bot.traffic(1, 1, 300, 2, "exp-0001", environment="staging", error=(0.0, 1.0))
+    words = (
+        "rollout",
+        "compare",
+        "--app",
+        "bot",
+        "--metric",
+        "error",
+        "--control",
+        "exp-0001-control",
+        "--treatment",
+        "exp-0001-treatment",
+    )
+    code, out, err = bot.type_(*words)
+    assert code == 0, err
+    counts = [int(n) for n in re.findall(r"of ([0-9]+) harmed", out)]
+    assert sum(counts) == 400
+    assert "asked again, it errs more often" in out
+    assert "roll back" in bot.type_(*words, "--environment", "staging")[1]
+
+
+def test_hostile_texts_stay_on_their_line(bot: Bot) -> None:
+    """What people write moves no cursor and begins no line, in any command that prints it."""
+    evil = "a\x1b[2J\nEXP-0009 is started\u202e"
+    assert bot.ab("--base", "0.06", "--per-day", "1000", hypothesis=evil)[0] == 0
+    bot.type_("rollout", "start", "1", "--why", evil)
+    for words in (("list",), ("show", "1")):
+        out = bot.type_("rollout", *words)[1]
+        assert "\x1b" not in out
+        assert "\u202e" not in out
+        assert not [line for line in out.splitlines() if line.startswith("EXP-0009")]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--guardrail", "error"), "RISK:METRIC:MARGIN"),
+        (("--guardrail", "joy:0.1"), "is not a metric"),
+        (("--guardrail", "error:0.1", "--guardrail", "error:0.2"), "stands twice"),
+        (("--control", "ffff"), "is no version"),
+        (("--environment", "moon"), "staging and production"),
+        (("--share", "1.5"), "the share is 1.5"),
+        (("--on-harm", "panic"), "'roll back' or 'tell'"),
+        (("--change", "7"), "there is no experiment"),
+    ],
+)
+def test_a_wrong_word_is_refused_and_nothing_is_written(bot: Bot, more: tuple[str, ...], says: str) -> None:
+    """Exit code 2, a message with what is allowed, and no experiment."""
+    code, _, err = bot.ab("--base", "0.06", "--per-day", "1000", *more)
+    assert code == 2
+    assert says in err
+    assert not bot.loop.ledger.all(Experiment)
+
+
+@pytest.mark.parametrize(("text", "days"), [("30m", 1 / 48), ("24h", 1.0), ("3d", 3.0), ("36h", 1.5)])
+def test_a_canary_runs_for_minutes_hours_or_days(bot: Bot, text: str, days: float) -> None:
+    """A time is written as everywhere else; anything else is refused."""
+    words = (
+        "rollout",
+        "canary",
+        "--lever",
+        "prompt",
+        "--treatment",
+        bot.digest,
+        "--base",
+        "0.01",
+        "--per-day",
+        "9000",
+        "--anyway",
+    )
+    assert bot.type_(*words, "--for", text)[0] == 0
+    [made] = bot.loop.ledger.all(Experiment)
+    assert made.days == pytest.approx(days)
+    for wrong in ("3", "1w", "²d"):
+        code, _, err = bot.type_(*words, "--for", wrong)
+        assert code == 2
+        assert "(30m), hours (24h)" in err
+
+
+def test_a_guardrail_may_name_its_risk_category() -> None:
+    """METRIC:MARGIN guards all traffic, RISK:METRIC:MARGIN one category; nothing else is a guardrail."""
+    assert guardrail_of("error:0.002") == Guardrail(metric="error", margin=0.002)
+    assert guardrail_of("high:refusal:0.01") == Guardrail(metric="refusal", margin=0.01, risk_category="high")
+    for wrong in ("", ":0.1", "a:b:c:0.1", "error:0", "error:1", "error:nan", ":error:0.1", "error:-1"):
+        with pytest.raises(InputError, match="is not a guardrail"):
+            guardrail_of(wrong)
+
+
+def test_the_version_that_is_asked_for_is_named_with_its_gate(bot: Bot) -> None:
+    """The report says what the gate said of the treatment, or that nobody asked it."""
+    bot.ab("--base", "0.06", "--per-day", "1000")
+    assert f"{bot.digest} (treatment)  nobody asked it" in bot.type_("rollout", "show", "1")[1]
+    assert bot.loop.ledger.get(Version, f"prompt@{bot.digest}") is not None

@@ -1,0 +1,440 @@
+"""Laws of what people are told of pulls, and of what is noted when applications read them."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from andon.errors import SeamError
+from andon.incidents import Incident, Message
+from andon.incidents.hooks import pagerduty_event
+from andon.incidents.run import timeline_of
+from andon.levers import Effect, FirstRead, Lever, Pull
+from andon.levers.records import PullTold
+from andon.levers.run import Board, add_version, approve_version, declare, expire, hold, promote, release, review
+from andon.levers.run import telling as telling_module
+from andon.levers.run.telling import Readers, note_first_reads, tell_levers
+from andon.store import Ledger
+
+T0 = 1_790_000_000_000_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+LEVER = Lever(id="model.version", kind="string", default="new", safe="old", app="bot")
+EVIL = "<!here> @channel [x](https://evil.com) \x1b[2J `rm -rf` *b*"
+
+
+class Heard:
+    """A channel that keeps what it is told."""
+
+    def __init__(self, name: str = "chat") -> None:
+        self.name = name
+        self.messages: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def new(self) -> list[Message]:
+        """What came since it was asked last."""
+        messages, self.messages = self.messages, []
+        return messages
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    """A ledger in memory with a declared lever."""
+    ledger = Ledger("sqlite://")
+    declare(ledger, LEVER, T0 - DAY, "ann")
+    yield ledger
+    ledger.close()
+
+
+def pulled(ledger: Ledger, at_us: int = T0, key: str = LEVER.id, **more: Any) -> Pull:
+    """A hold of four hours."""
+    fields: dict[str, Any] = {"why": "wrong doses", "by": "ann", "until_us": at_us + 4 * HOUR, "now_us": at_us}
+    return hold(ledger, key, **{**fields, **more})
+
+
+def one(heard: Heard) -> Message:
+    """The one new message."""
+    (message,) = heard.new()
+    return message
+
+
+def test_a_hold_is_told_once(ledger: Ledger) -> None:
+    """Who, at what, why, until when, what comes then and how to end it; once, however often it is looked at."""
+    heard, other = Heard(), Heard("mail")
+    pull = pulled(
+        ledger, incident="INC-0007", trade_off="older answers", exit="the new one passes", evidence="INC-0007 frozen"
+    )
+    assert tell_levers(ledger, [heard, other], T0 + SECOND, url="https://andon.example/") == 2
+    assert tell_levers(ledger, [heard, other], T0 + MINUTE) == 0
+    message = one(heard)
+    assert other.new() == [message]
+    assert message.title == "lever model.version in production is held at “old”, by ann"
+    for said in (
+        "Pulled by ann, for INC-0007: wrong doses",
+        "after 4 h, at 2026-09-21 18:13 UTC; then the lever gives “new”, its default again",
+        "Trade-off: older answers",
+        "To be released when: the new one passes",
+        "Evidence: INC-0007 frozen",
+        "See: https://andon.example/incidents/INC-0007",
+        "andon lever release model.version --why ...",
+    ):
+        assert said in message.text
+    assert (message.tone, message.link) == ("note", "https://andon.example/incidents/INC-0007")
+    assert message.details["pull"] == pull.id
+    assert "BREAK GLASS" not in message.title + message.text
+
+
+def test_a_rule_is_named(ledger: Ledger) -> None:
+    """What pulled by itself is told as such, and less calmly than what a person did."""
+    heard = Heard()
+    pulled(ledger, by="maria", rule="hold the model")
+    tell_levers(ledger, [heard], T0 + SECOND)
+    message = one(heard)
+    assert message.title.endswith("by the rule “hold the model” (maria)")
+    assert message.tone == "warning"
+
+
+def test_broken_glass_is_loud_and_nags_until_it_is_reviewed(ledger: Ledger) -> None:
+    """It is told like a page, even when it ended before anybody was told; then daily, until another person reviewed it."""
+    heard = Heard()
+    pull = pulled(ledger, value="untested", break_glass=True)
+    release(ledger, LEVER.id, why="enough", by="ann", now_us=T0 + SECOND)
+    tell_levers(ledger, [heard], T0 + 2 * SECOND)
+    loud, ended = heard.new()
+    assert loud.title.startswith("BREAK GLASS: lever model.version in production is held at “untested”")
+    assert loud.tone == "urgent"
+    assert f"andon lever review {pull.id} --why ..." in loud.text
+    assert ended.title == "BREAK GLASS: the hold of lever model.version in production was released by ann"
+    for day in range(1, 4):
+        assert tell_levers(ledger, [heard], T0 + day * DAY - SECOND) == 0
+        tell_levers(ledger, [heard], T0 + day * DAY + 3 * SECOND)
+        nag = one(heard)
+        assert (
+            nag.title
+            == f"Not reviewed: the glass was broken {24 * day if day == 1 else day} {'h' if day == 1 else 'd'} ago for lever model.version in production"
+        )
+        assert nag.tone == "warning"
+        tell_levers(ledger, [heard], T0 + day * DAY + HOUR)
+        assert heard.new() == []
+    review(ledger, pull.id, why="it was right", by="bob", now_us=T0 + 3 * DAY + 2 * HOUR)
+    assert tell_levers(ledger, [heard], T0 + 9 * DAY) == 0
+
+
+@pytest.mark.parametrize(("lasts_us", "before_us"), [(4 * HOUR, 15 * MINUTE), (MINUTE, 6 * SECOND), (DAY, 15 * MINUTE)])
+def test_that_it_ends_soon(ledger: Ledger, lasts_us: int, before_us: int) -> None:
+    """A quarter of an hour before, or at the last tenth where that is less: what is served then, and how to go on."""
+    heard = Heard()
+    pulled(ledger, until_us=T0 + lasts_us, exit="the new one passes", incident="INC-0007")
+    tell_levers(ledger, [heard], T0 + 1)
+    heard.new()
+    assert tell_levers(ledger, [heard], T0 + lasts_us - before_us - 1) == 0
+    assert tell_levers(ledger, [heard], T0 + lasts_us - before_us) == 1
+    assert tell_levers(ledger, [heard], T0 + lasts_us - before_us + 1) == 0
+    message = one(heard)
+    assert message.title.startswith("the hold of lever model.version in production ends in ")
+    assert "the lever gives “new”, its default again; now it is held at “old”." in message.text
+    assert "It was to be released when: the new one passes. Is that so?" in message.text
+    assert message.text.endswith("andon lever hold model.version --for 4h --incident INC-0007 --why ...")
+    assert message.tone == "warning"
+
+
+def test_how_a_version_is_held_on_and_what_is_live_then(ledger: Ledger) -> None:
+    """The command names the version that is held; what comes then is the version that is live, or the split of an experiment."""
+    heard = Heard()
+    for value in ("calm", "live"):
+        digest = add_version(ledger, LEVER.id, value, why="w", by="ann", now_us=T0).digest
+        approve_version(ledger, LEVER.id, digest, why="w", by="bob", now_us=T0)
+    for place in ("staging", "production"):
+        promote(ledger, LEVER.id, digest, to=place, why="w", by="ann", now_us=T0)
+    pull = pulled(ledger, value="calm")
+    tell_levers(ledger, [heard], T0 + 1)
+    heard.new()
+    tell_levers(ledger, [heard], T0 + 4 * HOUR - MINUTE)
+    message = one(heard)
+    assert f"the lever gives “live”, version {digest} again" in message.text
+    assert f"andon lever hold model.version --version {pull.digest} --for 4h --why ..." in message.text
+
+
+def test_an_end_is_told_with_its_effect(ledger: Ledger) -> None:
+    """An expiry is told when it happened, with what the pull did; people who came late are told the end alone."""
+    heard = Heard()
+    pull = pulled(ledger)
+    effect = Effect(
+        id=f"{pull.id}:refusal", pull=pull.id, metric="refusal", direction="up", scope={}, before_x=1, before_n=2, after_x=1,
+        after_n=2, difference=0.0, low=-1.0, high=1.0, from_us=T0, until_us=T0, at_us=T0, text="refusals fell from 41 % to 1 %",
+    )  # fmt: skip
+    ledger.put(effect, now_us=T0, by="andon")
+    expire(ledger, T0 + 4 * HOUR + SECOND)
+    assert tell_levers(ledger, [heard], T0 + 4 * HOUR + SECOND) == 1
+    message = one(heard)
+    assert message.title == "the hold of lever model.version in production expired"
+    assert "Effect: refusals fell from 41 % to 1 %" in message.text
+    assert "It was held at “old” for 4 h" in message.text
+    assert message.tone == "warning"
+    assert tell_levers(ledger, [heard], T0 + 5 * HOUR) == 0
+
+
+def test_a_release_is_told_with_its_reason(ledger: Ledger) -> None:
+    """Who released it and why; it is calmer than an expiry."""
+    heard = Heard()
+    pulled(ledger)
+    release(ledger, LEVER.id, why="the new one passes", by="bob", now_us=T0 + HOUR)
+    tell_levers(ledger, [heard], T0 + HOUR)
+    message = one(heard)
+    assert message.title == "the hold of lever model.version in production was released by bob"
+    assert "Because: the new one passes" in message.text
+    assert "Its effect is not measured." in message.text
+    assert message.tone == "note"
+
+
+def test_what_was_superseded_is_told_by_the_next_hold(ledger: Ledger) -> None:
+    """A hold that another one took the place of did not end for anybody; the other one is told."""
+    heard = Heard()
+    pulled(ledger)
+    tell_levers(ledger, [heard], T0 + 1)
+    heard.new()
+    pulled(ledger, T0 + HOUR, value="new", by="bob")
+    tell_levers(ledger, [heard], T0 + HOUR + 1)
+    assert one(heard).title == "lever model.version in production is held at “new”, by bob"
+
+
+class Pager(Heard):
+    """A receiver that keeps an alert open from a trigger to a resolve of the same key."""
+
+    follows = True
+
+    def open(self) -> set[str]:
+        """The keys of alerts that are open."""
+        keys: set[str] = set()
+        for event in (pagerduty_event(m, "k" * 32) for m in self.messages):
+            if event["event_action"] == "trigger":
+                keys.add(event["dedup_key"])
+            else:
+                keys.discard(event["dedup_key"])
+        return keys
+
+
+def test_a_pager_has_one_alert_for_each_hold(ledger: Ledger) -> None:
+    """Opened when it is held, the same one when it ends soon, resolved when it ended: expired, released or superseded."""
+    pager, chat = Pager("pager"), Heard()
+    first = pulled(ledger)
+    tell_levers(ledger, [pager, chat], T0 + 1)
+    tell_levers(ledger, [pager, chat], T0 + 4 * HOUR - MINUTE)
+    assert pager.open() == {f"andon-{first.id}"}
+    second = pulled(ledger, T0 + 4 * HOUR - SECOND)
+    tell_levers(ledger, [pager, chat], T0 + 4 * HOUR - SECOND)
+    assert pager.open() == {f"andon-{second.id}"}
+    assert [m.event for m in pager.messages] == ["lever.held", "lever.ending", "lever.held", "lever.ended"]
+    assert [m.event for m in chat.messages] == ["lever.held", "lever.ending", "lever.held"]
+    expire(ledger, T0 + 9 * HOUR)
+    tell_levers(ledger, [pager, chat], T0 + 9 * HOUR)
+    assert pager.open() == set()
+    assert len({m.id for m in pager.messages}) == len(pager.messages)
+
+
+def test_a_pager_is_told_of_each_of_many(ledger: Ledger) -> None:
+    """A receiver with a state of its own gets every hold by itself, so that each alert is resolved; a chat gets one message."""
+    pager, chat = Pager("pager"), Heard()
+    for k in range(30):
+        declare(ledger, Lever(id=f"l{k}", kind="boolean", default=False, safe=True), T0 - DAY, "ann")
+        pulled(ledger, key=f"l{k}")
+    assert tell_levers(ledger, [pager, chat], T0 + 1) == 31
+    assert len(pager.open()) == 30
+    assert (len(chat.messages), chat.messages[0].event) == (1, "lever.held")
+    expire(ledger, T0 + 4 * HOUR)
+    tell_levers(ledger, [pager, chat], T0 + 4 * HOUR)
+    assert pager.open() == set()
+
+
+def test_glass_that_nobody_reviews_is_an_alert_of_its_own(ledger: Ledger) -> None:
+    """The end of the hold does not close what is asked of people, nor does asking open the alert of the hold again."""
+    pager = Pager("pager")
+    pull = pulled(ledger, value="untested", break_glass=True)
+    for at_us in (T0 + 1, T0 + 5 * HOUR, T0 + DAY, T0 + 2 * DAY):
+        expire(ledger, at_us)
+        tell_levers(ledger, [pager], at_us)
+    assert [m.event for m in pager.messages] == ["lever.held", "lever.ended", "lever.unreviewed", "lever.unreviewed"]
+    assert pager.open() == {f"andon-{pull.id}-review"}
+
+
+def test_whoever_writes_superseded_is_told_all_the_same(ledger: Ledger) -> None:
+    """A release whose reason reads like a supersession by a pull that is not there is told."""
+    heard = Heard()
+    pulled(ledger)
+    release(ledger, LEVER.id, why="superseded by common sense", by="bob", now_us=T0 + HOUR)
+    tell_levers(ledger, [heard], T0 + HOUR)
+    assert one(heard).event == "lever.ended"
+
+
+def test_a_new_channel_is_not_told_of_last_month(ledger: Ledger) -> None:
+    """Without a channel nothing counts as told; what ended more than a day ago is no news, what is in force is."""
+    heard = Heard()
+    pulled(ledger)
+    assert tell_levers(ledger, [], T0 + SECOND) == 0
+    assert ledger.all(PullTold) == []
+    pulled(ledger, T0 + 10 * DAY, until_us=T0 + 90 * DAY)
+    expire(ledger, T0 + 30 * DAY)
+    tell_levers(ledger, [heard], T0 + 30 * DAY)
+    assert one(heard).title.endswith("is held at “old”, by ann")
+
+
+def test_many_at_once_are_one_message(ledger: Ledger) -> None:
+    """A drill that holds thirty levers does not send thirty messages; glass stays apart, and loud."""
+    heard = Heard()
+    for k in range(30):
+        declare(ledger, Lever(id=f"l{k}", kind="boolean", default=False, safe=True), T0 - DAY, "ann")
+        pulled(ledger, key=f"l{k}")
+    pulled(ledger, value="x", break_glass=True)
+    tell_levers(ledger, [heard], T0 + 1)
+    loud, many = heard.new()
+    assert loud.tone == "urgent"
+    assert many.title == "30 levers are held"
+    assert many.text.count("Pulled by ann: wrong doses") == 10
+    assert "And 20 more." in many.text
+
+
+def test_what_people_wrote_is_harmless(ledger: Ledger) -> None:
+    """No mention, link, markup or control character of anybody's text reaches a chat, whatever is told."""
+    heard = Heard()
+    declare(ledger, Lever(id="evil", kind="string", default=EVIL, safe=f"safe {EVIL}"), T0 - DAY, "ann")
+    said = dict.fromkeys(("why", "by", "trade_off", "exit", "rule", "incident", "evidence"), EVIL)
+    pulled(ledger, key="evil", break_glass=True, **said)
+    for at_us in (T0 + 1, T0 + 4 * HOUR - 1):
+        tell_levers(ledger, [heard], at_us)
+    release(ledger, "evil", why=EVIL, by=EVIL, now_us=T0 + 4 * HOUR - 1)
+    for at_us in (T0 + 4 * HOUR, T0 + 2 * DAY):
+        tell_levers(ledger, [heard], at_us)
+    messages = heard.new()
+    assert len(messages) == 4
+    for message in messages:
+        for text in (message.title, message.text, message.markdown, *message.details.values()):
+            assert not any(bad in text for bad in ("<!", "@", "](", "https:", "evil.com", "\x1b", "*b*", "`rm"))
+
+
+def test_a_crash_sends_nothing_twice(ledger: Ledger) -> None:
+    """It is written before it is sent: who fails while sending, and who comes at the same moment, sends nothing again."""
+
+    class Broken(Heard):
+        def send(self, message: Message) -> None:
+            super().send(message)
+            raise SeamError("no", retryable=True)
+
+    broken, heard = Broken(), Heard()
+    pulled(ledger)
+    assert tell_levers(ledger, [broken, heard], T0 + 1) == 2
+    assert tell_levers(ledger, [broken, heard], T0 + 2) == 0
+    assert (len(broken.messages), len(heard.messages)) == (1, 1)
+
+
+def test_a_slow_channel_holds_nobody_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop goes on after `SEND_S`; the others have heard it by then."""
+    monkeypatch.setattr(telling_module, "SEND_S", 0.2)
+    free = threading.Event()
+
+    class Slow(Heard):
+        def send(self, message: Message) -> None:
+            free.wait(10)
+
+    heard = Heard()
+    pulled(ledger)
+    began = time.monotonic()
+    tell_levers(ledger, [Slow("slow"), heard], T0 + 1)
+    free.set()
+    assert time.monotonic() - began < 2
+    assert len(heard.messages) == 1
+
+
+def test_the_first_read_is_noted_once(ledger: Ledger) -> None:
+    """The first answer with a pull counts, of single and bulk reads alike; answers without one are no reads of any."""
+    seen, board = Readers(), Board(ledger)
+    board.refresh()
+    seen.note(board.evaluate_all({}, T0), T0)
+    seen.note([{"key": "x", "errorCode": "FLAG_NOT_FOUND", "errorDetails": "no"}], T0)
+    assert note_first_reads(ledger, seen, T0) == []
+    pull = pulled(ledger)
+    board.refresh()
+    for late in (1_300_000, 2_000_000, 9_000_000):
+        body = board.evaluate(LEVER.id, {}, T0 + late)
+        assert body is not None
+        seen.note([body], T0 + late)
+    read = FirstRead(id=pull.id, at_us=T0 + 1_300_000)
+    assert note_first_reads(ledger, seen, T0 + 9_000_000) == [read]
+    assert note_first_reads(ledger, seen, T0 + 10_000_000) == []
+    again = Readers()  # another server, or this one after a restart
+    again.note(board.evaluate_all({}, T0 + HOUR), T0 + HOUR)
+    assert note_first_reads(ledger, again, T0 + HOUR) == []
+    assert note_first_reads(ledger, again, T0 + HOUR) == []
+    assert ledger.all(FirstRead) == [read]
+
+
+def test_a_ledger_that_fails_loses_no_read(ledger: Ledger) -> None:
+    """What could not be written is written by the next call, with the time at which it was."""
+    seen = Readers()
+    pull = pulled(ledger)
+    seen.note([{"metadata": {"pull": pull.id}}], T0 + SECOND)
+    real = ledger.put
+
+    def refuse(*_: Any, **__: Any) -> int:
+        raise OSError("disk")
+
+    ledger.put = refuse  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="disk"):
+        note_first_reads(ledger, seen, T0 + 2 * SECOND)
+    ledger.put = real  # type: ignore[method-assign]
+    assert [r.at_us for r in note_first_reads(ledger, seen, T0 + 3 * SECOND)] == [T0 + SECOND]
+
+
+def incident(**more: Any) -> Incident:
+    """An incident that was alarmed 2.9 s before T0."""
+    fields: dict[str, Any] = {
+        "title": "refusals rose", "app": "bot", "environment": "production", "metric": "refusal", "lead": "s1",
+        "onset_us": T0 - HOUR, "onset_low_us": T0 - HOUR, "onset_high_us": T0 - HOUR, "alarmed_us": T0 - 2_900_000,
+        "last_signal_us": T0,
+    }  # fmt: skip
+    return Incident(id="INC-0001", **{**fields, **more})
+
+
+@pytest.mark.parametrize(("state", "entries"), [("open", 1), ("closed", 0)])
+def test_the_timeline_is_told_of_the_first_read(ledger: Ledger, state: Any, entries: int) -> None:
+    """The pull's incident is told when an application first had it, after the pull and after the alarm; a closed one is not."""
+    ours = incident(state=state)
+    ledger.put(ours, now_us=T0, by="andon")
+    pull, seen = pulled(ledger, incident="INC-0001"), Readers()
+    seen.note([{"metadata": {"pull": pull.id}}], T0 + 1_300_000)
+    note_first_reads(ledger, seen, T0 + 2 * SECOND)
+    found = timeline_of(ledger, ours)
+    assert len(found) == entries
+    if found:
+        assert (
+            found[0].text
+            == "lever model.version effective in an application 1.3 s after the pull, 4.2 s after the alarm"
+        )
+        assert (found[0].kind, found[0].happened_us, found[0].learned_us) == ("lever", T0 + 1_300_000, T0 + 2 * SECOND)
+
+
+def test_a_renewed_hold_was_effective_before(ledger: Ledger) -> None:
+    """The timeline is told of a hold once; the second pull of it is read too, but nothing became effective by that."""
+    ours = incident()
+    ledger.put(ours, now_us=T0, by="andon")
+    seen = Readers()
+    for k in range(2):
+        pull = pulled(ledger, T0 + k * HOUR)
+        seen.note([{"metadata": {"pull": pull.id}}], T0 + k * HOUR + SECOND)
+        note_first_reads(ledger, seen, T0 + k * HOUR + SECOND)
+    assert len(ledger.all(FirstRead)) == 2
+    assert len(timeline_of(ledger, ours)) == 1
+
+
+def test_noting_a_read_costs_next_to_nothing() -> None:
+    """A million reads a second is the order of what a note may cost; here 2 microseconds are allowed on a busy machine."""
+    seen, bodies = Readers(), [{"metadata": {"pull": f"pull-x-{k:05d}"}} for k in range(20)]
+    began = time.perf_counter()
+    for _ in range(5_000):
+        seen.note(bodies, T0)
+    assert (time.perf_counter() - began) / 100_000 < 2e-6
