@@ -80,10 +80,10 @@ def _clusters() -> None:
 
 
 def _canary() -> None:
-    looks, sizes, part, before = 24, (45_600, 2_400), (1.0, 0.25), (5_000.0, 1e6)
+    looks, sizes, part = 24, (45_600, 2_400), (1.0, 0.25)
     for harmed in (0.005, 0.008, 0.01, 0.015):
         rates = ((0.005, harmed), (0.005, 0.005))
-        found, naive, end = shares(CANARY, new_users(rates, sizes, looks, part=part), looks, RUNS, 6, before)
+        found, naive, end = shares(CANARY, new_users(rates, sizes, looks, part=part), looks, RUNS, 6)
         name = f"rollouts.canary.harm_{100 * harmed:g}"
         promised = {0.005: ("at most", 5.0, None), 0.01: ("at most", None, 2.5)}.get(harmed, (None, None, None))
         figure(f"{name}.roll_back", 100 * found["roll back"], "%", promised[0] if promised[1] else None, promised[1])

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
-from andon.rollouts.compare import MISMATCH, ratio_p
+from andon.rollouts.arms import MISMATCH
 from andon.rollouts.effects import boundary
 from andon.stats.e_process import split_e
 from andon.stats.sequences import asymptotic_half_width
@@ -103,9 +104,9 @@ def _compare(rows: list[Look], ours: list[dict[str, Effect | None]]) -> None:
             f"{name}: {len(both)} looks, {same} decide alike, {len(pairs) - len(both)} refused by us (no percentage of a base that may be 0)"
         )
     checks = [
-        (ratio_p(int(look.control.n), int(look.treatment.n), 0.5), p)
+        (_half_p(look.control.n, look.treatment.n), p)
         for look, (p,) in zip(rows, theirs["ratio"], strict=True)
-        if look.control.n + look.treatment.n >= 1_000  # below that ours is exact
+        if look.control.n + look.treatment.n >= 1_000
     ]
     figure("rollouts.asos.split_p_apart", max(abs(a - b) for a, b in checks), "p")
 
@@ -152,6 +153,11 @@ def _first(z: list[float], limits: list[float]) -> tuple[str, int]:
     return "nothing", len(z) - 1
 
 
+def _half_p(control: float, treatment: float) -> float:
+    """p-value of Pearson's chi-square that a split in halves is as uneven as this."""
+    return float(stats.chi2.sf((control - treatment) ** 2 / (control + treatment), 1))
+
+
 def _splits(series: dict[Series, list[Look]]) -> set[tuple[str, str]]:
     named, broken = [], set()
     comparisons = {key[:2]: looks for key, looks in series.items() if key[2] == "1"}
@@ -160,7 +166,7 @@ def _splits(series: dict[Series, list[Look]]) -> set[tuple[str, str]]:
         counts = np.array([(0, 0)] + [(look.control.n, look.treatment.n) for look in looks])
         new = np.diff(np.maximum.accumulate(counts), axis=0)  # some counts fall by a few users
         logs = split_e(new[:, 0], new[:, 1], 0.5)
-        at_end = ratio_p(int(counts[-1, 0]), int(counts[-1, 1]), 0.5)
+        at_end = _half_p(*counts[-1])
         chi += at_end < MISMATCH
         if logs.max() >= math.log(1 / MISMATCH):
             broken.add(key)

@@ -78,9 +78,8 @@ def ended(
     world: World,
     looks: int,
     rng: np.random.Generator,
-    before: tuple[float, float] | None = None,
 ) -> Ended:
-    """Run one experiment to its end: real decisions, one after the other; `before` is harm in the traffic before its start."""
+    """Run one experiment to its end: real decisions, one after the other."""
     decisions: list[Decision] = []
     naive, outcome = "", ""
     up = 1 if experiment.better == "up" and experiment.kind == "ab" else -1
@@ -93,8 +92,8 @@ def ended(
         if not outcome:
             present = Present(
                 at_us=round(days * DAY_US), days=days, last=look == looks, whole=look == looks,
-                split=Split(round(primary[0].units), round(primary[1].units), 0, 0), primary=Guarded(pair=primary, before=before),
-                segments={}, guards=tuple(Guarded(pair=g, before=before) for g in guards[: len(experiment.guardrails)]),
+                split=Split(round(primary[0].units), round(primary[1].units), 0, 0), primary=Guarded(pair=primary),
+                segments={}, guards=tuple(Guarded(pair=g) for g in guards[: len(experiment.guardrails)]),
             )  # fmt: skip
             decisions.append(decide(experiment, decisions, present))
             if decisions[-1].outcome != "undecided":
@@ -103,11 +102,11 @@ def ended(
 
 
 def shares(
-    experiment: Experiment, world: World, looks: int, runs: int, seed: int, before: tuple[float, float] | None = None
+    experiment: Experiment, world: World, looks: int, runs: int, seed: int
 ) -> tuple[dict[str, float], dict[str, float], float]:
     """Share of the runs that end in each way; the same of naive peeking; median share of the looks at the end."""
     rng = np.random.default_rng(seed)
-    found = [ended(experiment, world, looks, rng, before) for _ in range(runs)]
+    found = [ended(experiment, world, looks, rng) for _ in range(runs)]
     names = ("promote", "hold", "roll back")
     ours = {name: sum(e.outcome == name for e in found) / runs for name in names}
     naive = {name: sum(e.naive == name for e in found) / runs for name in names}

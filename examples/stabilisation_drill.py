@@ -18,16 +18,15 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from andon.incidents import Incident
 from andon.levers import Pull
+from andon.postmortems import Postmortem
 from andon.store import Ledger
 from rag_app import ASKED, CAREFUL, EAGER, HelpDesk, generate, retrieve
 
 __all__ = ["Drill", "Timings"]
-
-T = TypeVar("T")
 
 RULE = """\
 [[pull]]
@@ -39,8 +38,11 @@ signal = "citation_valid"
 for = "30m"
 trade_off = "answers name fewer sources"
 """
+METRIC = "citation_valid"
 ANDON = (sys.executable, "-c", "from andon.cli import main; main()")
 HISTORY_S, PER_S = 4 * 3600, 20
+MOST_S = 600.0
+"""Longest wait for anything: a machine that is busy with something else is slow, and no failure."""
 
 
 class Timings(NamedTuple):
@@ -49,11 +51,14 @@ class Timings(NamedTuple):
     served_bad: float
     """The application first used it."""
     alarm: float
-    """The incident stood in the ledger."""
+    """The incident stood in the ledger, so people could be told."""
     held: float
     """The rule had pulled."""
     effective: float
     """The application used the careful prompt again."""
+    opening: float
+    """How long before the alarm the window had ended that raised it."""
+    incident: str
 
 
 class Drill:
@@ -70,8 +75,6 @@ class Drill:
         settings = {"HOME": str(folder / "home"), "PORT": str(self.port), "GRPC_PORT": "0", "EMBEDDER": "hashed"}
         settings |= {"WINDOW_S": str(window_s), "SETTLE_S": "1"}
         self.env = {**os.environ, **{f"ANDON_{k}": v for k, v in settings.items()}}
-        self._history()
-        self.andon("import", "history.jsonl")
         self.andon("lever", "declare", "helpdesk.prompt", "--kind", "string", "--default", CAREFUL, "--safe", CAREFUL,
                    "--app", "helpdesk", "--about", "what the model is told", user="ann")  # fmt: skip
         said = self.andon(
@@ -80,43 +83,39 @@ class Drill:
         self.eager = next(word for word in said.replace("@", " ").split() if len(word) == 12 and word.isalnum())
         self.andon("lever", "version", "approve", "helpdesk.prompt", self.eager, "--why", "reads well", user="cem")
         self.andon("lever", "promote", "helpdesk.prompt", self.eager, "--to", "staging", "--why", "try it", user="bob")
+        self._history()  # last, so that little time passes until there is traffic again: silence is an incident of its own
+        self.andon("import", "history.jsonl")
 
-    def run(self, *, calm_s: float = 25.0, after_s: float = 60.0) -> Timings:
-        """Serve, ask, promote the bad prompt, and wait until it is gone and its effect was measured."""
-        serve = subprocess.Popen([*ANDON, "serve"], env=self.env, cwd=self.folder, stderr=self._log("serve.log"))
-        stop = threading.Event()
+    def run(self, *, calm_s: float = 25.0) -> Timings:
+        """Serve, ask, promote the bad prompt, and wait until it is gone and the postmortem tells what that did."""
+        with (self.folder / "serve.log").open("wb") as log:
+            serve = subprocess.Popen([*ANDON, "serve"], env=self.env, cwd=self.folder, stderr=log)
+        ledger, stop = Ledger.open(self.folder / "home" / "ledger.db"), threading.Event()
         try:
-            self._until(self._ready, 60)
+            self._until(self._ready)
             self.desk = HelpDesk(f"http://127.0.0.1:{self.port}", cache=self.folder / "levers.json")
             crowd = threading.Thread(target=self._ask, args=(stop,), daemon=True)
             crowd.start()
             time.sleep(calm_s)
-            self.andon(
-                "lever",
-                "promote",
-                "helpdesk.prompt",
-                self.eager,
-                "--to",
-                "production",
-                "--why",
-                "looks good",
-                user="bob",
-            )
+            self.andon("lever", "promote", "helpdesk.prompt", self.eager, "--to", "production", "--why", "looks good",
+                       user="bob")  # fmt: skip
             start = time.monotonic()
-            bad = self._until(lambda: self._prompt() == EAGER, 10) - start
-            alarm = self._until(lambda: bool(self._records(Incident)), 120) - start
-            held = self._until(lambda: bool(self._records(Pull)), 30) - start
-            good = self._until(lambda: self._prompt() == CAREFUL, 30) - start
-            time.sleep(after_s)
+            bad = self._until(lambda: self._prompt() == EAGER) - start
+            alarm = self._until(lambda: any(i.metric == METRIC for i in ledger.all(Incident))) - start
+            held = self._until(lambda: bool(ledger.all(Pull))) - start
+            good = self._until(lambda: self._prompt() == CAREFUL) - start
+            self._until(lambda: any("effect of lever" in e.text for p in ledger.all(Postmortem) for e in p.timeline))
+            incident = next(i for i in ledger.all(Incident) if i.metric == METRIC)
             stop.set()
             crowd.join()
         finally:
             stop.set()
             if self.desk is not None:
                 self.desk.close()
+            ledger.close()
             serve.terminate()
-            serve.wait(30)
-        return Timings(bad, alarm, held, good)
+            serve.wait(MOST_S)
+        return Timings(bad, alarm, held, good, ((incident.opened_us or 0) - incident.alarmed_us) / 1e6, incident.id)
 
     def andon(self, *words: str, user: str = "ann") -> str:
         """Type a command; what it said."""
@@ -164,13 +163,6 @@ class Drill:
         assert self.desk is not None
         return self.desk.levers.get_string_value("helpdesk.prompt", CAREFUL)
 
-    def _records(self, kind: type[T]) -> list[T]:
-        ledger = Ledger.open(self.folder / "home" / "ledger.db")
-        try:
-            return ledger.all(kind)
-        finally:
-            ledger.close()
-
     def _ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=1) as answer:
@@ -178,25 +170,23 @@ class Drill:
         except OSError:
             return False
 
-    def _until(self, true: Callable[[], bool], most_s: float) -> float:
+    def _until(self, true: Callable[[], bool]) -> float:
         """Wait for something; when it was true."""
-        until = time.monotonic() + most_s
+        until = time.monotonic() + MOST_S
         while not true():
             if time.monotonic() > until:
-                raise TimeoutError(f"it took more than {most_s:g} s; {self.folder / 'serve.log'} says more")
-            time.sleep(0.02)
+                raise TimeoutError(f"it took more than {MOST_S:g} s; {self.folder / 'serve.log'} says more")
+            time.sleep(0.05)
         return time.monotonic()
-
-    def _log(self, name: str) -> IO[bytes]:
-        return (self.folder / name).open("wb")
 
 
 if __name__ == "__main__":
     drill = Drill(Path(sys.argv[1] if len(sys.argv) > 1 else "drill").absolute())
     took = drill.run()
     print(f"the bad prompt was in use {took.served_bad:.1f} s after it was promoted")
-    print(f"alarm after {took.alarm:.1f} s; held {took.held - took.alarm:.1f} s after the alarm")
+    print(f"alarm after {took.alarm:.1f} s, {took.opening:.1f} s after the end of the window that raised it")
+    print(f"held {took.held - took.alarm:.1f} s after the alarm")
     print(f"effective in the application {took.effective - took.alarm:.1f} s after the alarm")
     print(drill.andon("lever", "show", "helpdesk.prompt"))
-    print(drill.andon("incident", "timeline", "INC-0001"))
-    print(drill.andon("postmortem", "write", "INC-0001", "--out", "postmortem"))
+    print(drill.andon("incident", "timeline", took.incident))
+    print(drill.andon("postmortem", "write", took.incident, "--out", "postmortem"))

@@ -73,6 +73,30 @@ def test_a_rule_that_could_not_pull_is_named(check: Check, tmp_path: Path) -> No
     assert (code, "cannot pull" in out, "not checked" in out) == (0, False, False)
 
 
+def test_a_rule_that_looks_at_nothing_is_warned_of(check: Check, tmp_path: Path) -> None:
+    """A name of an application that no traffic has is a warning, which is no reason to fail."""
+    (tmp_path / "andon.toml").write_text(RULE + 'app = "mdeical"\n', encoding="utf-8")
+    ledger = Ledger.open(tmp_path / "home" / "ledger.db")
+    declare(ledger, Lever(id="model.version", kind="string", default="new", safe="old"), NOW, "ann")
+    ledger.close()
+    code, out, _ = check()
+    assert code == 0
+    assert (
+        'warning: andon.toml, pull 1: rule "hold the model" looks at nothing: no interaction with refusal matches all traffic of '
+        "app mdeical in production in the last 7 d"
+    ) in " ".join(out.split())
+
+
+def test_a_breaker_that_cannot_see_is_exit_2(check: Check, tmp_path: Path) -> None:
+    """Traffic that settles after its window is never in it."""
+    breaker = RULE.replace('signal = "refusal"', 'metric = "refusal"\nabove = 0.5\nwithin = "1m"')
+    (tmp_path / "andon.toml").write_text(f"settle_s = 45\n{breaker}", encoding="utf-8")
+    code, _, err = check()
+    assert code == 2
+    assert "within" in err
+    assert "settle_s" in err
+
+
 @pytest.mark.parametrize(
     ("bad", "named"),
     [('for = "4h"', "for"), ('signal = "refusal"', "condition"), ('lever = "model.version"', "lever")],

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from andon.changes import Change
+from andon.cli import levers as commands
 from andon.cli.levers import unreviewed
 from andon.cli.screen import now_us
 from andon.incidents import Incident
@@ -23,6 +24,7 @@ from andon.store import Ledger
 Type = Callable[..., tuple[int, str, str]]
 HOUR_US = 3_600_000_000
 PROMPT = "Say: ask a doctor."
+PATIENT = partial(commands.freeze_within, seconds=60.0)  # a busy machine is no failure
 
 
 @pytest.fixture
@@ -52,6 +54,14 @@ def _cite(type_: Type) -> None:
     assert type_("lever", "declare", "cite", "--default", "true", "--safe", "false")[0] == 0
 
 
+def _incident(ledger: Ledger, name: str = "INC-0007") -> None:
+    incident = Incident(
+        id=name, title="t", app="bot", environment="production", metric="m", lead="", onset_us=1, onset_low_us=1,
+        onset_high_us=1, alarmed_us=1, last_signal_us=1,
+    )  # fmt: skip
+    ledger.put(incident, now_us=1, by="andon")
+
+
 def _prompt(as_: Type, *texts: str) -> list[str]:
     """A lever for prompts, with versions that ann wrote; returns their digests."""
     as_("ann", "lever", "declare", "prompt", "--kind", "string", "--default", "Hello.", "--safe", PROMPT)
@@ -73,13 +83,14 @@ def test_a_hold_says_until_when_and_how_it_ends(type_: Type) -> None:
     """A hold prints one line that says what is held until when, and the command that ends it, which does."""
     _cite(type_)
     code, out, _ = type_("lever", "hold", "cite", "--why", "INC", "--for", "4h", "--environment", "staging")
-    held, end = out.splitlines()
+    held, end = out.splitlines()[:2]
     assert code == 0
     assert re.fullmatch(r"cite is held at false in staging until \S+Z \(pull-cite-00001\)", held)
     words = re.fullmatch(r'end it: andon (.*) --why "\.\.\."', end)
     assert words is not None
     code, out, _ = type_(*words[1].split(), "--why", "mended", "--environment", "staging")
-    assert (code, out) == (0, "cite is released in staging (pull-cite-00001): true (the default) is served again\n")
+    assert code == 0
+    assert out.startswith("cite is released in staging (pull-cite-00001): true (the default) is served again\n")
 
 
 def test_a_release_reminds_of_the_exit_criterion(type_: Type) -> None:
@@ -93,6 +104,7 @@ def test_a_dry_run_tells_all_and_writes_nothing(as_: Type, ledger: Ledger, monke
     """Now and then, the holder who would be superseded, the end, what is served after it and the change; nothing is written or frozen."""
     _cite(partial(as_, "ann"))
     as_("bob", "lever", "hold", "cite", "--value", "true", "--why", "keep it", "--for", "1h")
+    _incident(ledger)
     before = _written(ledger)
     monkeypatch.setattr(Loop, "freeze", lambda *_: pytest.fail("a dry run froze evidence"))
     code, out, _ = as_("ann", "lever", "hold", "cite", "--why", "x", "--for", "2h", "--dry-run")
@@ -101,7 +113,8 @@ def test_a_dry_run_tells_all_and_writes_nothing(as_: Type, ledger: Ledger, monke
     assert re.search(r"pull-cite-00001 by bob holds it until \S+Z and would be superseded: keep it\n", out)
     assert re.search(r"it ends at \S+Z; then true \(the default\) is served\n", out)
     assert "in the log of changes: lever cite held at false (true -> false)\n" in out
-    assert "evidence first: no incident is open\n" in out
+    assert "evidence first: INC-0007\n" in out
+    assert "a dry run froze" not in out
     assert _written(ledger) == before
 
 
@@ -110,6 +123,8 @@ def test_evidence_is_frozen_before_the_lever_moves(
 ) -> None:
     """When evidence is frozen there is no pull yet; the pull says what was frozen, and is later."""
     _cite(type_)
+    _incident(ledger)
+    monkeypatch.setattr(commands, "freeze_within", PATIENT)
     seen: list[int] = []
 
     def freeze(loop: Loop, app: str | None, now_us: int) -> list[str]:
@@ -134,10 +149,12 @@ def test_evidence_that_cannot_be_frozen_stops_nobody(
 ) -> None:
     """Whatever happens while evidence is frozen, the lever is held, and both the person and the pull are told."""
     _cite(type_)
+    _incident(ledger)
 
     def freeze(*_: object) -> list[str]:
         raise error
 
+    monkeypatch.setattr(commands, "freeze_within", PATIENT)
     monkeypatch.setattr(Loop, "freeze", freeze)
     code, out, _ = type_("lever", "hold", "cite", "--why", "x", "--for", "2h")
     (pull,) = ledger.all(Pull)
@@ -195,6 +212,7 @@ def test_wrong_input_is_refused_and_nothing_is_written(
     type_("lever", "declare", "limits", "--kind", "object", "--default", '{"n": 1}', "--safe", "[]")
     type_("lever", "declare", "top_k", "--kind", "number", "--default", "8", "--safe", "3")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    _incident(ledger)
     before = _written(ledger)
     monkeypatch.setattr(Loop, "freeze", lambda *_: pytest.fail("evidence was frozen for wrong input"))
     code, out, err = type_("lever", *words, "--why", "x")
@@ -291,8 +309,9 @@ def test_versions_are_written_read_and_approved_by_two(as_: Type, tmp_path: Path
 
 
 def test_a_diff_shows_what_nobody_sees(as_: Type) -> None:
-    """A diff against the origin, or between two: a character without a shape is written out, and no escape reaches the terminal."""
+    """A diff against what is approved, or between two: a character without a shape is written out, and no escape reaches the terminal."""
     first = _prompt(as_, "Refuse dosage.")[0]
+    as_("bob", "lever", "version", "approve", "prompt", first, "--why", "x")
     hidden = "Refuse\u200b dosage.\x1b[2J\u202e"
     out = as_("ann", "lever", "version", "add", "prompt", "--value", hidden, "--why", "hidden", "--from", first)[1]
     second = out.split("@")[1][:12]
@@ -300,8 +319,8 @@ def test_a_diff_shows_what_nobody_sees(as_: Type) -> None:
     for names in ((second,), (first, second)):
         lines = as_("ann", "lever", "version", "diff", "prompt", *names)[1].splitlines()
         assert [line for line in lines if line[0] in "-+" and line[:3] not in ("---", "+++")] == list(plain)
-    assert lines[0].endswith(first)
-    assert lines[1].endswith(second)
+    assert lines[1].endswith(first)
+    assert lines[2].endswith(second)
 
 
 def test_staging_comes_before_production(as_: Type, ledger: Ledger) -> None:
@@ -332,13 +351,14 @@ def test_staging_comes_before_production(as_: Type, ledger: Ledger) -> None:
 def test_a_changed_default_is_a_value_that_production_may_see(as_: Type, ledger: Ledger) -> None:
     """A lever is declared anew with an approved default; else the refusal says how to approve or to hold it. Never another kind."""
     _prompt(as_)
-    new = ("lever", "declare", "prompt", "--kind", "string", "--default", "New.", "--safe", PROMPT)
+    new = ("lever", "declare", "prompt", "--default", "New.", "--safe", PROMPT)
     before = _written(ledger)
     code, _, err = as_("bob", *new)
     assert code == 2
     assert "andon lever version add prompt" in err
     assert "andon lever hold prompt --value ... --break-glass" in err
-    assert as_("bob", "lever", "declare", "prompt", "--default", "true", "--safe", "false")[0] == 2
+    as_boolean = ("--kind", "boolean", "--default", "true", "--safe", "false")
+    assert "is a string lever and stays one" in as_("bob", "lever", "declare", "prompt", *as_boolean)[2]
     assert _written(ledger) == before
     digest = as_("ann", "lever", "version", "add", "prompt", "--value", "New.", "--why", "x")[1].split("@")[1][:12]
     as_("bob", "lever", "version", "approve", "prompt", digest, "--why", "x")
@@ -470,12 +490,23 @@ def test_a_gate_is_computed_from_a_run(as_: Type, ledger: Ledger, tmp_path: Path
     (digest,) = _prompt(as_, "one")
     cases = [{"question": f"question {k}", "ground_truth": f"answer {k}", "risk_category": "shop"} for k in range(30)]
     (tmp_path / "golden.jsonl").write_text("".join(json.dumps(c) + "\n" for c in cases))
-    for name, answer in (("good", "answer {}"), ("bad", "nothing")):
+    for name, answer in (("good", "answer {}"), ("now", "answer {}."), ("bad", "nothing")):
         rows = [{"question": f"question {k}", "answer": answer.format(k)} for k in range(30)]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
         target = ("--golden", "golden.jsonl", "--target", f"recorded:{name}.jsonl", "--out", f"{name}.json")
         as_("ann", "eval", "run", *target)
-    gate = ("lever", "version", "gate", "prompt", digest, "--golden", "golden.jsonl", "--baseline", "good.json")
+    gate = (
+        "lever",
+        "version",
+        "gate",
+        "prompt",
+        digest,
+        "--golden",
+        "golden.jsonl",
+        "--baseline",
+        "now.json",
+        "--vouch",
+    )
     code, out, _ = as_("ann", *gate, "--run", "bad.json")
     assert code == 1, out
     assert f"prompt@{digest}: fail." in out
@@ -494,7 +525,7 @@ def test_a_gate_is_computed_from_a_run(as_: Type, ledger: Ledger, tmp_path: Path
     assert _written(ledger) == before
     code, out, _ = as_("ann", *gate, "--run", "good.json")
     assert code == 0, out
-    assert "does not say which version it tested" in out
+    assert "does not say which version it tested, ann says that it was this one" in out
     assert as_("bob", *live)[0] == 0
     (version,) = ledger.all(Version)
     assert [g.outcome for g in version.gates] == ["fail", "pass"]
@@ -542,11 +573,7 @@ def test_of_many_incidents_the_newest_are_named(as_: Type, ledger: Ledger) -> No
     """An unknown incident is answered with the ten newest that there are, and how many more."""
     _cite(partial(as_, "ann"))
     for n in range(14):
-        incident = Incident(
-            id=f"INC-{n:04d}", title="t", app="bot", environment="production", metric="m", lead="", onset_us=1,
-            onset_low_us=1, onset_high_us=1, alarmed_us=1, last_signal_us=1,
-        )  # fmt: skip
-        ledger.put(incident, now_us=n, by="andon")
+        _incident(ledger, f"INC-{n:04d}")
     _, _, err = as_("ann", "lever", "hold", "cite", "--why", "x", "--for", "1h", "--incident", "INC-9999")
     assert re.findall(r"INC-00\d\d", err) == [f"INC-{n:04d}" for n in range(13, 3, -1)]
     assert "and 4 older" in err

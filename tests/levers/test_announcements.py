@@ -1,4 +1,4 @@
-"""Laws of what people are told of pulls, and of what is noted when applications read them."""
+"""Laws of what people are told of pulls."""
 
 import threading
 import time
@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 
 from andon.errors import SeamError
-from andon.incidents import Incident, Message
+from andon.incidents import Message
 from andon.incidents.hooks import pagerduty_event
-from andon.incidents.run import timeline_of
-from andon.levers import Effect, FirstRead, Lever, Pull
-from andon.levers.records import PullTold
-from andon.levers.run import Board, add_version, approve_version, declare, expire, hold, promote, release, review
+from andon.levers import Announced, Effect, Lever, Pull
+from andon.levers.run import add_version, approve_version, declare, expire, hold, promote, release, review
 from andon.levers.run import telling as telling_module
-from andon.levers.run.telling import Readers, note_first_reads, tell_levers
+from andon.levers.run.telling import tell_levers
 from andon.store import Ledger
 
 T0 = 1_790_000_000_000_000
@@ -24,7 +22,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 LEVER = Lever(id="model.version", kind="string", default="new", safe="old", app="bot")
-EVIL = "<!here> @channel [x](https://evil.com) \x1b[2J `rm -rf` *b*"
+NAME = "<!here> @channel [x](https://evil.com) `rm -rf` *b*"
+EVIL = f"{NAME} \x1b[2J"
 
 
 class Heard:
@@ -263,6 +262,29 @@ def test_glass_that_nobody_reviews_is_an_alert_of_its_own(ledger: Ledger) -> Non
     assert pager.open() == {f"andon-{pull.id}-review"}
 
 
+def test_a_review_resolves_what_was_asked(ledger: Ledger) -> None:
+    """The alert that asks for a review is resolved by it, once; a chat hears nothing, nor does anybody who was not asked."""
+    pager, chat = Pager("pager"), Heard()
+    keys = ("one", "two")
+    for key in keys:
+        declare(ledger, Lever(id=key, kind="string", default="new", safe="old"), T0 - DAY, "ann")
+    pulls = [pulled(ledger, key=key, value="untested", break_glass=True) for key in keys]
+    for key in keys:
+        release(ledger, key, why="enough", by="ann", now_us=T0 + HOUR)
+    review(ledger, pulls[0].id, why="it was right", by="bob", now_us=T0 + HOUR)
+    for at_us in (T0 + 2 * HOUR, T0 + 2 * DAY):
+        tell_levers(ledger, [pager, chat], at_us)
+    assert pager.open() == {f"andon-{pulls[1].id}-review"}
+    chat.new()
+    review(ledger, pulls[1].id, why="it was right", by="bob", now_us=T0 + 2 * DAY)
+    assert tell_levers(ledger, [pager, chat], T0 + 2 * DAY + 1) == 1
+    assert pager.open() == set()
+    assert pager.messages[-1].event == "lever.reviewed"
+    assert "bob looked at it: it was right" in pager.messages[-1].text
+    assert tell_levers(ledger, [pager, chat], T0 + 2 * DAY + 2) == 0
+    assert chat.new() == []
+
+
 def test_whoever_writes_superseded_is_told_all_the_same(ledger: Ledger) -> None:
     """A release whose reason reads like a supersession by a pull that is not there is told."""
     heard = Heard()
@@ -277,7 +299,7 @@ def test_a_new_channel_is_not_told_of_last_month(ledger: Ledger) -> None:
     heard = Heard()
     pulled(ledger)
     assert tell_levers(ledger, [], T0 + SECOND) == 0
-    assert ledger.all(PullTold) == []
+    assert ledger.all(Announced) == []
     pulled(ledger, T0 + 10 * DAY, until_us=T0 + 90 * DAY)
     expire(ledger, T0 + 30 * DAY)
     tell_levers(ledger, [heard], T0 + 30 * DAY)
@@ -303,11 +325,11 @@ def test_what_people_wrote_is_harmless(ledger: Ledger) -> None:
     """No mention, link, markup or control character of anybody's text reaches a chat, whatever is told."""
     heard = Heard()
     declare(ledger, Lever(id="evil", kind="string", default=EVIL, safe=f"safe {EVIL}"), T0 - DAY, "ann")
-    said = dict.fromkeys(("why", "by", "trade_off", "exit", "rule", "incident", "evidence"), EVIL)
-    pulled(ledger, key="evil", break_glass=True, **said)
+    said = dict.fromkeys(("why", "trade_off", "exit", "rule", "incident", "evidence"), EVIL)
+    pulled(ledger, key="evil", break_glass=True, by=NAME, **said)
     for at_us in (T0 + 1, T0 + 4 * HOUR - 1):
         tell_levers(ledger, [heard], at_us)
-    release(ledger, "evil", why=EVIL, by=EVIL, now_us=T0 + 4 * HOUR - 1)
+    release(ledger, "evil", why=EVIL, by=NAME, now_us=T0 + 4 * HOUR - 1)
     for at_us in (T0 + 4 * HOUR, T0 + 2 * DAY):
         tell_levers(ledger, [heard], at_us)
     messages = heard.new()
@@ -348,93 +370,3 @@ def test_a_slow_channel_holds_nobody_up(ledger: Ledger, monkeypatch: pytest.Monk
     free.set()
     assert time.monotonic() - began < 2
     assert len(heard.messages) == 1
-
-
-def test_the_first_read_is_noted_once(ledger: Ledger) -> None:
-    """The first answer with a pull counts, of single and bulk reads alike; answers without one are no reads of any."""
-    seen, board = Readers(), Board(ledger)
-    board.refresh()
-    seen.note(board.evaluate_all({}, T0), T0)
-    seen.note([{"key": "x", "errorCode": "FLAG_NOT_FOUND", "errorDetails": "no"}], T0)
-    assert note_first_reads(ledger, seen, T0) == []
-    pull = pulled(ledger)
-    board.refresh()
-    for late in (1_300_000, 2_000_000, 9_000_000):
-        body = board.evaluate(LEVER.id, {}, T0 + late)
-        assert body is not None
-        seen.note([body], T0 + late)
-    read = FirstRead(id=pull.id, at_us=T0 + 1_300_000)
-    assert note_first_reads(ledger, seen, T0 + 9_000_000) == [read]
-    assert note_first_reads(ledger, seen, T0 + 10_000_000) == []
-    again = Readers()  # another server, or this one after a restart
-    again.note(board.evaluate_all({}, T0 + HOUR), T0 + HOUR)
-    assert note_first_reads(ledger, again, T0 + HOUR) == []
-    assert note_first_reads(ledger, again, T0 + HOUR) == []
-    assert ledger.all(FirstRead) == [read]
-
-
-def test_a_ledger_that_fails_loses_no_read(ledger: Ledger) -> None:
-    """What could not be written is written by the next call, with the time at which it was."""
-    seen = Readers()
-    pull = pulled(ledger)
-    seen.note([{"metadata": {"pull": pull.id}}], T0 + SECOND)
-    real = ledger.put
-
-    def refuse(*_: Any, **__: Any) -> int:
-        raise OSError("disk")
-
-    ledger.put = refuse  # type: ignore[method-assign]
-    with pytest.raises(OSError, match="disk"):
-        note_first_reads(ledger, seen, T0 + 2 * SECOND)
-    ledger.put = real  # type: ignore[method-assign]
-    assert [r.at_us for r in note_first_reads(ledger, seen, T0 + 3 * SECOND)] == [T0 + SECOND]
-
-
-def incident(**more: Any) -> Incident:
-    """An incident that was alarmed 2.9 s before T0."""
-    fields: dict[str, Any] = {
-        "title": "refusals rose", "app": "bot", "environment": "production", "metric": "refusal", "lead": "s1",
-        "onset_us": T0 - HOUR, "onset_low_us": T0 - HOUR, "onset_high_us": T0 - HOUR, "alarmed_us": T0 - 2_900_000,
-        "last_signal_us": T0,
-    }  # fmt: skip
-    return Incident(id="INC-0001", **{**fields, **more})
-
-
-@pytest.mark.parametrize(("state", "entries"), [("open", 1), ("closed", 0)])
-def test_the_timeline_is_told_of_the_first_read(ledger: Ledger, state: Any, entries: int) -> None:
-    """The pull's incident is told when an application first had it, after the pull and after the alarm; a closed one is not."""
-    ours = incident(state=state)
-    ledger.put(ours, now_us=T0, by="andon")
-    pull, seen = pulled(ledger, incident="INC-0001"), Readers()
-    seen.note([{"metadata": {"pull": pull.id}}], T0 + 1_300_000)
-    note_first_reads(ledger, seen, T0 + 2 * SECOND)
-    found = timeline_of(ledger, ours)
-    assert len(found) == entries
-    if found:
-        assert (
-            found[0].text
-            == "lever model.version effective in an application 1.3 s after the pull, 4.2 s after the alarm"
-        )
-        assert (found[0].kind, found[0].happened_us, found[0].learned_us) == ("lever", T0 + 1_300_000, T0 + 2 * SECOND)
-
-
-def test_a_renewed_hold_was_effective_before(ledger: Ledger) -> None:
-    """The timeline is told of a hold once; the second pull of it is read too, but nothing became effective by that."""
-    ours = incident()
-    ledger.put(ours, now_us=T0, by="andon")
-    seen = Readers()
-    for k in range(2):
-        pull = pulled(ledger, T0 + k * HOUR)
-        seen.note([{"metadata": {"pull": pull.id}}], T0 + k * HOUR + SECOND)
-        note_first_reads(ledger, seen, T0 + k * HOUR + SECOND)
-    assert len(ledger.all(FirstRead)) == 2
-    assert len(timeline_of(ledger, ours)) == 1
-
-
-def test_noting_a_read_costs_next_to_nothing() -> None:
-    """A million reads a second is the order of what a note may cost; here 2 microseconds are allowed on a busy machine."""
-    seen, bodies = Readers(), [{"metadata": {"pull": f"pull-x-{k:05d}"}} for k in range(20)]
-    began = time.perf_counter()
-    for _ in range(5_000):
-        seen.note(bodies, T0)
-    assert (time.perf_counter() - began) / 100_000 < 2e-6

@@ -49,8 +49,9 @@ def test_what_nobody_approved_is_held_only_by_breaking_the_glass(ledger: Ledger)
         with pytest.raises(StateError, match=r"nothing unapproved is served to production.*--break-glass"):
             broken(ledger, value, break_glass=False)
         assert ledger.last_entry() == entry
-        broken(ledger, value, T0 + n)
+        pull = broken(ledger, value, T0 + n)
         assert served(ledger, T0 + n) == value
+        review(ledger, pull.id, why="it was right", by="bob", now_us=T0 + n)
 
 
 def test_a_broken_glass_is_loud(ledger: Ledger) -> None:
@@ -64,13 +65,38 @@ def test_a_broken_glass_is_loud(ledger: Ledger) -> None:
 
 
 def test_a_broken_glass_ends_within_a_day(ledger: Ledger) -> None:
-    """It holds for a day at most; a second one right after it is a second record."""
+    """It holds for a day at most; a second one right after it, once the first was reviewed, is a second record."""
     with pytest.raises(InputError, match="within a day, which is the longest for a broken glass"):
         broken(ledger, until_us=T0 + DAY + 1)
     assert ledger.all(Pull) == []
-    broken(ledger)
+    review(ledger, broken(ledger).id, why="it was right", by="bob", now_us=T0)
     broken(ledger, now_us=T0 + DAY)
     assert [p.break_glass for p in ledger.all(Pull)] == [True, True]
+
+
+@pytest.mark.parametrize("later", [1, DAY, 400 * DAY])
+def test_a_glass_is_not_broken_again_before_somebody_else_looked(ledger: Ledger, later: int) -> None:
+    """Day after day without a review is no emergency: it is refused with the review that is missing, and nothing is written.
+
+    Harm is stopped all the same: what production may see needs no glass, and is held with or without one.
+    """
+    pull = broken(ledger)
+    now = T0 + later
+    expire(ledger, now)
+    entry = ledger.last_entry()
+    with pytest.raises(
+        StateError, match=f'andon lever review {pull.id} .*The safe value \\("say nothing"\\) needs no glass'
+    ):
+        broken(ledger, "other", now)
+    assert ledger.last_entry() == entry
+    for value, glass in ((None, False), (None, True), ("be helpful", True)):
+        broken(ledger, value, now, break_glass=glass)
+        now += 1
+    assert served(ledger, now) == "be helpful"
+    assert broken(ledger, "other", now, environment="staging").value == "other"
+    for waiting in [p for p in ledger.all(Pull) if p.break_glass]:
+        review(ledger, waiting.id, why="it was right", by="bob", now_us=now)
+    assert broken(ledger, "other", now + 1).break_glass
 
 
 def test_a_broken_glass_breaks_no_other_law(ledger: Ledger) -> None:

@@ -577,3 +577,19 @@ def test_how_often_a_pull_that_does_nothing_is_said_to_have_worked() -> None:
     alarmed = [fell((int(x), 100), (int(y), 400)) for x, y in zip(worst, rng.binomial(400, 0.05, 1000), strict=True)]
     assert 0.01 < np.mean(even) < 0.04
     assert 0.7 < np.mean(alarmed) < 0.85
+
+
+@pytest.mark.parametrize("hours", [2, 3, 5])
+@pytest.mark.parametrize("silent", [0, 1])
+def test_what_is_usual_is_counted_for_the_stretch_alone(
+    store: tuple[Warehouse, Ledger], hours: int, silent: int
+) -> None:
+    """However long the stretches are: what is usual in them, and what of that did not come, also where the last hours are silent."""
+    warehouse, ledger = store
+    opened(ledger, metric="traffic", direction="down", x=85, n=100, baseline_x=0, clock=(120.0,) * 48)
+    pulled(ledger, T0 + HOUR, hours=6)
+    put(warehouse, T0, T0 + HOUR, 120, 0)
+    put(warehouse, T0 + HOUR, T0 + (1 + hours - silent) * HOUR, 120 * (hours - silent), 0)
+    effect = only(measure(warehouse, ledger, T0 + (1 + hours) * HOUR))
+    assert (effect.before_x, effect.before_n) == (0, 120)
+    assert (effect.after_x, effect.after_n) == (120 * silent, 120 * hours)

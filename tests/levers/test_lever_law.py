@@ -36,8 +36,8 @@ from andon.store import Ledger
 T0 = 1_790_000_000_000_000
 HOUR = 3600 * 1_000_000
 DAY = 24 * HOUR
-DOSE = Lever(id="dose", kind="number", default=1.0, safe=0.0)
-VALUES = st.sampled_from([0.5, 2.0, 3.0, 2.0, 3.0, 1.0])
+DOSE = Lever(id="dose", kind="number", default=10.0, safe=0.0)
+VALUES = st.sampled_from([5.0, 20.0, 30.0, 20.0, 30.0, 10.0])
 STAGES = st.sampled_from(["unknown", "added", "staged", "approved", "approved and staged", "live"])
 PEOPLE = st.sampled_from(["ann", "bob", "Ann "])
 PLACES = st.sampled_from(ENVIRONMENTS)
@@ -74,7 +74,7 @@ class People(RuleBasedStateMachine):
     @initialize(two=STAGES, three=STAGES)
     def begin(self, two: str, three: str) -> None:
         """Stories begin in the middle: versions were added, approved, tried and promoted before."""
-        for value, stage in ((2.0, two), (3.0, three)):
+        for value, stage in ((20.0, two), (30.0, three)):
             if stage != "unknown":
                 self.add(value, "ann")
             if stage in ("approved", "approved and staged", "live"):
@@ -124,7 +124,7 @@ class People(RuleBasedStateMachine):
     def look(self) -> None:
         expire(self.ledger, self.now)
 
-    @rule(default=st.sampled_from([1.0, 0.5, 2.0]), safe=st.sampled_from([0.0, 0.0, 0.5, 3.0]))
+    @rule(default=st.sampled_from([10.0, 5.0, 20.0]), safe=st.sampled_from([0.0, 0.0, 5.0, 30.0]))
     def declare_anew(self, default: float, safe: float) -> None:
         lever = Lever(id="dose", kind="number", default=default, safe=safe)
         known = (lever.default, lever.safe) == (self.lever.default, self.lever.safe)
@@ -182,20 +182,26 @@ class People(RuleBasedStateMachine):
         until = now + hours * HOUR
         self.now += 1
         wanted = float(self.lever.safe) if value is None else value  # type: ignore[arg-type]
-        allowed = (broken and hours <= 24) or (not broken and (place == "staging" or self.may(wanted)))
-        act = lambda: hold(  # noqa: E731
-            self.ledger,
-            "dose",
-            value,
-            why="harm",
-            by="ann",
-            until_us=until,
-            now_us=now,
-            environment=place,
-            break_glass=broken,
-        )
-        if self.tried(act, allowed):
-            self.held[place] = Held(wanted, until, broken)
+        waiting = any(p.break_glass and p.reviewed is None for p in self.ledger.all(Pull))
+        may = place == "staging" or self.may(wanted)
+        allowed = hours <= 24 and (may or not waiting) if broken else may
+
+        def act() -> None:
+            pull = hold(
+                self.ledger,
+                "dose",
+                value,
+                why="harm",
+                by="ann",
+                until_us=until,
+                now_us=now,
+                environment=place,
+                break_glass=broken,
+            )
+            assert pull.at_us < pull.until_us >= until
+            self.held[place] = Held(wanted, pull.until_us, broken)
+
+        self.tried(act, allowed)
 
     @rule(place=PLACES)
     def release(self, place: str) -> None:
@@ -207,8 +213,9 @@ class People(RuleBasedStateMachine):
 
     @rule(place=PLACES)
     def roll_back(self, place: str) -> None:
-        before = [self.valued(v) for v in [None, *self.live[place]][-2:-1]]
-        allowed = bool(before) and (place == "staging" or self.may(before[0]))
+        was: list[float | None] = [None, *self.live[place]]
+        older = was[: was.index(was[-1])]  # all that was live before what is live first was
+        allowed = bool(older) and (place == "staging" or self.may(self.valued(older[-1])))
         self.now += 1
 
         def act() -> None:
@@ -225,7 +232,7 @@ class People(RuleBasedStateMachine):
             )
 
         if self.tried(act, allowed):
-            self.held[place] = Held(before[0], self.now + HOUR, False)
+            self.held[place] = Held(self.valued(older[-1]), self.now + HOUR, False)
 
     @rule(by=PEOPLE)
     def review(self, by: str) -> None:

@@ -11,14 +11,26 @@ from hypothesis import strategies as st
 
 from andon.changes import Change
 from andon.errors import InputError, StateError, StoreError
-from andon.levers import Asked, Lever, Pull, in_force
-from andon.levers.run import Board, declare, expire, hold, plan_hold, release, review
+from andon.levers import Asked, GateResult, Lever, Pull, in_force
+from andon.levers.pulls import CLOCKS_US, clock_note
+from andon.levers.run import (
+    Board,
+    add_version,
+    approve_version,
+    declare,
+    expire,
+    hold,
+    note_gate,
+    plan_hold,
+    release,
+    review,
+)
 from andon.store import Ledger
 
 T0 = 1_790_000_000_000_000
 DAY = 24 * 3600 * 1_000_000
 KILL = Lever(id="kill-switch", kind="boolean", default=False, safe=True, app="bot")
-DOSE = Lever(id="dose", kind="number", default=1.0, safe=0.0)
+DOSE = Lever(id="dose", kind="number", default=1.5, safe=0.0)
 
 
 @pytest.fixture
@@ -101,30 +113,133 @@ def test_a_clock_set_back_does_not_undo_a_hold(ledger: Ledger) -> None:
     assert (held.id, held.value) == (second.id, True)
 
 
-@pytest.mark.parametrize("ahead", [600, DAY, 400 * DAY])
-def test_a_pull_from_a_clock_ahead_holds_and_keeps_nobody_from_pulling(ledger: Ledger, ahead: int) -> None:
+@pytest.mark.parametrize(("ahead", "longer"), [(600, 0), (DAY, DAY), (400 * DAY, 0)])
+def test_a_pull_from_a_clock_ahead_holds_and_keeps_nobody_from_pulling(ledger: Ledger, ahead: int, longer: int) -> None:
     """A pull of a clock that is ahead is in force for one that is behind, and who pulls or releases by the right clock can.
 
-    The one who came last is obeyed, whatever the clocks say, until their own time is over.
+    The one who came last is obeyed, whatever the clocks say, for the time that they asked for by either clock; where that were
+    longer than a hold may last, by their own.
     """
     first = pulled(ledger, T0 + ahead, value=False)
     assert in_force(ledger.all(Pull), T0) == first
     second = pulled(ledger, T0, until_us=T0 + 500)
     assert in_force(ledger.all(Pull), T0 + 1) == second
-    assert second.at_us < second.until_us
+    assert (second.at_us, second.until_us) == (T0, T0 + 500 + longer)
     over = ledger.get(Pull, first.id)
     assert over is not None
     assert over.released_us is not None
     assert over.at_us <= over.released_us <= over.until_us
     board = Board(ledger)
     board.refresh()
-    served = [(board.evaluate("kill-switch", {}, T0 + t) or {})["value"] for t in (0, 499, 500, ahead, ahead + 999)]
-    assert served == [True, True, False, False, False]
-    expire(ledger, T0 + 500)
+    served = [(board.evaluate("kill-switch", {}, T0 + longer + t) or {})["value"] for t in (0, 499, 500, 400 * DAY)]
+    assert served == [True, True, False, False]
+    expire(ledger, T0 + longer + 500)
     law_of_changes(ledger)
-    third = pulled(ledger, T0 + 600)
-    ended = release(ledger, "kill-switch", why="w", by="b", now_us=T0 + 601)
-    assert (ended.id, in_force(ledger.all(Pull), T0 + 601)) == (third.id, None)
+    third = pulled(ledger, T0 + longer + 600)
+    ended = release(ledger, "kill-switch", why="w", by="b", now_us=T0 + longer + 601)
+    assert (ended.id, in_force(ledger.all(Pull), T0 + longer + 601)) == (third.id, None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    behind=st.integers(-2 * DAY, 100 * DAY),
+    length=st.integers(1, 90 * DAY),
+    first=st.integers(1, 90 * DAY),
+    glass=st.booleans(),
+    place=st.sampled_from(["production", "staging"]),
+)
+def test_a_hold_lasts_as_long_as_was_asked_by_whichever_clock_is_right(
+    behind: int, length: int, first: int, glass: bool, place: str
+) -> None:
+    """Whatever the clocks say, a hold is written whole and is in force at once, by the clock of who asked and by that of the last pull.
+
+    It never begins after its end, lasts as long as was asked by its own clock at least and never longer than a hold may last; a
+    clock that is far off is named, one that is a little off is not.
+    """
+    ledger, most = Ledger("sqlite://"), DAY if glass else 90 * DAY
+    length = min(length, most)
+    declare(ledger, KILL, T0, "ann")
+    before = hold(ledger, "kill-switch", why="w", by="ann", until_us=T0 + first, now_us=T0, environment=place)
+    now = T0 - behind
+    pull = pulled(ledger, now, until_us=now + length, break_glass=glass)
+    assert in_force(ledger.all(Pull), now) == pull
+    assert pull.at_us < pull.until_us
+    assert abs(pull.at_us - now) <= CLOCKS_US + 1
+    assert now + length <= pull.until_us <= now + most
+    if behind > CLOCKS_US and length + behind <= most:
+        assert pull.until_us == before.at_us + length
+    assert bool(clock_note([before], now)) == (behind > CLOCKS_US)
+    expire(ledger, pull.until_us)
+    assert {p.released_us is not None for p in ledger.all(Pull) if p.environment == "production"} == {True}
+    if place == "production":
+        law_of_changes(ledger)
+    ledger.close()
+
+
+def test_a_clock_that_is_behind_is_said(ledger: Ledger) -> None:
+    """The note says how far, behind whose pull, and what to compare."""
+    pulled(ledger, until_us=T0 + DAY)
+    note = clock_note(ledger.all(Pull), T0 - 2 * 3_600_000_000)
+    assert note == (
+        'this clock (2026-09-21T12:13:20Z) is 2 h behind that of "ann", by which pull-kill-switch-00001 was written, so one of the '
+        "two is wrong: compare it with `date -u` elsewhere, and look at when this hold ends"
+    )
+    assert clock_note(ledger.all(Pull), T0 - 60_000_000) == clock_note([], T0) == ""
+
+
+def test_a_release_is_now_by_whatever_clock(ledger: Ledger) -> None:
+    """A release is dated by the clock of who releases, never long after it, and never after the end that the hold would have had."""
+    for n, ahead in enumerate((0, 30_000_000, DAY)):
+        pull = pulled(ledger, T0 + n * DAY + ahead, until_us=T0 + n * DAY + ahead + DAY // 2)
+        ended = release(ledger, "kill-switch", why="w", by="bob", now_us=T0 + n * DAY)
+        assert ended.released_us is not None
+        assert ended.released_us <= pull.until_us
+        assert ended.released_us - (T0 + n * DAY) <= CLOCKS_US
+        if ahead < DAY:
+            assert ended.released_us >= pull.at_us
+
+
+@pytest.mark.parametrize("act", ["hold", "release"])
+def test_a_wrong_clock_ends_nothing_in_another_environment(ledger: Ledger, act: str) -> None:
+    """Who pulls in staging by a clock that is ahead leaves the hold of production as it is, change and all."""
+    kept = pulled(ledger, until_us=T0 + DAY)
+    late = T0 + 2 * DAY
+    pulled(ledger, late, until_us=late + 10, environment="staging")
+    if act == "release":
+        release(ledger, "kill-switch", why="w", by="ann", now_us=late + 1, environment="staging")
+    assert ledger.get(Pull, kept.id) == kept
+    assert in_force(ledger.all(Pull), T0 + 1) == kept
+
+
+@pytest.mark.parametrize("change", ["safe value", "version"])
+def test_a_pull_is_not_written_by_what_was_true_a_moment_ago(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A lever that is declared anew, or a version that the gate fails, between reading and writing: the pull is refused, nothing written."""
+    declare(ledger, DOSE, T0, "ann")
+    version = add_version(ledger, "dose", 3.0, why="w", by="ann", now_us=T0)
+    approve_version(ledger, "dose", version.digest, why="w", by="bob", now_us=T0)
+    put = ledger.put
+
+    def put_late(record: Any, **more: Any) -> int:
+        monkeypatch.setattr(ledger, "put", put)
+        if change == "version":
+            failed = GateResult(outcome="fail", reason="r", by="ci", at_us=T0)
+            note_gate(ledger, "dose", version.digest, failed, T0)
+        else:
+            declare(ledger, replace(DOSE, safe=0.5), T0, "eve")
+        return put(record, **more)
+
+    monkeypatch.setattr(ledger, "put", put_late)
+    value = 3.0 if change == "version" else None
+    with pytest.raises(StateError, match="declared it or changed the version in the same moment; nothing of yours"):
+        hold(ledger, "dose", value, why="w", by="ann", until_us=T0 + 9, now_us=T0)
+    assert ledger.all(Pull) == []
+    if change == "version":
+        with pytest.raises(StateError, match="the gate did not pass"):
+            hold(ledger, "dose", value, why="w", by="ann", until_us=T0 + 9, now_us=T0)
+    else:
+        assert hold(ledger, "dose", why="w", by="ann", until_us=T0 + 9, now_us=T0).value == 0.5
 
 
 def test_a_hold_in_the_same_microsecond_is_the_newer_one(ledger: Ledger) -> None:
@@ -292,7 +407,7 @@ def test_a_new_default_is_a_change_only_while_nobody_holds(ledger: Ledger) -> No
     declare(ledger, DOSE, T0, "ann")
     declare(ledger, replace(DOSE, default=0.5), T0 + 1, "bob")
     said = [(c.environment, c.before, c.after, c.author) for c in changes(ledger)]
-    assert said == [("staging", "1.0", "0.5", "bob"), ("production", "1.0", "0.5", "bob")]
+    assert said == [("staging", "1.5", "0.5", "bob"), ("production", "1.5", "0.5", "bob")]
     hold(ledger, "dose", why="w", by="b", until_us=T0 + 100, now_us=T0 + 2)
     declare(ledger, replace(DOSE, default=0.25), T0 + 3, "ann")
     assert [(c.environment, c.after) for c in changes(ledger)[3:]] == [("staging", "0.25")]
@@ -316,7 +431,9 @@ def test_two_who_pull_at_once_are_told(ledger: Ledger) -> None:
 
     pulled(ledger)
     ledger.__class__ = Late  # it read before the other one wrote
-    with pytest.raises(StateError, match="somebody else pulled kill-switch in the same moment"):
+    with pytest.raises(
+        StateError, match="somebody else pulled kill-switch, declared it or changed the version in the same moment"
+    ):
         pulled(ledger, T0 + 1)
     ledger.__class__ = Ledger
     assert len(ledger.all(Pull)) == 1

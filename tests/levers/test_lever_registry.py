@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from andon.errors import InputError
+from andon.errors import InputError, StateError
 from andon.levers import (
     Lever,
     LeverValue,
     Pull,
     Served,
+    Version,
     check_key,
     check_lever,
     check_value,
@@ -22,7 +23,7 @@ from andon.levers import (
     in_force,
 )
 from andon.levers.pulls import ended_change, expired, pulled_change
-from andon.levers.registry import shown_value
+from andon.levers.registry import approve, check_served, origin_of, shown_value
 
 KILL = Lever(id="kill-switch", kind="boolean", default=False, safe=True)
 T0 = 1_790_000_000_000_000
@@ -207,6 +208,61 @@ def test_a_number_is_one_version_however_it_is_written(value: int) -> None:
     lever = Lever(id="x", kind="number", default=0.0, safe=0.0)
     assert digest_of(check_value(lever, value)) == digest_of(check_value(lever, float(value)))
     assert digest_of(check_value(lever, -0.0)) == digest_of(check_value(lever, 0))
+
+
+def version_of(value: LeverValue, **fields: Any) -> Version:
+    """A version that nobody approved."""
+    digest = digest_of(value)
+    made = Version(id=f"x@{digest}", lever="x", digest=digest, value=value, at_us=T0, by="ann", why="w")
+    return replace(made, **fields)
+
+
+@given(
+    st.tuples(st.integers(0, 2_000), st.integers(0, 2_000)),
+    st.floats(0, 1),
+    st.none() | st.floats(0, 10) | st.integers(0, 10),
+)
+def test_between_whole_numbers_there_is_no_fraction(ends: tuple[int, int], part: float, added: float | None) -> None:
+    """Production takes what lies between; a fraction only where default, safe value or a version is one."""
+    versions = [] if added is None else [version_of(float(added))]
+    value = min(ends) + part * abs(ends[0] - ends[1])
+    fraction = added is not None and not float(added).is_integer()
+    whole = Lever(id="x", kind="number", default=float(ends[0]), safe=float(ends[1]))
+    check_served(whole, float(round(value)), "production", versions)
+    check_served(replace(whole, default=max(ends) + 0.5, safe=float(min(ends))), value, "production", versions)
+    check_served(whole, value, "staging", versions)
+    if fraction or value.is_integer():
+        check_served(whole, value, "production", versions)
+    else:
+        with pytest.raises(
+            StateError, match=f"is no whole number, and x takes whole numbers.*Take {int(value)} or {int(value) + 1};"
+        ):
+            check_served(whole, value, "production", versions)
+    other = [replace(v, lever="y") for v in versions]
+    if not value.is_integer():
+        with pytest.raises(StateError):
+            check_served(whole, value, "production", other)
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.booleans()), min_size=1, max_size=8))
+def test_what_is_to_be_approved_is_compared_with_what_was(made: list[tuple[int, bool]]) -> None:
+    """The origin is approved, and nothing on the way to it is; without one it is the default, and it is never the version itself."""
+    lever = Lever(id="x", kind="string", default="0", safe="")
+    versions: list[Version] = []
+    for n, (parent, approved) in enumerate(made):
+        of = versions[parent].digest if parent < n else None
+        version = version_of(str(n), parent=of)
+        versions.append(approve(version, by="bob", why="w", now_us=T0) if approved else version)
+    new = versions[-1]
+    origin, why = origin_of(lever, new, versions, None)
+    way, at = [], new.parent
+    while at is not None and (isinstance(origin, Lever) or at != origin.digest):
+        way.append(next(v for v in versions if v.digest == at))
+        at = way[-1].parent
+    assert not any(v.approvals for v in way)
+    assert (at is None) == isinstance(origin, Lever)
+    assert isinstance(origin, Lever) or (origin.approvals and origin != new)
+    assert not way or f"{way[0].id}, which it was made from, is not approved" in why
 
 
 def test_an_object_is_copied_to_its_depth() -> None:

@@ -8,7 +8,7 @@ import pytest
 from andon.changes import Change
 from andon.errors import InputError, StateError
 from andon.levers import GateResult, Lever, Version, diff, find_version
-from andon.levers.run import add_version, approve_version, declare, hold, note_gate, promote, versions_of
+from andon.levers.run import add_version, approve_version, declare, hold, note_gate, promote, review, versions_of
 from andon.store import Ledger
 
 T0 = 1_790_000_000_000_000
@@ -77,7 +77,17 @@ def test_the_diff_of_a_text_is_by_lines_and_of_an_object_by_its_keys(ledger: Led
     lines = diff(one, two).split("\n")
     assert lines[:2] == [f"--- {one.digest}", f"+++ {two.digest}"]
     assert [x for x in lines[3:] if x[0] in "+-"] == ["-b", "+B"]
-    assert diff(None, one).split("\n")[3:] == ["+a", "+b", "+c"]
+    lever = ledger.get(Lever, "prompt")
+    assert lever is not None
+    assert diff(lever, one).split("\n") == [
+        "--- default",
+        f"+++ {one.digest}",
+        "@@ -1 +1,3 @@",
+        "-be helpful",
+        "+a",
+        "+b",
+        "+c",
+    ]
     assert diff(one, one) == ""
     declare(ledger, Lever(id="policy", kind="object", default={}, safe={}), T0, "ann")
     old = add_version(ledger, "policy", {"tools": ["search"], "k": {"a": 1, "b": 2}}, why="w", by="ann", now_us=T0)
@@ -85,7 +95,7 @@ def test_the_diff_of_a_text_is_by_lines_and_of_an_object_by_its_keys(ledger: Led
     assert [x.strip() for x in diff(old, new).split("\n")[3:] if x[0] in "+-"] == ['-    "b": 2', '+    "b": 3']
 
 
-@pytest.mark.parametrize("by", ["ann", "Ann", " ANN ", "ａｎｎ", "ann\u00a0"])
+@pytest.mark.parametrize("by", ["ann", "Ann", " ANN ", "ａｎｎ", "ann\u00a0", "ann.", "a-nn", "_ann_"])
 def test_the_author_cannot_approve(ledger: Ledger, by: str) -> None:
     """Whoever wrote a version cannot approve it, in any spelling of their name; nothing is written."""
     version = add(ledger, "x")
@@ -94,12 +104,42 @@ def test_the_author_cannot_approve(ledger: Ledger, by: str) -> None:
     assert ledger.get(Version, version.id) == version
 
 
-def test_an_invisible_character_makes_nobody_another_person(ledger: Ledger) -> None:
-    """A name with a character that no eye sees approves nothing."""
-    version = add(ledger, "x")
-    with pytest.raises(InputError, match="nobody sees"):
-        approve_version(ledger, "prompt", version.digest, why="fine", by="an\u200bn", now_us=T0)
-    assert ledger.get(Version, version.id) == version
+NOBODY_SEES = ("an\u200bn", "ann\u3164", "ann\u034f", "ann\ufe0f", "ann\u2800", "ann\U000e0100", "\u202eann")
+LOOK_ALIKE = ("\u0430nn", "an\u0578", "ann\u03bf")
+
+
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [*((n, "nobody sees") for n in NOBODY_SEES), *((n, "look alike") for n in LOOK_ALIKE), ("...", "has no letter")],
+)
+def test_no_character_makes_one_person_two(ledger: Ledger, by: str, said: str) -> None:
+    """A name with characters that no eye sees, or of two scripts, neither writes, approves, reviews nor breaks the glass."""
+    version, entry = add(ledger, "x"), ledger.last_entry()
+    until = {"until_us": T0 + HOUR, "now_us": T0}
+    for act in (
+        lambda: add(ledger, "y", by=by),
+        lambda: approve_version(ledger, "prompt", version.digest, why="fine", by=by, now_us=T0),
+        lambda: hold(ledger, "prompt", "z", why="w", by=by, break_glass=True, **until),
+    ):
+        with pytest.raises(InputError, match=said):
+            act()
+    assert ledger.last_entry() == entry
+    pull = hold(ledger, "prompt", "z", why="w", by="ann", break_glass=True, **until)
+    with pytest.raises(InputError, match=said):
+        review(ledger, pull.id, why="w", by=by, now_us=T0)
+    assert hold(ledger, "prompt", why="w", by=by, **until).by == by.strip()  # stopping harm needs no fine name
+
+
+@pytest.mark.parametrize(
+    "by", ["山田 たろう", "Łukasz Ó Dónaill", "Оксана", "محمد", "김철수", "नेहा", "d’Arcy-Smith", "a.b@c.de", "r2d2"]
+)
+def test_a_name_of_any_people_is_a_name(ledger: Ledger, by: str) -> None:
+    """Names of one script write and approve as they are; only its own bearer is the same person."""
+    version = add(ledger, "x", by=by)
+    with pytest.raises(StateError, match="ask another person"):
+        approve_version(ledger, "prompt", version.digest, why="w", by=f"{by.upper()} ", now_us=T0)
+    assert approve_version(ledger, "prompt", version.digest, why="w", by="bob", now_us=T0).approvals[0].by == "bob"
+    assert approve_version(ledger, "prompt", add(ledger, "y").digest, why="w", by=by, now_us=T0).approvals[0].by == by
 
 
 def test_one_person_approves_once(ledger: Ledger) -> None:

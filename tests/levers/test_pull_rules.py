@@ -1,5 +1,7 @@
 """Laws of pulls by written rules: when a rule pulls, what it never does, and what it says."""
 
+import math
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +17,10 @@ from andon.changes import Change
 from andon.evals import Probed
 from andon.incidents import Incident
 from andon.incidents.run.timeline import Attached
-from andon.levers import Lever, Pull
+from andon.levers import GateResult, Lever, Pull
 from andon.levers.rule_tables import check_rules
 from andon.levers.rules import Counted, Grounds, PullRefused, counted_from_us, due_pulls
-from andon.levers.run import add_version, approve_version, hold, release
+from andon.levers.run import add_version, approve_version, hold, note_gate, release
 from andon.monitors import Signal
 from andon.store import Plan
 
@@ -74,11 +76,16 @@ def test_a_breaker_looks_at_its_part_of_the_traffic(world: World) -> None:
 
 
 def test_sampling_weights_count(world: World) -> None:
-    """A row that stands for fifty weighs fifty in rates and sums; how many came is counted in rows."""
+    """A row that stands for fifty weighs fifty in rates and sums; whether enough came is asked of the effective number.
+
+    Ten of weight 50 and thirty of weight 1 say as much as 11.2 of equal weight (Kish: 530^2 / 25,030).
+    """
     world.traffic(10, T0, weight=50.0, values={"error": 0.0, "cost_usd": 0.5})
     world.traffic(30, T0, weight=1.0, values={"error": 1.0, "cost_usd": 0.5})
-    assert world.pull(T0, {**BREAKER, "above": 0.06}) is None
-    tripped = world.pull(T0, {**BREAKER, "above": 0.05})
+    world.traffic(90, T0, weight=1e6, values={"latency_s": 1.0})  # has no such value
+    assert world.pull(T0, {**BREAKER, "above": 0.06, "least": 11}) is None
+    assert world.pull(T0, {**BREAKER, "above": 0.05, "least": 12}) is None
+    tripped = world.pull(T0, {**BREAKER, "above": 0.05, "least": 11})
     assert tripped is not None
     assert "5.66 % of 40 interactions that stand for 530" in tripped.why
     assert world.pull(T0, {**BUDGET, "total": 266}) is None
@@ -468,11 +475,62 @@ def test_a_clock_that_was_set_back_keeps_no_rule_from_pulling(world: World) -> N
     hold(world.ledger, "tools.search", why="x", by="ann", until_us=T0 + DAY, now_us=release_at)
     release(world.ledger, "tools.search", why="x", by="ann", now_us=release_at)
     world.traffic(20, T0, values={"error": 1.0})
-    assert world.turn(T0, BREAKER) == []  # released later, by that clock: nothing came since
-    world.ledger.put(replace(world.ledger.all(Pull)[0], released_us=T0 - HOUR), now_us=T0, by="ann")
-    pull = world.pull(T0, BREAKER)
+    pull = world.pull(T0, BREAKER)  # released later, by that clock, which keeps nobody waiting for five hours
     assert pull is not None
     assert pull.until_us - pull.at_us == 10 * MINUTE
+
+
+def test_a_release_by_a_clock_that_is_ahead_counts_from_when_the_hold_began(world: World) -> None:
+    """A time that has not come yet is none: the rule counts what came since its hold began, and is not disarmed until that time."""
+    world.traffic(20, T0, values={"error": 1.0})
+    assert world.pull(T0, BREAKER) is not None
+    pull = world.ledger.all(Pull)[0]
+    world.ledger.put(
+        replace(pull, released_us=T0 + 5 * HOUR, released_by="ann", released_why="x", until_us=T0 + 6 * HOUR),
+        now_us=T0, by="ann",
+    )  # fmt: skip
+    (rule,) = rules(BREAKER)
+    assert counted_from_us(rule, world.ledger.all(Pull), T0 + MINUTE) == T0
+    world.traffic(20, T0 + MINUTE, values={"error": 1.0})
+    assert world.pull(T0 + MINUTE, BREAKER) is not None
+
+
+def test_freezing_keeps_no_lever_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence that takes for ever is waited for once in a turn, however many levers are due; what was done stands in the pulls."""
+    monkeypatch.setattr("andon.levers.run.freezing.freeze_within.__defaults__", (0.05,))
+    over, asked = threading.Event(), list[str | None]()
+
+    def freeze(app: str | None, now_us: int) -> list[str]:
+        asked.append(app)
+        over.wait(30)
+        return []
+
+    world.traffic(20, T0, values={"error": 1.0})
+    world.signal(T0)
+    acted = world.turn(T0, BREAKER, REFUSED, freeze=freeze)
+    over.set()
+    assert asked == ["bot"]
+    assert [a.pull and a.pull.evidence for a in acted] == [
+        "freezing takes longer than 3 s; it was held without waiting"
+    ] * 2
+
+
+def test_a_version_that_the_gate_fails_meanwhile_is_not_pulled(world: World) -> None:
+    """While evidence is frozen the gate says fail: nothing is written, and the next turn says why."""
+    version = add_version(world.ledger, "routing", "medium", why="cheaper", by="jo", now_us=T0)
+    approve_version(world.ledger, "routing", version.digest, why="read", by="ann", now_us=T0)
+    world.signal(T0)
+
+    def freeze(app: str | None, now_us: int) -> list[str]:
+        failed = GateResult(outcome="fail", reason="r", by="ci", at_us=T0)
+        note_gate(world.ledger, "routing", version.digest, failed, T0)
+        return []
+
+    rule = {**REFUSED, "value": "medium"}
+    assert world.turn(T0, rule, freeze=freeze) == []
+    assert world.ledger.all(Pull) == []
+    (told,) = world.turn(T0 + 1, rule)
+    assert "the gate did not pass" in told.refused
 
 
 def test_no_rule_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,15 +557,20 @@ def test_no_rule_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @given(
-    n=st.integers(0, 60), weight=st.floats(0, 1000), level=st.floats(0, 1), above=st.floats(0, 0.99), held=st.booleans()
+    weights=st.lists(st.floats(1e-3, 1e6), max_size=60),
+    bad=st.integers(0, 60),
+    above=st.floats(0, 0.99),
+    held=st.booleans(),
 )
 def test_a_breaker_asks_for_a_pull_exactly_above_its_limit(
-    n: int, weight: float, level: float, above: float, held: bool
+    weights: list[float], bad: int, above: float, held: bool
 ) -> None:
-    """Whatever came: due if and only if nobody holds the lever, enough came, and the weighted rate is above the limit."""
+    """Whatever came: due if and only if nobody holds the lever, effectively enough came, and the weighted rate is above the limit."""
     (rule,) = rules({**BREAKER, "above": above})
     person = Pull(id="p", lever="tools.search", value=True, at_us=T0 - 1, by="ann", why="w", until_us=T0 + DAY)
-    counted = Counted(n, weight, weight * level)
+    counted = Counted(len(weights), sum(weights), sum(weights[:bad]), sum(w * w for w in weights))
+    enough = bool(weights) and counted.weight**2 >= 20 * counted.squares * (1 - 1e-9)
+    rate = counted.total / counted.weight if weights else 0.0
     due = due_pulls(
         [rule],
         {SEARCH.id: SEARCH},
@@ -515,4 +578,6 @@ def test_a_breaker_asks_for_a_pull_exactly_above_its_limit(
         Grounds(counted={rule.name: counted}),
         T0,
     )
-    assert bool(due) == (not held and n >= 20 and weight > 0 and counted.total / weight > above)
+    assert bool(due) == (not held and enough and rate > above and not math.isclose(rate, above))
+    if due:
+        assert len(weights) >= 20

@@ -87,3 +87,14 @@ def test_two_rules_have_two_names() -> None:
         rules(REFUSED, {**BUDGET, "name": "hold the model"})
     with pytest.raises(InputError, match="must be a list of tables"):
         pull_rules_of({"pull": {"name": "x"}})
+
+
+@pytest.mark.parametrize("entry", [BREAKER, BUDGET])
+def test_a_rule_that_looks_back_less_far_than_traffic_takes_to_come_is_refused(entry: dict[str, Any]) -> None:
+    """`within` below twice the settle time sees nothing: it is refused with both times and the way out; at twice it is read."""
+    with pytest.raises(
+        InputError, match=r"pull 1: within = \"2 min\" is too short .* 61 s after it came .*; 2 min or more"
+    ):
+        pull_rules_of({"pull": [{**entry, "within": "2m"}]}, settle_s=61)
+    assert len(pull_rules_of({"pull": [{**entry, "within": "2m"}]}, settle_s=60)) == 1
+    assert len(pull_rules_of({"pull": [REFUSED]}, settle_s=10**6)) == 1

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ruled import BREAKER, World, rules
 
+from andon.errors import StoreError
 from andon.levers import Version
 from andon.levers.run import allocation_of, look_and_act, start_split, stop_split, turn_levers
 from andon.rollouts import Arm, Decision, Experiment
 from andon.rollouts.run.looking import SETTLE_US
 from andon.scores import SCORERS, score_schema
 from andon.store import Ledger, Warehouse
+from andon.traffic import SCHEMAS
 
 T0 = 1_790_000_000_000_000
 HOUR = 3_600_000_000
@@ -21,7 +24,7 @@ Make = Callable[[str], Version]
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
     """A warehouse without traffic."""
-    warehouse = Warehouse(tmp_path, {"scores": score_schema(SCORERS)})
+    warehouse = Warehouse(tmp_path, {**SCHEMAS, "scores": score_schema(SCORERS)})
     yield warehouse
     warehouse.close()
 
@@ -126,3 +129,21 @@ def test_what_a_look_decided_is_done_by_whoever_looks_next(
     assert allocation_of(ledger, plan.id) == (ended or split)
     if ended is not None:
         assert look_and_act(warehouse, ledger, SCORERS, plan, ended, T0 + 9 * HOUR) == ([], None)
+
+
+def test_what_fails_in_a_turn_keeps_no_lever_from_being_pulled(tmp_path: Path) -> None:
+    """A ledger that cannot write an expiry fails a turn, and rules pull in it all the same; each failure is told."""
+    world, failed = World(tmp_path / "warehouse"), list[str]()
+    world.traffic(20, T0, values={"error": 1.0})
+
+    def expire(now_us: int) -> None:
+        raise StoreError("the disk is full", retryable=True)
+
+    done = turn_levers(
+        world.warehouse, world.ledger, rules(BREAKER), scorers=SCORERS, expire=expire, now_us=T0,
+        failed=lambda error: failed.append(str(error)),
+    )  # fmt: skip
+    assert [p.lever for p in done.pulled] == ["tools.search"]
+    assert failed == ["the disk is full"]
+    world.ledger.close()
+    world.warehouse.close()

@@ -92,7 +92,7 @@ def test_what_another_process_leaves_is_completed(
         return put(record, **more)
 
     other.put = put_no_change  # type: ignore[method-assign]
-    declared = Lever(id="dose", kind="number", default=1.0, safe=0.0)
+    declared = Lever(id="dose", kind="number", default=1.5, safe=0.0)
     acts: list[tuple[Callable[[], object], int]] = [
         (lambda: pulled(other, T0 + 1), 1),
         (lambda: release(other, "prompt", why="w", by="bob", now_us=T0 + 2), 1),

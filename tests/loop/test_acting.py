@@ -12,6 +12,7 @@ from andon.incidents import Incident, Message, Recovery
 from andon.levers import Effect, Pull
 from andon.levers.run import declare, hold, turning
 from andon.loop import Loop, open_loop, replay
+from andon.loop import turning as crank
 from andon.monitors import Signal
 from andon.postmortems import Postmortem
 from andon.rollouts import Allocation, Decision, Experiment
@@ -50,14 +51,18 @@ def opened(tmp_path: Path) -> Callable[[], Loop]:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch) -> list[Signal]:
-    """Rules fail from now on; the signals that they were given."""
+    """Rules fail from now on; the signals that they were given when everything had been looked into."""
     given: list[Signal] = []
 
-    def fail(*_: object, fresh: list[Signal], **__: object) -> None:
-        given.extend(fresh)
+    def fail(*_: object, **__: object) -> None:
         raise StoreError("the disk is full", retryable=True)
 
-    monkeypatch.setattr(turning, "pull_by_rules", fail)
+    def fail_late(*_: object, fresh: list[Signal], **__: object) -> None:
+        given.extend(fresh)
+        fail()
+
+    monkeypatch.setattr(crank, "pull_by_rules", fail)
+    monkeypatch.setattr(turning, "pull_by_rules", fail_late)
     return given
 
 
@@ -198,4 +203,48 @@ def test_a_replay_pulls_nothing(opened: Callable[[], Loop]) -> None:
     result = replay(loop, ())
     assert [i.metric for i in result.incidents] == ["refusal"]
     assert loop.ledger.all(Pull) == []
+    loop.close()
+
+
+def test_a_rule_pulls_before_anything_is_done_but_freezing(
+    opened: Callable[[], Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The incident is opened and its evidence frozen, once; runbook and draft, and what else is open, come after the pull.
+
+    The incident says by the clock of the service when it stood in the ledger; a replay has no such clock.
+    """
+    monkeypatch.setattr("andon.levers.run.automatic.freeze_within", lambda freeze: freeze())  # on a slow machine too
+    loop = opened()
+    record(loop.warehouse, _traffic())
+    done: list[tuple[str, int]] = []
+
+    def noted(name: str) -> None:
+        real = getattr(crank, name)
+
+        def note(*args: object, **named: object) -> object:
+            done.append((name, len(loop.ledger.all(Pull))))
+            return real(*args, **named)
+
+        monkeypatch.setattr(crank, name, note)
+
+    for name in ("investigate", "brought_up_to_date", "draft_postmortem"):
+        noted(name)
+    turned = loop.turn([], lambda: FOUND_US)
+    assert done[:3] == [("investigate", 0), ("brought_up_to_date", 1), ("draft_postmortem", 1)], done
+    names = [name for name, _ in done]  # a new leading signal is looked into anew
+    assert names.count("investigate") == names.count("brought_up_to_date")
+    (incident,), (pull,) = loop.ledger.all(Incident), loop.ledger.all(Pull)
+    assert turned.pulled == (MODEL.id,)
+    assert pull.evidence == f"frozen of {incident.id}"
+    assert incident.opened_us == FOUND_US > incident.alarmed_us
+    loop.close()
+
+
+def test_a_tick_without_a_clock_pulls_nothing(opened: Callable[[], Loop]) -> None:
+    """A replay sees what happened: no lever moves, and no incident says when it was opened."""
+    loop = opened()
+    record(loop.warehouse, _traffic())
+    loop.tick(FOUND_US)
+    (incident,) = loop.ledger.all(Incident)
+    assert (loop.ledger.all(Pull), incident.opened_us) == ([], None)
     loop.close()

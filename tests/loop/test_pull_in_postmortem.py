@@ -56,8 +56,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Postmortem, int]:
     pull = hold(
         loop.ledger, LEVER.id, why="refusals", by="maria", until_us=pull_us + HOUR_US, now_us=pull_us, incident=incident.id
     )  # fmt: skip
-    seen = Readers()
-    seen.note([{"metadata": {"pull": pull.id}}], pull_us + 1_300_000)
+    seen = Readers(lambda _: LEVER.app)
+    seen.note([{"key": LEVER.id, "metadata": {"pull": pull.id}}], LEVER.app, pull_us + 1_300_000)
     note_first_reads(loop.ledger, seen, pull_us + 2 * SECOND_US)
     record(loop.warehouse, calm(pull_us + 2 * SECOND_US, 90))
     for minute in range(0, 90, 5):
@@ -97,7 +97,7 @@ def test_the_timeline_tells_of_a_hold_in_five_entries(told: tuple[Postmortem, in
 def test_the_document_says_what_was_held_and_what_it_did(told: tuple[Postmortem, int]) -> None:
     """One hold, with its author, its times after the alarm, its effect with the interval, and its end."""
     draft, pull_us = told
-    (hold_,) = held(draft)
+    (hold_,) = held(draft.timeline)
     assert (hold_.lever, hold_.value, hold_.by, hold_.glass) == ("model.version", '"m-1"', "maria", False)
     assert (hold_.at_us, hold_.effective_us, hold_.ended_us) == (pull_us, pull_us + 1_300_000, pull_us + HOUR_US)
     assert not hold_.so_far
@@ -165,7 +165,7 @@ def test_a_renewed_hold_is_one_and_another_value_is_another(told: tuple[Postmort
         entry('lever: version abc of lever dose promoted to production: "x" (bob)', at + 4),
         entry("something else about levers", at + 5),
     )
-    one, two = held(replace(draft, timeline=events))
+    one, two = held(events)
     assert (one.at_us, one.ended_us, one.glass, one.effect, one.by) == (
         at,
         at + 2,

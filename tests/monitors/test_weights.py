@@ -9,11 +9,10 @@ import pytest
 from andon.incidents.run import respond
 from andon.investigations.run import investigate
 from andon.monitors.run import Watch, chart_of
-from andon.rollouts.run import compare_arms
 from andon.scores import hashed, score_schema
 from andon.scores.builtin import SCORERS
 from andon.settings import Settings
-from andon.store import Ledger, Span, Warehouse
+from andon.store import Ledger, Warehouse
 from andon.traffic import SCHEMAS
 
 WIDTH_US = 300_000_000
@@ -22,7 +21,7 @@ SCHEMA = score_schema(SCORERS)
 WINDOWS, SHIFT = 200, 150
 
 
-def rows(seed=1, bad_from=SHIFT, high_from=None, rate_from=None, silent_from=WINDOWS, arms=False, weight=20.0):
+def rows(seed=1, bad_from=SHIFT, high_from=None, rate_from=None, silent_from=WINDOWS, weight=20.0):
     """Twelve high-risk rows a window, half of them errors, of weight 1; twenty others of weight 20, 3 % (then 20 %) errors."""
     rng = np.random.default_rng(seed)
     made = []
@@ -38,7 +37,7 @@ def rows(seed=1, bad_from=SHIFT, high_from=None, rate_from=None, silent_from=WIN
                 "id": f"r{i}", "interaction_id": f"r{i}", "time_us": START_US + w * WIDTH_US + int(rng.integers(0, WIDTH_US)),
                 "weight": 1.0 if high else w_rest, "scorers": "s", "app": "shop", "environment": "production",
                 "risk_category": "high" if high else "low", "task": "faq", "error": float(rng.random() < p), "latency_s": slow,
-                "arm": None if not arms else ("a" if rng.random() < 0.5 else "b"), "user_id": f"u{i}",
+                "user_id": f"u{i}",
             })  # fmt: skip
     return made
 
@@ -128,18 +127,6 @@ def test_impact_speaks_of_the_traffic(store):
     assert found.impact.harmed == pytest.approx(x, rel=0.01)
     before = truth(made, 0, first)[0]
     assert found.impact.excess == pytest.approx(x - n * before, rel=0.1)
-
-
-def test_arms_are_compared_over_the_traffic(store):
-    """The harm rate of an arm is that of the traffic it served."""
-    warehouse, ledger, made = store(arms=True)
-    decision = compare_arms(
-        warehouse, ledger, app="shop", metric="error", by="arm", control="a", treatment="b", now_us=START_US,
-        span=Span(start_us=START_US, end_us=START_US + WINDOWS * WIDTH_US),
-    )  # fmt: skip
-    for arm in (decision.control, decision.treatment):
-        rate = truth([r for r in made if r["arm"] == arm.name])[0]
-        assert arm.events / arm.n == pytest.approx(rate, abs=0.01)
 
 
 def test_another_sampling_rate_is_no_missing_traffic(store):

@@ -26,7 +26,8 @@ from andon.postmortems import (
     render_markdown,
     summarise,
 )
-from andon.postmortems.draft import beyond_limit, plain
+from andon.postmortems.draft import beyond_limit, plain, slo_times
+from andon.postmortems.html import draw_postmortem_chart
 from andon.postmortems.lessons import interactions, layers, steady, went_well
 from andon.postmortems.lint import lint_text
 from andon.postmortems.markdown import BUILT_IN, inert, sections_of, signed_text
@@ -537,3 +538,34 @@ def test_our_own_sentences_are_blameless(template: str) -> None:
     p = by(template, replace(p, investigation=replace(p.investigation, examples=examples)))
     found = {f.rule for f in lint_text(render_markdown(p))}
     assert found <= {"incomplete-action"}
+
+
+def test_marks_that_nobody_could_tell_apart_are_one() -> None:
+    """Lines within a few units of the drawing share one line and one label, in order of time; others keep their own."""
+    second = 1_000_000
+    points = tuple(
+        Point(
+            start_us=T0 + k * 10 * second,
+            end_us=T0 + (k + 1) * 10 * second,
+            n=100,
+            x=1,
+            low=0.0,
+            centre=0.01,
+            high=0.05,
+        )
+        for k in range(72)
+    )
+    p = postmortem()
+    i = replace(
+        p.incident, alarmed_us=T0 + 300 * second, stabilised_us=T0 + 306 * second, recovered_us=T0 + 600 * second
+    )
+    quiet = replace(p.investigation, suspects=())
+    svg = draw_postmortem_chart(replace(p, incident=i, investigation=quiet, timeline=(), points=points))
+    assert re.findall(r'<text class="mark"[^>]*>([^<]*)</text>', svg) == ["alarm, stabilised", "recovered"]
+    assert svg.count('<line class="mark"') == 2
+
+
+def test_a_short_time_beyond_the_limit_is_told_in_seconds() -> None:
+    """From ten minutes on whole minutes are told, before that no minute is 0 of 0."""
+    assert slo_times(20_000_000, 55_000_000) == ("20 s", "55 s")
+    assert slo_times(270 * 60_000_000, 480 * 60_000_000) == ("270", "480 minutes")

@@ -14,6 +14,7 @@ from andon.investigations.run.evidence import verify
 from andon.investigations.usual import COST, USUAL_BEFORE
 from andon.loop import Loop, open_loop
 from andon.postmortems import Postmortem, render_markdown
+from andon.postmortems.happened import summary_of
 from andon.postmortems.lessons import cost_usd
 from andon.postmortems.run import draft_postmortem
 from andon.settings import load
@@ -109,3 +110,44 @@ def test_an_incident_that_people_reported_has_a_draft(loop: Loop) -> None:
     assert p.points == ()
     assert "No chart saw it" in p.summary[1]
     assert "No observations to draw." in render_markdown(p)
+
+
+def test_a_hold_is_in_the_summary_the_chart_and_the_actions(loop: Loop) -> None:
+    """The chart goes on to the last effect, the summary says what was held and how far harm fell, no action asks for a lever."""
+    i, found, lead = case()
+    i, found = replace(i, alarmed_us=START + 7 * HOUR), replace(found, at_us=START + 7 * HOUR)
+    loop.ledger.put(lead, now_us=T0, by="andon")
+    before = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=found.at_us)
+    assert "mitigate" in {a.kind for a in before.actions}
+    assert (summary_of(before), before.points[-1].end_us) == (before.summary, START + 7 * HOUR)
+    for at_us, text in (
+        (START + 8 * HOUR, "lever: lever bot.safe held at true (ann)"),
+        (START + 8 * HOUR + 1_500_000, "lever bot.safe effective in an application 1.5 s after the pull"),
+        (
+            START + 10 * HOUR,
+            "effect of lever bot.safe so far: refusals fell from 40 % to 0 %: -40 points. No other change",
+        ),
+    ):
+        entry = TimelineEvent(id=text, incident=i.id, happened_us=at_us, learned_us=at_us, kind="lever", text=text)
+        loop.ledger.put(entry, now_us=at_us, by="andon")
+    p = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=START + 11 * HOUR)
+    first, done, *rest = summary_of(p)
+    assert (first, *rest) == p.summary
+    assert done == (
+        "A lever was held 60 min after the alarm: bot.safe at true (ann), effective in an application 1.5 s later; so far refusals "
+        "fell from 40 % to 0 %: -40 points."
+    )
+    assert done in render_markdown(p).replace("\\", "")
+    assert p.points[-1].end_us == START + 10 * HOUR
+    assert sum(x.n for x in p.points) == 100
+    assert "mitigate" not in {a.kind for a in p.actions}
+
+
+def test_a_short_incident_is_no_line_at_the_edge_of_its_chart(loop: Loop) -> None:
+    """Of the time before it, ten times as long as it has lasted is drawn, and two days at most."""
+    i, found, lead = case()
+    loop.ledger.put(replace(lead, baseline_from_us=START - 100 * HOUR, window_us=60_000_000), now_us=T0, by="andon")
+    i = replace(i, onset_low_us=i.onset_us)
+    p = draft_postmortem(loop.warehouse, loop.ledger, i, replace(found, at_us=i.onset_us + HOUR // 4), now_us=T0)
+    assert p.points[0].start_us >= i.onset_us - 10 * HOUR // 4
+    assert p.points[-1].end_us > i.onset_us

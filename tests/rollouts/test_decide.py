@@ -1,6 +1,5 @@
 """Laws of one look at an experiment."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.rollouts import Decision, Experiment, Guardrail
-from andon.rollouts import findings as findings_module
 from andon.rollouts.arms import Pair, Split, Sums
 from andon.rollouts.decide import decide
 from andon.rollouts.findings import Guarded, Present, alphas_of
@@ -176,8 +174,8 @@ def test_no_effect_at_the_end_is_a_hold_and_before_it_undecided() -> None:
     early = decide(AB, [], present(3, SAME))
     late = decide(AB, [early], present(14, SAME))
     assert (early.outcome, late.outcome) == ("undecided", "hold")
-    assert early.more_days == pytest.approx(11)
-    assert late.more_days is None
+    assert early.most_days == pytest.approx(11)
+    assert (late.more_days, late.most_days) == (None, None)
 
 
 def test_a_plan_that_traffic_cannot_reach_is_told() -> None:
@@ -215,15 +213,140 @@ def test_group_sequential_needs_more_early() -> None:
     assert decide(sequence, [], present(14, modest)).findings[0].verdict == "undecided"
 
 
-def test_what_a_boundary_has_shown_stays_shown() -> None:
-    """A primary that was better at day 6 and is ahead at day 7 promotes then, though it is within the boundary again."""
+def test_a_promotion_is_shown_by_the_look_that_promotes() -> None:
+    """What an earlier look showed, and this one does not, is no reason: of the primary metric, and of a guardrail."""
     strong = decide(AB, [], present(6, pair((4_000, 500), (4_000, 200))))
     assert strong.findings[0].verdict == "better"
-    back = present(7, pair((4_000, 400), (4_000, 340)))
-    assert decide(AB, [strong], back).outcome == "promote"
-    assert decide(AB, [replace(strong, findings=())], back).outcome == "undecided"
-    behind = present(7, pair((4_000, 400), (4_000, 410)))
-    assert decide(AB, [strong], behind).outcome == "undecided"
+    assert strong.outcome == "undecided"
+    back = decide(AB, [strong], present(7, pair((4_000, 400), (4_000, 340))))
+    assert (back.findings[0].verdict, back.outcome) == ("undecided", "undecided")
+    plan = replace(AB, guardrails=GUARDS[:1])
+    passed = decide(plan, [], present(6, SAME, pair((4_000, 40), (4_000, 40)), experiment=plan))
+    assert passed.findings[1].verdict == "not worse"
+    now = decide(plan, [passed], present(14, BETTER, pair((1_000, 10), (1_000, 15)), experiment=plan))
+    assert [f.verdict for f in now.findings] == ["better", "undecided"]
+    assert now.outcome == "hold"
+
+
+def test_a_canary_is_promoted_by_the_look_that_shows_it() -> None:
+    """A canary that was shown harmless at an early look, which was lost, must show it again."""
+    plan = replace(CANARY, share=0.5, planned=(2_000, 2_000))
+    good = decide(plan, [], present(0.9, pair((2_000, 20), (2_000, 2)), experiment=plan))
+    assert good.findings[0].verdict == "not worse"
+    before = replace(good, outcome="undecided")
+    now = decide(plan, [before], present(0.95, pair((2_100, 20), (2_100, 20)), experiment=plan))
+    assert now.findings[0].verdict == "undecided"
+    assert now.outcome == "undecided"
+
+
+def test_after_a_decision_harm_is_still_looked_for() -> None:
+    """A promotion stays one at later looks, with its reason, until harm is shown: then it is a roll back."""
+    plan = replace(AB, guardrails=GUARDS[:1])
+    first = decide(plan, [], present(14, BETTER, GOOD_GUARD, experiment=plan))
+    assert first.outcome == "promote"
+    same = decide(plan, [first], present(14, SAME, GOOD_GUARD, experiment=plan))
+    assert (same.outcome, same.more_days) == ("promote", None)
+    assert first.reason in same.reason
+    assert "decided at look 1; no harm is shown since then" in same.reason
+    again = decide(plan, [first, same], present(14, SAME, GOOD_GUARD, experiment=plan))
+    assert again.reason == same.reason
+    harmed = decide(plan, [first, same], present(14, BETTER, pair((8_000, 80), (8_000, 280)), experiment=plan))
+    assert harmed.outcome == "roll back"
+    assert harmed.reason.startswith("harm is shown: error")
+
+
+def test_a_split_that_breaks_after_a_decision_is_told() -> None:
+    """What was decided is not decided again, and the reason says what the look found."""
+    first = decide(AB, [], present(14, BETTER))
+    later = decide(AB, [first], present(14, pair((8_000, 800), (6_000, 600))))
+    assert later.outcome == "promote"
+    assert "since then: the split is broken" in later.reason
+    assert later.findings == ()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.02, 0.3), st.floats(0.5, 1.5), st.integers(1, 13))
+def test_the_days_that_are_left_are_a_range(base: float, ratio: float, day: int) -> None:
+    """The range lies within the plan, and moves little when a day comes whose effect is that of the days before."""
+    plan = replace(AB, method="confidence sequence", base=base)
+    looks = [
+        decide(plan, [], present(d, pair((300 * d, 300 * d * base), (300 * d, 300 * d * base * ratio))))
+        for d in (day, day + 1)
+    ]
+    ranges = []
+    for d, look in zip((day, day + 1), looks, strict=True):
+        if look.more_days is None or look.most_days is None or look.more_days > plan.days:
+            return
+        assert 1 / 24 <= look.more_days <= look.most_days <= plan.days - d + 1e-9
+        ranges.append((d + look.more_days, d + look.most_days))
+    assert ranges[0][0] <= ranges[1][1] + 1e-9
+    assert ranges[1][0] <= ranges[0][1] + 1e-9 or ranges[1][0] == pytest.approx(day + 2)
+
+
+def test_the_days_that_are_left_are_said_as_a_range() -> None:
+    """An effect that half-way is not shown: the sentence gives the days with luck and without."""
+    look = decide(AB, [], present(7, pair((2_000, 200), (2_000, 170))))
+    assert look.more_days is not None
+    assert look.most_days is not None
+    assert look.more_days < look.most_days
+    assert f"{look.more_days:.0f} to {look.most_days:.0f} days more" in look.reason
+
+
+def test_a_last_day_without_traffic_decides_by_all_that_came() -> None:
+    """Nothing came on the last day: the last look reads the days before at what is left of alpha, and has an interval."""
+    half = pair((2_000, 200), (2_000, 156))  # z = 2.4
+    before = decide(AB, [], present(13, half))
+    assert (before.outcome, before.findings[0].verdict) == ("undecided", "undecided")
+    last = decide(AB, [before], present(14, half))
+    assert last.findings[0].low is not None
+    assert (last.outcome, last.findings[0].verdict) == ("promote", "better")
+
+
+def test_who_is_not_known_breaks_no_split() -> None:
+    """Interactions without a user, and rows of different weights, are no draws: no verdict on the split, but a note."""
+    uneven = pair((5_000, 500), (4_000, 400))
+    for split in (Split(5_000, 4_000, 0, 9_000), Split(5_000, 4_000, 0, 500), Split(5_000, 4_000, 0, 0, True)):
+        look = decide(AB, [], present(14, uneven, split=split))
+        assert look.ratio_mismatch is None
+        assert "split is broken" not in look.reason
+        assert any("cannot tell whether the split is as planned" in note for note in look.notes)
+    few = decide(AB, [], present(14, uneven, split=Split(5_000, 4_000, 0, 400)))
+    assert "the split is broken" in few.reason
+
+
+def test_an_alarm_of_the_split_is_rare_where_few_are_not_named() -> None:
+    """Units of which one in twenty-one comes in bursts of 20, evenly drawn: the check of the split alarms in few of 200 runs."""
+    rng, alarms = np.random.default_rng(11), 0
+    for _ in range(200):
+        named, bursts = rng.binomial(10_000, 0.5), rng.binomial(25, 0.5)
+        control, treatment = int(named + 20 * bursts), int(10_000 - named + 20 * (25 - bursts))
+        split = Split(control, treatment, 0, 500)
+        assert split.of_users
+        look = decide(AB, [], present(7, pair((control, 100), (treatment, 100)), split=split))
+        alarms += look.ratio_mismatch is not None and look.ratio_mismatch < 0.001
+    assert alarms <= 3
+
+
+def test_a_metric_that_one_arm_has_more_often_cannot_be_told() -> None:
+    """30 % of the control and 40 % of the treatment have a value: no effect is told and nothing promoted, however good it looks."""
+    split = Split(4_000, 4_000, 0, 0)
+    look = decide(AB, [], present(14, pair((1_200, 300), (1_600, 160)), split=split))
+    primary = look.findings[0]
+    assert (primary.verdict, primary.effect, look.effect, look.outcome) == ("undecided", None, None, "hold")
+    assert "cannot tell: 40 % of the treatment's users have a value, 30 % of the control's" in look.reason
+    alike = decide(AB, [], present(14, pair((1_200, 300), (1_210, 121)), split=split))
+    assert alike.findings[0].verdict == "better"
+
+
+def test_harm_on_users_who_are_not_alike_is_still_harm() -> None:
+    """A guardrail that one arm has more often is never passed, and harm on it is still shown, with what it may come from."""
+    plan, split = replace(AB, guardrails=GUARDS[:1]), Split(4_000, 4_000, 0, 0)
+    fine = decide(plan, [], present(14, BETTER, pair((1_200, 12), (1_600, 16)), experiment=plan, split=split))
+    assert (fine.findings[1].verdict, fine.outcome) == ("undecided", "hold")
+    assert fine.findings[1].effect is None
+    bad = decide(plan, [], present(14, BETTER, pair((1_200, 12), (1_600, 320)), experiment=plan, split=split))
+    assert (bad.findings[1].verdict, bad.outcome) == ("worse", "roll back")
+    assert "40 % of the treatment's users have a value" in bad.reason
 
 
 def test_a_smaller_test_spends_at_its_end_what_is_left() -> None:
@@ -240,7 +363,7 @@ def test_a_larger_test_keeps_to_the_calendar() -> None:
 
 
 def test_a_harmful_canary_is_rolled_back_at_an_early_hour() -> None:
-    """A canary that triples errors is rolled back within hours, by the e-process over all looks."""
+    """A canary that triples errors is rolled back within hours, by the boundary of harm."""
     looks: list[Decision] = []
     for hour in range(1, 25):
         n = (1_900 * hour, 100 * hour)
@@ -253,9 +376,7 @@ def test_a_harmful_canary_is_rolled_back_at_an_early_hour() -> None:
             break
     assert looks[-1].outcome == "roll back"
     assert len(looks) < 20
-    e = [look.findings[0].log_e or 0.0 for look in looks]
-    assert e == sorted(e)
-    assert e[-1] >= math.log(1 / 0.05)
+    assert "show harm at this look: it is worse" in looks[-1].reason
 
 
 def test_a_harmless_canary_passes_at_its_end() -> None:
@@ -281,8 +402,7 @@ def test_harm_within_the_margin_is_accepted() -> None:
     small = pair((400_000, 4_000), (400_000, 4_400))
     plan = replace(CANARY, share=0.5)
     look = decide(plan, [], present(1, small, experiment=plan))
-    assert look.findings[0].log_e is not None
-    assert look.findings[0].log_e > math.log(20)
+    assert (look.effect or 0) / (look.findings[0].se or 1) > 2.5
     assert look.outcome == "promote"
 
 
@@ -314,12 +434,9 @@ def test_weights_do_not_make_certainty() -> None:
 
 def test_weights_do_not_make_certainty_where_nothing_happened() -> None:
     """Without an event no design effect can be estimated: rows that stand for twenty still count as rows."""
-    none = pair((4_000, 0), (4_000, 0))
+    none = pair((76_000, 0), (4_000, 0))
     heavy = tuple(Sums(s.units, s.rows, 0, 20 * s.n, 0, 400 * s.nn, 0) for s in none)
-    high = [
-        decide(CANARY, [], present(1, p, experiment=CANARY, split=Split(76_000, 4_000, 0, 0))).high
-        for p in (none, heavy)
-    ]
+    high = [decide(CANARY, [], present(1, p, experiment=CANARY)).high for p in (none, heavy)]
     assert high[1] == pytest.approx(high[0])
 
 
@@ -383,18 +500,3 @@ def test_hostile_names_are_quoted() -> None:
     segments = {"\x1b[31mhigh": pair((1_000, 100), (1_000, 90)), "low": pair((1_000, 100), (1_000, 90))}
     look = decide(AB, [], present(14, SAME, segments=segments))
     assert all(f.text.isprintable() for f in look.findings)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.floats(0, 1), st.floats(0.01, 5), st.floats(0, 1), st.floats(0.01, 5)), min_size=1, max_size=12
-    )
-)
-def test_what_was_told_can_always_be_read_again(steps: list[tuple[float, float, float, float]]) -> None:
-    """Sums of whatever increments are read again without an error: all of an increment may be events, but for a rounding."""
-    told, sums = [], np.zeros(4)
-    for p, n, q, m in [*steps, (1.0, 1 / 3, 1.0, 0.1)]:
-        sums = sums + np.array([p * n, n, q * m, m])
-        told.append(tuple(sums.tolist()))
-    assert math.isfinite(findings_module._log_e(told, None, 0.01, 100))

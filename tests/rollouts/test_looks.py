@@ -14,9 +14,14 @@ from andon.levers.run import allocation_of, declare, turn_levers
 from andon.rollouts import Allocation, Decision, Experiment, Guardrail
 from andon.rollouts.arms import arm_of
 from andon.rollouts.run import look_at
+from andon.rollouts.run.looking import SETTLE_US, is_over, waits_for
 from andon.rollouts.run.reading import present_of
-from andon.scores import SCORERS, score_schema
+from andon.scores import SCORERS, hashed, score_schema
+from andon.scores.run import score_new
+from andon.settings import Settings
 from andon.store import Ledger, Warehouse
+from andon.traffic import SCHEMAS, Interaction
+from andon.traffic.run import record
 
 DAY_US, HOUR_US = 86_400_000_000, 3_600_000_000
 T0 = 1_790_000_000_000_000
@@ -44,7 +49,7 @@ class Store:
     """A warehouse and a ledger."""
 
     def __init__(self, folder: Path) -> None:
-        self.warehouse = Warehouse(folder, {"scores": score_schema(SCORERS)})
+        self.warehouse = Warehouse(folder, {**SCHEMAS, "scores": score_schema(SCORERS)})
         self.ledger = Ledger("sqlite://")
         self.count = 0
 
@@ -68,6 +73,10 @@ class Store:
         self.warehouse.append("scores", pa.Table.from_pylist(rows, schema=schema))
         self.warehouse.commit()
 
+    def score(self, now_us: int) -> None:
+        """Score what came."""
+        score_new(self.warehouse, self.ledger, SCORERS, hashed.load(Settings()), now_us=now_us)
+
     def look(self, experiment: Experiment, now_us: int, **more: Any) -> list[Decision]:
         """Look at it."""
         return look_at(self.warehouse, self.ledger, SCORERS, experiment, split_by(experiment, **more), now_us)
@@ -87,10 +96,12 @@ def arm(i: int) -> str:
     return "exp-0001-treatment" if i % 2 else "exp-0001-control"
 
 
-def traffic(store: Store, days: int, users: int, rate: tuple[float, float], **more: Any) -> None:
+def traffic(
+    store: Store, days: int, users: int, rate: tuple[float, float], first: int = 0, seed: int = 7, **more: Any
+) -> None:
     """Users who come once, so many each day; the primary's rate in each arm."""
-    rng = np.random.default_rng(7)
-    for day in range(days):
+    rng = np.random.default_rng(seed)
+    for day in range(first, days):
         fields: dict[str, Any] = {
             "time_us": lambda i, day=day: T0 + day * DAY_US + (i + 1) * (DAY_US // (users + 1)),
             "user_id": lambda i, day=day: f"u{day}-{i}",
@@ -141,7 +152,7 @@ def test_present_sums_users_of_both_arms(store: Store) -> None:
     store.add(5, **now, user_id="other", arm="exp-0001-control", app="other")
     store.add(5, **now, user_id="probe", arm="exp-0001-control", source="probe")
     seen = present_of(store.warehouse, SCORERS, AB, split_by(AB), T0 + DAY_US)
-    assert tuple(seen.split) == (3, 3, 1, 2)
+    assert tuple(seen.split) == (3, 3, 1, 2, True)
     control, treatment = seen.primary.pair or (None, None)
     assert control is not None
     assert treatment is not None
@@ -165,9 +176,9 @@ def test_a_better_treatment_is_promoted_after_a_week(store: Store) -> None:
     """Looks are daily, written once with running ids, and the treatment that is better is promoted on day 7, not before."""
     traffic(store, 8, 400, (0.45, 0.25))
     found = store.look(AB, T0 + 9 * DAY_US)
-    assert [d.id for d in found] == [f"EXP-0001@{k:04d}" for k in range(1, 8)]
-    assert [d.outcome for d in found] == ["undecided"] * 6 + ["promote"]
-    assert [d.at_us for d in found] == [T0 + k * DAY_US for k in range(1, 8)]
+    assert [d.id for d in found] == [f"EXP-0001@{k:04d}" for k in range(1, 9)]
+    assert [d.outcome for d in found] == ["undecided"] * 6 + ["promote"] * 2
+    assert [d.at_us for d in found] == [T0 + k * DAY_US for k in range(1, 9)]
     assert store.ledger.all(Decision) == found
     assert store.look(AB, T0 + 20 * DAY_US) == []
 
@@ -205,6 +216,93 @@ def test_a_harmful_canary_is_rolled_back_within_hours(store: Store) -> None:
     assert found[-1].outcome == "roll back"
     assert 1 <= len(found) < 24
     assert found[0].at_us == T0 + HOUR_US
+
+
+def asked(name: str, time_us: int, app: str = "bot", **fields: Any) -> Interaction:
+    """An interaction of the experiment's control."""
+    told = {"query": "How tall is K2?", "answer": "8611 m", "arm": "exp-0001-control", "user_id": name}
+    return Interaction(id=name, time_us=time_us, app=app, **{**told, **fields})
+
+
+def test_a_look_waits_for_what_came_and_is_not_scored(store: Store) -> None:
+    """A look whose traffic is not scored yet is not taken, and is not lost: after scoring it counts all that came."""
+    split, now = split_by(AB), T0 + 2 * DAY_US
+    record(store.warehouse, [asked(f"u{k}", T0 + 1 + k * DAY_US) for k in range(2)])
+    record(store.warehouse, [asked("other", T0 + 1, app="other")])
+    store.warehouse.commit()
+    assert waits_for(store.warehouse, store.ledger, AB, split, now) == T0 + 1
+    assert store.look(AB, now) == []
+    store.score(now)
+    assert waits_for(store.warehouse, store.ledger, AB, split, now) is None
+    assert [d.control.n for d in store.look(AB, now)] == [1]
+    record(store.warehouse, [asked("other2", T0 + 1, app="other")])
+    store.warehouse.commit()
+    due = now + SETTLE_US
+    assert [d.control.n for d in store.look(AB, due)] == [2]
+
+
+def test_a_look_does_not_wait_for_what_came_after_it(store: Store) -> None:
+    """Traffic of today that is not scored yet keeps yesterday's look from nothing, and tomorrow's from being taken."""
+    record(store.warehouse, [asked("late", T0 + DAY_US)])
+    store.warehouse.commit()
+    assert [d.look for d in store.look(AB, T0 + 9 * DAY_US)] == [1]
+
+
+def test_harm_after_a_promotion_is_rolled_back(store: Store) -> None:
+    """A treatment that was promoted and begins to harm while it is still served is taken out by a later look."""
+    declare(store.ledger, Lever(id="prompt", kind="string", default="a", safe="a"), T0, "ann")
+    plan = replace(AB, days=14.0)
+    for it in (plan, split_by(plan)):
+        store.ledger.put(it, now_us=T0, by="ann")
+    bad = {"error": lambda i: float(i % 2 and i % 3 == 0)}
+    traffic(store, 7, 400, (0.45, 0.25))
+    assert looked(store, T0 + 7 * DAY_US + SETTLE_US)[-1] == "EXP-0001@0007"
+    assert store.ledger.all(Decision)[-1].outcome == "promote"
+    traffic(store, 9, 400, (0.45, 0.25), first=7, **bad)
+    assert looked(store, T0 + 9 * DAY_US)
+    last = store.ledger.all(Decision)[-1]
+    assert last.outcome == "roll back"
+    split = allocation_of(store.ledger, plan.id)
+    assert split is not None
+    assert last.id in (split.ended_why or "")
+    assert looked(store, T0 + 20 * DAY_US) == []
+
+
+def test_what_was_promoted_is_looked_at_until_its_end(store: Store) -> None:
+    """The looks after a promotion end with the split, each with the same outcome."""
+    traffic(store, 9, 400, (0.45, 0.25))
+    end = T0 + 8 * DAY_US - HOUR_US
+    found = store.look(AB, T0 + 20 * DAY_US, ended_us=end, ended_by="ann", ended_why="promoted")
+    assert found[-1].at_us == end
+    assert [d.outcome for d in found[6:]] == ["promote", "promote"]
+    assert is_over(AB, split_by(AB, ended_us=end), found)
+
+
+def test_a_silent_last_day_loses_nothing(store: Store) -> None:
+    """Traffic that stops before the end: the last look tells the effect of all that came, and decides by it."""
+    traffic(store, 7, 400, (0.40, 0.355), seed=5)
+    found = store.look(AB, T0 + 9 * DAY_US)
+    assert found[-2].control == found[-1].control
+    assert found[-1].low is not None
+    assert [d.outcome for d in found[-2:]] == ["undecided", "promote"]
+
+
+def test_the_users_of_thumbs_must_be_alike(store: Store) -> None:
+    """Where a treatment makes more users give a thumb, what thumbs say of the two is not told as an effect."""
+    plan = replace(AB, metric="thumbs", better="up", effect=0.1, base=0.5)
+    given = {"thumbs": lambda i: None if i % 10 > 3 + i % 2 * 4 else float(i % 3 > 0)}
+    traffic(store, 8, 400, (0.4, 0.4), **given)
+    last = store.look(plan, T0 + 9 * DAY_US)[-1]
+    assert "cannot tell" in last.findings[0].text
+    assert last.effect is None
+
+
+def test_rows_of_different_weights_check_no_split(store: Store) -> None:
+    """Errors are kept, the rest is sampled: a treatment with more errors has more users in sight, and no split is called broken."""
+    traffic(store, 1, 4_000, (0.4, 0.4), weight=lambda i: 1.0 if i % 2 else 20.0, arm=lambda i: arm(int(i % 3 > 0)))
+    look = store.look(AB, T0 + 2 * DAY_US)[0]
+    assert look.ratio_mismatch is None
+    assert any("different numbers of interactions" in note for note in look.notes)
 
 
 def test_an_ended_experiment_has_its_last_look_at_its_end(store: Store) -> None:
@@ -252,7 +350,7 @@ def test_slow_interactions_are_counted_with_their_user(store: Store) -> None:
 
 
 def test_what_was_before_is_of_the_same_environment(store: Store) -> None:
-    """The rate, the worst fifth and the users' past come from where the experiment runs."""
+    """The worst fifth comes from where the experiment runs."""
     for environment, slow in (("production", 1.0), ("staging", 9.0)):
         store.add(
             100,
@@ -260,23 +358,20 @@ def test_what_was_before_is_of_the_same_environment(store: Store) -> None:
             environment=environment,
             user_id=lambda i: f"u{i}",
             latency_s=slow,
-            error=float(slow > 1),
         )
     store.add(
         100, time_us=T0 + 1, user_id=lambda i: f"u{i}", arm=arm, latency_s=5.0, refusal=lambda i: float(i % 3 == 0)
     )
-    plan = replace(AB, guardrails=(Guardrail(metric="error", margin=0.05), Guardrail(metric="latency_s", margin=0.05)))
-    for environment, harmed, now in (("production", 0, 50), ("staging", 100, 0)):
+    plan = replace(AB, guardrails=(Guardrail(metric="latency_s", margin=0.05),))
+    for environment, now in (("production", 50), ("staging", 0)):
         here = replace(plan, environment=environment)  # type: ignore[arg-type]
         seen = present_of(store.warehouse, SCORERS, here, split_by(here), T0 + 2)
-        assert seen.guards[0].before == (harmed, 100)
-        assert seen.guards[1].pair is not None
-        assert seen.guards[1].pair[0].x == now
+        assert seen.guards[0].pair is not None
+        assert seen.guards[0].pair[0].x == now
 
 
 def test_a_rate_that_harms_downward_counts_zeros(store: Store) -> None:
-    """Guardrails and canaries count harm: of a rate that is to be high, what is at 0, before the start and since."""
-    store.add(50, time_us=T0 - 1, language_match=lambda i: float(i >= 5))
+    """Guardrails and canaries count harm: of a rate that is to be high, what is at 0."""
     store.add(100, time_us=T0 + 1, user_id=lambda i: f"u{i}", arm=arm, language_match=lambda i: float(i >= 8))
     guarded = replace(AB, guardrails=(Guardrail(metric="language_match", margin=0.05),))
     canary = replace(CANARY, metric="language_match", better="up")
@@ -285,7 +380,6 @@ def test_a_rate_that_harms_downward_counts_zeros(store: Store) -> None:
         guard = (*seen.guards, seen.primary)[0]
         assert guard.pair is not None
         assert (guard.pair[0].x, guard.pair[1].x, guard.pair[0].n) == (4, 4, 50)
-        assert guard.before == (5, 50)
 
 
 def test_a_number_without_a_past_cannot_be_guarded(store: Store) -> None:

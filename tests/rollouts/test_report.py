@@ -53,7 +53,7 @@ def _look(k: int, outcome: str = "undecided", verdict: str = "undecided", **more
         "id": f"EXP-0001@{k:04d}", "at_us": T0 + k * DAY, "app": "bot", "metric": "refusal", "look": k, "experiment": "EXP-0001",
         "control": Arm(name="control", n=2_000 * k, events=100 * k), "treatment": Arm(name="treatment", n=2_010 * k, events=84 * k),
         "outcome": outcome, "reason": f"the reason of look {k}", "effect": -0.008, "low": findings[0].low, "high": findings[0].high,
-        "ratio_mismatch": 0.4, "fraction": k / 14, "more_days": 3.0, "findings": findings, "notes": ("2 users are in both arms",),
+        "ratio_mismatch": 0.4, "fraction": k / 14, "more_days": 3.0, "most_days": 5.0, "findings": findings, "notes": ("2 users are in both arms",),
     }  # fmt: skip
     return Decision(**{**fields, **more})  # type: ignore[arg-type]
 
@@ -116,18 +116,48 @@ def test_all_that_is_known_stands_in_it(render: object) -> None:
         "lever-prompt-EXP-0001-began", "16,080", "−0.80 points", "p = 0.4",
     ):  # fmt: skip
         assert said in text, said
-    assert len(re.findall(r"undecided, 3 days more", text)) == 7
+    assert len(re.findall(r"undecided, 3 to 5 days more", text)) == 7
 
 
 def test_the_treatment_that_is_still_served_is_told_with_the_command() -> None:
     """After a decision, who reads is told how to take the treatment out and how to promote it; after the end, who ended it."""
+    text = render_text(_report(decisions=[_look(1, "hold")]))
+    assert 'The treatment is still served: andon rollout stop EXP-0001 --why "..."' in text
     text = render_text(_report())
-    assert 'andon rollout stop EXP-0001 --why "..."' in text
-    assert "andon lever promote prompt abcdef123456 --to production" in text
+    stop, *promote = [
+        'andon rollout stop EXP-0001 --why "it is promoted"',
+        'andon lever promote prompt abcdef123456 --to staging --why "EXP-0001"',
+        'andon lever promote prompt abcdef123456 --to production --why "EXP-0001"',
+    ]
+    assert commands(text) == [stop, *promote]
     ended = replace(SPLIT, ended_us=T0 + 8 * DAY, ended_by="cy", ended_why="promoted")
     text = render_text(_report(allocation=ended))
-    assert "andon rollout stop" not in text
+    assert commands(text) == promote
+    assert "still served" not in text
     assert "by cy: promoted" in text
+    over = render_text(_report(now_us=SPLIT.until_us))
+    assert commands(over) == promote
+    assert "still served" not in over
+    default = render_text(_report(experiment=replace(EXPERIMENT, treatment=None, control="abcdef123456")))
+    assert commands(default)[1:] == ['andon lever promote prompt default --to production --why "EXP-0001"']
+
+
+def commands(text: str) -> list[str]:
+    """What a report says to type."""
+    return [line for line in text.splitlines() if line.startswith("andon ")]
+
+
+@pytest.mark.parametrize("ended", [None, T0 + 9 * DAY])
+def test_an_end_without_its_last_look_is_told_first(ended: int | None) -> None:
+    """After a stop, and after the planned time, the first sentence does not say that it runs, and how many days more."""
+    split = replace(SPLIT, ended_us=ended, ended_by=ended and "cy", ended_why=ended and "enough")
+    report = _report(decisions=[_look(8)], allocation=split, now_us=SPLIT.until_us if ended is None else ended)
+    assert headline(report).startswith(f"Not decided yet: it ended {'2026-10-05' if ended is None else '2026-09-30'}")
+    assert "andon rollout look EXP-0001" in headline(report)
+    assert headline(_report(decisions=[_look(8)], now_us=SPLIT.until_us - 1)).startswith(
+        "Undecided: the reason of look 8"
+    )
+    assert headline(_report(allocation=split, now_us=report.now_us)).startswith("Promote")
 
 
 @RENDERERS
@@ -232,6 +262,20 @@ def test_the_chart_tells_good_from_harm() -> None:
     assert [re.search(r"var\(--(\w+)", c)[1] for c in re.findall(r"<circle[^>]*>", drawn)] == ["good", "bad"]  # type: ignore[index]
     assert ">no effect<" in drawn
     assert ">worth having<" in drawn
+
+
+def test_the_chart_goes_to_the_last_look_and_marks_the_decision() -> None:
+    """Looks after the decision, and one that read no effect, are on the axis; the mark stands where it was decided."""
+    looks = [_look(1), _look(2, "promote"), _look(3, "promote"), _look(4, "promote", findings=(), effect=None)]
+    drawn = draw_effect(
+        [Looked(1, 0, None, None, "undecided", "a"), Looked(3, 0, None, None, "better", "b")],
+        title="t", planned=0.1, planned_label="p", until=4, width=860,
+    )  # fmt: skip
+    width = 860 - 18 - 64
+    assert float(re.findall(r'cx="([\d.]+)"', drawn)[-1]) == pytest.approx(64 + 0.75 * width, abs=0.1)
+    page = render_html(_report(decisions=looks))
+    marked = float(re.findall(r'class="mark" x1="([\d.]+)"', page)[0])
+    assert marked == pytest.approx(64 + 0.5 * width, abs=0.1)
 
 
 def test_no_look_is_drawn_where_nothing_was_read() -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from andon.scores import KEYS, LABELS, SCORERS, failing, hashed, score_schema
+from andon.scores import run as scoring
 from andon.scores.rows import EVALUATION, EVALUATOR, EVENTS, feedback_columns
 from andon.scores.run import ScoreCursor, ScorerSet, installed_scorers, score_feedback, score_new, values_of
 from andon.settings import Settings
@@ -97,6 +98,20 @@ def test_only_what_is_new_is_scored(store: Store, asked) -> None:
     store.score()
     assert sorted(r["interaction_id"] for r in store.rows) == ["a", "b"]
     assert len(store.ledger.history(ScoreCursor)) == 2
+
+
+def test_scoring_ends_while_traffic_goes_on(store: Store, asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is committed while rows are scored waits for the next call: traffic that never stops must not keep a turn from ending."""
+    store.take(asked("0"))
+    came, values = iter(range(1, 20)), scoring.values_of
+
+    def meanwhile(*given):
+        store.take(asked(str(next(came))))
+        return values(*given)
+
+    monkeypatch.setattr(scoring, "values_of", meanwhile)
+    assert [store.score(), store.score()] == [1, 1]
+    assert {row["interaction_id"] for row in store.rows} == {"0", "1"}
 
 
 def test_a_new_scorer_set_has_another_digest(store: Store, asked) -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 from andon.stats import group_sequential as gs
 
 FIVE = [0.2, 0.4, 0.6, 0.8, 1.0]
-KINDS: tuple[gs.Spending, ...] = ("obrien-fleming", "pocock")
+KINDS: tuple[gs.Spending, ...] = ("obrien-fleming", "pocock", "square")
 LOOKS = st.lists(st.integers(1, 130), min_size=1, max_size=7, unique=True).map(lambda ks: [k / 100 for k in sorted(ks)])
 
 
@@ -30,6 +30,16 @@ def test_what_is_spent_is_what_crosses(looks: list[float], kind: gs.Spending, al
     spent = [gs.spent(t, alpha, kind) for t in looks]
     assert np.cumsum(found.upper + found.lower) == pytest.approx(spent, abs=1e-7)
     assert found.upper == pytest.approx(found.lower, abs=1e-12)
+
+
+@given(LOOKS, st.sampled_from(KINDS), st.floats(0.3, 3))
+def test_a_clock_of_its_own_spends_by_the_clock(looks: list[float], kind: gs.Spending, power: float) -> None:
+    """Whatever comes between the looks, and in whatever unit, what crosses is what the clock allows: alpha when it is 1."""
+    clock = [*(min(1.0, t**power) for t in looks[:-1]), 1.0]
+    limits = gs.bounds([1000 * t for t in looks], 0.05, kind, clock=clock)
+    found = gs.crossing(looks, limits, 0.0)
+    spent = [gs.spent(t, 0.05, kind) for t in clock]
+    assert np.cumsum(found.upper + found.lower) == pytest.approx(spent, abs=1e-7)
 
 
 def test_over_running_spends_what_is_left() -> None:
@@ -108,7 +118,7 @@ def test_many_looks_keep_alpha() -> None:
 
 def test_inflation_grows_with_looks() -> None:
     """More looks need more sample, Pocock's spending more than O'Brien-Fleming's; what is spared on average is more."""
-    for kind, most in zip(KINDS, (1.05, 1.3), strict=True):
+    for kind, most in zip(KINDS, (1.05, 1.3, 1.12), strict=True):
         each = [gs.inflation(k, kind=kind) for k in (1, 2, 5, 14)]
         assert each == sorted(each)
         assert each[-1] < most
@@ -154,6 +164,8 @@ def test_a_p_value_at_the_first_look_is_the_plain_one() -> None:
         (lambda: gs.spent(-0.1), "fraction=-0.1"),
         (lambda: gs.crossing([0.5, 1.0], [2.0], 0.0), "2 numbers"),
         (lambda: gs.crossing([0.5], [-1.0], 0.0), "0 or more"),
+        (lambda: gs.bounds([0.5, 1.0], clock=[0.5]), "must be 2 shares"),
+        (lambda: gs.bounds([0.5, 1.0], clock=[0.5, 0.4]), "never fall"),
         (lambda: gs.inflation(0), "looks=0"),
         (lambda: gs.inflation(3, power=0.01), "power=0.01"),
         (lambda: gs.repeated_interval(1.0, 0.0, 2.0), "se=0.0"),

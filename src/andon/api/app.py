@@ -43,13 +43,15 @@ class Deps:
     warnings: Callable[[], list[str]] = field(default=list)
     """What somebody must look at though all work is done."""
     token: str = ""
+    refused: Callable[[str, str, str], object] = lambda *_: None
+    """Is told the path of each request that is not let in, why, and the client's address."""
 
 
 def create_app(deps: Deps) -> FastAPI:
     """The application, guarded; pages may be added to it afterwards and are guarded too."""
     app = FastAPI(title="Andon", docs_url=None, redoc_url=None)
     add_handlers(app)
-    app.add_middleware(Guard, token=deps.token)
+    app.add_middleware(Guard, token=deps.token, refused=deps.refused)
     _add_health(app, deps)
     room = Room()
     add_otlp(app, deps.receive, room)

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hmac
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -57,9 +57,19 @@ class Guard:
     A browser's request that may change something must come from our own pages. Headers that a page set itself stay.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str = "") -> None:
+    def __init__(
+        self, app: ASGIApp, *, token: str = "", refused: Callable[[str, str, str], object] = lambda *_: None
+    ) -> None:
+        """Guard an application.
+
+        Args:
+            app: what is guarded.
+            token: what requests carry; without one only this machine is let in.
+            refused: is told the path of each request that is not let in, why, and the client's address.
+        """
         self._app = app
         self._token = token.encode()
+        self._tell = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse the request, or pass it on and complete its answer."""
@@ -82,6 +92,7 @@ class Guard:
         refused = self._refused(scope, Headers(raw=scope["headers"]))
         if refused is not None:
             status, kind, reason = refused
+            self._tell(scope["path"], reason, (scope.get("client") or ("somewhere",))[0])
             challenge = {"www-authenticate": 'Bearer, Basic realm="andon", charset="UTF-8"'} if status == 401 else {}
             await error_response(status, kind, reason, challenge, path=scope["path"])(scope, receive, send_guarded)
             return

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from andon.changes.records import Change
 from andon.traffic import VERSIONS
 
-__all__ = ["Inventory", "Sighting", "discover", "group_field", "inventory_id"]
+__all__ = ["SHOWN_US", "Inventory", "Sighting", "discover", "group_field", "inventory_id", "shown_by"]
 
 MANY = 200
 """A field with more values than this does not hold versions; its new values are no changes."""
+
+SHOWN_US = 48 * 3_600_000_000
+"""What a lever gives is first seen within this time: an application may rest at night and over a day off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,33 @@ def discover(inventory: Inventory, sightings: Iterable[Sighting]) -> tuple[Inven
         if before is not None and len(values) <= MANY:
             changes.append(_change(s, before))
     return replace(inventory, seen=seen), changes
+
+
+def shown_by(sighted: Change, near: Iterable[Change]) -> Change | None:
+    """The change of a lever that traffic shows here, with the field and value by which traffic tells who saw it.
+
+    An application names the version that it runs by what the lever gave it: the variant, the digest of the version, or the
+    value itself. So what traffic shows for the first time then is no change beside that of the lever, but the same one.
+
+    Args:
+        sighted: a version that traffic shows for the first time (`discover`).
+        near: changes of its application and environment, up to `SHOWN_US` before it and a little after it (clocks differ).
+
+    Returns:
+        The latest such change; as it was where another sighting told the field and value already. None: it is none of a lever.
+    """
+    levers = [] if sighted.kind == "traffic source" else [c for c in near if c.origin == "lever"]
+    same = [c for c in levers if sighted.after in (c.after, c.attributes.get("control"), *_names(c))]
+    if not same:
+        return None
+    change = max(same, key=lambda c: (c.at_us, c.id))
+    if change.version_field is not None or sighted.after == change.attributes.get("control"):
+        return change
+    return replace(change, version_field=sighted.version_field, before=sighted.before, after=sighted.after)
+
+
+def _names(change: Change) -> list[str]:
+    return change.attributes.get("shown as", "").split()
 
 
 def _change(s: Sighting, before: str) -> Change:

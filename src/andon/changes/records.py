@@ -53,7 +53,11 @@ class Change:
     """False when we did not do it: a provider moved a model behind an alias, a new traffic source appeared."""
     link: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
-    """What was sent and has no field here, as text: at most 50 keys of 1,000 characters, without secrets."""
+    """What was sent and has no field here, as text: at most 50 keys of 1,000 characters, without secrets.
+
+    Of a change of a lever ``lever``, its key, ``shown as``, the names under which traffic may show what it gives, between
+    blanks, and of a split ``control``, the name of the arm for which nothing changed.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import count
 
-from andon.changes.discover import Inventory, Sighting, discover, group_field, inventory_id
+from andon.changes.discover import SHOWN_US, Inventory, Sighting, discover, group_field, inventory_id, shown_by
 from andon.changes.fields import change_from
 from andon.changes.records import KINDS, Change, Received
 from andon.errors import InputError
@@ -83,7 +83,10 @@ def changes_of(ledger: Ledger, app: str, environment: str, start_us: int, end_us
 
 
 def find_versions(warehouse: Warehouse, ledger: Ledger, *, now_us: int) -> list[Change]:
-    """Search traffic that came since the last call for versions that were not there before, and record them."""
+    """Search traffic that came since the last call for versions that were not there before, and record them.
+
+    A version that a lever gives is no new change: the change of the lever is told who saw it (`shown_by`).
+    """
     cursor = ledger.get(ChangeCursor, "changes") or ChangeCursor(id="changes", seq=0)
     newest = warehouse.newest("interactions")
     if newest <= cursor.seq:
@@ -96,9 +99,13 @@ def find_versions(warehouse: Warehouse, ledger: Ledger, *, now_us: int) -> list[
     for key in sorted(sightings):
         inventory, changes = discover(ledger.get(Inventory, key) or Inventory(id=key), sightings[key])
         for change in changes:
-            ledger.put(change, now_us=change.at_us, by="andon")
+            start_us, end_us = change.at_us - SHOWN_US, change.at_us + AGAIN_US
+            near = changes_of(ledger, change.app, change.environment, start_us, end_us)
+            if (of_lever := shown_by(change, near)) is None:
+                found.append(change)
+            if of_lever not in near:
+                ledger.put(of_lever or change, now_us=change.at_us, by="andon")
         ledger.put(inventory, now_us=now_us, by="andon")
-        found.extend(changes)
     ledger.put(ChangeCursor(id="changes", seq=newest), now_us=now_us, by="andon")
     return found
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from andon.cli.screen import say, settings
+from andon.cli.screen import now_us, say, settings
 from andon.scores import Scorer
 from andon.settings import Settings
 
@@ -21,7 +21,7 @@ def check() -> None:
     """Read the settings, objectives, monitor rules and pull rules and say what was understood; exit 2 names what was not.
 
     Exit 1: a rule was understood and could not pull as things stand, such as one of a lever that nobody has declared.
-    Without a store, levers are not looked at.
+    A rule about traffic of which none came in the last week is named. Without a store, neither is looked at.
     """
     from andon.monitors.objectives import check_config
     from andon.scores.run import installed_scorers
@@ -38,21 +38,28 @@ def check() -> None:
 
 
 def _pull_rules(chosen: Settings, scorers: Sequence[Scorer]) -> tuple[list[str], list[str]]:
-    """What was understood of the pull rules where there are any, and what would keep one from pulling."""
+    """What was understood of the pull rules where there are any, with those that look at nothing, and what would keep one from pulling."""
     from andon.evals.probes import probes_of
     from andon.levers import Lever, Version
     from andon.levers.rule_tables import check_rules, describe_rules, pull_rules_of
-    from andon.store import Ledger
+    from andon.levers.run.automatic import unmatched
+    from andon.scores import score_schema
+    from andon.store import Ledger, Warehouse
+    from andon.traffic import SCHEMAS
 
-    rules = pull_rules_of(chosen.tables, probes_of(chosen.tables, chosen.config), scorers, chosen.config)
+    probes = probes_of(chosen.tables, chosen.config)
+    rules = pull_rules_of(chosen.tables, probes, scorers, chosen.config, chosen.settle_s)
     if not rules:
         return [], []
     lines = [f"{len(rules)} pull rule{'' if len(rules) == 1 else 's'}", *(f"  {r}" for r in describe_rules(rules))]
     file = chosen.home / "ledger.db"
     if not file.exists():
         return [*lines, f"whether they could pull was not checked: {chosen.home} has no ledger yet"], []
-    ledger = Ledger.open(file)
+    warehouse, ledger = Warehouse(chosen.home, {**SCHEMAS, "scores": score_schema(scorers)}), Ledger.open(file)
     try:
-        return lines, check_rules(rules, ledger.all(Lever), ledger.all(Version))
+        declared = ledger.all(Lever)
+        lines += [f"warning: {said}" for said in unmatched(warehouse, rules, declared, now_us())]
+        return lines, check_rules(rules, declared, ledger.all(Version))
     finally:
         ledger.close()
+        warehouse.close()

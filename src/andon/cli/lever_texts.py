@@ -26,12 +26,15 @@ from andon.levers import (
 )
 from andon.levers import run as levers
 from andon.levers.records import Environment
+from andon.levers.registry import not_passed
 from andon.levers.run.declaring import splitting
 from andon.levers.run.reading import pulls_of
 from andon.store import Ledger, Versioned
 from andon.traffic import format_time, quoted
 
 __all__ = [
+    "SHORT",
+    "failing",
     "parsed",
     "resting_text",
     "rule_of",
@@ -46,6 +49,9 @@ __all__ = [
 ]
 
 MOST_SHOWN = 60
+SHORT = 40
+"""Characters of a value or a reason in a column of a table: five of them are to be read on 100 columns."""
+
 MOST_PULLS = 5
 """Pulls that a lever's page shows, newest first."""
 
@@ -96,11 +102,11 @@ def value_of(lever: Lever, text: str) -> LeverValue:
     return check_value(lever, typed(lever.kind, text))
 
 
-def shown(value: LeverValue) -> str:
+def shown(value: LeverValue, most: int = MOST_SHOWN) -> str:
     """A value on one line: itself where it is short, else how it begins and how long it is."""
     text = value_text(value)
-    if len(text) > MOST_SHOWN:
-        return f"{quoted(text, MOST_SHOWN // 2)} ({len(text):,} characters)"
+    if len(text) > most:
+        return f"{quoted(text, most // 2)} ({len(text):,} characters)"
     return quoted(text) if isinstance(value, str) or not text.isprintable() else text
 
 
@@ -111,6 +117,7 @@ def version_text(value: LeverValue, digest: str | None) -> str:
 
 def say_code(lever: Lever) -> None:
     """The line of Python by which an application reads a lever."""
+    say("The application reads it by this line; its second argument is what it gets whenever no answer comes:")
     default = repr(lever.default)
     short = len(default) <= 2 * MOST_SHOWN
     say(f'  client.get_{_GETTERS[lever.kind]}_value("{lever.id}", {default if short else "DEFAULT"})')
@@ -131,19 +138,41 @@ def resting_text(ledger: Ledger, lever: Lever, environment: str, at_us: int) -> 
             return f"{arms[1]}, and {arms[0]} in the shadow of {split.experiment}"
         return f"{arms[0]} for {split.share:.3g} of the users and {arms[1]} for the others ({split.experiment})"
     value, digest = standing(lever, levers.live_in(ledger, lever.id, environment), levers.versions_of(ledger, lever.id))
-    return f"{shown(value)} (the default)" if digest is None else version_text(value, digest)
+    return f"{shown(value)} (the default)" if digest is None else _given(ledger, lever.id, value, digest)
 
 
-def served(ledger: Ledger, lever: Lever, pulls: Sequence[Pull], environment: Environment, now_us: int) -> str:
-    """What a lever gives now, and why."""
+def failing(ledger: Ledger) -> list[str]:
+    """A line for each version that is live though the gate, asked again, did not pass it."""
+    said = []
+    for live in ledger.all(Promotion):
+        version = None if live.digest is None else ledger.get(Version, f"{live.lever}@{live.digest}")
+        if version is not None and (why := not_passed(version)):
+            said.append(
+                f"live in {live.environment} though the gate did not pass it: {version.id}: {plain(why)}: "
+                f'andon lever rollback {live.lever} --environment {live.environment} --for 4h --why "..."'
+            )
+    return said
+
+
+def _given(ledger: Ledger, lever_id: str, value: LeverValue, digest: str | None) -> str:
+    """A value with the version that it is, and with what the gate said where it did not pass it."""
+    version = None if digest is None else ledger.get(Version, f"{lever_id}@{digest}")
+    why = "" if version is None else not_passed(version)
+    return version_text(value, digest) + (f" (THE GATE DID NOT PASS IT: {plain(why)})" if why else "")
+
+
+def served(
+    ledger: Ledger, lever: Lever, pulls: Sequence[Pull], environment: Environment, now_us: int, *, brief: bool = False
+) -> str:
+    """What a lever gives now, and why; `brief`: for a column of a table that has the default beside it."""
     held = in_force([p for p in pulls if p.lever == lever.id], now_us, environment)
     if held is None:
-        return resting_text(ledger, lever, environment, now_us)
+        rest = resting_text(ledger, lever, environment, now_us)
+        return "the default" if brief and rest == f"{shown(lever.default)} (the default)" else rest
     loud = "BREAK GLASS: " if held.break_glass else ""
-    return (
-        f"{loud}held at {version_text(held.value, held.digest)} by {plain(held.by)} until "
-        f"{format_time(held.until_us)}: {plain(held.why)}"
-    )
+    why = quoted(held.why, SHORT if brief else 2_000)[1:-1]
+    until = f"{format_time(held.until_us)[:16]}Z" if brief else format_time(held.until_us)
+    return f"{loud}held at {_given(ledger, lever.id, held.value, held.digest)} by {plain(held.by)} until {until}: {why}"
 
 
 def show_lever(ledger: Ledger, lever: Lever, now_us: int) -> None:
@@ -151,7 +180,6 @@ def show_lever(ledger: Ledger, lever: Lever, now_us: int) -> None:
     pulls = sorted(pulls_of(ledger, lever.id), key=turn, reverse=True)
     say(plain(f"{lever.id} ({lever.kind}, of {lever.app})" + (f": {lever.about}" if lever.about else "")))
     say(f"default {shown(lever.default)}, safe {shown(lever.safe)}, fails {lever.fail}")
-    say("The application reads it by this line; its second argument is what it gets whenever no answer comes:")
     say_code(lever)
     for environment in reversed(ENVIRONMENTS):
         say(f"{environment}: {served(ledger, lever, pulls, environment, now_us)}")
@@ -215,7 +243,8 @@ def _pull_lines(ledger: Ledger, pull: Pull, effects: Sequence[Effect], now_us: i
         yield f"  {pull.evidence}"
     read = ledger.get(FirstRead, pull.id)
     if read is not None:
-        yield f"  first read by an application {(read.at_us - pull.at_us) / 1e6:.1f} s after the pull"
+        whom = "read by an application" if read.by_application else "given to a client that did not say what it is,"
+        yield f"  first {whom} {(read.at_us - pull.at_us) / 1e6:.1f} s after the pull"
     yield from (f"  effect: {e.text}" for e in effects)
     yield f"  {_end(pull, now_us)}"
     if pull.reviewed is not None:

@@ -1,12 +1,21 @@
-"""Commands about levers."""
+"""Commands about levers.
 
-from dataclasses import replace
-from typing import Annotated
+They open the ledger alone: a wrong line in andon.toml, a plug-in or an embedder must keep nobody from stopping harm.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
+from typing import Annotated, Any
 
 import typer
 
 from andon.cli import versions
 from andon.cli.lever_texts import (
+    SHORT,
     resting_text,
     rule_of,
     say_code,
@@ -17,22 +26,26 @@ from andon.cli.lever_texts import (
     value_of,
     version_text,
 )
-from andon.cli.screen import after, now_us, opened, plain, progress, say, show_table, who
-from andon.cli.versions import Key, Why, somebody
+from andon.cli.screen import after, now_us, opened, opened_ledger, plain, progress, say, show_table, somebody, who
+from andon.cli.versions import Key, Why
 from andon.errors import InputError, StateError
 from andon.incidents import Incident
 from andon.incidents.run import find_incident
 from andon.levers import ENVIRONMENTS, Asked, Lever, LeverValue, Promotion, Pull, find_version, latest, standing
 from andon.levers import run as levers
-from andon.levers.pulls import pulled_change
+from andon.levers.pulls import clock_note, pulled_change
 from andon.levers.registry import check_environment, check_served
 from andon.levers.run.declaring import splitting
+from andon.levers.run.freezing import FREEZE_S, freeze_within
 from andon.levers.run.reading import pulls_of
-from andon.loop import Loop
+from andon.levers.run.served import served_within
 from andon.store import Ledger
 from andon.traffic import format_time, quoted
 
 __all__ = ["add_to", "unreviewed"]
+
+LATE_S = 30.0
+"""How long a command stays for evidence that is not frozen yet when its lever is held, in seconds."""
 
 For = Annotated[str, typer.Option("--for", help="How long (30m, 4h, 2d) or until when (ISO 8601).")]
 IncidentName = Annotated[str | None, typer.Option(metavar="INCIDENT", help="The incident it answers.")]
@@ -57,33 +70,36 @@ def add_to(app: typer.Typer) -> None:
 
 def declare(
     lever: Key,
-    default: Annotated[str, typer.Option(help="Value served while nobody holds it; also the code default.")],
-    safe: Annotated[str, typer.Option(help="Value that stops harm.")],
+    default: Annotated[
+        str | None, typer.Option(help="Value served while nobody holds it; also the code default.")
+    ] = None,
+    safe: Annotated[str | None, typer.Option(help="Value that stops harm.")] = None,
     kind: Annotated[
-        str, typer.Option(help="boolean, string, number or object (JSON). Of texts and objects @FILE reads a file.")
-    ] = "boolean",
-    fail: Annotated[str, typer.Option(help="open, or closed: then the default must be the safe value.")] = "open",
-    about: Annotated[str, typer.Option(help="What it does.")] = "",
-    app: Annotated[str, typer.Option(help="The application that reads it; `default`: any may.")] = "default",
+        str | None,
+        typer.Option(
+            help="boolean (unless said), string, number or object (JSON). Of texts and objects @FILE reads a file."
+        ),
+    ] = None,
+    fail: Annotated[
+        str | None, typer.Option(help="open (unless said), or closed: then the default must be the safe value.")
+    ] = None,
+    about: Annotated[str | None, typer.Option(help="What it does.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="The application that reads it; `default` (unless said): any may.")
+    ] = None,
 ) -> None:
-    """Declare a lever: its type, its default and its safe value."""
-    declared = Lever(
-        id=lever,
-        kind=kind,  # type: ignore[arg-type]
-        default=typed(kind, default),
-        safe=typed(kind, safe),
-        fail=fail,  # type: ignore[arg-type]
-        about=about,
-        app=app,
-    )
-    with opened() as loop:
-        made = levers.declare(loop.ledger, declared, now_us(), who())
-    default_text = shown(made.default)
-    say(
-        f"{lever} is declared: default {default_text}, safe {shown(made.safe)}; the application must pass {default_text} "
-        f"as its code default:"
-    )
-    say_code(made)
+    """Declare a lever: its type, its default and its safe value. Declared again, it keeps what is not given."""
+    with opened_ledger() as ledger:
+        known = ledger.get(Lever, lever)
+        if known is None and (default is None or safe is None):
+            raise InputError(f"no lever {quoted(lever)} is declared yet; give its --default and its --safe value")
+        of = kind or ("boolean" if known is None else known.kind)
+        texts = (("kind", kind), ("fail", fail), ("about", about), ("app", app))
+        given: dict[str, Any] = {name: text for name, text in texts if text is not None}
+        given |= {name: typed(of, text) for name, text in (("default", default), ("safe", safe)) if text is not None}
+        wanted = Lever(**{"id": lever, "kind": of, **given}) if known is None else replace(known, **given)
+        made = levers.declare(ledger, wanted, now_us(), who())
+    _say_declared(known, made)
 
 
 def hold(
@@ -104,18 +120,18 @@ def hold(
     """Hold a lever, at its safe value unless another is given; evidence is frozen first, and it ends by itself."""
     if value is not None and version is not None:
         raise InputError("--value and --version exclude each other; a version is a value")
-    with opened() as loop:
-        known = levers.known_lever(loop.ledger, lever)
+    with opened_ledger() as ledger:
+        known = levers.known_lever(ledger, lever)
         wanted = known.safe
         if value is not None:
             wanted = value_of(known, value)
         if version is not None:
-            wanted = find_version(known, levers.versions_of(loop.ledger, lever), version).value
+            wanted = find_version(known, levers.versions_of(ledger, lever), version).value
         asked = Asked(
             value=wanted, why=why, by=who(), until_us=0, environment=environment, incident=incident,
             trade_off=trade_off, exit=exit_, break_glass=break_glass,
         )  # fmt: skip
-        _pull(loop, known, asked, until, dry_run=dry_run)
+        _pull(ledger, known, asked, until, dry_run=dry_run)
 
 
 def rollback(
@@ -134,23 +150,24 @@ def rollback(
     break_glass: BreakGlass = False,
 ) -> None:
     """Hold the version that was live before the present one, or an earlier one that was."""
-    with opened() as loop:
-        known = levers.known_lever(loop.ledger, lever)
-        wanted = _earlier(loop.ledger, known, check_environment(environment), to)
+    with opened_ledger() as ledger:
+        known = levers.known_lever(ledger, lever)
+        wanted = _earlier(ledger, known, check_environment(environment), to)
         asked = Asked(
             value=wanted, why=why, by=who(), until_us=0, environment=environment, incident=incident,
             trade_off=trade_off, exit=exit_, break_glass=break_glass,
         )  # fmt: skip
-        _pull(loop, known, asked, until, dry_run=dry_run)
+        _pull(ledger, known, asked, until, dry_run=dry_run)
 
 
 def release(lever: Key, why: Why, environment: Where = "production") -> None:
     """End a hold before its time is over."""
     now = now_us()
-    with opened() as loop:
-        pull = levers.release(loop.ledger, lever, why=why, by=who(), environment=environment, now_us=now)
-        rest = resting_text(loop.ledger, levers.known_lever(loop.ledger, lever), pull.environment, now)
-    say(f"{lever} is released in {pull.environment} ({pull.id}): {rest} is served again")
+    with opened_ledger() as ledger:
+        pull = levers.release(ledger, lever, why=why, by=who(), environment=environment, now_us=now)
+        rest = resting_text(ledger, levers.known_lever(ledger, lever), pull.environment, now)
+        say(f"{lever} is released in {pull.environment} ({pull.id}): {rest} is served again")
+        say(served_within(ledger, pull))
     if pull.exit:
         say(f"it was to be released when: {plain(pull.exit)}")
 
@@ -158,26 +175,25 @@ def release(lever: Key, why: Why, environment: Where = "production") -> None:
 def list_() -> None:
     """Levers, and what each gives now."""
     now = now_us()
-    with opened() as loop:
-        declared, pulls = loop.ledger.all(Lever), loop.ledger.all(Pull)
+    with opened_ledger() as ledger:
+        declared, pulls = ledger.all(Lever), ledger.all(Pull)
         rows = [
             (
                 lever.id,
-                lever.kind,
-                shown(lever.default),
-                shown(lever.safe),
-                *(served(loop.ledger, lever, pulls, e, now) for e in reversed(ENVIRONMENTS)),
+                *(served(ledger, lever, pulls, e, now, brief=True) for e in reversed(ENVIRONMENTS)),
+                shown(lever.default, SHORT),
+                shown(lever.safe, SHORT),
             )
             for lever in sorted(declared, key=lambda x: x.id)
         ]
-    head = ("lever", "kind", "default", "safe", *reversed(ENVIRONMENTS))
+    head = ("lever", *reversed(ENVIRONMENTS), "default", "safe")
     show_table(head, rows, empty="no lever is declared yet; `andon lever declare` declares one")
 
 
 def show(lever: Key) -> None:
     """One lever: what it gives now and why, the line of code that reads it, its versions and its last pulls."""
-    with opened() as loop:
-        show_lever(loop.ledger, levers.known_lever(loop.ledger, lever), now_us())
+    with opened_ledger() as ledger:
+        show_lever(ledger, levers.known_lever(ledger, lever), now_us())
 
 
 def review(
@@ -186,8 +202,8 @@ def review(
 ) -> None:
     """Look at why somebody else broke the glass."""
     by = somebody("reviews it")
-    with opened() as loop:
-        done = levers.review(loop.ledger, pull, why=why, by=by, now_us=now_us())
+    with opened_ledger() as ledger:
+        done = levers.review(ledger, pull, why=why, by=by, now_us=now_us())
     say(f"{done.id} by {plain(done.by)} is reviewed by {by}")
 
 
@@ -201,37 +217,76 @@ def unreviewed(ledger: Ledger) -> list[str]:
     ]
 
 
-def _pull(loop: Loop, lever: Lever, asked: Asked, until: str, *, dry_run: bool) -> None:
+def _say_declared(before: Lever | None, made: Lever) -> None:
+    if before is None:
+        say(f"{made.id} is declared: default {shown(made.default)}, safe {shown(made.safe)}")
+    elif before == made:
+        say(f"{made.id} was declared so before; nothing is written")
+    else:
+        pairs = ((f.name, getattr(before, f.name), getattr(made, f.name)) for f in fields(made))
+        changed = (f"{name} {shown(old)} -> {shown(new)}" for name, old, new in pairs if old != new)
+        say(f"{made.id} is declared anew: {', '.join(changed)}; all else stays")
+    say_code(made)
+
+
+def _pull(ledger: Ledger, lever: Lever, asked: Asked, until: str, *, dry_run: bool) -> None:
     """Hold a lever, or show what a hold would do; whatever is wrong is said before anything is frozen or written."""
     now = now_us()
     if asked.incident is not None:
-        find_incident(loop.ledger, asked.incident)
-    rule = _rule_against(loop.ledger, lever, asked) if asked.break_glass else None
-    if asked.break_glass and rule is None:
+        find_incident(ledger, asked.incident)
+    rule = _rule_against(ledger, lever, asked) if asked.break_glass else None
+    if rule is not None:
+        somebody("breaks the glass, which somebody else reviews")
+    elif asked.break_glass:
         say("no rule stands against it, so no glass is broken")
     asked = replace(asked, until_us=after(now, until), break_glass=rule is not None)
-    plan, given, before = levers.plan_hold(loop.ledger, lever.id, asked, now)
+    plan, given, before = levers.plan_hold(ledger, lever.id, asked, now)
+    if note := clock_note(pulls_of(ledger, lever.id), now):
+        say(note)
     if rule is not None:
         say(f"BREAK GLASS: {plain(asked.by)} overrides a rule: {rule}")
     if dry_run:
-        _show_plan(loop, lever, plan, given, before, now)
+        _show_plan(ledger, lever, plan, given, before, now)
         return
-    evidence = _freeze(loop, lever, now)
+    ended = threading.Event()
+    evidence = _freeze(ledger, lever, now, ended)
     now = now_us()  # freezing takes its time
     pull = levers.hold(
-        loop.ledger, lever.id, asked.value, why=asked.why, by=asked.by, until_us=after(now, until), now_us=now,
+        ledger, lever.id, asked.value, why=asked.why, by=asked.by, until_us=after(now, until), now_us=now,
         environment=asked.environment, incident=asked.incident, trade_off=asked.trade_off, exit=asked.exit,
         break_glass=asked.break_glass, evidence=evidence,
     )  # fmt: skip
+    _say_held(ledger, pull, now)
+    say(served_within(ledger, pull))
+    _stay(ended)
+
+
+def _stay(ended: threading.Event) -> None:
+    """Let evidence that was too slow be frozen all the same, for a while; the lever is held, and all is written."""
+    if ended.is_set():
+        return
+    say("evidence is still being frozen as it was before the hold; Ctrl-C leaves that, and the lever stays held")
+    with suppress(KeyboardInterrupt):
+        ended.wait(LATE_S)
+    if ended.is_set():
+        say("freezing has ended")
+        return
+    say("freezing has not ended and is left")
+    sys.stdout.flush()
+    os._exit(0)  # Python would abort over a thread that is within an engine
+
+
+def _say_held(ledger: Ledger, pull: Pull, now: int) -> None:
     place = "" if pull.environment == "production" else f" --environment {pull.environment}"
     say(
-        f"{lever.id} is held at {version_text(pull.value, pull.digest)} in {pull.environment} until "
+        f"{pull.lever} is held at {version_text(pull.value, pull.digest)} in {pull.environment} until "
         f"{format_time(pull.until_us)} ({pull.id})"
     )
-    say(f'end it: andon lever release {lever.id}{place} --why "..."')
-    if before is not None:
+    say(f'end it: andon lever release {pull.lever}{place} --why "..."')
+    said = f"superseded by {pull.id}"
+    for before in (p for p in pulls_of(ledger, pull.lever) if p.released_why == said):
         say(f"it supersedes {before.id} by {plain(before.by)}, which held {shown(before.value)}")
-    if (split := splitting(loop.ledger, lever.id, pull.environment, now)) is not None:
+    if (split := splitting(ledger, pull.lever, pull.environment, now)) is not None:
         say(f"{split.experiment} splits its users: all of them are given this meanwhile")
     if pull.break_glass:
         say(
@@ -240,8 +295,8 @@ def _pull(loop: Loop, lever: Lever, asked: Asked, until: str, *, dry_run: bool) 
         say(f'BREAK GLASS: andon lever review {pull.id} --why "..."')
 
 
-def _show_plan(loop: Loop, lever: Lever, plan: Pull, given: LeverValue, before: Pull | None, now: int) -> None:
-    ledger, environment = loop.ledger, plan.environment
+def _show_plan(ledger: Ledger, lever: Lever, plan: Pull, given: LeverValue, before: Pull | None, now: int) -> None:
+    environment = plan.environment
     mine = pulls_of(ledger, lever.id)
     live, known = levers.live_in(ledger, lever.id, environment), levers.versions_of(ledger, lever.id)
     change = pulled_change(lever, latest(mine, environment), plan, standing(lever, live, known)[0])
@@ -259,38 +314,62 @@ def _show_plan(loop: Loop, lever: Lever, plan: Pull, given: LeverValue, before: 
         f"it ends at {format_time(plan.until_us)}; then {resting_text(ledger, lever, environment, plan.until_us)} is served"
     )
     say(plain(f"in the log of changes: {change.title} ({change.before} -> {change.after})"))
-    say(f"evidence first: {', '.join(_open_incidents(loop, lever)) or 'no incident is open'}")
+    say(f"evidence first: {', '.join(_open_incidents(ledger, lever)) or 'no incident is open'}")
     if not plan.break_glass:
         say(f"{environment} may be given it")
 
 
-def _freeze(loop: Loop, lever: Lever, now: int) -> str:
-    """Freeze what is known now, which must not be lost by what the lever changes; returns what was done, for the record."""
+def _freeze(ledger: Ledger, lever: Lever, now: int, ended: threading.Event) -> str:
+    """Freeze what is known now, which must not be lost by what the lever changes; nothing keeps people from stopping the harm.
+
+    Args:
+        ledger: has the incidents.
+        lever: what is about to move.
+        now: the clock.
+        ended: is set when nothing is being frozen any more, which may be after this returned.
+
+    Returns:
+        What was done, for the record; it is said, too.
+    """
+
+    def freeze() -> Sequence[str]:
+        try:
+            with opened() as loop:  # all that may fail or take long: settings, plug-ins, an embedder
+                return loop.freeze(_app(lever), now)
+        finally:
+            ended.set()
+
     try:
-        known = _open_incidents(loop, lever)
+        known = _open_incidents(ledger, lever)
+        if not known:
+            ended.set()
+            return "no incident was open"
         with progress("evidence") as tell:
-            if known:
-                tell(f"looking at the evidence of {', '.join(known)} before the lever moves", 0.0)
-            frozen = loop.freeze(_app(lever), now)
-        fresh = [i for i in known if i not in frozen]
-    except Exception as error:  # nothing may keep people from stopping the harm
+            tell(f"looking at the evidence of {', '.join(known)} before the lever moves", 0.0)
+            frozen = freeze_within(freeze)
+    except Exception as error:
+        ended.set()
         said = quoted(f"{type(error).__name__}: {error}", 500)
-        text = f"evidence of an open incident could not be frozen before: {said}"
-        say(text)
-        return text
-    parts = [f"evidence of {', '.join(frozen)} is frozen"] if frozen else []
-    parts += [f"evidence of {', '.join(fresh)} is frozen already"] if fresh else []
+        parts = [f"evidence of an open incident could not be frozen before: {said}"]
+    else:
+        if frozen is None:
+            names = ", ".join(known)
+            parts = [f"freezing evidence of {names} takes longer than {FREEZE_S:g} s; it was held without waiting"]
+        else:
+            fresh = [i for i in known if i not in frozen]
+            parts = [f"evidence of {', '.join(frozen)} is frozen"] if frozen else []
+            parts += [f"evidence of {', '.join(fresh)} is frozen already"] if fresh else []
     for part in parts:
         say(part)
-    return "; ".join(parts) or "no incident was open"
+    return "; ".join(parts)
 
 
 def _app(lever: Lever) -> str | None:
     return None if lever.app == "default" else lever.app
 
 
-def _open_incidents(loop: Loop, lever: Lever) -> list[str]:
-    mine = (i for i in loop.ledger.all(Incident) if _app(lever) in (None, i.app))
+def _open_incidents(ledger: Ledger, lever: Lever) -> list[str]:
+    mine = (i for i in ledger.all(Incident) if _app(lever) in (None, i.app))
     return sorted(i.id for i in mine if i.state != "closed")
 
 

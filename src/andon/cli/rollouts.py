@@ -3,37 +3,53 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from andon.changes import Change
-from andon.cli.rollout_plans import Draft, better_of, show_plan, write_down
-from andon.cli.screen import before, now_us, opened, plain, say, show_table, span_us, who
+from andon.cli.rollout_plans import Draft, better_of, check_spread, show_plan, write_down
+from andon.cli.screen import now_us, opened, opened_ledger, plain, say, show_table, span_us, who
 from andon.errors import InputError
 from andon.levers import Version
 from andon.levers import run as levers
-from andon.loop import Loop
 from andon.rollouts import Allocation, Decision, Experiment
-from andon.rollouts.plan import Asked, plan_rollout
-from andon.rollouts.report import Report, headline, render_html, render_markdown, render_text
-from andon.rollouts.run.looking import SETTLE_US, look_times
+from andon.rollouts.plan import MOST_DAYS, Asked, plan_rollout
+from andon.rollouts.report import Report, headline, render_html, render_markdown, render_text, still_served
+from andon.rollouts.run.looking import SETTLE_US, look_times, waits_for
 from andon.rollouts.run.planning import find_experiment
-from andon.rollouts.told import version_text
+from andon.rollouts.told import version_text, versions_text
 from andon.scores import SCORERS
-from andon.store import Ledger, Span, write_whole
+from andon.store import Ledger, write_whole
 from andon.traffic import format_time, quoted
 
 __all__ = ["add_to", "report_of"]
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Its id, EXP-0001 or just 1.")]
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
-LeverName = Annotated[str, typer.Option("--lever", metavar="LEVER", help="The lever whose versions are compared.")]
+LeverName = Annotated[
+    str | None,
+    typer.Option("--lever", metavar="LEVER", help="The lever whose versions are compared: Andon serves them."),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELD",
+        help="Instead of --lever: the field of traffic that tells apart what something else serves, e.g. prompt_version.",
+    ),
+]
 Treatment = Annotated[
-    str, typer.Option(metavar="VERSION", help="Digest of the version that asks to replace the other.")
+    str,
+    typer.Option(metavar="VERSION", help="Digest of the version that asks to replace the other; with --by its value."),
 ]
 Control = Annotated[
     str | None,
-    typer.Option(metavar="VERSION", help="Digest of what is in place, or `default`; what is live unless given."),
+    typer.Option(
+        metavar="VERSION",
+        help="Digest of what is in place, or `default`; what is live unless given. With --by its value.",
+    ),
+]
+Share = Annotated[
+    float | None,
+    typer.Option(help="Of the users, for the treatment. With --by, where nobody planned one, leave it out."),
 ]
 Better = Annotated[str | None, typer.Option(help="Where the metric shall go, up or down; else away from its bad side.")]
 Guards = Annotated[
@@ -46,9 +62,13 @@ Guards = Annotated[
 ]
 Base = Annotated[float | None, typer.Option(help="The metric as it is now; from the last 7 days unless given.")]
 PerDay = Annotated[float | None, typer.Option(help="New users a day; from the last 7 days unless given.")]
-AppName = Annotated[str | None, typer.Option("--app", help="The application; the lever's unless given.")]
+AppName = Annotated[
+    str | None, typer.Option("--app", help="The application; the lever's unless given, needed with --by.")
+]
 Place = Annotated[str, typer.Option(help="production or staging.")]
-OnHarm = Annotated[str, typer.Option(help="What is done when harm is shown: 'roll back' or 'tell'.")]
+OnHarm = Annotated[
+    str | None, typer.Option(help="What is done when harm is shown: 'roll back', or 'tell'; with --by it is told.")
+]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Write a plan that cannot see what it is made for.")]
 Start = Annotated[bool, typer.Option("--start", help="Start it at once, with the hypothesis as the reason.")]
 Change_ = Annotated[
@@ -56,11 +76,14 @@ Change_ = Annotated[
 ]
 Method = Annotated[str, typer.Option(help="group sequential, confidence sequence or fixed.")]
 
+LEAST_CANARY = 1 / 48
+"""Days: half an hour."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="Decide whether a new version may go on.", no_args_is_help=True)
-    for command in (plan, ab, canary, start, show, look, stop, compare):
+    for command in (plan, ab, canary, start, show, look, stop):
         group.command()(command)
     group.command(name="list")(list_)
     app.add_typer(group, name="rollout")
@@ -80,6 +103,7 @@ def plan(
 ) -> None:
     """What a plan can and cannot see, from figures alone: users, days, power, and the price of looking."""
     way = better_of(metric, better, SCORERS)
+    check_spread(metric, spread, SCORERS)
     harm = canary_ and spread is None
     show_plan(
         plan_rollout(
@@ -89,20 +113,20 @@ def plan(
                 share=share if share is not None else 0.05 if canary_ else 0.5,
                 days=days if days is not None else 1.0 if canary_ else 14.0, method=method,
             ),
-            np.random.default_rng(0),
         )
     )  # fmt: skip
 
 
 def ab(
-    lever: LeverName,
     treatment: Treatment,
     metric: Annotated[str, typer.Option(help="The primary metric.")],
     better: Annotated[str, typer.Option(help="Where it shall go: up or down.")],
     effect: Annotated[float, typer.Option(help="The smallest change that is worth having; absolute.")],
     hypothesis: Annotated[str, typer.Option(help="What you expect and why, in a sentence.")],
+    lever: LeverName = None,
+    by: By = None,
     control: Control = None,
-    share: Annotated[float, typer.Option(help="Of the users, for the treatment.")] = 0.5,
+    share: Share = None,
     guardrail: Guards = None,
     days: Annotated[float, typer.Option(help="How long at most; at least 7.")] = 14.0,
     method: Method = "group sequential",
@@ -110,7 +134,7 @@ def ab(
     per_day: PerDay = None,
     app: AppName = None,
     environment: Place = "production",
-    on_harm: OnHarm = "roll back",
+    on_harm: OnHarm = None,
     change: Change_ = None,
     anyway: Anyway = False,
     start_: Start = False,
@@ -118,7 +142,7 @@ def ab(
     """Write down an A/B test: does a version improve a metric?"""
     _write(
         Draft(
-            kind="ab", lever=lever, treatment=treatment, control=control, environment=environment, app=app, metric=metric,
+            kind="ab", lever=lever, by=by, treatment=treatment, control=control, environment=environment, app=app, metric=metric,
             better=better, effect=effect, hypothesis=hypothesis, share=share, days=days, method=method,
             guardrails=guardrail or (), base=base, per_day=per_day, on_harm=on_harm, change=change,
         ),
@@ -127,17 +151,18 @@ def ab(
 
 
 def canary(
-    lever: LeverName,
     treatment: Treatment,
+    lever: LeverName = None,
+    by: By = None,
     metric: Annotated[str, typer.Option(help="The metric that must not get worse.")] = "error",
     margin: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="The largest acceptable harm, absolute. Any harm that is shown rolls back, unless it is surely smaller."
+            help="The largest acceptable harm, absolute; half of the rate now unless given. Any harm that is shown rolls back, unless it is surely smaller."
         ),
-    ] = 0.01,
+    ] = None,
     for_: Annotated[str, typer.Option("--for", help="How long at most (30m, 24h, 3d).")] = "24h",
-    share: Annotated[float, typer.Option(help="Of the users, for the treatment.")] = 0.05,
+    share: Share = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Serve it to nobody; the application asks for it beside.")
     ] = False,
@@ -151,21 +176,22 @@ def canary(
     per_day: PerDay = None,
     app: AppName = None,
     environment: Place = "production",
-    on_harm: OnHarm = "roll back",
+    on_harm: OnHarm = None,
     change: Change_ = None,
     anyway: Anyway = False,
     start_: Start = False,
 ) -> None:
     """Write down a canary: does a version harm? Its guardrails, unless named, are the risk metrics, high risk first."""
-    lasts = span_us(for_)
-    if lasts is None:
+    days = (span_us(for_) or 0) / 86_400_000_000
+    if not LEAST_CANARY <= days <= MOST_DAYS:
         raise InputError(
-            f"--for {quoted(for_)} is no time; a number of minutes (30m), hours (24h) or days (3d) is allowed"
+            f"--for {quoted(for_)} is no time that a canary may take; from 30m to {MOST_DAYS}d, a number of minutes (30m), hours (24h) or "
+            "days (3d), is allowed"
         )
     _write(
         Draft(
-            kind="shadow" if shadow else "canary", lever=lever, treatment=treatment, control=control, environment=environment,
-            app=app, metric=metric, better=better, effect=margin, hypothesis=hypothesis, share=share, days=lasts / 86_400_000_000,
+            kind="shadow" if shadow else "canary", lever=lever, by=by, treatment=treatment, control=control, environment=environment,
+            app=app, metric=metric, better=better, effect=margin, hypothesis=hypothesis, share=share, days=days,
             method="group sequential", guardrails=guardrail or (), base=base, per_day=per_day, on_harm=on_harm, change=change,
         ),
         anyway=anyway, start_=start_,
@@ -174,31 +200,31 @@ def canary(
 
 def start(experiment: Name, why: Why) -> None:
     """Serve the treatment to its share of the users; from now on the plan cannot be changed."""
-    with opened() as loop:
-        _start(loop, find_experiment(loop.ledger, experiment), why)
+    with opened_ledger() as ledger:
+        _start(ledger, find_experiment(ledger, experiment), why)
 
 
 def list_() -> None:
     """Experiments, newest first, and what came of each."""
     now = now_us()
-    with opened() as loop:
-        splits = {v.record.experiment: v.record for v in loop.ledger.history(Allocation)}
-        looks = {d.experiment: d for d in sorted(loop.ledger.all(Decision), key=lambda d: d.look or 0)}
+    with opened_ledger() as ledger:
+        splits = {v.record.experiment: v.record for v in ledger.history(Allocation)}
+        looks = {d.experiment: d for d in sorted(ledger.all(Decision), key=lambda d: d.look or 0)}
         rows = [
             (
                 e.id,
                 e.kind,
-                e.lever,
-                e.treatment or "default",
+                quoted(e.lever or e.field or "", 40)[1:-1],
+                quoted(e.treatment or "default", 40)[1:-1],
                 f"{e.metric} {e.better}",
                 _state(splits.get(e.id), now),
                 looks[e.id].outcome if e.id in looks else "",
                 e.by,
                 quoted(e.hypothesis, 60)[1:-1],
             )
-            for e in reversed(loop.ledger.all(Experiment))
+            for e in reversed(ledger.all(Experiment))
         ]
-    head = ("experiment", "kind", "lever", "treatment", "metric", "state", "decision", "by", "hypothesis")
+    head = ("experiment", "kind", "of", "treatment", "metric", "state", "decision", "by", "hypothesis")
     show_table(head, rows, empty="no experiment yet; `andon rollout ab` or `andon rollout canary` plans one")
 
 
@@ -208,8 +234,8 @@ def show(
     markdown: Annotated[Path | None, typer.Option(help="Write it as Markdown.", dir_okay=False)] = None,
 ) -> None:
     """The report: the decision and why, the effect, guardrails, risk categories, looks, and what the plan can see."""
-    with opened() as loop:
-        report = report_of(loop.ledger, find_experiment(loop.ledger, experiment))
+    with opened_ledger() as ledger:
+        report = report_of(ledger, find_experiment(ledger, experiment))
     for file, render in ((html, render_html), (markdown, render_markdown)):
         if file is not None:
             write_whole(file, render(report))
@@ -219,23 +245,31 @@ def show(
 
 
 def look(experiment: Name) -> None:
-    """Take the looks that are due, now; a running server takes them by itself."""
+    """Score what came, and take the looks that are due; a running server does so by itself."""
     now = now_us()
     with opened() as loop:
         found = find_experiment(loop.ledger, experiment)
         split = levers.allocation_of(loop.ledger, found.id)
         if split is None:
             raise InputError(f'{found.id} was not started: andon rollout start {found.id} --why "..."')
+        loop.read(now)
         made, ended = levers.look_and_act(loop.warehouse, loop.ledger, loop.scorers, found, split, now)
+        waits = waits_for(loop.warehouse, loop.ledger, found, split, now)
         report = report_of(loop.ledger, found)
     for decision in made:
         say(plain(f"{decision.id}, until {format_time(decision.at_us)}: {decision.outcome}: {decision.reason}"))
-    if not made:
+    if waits is not None:
+        say(
+            plain(
+                f"a look waits: what came to {found.app} since {format_time(waits)} is not scored yet; andon tick scores it"
+            )
+        )
+    elif not made:
         say(plain(f"no look is due. {headline(report)}"))
     if ended is not None:
         say(f"{found.id} is stopped: everybody has the control again")
     elif report.decisions and report.decisions[-1].outcome == "roll back" and split.ended_us is None:
-        say(f'the treatment is still served; take it out: andon rollout stop {found.id} --why "..."')
+        say(plain(still_served(found)))
     elif not report.decisions or report.decisions[-1].outcome == "undecided":
         coming = [t for t in look_times(found, split) if t + SETTLE_US > now]
         if coming:
@@ -243,57 +277,21 @@ def look(experiment: Name) -> None:
 
 
 def stop(experiment: Name, why: Why) -> None:
-    """Take the treatment out: everybody has the control again."""
-    with opened() as loop:
-        found = find_experiment(loop.ledger, experiment)
-        done = levers.stop_split(loop.ledger, found.id, why=why, by=who(), now_us=now_us())
-    say(
-        f"{found.id} is stopped: everybody is given {version_text(done.control)} of {done.lever} in {done.environment} again"
-    )
-
-
-def compare(
-    app: Annotated[str, typer.Option(help="The application.")],
-    metric: Annotated[str, typer.Option(help="The metric that must not get worse.")],
-    control: Annotated[str, typer.Option(help="Value of the field that is in place.")],
-    treatment: Annotated[str, typer.Option(help="Value that asks to replace it.")],
-    by: Annotated[str, typer.Option(help="Field that tells the arms apart, e.g. prompt_version.")] = "arm",
-    since: Annotated[str, typer.Option(help="How far back (24h, 7d) or since when (ISO 8601).")] = "7d",
-    share: Annotated[
-        float | None, typer.Option(help="Planned share of the treatment; leave out if nobody planned one.")
-    ] = None,
-    environment: Annotated[str, typer.Option(help="Where the interactions come from.")] = "production",
-) -> None:
-    """Compare two arms of live traffic without a plan, once: promote, hold or roll back. Probes do not count."""
-    from andon.rollouts.run import compare_arms
-
-    now = now_us()
-    with opened() as loop:
-        decision = compare_arms(
-            loop.warehouse,
-            loop.ledger,
-            app=app,
-            metric=metric,
-            by=by,
-            control=control,
-            treatment=treatment,
-            span=Span(start_us=before(now, since), end_us=now),
-            now_us=now,
-            environment=environment,
-            planned_share=share,
-            scorers=loop.scorers,
-        )
-    for arm in (decision.control, decision.treatment):
-        say(f"{arm.name}: {arm.events:,} of {arm.n:,} harmed" + (f" ({arm.events / arm.n:.1%})" if arm.n else ""))
-    say(f"{decision.outcome}: {decision.reason}")
-    say("This holds for one question: asked again, it errs more often. An experiment may be looked at again.")
+    """Take the treatment out: everybody has the control again. With --by, end the looks."""
+    with opened_ledger() as ledger:
+        found = find_experiment(ledger, experiment)
+        done = levers.stop_split(ledger, found.id, why=why, by=who(), now_us=now_us())
+    then = f"everybody is given {version_text(done.control)} of {done.lever} in {done.environment} again"
+    if done.lever is None:
+        then = f"it is not looked at any more; {found.field} is served as before, by what serves it"
+    say(plain(f"{found.id} is stopped: {then}"))
 
 
 def report_of(ledger: Ledger, experiment: Experiment) -> Report:
     """All that the ledger knows of an experiment."""
     looks = sorted((d for d in ledger.all(Decision) if d.experiment == experiment.id), key=lambda d: d.look or 0)
     gates = []
-    for digest in (experiment.treatment, experiment.control):
+    for digest in () if experiment.lever is None else (experiment.treatment, experiment.control):
         version = None if digest is None else ledger.get(Version, f"{experiment.lever}@{digest}")
         if version is not None:
             gate = version.gates[-1] if version.gates else None
@@ -304,7 +302,7 @@ def report_of(ledger: Ledger, experiment: Experiment) -> Report:
     return Report(
         experiment=experiment, decisions=looks, allocation=levers.allocation_of(ledger, experiment.id),
         written=[(v.at_us, v.by) for v in ledger.history(Experiment, experiment.id)], gates=gates,
-        changes=[(c.at_us, c.id, c.title) for c in changes],
+        changes=[(c.at_us, c.id, c.title) for c in changes], now_us=now_us(),
     )  # fmt: skip
 
 
@@ -313,18 +311,18 @@ def _write(draft: Draft, *, anyway: bool, start_: bool) -> None:
         written = write_down(loop, draft, anyway=anyway)
         say(f"{written.id} is written: {plain(written.hypothesis)}")
         if start_:
-            _start(loop, written, written.hypothesis)
+            _start(loop.ledger, written, written.hypothesis)
             return
     say(f'start it: andon rollout start {written.id} --why "..."; until then --change {written.id} rewrites it')
 
 
-def _start(loop: Loop, experiment: Experiment, why: str) -> None:
-    split = levers.start_split(loop.ledger, experiment, why=why, by=who(), now_us=now_us())
+def _start(ledger: Ledger, experiment: Experiment, why: str) -> None:
+    split = levers.start_split(ledger, experiment, why=why, by=who(), now_us=now_us())
     whom = "who asks for the shadow" if split.shadow else f"{100 * split.share:.3g} % of the users"
-    say(
-        f"{experiment.id} is started: {whom} may be given {version_text(split.treatment)} of {split.lever} in {split.environment} until "
-        f"{format_time(split.until_us)}"
-    )
+    what = f"{whom} may be given {version_text(split.treatment)} of {split.lever}"
+    if split.lever is None:
+        what = f"{versions_text(experiment)} is looked at"
+    say(plain(f"{experiment.id} is started: {what} in {split.environment} until {format_time(split.until_us)}"))
     say(f'watch it: andon rollout show {experiment.id}; end it: andon rollout stop {experiment.id} --why "..."')
 
 

@@ -3,8 +3,10 @@
 import os
 import re
 import time
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,8 +14,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from andon.errors import ConfigError, InputError
 from andon.loop import Loop, open_loop
 from andon.settings import Settings, load
+from andon.store import Ledger
 from andon.traffic import parse_time
 
 __all__ = [
@@ -23,11 +27,13 @@ __all__ = [
     "fail",
     "now_us",
     "opened",
+    "opened_ledger",
     "plain",
     "progress",
     "say",
     "settings",
     "show_table",
+    "somebody",
     "span_us",
     "who",
 ]
@@ -109,6 +115,23 @@ def opened(chosen: Settings | None = None) -> Iterator[Loop]:
         loop.close()
 
 
+@contextmanager
+def opened_ledger() -> Iterator[Ledger]:
+    """The ledger of this process alone, closed at the end: for what has to work while settings, plug-ins or the embedder do not.
+
+    What is wrong with the settings is said on stderr.
+
+    Raises:
+        ConfigError: the settings are wrong, and do not say where the ledger lies.
+        StoreError: the ledger cannot be opened.
+    """
+    ledger = Ledger.open(_home() / "ledger.db")
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
 def now_us() -> int:
     """The clock."""
     return time.time_ns() // 1000
@@ -137,3 +160,44 @@ def span_us(text: str) -> int | None:
 def who() -> str:
     """Who gives this command, for the record: claimed by the environment, not checked."""
     return os.environ.get("USER", "").strip() or os.environ.get("LOGNAME", "").strip() or NOBODY
+
+
+def somebody(what: str) -> str:
+    """Who gives this command, where it takes another person than the one before.
+
+    Raises:
+        InputError: the environment names nobody.
+    """
+    by = who()
+    if by == NOBODY:
+        raise InputError(f"nobody knows who {what}: set USER to your name")
+    return by
+
+
+def _home() -> Path:
+    try:
+        return settings().home
+    except ConfigError as error:
+        home = _home_despite()
+        if home is None:
+            raise ConfigError(
+                f"{error} (and so nobody knows where the data lies: mend it, or set ANDON_HOME)"
+            ) from error
+        _err.print(Text(plain(f"warning: {error} (goes on with the data in {home})")))
+        return home
+
+
+def _home_despite() -> Path | None:
+    """The data folder by settings of which something cannot be read; None where that may be the folder itself."""
+    if "ANDON_HOME" in os.environ:
+        return Path(os.environ["ANDON_HOME"])
+    usual = Settings()
+    try:
+        text = Path(os.environ.get("ANDON_CONFIG") or usual.config).read_text(encoding="utf-8-sig", errors="replace")
+        top = re.split(r"^[ \t]*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
+        found = re.search(r"^[ \t]*home\b.*$", top, re.MULTILINE)
+        if found is not None:
+            return Path(tomllib.loads(found[0])["home"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return usual.home if (usual.home / "ledger.db").is_file() else None

@@ -1,5 +1,7 @@
 """Commands about the versions of a lever: add, list, diff, approve, gate, promote."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -8,22 +10,23 @@ import typer
 from andon.cli.gates import AUTO, RulesFile
 from andon.cli.lever_texts import parsed, show_versions, value_of
 from andon.cli.running import GoldenFile, cases_of, find_run, left_out
-from andon.cli.screen import NOBODY, now_us, opened, plain, say, who
+from andon.cli.screen import now_us, opened, opened_ledger, plain, say, somebody, who
 from andon.errors import InputError, StateError
-from andon.evals import Baseline, EvalRun, exit_code
+from andon.evals import EvalRun, exit_code
 from andon.evals import run as evals
 from andon.evals.run.rules import rules_in
 from andon.evals.run.runs import named
 from andon.golden import run as golden
 from andon.golden.files import read_text
-from andon.levers import GateResult, Version, diff, find_version, in_force
+from andon.levers import GateResult, Lever, Version, diff, find_version, in_force
 from andon.levers import run as levers
-from andon.levers.registry import check_approved
+from andon.levers.registry import check_approved, origin_of
+from andon.levers.run.declaring import DEFAULT
 from andon.levers.run.reading import pulls_of
 from andon.loop import Loop
 from andon.traffic import format_time, quoted
 
-__all__ = ["Key", "Why", "add_to", "somebody"]
+__all__ = ["Key", "Why", "add_to"]
 
 Key = Annotated[str, typer.Argument(metavar="LEVER", help="The flag key that the application reads.")]
 Digest = Annotated[str, typer.Argument(metavar="VERSION", help="Its digest, or the first four characters or more.")]
@@ -54,26 +57,25 @@ def add(
     """Write a version; nothing is served by that."""
     if (value is None) == (file is None):
         raise InputError("give the value either by --value or by --file")
-    now = now_us()
-    with opened() as loop:
-        known = levers.known_lever(loop.ledger, lever)
+    now, by = now_us(), somebody("writes a version, which somebody else approves")
+    with opened_ledger() as ledger:
+        known = levers.known_lever(ledger, lever)
         made = value_of(known, value or "") if file is None else parsed(known.kind, read_text(file))
-        version = levers.add_version(loop.ledger, lever, made, why=why, by=who(), parent=from_, now_us=now)
+        version = levers.add_version(ledger, lever, made, why=why, by=by, parent=from_, now_us=now)
     if version.at_us != now:
         say(
             f"{version.id} is there already, written by {plain(version.by)} at {format_time(version.at_us)}: {plain(version.why)}"
         )
         return
     say(f"{version.id} is written; nothing is served by that")
-    if version.parent:
-        say(f"what changed: andon lever version diff {lever} {version.digest}")
+    say(f"what changed: andon lever version diff {lever} {version.digest}")
     say(f'somebody else reads and approves it: andon lever version approve {lever} {version.digest} --why "..."')
 
 
 def list_(lever: Key) -> None:
     """Versions: author, approvals, what the gate said, and where each is live."""
-    with opened() as loop:
-        show_versions(loop.ledger, levers.known_lever(loop.ledger, lever))
+    with opened_ledger() as ledger:
+        show_versions(ledger, levers.known_lever(ledger, lever))
 
 
 def diff_(
@@ -81,21 +83,31 @@ def diff_(
     version: Digest,
     other: Annotated[
         str | None,
-        typer.Argument(metavar="[OTHER]", help="Compare VERSION with this one; none: VERSION's origin with it."),
+        typer.Argument(
+            metavar="[OTHER]",
+            help="Show what changed from VERSION to this one; none: to VERSION, from what is approved.",
+        ),
     ] = None,
 ) -> None:
-    """What changed from one version to another; characters that nobody sees are written out."""
-    with opened() as loop:
-        known = levers.known_lever(loop.ledger, lever)
-        versions = levers.versions_of(loop.ledger, lever)
-        new = find_version(known, versions, version if other is None else other)
-        if other is not None:
-            old: Version | None = find_version(known, versions, version)
-        else:
-            old = next((v for v in versions if v.digest == new.parent), None)
-    if old is not None and old.digest == new.digest:
-        say(f"{new.id} is compared with itself; name two versions")
+    """What changed up to a version from what somebody has approved, or between two; `default` is the declared one.
+
+    Characters that nobody sees are written out.
+    """
+    with opened_ledger() as ledger:
+        known, live = levers.known_lever(ledger, lever), levers.live_in(ledger, lever, "production")
+        versions = levers.versions_of(ledger, lever)
+    old, new = (
+        known if name == DEFAULT else find_version(known, versions, name) for name in (version, other or version)
+    )
+    why = "as asked"
+    if other is None:
+        if isinstance(new, Lever):
+            raise InputError("the declared default is made from nothing; name another version to compare it with")
+        old, why = origin_of(known, new, versions, live)
+    elif old == new:
+        say(f"{_name(new)} is compared with itself; name two versions")
         return
+    say(f"{_name(new)} compared with {_name(old)}: {why}")
     text = diff(old, new)
     for line in text.split("\n") if text else ["no line differs"]:
         say(quoted(line, len(line))[1:-1])
@@ -105,8 +117,8 @@ def approve(lever: Key, version: Digest, why: Why) -> None:
     """Say that production may see a version that somebody else wrote."""
     now = now_us()
     by = somebody("approves a version")
-    with opened() as loop:
-        done = levers.approve_version(loop.ledger, lever, version, why=why, by=by, now_us=now)
+    with opened_ledger() as ledger:
+        done = levers.approve_version(ledger, lever, version, why=why, by=by, now_us=now)
     if done.approvals[-1].at_us != now:
         say(f"{done.id} was approved by {by} before")
     else:
@@ -128,13 +140,17 @@ def gate(
     ] = AUTO,
     rules_file: RulesFile = None,
     golden_file: GoldenFile = None,
+    vouch: Annotated[
+        bool, typer.Option("--vouch", help="Say yourself that the run tested this version, where the run does not.")
+    ] = False,
 ) -> None:
     """Judge a run that tested a version, and write the verdict beside it: pass (exit 0), fail (1), undecided (3)."""
     now = now_us()
     with opened() as loop:
-        known = levers.known_lever(loop.ledger, lever)
-        found = find_version(known, levers.versions_of(loop.ledger, lever), version)
+        known, versions = levers.known_lever(loop.ledger, lever), levers.versions_of(loop.ledger, lever)
+        found = find_version(known, versions, version)
         tested = _whole(find_run(loop, run), run)
+        word = _tested_by(tested, found, known, versions, vouch=vouch)
         before = _compared_with(loop, tested, baseline)
         cases = golden.load_set(loop.ledger) if golden_file is None else cases_of(loop, golden_file, tested.app)
         verdict = evals.judge_kept(
@@ -142,7 +158,7 @@ def gate(
             left_out=left_out(golden_file, tested.app, cases), now_us=now,
         )  # fmt: skip
         against = "no baseline" if before is None else f"run {before.id}"
-        reason = f"{verdict.reason} (run {tested.id} of {quoted(tested.target, 120)} against {against}{_named_in(tested, found)})"
+        reason = f"{verdict.reason} (run {tested.id} of {quoted(tested.target, 120)} against {against}{word})"
         if loop.ledger.get(EvalRun, tested.id) is None:
             evals.keep_run(loop.ledger, tested, now_us=now, by=who())
         result = GateResult(
@@ -166,9 +182,9 @@ def promote(
 ) -> None:
     """Make a version what is served in an environment while nobody holds the lever; `default` goes back to the declared one."""
     now = now_us()
-    with opened() as loop:
-        done = levers.promote(loop.ledger, lever, version, to=to, why=why, by=who(), now_us=now)
-        held = in_force(pulls_of(loop.ledger, lever), now, done.environment)
+    with opened_ledger() as ledger:
+        done = levers.promote(ledger, lever, version, to=to, why=why, by=who(), now_us=now)
+        held = in_force(pulls_of(ledger, lever), now, done.environment)
     name = f"the default of {lever}" if done.digest is None else f"{lever}@{done.digest}"
     if done.at_us != now:
         say(f"{name} is live in {to} already, since {format_time(done.at_us)} by {plain(done.by)}; nothing is written")
@@ -178,24 +194,25 @@ def promote(
         say(f"but {held.id} by {plain(held.by)} holds {to} until {format_time(held.until_us)}: it is served after that")
 
 
-def somebody(what: str) -> str:
-    """Who gives this command, where it takes another person than the one before.
-
-    Raises:
-        InputError: the environment names nobody.
-    """
-    by = who()
-    if by == NOBODY:
-        raise InputError(f"nobody knows who {what}: set USER to your name")
-    return by
+def _name(one: Version | Lever) -> str:
+    return f"the default of {one.id}" if isinstance(one, Lever) else one.id
 
 
 def _compared_with(loop: Loop, run: EvalRun, name: str) -> EvalRun | None:
-    """The run to compare with; by `auto` the one that was set for the application, where there is one and it is another."""
+    """The run to compare with; by `auto` the one that was set for the application, where there is one.
+
+    Raises:
+        InputError: it is the run itself.
+    """
     if name != AUTO:
-        return _whole(find_run(loop, name), name)
-    known = loop.ledger.get(Baseline, run.app) if run.app else None
-    return None if known is None or known.run == run.id else evals.baseline_of(loop.ledger, known.id)
+        before: EvalRun | None = _whole(find_run(loop, name), name)
+    else:
+        before = evals.baseline_of(loop.ledger, run.app) if run.app else None
+    if before is not None and before.id == run.id:
+        raise InputError(
+            f"run {run.id} would be compared with itself, which shows nothing; give --baseline with a run of what is served now"
+        )
+    return before
 
 
 def _whole(run: EvalRun, name: str) -> EvalRun:
@@ -207,6 +224,28 @@ def _whole(run: EvalRun, name: str) -> EvalRun:
     return run
 
 
-def _named_in(run: EvalRun, version: Version) -> str:
-    """A warning where nothing in a run says that it tested this version."""
-    return "" if version.digest in run.versions.values() else "; the run does not say which version it tested"
+def _tested_by(run: EvalRun, version: Version, lever: Lever, versions: Sequence[Version], *, vouch: bool) -> str:
+    """What is to be said of which version a run tested; empty where the run itself names this one.
+
+    Raises:
+        InputError: it names another version of the lever, or none and nobody vouches for it.
+    """
+    told: set[str] = set()
+    for key, text in run.versions.items():
+        if key not in ("settings", "revision"):  # digests of something else
+            with suppress(InputError):
+                told.add(find_version(lever, versions, text).digest)
+    if others := sorted(told - {version.digest}):
+        raise InputError(
+            f"run {run.id} tested {lever.id}@{others[0]}, not {version.id}; run the golden set against {version.id}"
+        )
+    if told:
+        return ""
+    if not vouch:
+        raise InputError(
+            f'run {run.id} does not say which version of {lever.id} it tested: write `version = "{version.digest}"` into the file of the '
+            f"target and run it again, or say --vouch if you know that it was {version.id}"
+        )
+    return (
+        f"; the run does not say which version it tested, {somebody('vouches for the run')} says that it was this one"
+    )

@@ -121,21 +121,25 @@ def tick() -> None:
 
 def status() -> None:
     """Is anything wrong? Open incidents, what came in, and what is missing."""
+    from andon.cli.lever_texts import failing
     from andon.cli.levers import unreviewed
     from andon.monitors.records import Crowded
     from andon.postmortems.run import overdue
+    from andon.rollouts.notices import standing_text
+    from andon.rollouts.run.standing import decided_experiments
     from andon.scores.embedding import notice
     from andon.scores.run import ScorerFailure
     from andon.store import Rollup
 
-    chosen = settings()
+    chosen, now = settings(), now_us()
     with opened(chosen) as loop:
         row = loop.warehouse.run(Rollup(table="interactions", metrics=("time_us",))).to_pylist()[0]
         incidents = [i for i in loop.ledger.all(Incident) if i.state != "closed"]
         failures = loop.ledger.all(ScorerFailure)
-        late = overdue(loop.ledger, now_us())
+        late = overdue(loop.ledger, now)
         crowded = loop.ledger.all(Crowded)
-        broken = unreviewed(loop.ledger)
+        broken = [*unreviewed(loop.ledger), *failing(loop.ledger)]
+        decided = [standing_text(d) for d in decided_experiments(loop.ledger, now) if d.runs(now)]
     if row["rows"]:
         say(
             f"{row['rows']:,} interactions from {format_time(int(row['time_us.min']))} to {format_time(int(row['time_us.max']))}"
@@ -144,7 +148,7 @@ def status() -> None:
         say(f"no traffic yet in {chosen.home}; `andon import FILE` or `andon serve` takes it in")
     rows = [(i.id, i.severity, i.impact, i.state, i.title) for i in incidents]
     show_table(("incident", "", "class", "state", "what is wrong"), rows, empty="no open incident")
-    for line in broken:
+    for line in [*decided, *broken]:
         say(line)
     for item in late:
         say(f"overdue: {item.id} of {item.owner or 'nobody'}, due {format_time(item.due_us)[:10]}: {item.title}")

@@ -154,8 +154,12 @@ def webhook_event(message: Message) -> dict[str, Any]:
 
 
 def pagerduty_event(message: Message, routing_key: str) -> dict[str, Any]:
-    """A body of PagerDuty's Events v2: one alert for one incident or pull, opened, acknowledged and resolved by its key."""
-    actions = {"closed": "resolve", "acked": "acknowledge", "lever.ended": "resolve"}
+    """A body of PagerDuty's Events v2: one alert for one thing, opened, acknowledged and resolved by its key.
+
+    A thing is an incident, a hold, a broken glass that waits for its review, or what was decided of an experiment.
+    """
+    over = dict.fromkeys(("closed", "lever.ended", "lever.reviewed", "rollout.ended"), "resolve")
+    actions = {**over, "acked": "acknowledge"}
     action = actions.get(message.reason or message.event, "trigger")
     event: dict[str, Any] = {
         "routing_key": routing_key,

@@ -100,7 +100,9 @@ class Incident:
     onset_high_us: int
     """95 % interval of the onset, by the leading one of the signals that opened the incident."""
     alarmed_us: int
-    """When the first signal was raised."""
+    """When the first signal was raised: the end of its window, by the clock of the traffic."""
+    opened_us: int | None = None
+    """When it stood in the ledger and people could be told, by the clock of the service; None in a replay and for a report."""
     last_signal_us: int
     """When the last signal that pages was raised."""
     visible_us: int | None = None
@@ -202,7 +204,8 @@ class Message:
     reason: Reason | None = None
     """Why it is sent; None for a test, and where it is not about an incident (`event`)."""
     event: str = ""
-    """What a message that is not about an incident tells of: ``lever.held``, ``.ending``, ``.ended``, ``.unreviewed``."""
+    """What a message that is not about an incident tells of: ``lever.held``, ``.ending``, ``.ended``, ``.unreviewed``, ``.reviewed``,
+    ``rollout.decided``, ``.ended``."""
     at_us: int = 0
     link: str = ""
     """The page of the incident; empty where Andon has no address."""

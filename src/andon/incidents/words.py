@@ -3,11 +3,23 @@
 from collections.abc import Mapping
 
 from andon.changes import Change
+from andon.incidents.records import Incident
 from andon.monitors import Signal
 from andon.monitors.records import TRAFFIC
 from andon.monitors.verdicts import percent
 
-__all__ = ["change_text", "duration", "odds", "one_line", "onset_text", "phrase_of", "scope_text", "signals_text"]
+__all__ = [
+    "change_text",
+    "duration",
+    "exactly",
+    "from_alarm",
+    "odds",
+    "one_line",
+    "onset_text",
+    "phrase_of",
+    "scope_text",
+    "signals_text",
+]
 
 _PHRASES = {
     ("error", "up"): "calls that fail or answer nothing",
@@ -112,6 +124,27 @@ def duration(seconds: float, *, within_s: float = 0.0) -> str:
         return f"{round(hours / 24)} d"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def exactly(us: int) -> str:
+    """A short duration with a digit behind the point: seconds are what counts until a lever works."""
+    return f"{us / 1e6:.1f} s" if us < 10_000_000 else duration(us / 1e6)
+
+
+def from_alarm(incident: Incident, at_us: int) -> str:
+    """How far a time is from the alarm (or the report): ``2.4 s after the alarm, 8.6 s after the end of its window``.
+
+    The alarm is when the incident stood in the ledger and people could be told; the window that raised it ended some seconds
+    before. Where nobody noted when it was written (a replay), the end of the window is the alarm.
+    """
+    alarm_us = incident.alarmed_us if incident.opened_us is None else incident.opened_us
+    side = "before" if at_us < alarm_us else "after"
+    told = f"{exactly(abs(at_us - alarm_us))} {side} the {'alarm' if incident.lead else 'report'}"
+    if (
+        incident.opened_us is None or not 0 <= at_us - incident.alarmed_us < 120_000_000
+    ):  # seconds matter to nobody later
+        return told
+    return f"{told}, {exactly(at_us - incident.alarmed_us)} after the end of its window"
 
 
 def change_text(change: Change) -> str:

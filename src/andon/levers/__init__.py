@@ -9,6 +9,7 @@ one type for ever. What touches the ledger is in `andon.levers.run`.
 from andon.levers.pulls import Asked, in_force, latest, standing, turn
 from andon.levers.records import (
     ENVIRONMENTS,
+    Announced,
     Effect,
     FirstRead,
     GateResult,
@@ -16,7 +17,6 @@ from andon.levers.records import (
     LeverValue,
     Promotion,
     Pull,
-    PullTold,
     Version,
 )
 from andon.levers.registry import (
@@ -33,6 +33,7 @@ from andon.levers.serving import UNALLOCATED, Served, evaluate
 __all__ = [
     "ENVIRONMENTS",
     "UNALLOCATED",
+    "Announced",
     "Asked",
     "Effect",
     "FirstRead",
@@ -41,7 +42,6 @@ __all__ = [
     "LeverValue",
     "Promotion",
     "Pull",
-    "PullTold",
     "Served",
     "Version",
     "check_key",

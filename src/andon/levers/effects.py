@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from andon import stats
 from andon.changes import Change
-from andon.incidents import Incident, duration, phrase_of, scope_text
-from andon.incidents.words import change_text, one_line
+from andon.incidents import Incident, phrase_of, scope_text
+from andon.incidents.words import change_text, exactly, from_alarm, one_line
 from andon.levers.pulls import turn
-from andon.levers.records import Effect, Lever, Pull
+from andon.levers.records import Effect, FirstRead, Lever, Pull
 from andon.levers.registry import digest_of, same_value, value_text
 from andon.monitors import TRAFFIC, Signal
 from andon.monitors.verdicts import percent
+from andon.stats.two_sample import design_effects
 
 __all__ = [
     "BACK_US",
@@ -102,31 +103,6 @@ class Grouped(NamedTuple):
     """Sum of x_i^2; `nn` of n_i^2, `xn` of x_i n_i."""
     nn: float
     xn: float
-
-
-def design_effects(before: Grouped, after: Grouped) -> tuple[float, float]:
-    """By how much each side's variance is larger than that of as many independent interactions.
-
-    With R = x / n of a side, ``E sum (x_i - R n_i)^2 = R (1 - R) (n + rho (nn - n))`` where rho is the correlation of two
-    interactions of one user. rho is what both sides together say (each around its own R, so the effect does not count as
-    resemblance; times U / (U - 1) for U users), from 0 to 1; a side's design effect is ``1 + rho (nn / n - 1)``. One rho,
-    because a side with few harmed says little of its own; two effects, because users may have many interactions on one side
-    and few on the other. Where nobody has two interactions it is 1; where all of a side are of one user, rho counts as 1.
-
-    Source: Kish, *Survey Sampling* (1965), section 8.2; counts divided by it: Rao & Scott, Biometrics 48 (1992), 577-585.
-    """
-    more = most = 0.0
-    for side in (before, after):
-        if side.users < 2:
-            more = most = 1.0  # nothing tells users apart from each other
-            break
-        rate = side.x / side.n
-        spread = (side.xx - 2 * rate * side.xn + rate**2 * side.nn) * side.users / (side.users - 1)
-        more += spread - rate * (1 - rate) * side.n
-        most += rate * (1 - rate) * (side.nn - side.n)
-    rho = min(1.0, max(0.0, more / most)) if most > 0 else 0.0
-    first, second = (1 + rho * (side.nn / max(side.n, 1.0) - 1) for side in (before, after))
-    return max(1.0, first), max(1.0, second)
 
 
 def incident_of(pull: Pull, lever: Lever, incidents: Iterable[Incident]) -> Incident | None:
@@ -218,14 +194,16 @@ def final(effect: Effect, ended_us: int | None) -> bool:
     return ended_us is not None and effect.until_us >= ended_us and effect.at_us >= ended_us + SETTLED_US
 
 
-def others_of(changes: Iterable[Change], together: Sequence[Pull], seen: Seen) -> list[Change]:
+def others_of(changes: Sequence[Change], together: Sequence[Pull], seen: Seen) -> list[Change]:
     """The other changes of the time that is looked at, without what this hold itself wrote.
 
-    Nor its shadow: where an application names the version that it runs by what the lever gave it (``held``, the version's
-    digest, the value itself), traffic shows a new version when the pull is read.
+    Nor what else the lever would have given (promotions, defaults, splits): that is what the hold is compared with, and the
+    hold takes its place. Nor its shadow: where an application names the version that it runs by what the lever gave it
+    (``held``, the version's digest, the value itself), traffic shows a new version when the pull is read.
     """
     own = {f"{p.id}-{what}" for p in together for what in ("held", "released", "expired")}
     pull = together[0]
+    own |= {c.id for c in changes if c.attributes.get("lever") == pull.lever and not c.id.startswith("pull-")}
     given = {"held", digest_of(pull.value), value_text(pull.value)}
     return [
         c
@@ -358,16 +336,14 @@ def effect_entry(lever: str, effect: Effect | None, *, last: bool) -> str:
     return f"effect of lever {lever}{'' if last else ' so far'}: {told}"
 
 
-def effective_entry(pull: Pull, read_us: int, incident: Incident) -> str:
-    """What a timeline says of the first application that read a pull; its clock and that of whoever pulled may differ."""
-    after = [f"{_fine((read_us - pull.at_us) / 1e6)} after the pull"]
-    if pull.at_us >= incident.alarmed_us:
-        after.append(
-            f"{_fine((read_us - incident.alarmed_us) / 1e6)} after the {'alarm' if incident.lead else 'report'}"
-        )
-    return f"lever {pull.lever} effective in an application {', '.join(after)}"
+def effective_entry(pull: Pull, read: FirstRead, incident: Incident) -> str:
+    """What a timeline says of the first that read a pull; the server's clock and that of whoever pulled may differ.
 
-
-def _fine(seconds: float) -> str:
-    seconds = max(0.0, seconds)
-    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    `andon.postmortems.happened` reads these entries again: of applications only.
+    """
+    after = [f"{exactly(max(0, read.at_us - pull.at_us))} after the pull"]
+    after += [from_alarm(incident, read.at_us)] if pull.at_us >= incident.alarmed_us else []
+    what = (
+        "effective in an application" if read.by_application else "first given to a client that did not say what it is"
+    )
+    return f"lever {pull.lever} {what} {', '.join(after)}"

@@ -1,10 +1,11 @@
-"""What people are told of pulls, and when: a lever is held, its hold ends soon, it ended, a broken glass waits for a review.
+"""What people are told of pulls, and when: a lever is held, its hold ends soon, it ended, a broken glass needs or got a review.
 
 The first line is the one that is needed; what people or versions wrote is made harmless (`andon.incidents.messages.neutral`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote
 
 from andon.incidents import Message, duration
@@ -12,12 +13,14 @@ from andon.incidents.messages import neutral
 from andon.incidents.records import Tone
 from andon.levers.effects import ended_us_of
 from andon.levers.pulls import how_ended, turn
-from andon.levers.records import Effect, Lever, Pull, What
+from andon.levers.records import Effect, Lever, Pull
 from andon.levers.registry import value_text
 from andon.traffic import format_time
 from andon.traffic.clock import minute_text
 
-__all__ = ["SOON_US", "Notice", "due_notices", "messages_of"]
+__all__ = ["SOON_US", "Notice", "What", "due_notices", "messages_of"]
+
+What = Literal["held", "ending", "ended", "unreviewed", "reviewed"]
 
 SOON_US = 15 * 60_000_000
 """People are told that a hold ends so long before, or at the last tenth of its time where that is less."""
@@ -38,8 +41,8 @@ class Notice:
 
     what: What
     pull: Pull
-    superseded: bool = False
-    """Another pull took its place and is told: the end of this one is news only for receivers that keep a state."""
+    quiet: bool = False
+    """News only for receivers that keep a state: a review, or the end of a pull whose place another one took, which is told."""
 
     @property
     def id(self) -> str:
@@ -70,9 +73,11 @@ def due_notices(pulls: Iterable[Pull], told: Mapping[str, int], now_us: int) -> 
             ("ending", _ends_soon(pull, now_us)),
             ("ended", _has_ended(pull, now_us)),
         ]
-        named = (Notice(what=what, pull=pull, superseded=superseded) for what, is_due in whats if is_due)
+        named = [Notice(what=w, pull=pull, quiet=w == "ended" and superseded) for w, is_due in whats if is_due]
+        waits, reviewed = Notice(what="unreviewed", pull=pull), Notice(what="reviewed", pull=pull, quiet=True)
+        if pull.reviewed is not None and waits.id in told:
+            named.append(reviewed)
         found += [n for n in named if n.id not in told]
-        waits = Notice(what="unreviewed", pull=pull)
         if pull.break_glass and pull.reviewed is None and now_us - told.get(waits.id, pull.at_us) >= DAY_US:
             found.append(waits)
     return found
@@ -105,7 +110,7 @@ def messages_of(
 ) -> list[Message]:
     """The messages of these notices, broken glass first; many of one kind are one message.
 
-    A hold that another one took the place of is not told to have ended: the other one is told.
+    What is `Notice.quiet` is left out, save for receivers that keep an alert for each pull.
 
     Args:
         notices: what is to be told.
@@ -116,8 +121,8 @@ def messages_of(
         url: address of this Andon; empty without one.
         each: for receivers that keep an alert for each pull: every notice is a message of its own.
     """
-    kinds: dict[str, list[Notice]] = {"glass": [], "held": [], "ending": [], "ended": [], "unreviewed": []}
-    for notice in (n for n in notices if each or not (n.superseded and n.what == "ended")):
+    kinds: dict[str, list[Notice]] = {k: [] for k in ("glass", "held", "ending", "ended", "unreviewed", "reviewed")}
+    for notice in (n for n in notices if each or not n.quiet):
         kinds["glass" if notice.what == "held" and notice.pull.break_glass else notice.what].append(notice)
     messages = []
     for kind, group in kinds.items():
@@ -135,11 +140,12 @@ def _message(notice: Notice, lever: Lever, effects: Mapping[str, Effect], given:
         "ending": lambda: _ending(pull, lever, given),
         "ended": lambda: _ended(pull, effects.get(pull.id), given, now_us),
         "unreviewed": lambda: _unreviewed(pull),
+        "reviewed": lambda: _reviewed(pull),
     }
     lines, commands = texts[notice.what]()
     link = f"{url.rstrip('/')}/incidents/{quote(pull.incident, safe='')}" if url and pull.incident else ""
     see = [f"See: {link}"] if link else []
-    about = f"andon-{pull.id}" + ("-review" if notice.what == "unreviewed" else "")
+    about = f"andon-{pull.id}" + ("-review" if notice.what in ("unreviewed", "reviewed") else "")
     facts = {
         "lever": pull.lever,
         "pull": pull.id,
@@ -175,6 +181,8 @@ def _title(notice: Notice, now_us: int) -> str:
         return f"{loud}the hold of {where} ends in {duration(max(0, pull.until_us - now_us) / 1e6)}"
     if notice.what == "ended":
         return f"{loud}the hold of {where} {_how(pull)}"
+    if notice.what == "reviewed":
+        return f"Reviewed: the broken glass of {where}"
     ago = duration((now_us - pull.at_us) / 1e6)
     return f"Not reviewed: the glass was broken {ago} ago for {where}"
 
@@ -182,7 +190,7 @@ def _title(notice: Notice, now_us: int) -> str:
 def _tone(notice: Notice) -> Tone:
     if notice.what == "held" and notice.pull.break_glass:
         return "urgent"
-    if notice.what == "ended" and how_ended(notice.pull) == "released":
+    if notice.what == "reviewed" or (notice.what == "ended" and how_ended(notice.pull) == "released"):
         return "note"
     return "note" if notice.what == "held" and notice.pull.rule is None else "warning"
 
@@ -237,6 +245,11 @@ def _unreviewed(pull: Pull) -> tuple[list[str], list[str]]:
         _why(pull),
     ]
     return lines, [f"andon lever review {pull.id} --why ..."]
+
+
+def _reviewed(pull: Pull) -> tuple[list[str], list[str]]:
+    assert pull.reviewed is not None
+    return [f"{neutral(pull.reviewed.by, 60)} looked at it: {neutral(pull.reviewed.why)}"], []
 
 
 def _together(kind: str, group: Sequence[Notice], now_us: int) -> Message:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 from andon.changes import Change
 from andon.errors import InputError, StateError
+from andon.incidents import duration
 from andon.levers.records import Environment, Lever, LeverValue, Promotion, Pull, Version
 from andon.levers.registry import (
     MAX_HOLD_US,
     OURSELVES,
     check_environment,
+    check_person,
     check_served,
     check_value,
     digest_of,
@@ -22,7 +24,9 @@ from andon.traffic import format_time, quoted
 
 __all__ = [
     "BROKEN_US",
+    "CLOCKS_US",
     "Asked",
+    "clock_note",
     "draft_pull",
     "draft_release",
     "ended_change",
@@ -39,6 +43,9 @@ __all__ = [
 
 BROKEN_US = 24 * 3600 * 1_000_000
 """Longest time for which a broken glass holds a lever: by then another person has approved a version, or nobody will."""
+
+CLOCKS_US = 60_000_000
+"""How far two clocks may be apart before one of them is taken to be wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +96,21 @@ def draft_pull(lever: Lever, pulls: Sequence[Pull], versions: Iterable[Version],
         pulls: all of this lever so far.
         versions: of levers.
         asked: what is asked.
-        now_us: the clock; one that was set back does not put a pull before the last one, save where it would begin after its
-            end: a pull that a wrong clock dated far ahead keeps nobody from stopping harm.
+        now_us: the clock. Where it is more than `CLOCKS_US` behind the last pull, one of the two is wrong, and nobody knows
+            which: the hold begins by this one, and a person's lasts as long as was asked by either, if that is no longer
+            than a hold may last. A rule's ends by its own clock, which is that of who serves.
 
     Raises:
         InputError: the value has another type, why or by is empty, or the time is not in the future or too far away.
-        StateError: production must not see the value; `break_glass` lets it, for a day at most.
+        StateError: production must not see the value; `break_glass` lets it, for a day at most, and not again before another
+            person has reviewed the last time.
     """
     environment = check_environment(asked.environment)
     why, by = line("why", asked.why, 2_000), line("by", asked.by, 200)
+    if asked.break_glass:
+        check_person(by)  # another one reviews it
     value = lever.safe if asked.value is None else check_value(lever, asked.value)
-    if not asked.break_glass:
-        check_served(lever, value, environment, versions)
+    _check_glass(lever, value, environment, versions, pulls, asked.break_glass)
     known = next((v.digest for v in versions if v.lever == lever.id and same_value(v.value, value)), None)
     most_us, until_us = (BROKEN_US if asked.break_glass else MAX_HOLD_US), asked.until_us
     if isinstance(until_us, bool) or not isinstance(until_us, int) or not now_us < until_us <= now_us + most_us:
@@ -109,14 +119,14 @@ def draft_pull(lever: Lever, pulls: Sequence[Pull], versions: Iterable[Version],
             f"a hold until {_time(until_us)} is not allowed: it ends after now ({format_time(now_us)}) and within {longest} "
             f"(by {format_time(now_us + most_us)}); who needs longer promotes another version"
         )
-    at_us = max([now_us, *(p.at_us + 1 for p in pulls)])
-    if at_us >= until_us:
-        at_us = now_us
+    after_us, behind_us = _after(pulls, now_us), _behind_us(pulls, now_us)
+    if asked.rule is None and behind_us and until_us + behind_us <= now_us + most_us:
+        until_us += behind_us
     return Pull(
         id=f"pull-{lever.id}-{len(pulls) + 1:05d}",
         lever=lever.id,
         value=value,
-        at_us=at_us,
+        at_us=after_us if after_us < until_us else now_us,
         by=by,
         why=why,
         until_us=until_us,
@@ -131,8 +141,22 @@ def draft_pull(lever: Lever, pulls: Sequence[Pull], versions: Iterable[Version],
     )
 
 
+def clock_note(pulls: Iterable[Pull], now_us: int) -> str:
+    """What to tell a person whose clock is behind the last pull of a lever; empty where it is not."""
+    pulls = list(pulls)
+    if not (behind_us := _behind_us(pulls, now_us)):
+        return ""
+    last = max(pulls, key=turn)
+    return (
+        f"this clock ({format_time(now_us)}) is {duration(behind_us / 1e6)} behind that of {quoted(last.by, 200)}, by which {last.id} "
+        "was written, so one of the two is wrong: compare it with `date -u` elsewhere, and look at when this hold ends"
+    )
+
+
 def draft_release(lever: Lever, pulls: Sequence[Pull], *, why: str, by: str, environment: str, now_us: int) -> Pull:
     """The pull in force as it would be after its release; nothing is written.
+
+    It ended now, by the clock of who releases it, also where the clock of who pulled was ahead: rules go on from there.
 
     Raises:
         InputError: why or by is empty.
@@ -148,7 +172,7 @@ def draft_release(lever: Lever, pulls: Sequence[Pull], *, why: str, by: str, env
         raise StateError(
             f"nothing holds {lever.id} in {place}{how}. There is nothing to release: `andon lever show {lever.id}` says what is served"
         )
-    return replace(held, released_us=max(now_us, held.at_us), released_by=by, released_why=why)
+    return replace(held, released_us=min(_after([held], now_us), held.until_us), released_by=by, released_why=why)
 
 
 def expired(pull: Pull) -> Pull:
@@ -183,7 +207,8 @@ def pulled_change(lever: Lever, before: Pull | None, pull: Pull, rest: LeverValu
     value = before.value if before is not None and _gave_way(before, pull) else rest
     loud = "BREAK GLASS: " if pull.break_glass else ""
     title = f"{loud}lever {lever.id} held at {shown_value(pull.value)}"
-    return lever_change(lever, pull.environment, f"{pull.id}-held", title, pull.at_us, value, pull.value, pull.by)
+    name, shown = f"{pull.id}-held", pull.digest or "held"
+    return lever_change(lever, pull.environment, name, title, pull.at_us, value, pull.value, pull.by, shown=shown)
 
 
 def ended_change(lever: Lever, pull: Pull, rest: LeverValue) -> Change:
@@ -204,8 +229,28 @@ def lever_change(
     before: LeverValue,
     after: LeverValue,
     by: str,
+    *,
+    shown: str = "",
+    **more: str,
 ) -> Change:
-    """A change of what a lever gives in an environment."""
+    """A change of what a lever gives in an environment.
+
+    Applications may name what they run by the variant, the digest or the value itself: `andon.changes.discover` knows this
+    change by them, so that what traffic shows then is no second one.
+
+    Args:
+        lever: which.
+        environment: where.
+        change_id: its id.
+        title: the line that a person recognises it by.
+        at_us: when.
+        before: what it gave.
+        after: what it gives.
+        by: who.
+        shown: the variant of answers that give it; the digest, or ``default``, unless it is said.
+        more: other attributes.
+    """
+    variant = shown or ("default" if same_value(after, lever.default) else "")
     return Change(
         id=change_id,
         at_us=at_us,
@@ -218,6 +263,7 @@ def lever_change(
         author=by,
         origin="lever",
         own=True,
+        attributes={"lever": lever.id, "shown as": f"{digest_of(after)} {variant}", **more},
     )
 
 
@@ -225,6 +271,42 @@ def how_ended(pull: Pull) -> str:
     """In a word how a pull ended, or will have ended once its time is over."""
     assert pull.released_us is not None or pull.until_us
     return "expired" if (pull.released_us or pull.until_us) >= pull.until_us else "released"
+
+
+def _check_glass(
+    lever: Lever,
+    value: LeverValue,
+    environment: Environment,
+    versions: Iterable[Version],
+    pulls: Iterable[Pull],
+    break_glass: bool,
+) -> None:
+    """Refuse what production must not see, unless the glass is broken for it, and the last broken glass was reviewed."""
+    waiting = next((p for p in pulls if p.break_glass and p.reviewed is None), None)
+    if break_glass and waiting is None:
+        return
+    try:
+        check_served(lever, value, environment, versions)
+    except StateError as error:
+        if waiting is None or not break_glass:
+            raise
+        raise StateError(
+            f"{waiting.id} by {quoted(waiting.by, 200)} broke the glass of {lever.id} at {format_time(waiting.at_us)}, and nobody else has "
+            f'looked at it: another person does (`andon lever review {waiting.id} --why "..."`), then it may be broken again. The safe '
+            f"value ({shown_value(lever.safe)}) needs no glass: `andon lever hold {lever.id}`"
+        ) from error
+
+
+def _behind_us(pulls: Iterable[Pull], now_us: int) -> int:
+    """How far the clock is behind the last pull of a lever; 0 where that is within what clocks may be apart."""
+    last = max(pulls, key=turn, default=None)
+    return last.at_us - now_us if last is not None and last.at_us - now_us > CLOCKS_US else 0
+
+
+def _after(pulls: Iterable[Pull], now_us: int) -> int:
+    """Now, or a moment after the last of these pulls where clocks that are a little apart would put it before."""
+    last = max(pulls, key=turn, default=None)
+    return last.at_us + 1 if last is not None and 0 <= last.at_us - now_us <= CLOCKS_US else now_us
 
 
 def _time(time_us: object) -> str:

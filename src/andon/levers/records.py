@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 __all__ = [
     "ENVIRONMENTS",
+    "Announced",
     "Approval",
     "Effect",
     "Environment",
@@ -14,15 +15,10 @@ __all__ = [
     "LeverValue",
     "Promotion",
     "Pull",
-    "PullTold",
     "Version",
-    "What",
 ]
 
 LeverValue = bool | str | float | dict[str, Any] | list[Any]
-
-What = Literal["held", "ending", "ended", "unreviewed"]
-"""What people are told of a pull."""
 
 Environment = Literal["staging", "production"]
 ENVIRONMENTS: tuple[Environment, ...] = ("staging", "production")
@@ -139,11 +135,13 @@ class Pull:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstRead:
-    """When an application was first given what a pull holds."""
+    """When a pull was first given to an application that its lever is for, or to a client that did not say what it is."""
 
     id: str
     """The pull."""
     at_us: int
+    by_application: bool = True
+    """Whether it said that it is an application which the lever is for. An application's read takes the place of another client's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,11 +173,9 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PullTold:
-    """That people were told of something about a pull: once, save for a broken glass that nobody reviews."""
+class Announced:
+    """That people were told of something about a pull or an experiment: once, save for a broken glass that nobody reviews."""
 
     id: str
-    """``<pull>:<what>``."""
-    pull: str
-    what: What
+    """``<pull>:<what>``, or ``<experiment>:<decision>``."""
     at_us: int

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 from difflib import unified_diff
@@ -24,6 +25,7 @@ __all__ = [
     "check_environment",
     "check_key",
     "check_lever",
+    "check_person",
     "check_promotion",
     "check_served",
     "check_value",
@@ -31,6 +33,8 @@ __all__ = [
     "digest_of",
     "find_version",
     "line",
+    "not_passed",
+    "origin_of",
     "reviewed",
     "same_value",
     "shown_value",
@@ -45,6 +49,12 @@ OURSELVES = "andon"
 
 _KEY = re.compile(r"[a-z0-9._-]{1,100}", re.ASCII)
 _KINDS = {"boolean": "true or false", "string": "text", "number": "a finite number", "object": "a JSON object or array"}
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Characters without a shape that Python takes for printable."""
+
+_EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO")
+"""Scripts that one name is written in together."""
+
 _MAX_TEXT = 1_000_000
 _DEEPEST = 50
 
@@ -156,8 +166,10 @@ def approve(version: Version, *, by: str, why: str, now_us: int) -> Version:
     """The version with one more approval; who approved already approves no second time.
 
     Raises:
+        InputError: the name is one by which one person could be two.
         StateError: the author cannot approve their own version.
     """
+    by = check_person(by)
     if _same_person(by, version.by):
         raise StateError(
             f"{version.id} was written by {quoted(version.by, 200)}, who cannot approve it; ask another person"
@@ -208,29 +220,47 @@ def check_approved(version: Version) -> None:
             f"says `andon lever version approve {version.lever} {version.digest}` (or, in an emergency, holds it for a day at most: "
             f"`andon lever hold {version.lever} --version {version.digest} --break-glass`)"
         )
-    gate = version.gates[-1] if version.gates else None
-    if gate is not None and gate.outcome != "pass":
+    if said := not_passed(version):
         raise StateError(
-            f"the gate did not pass {version.id}: {gate.outcome} ({quoted(gate.reason, 200)}); mend it and add the version that passes, "
+            f"the gate did not pass {version.id}: {said}; mend it and add the version that passes, "
             f"or ask the gate again: `andon lever version gate {version.lever} {version.digest}`"
         )
+
+
+def not_passed(version: Version) -> str:
+    """What the gate said last of a version that it did not pass, which may be live or held since before; empty where it passed.
+
+    Empty, too, where it was never asked.
+    """
+    gate = version.gates[-1] if version.gates else None
+    return "" if gate is None or gate.outcome == "pass" else f"{gate.outcome} ({quoted(gate.reason, 200)})"
 
 
 def check_served(lever: Lever, value: LeverValue, environment: Environment, versions: Iterable[Version]) -> None:
     """Whether a value may be given where it would be: production sees what was declared or approved.
 
     That is the safe value, the default, what lies between the two of a number (part of the way needs no second reading), and
-    approved versions.
+    approved versions. Where both are whole numbers and so is every version, the application reads a whole number, and no
+    fraction lies between.
 
     Raises:
         StateError: it may not.
     """
+    versions = [v for v in versions if v.lever == lever.id]
     if environment != "production" or any(same_value(value, v) for v in (lever.safe, lever.default)):
         return
     ends = (lever.safe, lever.default)
-    if lever.kind == "number" and min(ends) <= value <= max(ends):  # type: ignore[type-var, operator]
+    between = lever.kind == "number" and min(ends) <= value <= max(ends)  # type: ignore[type-var, operator]
+    if between and (_whole(value) or not all(map(_whole, (*ends, *(v.value for v in versions))))):
         return
-    version = next((v for v in versions if v.lever == lever.id and same_value(v.value, value)), None)
+    version = next((v for v in versions if same_value(v.value, value)), None)
+    if version is None and between:
+        raise StateError(
+            f"{shown_value(value)} is no whole number, and {lever.id} takes whole numbers: its default ({shown_value(lever.default)}), its "
+            f"safe value ({shown_value(lever.safe)}) and its versions are. Take {math.floor(value)} or {math.ceil(value)}; where "  # type: ignore[arg-type]
+            f"the application can read fractions, `andon lever version add {lever.id}` says so with one (or, in an emergency, hold it "
+            f"for a day at most: `andon lever hold {lever.id} --value ... --break-glass`)"
+        )
     if version is None:
         raise StateError(
             f"{shown_value(value)} is neither the safe value of {lever.id} ({shown_value(lever.safe)}) nor its default nor a version, and nothing "
@@ -240,11 +270,44 @@ def check_served(lever: Lever, value: LeverValue, environment: Environment, vers
     check_approved(version)
 
 
-def diff(before: Version | None, after: Version) -> str:
-    """What changed between two versions, line by line; of an object, line by line of its indented JSON."""
-    old = [] if before is None else _lines(before.value)
-    name = "nothing" if before is None else before.digest
-    return "\n".join(unified_diff(old, _lines(after.value), name, after.digest, lineterm=""))
+def diff(before: Version | Lever, after: Version | Lever) -> str:
+    """What changed between two versions, line by line; of an object, line by line of its indented JSON.
+
+    A lever stands for its declared default.
+    """
+    (old, one), (new, other) = (
+        (x.default, "default") if isinstance(x, Lever) else (x.value, x.digest) for x in (before, after)
+    )
+    return "\n".join(unified_diff(_lines(old), _lines(new), one, other, lineterm=""))
+
+
+def origin_of(
+    lever: Lever, version: Version, versions: Iterable[Version], live: Promotion | None
+) -> tuple[Version | Lever, str]:
+    """What a version has to be compared with by somebody who is to approve it: a text that somebody has read already.
+
+    Args:
+        lever: of which the version is.
+        version: what is to be read.
+        versions: all of the lever.
+        live: what is live in production.
+
+    Returns:
+        The nearest version on the way that it was made from which somebody approved; else what is live in production; else the
+        lever, for its declared default; and why it is this one.
+    """
+    known = {v.digest: v for v in versions if v.lever == lever.id}
+    parent = origin = known.get(version.parent or "")
+    while origin is not None and not origin.approvals:
+        origin = known.get(origin.parent or "")
+    unread = "" if parent is None else f"{parent.id}, which it was made from, is not approved"
+    if origin is not None:
+        nearest = f"{unread}, and this is the nearest before that is"
+        return origin, "it was made from this, which is approved" if origin is parent else nearest
+    unread = unread or "it was made from no version"
+    if live is not None and live.digest in known and live.digest != version.digest:
+        return known[live.digest], f"{unread}, and this is live in production"
+    return lever, f"{unread}, and no other is live in production" if parent is not None else unread
 
 
 def value_text(value: LeverValue) -> str:
@@ -277,8 +340,10 @@ def reviewed(pull: Pull, *, by: str, why: str, now_us: int) -> Pull:
     """The pull after another person looked at why the glass was broken.
 
     Raises:
+        InputError: the name is one by which one person could be two.
         StateError: no glass was broken, it was looked at already, or it is the same person.
     """
+    by = check_person(by)
     if not pull.break_glass:
         raise StateError(f"{pull.id} broke no glass; there is nothing to review")
     if pull.reviewed is not None:
@@ -288,8 +353,40 @@ def reviewed(pull: Pull, *, by: str, why: str, now_us: int) -> Pull:
     return replace(pull, reviewed=Approval(by=by, at_us=now_us, why=why))
 
 
+def check_person(name: str) -> str:
+    """The name of somebody who is told from another person by it, ready to be written.
+
+    Raises:
+        InputError: it is empty, too long or without a letter, or one person could be two by it: it holds what nobody sees, or
+            letters of two scripts, which look alike.
+    """
+    by = line("by", name, 200)
+    same = person(by)
+    if _UNSEEN.search(same):
+        raise InputError(f"the name {by!a} holds characters that nobody sees; type it again")
+    scripts = {unicodedata.name(c, "unknown").split()[0] for c in same if unicodedata.category(c) in ("Ll", "Lo")}
+    scripts = {"East Asian" if s in _EAST_ASIAN else s.title() for s in scripts}
+    if len(scripts) > 1:
+        raise InputError(
+            f"the name {by!a} mixes letters that look alike ({' and '.join(sorted(scripts))}); write it in one script"
+        )
+    if not _letters(by):
+        raise InputError(f"the name {quoted(by)} has no letter; set USER to your name")
+    return by
+
+
 def _same_person(one: str, other: str) -> bool:
-    return person(one) == person(other)
+    """Whether two names are of one person: their letters and digits are, in any case and form."""
+    return _letters(one) == _letters(other)
+
+
+def _letters(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(c for c in _UNSEEN.sub("", folded) if unicodedata.category(c)[0] in "LMN")
+
+
+def _whole(value: LeverValue) -> bool:
+    return isinstance(value, int | float) and value == math.floor(value)
 
 
 def _canonical(value: LeverValue) -> str:

@@ -23,7 +23,7 @@ from andon.evals.probes import Probe
 from andon.incidents import duration, scope_text
 from andon.levers.records import Lever, Version
 from andon.levers.registry import check_environment, check_key, check_served, check_value, value_text
-from andon.levers.rules import LEAST, Breaker, Budget, OnProbe, OnSignal, PullRule, Scope
+from andon.levers.rules import ANY_APP, LEAST, Breaker, Budget, OnProbe, OnSignal, PullRule, Scope
 from andon.monitors import TRAFFIC
 from andon.monitors.records import SOFT
 from andon.monitors.series import Metric, all_metrics, metrics_of
@@ -50,12 +50,20 @@ def pull_rules_of(
     probes: Iterable[Probe] = (),
     scorers: Sequence[Scorer] = SCORERS,
     file: str = "andon.toml",
+    settle_s: int = 0,
 ) -> tuple[PullRule, ...]:
     """The rules of a configuration, in their order, which is their rank.
 
+    Args:
+        tables: the configuration.
+        probes: that it has.
+        scorers: whose metrics are measured.
+        file: what errors name.
+        settle_s: for how many seconds a trace is waited for: a breaker or budget that looks back less far than twice this sees nothing.
+
     Raises:
-        InputError: an entry is not understood, names a metric or a probe that is not there, or a name that is taken; names
-            file, entry and key.
+        InputError: an entry is not understood, names a metric or a probe that is not there, or a name that is taken, or looks back
+            less far than traffic takes to come; names file, entry and key.
     """
     rows = tables.get("pull", [])
     if not isinstance(rows, list):
@@ -65,6 +73,11 @@ def pull_rules_of(
         rule = _rule(row, f"{file}, pull {position}", known, scorers)
         if rule.name in found:
             raise InputError(f"{rule.source}: name = {quoted(rule.name)} is taken by {found[rule.name].source}")
+        if isinstance(rule.when, Breaker | Budget) and rule.when.within_s < 2 * settle_s:
+            raise InputError(
+                f"{rule.source}: within = {quoted(duration(rule.when.within_s))} is too short to see anything: a trace is counted {settle_s} s "
+                f"after it came (settle_s); {duration(2 * settle_s)} or more is allowed, or set settle_s lower"
+            )
         found[rule.name] = rule
     return tuple(found.values())
 
@@ -93,11 +106,17 @@ def describe_rules(rules: Iterable[PullRule]) -> list[str]:
     ]
 
 
+def _whose(rule: PullRule) -> str:
+    if rule.app is None:
+        return "the application of the lever"
+    return "any application" if rule.app == ANY_APP else f"app {rule.app}"
+
+
 def _when(rule: PullRule) -> str:
     when = rule.when
     if isinstance(when, OnProbe):
         return f"probe {when.probe} breaks its bar of {percent(when.bar)}"
-    whose = f"{scope_text(dict(when.scope))} of {f'app {rule.app}' if rule.app else 'the application of the lever'}"
+    whose = f"{scope_text(dict(when.scope))} of {_whose(rule)}"
     if isinstance(when, OnSignal):
         return f"a chart of {when.metric} pages in {whose}"
     lately = f"of the last {duration(when.within_s)} in {whose}"

@@ -3,6 +3,7 @@
 Nothing here remembers anything: what a rule did before stands in the pulls, so a restart changes nothing.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from andon.evals import Probed
 from andon.evals.probes import METRIC as PROBE_PASS
 from andon.incidents import Incident, duration, phrase_of, title_of
-from andon.levers.pulls import in_force, latest
+from andon.levers.pulls import CLOCKS_US, in_force, latest
 from andon.levers.records import Environment, Lever, LeverValue, Pull
 from andon.levers.registry import OURSELVES
 from andon.monitors import TRAFFIC, Signal
@@ -18,6 +19,7 @@ from andon.monitors.verdicts import percent
 from andon.traffic.clock import minute_text
 
 __all__ = [
+    "ANY_APP",
     "LEAST",
     "Breaker",
     "Budget",
@@ -33,7 +35,11 @@ __all__ = [
     "counted_from_us",
     "due_pulls",
     "may_pull",
+    "traffic_of",
 ]
+
+ANY_APP = "default"
+"""The application of levers that name none: any may read them."""
 
 LEAST = 20
 """Interactions without which a circuit breaker says nothing, where its rule names no number."""
@@ -73,7 +79,7 @@ class Breaker:
     above: float
     within_s: int
     least: int = LEAST
-    """Scored interactions that must have come, however many each of them stands for."""
+    """Scored interactions that must have come, as `Counted.effective` counts them."""
     scope: Scope = ()
 
 
@@ -104,7 +110,7 @@ class PullRule:
     environment: Environment = "production"
     """Where the lever is held, and whose traffic is looked at."""
     app: str | None = None
-    """Whose traffic is looked at; None: that of the lever's application."""
+    """Whose traffic is looked at; None: that of the lever's application. `ANY_APP`: that of all."""
     source: str
     """Where it was written: file and entry."""
 
@@ -129,6 +135,16 @@ class Counted(NamedTuple):
     """How many interactions they stand for: the sum of their sampling weights."""
     total: float
     """Sum of weight times value."""
+    squares: float
+    """Sum of squared weights."""
+
+    @property
+    def effective(self) -> float:
+        """How many interactions of equal weight would say as much: a few that stand for many say little of the rest.
+
+        Source: Kish, *Survey Sampling* (1965), section 8.2.
+        """
+        return self.weight**2 / self.squares if self.squares > 0 else 0.0
 
 
 class Grounds(NamedTuple):
@@ -160,6 +176,12 @@ class _Cause(NamedTuple):
     why: str
     exit: str
     incident: str | None = None
+
+
+def traffic_of(rule: PullRule, lever: Lever | None) -> str | None:
+    """The application whose traffic a rule looks at; None: any, which is so where neither the rule nor its lever names one."""
+    app = rule.app or (lever.app if lever is not None else ANY_APP)
+    return None if app == ANY_APP else app
 
 
 def author_of(rule: PullRule) -> str:
@@ -201,9 +223,9 @@ def counted_from_us(rule: PullRule, pulls: Sequence[Pull], now_us: int) -> int |
     from_us = now_us - rule.when.within_s * 1_000_000
     mine = [p for p in pulls if p.environment == rule.environment]
     if isinstance(rule.when, Budget):
-        return max(from_us, _released_us(mine))
-    ends = [p.until_us for p in mine if p.released_us is None and p.until_us <= now_us]
-    return max([from_us, *ends, *(p.released_us for p in mine if p.released_us is not None)])
+        return max(from_us, _released_us(mine, now_us))
+    over = [p for p in mine if p.released_us is not None or p.until_us <= now_us]
+    return max([from_us, *(_ended_us(p, now_us) for p in over)])
 
 
 def due_pulls(
@@ -255,9 +277,9 @@ def _still(rule: PullRule, mine: Sequence[Pull], seen: Grounds) -> _Cause | None
 
 def _cause(rule: PullRule, lever: Lever | None, mine: Sequence[Pull], seen: Grounds, now_us: int) -> _Cause | None:
     """What speaks for a pull by this rule, and happened after a person released the lever."""
-    when, released_us = rule.when, _released_us(mine)
+    when, released_us = rule.when, _released_us(mine, now_us)
     if isinstance(when, OnSignal):
-        app = rule.app or (lever.app if lever else None)
+        app = traffic_of(rule, lever)
         fitting = [(s, i.id) for s, i in seen.signals if _fits(rule, when, app, s) and not _decided(s, i, released_us)]
         return _signalled(*min(fitting, key=lambda f: (f[0].at_us, f[0].id))) if fitting else None
     if isinstance(when, OnProbe):
@@ -285,24 +307,30 @@ def _signalled(signal: Signal, incident: str) -> _Cause:
 
 
 def _over_budget(when: Budget, counted: Counted, of: str) -> _Cause | None:
-    if counted.total < when.total:
+    if counted.total < when.total and not _equal(counted.total, when.total):
         return None
     why = f"{when.metric} adds up to {counted.total:,.6g} in {of}; the budget is {when.total:,.6g}"
     return _Cause(why, f"the last {duration(when.within_s)} have room in the budget again")
 
 
 def _tripped(when: Breaker, counted: Counted, of: str) -> _Cause | None:
-    if counted.n < when.least or counted.weight <= 0:
+    effective = min(float(counted.n), counted.effective)
+    if effective < when.least and not _equal(effective, when.least):
         return None
     mean = counted.total / counted.weight
     level = 1 - mean if when.binary and not when.up_is_bad else mean
-    if level <= when.above:
+    if level <= when.above or _equal(level, when.above):
         return None
     told = f"{when.metric} is {level:,.6g} on average of {of}; the limit is {when.above:,.6g}"
     if when.binary:
         phrase = phrase_of(when.metric, "up" if when.up_is_bad else "down")
         told = f"the share of {phrase} is {percent(level)} of {of}; the limit is {percent(when.above)}"
     return _Cause(told, "its time is over: the next traffic decides")
+
+
+def _equal(one: float, other: float) -> bool:
+    """Whether two numbers are the same but for the rounding of sums: a thousand times 0.1 is 100."""
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _hold_us(rule: PullRule, mine: Sequence[Pull], now_us: int) -> int:
@@ -336,9 +364,19 @@ def _ends_soon(held: Pull, now_us: int) -> bool:
     return now_us >= held.until_us - (held.until_us - held.at_us) // _LAST
 
 
-def _released_us(mine: Sequence[Pull]) -> int:
+def _released_us(mine: Sequence[Pull], now_us: int) -> int:
     """When a person last released this lever; 0 for never."""
-    return max((p.released_us or 0 for p in mine if _by_person(p, mine)), default=0)
+    return max((_ended_us(p, now_us) for p in mine if _by_person(p, mine)), default=0)
+
+
+def _ended_us(pull: Pull, now_us: int) -> int:
+    """When a hold that is over ended, for what is counted from then on.
+
+    A time that has not come yet is one of a clock that was ahead, and would keep rules from pulling until it comes: then the
+    hold's beginning counts, and nothing where that has not come either.
+    """
+    ended_us = pull.until_us if pull.released_us is None else pull.released_us
+    return next((t for t in (ended_us, pull.at_us) if t <= now_us + CLOCKS_US), 0)
 
 
 def _by_person(pull: Pull, mine: Iterable[Pull]) -> bool:

@@ -5,8 +5,9 @@ seconds with the clock; `replay` calls `tick` with the traffic's own clock, and 
 same traffic gives the same incidents.
 """
 
+from andon.loop.erasing import RECORDS
 from andon.loop.files import passed_over
 from andon.loop.replaying import Replay, replay
-from andon.loop.turning import RECORDS, Loop, open_loop
+from andon.loop.turning import Loop, open_loop
 
 __all__ = ["RECORDS", "Loop", "Replay", "open_loop", "passed_over", "replay"]

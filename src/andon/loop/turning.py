@@ -1,35 +1,29 @@
 """The loop of one process: its stages over one warehouse and one ledger."""
 
-import hmac
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from andon.changes import Change, Received
-from andon.changes.discover import Inventory
+from andon.changes import Received
 from andon.changes.run import find_versions, record_changes
 from andon.errors import InputError
-from andon.evals import Baseline, Confirmed, EvalRun, Probed, Quarantine
+from andon.evals import Probed
 from andon.evals.probes import objectives_of_probes, probes_of
-from andon.evals.run import KEPT_US, expire_kept, forget_kept
+from andon.evals.run import KEPT_US, expire_kept
 from andon.evals.run.probes import ask_due, ask_probe, raised
-from andon.golden import CaptureCursor, CaptureDay, Case, Failure, Label, NearDuplicate, RuleCount, thresholds_of
+from andon.golden import RuleCount, thresholds_of
 from andon.golden.from_incident import failures_of
-from andon.golden.run import capture, capture_new, forget_vectors, made_of, without_erased
+from andon.golden.run import capture, capture_new
 from andon.incidents import (
-    Alert,
     Channel,
     Delivery,
     Incident,
-    Recovery,
-    Report,
     RunbookState,
-    TimelineEvent,
-    TimelineMark,
     odds,
 )
 from andon.incidents.run import (
@@ -42,48 +36,38 @@ from andon.incidents.run import (
     restate,
     tell_visible,
 )
-from andon.incidents.run.timeline import Attached, TimelineCursor, of_app
+from andon.incidents.run.timeline import of_app
 from andon.investigations import Investigation
 from andon.investigations.disproof import Ask
 from andon.investigations.run import freeze_open, investigate, lead_of
-from andon.levers import Effect, FirstRead, Lever, Promotion, Pull, PullTold, Version
+from andon.levers import Pull
 from andon.levers.rule_tables import pull_rules_of
-from andon.levers.rules import PullRefused
 from andon.levers.run import Expiry, tell_levers, turn_levers
+from andon.levers.run.automatic import pull_by_rules
+from andon.loop.erasing import erase_user
 from andon.loop.files import passed_over, read_changes
 from andon.monitors import TRAFFIC, Signal, objectives_of, rules_of
-from andon.monitors.records import Crowded, NewNormal
 from andon.monitors.run import Watch
-from andon.postmortems import ActionItem, Nagged, Postmortem, Published, Review
+from andon.postmortems import Postmortem
 from andon.postmortems.run import draft_postmortem, tell_overdue
-from andon.rollouts import Allocation, Decision, Experiment
 from andon.scores import Embedder, Scorer, score_schema
 from andon.scores.embedding import Cached, choose
-from andon.scores.measuring import ScorerFailure
-from andon.scores.run import MeasuredBy, ScoreCursor, installed_scorers, score_feedback, score_new
-from andon.scores.topics import Topics
+from andon.scores.run import installed_scorers, score_feedback, score_new
 from andon.settings import Settings
 from andon.store import Ledger, Rollup, Warehouse
 from andon.traffic import SCHEMAS, quoted
-from andon.traffic.erasure import Blanking
 from andon.traffic.files.inbox import Imported, ready_files, scan
 from andon.traffic.files.kinds import table_of
 from andon.traffic.records import Erasure
-from andon.traffic.redaction import mark_of
 from andon.traffic.retention import due, retention
 from andon.traffic.run import (
-    FollowUpCursor,
     assemble_traces,
-    erase_traffic,
     find_follow_ups_in,
     import_files,
     open_intake,
-    open_redaction,
-    traffic_of,
 )
-from andon.traffic.settling import TraceCursor
 
-__all__ = ["RECORDS", "Loop", "Tick", "open_loop"]
+__all__ = ["Loop", "Tick", "open_loop"]
 
 
 _ROUNDS = 8
@@ -94,14 +78,6 @@ MEASURE_US = 3_600_000_000
 
 _INBOX_SETTLE_US = 2_000_000
 """A file must have been left alone for this long before it is read."""
-
-RECORDS = (
-    ActionItem, Alert, Allocation, Attached, Baseline, CaptureCursor, CaptureDay, Case, Change, Confirmed, Crowded, Decision, Delivery, Effect,
-    Erasure, EvalRun, Experiment, Failure, FirstRead, FollowUpCursor, Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged,
-    NearDuplicate, NewNormal, Postmortem, Probed, Promotion, Published, Pull, PullRefused, PullTold, Quarantine, Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
-    Topics, TraceCursor, Version,
-)  # fmt: skip
-"""Every kind of record that the ledger holds and that may hold a text: an erasure leaves any other as it is."""
 
 _log = logging.getLogger("andon")
 
@@ -148,10 +124,12 @@ class Loop:
         )
         self.rules = rules_of(settings.tables, scorers, settings.config)
         self.thresholds = thresholds_of(settings.tables, settings.config)
-        self.pull_rules = pull_rules_of(settings.tables, self.probes, scorers, settings.config)
+        self.pull_rules = pull_rules_of(settings.tables, self.probes, scorers, settings.config, settings.settle_s)
         self._expire = Expiry(ledger)
         self._finished: set[str] = set()  # experiments that need no look any more
         self._unruled: list[Signal] = []  # of turns after which no lever was pulled yet
+        self._freezing = threading.Lock()
+        self._frozen: dict[str, tuple[Incident, int, Investigation]] = {}  # of this turn, and up to when it looked
         self._watch = Watch(
             warehouse,
             ledger,
@@ -175,10 +153,10 @@ class Loop:
         """
         done = Tick()
         try:
-            done = self.tick(clock())
+            done = self.tick(clock(), clock)
         finally:
             try:
-                done = replace(done, pulled=tuple(p.lever for p in self.act(clock())))
+                done = replace(done, pulled=(*done.pulled, *(p.lever for p in self.act(clock()))))
             finally:
                 try:
                     done = replace(done, told=len(self.tell(channels, clock())))
@@ -186,47 +164,73 @@ class Loop:
                     self.follow(clock())
         return done
 
-    def tick(self, now_us: int) -> Tick:
+    def tick(self, now_us: int, clock: Callable[[], int] | None = None) -> Tick:
         """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture.
 
         An incident that cannot be looked into does not keep the others from it, and is looked into again at the next turn;
         the first such error is raised when everything else is done. Signals are done with once each has its incident.
+
+        Args:
+            now_us: traffic is known up to then.
+            clock: of a service: incidents say when they were opened, and what rules ask for because of a signal is pulled
+                before anything is looked into further. None in a replay, which sees what happened and changes nothing.
         """
+        done = self.read(now_us)
         settle_us = self.settings.settle_s * 1_000_000
-        self.warehouse.commit()
-        written = 0
-        for _ in range(_ROUNDS):
-            assembled = assemble_traces(
-                self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake
-            )
-            written += assembled.written
-            if not assembled.behind:
-                break
-        self.warehouse.commit()
-        find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
-        self.warehouse.commit()
-        changes = find_versions(self.warehouse, self.ledger, now_us=now_us)
-        scored = self._score(now_us)
         signals = [*self._watch.advance(now_us - settle_us), *raised(self.ledger, now_us)]
         touched: dict[str, None] = {}
+        pulled: list[Pull] = []
         failed: list[Exception] = []
-        for incident in self.ledger.all(Incident):  # those that an earlier turn did not come to
-            self._look_if_new(incident, incident.last_signal_us, failed)
-        for at_us, together in groupby(sorted(signals, key=lambda s: (s.at_us, s.id)), key=lambda s: s.at_us):
-            for incident in respond(self.ledger, list(together)):
+        waiting = self.ledger.all(Incident)  # an earlier turn may not have come to some of them
+        for at_us, group in groupby(sorted(signals, key=lambda s: (s.at_us, s.id)), key=lambda s: s.at_us):
+            together = list(group)
+            opened = respond(self.ledger, together, clock)
+            if clock is not None:
+                pulled += self._pull_at_once(together, at_us, clock(), failed)
+            for incident in opened:
                 touched[incident.id] = None
                 self._look_if_new(incident, at_us, failed)
+        for incident in waiting:
+            if incident.id not in touched:
+                self._look_if_new(incident, incident.last_signal_us, failed)
         self._unruled += signals
+        self._frozen.clear()
         self._watch.done()
         if failed:
             raise failed[0]
-        return Tick(
-            assembled=written,
-            changes=len(changes),
-            scored=scored,
+        return replace(
+            done,
             signals=len(signals),
             incidents=tuple(touched),
+            pulled=tuple(p.lever for p in pulled),
         )
+
+    def _pull_at_once(
+        self, signals: Sequence[Signal], at_us: int, now_us: int, failed: list[Exception]
+    ) -> Sequence[Pull]:
+        """Pull what rules ask for because of the signals of one moment, whose incidents are open: harm does not wait for a draft.
+
+        Evidence is frozen as of that moment, and kept for whoever looks into the incident next. What fails here is done by
+        `act`.
+        """
+        try:
+            told = pull_by_rules(
+                self.warehouse, self.ledger, self.pull_rules, fresh=signals,
+                freeze=lambda app, _: self.freeze(app, at_us), now_us=now_us,
+            )  # fmt: skip
+        except Exception as error:  # an outage of the disk, as in `follow`
+            failed.append(error)
+            return ()
+        return self._say(
+            tuple(t.pull for t in told if t.pull), [f"{t.rule.name}: {t.refused}" for t in told if t.refused]
+        )
+
+    def _say(self, pulled: tuple[Pull, ...], refused: Iterable[str]) -> tuple[Pull, ...]:
+        for pull in pulled:
+            _log.warning("%s", quoted(f"lever {pull.lever} was pulled by {pull.by}: {pull.why}", 500))
+        for why in refused:
+            _log.error("a rule could not pull: %s", quoted(why, 500))
+        return pulled
 
     def act(self, now_us: int) -> tuple[Pull, ...]:
         """Pull what written rules ask for, end what is over, measure what pulls did; returns what was pulled.
@@ -248,10 +252,7 @@ class Loop:
             now_us=now_us,
             failed=failed.append,
         )
-        for pull in done.pulled:
-            _log.warning("%s", quoted(f"lever {pull.lever} was pulled by {pull.by}: {pull.why}", 500))
-        for refused in done.refused:
-            _log.error("a rule could not pull: %s", quoted(refused, 500))
+        self._say(done.pulled, done.refused)
         for decision in done.decided:
             _log.info("%s: %s", decision.experiment, quoted(f"{decision.outcome}: {decision.reason}", 500))
         for split in done.stopped:
@@ -264,6 +265,24 @@ class Loop:
             self._unruled = [*fresh, *self._unruled]  # what was pulled for them already is not pulled again
             raise failed[0]
         return done.pulled
+
+    def read(self, now_us: int) -> Tick:
+        """The first part of a turn: assemble the traces that came, find versions, score."""
+        settle_us = self.settings.settle_s * 1_000_000
+        self.warehouse.commit()
+        written = 0
+        for _ in range(_ROUNDS):
+            assembled = assemble_traces(
+                self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake
+            )
+            written += assembled.written
+            if not assembled.behind:
+                break
+        self.warehouse.commit()
+        find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
+        self.warehouse.commit()
+        changes = find_versions(self.warehouse, self.ledger, now_us=now_us)
+        return Tick(assembled=written, changes=len(changes), scored=self._score(now_us))
 
     def probe(self, now_us: int, name: str | None = None) -> list[Probed]:
         """Ask the probes whose time has come, or the one of this name at once; what they raise, the next turn takes up.
@@ -335,13 +354,11 @@ class Loop:
             ask: asks an old and a new target the failing questions again; None where there are none.
         """
         seen_us = self._known_until(incident, now_us)
-        number = int(incident.id.rpartition("-")[2])
-        rng = np.random.default_rng([self.seed, number])
         grow_timeline(self.warehouse, self.ledger, incident, now_us=seen_us)
-        found = investigate(
-            self.warehouse, self.ledger, incident, self.embedder, now_us=seen_us, rng=rng, scorers=self.scorers,
-            objectives=self.objectives, ask=ask,
-        )  # fmt: skip
+        with self._freezing:  # a lever has waited for it, or waits no more: it is not done twice
+            known = self._frozen.pop(incident.id, None)
+            found = known[2] if known is not None and known[:2] == (incident, seen_us) and ask is None else None
+            found = found or self._investigate(incident, seen_us, ask)
         lead = lead_of(self.warehouse, self.ledger, incident, self.scorers, now_us=seen_us)
         if incident.state != "closed":
             incident = restate(self.ledger, incident, found.impact.lately, now_us=seen_us)
@@ -349,6 +366,13 @@ class Loop:
         self.runbook(incident, now_us)
         capture(self.ledger, failures_of(incident, found, lead), now_us=seen_us)
         return draft_postmortem(self.warehouse, self.ledger, incident, found, now_us=seen_us)
+
+    def _investigate(self, incident: Incident, seen_us: int, ask: Ask | None = None) -> Investigation:
+        rng = np.random.default_rng([self.seed, int(incident.id.rpartition("-")[2])])
+        return investigate(
+            self.warehouse, self.ledger, incident, self.embedder, now_us=seen_us, rng=rng, scorers=self.scorers,
+            objectives=self.objectives, ask=ask,
+        )  # fmt: skip
 
     def runbook(self, incident: Incident, now_us: int, *, anew: bool = False) -> RunbookState:
         """The runbook of an incident, with answers that hold now; `anew` asks all of it again."""
@@ -402,16 +426,18 @@ class Loop:
             raise failed[0]
 
     def freeze(self, app: str | None, now_us: int) -> list[str]:
-        """Look into open incidents of an app (None: of all) again, so that evidence is frozen before a lever moves.
+        """Investigate open incidents of an app (None: of all) again, so that evidence is frozen before a lever moves.
 
-        One whose evidence lacks less than an hour of what is known is left as it is: what a lever stops must not wait for it.
+        One whose evidence lacks less than an hour of what is known is left as it is, and nothing else is done of what
+        `look_into` does: what a lever stops must not wait for it.
         """
-        return freeze_open(
-            self.ledger,
-            app,
-            lambda incident: self.look_into(incident, now_us),
-            lambda incident: self._known_until(incident, now_us) - MEASURE_US,
-        )
+
+        def look(incident: Incident) -> None:
+            seen_us = self._known_until(incident, now_us)
+            with self._freezing:
+                self._frozen[incident.id] = incident, seen_us, self._investigate(incident, seen_us)
+
+        return freeze_open(self.ledger, app, look, lambda incident: self._known_until(incident, now_us) - MEASURE_US)
 
     def forget(self, now_us: int) -> Mapping[str, int]:
         """Take rows out that are older than their table keeps them, and kept answers of targets (``evals``); returns how many."""
@@ -421,49 +447,13 @@ class Loop:
         return {table: n for table, n in gone.items() if n}
 
     def erase(self, user: str, now_us: int, by: str) -> Erasure:
-        """Remove what came from one user: rows of every table, and texts in evidence, failures and cases; then look again.
-
-        A golden case whose question or right answer is gone is retired, and a failure without its question is dismissed. Of
-        failures, labels and cases those alone are changed that were made of the user's traffic, and what others asked stays.
-
-        Found are interactions of this `user_id`, whole traces in which the user is named, feedback and scores of both, and
-        feedback by the user. Files that a team keeps elsewhere (golden cases in git) are not reached.
+        """Remove what came from one user: rows of every table, and texts in every kind of record (`erase_user`).
 
         Raises:
             InputError: the user is empty.
             StoreError: the disk or the ledger refused; calling again goes on.
         """
-        if not user.strip():
-            raise InputError("say which user: the `user_id` that your application sends")
-        rules = open_redaction(self.settings)
-        names = tuple(dict.fromkeys((user, mark_of(user, rules))))
-        found = traffic_of(self.warehouse, names)
-        rows = erase_traffic(self.warehouse, names, found)
-        made = made_of(self.warehouse, self.ledger, found)
-        ids, said = found.ids | made.ids, found.texts | made.texts
-        anywhere = Blanking(names=names, ids=ids, texts=said)
-        theirs = Blanking(names=names, ids=ids, texts=said - made.shared, only_about=True)
-        golden = {Case: theirs, Failure: theirs, Label: theirs}
-        records = self.ledger.blank(theirs, golden) + self.ledger.blank(anywhere, {*RECORDS} - {*golden})
-        retired, dismissed = without_erased(self.ledger, now_us=now_us, by=by)
-        again = traffic_of(self.warehouse, names)
-        forget_kept(
-            self.settings.home / "evals"
-        )  # answers of targets and vectors of questions: they are asked and made again
-        forget_vectors(self.settings.home)
-        left = [f"{len(again.ids)} rows of traffic"] if again.ids else []
-        of = {k.__name__: texts for k, texts in golden.items()}
-        if any(of.get(kind, anywhere).touches(body) for kind, body in self.ledger.bodies()):
-            left.append("records of the ledger")
-        if self.warehouse.uncommitted_bytes():
-            left.append("rows that another process has not committed yet: run this again in a few seconds")
-        digest = hmac.new(rules.key, user.encode(), "sha256").hexdigest()[:12]
-        done = Erasure(
-            id=f"ERASE-{digest}", at_us=now_us, rows=rows, records=records, retired=retired, dismissed=dismissed,
-            left=tuple(left),
-        )  # fmt: skip
-        self.ledger.put(done, now_us=now_us, by=by)
-        return done
+        return erase_user(self.warehouse, self.ledger, self.settings, user, now_us=now_us, by=by)
 
     def take_in(self, folder: Path, now_us: int) -> list[Imported]:
         """Import the files of a watched folder that are new or have changed; what cannot be read is said, once."""

@@ -1,6 +1,6 @@
 """Turn the charts: read windows of counts, step, write signals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal, TypeVar
@@ -31,6 +31,7 @@ __all__ = [
     "chart_of",
     "harm_of",
     "history_of",
+    "missing_of",
     "rate_from_labels",
     "scope_of",
     "traffic_window",
@@ -381,9 +382,7 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     where = scope_of(signal)
     hours = max(1, width // cluster_us(signal.window_us))
     if signal.metric == TRAFFIC:
-        metrics = ("error", signal.aspect) if signal.aspect else ("error",)
-        plan = Rollup(table="scores", metrics=metrics, window_us=width, span=span, where=where)
-        return _traffic(warehouse, signal, plan)
+        return _traffic(warehouse, signal, span, width)
     total = Rollup(table="scores", metrics=(signal.metric, "weight"), window_us=width, span=span, where=where)
     failed = Rollup(
         table="scores", metrics=(signal.metric,), window_us=width, span=span, where=(*where, harm_of(signal))
@@ -396,21 +395,32 @@ def chart_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int
     return control_points(windows, signal.baseline_x, signal.baseline_n, signal.dispersion, hours, signal.clock)
 
 
-def _traffic(warehouse: Warehouse, signal: Signal, plan: Rollup) -> list[Point]:
+def missing_of(warehouse: Warehouse, signal: Signal, *, start_us: int, end_us: int) -> tuple[int, int]:
+    """What did not come (or was not measured) in a stretch of whole windows, as a whole, and what usually does."""
+    usual = list(_usual(warehouse, signal, Span(start_us=start_us, end_us=end_us), signal.window_us))
+    n = round(sum(expects for _, expects, _ in usual))
+    return max(0, n - sum(came for _, _, came in usual)), n
+
+
+def _traffic(warehouse: Warehouse, signal: Signal, span: Span, width: int) -> list[Point]:
     """What did not come (or was not measured), as a share of what does at that hour of the day."""
-    assert plan.span is not None
-    assert plan.window_us is not None
-    width, table = plan.window_us, warehouse.run(plan)
+    counts = ((w, max(1, round(expects)), came) for w, expects, came in _usual(warehouse, signal, span, width))
+    windows = [(w, w + width, n, max(0, n - came)) for w, n, came in counts]
+    return control_points(windows, 0, signal.baseline_n, signal.dispersion)
+
+
+def _usual(warehouse: Warehouse, signal: Signal, span: Span, width: int) -> Iterator[tuple[int, float, int]]:
+    """Start of each window, what usually comes (or of what came is measured) in it, and what did."""
+    metrics = ("error", signal.aspect) if signal.aspect else ("error",)
+    table = warehouse.run(Rollup(table="scores", metrics=metrics, window_us=width, span=span, where=scope_of(signal)))
     answers, came = (
         dict(zip(table["window_us"].to_pylist(), map(round, table[f"{m}.w"].to_pylist()), strict=True))
         for m in ("error", signal.aspect or "error")
     )
-    starts = range(plan.span.start_us // width * width, plan.span.end_us, width)
     clock = signal.clock or (signal.baseline_n * HOUR_US / (signal.baseline_to_us - signal.baseline_from_us),) * 48
-    exposure = [answers.get(w, 0) if signal.aspect else width / HOUR_US for w in starts]
-    wanted = [max(1, round(expected(clock, w, w + width) * e)) for w, e in zip(starts, exposure, strict=True)]
-    windows = [(w, w + width, e, max(0, e - came.get(w, 0))) for w, e in zip(starts, wanted, strict=True)]
-    return control_points(windows, 0, signal.baseline_n, signal.dispersion)
+    for w in range(span.start_us // width * width, span.end_us, width):
+        exposure = answers.get(w, 0) if signal.aspect else width / HOUR_US
+        yield w, expected(clock, w, w + width) * exposure, came.get(w, 0)
 
 
 def harm_of(signal: Signal) -> Where:

@@ -24,9 +24,10 @@ from andon.postmortems.draft import (
     refs_to,
     reports,
     since_onset,
+    slo_times,
 )
 from andon.postmortems.escaping import bullets, inert, prose, quote, table
-from andon.postmortems.happened import milestones, offset, timeline
+from andon.postmortems.happened import milestones, offset, summary_of, timeline
 from andon.postmortems.lessons import (
     COST,
     USUAL_BEFORE,
@@ -77,6 +78,7 @@ def _facts(p: Postmortem) -> str:
     impact, i = p.investigation.impact, p.incident
     best, low, high = lag_texts(i)
     broken, since, _ = beyond_limit(p.points, i.onset_us, p.investigation.at_us)
+    slo = slo_times(broken, since)
     if not _measured(p):
         harmed, users = f"**{reports(p)}**, not measured", "**not measured**"
     else:
@@ -89,7 +91,7 @@ def _facts(p: Postmortem) -> str:
     cells = {
         "harmed": harmed,
         "users hit": users,
-        "SLO minutes": f"**{broken // 60_000_000:,}** of {since // 60_000_000:,} beyond the limit"
+        "SLO minutes": f"**{slo[0]}** of {slo[1].removesuffix(' minutes')} beyond the limit"
         if since
         else "**cannot tell** no chart",
         "detection lag": f"**{best}** {low} to {high}, 95 %" if i.lead else "**cannot tell** no chart saw it",
@@ -107,7 +109,7 @@ def _measured(p: Postmortem) -> bool:
 
 
 def _summary(p: Postmortem) -> str:
-    return "\n\n".join(prose(p, text) for text in p.summary)
+    return "\n\n".join(prose(p, text) for text in summary_of(p))
 
 
 def _chart(p: Postmortem) -> str:
@@ -134,8 +136,7 @@ def _impact(p: Postmortem) -> str:
         ("users", _users(p)),
         (
             "SLO minutes",
-            f"{limit} broken for {broken // 60_000_000:,} of {since // 60_000_000:,} minutes, told in windows of "
-            f"{duration(width / 1e6)}"
+            f"{limit} broken for {' of '.join(slo_times(broken, since))}, told in windows of {duration(width / 1e6)}"
             if since
             else "cannot tell: no chart",
         ),

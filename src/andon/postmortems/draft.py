@@ -31,6 +31,7 @@ __all__ = [
     "refs_to",
     "reports",
     "since_onset",
+    "slo_times",
     "summarise",
 ]
 
@@ -121,6 +122,13 @@ def beyond_limit(points: Sequence[Point], onset_us: int, until_us: int) -> tuple
     return broken, sum(spans), max((p.end_us - p.start_us for p in since), default=0)
 
 
+def slo_times(broken_us: int, since_us: int) -> tuple[str, str]:
+    """How long a limit was broken, and of how long: in minutes (``12``, ``480 minutes``), below ten of them to the second."""
+    if since_us >= 600_000_000:
+        return f"{broken_us // 60_000_000:,}", f"{since_us // 60_000_000:,} minutes"
+    return duration(broken_us / 1e6), duration(since_us / 1e6)
+
+
 def harmed_by_alarm(incident: Incident, signals: Iterable[Signal]) -> tuple[int, int] | None:
     """Harmed interactions, and all, between the onset and the first alarm, as the signal counted them that raised it.
 
@@ -162,7 +170,8 @@ def _lost(incident: Incident, found: Investigation, lead: Signal | None, points:
         return f"How many interactions in {where} were hit cannot be told: no measured traffic is left of that time."
     what = phrase_of(lead.metric, lead.direction) if lead is not None else "interactions of the kind that was reported"
     begin, end = minute(incident.onset_us), minute(found.at_us)
-    span = f"Between {begin} and {end}" if over_us(incident) else f"Since {begin}, and not over at {end}"
+    last = f"at {end}" if begin != end else f"{since_onset(incident, found.at_us)} later"
+    span = f"Between {begin} and {end}" if over_us(incident) else f"Since {begin}, and not over {last}"
     text = (
         f"{span}, {impact.harmed:,} of {impact.n:,} interactions ({percent(impact.harmed / impact.n)}) in {where} were "
         f"harmed: {what}{refs_to(found, HARM_SINCE, ALL_SINCE)}"
@@ -175,7 +184,7 @@ def _lost(incident: Incident, found: Investigation, lead: Signal | None, points:
     broken, since, _ = beyond_limit(points, incident.onset_us, found.at_us)
     if broken:
         limit = f"objective “{lead.objective}”" if lead is not None and lead.objective else "control limit"
-        text += f" The {limit} was broken for {broken // 60_000_000:,} of {since // 60_000_000:,} minutes."
+        text += f" The {limit} was broken for {' of '.join(slo_times(broken, since))}."
     if impact.lately is not None:
         text += (
             f" At the end of that time the rate was {percent(impact.lately)}{refs_to(found, HARM_LATELY, ALL_LATELY)}."
@@ -208,10 +217,11 @@ def _lag(incident: Incident, lead: Signal | None) -> str:
     if lead is None:
         return f"No chart saw it; it was reported at {minute(incident.alarmed_us)}."
     best, low, high = lag_texts(incident)
+    first, latest = minute(incident.onset_low_us), minute(incident.onset_high_us)
+    interval = f" (95 % interval {first} to {latest})" if first != latest else ""
     return (
-        f"It began at about {minute(incident.onset_us)} (95 % interval {minute(incident.onset_low_us)} to "
-        f"{minute(incident.onset_high_us)}) and was alarmed at {minute(incident.alarmed_us)}: a detection lag of "
-        f"{best} ({low} to {high})."
+        f"It began at about {minute(incident.onset_us)}{interval} and was alarmed at {minute(incident.alarmed_us)}: a detection lag "
+        f"of {best} ({low} to {high})."
     )
 
 
@@ -265,8 +275,17 @@ def contributing_factors(incident: Incident, found: Investigation) -> tuple[Cont
     return tuple(factors)
 
 
-def propose_actions(incident: Incident, found: Investigation, lead: Signal | None) -> tuple[ActionItem, ...]:
-    """Actions with a criterion that can be run; owners are for people to name."""
+def propose_actions(
+    incident: Incident, found: Investigation, lead: Signal | None, *, held: bool = False
+) -> tuple[ActionItem, ...]:
+    """Actions with a criterion that can be run; owners are for people to name.
+
+    Args:
+        incident: the incident.
+        found: its investigation.
+        lead: the leading signal; None for an incident that people reported and no chart saw.
+        held: whether a lever was held since the alarm; then none has to be made.
+    """
     rows: dict[int, Proposed] = {}
     if found.examples:
         cases = Criterion(kind="case passes", subject=f"cases of {incident.id}", times=5)
@@ -276,9 +295,10 @@ def propose_actions(incident: Incident, found: Investigation, lead: Signal | Non
     prevention = _prevention(suspects[0]) if suspects else "Find the cause, and add the case that shows it"
     rows[PREVENT] = ("prevent", prevention, Criterion(kind="gate blocks", subject=f"{SOME_VERSION}{incident.id}"))
     rows[DETECT] = _detection(found, lead)
-    what = phrase_of(lead.metric, lead.direction) if lead is not None else "this failure"
-    lever = f"Declare a lever that stops {what} in {scope_text((lead or incident).scope, incident.app)}"
-    rows[LEVER] = ("mitigate", lever, Criterion(kind="lever exists", subject=SOME_LEVER))
+    if not held:
+        what = phrase_of(lead.metric, lead.direction) if lead is not None else "this failure"
+        lever = f"Declare a lever that stops {what} in {scope_text((lead or incident).scope, incident.app)}"
+        rows[LEVER] = ("mitigate", lever, Criterion(kind="lever exists", subject=SOME_LEVER))
     due_us = due_after(incident.severity, found.at_us)
     return tuple(
         ActionItem(

@@ -11,6 +11,7 @@ from andon.errors import ConfigError
 from andon.incidents import Incident, duration, odds, phrase_of, scope_text
 from andon.postmortems.draft import minute, named_suspects, reports
 from andon.postmortems.escaping import inert, table
+from andon.postmortems.happened import summary_of
 from andon.postmortems.records import Postmortem
 from andon.traffic import format_time
 
@@ -113,7 +114,7 @@ def avid_of(p: Postmortem, organisation: Mapping[str, str]) -> dict[str, Any]:
         },
         "metrics": [metric] if i.metric else [],
         "references": [],
-        "description": _text("\n\n".join(_unlinked(s) for s in p.summary)),
+        "description": _text("\n\n".join(_unlinked(s) for s in summary_of(p))),
         "impact": {
             "avid": {
                 "risk_domain": [_DOMAIN.get(i.impact, "Performance")],
@@ -132,7 +133,7 @@ def aiid_of(p: Postmortem, organisation: Mapping[str, str]) -> dict[str, Any]:
     i = p.incident
     return {
         "title": i.title,
-        "description": " ".join(_unlinked(s) for s in p.summary),
+        "description": " ".join(_unlinked(s) for s in summary_of(p)),
         "date": format_time(i.onset_us)[:10],
         "Alleged deployer of AI system": _list(organisation.get("deployer") or organisation.get("provider")),
         "Alleged developer of AI system": _list(organisation.get("developer") or organisation.get("provider")),

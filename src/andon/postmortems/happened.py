@@ -1,15 +1,16 @@
 """What happened when, as Markdown: the milestones of an incident, what was held, and its timeline without repetitions."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from andon.incidents import Incident, TimelineEvent, duration
+from andon.incidents.words import exactly, from_alarm
 from andon.postmortems.draft import minute, since_onset
 from andon.postmortems.escaping import bullets, inert, prose, table
 from andon.postmortems.records import Postmortem
 
-__all__ = ["Held", "exactly", "from_alarm", "held", "milestones", "moves", "offset", "timeline"]
+__all__ = ["Held", "held", "hold_text", "milestones", "moves", "offset", "since_alarm", "summary_of", "timeline"]
 
 TIMELINE = 25
 """Entries of the short timeline, and half as many as of the rest; a long incident has hundreds of signals."""
@@ -49,10 +50,10 @@ class Held:
         return "" if self.effective_us is None else exactly(self.effective_us - self.at_us)
 
 
-def held(p: Postmortem) -> tuple[Held, ...]:
-    """The holds that the timeline tells of, in order."""
+def held(events: Iterable[TimelineEvent]) -> tuple[Held, ...]:
+    """The holds that a timeline tells of, in order."""
     found: list[Held] = []
-    for e in sorted((e for e in p.timeline if e.kind == "lever"), key=lambda e: (e.happened_us, e.learned_us)):
+    for e in sorted((e for e in events if e.kind == "lever"), key=lambda e: (e.happened_us, e.learned_us)):
         if m := _BEGAN.fullmatch(e.text):
             at = _last(found, m[2])
             if at is not None and found[at].ended_us is None:
@@ -78,9 +79,31 @@ def _last(found: Sequence[Held], lever: str, before_us: int | None = None) -> in
     return max(there, default=None)
 
 
+def since_alarm(incident: Incident, events: Iterable[TimelineEvent]) -> tuple[Held, ...]:
+    """The holds that began after the alarm (or the report), in order."""
+    return tuple(h for h in held(events) if h.at_us >= incident.alarmed_us)
+
+
+def hold_text(incident: Incident, h: Held) -> str:
+    """A hold, when it was effective, and the first sentence on its effect: what else moved stands where it is told."""
+    text = f"a lever was held {from_alarm(incident, h.at_us)}: {h.lever} at {h.value} ({h.by})"
+    text += f", effective in an application {h.effective} later" if h.effective else ""
+    return text + (f"; {'so far ' if h.so_far else ''}{h.effect.partition('. ')[0]}" if h.effect else "")
+
+
+def summary_of(p: Postmortem) -> tuple[str, ...]:
+    """The paragraphs of the summary, with what was done to stop the harm behind what users lost.
+
+    Of several holds after the alarm the first that was measured is told; the others stand among what was held.
+    """
+    ours = sorted(since_alarm(p.incident, p.timeline), key=lambda h: not h.effect)
+    text = [f"{(said := hold_text(p.incident, h))[:1].upper()}{said[1:]}." for h in ours[:1]]
+    return (*p.summary[:1], *text, *p.summary[1:])
+
+
 def moves(p: Postmortem) -> list[tuple[int, str]]:
     """When levers moved, with a word for a chart; what only tells of a hold is no move."""
-    holds = held(p)
+    holds = held(p.timeline)
     found = [(h.at_us, "lever held") for h in holds]
     found += [(h.ended_us, "hold ended") for h in holds if h.ended_us is not None]
     told = (_BEGAN, _ENDED, _EFFECTIVE, _EFFECT)
@@ -88,22 +111,10 @@ def moves(p: Postmortem) -> list[tuple[int, str]]:
     return sorted([*found, *((e.happened_us, "lever") for e in others)])
 
 
-def exactly(us: int) -> str:
-    """A short duration with a digit behind the point: seconds are what counts until a lever works."""
-    return f"{us / 1e6:.1f} s" if us < 10_000_000 else duration(us / 1e6)
-
-
-def from_alarm(p: Postmortem, at_us: int) -> str:
-    """How far a time is from the alarm (or the report): ``12 min after the alarm``."""
-    i = p.incident
-    side = "before" if at_us < i.alarmed_us else "after"
-    return f"{exactly(abs(at_us - i.alarmed_us))} {side} the {'alarm' if i.lead else 'report'}"
-
-
 def milestones(p: Postmortem) -> str:
     """The times of an incident, in order, both the estimated and the recorded ones; and what was held since it began."""
     i = p.incident
-    ours = [h for h in held(p) if h.ended_us is None or h.ended_us > i.onset_low_us]
+    ours = [h for h in held(p.timeline) if h.ended_us is None or h.ended_us > i.onset_low_us]
     first = next((h for h in ours if h.at_us >= i.alarmed_us), None)
     known = [
         ("began (estimated)", i.onset_us if i.lead else None),
@@ -127,7 +138,7 @@ def milestones(p: Postmortem) -> str:
 def _hold(p: Postmortem, h: Held) -> str:
     """One hold in sentences: who, when after the alarm, when an application read it, what it did, how it ended."""
     effective = f", effective in an application {h.effective} later" if h.effective else ""
-    told = [f"held at {h.value} ({h.by}) {from_alarm(p, h.at_us)}{effective}"]
+    told = [f"held at {h.value} ({h.by}) {from_alarm(p.incident, h.at_us)}{effective}"]
     told += ["the glass was broken for it: nobody had approved this value"] if h.glass else []
     told += [f"{'So far: ' if h.so_far else ''}{h.effect}" if h.effect else "its effect is not measured yet"]
     lasted = "" if h.ended_us is None else f"{h.ended} after {duration((h.ended_us - h.at_us) / 1e6)}"
@@ -139,7 +150,7 @@ def _hold(p: Postmortem, h: Held) -> str:
 
 def timeline(p: Postmortem) -> str:
     """The short form, what people pinned among it; then the entries that it leaves out, further signals of a metric as one."""
-    head = "### Entry by entry\n\n" if held(p) else ""  # what was held stands between the milestones and these
+    head = "### Entry by entry\n\n" if held(p.timeline) else ""  # what was held stands between the milestones and these
     if len(p.timeline) <= 12:
         return head + _entries(p, p.timeline)
     short = [e for e in p.timeline if e.id in p.pinned or _key(p, e)][:TIMELINE]

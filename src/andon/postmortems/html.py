@@ -35,6 +35,9 @@ CAPTION = (
 MARKS = 8
 """Vertical lines on the chart."""
 
+NEAR = 14
+"""Lines nearer than this, in units of the drawing, are one line with one label: nobody could tell which label is whose."""
+
 
 def render_html(p: Postmortem) -> str:
     """The whole page, by the template of its review. No element or attribute comes from traffic.
@@ -53,11 +56,11 @@ def draw_postmortem_chart(p: Postmortem, *, width: int = WIDTH) -> str:
     """The control chart of the leading signal with its marks, as SVG; empty where there is nothing to draw."""
     if not p.points:
         return ""
-    i = p.incident
+    i, span_us = p.incident, p.points[-1].end_us - p.points[0].start_us
     return draw_chart(
         p.points,
         title=plain(p.chart_title[:400]) or "control chart",
-        marks=_marks(p),
+        marks=_together(_marks(p), span_us * NEAR // width),
         onset=(i.onset_low_us, i.onset_high_us),
         width=width,
     )
@@ -69,10 +72,23 @@ def _marks(p: Postmortem) -> list[tuple[int, str]]:
     marks = [(i.alarmed_us, "alarm" if i.lead else "reported")]
     likely = [s for n, s in enumerate(p.investigation.suspects[:3]) if n == 0 or s.probability >= 0.05]
     marks += [(s.at_us, f"{s.kind} change") for s in likely if s.at_us is not None]
-    marks += moves(p)
+    told = {at for at, _ in marks}  # a promotion that explains it is a move of a lever as well
+    marks += [m for m in moves(p) if m[0] not in told]
     ends = ((i.stabilised_us, "stabilised"), (i.fixed_us, "fixed"), (i.recovered_us, "recovered"))
     marks += [(at, word) for at, word in ends if at is not None]
     return list(dict.fromkeys(marks))[:MARKS]
+
+
+def _together(marks: Sequence[tuple[int, str]], near_us: int) -> list[tuple[int, str]]:
+    """The marks in order of time, those that follow each other within `near_us` as one at the time of the first."""
+    found: list[tuple[int, str]] = []
+    for at_us, word in sorted(marks, key=lambda mark: mark[0]):
+        if found and at_us - found[-1][0] < near_us:
+            words = dict.fromkeys((*found[-1][1].split(", "), word))
+            found[-1] = found[-1][0], ", ".join(words)
+        else:
+            found.append((at_us, word))
+    return found
 
 
 def _mark_up(tokens: list[Token], p: Postmortem) -> list[tuple[str, str]]:

@@ -7,11 +7,12 @@ import re
 from itertools import combinations
 
 from andon.incidents import duration, odds, phrase_of, scope_text
+from andon.incidents.words import exactly
 from andon.investigations import Analysis, Suspect
 from andon.investigations.usual import COST, USUAL_BEFORE, USUAL_SINCE, WATCHED
 from andon.monitors.verdicts import percent
 from andon.postmortems.draft import STALE, beyond_limit, lag_texts, named_suspects, refs_to, since_onset
-from andon.postmortems.happened import Held, exactly, from_alarm, held
+from andon.postmortems.happened import hold_text, since_alarm
 from andon.postmortems.records import ContributingFactor, Postmortem
 
 __all__ = [
@@ -189,7 +190,7 @@ def went_well(p: Postmortem) -> tuple[str, ...]:
         out.append("somebody said that an answer was wrong, and it was written down")
     if i.acked_us is not None:
         out.append(f"somebody was at it {_after(i.acked_us, i.alarmed_us)} the alarm")
-    out += [_held(p, h) for h in held(p) if h.at_us >= i.alarmed_us and not _ROSE.search(h.effect)][:3]
+    out += [hold_text(i, h) for h in since_alarm(i, p.timeline) if not _ROSE.search(h.effect)][:3]
     for word, at in (("harm stopped", i.stabilised_us), ("the cause was known", i.diagnosed_us)):
         if at is not None:
             out.append(f"{word} {_after(at, i.alarmed_us)} the alarm")
@@ -202,13 +203,6 @@ def went_well(p: Postmortem) -> tuple[str, ...]:
             f"{len(p.investigation.examples)} failing answers were copied out at once, so that they can become golden cases"
         )
     return tuple(out)
-
-
-def _held(p: Postmortem, h: Held) -> str:
-    """A hold, when it was effective, and the first sentence on its effect: what else moved stands where it is told."""
-    text = f"a lever was held {from_alarm(p, h.at_us)}: {h.lever} at {h.value} ({h.by})"
-    text += f", effective in an application {h.effective} later" if h.effective else ""
-    return text + (f"; {'so far ' if h.so_far else ''}{h.effect.partition('. ')[0]}" if h.effect else "")
 
 
 def _after(at_us: int, since_us: int) -> str:
@@ -240,9 +234,13 @@ def lag_rows(p: Postmortem) -> tuple[tuple[str, str, str], ...]:
         rows.append(("noticed by a person → alarmed", duration((i.alarmed_us - i.noticed_us) / 1e6), ""))
     else:
         rows.append(("alarmed → noticed by a person", duration((i.noticed_us - i.alarmed_us) / 1e6), ""))
-    first = next((h for h in held(p) if h.at_us >= i.alarmed_us), None)
+    first = next(iter(since_alarm(i, p.timeline)), None)
     if first is not None:
-        rows.append(("alarmed → lever held", exactly(first.at_us - i.alarmed_us), ""))
+        alarm_us = i.alarmed_us
+        if i.opened_us is not None and i.alarmed_us <= i.opened_us <= first.at_us:
+            rows.append(("end of the window that alarmed → incident opened", exactly(i.opened_us - i.alarmed_us), ""))
+            alarm_us = i.opened_us
+        rows.append(("alarmed → lever held", exactly(first.at_us - alarm_us), ""))
         rows += [("lever held → effective in an application", first.effective, "")] if first.effective else []
     if i.stabilised_us is not None and i.stabilised_us >= i.alarmed_us:
         rows.append(("alarmed → stabilised", duration((i.stabilised_us - i.alarmed_us) / 1e6), ""))

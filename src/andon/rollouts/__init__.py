@@ -1,11 +1,10 @@
 """Decide whether a version may go on: promote, hold, roll back, or undecided for so many days. It decides and does not act.
 
 In: a plan that was written first, and live traffic of two arms. Out: `Experiment`, `Allocation` and `Decision` records. Always
-true: the split is checked before the effect is read, and looking at an experiment again costs no error; `compare`, which has no
-plan, is asked once. What touches the store is in `andon.rollouts.run`.
+true: a split that was planned is checked before the effect is read, and looking at an experiment again costs no error. What touches
+the store is in `andon.rollouts.run`.
 """
 
-from andon.rollouts.compare import compare, ratio_p
 from andon.rollouts.records import Allocation, Arm, Decision, Experiment, Finding, Guardrail
 
 __all__ = [
@@ -15,6 +14,4 @@ __all__ = [
     "Experiment",
     "Finding",
     "Guardrail",
-    "compare",
-    "ratio_p",
 ]

@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 from andon.rollouts.records import Allocation
 from andon.stats.two_sample import UserSums
 
-__all__ = ["NOBODY", "Groups", "Pair", "Split", "Sums", "arm_of", "before_sums", "split_of", "sums_of"]
+__all__ = ["MISMATCH", "NOBODY", "Groups", "Pair", "Split", "Sums", "arm_of", "before_sums", "split_of", "sums_of"]
 
 Floats = NDArray[np.float64]
+
+MISMATCH = 0.001
+"""p-value of the sample-ratio check below which the split itself is taken for broken and no effect is read."""
+
+_STRANGERS = 0.05
+"""Share of units that name no user above which the split is not checked: with 20 interactions of each such user the check errs
+in 0.5 % of experiments at a twentieth, in 2.5 % at a tenth, and in 80 % where nobody is named."""
 
 NOBODY = -1
 """Number of the user of rows that name none."""
@@ -91,6 +98,13 @@ class Split(NamedTuple):
     """Users who were seen in both arms; they count in each."""
     unnamed: int
     """Interactions that name no user."""
+    uneven: bool = False
+    """Whether rows have different sampling weights: who is seen may then depend on the arm."""
+
+    @property
+    def of_users(self) -> bool:
+        """Whether the counts are of users as they were drawn, so that the split can be checked."""
+        return not self.uneven and self.unnamed <= _STRANGERS * (self.control + self.treatment)
 
 
 def split_of(treated: NDArray[np.bool_], user: NDArray[np.int64], rows: Floats) -> Split:

@@ -1,29 +1,33 @@
 """One look at an experiment: promote, hold, roll back, or undecided for so many days. Pure.
 
 In this order: nothing came; the split is broken; harm is shown; the primary metric is worse; everything is shown that a promotion
-needs; the time is over; else undecided. A metric that looks good never outweighs one that harms.
+needs; the time is over; else undecided. A metric that looks good never outweighs one that harms. What is decided stays decided, but
+for harm: that is looked for as long as anybody is served the treatment.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from andon.rollouts.compare import MISMATCH
-from andon.rollouts.effects import Seen, Told, boundary
+from andon.rollouts.arms import MISMATCH
+from andon.rollouts.effects import Seen, boundary
 from andon.rollouts.findings import (
-    FEWEST,
     Present,
     alphas_of,
+    comparable,
     guard_finding,
+    harm_shown_at,
     primary_finding,
     primary_of,
     segment_findings,
-    shown,
 )
 from andon.rollouts.plan import LEAST_DAYS, LEAST_USERS
 from andon.rollouts.records import Arm, Decision, Experiment, Finding, Outcome
+from andon.rollouts.told import more_text
 from andon.stats.e_process import split_e
+from andon.traffic import quoted
 
 __all__ = ["decide"]
 
@@ -40,11 +44,15 @@ _OUT_OF_REACH = 0.5
 def decide(experiment: Experiment, looks: Sequence[Decision], present: Present) -> Decision:
     """Decide at one look, from the looks so far and all that came until now.
 
+    After the first decision that is not "undecided" the looks go on, because the treatment is still served: they decide the same
+    again, or to roll back. Harm and "worse" are shown by boundaries that hold over all looks until the end, so this costs
+    nothing. Until then, in this order:
+
     1. Nothing came: undecided, at the end hold. 2. The split is not as planned (`split_e` at 0.001, over all looks; or more than 1 % of the users are
     in both arms): hold, and no effect is read. 3. Harm is shown on a guardrail, or on a canary's metric: roll back; error rates as in
     `alphas_of`. 4. The primary metric of an A/B is shown worse (alpha / 2): roll back. 5. An A/B's primary is shown better (alpha / 2),
-    every guardrail not worse by more than its margin, with 1,000 users in each arm and 7 whole days; a canary's metric not worse by
-    more than `effect` and so every guardrail: promote. 6. The time is over: hold. 7. Undecided, with a guess of the days.
+    every guardrail not worse by more than its margin, all of it at this look, with 1,000 users in each arm and 7 whole days; a
+    canary's metric not worse by more than `effect` and so every guardrail: promote. 6. The time is over: hold. 7. Undecided, with a guess of the days.
 
     Of users who come back, each look reads all they did so far, as one unit; a boundary then spends no more than it may, because
     estimates of looks resemble each other more than those of new users would. Boundaries follow the information that is in, or the
@@ -56,17 +64,29 @@ def decide(experiment: Experiment, looks: Sequence[Decision], present: Present) 
         looks: its decisions so far, in order.
         present: what came from the start until this look.
     """
+    now = _decided_now(experiment, looks, present)
+    first = next((look for look in looks if look.outcome != "undecided"), None)
+    if first is None or now.outcome == "roll back":
+        return now
+    since = "no harm is shown since then" if now.findings else f"since then: {now.reason}"
+    reason = f"{first.reason} (decided at look {first.look}; {since})"
+    return replace(now, outcome=first.outcome, reason=reason, more_days=None, most_days=None)
+
+
+def _decided_now(experiment: Experiment, looks: Sequence[Decision], present: Present) -> Decision:
+    """What this look decides, whatever an earlier one did."""
     split = _split_p(experiment, looks, present)
     seen = primary_of(experiment, present)
     information = _information(experiment, seen)
     fraction = _fraction(experiment, present, information)
     look = _Look(experiment, looks, present, seen, split, fraction)
-    control, treatment, crossed, _ = present.split
+    control, treatment, crossed = present.split[:3]
     if control + treatment == 0:
-        variants = f"{experiment.id.lower()}-control"
+        named = f"names the variant {experiment.id.lower()}-control or the treatment's"
+        if experiment.field is not None:
+            named = f"has {experiment.field} {quoted(experiment.control or '')} or {quoted(experiment.treatment or '')}"
         return look.so(
-            "hold" if present.last else "undecided",
-            f"nothing came of this experiment: no interaction names the variant {variants} or the treatment's",
+            "hold" if present.last else "undecided", f"nothing came of this experiment: no interaction {named}"
         )
     if split is not None and split < MISMATCH:
         return look.so(
@@ -75,7 +95,7 @@ def decide(experiment: Experiment, looks: Sequence[Decision], present: Present) 
             f"{experiment.share:g} was planned (p = {split:.2g} over all looks, sample-ratio mismatch); no effect is read until the "
             "cause is found",
         )
-    if experiment.kind != "shadow" and crossed > CROSSED * (control + treatment - crossed) and crossed > 1:
+    if _draws_users(experiment) and crossed > CROSSED * (control + treatment - crossed) and crossed > 1:
         return look.so(
             "hold",
             f"the split is broken: {crossed:,} of {control + treatment - crossed:,} users were seen in both arms; no effect is read until "
@@ -111,10 +131,15 @@ class _Look:
         """The decision where the split is sound."""
         experiment, looks, present = self.experiment, self.looks, self.present
         _, alphas = alphas_of(experiment)
-        primary = primary_finding(experiment, looks, present, c, information)
+        primary = primary_finding(experiment, looks, present, c)
+        primary = comparable(primary, present.primary.pair, present.split)
         guards = [
-            guard_finding(g, guarded, _earlier(looks, k), c, alpha, experiment)
-            for k, (g, guarded, alpha) in enumerate(zip(experiment.guardrails, present.guards, alphas, strict=True))
+            comparable(
+                guard_finding(g, guarded, harm_shown_at(experiment, looks, present, alpha), c),
+                guarded.pair,
+                present.split,
+            )
+            for g, guarded, alpha in zip(experiment.guardrails, present.guards, alphas, strict=True)
         ]
         segments, differ = segment_findings(experiment, present, c)
         if differ:
@@ -142,17 +167,22 @@ class _Look:
         left = experiment.days - present.days
         if 0 < information < _OUT_OF_REACH * present.days / experiment.days:
             more = present.days / information - present.days
+            days = (more, more)
             said = (
-                f"this traffic cannot decide it in the {_time(left)} that are left: what was planned would take about "
-                f"{_time(more)} more, and the offline gate can (`andon gate`)"
+                f"this traffic cannot decide it in time ({more_text(left, left)} left): what was planned would take "
+                f"{more_text(more, more)} more, and the offline gate can (`andon gate`)"
             )
         else:
-            more = self._more_days(guards, left)
-            said = f"about {_time(more)} more, if all stays as it is"
-        return self.so("undecided", f"{'; '.join(lacking)}; {said}", findings, more)
+            days = self._more_days(guards, left)
+            said = f"{more_text(*days)} more, if all stays as it is"
+        return self.so("undecided", f"{'; '.join(lacking)}; {said}", findings, days)
 
     def so(
-        self, outcome: Outcome, reason: str, findings: tuple[Finding, ...] = (), more_days: float | None = None
+        self,
+        outcome: Outcome,
+        reason: str,
+        findings: tuple[Finding, ...] = (),
+        more: tuple[float | None, float | None] = (None, None),
     ) -> Decision:
         """The record."""
         experiment, present = self.experiment, self.present
@@ -169,39 +199,33 @@ class _Look:
             control=arms[0], treatment=arms[1], outcome=outcome, reason=reason,
             effect=primary.effect if primary else None, low=primary.low if primary else None,
             high=primary.high if primary else None, ratio_mismatch=self.split, experiment=experiment.id, look=number,
-            fraction=self.fraction if findings else None, more_days=more_days, findings=findings, notes=tuple(self.notes),
+            fraction=self.fraction if findings else None, more_days=more[0], most_days=more[1], findings=findings, notes=tuple(self.notes),
         )  # fmt: skip
 
     def _lacking(self, primary: Finding, guards: Sequence[Finding]) -> list[str]:
         """What a promotion still needs, as sentences; empty is a promotion."""
-        experiment, present, looks = self.experiment, self.present, self.looks
+        experiment, present = self.experiment, self.present
         lacking = []
         control, treatment = present.split[:2]
         if experiment.kind == "ab":
-            ahead = primary.effect is not None and (primary.effect > 0) == (experiment.better == "up")
-            if not (ahead and shown(looks, primary, "better")):
-                lacking.append(f"the primary metric is not shown better: {primary.text.rpartition(': ')[0]}")
+            if primary.verdict != "better":
+                said = primary.text if primary.effect is None else primary.text.rpartition(": ")[0]
+                lacking.append(f"the primary metric is not shown better: {said}")
             if present.days < LEAST_DAYS - 1e-9:
                 lacking.append(f"{present.days:.1f} of at least {LEAST_DAYS} whole days are over")
             if min(control, treatment) < LEAST_USERS:
                 lacking.append(
                     f"{min(control, treatment):,} users are in the smaller arm, at least {LEAST_USERS:,} are needed"
                 )
-        elif not shown(looks, primary, "not worse"):
+        elif primary.verdict != "not worse":
             lacking.append(f"no promotion yet: {primary.text}")
-        elif min(control, treatment) < FEWEST:
-            lacking.append(f"{min(control, treatment):,} users are in the smaller arm, at least {FEWEST} are needed")
-        for finding, guardrail in zip(guards, experiment.guardrails, strict=True):
-            within = finding.effect is not None and finding.effect <= guardrail.margin
-            if not (within and shown(looks, finding, "not worse")):
-                lacking.append(f"guardrail {finding.text}")
-        return lacking
+        return [*lacking, *(f"guardrail {finding.text}" for finding in guards if finding.verdict != "not worse")]
 
-    def _more_days(self, guards: Sequence[Finding], left: float) -> float:
-        """About the days until everything lacking is shown, if effects and traffic stay; the end decides at the latest."""
+    def _more_days(self, guards: Sequence[Finding], left: float) -> tuple[float, float]:
+        """About the days until everything lacking is shown, if traffic stays: with each effect a standard error better, and worse."""
         experiment, present, seen = self.experiment, self.present, self.seen
         if seen is None or not seen.se or experiment.method == "fixed":
-            return left
+            return left, left
         gain = seen.estimate if experiment.better == "up" else -seen.estimate
         if experiment.kind == "ab":
             rooms = [(gain, seen.se)]
@@ -209,44 +233,29 @@ class _Look:
             harm = seen.estimate if experiment.spread is None else -gain
             rooms = [(experiment.effect - harm, seen.se)]
         for finding, guardrail in zip(guards, experiment.guardrails, strict=True):
-            if finding.effect is not None and finding.told is not None:
-                rooms.append((guardrail.margin - finding.effect, _se(finding.told)))
-        if any(room <= 0 for room, _ in rooms):
-            return left
-        more = present.days * (max((_AT_END * se / room) ** 2 for room, se in rooms) - 1)
+            if finding.effect is not None and finding.se is not None:
+                rooms.append((guardrail.margin - finding.effect, finding.se))
+        least = 1 / 24  # the next look at the soonest
         if experiment.kind == "ab":
             users = min(present.split[:2])
-            more = max(more, LEAST_DAYS - present.days, present.days * (LEAST_USERS / users - 1) if users else left)
-        return min(max(more, 1.0 if experiment.kind == "ab" else 1 / 24), left)  # the next look at the soonest
+            least = max(1.0, LEAST_DAYS - present.days, present.days * (LEAST_USERS / users - 1) if users else left)
+        most = []
+        for errors in (1, -1):
+            needed = max((_AT_END * se / room) ** 2 if (room := at + errors * se) > 0 else math.inf for at, se in rooms)
+            most.append(min(max(present.days * (needed - 1), least), left))
+        return most[0], most[1]
 
 
-def _time(days: float) -> str:
-    hours = max(1, round(24 * days))
-    return "an hour" if hours == 1 else f"{hours} hours" if days < 2 else f"{days:,.0f} days"
-
-
-def _se(told: Told) -> float:
-    """Standard error of a guardrail's effect, from what its e-process was told."""
-    x1, n1, x2, n2 = told
-    if not (n1 and n2):
-        return math.inf
-    p = min(max((x1 + x2) / (n1 + n2), 0.5 / (n1 + n2)), 1.0)
-    return math.sqrt(p * (1 - p) * (1 / n1 + 1 / n2))
-
-
-def _earlier(looks: Sequence[Decision], k: int) -> list[Finding]:
-    """The findings of the k-th guardrail at earlier looks."""
-    found = []
-    for look in looks:
-        guards = [f for f in look.findings if f.role == "guardrail"]
-        if guards:
-            found.append(guards[k])
-    return found
+def _draws_users(experiment: Experiment) -> bool:
+    """Whether each user has one arm: not in a shadow, and not where nobody planned a split."""
+    return experiment.kind != "shadow" and experiment.share is not None
 
 
 def _split_p(experiment: Experiment, looks: Sequence[Decision], present: Present) -> float | None:
-    """p-value of the split that may be read at any look; None for a shadow, which draws no users, and where nobody came."""
-    if experiment.kind == "shadow" or not sum(present.split[:2]):
+    """p-value of the split that may be read at any look; None where no users were to be drawn or are known, and where nobody came."""
+    if experiment.share is None or experiment.kind == "shadow" or not sum(present.split[:2]):
+        return None
+    if not present.split.of_users:
         return None
     counts = [(look.control.n, look.treatment.n) for look in looks] + [present.split[:2]]
     highest = np.maximum.accumulate(
@@ -275,15 +284,26 @@ def _fraction(experiment: Experiment, present: Present, information: float | Non
 
 
 def _notes(experiment: Experiment, present: Present) -> list[str]:
-    control, treatment, crossed, unnamed = present.split
+    control, treatment, crossed, unnamed, uneven = present.split
     notes = []
-    if crossed and experiment.kind != "shadow":
+    if experiment.share is None:
+        both = f"; {crossed:,} users were seen in both, and count in each" if crossed else ""
+        notes.append(
+            f"nobody planned a split, so it is not checked, and what differs may be who was given which version{both}"
+        )
+    elif crossed and experiment.kind != "shadow":
         notes.append(
             f"{crossed:,} users were seen in both arms, and count in each: somewhere another targeting key is sent"
         )
     if unnamed:
         notes.append(
             f"{unnamed:,} of {control + treatment:,} units are interactions that name no user and count as one each: if users have "
-            "several, intervals are too narrow and the check of the split is too strict"
+            "several, intervals are too narrow"
+        )
+    if not present.split.of_users and _draws_users(experiment):
+        why = "rows stand for different numbers of interactions" if uneven else "users are not named"
+        notes.append(
+            f"cannot tell whether the split is as planned: {why}, so the units of the arms are not what was drawn; that "
+            f"{control:,} came in the control and {treatment:,} in the treatment says nothing by itself"
         )
     return notes

@@ -38,6 +38,7 @@ def draw_effect(
     planned_label: str,
     unit: str = "",
     end: tuple[float, str] | None = None,
+    until: float = 0.0,
     width: int = WIDTH,
 ) -> str:
     """Effect and interval of every look, no effect as a line, and the line that matters to the plan.
@@ -48,7 +49,8 @@ def draw_effect(
         planned: the effect that is worth having, or the harm that is accepted.
         planned_label: says which.
         unit: behind the numbers of the axis.
-        end: (days, word) of the decision that ended it.
+        end: (days, word) of the decision.
+        until: days of the last look, which may have read no effect.
         width: units across, at least 300.
 
     Returns:
@@ -56,7 +58,7 @@ def draw_effect(
     """
     if not looks:
         return '<p class="empty">No look has read an effect yet, so there is nothing to draw.</p>'
-    frame = _Frame(looks, planned, width, end)
+    frame = _Frame(looks, planned, width, end, until)
     out = [
         f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{_safe(title)}" class="chart" '
         'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="11">',
@@ -75,9 +77,11 @@ def draw_effect(
 class _Frame:
     """Where values lie on the paper. What reaches far beyond the rest, as first intervals do, is cut off."""
 
-    def __init__(self, looks: Sequence[Looked], planned: float, width: int, end: tuple[float, str] | None) -> None:
+    def __init__(
+        self, looks: Sequence[Looked], planned: float, width: int, end: tuple[float, str] | None, until: float
+    ) -> None:
         self.right = width - RIGHT
-        self.end = max(looks[-1].days, end[0] if end else 0.0, 1e-9)
+        self.end = max(looks[-1].days, end[0] if end else 0.0, until, 1e-9)
         inner = [0.0, planned, *(p.effect for p in looks[len(looks) // 3 :])]
         later = [p for p in looks[len(looks) // 2 :] if p.low is not None and p.high is not None]
         inner += [v for p in later for v in (p.low, p.high) if v is not None]

@@ -4,18 +4,18 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy import special
+from scipy import special, stats
 
 from andon.rollouts.arms import Pair
 from andon.stats import difference
 from andon.stats.group_sequential import bounds, crossing
 from andon.stats.sequences import asymptotic_half_width
-from andon.stats.two_sample import Moments, UserSums, clustered, cuped, moments, user_design_effect
+from andon.stats.two_sample import UserSums, clustered, cuped, design_effects
 
-__all__ = ["FARTHEST", "Seen", "Told", "boundary", "mean_effect", "rate_effect", "told_next"]
+__all__ = ["FARTHEST", "Counts", "Seen", "boundary", "harm_limit", "mean_effect", "rate_effect"]
 
-Told = tuple[float, float, float, float]
-"""Events and size of control and treatment, divided by the design effect."""
+Counts = tuple[float, float, float, float]
+"""Events and size of control and treatment, each arm's divided by its design effect."""
 
 FARTHEST = 7.5
 """Boundary in standard errors from which nothing is said: no interval is computed there, and no data reach it by chance."""
@@ -36,8 +36,7 @@ class Seen(NamedTuple):
     """After adjustment, where there was one."""
     se: float | None
     """None where nothing varies."""
-    design_effect: float = 1.0
-    counts: Told | None = None
+    counts: Counts | None = None
     """None for a mean."""
     removed: float = 0.0
     """Share of the variance that users' past explains."""
@@ -46,6 +45,20 @@ class Seen(NamedTuple):
     def z(self) -> float:
         """The effect in standard errors; 0 where nothing varies."""
         return self.estimate / self.se if self.se else 0.0
+
+    @property
+    def exact_z(self) -> float:
+        """The z of the exact probability that so many or more of all events are the treatment's, if rates are alike; of a mean `z`.
+
+        Given all events, those of the treatment are hypergeometric. With few events this is smaller than `z`, which calls harm too often
+        in a small arm. Effective counts are rounded.
+
+        Source: Fisher, *The Design of Experiments* (1935), chapter 2.
+        """
+        if self.counts is None:
+            return self.z
+        x1, n1, x2, n2 = (round(count) for count in self.counts)
+        return -float(special.ndtri(stats.hypergeom.sf(x2 - 1, n1 + n2, x1 + x2, n2)))
 
     def interval(self, c: float) -> tuple[float, float] | None:
         """The interval at a boundary of c standard errors: Newcombe's for a rate, else ``estimate -+ c se``; None beyond `FARTHEST`."""
@@ -61,48 +74,37 @@ class Seen(NamedTuple):
 def rate_effect(pair: Pair, past: tuple[UserSums, UserSums] | None = None) -> Seen | None:
     """Difference of two rates whose units are users; None where an arm has no interaction.
 
-    Counts are divided by the design effect of both arms together, and the standard error is that of the pooled rate: a small arm in
-    which few events came would believe its own variance, which is too small (`andon.stats.two_sample`).
+    Counts are divided by each arm's design effect (`andon.stats.two_sample.design_effects`), and the standard error is that of the
+    pooled rate: a small arm in which few events came would believe its own variance, which is too small.
     """
     control, treatment = pair
     if not (control.n > 0 and treatment.n > 0):
         return None
-    both = control + treatment
-    deff = max(_user_effect(pair), both.n / both.rows)  # weights make the sum of weights larger than what was seen
-    x1, n1, x2, n2 = (count / deff for count in (control.x, control.n, treatment.x, treatment.n))
+    sums = [(arm.units, arm.x, arm.n, arm.xx, arm.nn, arm.xn) for arm in pair]
+    # weights make the sum of weights larger than what was seen
+    by, of = (max(d, arm.n / arm.rows) for d, arm in zip(design_effects(*sums), pair, strict=True))
+    x1, n1, x2, n2 = control.x / by, control.n / by, treatment.x / of, treatment.n / of
     half = min(0.5, 0.5 / (n1 + n2))  # of an event: where none came, some noise is left
     p = min(max((x1 + x2) / (n1 + n2), half), 1 - half)
     se = math.sqrt(p * (1 - p) * (1 / n1 + 1 / n2))
-    plain = Seen(x1 / n1, x2 / n2, x2 / n2 - x1 / n1, se, deff, (min(x1, n1), n1, min(x2, n2), n2))
+    plain = Seen(x1 / n1, x2 / n2, x2 / n2 - x1 / n1, se, (min(x1, n1), n1, min(x2, n2), n2))
     return _less_noise(plain, past)
 
 
 def mean_effect(pair: Pair, past: tuple[UserSums, UserSums] | None = None) -> Seen | None:
-    """Difference of two means over interactions whose units are users; None where an arm has no interaction."""
+    """Difference of two means over interactions whose units are users; None where an arm has no interaction.
+
+    The variance is the larger one of Welch's and of that with one variance of both arms. Of skewed values (costs, times) a small arm
+    that happened to get few large ones has a mean and a variance that are both too small; Welch's test believes it, and calls it better.
+    """
     if any(not arm.n > 0 for arm in pair):
         return None
     control, treatment = (clustered(a.units, a.x, a.n, a.xx, a.nn, a.xn) for a in pair)
-    variance = control.variance / control.n + treatment.variance / treatment.n
+    n1, n2 = control.n, treatment.n
+    pooled = (control.variance * (n1 - 1) + treatment.variance * (n2 - 1)) / max(1.0, n1 + n2 - 2)
+    variance = max(control.variance / n1 + treatment.variance / n2, pooled * (1 / n1 + 1 / n2))
     se = math.sqrt(variance) if variance > 0 and min(control.n, treatment.n) >= 2 else None
     return _less_noise(Seen(control.mean, treatment.mean, treatment.mean - control.mean, se), past)
-
-
-def told_next(seen: Seen | None, told: Told | None) -> Told | None:
-    """What the e-process has been told after this look: never less than before, and no more events than interactions.
-
-    An increment is what the effective counts grew by. Users who come back raise the design effect, so they add little; where the
-    effective counts did not grow, the look adds nothing, and a later one makes up for it.
-    """
-    before = told or (0.0, 0.0, 0.0, 0.0)
-    if seen is None or seen.counts is None:
-        return told
-    sizes = [max(0.0, now - was) for now, was in zip(seen.counts[1::2], before[1::2], strict=True)]
-    events = [
-        min(max(0.0, now - was), size) for now, was, size in zip(seen.counts[0::2], before[0::2], sizes, strict=True)
-    ]
-    grown = (events[0], sizes[0], events[1], sizes[1])
-    a, b, c, d = (was + more for was, more in zip(before, grown, strict=True))
-    return a, b, c, d
 
 
 def _spending_times(fractions: Sequence[float | None]) -> list[float]:
@@ -131,10 +133,32 @@ def boundary(method: str, fractions: Sequence[float | None], information: float,
         return asymptotic_half_width(1.0, n, alpha, n_opt=_SCALE) * math.sqrt(n)
     earlier = _spending_times(fractions[:-1])
     times = _spending_times(fractions)
-    if len(times) == len(earlier):
+    if not times or (len(times) == len(earlier) and not last):
         return math.inf
+    # a last look to which nothing was added reads once more what the look before it read, at what is left of alpha
     limits = [float(c) for c in bounds(times, alpha)]
     return _all_that_is_left(times, limits, alpha) if last and times[-1] < 1 else limits[-1]
+
+
+def harm_limit(looks: Sequence[tuple[float, float]], alpha: float) -> float:
+    """Standard errors beyond which harm is shown at this look, one-sided alpha over all looks; infinite where none can be.
+
+    The error rate is spent by the clock, by the square of the planned time that has passed: a canary is planned for a time, and who is
+    harmed at its first hour shall not wait for the last.
+
+    Args:
+        looks: share of the planned time, and what is in (in any unit), at each look, the present one last.
+        alpha: one-sided error rate.
+    """
+    clock: list[float] = []
+    came: list[float] = []
+    for share, information in looks:
+        if came and information <= came[-1] * (1 + CLOSEST):
+            clock[-1] = share  # nothing came: the same is read again, as at one look
+        elif information > 0:
+            clock.append(share)
+            came.append(information)
+    return float(bounds(came, 2 * alpha, "square", clock=clock)[-1]) if came else math.inf
 
 
 def _all_that_is_left(times: list[float], limits: list[float], alpha: float) -> float:
@@ -145,14 +169,6 @@ def _all_that_is_left(times: list[float], limits: list[float], alpha: float) -> 
         spends = float(crossing(times, [*limits[:-1], middle], 0.0).upper.sum()) > alpha / 2
         low, high = (middle, high) if spends else (low, middle)
     return high
-
-
-def _user_effect(pair: Pair) -> float:
-    both = pair[0] + pair[1]
-    if both.units < 2 or both.n < 1 or not 0 < both.x < both.n:
-        return 1.0
-    by_user: Moments = clustered(both.units, both.x, both.n, both.xx, both.nn, both.xn)
-    return max(1.0, user_design_effect(by_user, moments(both.n, both.x, both.x)) or 1.0)
 
 
 _WORTH = 0.01

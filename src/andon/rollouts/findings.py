@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 from scipy import special
 
 from andon.rollouts.arms import Pair, Split
-from andon.rollouts.effects import Seen, Told, boundary, mean_effect, rate_effect, told_next
+from andon.rollouts.effects import Seen, harm_limit, mean_effect, rate_effect
 from andon.rollouts.records import Decision, Experiment, Finding, Guardrail
 from andon.settings import is_high_risk
-from andon.stats.e_process import guardrail_e
 from andon.stats.paired import holm
-from andon.stats.two_sample import UserSums, heterogeneity
+from andon.stats.two_sample import UserSums, heterogeneity, two_rates
 from andon.traffic import quoted
 
 __all__ = [
@@ -23,12 +21,12 @@ __all__ = [
     "Guarded",
     "Present",
     "alphas_of",
+    "comparable",
     "guard_finding",
+    "harm_shown_at",
     "primary_finding",
     "primary_of",
-    "ratio_of",
     "segment_findings",
-    "shown",
 ]
 
 FEWEST = 100
@@ -36,6 +34,11 @@ FEWEST = 100
 
 HIGH_RISK_SHARE = 0.75
 """Of the error rate of harm: for what guards high risk, where something else is guarded, too."""
+
+UNLIKE = 0.001
+"""p-value below which the arms are taken to differ in which users have a value of a metric."""
+
+_DAY_US = 86_400_000_000
 
 Role = Literal["primary", "guardrail", "segment"]
 Verdict = Literal["better", "worse", "not worse", "undecided"]
@@ -47,10 +50,10 @@ class Guarded:
 
     pair: Pair | None
     """None where it cannot be read."""
-    before: tuple[float, float] | None = None
-    """Harmed and all interactions before the start: a first idea of the control's rate, no part of any effect."""
     problem: str = ""
     """Why it cannot be read."""
+    harm: str = ""
+    """What counts as harm, of a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +100,35 @@ def primary_of(experiment: Experiment, present: Present) -> Seen | None:
     return effect(present.primary.pair, present.past)
 
 
-def primary_finding(
-    experiment: Experiment, looks: Sequence[Decision], present: Present, c: float, information: float
-) -> Finding:
+def harm_shown_at(experiment: Experiment, looks: Sequence[Decision], present: Present, alpha: float) -> float:
+    """Standard errors that show harm at this look, one-sided alpha over all looks until the planned time is over.
+
+    What is in is counted by interactions: of users who come back that is more than they say, so looks seem to resemble each other
+    less than they do, which errs on the safe side.
+    """
+    start_us = present.at_us - present.days * _DAY_US
+    pair = present.primary.pair or (None, None)
+    rows = [max(n, 0.0 if arm is None else arm.rows) for n, arm in zip(present.split[:2], pair, strict=True)]
+    came = [(present.at_us, rows)]
+    for look in reversed(looks):
+        if look.findings:  # else nothing was read
+            came.append(
+                (look.at_us, [float(max(arm.n, arm.interactions or 0)) for arm in (look.control, look.treatment)])
+            )
+    steps = [
+        ((at_us - start_us) / _DAY_US / experiment.days, 1 / sum(1 / max(n, 1e-9) for n in two))
+        for at_us, two in reversed(came)
+    ]
+    return harm_limit(steps, alpha)
+
+
+def primary_finding(experiment: Experiment, looks: Sequence[Decision], present: Present, c: float) -> Finding:
     """The primary metric: better or worse of an A/B; harmed, or not worse by more than `effect`, of a canary and a shadow."""
     alpha, _ = alphas_of(experiment)
+    limit = math.inf if alpha is None else harm_shown_at(experiment, looks, present, alpha)
     if alpha is not None and experiment.spread is None:
         guardrail = Guardrail(metric=experiment.metric, margin=experiment.effect)
-        return guard_finding(guardrail, present.primary, _before(looks, "primary"), c, alpha, experiment, "primary")
+        return guard_finding(guardrail, present.primary, limit, c, "primary")
     seen = primary_of(experiment, present)
     if seen is None:
         return _unread(experiment.metric, "primary", None, present.primary.problem)
@@ -120,51 +144,37 @@ def primary_finding(
             verdict = "worse" if gains[1] < 0 and up * seen.z <= -c else verdict
         else:
             verdict = "not worse" if gains[0] >= -experiment.effect else verdict
-    if alpha is not None and seen.se is not None and _enough(present.primary.pair):
-        limit = boundary("confidence sequence", [], information, 2 * alpha, last=False)
-        if verdict != "not worse" and -up * seen.z >= limit:
-            verdict, why = "worse", f"; {-up * seen.z:.1f} standard errors worse, {limit:.1f} show it at any look"
+    if verdict != "not worse" and _enough(present.primary.pair) and -up * seen.z >= limit:
+        verdict, why = "worse", _harm(-up * seen.z, limit)
     text = f"{experiment.metric}: {_arms(seen, present.primary.pair)}; {_effect(seen, low, high)}{_cuped(seen)}{why}: {_said(verdict, experiment)}"
     return Finding(
         metric=experiment.metric, role="primary", control=seen.control, treatment=seen.treatment, effect=seen.estimate,
-        low=low, high=high, verdict=verdict, text=text,
+        low=low, high=high, verdict=verdict, text=text, se=seen.se,
     )  # fmt: skip
 
 
-def guard_finding(
-    guardrail: Guardrail,
-    guarded: Guarded,
-    before: Sequence[Finding],
-    c: float,
-    alpha: float,
-    experiment: Experiment,
-    role: Role = "guardrail",
-) -> Finding:
-    """A guardrail: harmed by an e-process over all looks, or not worse by more than its margin by the interval of this look.
+def guard_finding(guardrail: Guardrail, guarded: Guarded, limit: float, c: float, role: Role = "guardrail") -> Finding:
+    """A guardrail: harmed by the exact test at this look's limit, or not worse by more than its margin by the interval of this look.
 
     Args:
         guardrail: what is guarded.
         guarded: what came.
-        before: findings of the same at earlier looks.
-        c: boundary of this look in standard errors.
-        alpha: one-sided error rate of harm, over all looks.
-        experiment: whose it is.
+        limit: standard errors that show harm at this look (`harm_shown_at`).
+        c: boundary of this look's interval in standard errors.
         role: in the finding.
     """
     pair = guarded.pair
     seen = None if pair is None else rate_effect(pair)
-    steps = [f.told for f in before if f.told is not None]
-    told = told_next(seen, steps[-1] if steps else None)
-    log_e = _log_e([*steps, told] if told else steps, guarded.before, guardrail.margin, experiment.planned[0])
     if seen is None or pair is None:
-        return _unread(guardrail.metric, role, guardrail.risk_category, guarded.problem, log_e, told)
+        return _unread(guardrail.metric, role, guardrail.risk_category, guarded.problem)
     low, high = (seen.interval(c) if _enough(pair) else None) or (None, None)
     not_worse = high is not None and high <= guardrail.margin
-    harmed = log_e >= math.log(1 / alpha)
+    harmed = seen.exact_z >= limit
     verdict: Verdict = "not worse" if not_worse else "worse" if harmed else "undecided"
-    text = f"{_name(guardrail)}: harm {_arms(seen, pair)}; {_effect(seen, low, high)}"
+    what = f" ({guarded.harm})" if guarded.harm else ""
+    text = f"{_name(guardrail)}: harm{what} {_arms(seen, pair)}; {_effect(seen, low, high)}"
     if harmed:
-        text += f"; evidence of harm {_odds(log_e)}, {1 / alpha:,.0f} to 1 show it"
+        text += _harm(seen.exact_z, limit)
     margin = f"{100 * guardrail.margin:g} points"
     ends = {
         "not worse": f"not worse by more than {margin}",
@@ -173,7 +183,7 @@ def guard_finding(
     }
     return Finding(
         metric=guardrail.metric, role=role, risk_category=guardrail.risk_category, control=seen.control, treatment=seen.treatment,
-        effect=seen.estimate, low=low, high=high, verdict=verdict, text=f"{text}: {ends[verdict]}", log_e=log_e, told=told,
+        effect=seen.estimate, low=low, high=high, verdict=verdict, text=f"{text}: {ends[verdict]}", se=seen.se,
     )  # fmt: skip
 
 
@@ -218,50 +228,36 @@ def segment_findings(experiment: Experiment, present: Present, c: float) -> tupl
     )
 
 
-def shown(looks: Sequence[Decision], finding: Finding, verdict: str) -> bool:
-    """Whether this look or an earlier one showed it: what a boundary has shown stays shown."""
-    earlier = (f for look in looks for f in look.findings if _same(f, finding))
-    return finding.verdict == verdict or any(f.verdict == verdict for f in earlier)
+def comparable(finding: Finding, pair: Pair | None, split: Split) -> Finding:
+    """The finding, or that nothing can be told from it: users of one arm have a value more often than those of the other.
+
+    A metric that exists for some users only (a thumb, an answer with sources) compares arms as long as who has one does not depend
+    on the arm. Harm that is shown stays shown. Where users are not known it is not asked.
+    """
+    if pair is None or finding.effect is None or not split.of_users:
+        return finding
+    size = split[:2]
+    have = [min(round(arm.units), n) for arm, n in zip(pair, size, strict=True)]
+    test = two_rates(have[0], size[0], have[1], size[1])
+    if test is None or test.p >= UNLIKE:
+        return finding
+    why = (
+        f"{100 * have[1] / size[1]:.3g} % of the treatment's users have a value, {100 * have[0] / size[0]:.3g} % of the control's, so the two "
+        "are not alike"
+    )
+    if finding.verdict == "worse":
+        return replace(finding, text=f"{finding.text}; but {why}")
+    where = "" if finding.risk_category is None else f" in {quoted(finding.risk_category)}"
+    text = f"{finding.metric}{where}: cannot tell: {why}"
+    return replace(finding, effect=None, low=None, high=None, verdict="undecided", text=text)
 
 
-def _same(one: Finding, other: Finding) -> bool:
-    return (one.metric, one.role, one.risk_category) == (other.metric, other.role, other.risk_category)
-
-
-def _before(looks: Sequence[Decision], role: str) -> list[Finding]:
-    return [f for look in looks for f in look.findings if f.role == role]
-
-
-def _log_e(told: Sequence[Told], before: tuple[float, float] | None, margin: float, planned: int) -> float:
-    """The highest log e-value so far that there is any harm; what earlier traffic says of the rate counts like the planned control at most."""
-    if not told:
-        return 0.0
-    batches = np.diff(np.array([(0.0, 0.0, 0.0, 0.0), *told]), axis=0)
-    batches[:, 1::2] = np.maximum(batches[:, 1::2], 0.0)
-    batches[:, 0::2] = np.clip(batches[:, 0::2], 0.0, batches[:, 1::2])  # sums taken apart again are off by a rounding
-    ratio, history = 1.5, []
-    if before is not None and before[1] > 0:
-        share = min(1.0, planned / before[1])
-        history = [[before[0] * share, before[1] * share, 0.0, 0.0]]
-        ratio = ratio_of(before[0] / before[1], margin)
-    return max(0.0, float(guardrail_e(np.vstack([*history, batches]), ratio=ratio).max()))
-
-
-def ratio_of(rate: float, margin: float) -> float:
-    """The odds ratio of harm that shall be shown quickest: of a rate that rises by the margin. Any harm may be shown all the same."""
-    p = min(max(rate, 1e-4), 0.5)
-    worse = min(p + max(margin, 0.05 * p), 0.95)
-    return min(max(worse / (1 - worse) / (p / (1 - p)), 1.2), 4.0)
-
-
-def _unread(
-    metric: str, role: Role, risk: str | None, problem: str, log_e: float | None = None, told: Told | None = None
-) -> Finding:
+def _unread(metric: str, role: Role, risk: str | None, problem: str) -> Finding:
     where = "" if risk is None else f" in {quoted(risk)}"
     text = f"{metric}{where}: {problem or 'nothing came in at least one arm'}, so nothing can be said"
     return Finding(
         metric=metric, role=role, risk_category=risk, control=None, treatment=None, effect=None, low=None, high=None,
-        verdict="undecided", text=text, log_e=log_e, told=told,
+        verdict="undecided", text=text,
     )  # fmt: skip
 
 
@@ -303,5 +299,5 @@ def _said(verdict: str, experiment: Experiment) -> str:
     return {"better": "shown better", "worse": "shown worse"}.get(verdict, "nothing shown yet")
 
 
-def _odds(log_e: float) -> str:
-    return f"{math.exp(log_e):,.0f} to 1" if log_e < 20 else "above 10^8 to 1"
+def _harm(z: float, limit: float) -> str:
+    return f"; {z:.1f} standard errors worse, {limit:.1f} show harm at this look"

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from andon.errors import InputError
 from andon.evals.power import cases_for_drop
-from andon.rollouts.effects import FARTHEST
-from andon.rollouts.findings import FEWEST, ratio_of
+from andon.rollouts.effects import harm_limit
+from andon.rollouts.findings import FEWEST
 from andon.stats import difference
-from andon.stats.e_process import guardrail_e
 from andon.stats.group_sequential import bounds, crossing
 from andon.stats.power import (
     days_for,
@@ -52,8 +50,8 @@ MOST_DAYS = 90
 
 METHODS = ("group sequential", "confidence sequence", "fixed")
 
-RUNS, MOST_LOOKS = 200, 48
-"""Simulated canaries, and looks of each: hours are put together where there are more."""
+MOST_LOOKS = 48
+"""Looks of a canary that are computed: hours are put together where there are more."""
 
 DIFFERING = 0.05
 """Share of golden cases that differ between two runs of the same version, unless measured."""
@@ -61,7 +59,6 @@ DIFFERING = 0.05
 _SURE = 1 - 1e-12
 _FARTHEST = 37.0
 
-Floats = NDArray[np.float64]
 Looks = tuple[list[float], list[float]]
 """Shares of the planned information, and the boundaries on z there."""
 
@@ -82,6 +79,9 @@ class Asked:
     """Standard deviation of a user's value where the metric is a number."""
     per_day: float
     """New users a day, of both arms together."""
+    arrivals: tuple[float, ...] = ()
+    """Users who came within 1, 2, ... days of recent traffic, each counted once; after that new ones come as on the last of these days.
+    Empty where `per_day` new ones come every day."""
     share: float = 0.5
     """Of the users, for the treatment."""
     days: float
@@ -129,6 +129,8 @@ class Plan:
     shown does so, unless it is surely smaller than `Asked.effect`; so this may be less than that."""
     golden: int | None
     """Cases with which the offline gate shows it; None for a number."""
+    unshown: tuple[str, ...] = ()
+    """Guardrails that are rather not shown to hold in the planned time, as a promotion needs (`guard_power` below a half)."""
 
     @property
     def chosen(self) -> Way:
@@ -138,7 +140,7 @@ class Plan:
     @property
     def sees(self) -> bool:
         """Whether it can show, in the planned time and with the power that is asked, what it is made to show."""
-        return self.short is None and self.chosen.power >= self.asked.power - 0.005
+        return self.short is None and not self.unshown and self.chosen.power >= self.asked.power - 0.005
 
     @property
     def short(self) -> str | None:
@@ -152,24 +154,22 @@ class Plan:
         return f"{least:,} users in an arm are fewer than {LEAST_USERS:,}" if least < LEAST_USERS else None
 
 
-def plan_rollout(asked: Asked, rng: np.random.Generator) -> Plan:
+def plan_rollout(asked: Asked) -> Plan:
     """Compute what a plan sees: by one look at its end, by planned looks every day or hour, by looks whenever one likes.
 
     An A/B test sees a change when z of its primary metric crosses the boundary of its method (`stats.group_sequential.bounds`,
     `stats.sequences.asymptotic_half_width`), looked at every day. A canary passes when the upper end of the interval of an hourly
-    look is at most the harm that it accepts, and is taken out when `stats.e_process.guardrail_e` shows any harm before that. The
-    first is computed for a treatment that changes nothing, from Newcombe's interval of the expected counts; the second is
-    simulated, `RUNS` times.
+    look is at most the harm that it accepts, and is taken out when its exact z crosses `effects.harm_limit` before that. The
+    first is computed for a treatment that changes nothing, from Newcombe's interval of the expected counts.
 
     Args:
         asked: the plan.
-        rng: for the simulation; the same state gives the same figures.
 
     Raises:
         InputError: a number is out of its range, or the rate cannot change by so much.
     """
     _check(asked)
-    total = asked.per_day * asked.days
+    total = _arriving(asked)
     arrives = (math.floor(total * (1 - asked.share)), math.floor(total * asked.share))
     if min(arrives) < 2 * max(1.0, asked.design_effect) + 1:
         raise InputError(
@@ -184,7 +184,7 @@ def plan_rollout(asked: Asked, rng: np.random.Generator) -> Plan:
         )
         return Plan(
             asked=asked, arrives=arrives, ways=ways, thumb=_thumb_of_canary(asked, arrives),
-            harm=_least_harm(asked, arrives, rng), golden=golden,
+            harm=_least_harm(asked, arrives), golden=golden,
         )  # fmt: skip
     order = (asked.method, *(m for m in METHODS if m != asked.method))
     times, fixed = _looks(asked, "group sequential")[0], _z(asked)
@@ -206,7 +206,7 @@ def guard_power(asked: Asked, base: float, margin: float, part: float = 1.0) -> 
         margin: of the guardrail.
         part: share of the users who belong to the risk category.
     """
-    total = asked.per_day * asked.days * part
+    total = _arriving(asked) * part
     arms = (total * (1 - asked.share), total * asked.share)
     if min(arms) < FEWEST:
         return 0.0
@@ -216,7 +216,7 @@ def guard_power(asked: Asked, base: float, margin: float, part: float = 1.0) -> 
 
 def guard_margin(asked: Asked, base: float, part: float = 1.0) -> float | None:
     """The smallest margin that a guardrail is shown to keep with the power that is asked, if nothing changed; else as `guard_power`."""
-    total = asked.per_day * asked.days * part
+    total = _arriving(asked) * part
     sizes = [total * share / asked.design_effect for share in (1 - asked.share, asked.share)]
     if total * min(asked.share, 1 - asked.share) < FEWEST:
         return None
@@ -231,6 +231,23 @@ _NAMES = {
 }
 
 
+def _arriving(asked: Asked) -> float:
+    """Users who come in the planned time, each counted once."""
+    came = (0.0, *(asked.arrivals or (asked.per_day,)))
+    whole = len(came) - 1
+    beyond = max(0.0, asked.days - whole) * (came[-1] - came[-2])
+    return float(np.interp(asked.days, range(len(came)), came)) + beyond
+
+
+def _days_until(asked: Asked, users: float) -> float:
+    """Days until so many users have come; infinite where the same ones come again and again."""
+    came = (0.0, *(asked.arrivals or (asked.per_day,)))
+    if users <= came[-1]:
+        return float(np.interp(users, came, range(len(came))))
+    new = came[-1] - came[-2]
+    return len(came) - 1 + days_for(users - came[-1], new) if new > 0 else math.inf
+
+
 def _looks(asked: Asked, method: str) -> Looks:
     """Looks and boundaries: every day of an A/B test, every hour of a canary."""
     count = round(asked.days * (1 if asked.kind == "ab" else 24))
@@ -239,7 +256,7 @@ def _looks(asked: Asked, method: str) -> Looks:
     if method == "fixed":
         return [1.0], [_z(asked)]
     if method == "confidence sequence":
-        return times, _sequence_limits(times, asked.per_day * asked.days, asked.alpha)
+        return times, _sequence_limits(times, _arriving(asked), asked.alpha)
     return times, [float(b) for b in bounds(times, asked.alpha)]
 
 
@@ -253,15 +270,15 @@ def _sequence_limits(times: Sequence[float], n: float, alpha: float) -> list[flo
 def _way(name: str, asked: Asked, arrives: tuple[int, int], looks: Looks) -> Way:
     need = _drift_needed(looks, asked.power)
     needed = _size(asked, need)
-    days = days_for(sum(needed), asked.per_day)
-    if asked.kind == "ab":
+    days = _days_until(asked, sum(needed))
+    if asked.kind == "ab" and math.isfinite(days):
         days = float(LEAST_DAYS * math.ceil(max(days, LEAST_DAYS) / LEAST_DAYS - 1e-9))
     power = float(crossing(*looks, _drift(asked, arrives)).upper.sum())
     return Way(name=name, needed=needed, days=days, power=power, smallest=_smallest(asked, arrives, need))
 
 
 def _drift_needed(looks: Looks, power: float) -> float:
-    return float(optimize.brentq(lambda d: float(crossing(*looks, d).upper.sum()) - power, 0.1, 15.0, xtol=1e-7))
+    return float(optimize.brentq(lambda d: float(crossing(*looks, d).upper.sum()) - power, -15.0, 15.0, xtol=1e-7))
 
 
 def _drift(asked: Asked, arms: tuple[float, float]) -> float:
@@ -285,10 +302,11 @@ def _drift_of_pass(base: float, margin: float, arms: tuple[float, float], design
     return 0.0 if room(1e-6) >= 0 else float(optimize.brentq(room, 1e-6, _FARTHEST, xtol=1e-9))
 
 
-def _upper(base: float, sizes: Sequence[float], c: float) -> float:
-    """Upper end of Newcombe's interval of the difference, c standard errors wide, where both arms have the base rate."""
+def _upper(base: float, sizes: Sequence[float], c: float, harm: float = 0.0) -> float:
+    """Upper end of Newcombe's interval of the difference, c standard errors wide, where the treatment harms by so much more."""
     (n1, n2), tail = sizes, 2 * float(special.ndtr(-c))
-    return difference(base * n1, n1, base * n2, n2, 1 - max(tail, 1e-15))[2]  # type: ignore[arg-type]  # effective counts
+    x1, x2 = base * n1, min(base + harm, 1.0) * n2
+    return difference(x1, n1, x2, n2, 1 - max(tail, 1e-15))[2]  # type: ignore[arg-type]  # effective counts
 
 
 def _mean_se(asked: Asked, arms: tuple[float, float]) -> float:
@@ -345,55 +363,32 @@ def _smallest(asked: Asked, arms: tuple[int, int], drift: float) -> float | None
     return None if change is None else abs(change)
 
 
-def _least_harm(asked: Asked, arms: tuple[int, int], rng: np.random.Generator) -> float | None:
-    """Smallest harm that is taken out in the planned time with the power that is asked; to a tenth of itself or better."""
-    alpha, looks = asked.harm_alpha or asked.alpha, _looks(asked, "group sequential")[0]
-    if asked.spread is not None:
-        limits = _sequence_limits(looks, asked.per_day * asked.days, min(2 * alpha, 0.5))
-        return _drift_needed((looks, limits), asked.power) * _mean_se(asked, arms)
-    dice = np.asarray(rng.random((2, RUNS, len(looks))))  # the same for every size of harm
-    high = (1 - asked.base) * (1 - 1e-9)
-    low = asked.effect / 100  # long before harm that small is shown, it is shown to be at most what is accepted
-    if _shown(asked, arms, high, alpha, dice) < asked.power:
-        return None
-    while high > 1.1 * low:
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if _shown(asked, arms, middle, alpha, dice) >= asked.power else (middle, high)
-    return high
+def _least_harm(asked: Asked, arms: tuple[int, int]) -> float | None:
+    """Smallest harm that is taken out in the planned time with the power that is asked.
 
-
-def _shown(asked: Asked, arms: tuple[int, int], harm: float, alpha: float, dice: Floats) -> float:
-    """Share of simulated canaries that are taken out, as `rollouts.decide` does.
-
-    The e-process shows that there is harm before the interval of a look shows that it is at most what is accepted.
+    It is shown with that power, and if nothing else were asked it would be found to be within what is accepted no more often than in
+    the rest. Where a generous margin makes the second the larger one, harm is often shown first: four of five are then the least.
     """
-    looks, base = dice.shape[2], asked.base
-    sizes = [max(1, round(n / asked.design_effect / looks)) for n in arms]
-    came = [
-        np.asarray(stats.binom.ppf(u, n, p), dtype=np.float64)
-        for u, n, p in zip(dice, sizes, (base, base + harm), strict=True)
-    ]
-    ratio = ratio_of(base, asked.effect)
-    limits = bounds([(k + 1) / looks for k in range(looks)], asked.alpha)
-    known = arms[0] / asked.design_effect  # of the control's rate, from traffic before the start
-    found = 0
-    for x1, x2 in zip(*came, strict=True):
-        batches = np.column_stack([x1, np.full(looks, sizes[0]), x2, np.full(looks, sizes[1])])
-        log_e = guardrail_e(np.vstack([[base * known, known, 0.0, 0.0], batches]), ratio=ratio)[1:]
-        shown = np.flatnonzero(log_e >= math.log(1 / alpha))
-        found += int(len(shown) > 0 and not _accepted(asked, batches.cumsum(axis=0), limits, int(shown[0])))
-    return float(found / dice.shape[1])
+    alpha = asked.harm_alpha or asked.alpha
+    times, accepts = _looks(asked, "group sequential")
+    shows = [harm_limit([(t, t) for t in times[: k + 1]], alpha) for k in range(len(times))]
+    drift, passes = _drift_needed((times, shows), asked.power), _drift_needed((times, accepts), 1 - asked.power)
+    if asked.spread is not None:
+        se = _mean_se(asked, arms)
+        return max(drift * se, asked.effect - passes * se)
+    alone = min(float(special.ndtr(drift + special.ndtri(alpha))), _SURE)
+    found = smallest_rate_change(
+        asked.base, *arms, alone, alpha, "up", two_sided=False, design_effect=asked.design_effect
+    )
+    if found is None:
+        return None
+    sizes = [n / asked.design_effect for n in arms]
 
+    def room(harm: float) -> float:
+        return _upper(asked.base, sizes, max(passes, 1e-6), harm) - asked.effect
 
-def _accepted(asked: Asked, came: Floats, limits: Floats, last: int) -> bool:
-    """Whether the interval of one of the looks until the last one, counted from 0, is within the harm that is accepted."""
-    for (x1, n1, x2, n2), c in zip(came[: last + 1], limits, strict=False):
-        read = c <= FARTHEST and min(n1, n2) * asked.design_effect >= FEWEST
-        if not read or x2 / n2 - x1 / n1 > asked.effect:
-            continue
-        if difference(x1, n1, x2, n2, 1 - 2 * float(special.ndtr(-c)))[2] <= asked.effect:
-            return True
-    return False
+    most = min(asked.effect, 1 - asked.base)
+    return found if room(found) >= 0 or room(most) < 0 else float(optimize.brentq(room, found, most, xtol=1e-9))
 
 
 def _z(asked: Asked) -> float:
@@ -401,11 +396,13 @@ def _z(asked: Asked) -> float:
 
 
 def _check(asked: Asked) -> None:
+    least = min(asked.arrivals, default=1.0)
     ranges = (
         ("the power", asked.power, 0.5 <= asked.power < 1, "from 0.5 to below 1"),
         ("alpha", asked.alpha, 0.0001 <= asked.alpha <= 0.2, "from 0.0001 to 0.2"),
         ("the share", asked.share, 0 < asked.share < 1, "between 0 and 1"),
         ("the number of users a day", asked.per_day, 0 < asked.per_day <= 1e10, "above 0 and at most 10 billion"),
+        ("the number of users who came", least, 0 < least < math.inf, "above 0"),
         ("the number of days", asked.days, 0 < asked.days <= MOST_DAYS, f"above 0 and at most {MOST_DAYS}"),
         ("the effect", asked.effect, 0 < asked.effect < math.inf, "above 0 (the direction is given apart)"),
         ("the design effect", asked.design_effect, 0 < asked.design_effect <= 1e6, "above 0 and at most a million"),

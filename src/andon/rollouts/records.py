@@ -28,12 +28,16 @@ class Experiment:
     """``ab``: does it improve a metric? ``canary``: does it harm? ``shadow``: the same, and no user is given its answers."""
     app: str
     environment: Literal["staging", "production"] = "production"
-    lever: str
+    lever: str | None
+    """Whose versions are compared, and whose users Andon splits; None where `field` tells the versions apart."""
+    field: str | None = None
+    """Column of traffic (``prompt_version``, ``model``, ``arm`` ...) whose values are compared, where something else serves them: Andon
+    reads and tells, and splits nothing."""
     control: str | None
-    """Digest of the version in place; None is the lever's default."""
+    """Digest of the version in place, None is the lever's default; of a field its value."""
     treatment: str | None
-    share: float
-    """Share of the users (targeting keys) that get the treatment."""
+    share: float | None
+    """Share of the users (targeting keys) that get the treatment; None where nobody planned one, so the split is not checked."""
     hypothesis: str
     metric: str
     """The primary metric."""
@@ -52,6 +56,10 @@ class Experiment:
     """Standard deviation of the primary metric where it is a number; None for a rate."""
     planned: tuple[int, int]
     """Users of control and treatment that the plan needs."""
+    arrives: tuple[int, int] | None = None
+    """Users of control and treatment that the plan expected to come; None of plans that do not say."""
+    design_effect: float = 1.0
+    """What the plan divided users by, as earlier traffic says it."""
     days: float
     """How long it runs at most."""
     on_harm: Literal["roll back", "tell"] = "roll back"
@@ -62,17 +70,21 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """How the users of one lever are split between two versions while an experiment runs: one at a time."""
+    """How the users of one lever are split between two versions while an experiment runs: one at a time.
+
+    Of an experiment on a field, when it is read: no lever is split.
+    """
 
     id: str
-    """``<lever>:<environment>``; the record's versions are the history."""
+    """``<lever>:<environment>``, of a field ``<experiment>:<environment>``; the record's versions are the history."""
     experiment: str
-    lever: str
+    lever: str | None
     environment: Literal["staging", "production"]
     control: str | None
-    """Digest; None is the lever's default."""
+    """As in the experiment."""
     treatment: str | None
     share: float
+    """Of the users whom Andon gives the treatment: none where no lever is split."""
     shadow: bool = False
     """Nobody is served the treatment, save who asks for the shadow."""
     salt: str
@@ -123,15 +135,13 @@ class Finding:
     verdict: Literal["better", "worse", "not worse", "undecided"]
     """``not worse``: by less than the margin."""
     text: str
-    log_e: float | None = None
-    """Natural logarithm of the e-value that this metric is harmed, the highest so far; None where no e-process reads it."""
-    told: tuple[float, float, float, float] | None = None
-    """What the e-process was told so far: harmed and all of control and treatment, divided by the design effect."""
+    se: float | None = None
+    """Standard error of the effect, if there were none; None where nothing varies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the comparison of two arms allows: one look of an experiment, or an answer to a single question."""
+    """What the comparison of two arms allows: one look of an experiment."""
 
     id: str
     at_us: int
@@ -149,12 +159,15 @@ class Decision:
     ratio_mismatch: float | None = None
     """p-value of the sample-ratio check against the planned allocation; small means that the split itself is broken."""
     experiment: str | None = None
+    """None of records from before every comparison was an experiment."""
     look: int | None = None
     """1 for the first look."""
     fraction: float | None = None
     """Share of the planned information that was in."""
     more_days: float | None = None
-    """Undecided: about so many days until it is decided, if all stays as it is."""
+    """Undecided: about so many days until it is decided, if all stays as it is and luck is good."""
+    most_days: float | None = None
+    """The same if luck is bad: with the effects a standard error worse than they are seen."""
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     """What must be known to read it: users in both arms, interactions without a user, noise that was taken out."""

@@ -13,14 +13,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from andon.postmortems.escaping import inert, table
-from andon.rollouts.compare import MISMATCH
+from andon.rollouts.arms import MISMATCH
 from andon.rollouts.drawing import NARROW, Looked, draw_effect
 from andon.rollouts.records import Allocation, Decision, Experiment, Finding
-from andon.rollouts.told import guarded_text, points_text, time_text, version_text
+from andon.rollouts.told import guarded_text, more_text, points_text, time_text, version_text, versions_text
 from andon.stats.power import smallest_rate_change
 from andon.traffic import format_time
 
-__all__ = ["Report", "headline", "render_html", "render_markdown", "render_text"]
+__all__ = ["Report", "headline", "render_html", "render_markdown", "render_text", "still_served"]
 
 DAY_US = 86_400_000_000
 LONGEST = 4_000
@@ -29,7 +29,7 @@ CAPTION = (
     "Points: the effect at each look, green where it is shown to be good, red where harm is shown. Bars and band: the interval that "
     "holds at every look together, so looking often costs no error; the first ones are wide and are cut off."
 )
-OF_HARM = " Harm is shown by an e-process over all looks, which may speak before or after the interval does."
+OF_HARM = " Harm has a boundary of its own, one-sided, which may speak before or after the interval does."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,8 @@ class Report:
     """(version, what the gate said of it)."""
     changes: Sequence[tuple[int, str, str]] = ()
     """(time, id, title) of what the experiment wrote to the log of changes."""
+    now_us: int = 0
+    """The clock: a split whose time is over is over, though nobody has written its end yet."""
 
 
 class _Table(NamedTuple):
@@ -67,17 +69,50 @@ def headline(report: Report) -> str:
     """The decision and why, in one sentence."""
     e, split = report.experiment, report.allocation
     if split is None:
-        return f"Not started: {e.id} is a plan, and nobody is served the treatment."
+        return f"Not started: {e.id} is a plan, and {'nobody is served the treatment' if e.field is None else 'it is not looked at'}."
     last = report.decisions[-1] if report.decisions else None
+    if _is_over(report) and (last is None or last.outcome == "undecided"):
+        end = split.until_us if split.ended_us is None else split.ended_us
+        return (
+            f"Not decided yet: it ended {format_time(end)}, and the look at all that came is not taken; andon rollout look {e.id} takes "
+            "it, five minutes after the end at the soonest."
+        )
     if last is None:
         return "Undecided: it was not looked at yet."
     return f"{last.outcome.capitalize()}: {_sentence(last.reason)}"
 
 
+def _is_over(report: Report) -> bool:
+    """Whether nobody is served the treatment any more."""
+    split = report.allocation
+    return split is not None and (split.ended_us is not None or split.until_us <= report.now_us)
+
+
+def _commands(report: Report) -> list[str]:
+    """What carries out a promotion, in the order in which it works: who splits cannot promote, and production takes what staging has."""
+    e = report.experiment
+    done = [] if _is_over(report) else [f'andon rollout stop {e.id} --why "it is promoted"']
+    staging = ["staging"] if e.treatment is not None else []  # the default has no version that could be live there
+    places = list(dict.fromkeys([*staging, e.environment]))
+    version = e.treatment or "default"
+    return [*done, *(f'andon lever promote {e.lever} {version} --to {place} --why "{e.id}"' for place in places)]
+
+
+def still_served(e: Experiment) -> str:
+    """What to do about a treatment that goes on being served after the decision."""
+    stop = f'andon rollout stop {e.id} --why "..."'
+    if e.field is None:
+        return f"The treatment is still served: {stop} takes it out."
+    return (
+        f"Andon does not serve {e.field}: take the treatment out, or further, where it is served; {stop} ends the looks. What can be "
+        "pulled meanwhile: andon lever list."
+    )
+
+
 def render_text(report: Report) -> str:
     """For a terminal: lines without control characters; columns are cut by nobody."""
     e = report.experiment
-    lines = [f"{e.id}: {_name(e)}", *(_line(x) for x in _opening(report)), ""]
+    lines = [f"{e.id}: {versions_text(e)}", *(_line(x) for x in _opening(report)), ""]
     for section in _written_out(report):
         lines.append(section.title.upper())
         for block in section.blocks:
@@ -93,7 +128,7 @@ def render_markdown(report: Report) -> str:
     """For a merge request or a wiki. The chart stands on the page only."""
     lead, *rest = _opening(report)
     parts = [
-        f"# {report.experiment.id}: {inert(_name(report.experiment))}",
+        f"# {report.experiment.id}: {inert(versions_text(report.experiment))}",
         f"**{inert(lead, LONGEST)}**",
         *(inert(x, LONGEST) for x in rest),
     ]
@@ -117,7 +152,7 @@ def render_html(report: Report) -> str:
         sections.append((section.title.lower().replace(" ", "-"), section.title, blocks))
     last = report.decisions[-1].outcome if report.decisions else "undecided"
     return _page().render(
-        title=_line(f"{report.experiment.id}: {_name(report.experiment)}"), lead=_line(lead), rest=[_line(x) for x in rest],
+        title=_line(f"{report.experiment.id}: {versions_text(report.experiment)}"), lead=_line(lead), rest=[_line(x) for x in rest],
         status=_line(_status(report)), facts=_facts(report), sections=sections, style=Markup(_style()),  # noqa: S704 - ours
         outcome=last.replace(" ", "-"),
     )  # fmt: skip
@@ -140,14 +175,14 @@ def _written_out(report: Report) -> list[_Section]:
 def _opening(report: Report) -> list[str]:
     e, split = report.experiment, report.allocation
     said = [headline(report)]
+    outcome = report.decisions[-1].outcome if report.decisions else "undecided"
     if split is not None and split.ended_us is not None:
-        said.append(
-            f"It ended {format_time(split.ended_us)} by {split.ended_by}: {split.ended_why}. Everybody has the control again."
-        )
-    elif split is not None and report.decisions and report.decisions[-1].outcome != "undecided":
-        said.append(f'The treatment is still served: andon rollout stop {e.id} --why "..." takes it out.')
-    if report.decisions and report.decisions[-1].outcome == "promote" and e.treatment is not None:
-        said.append(f'To promote it: andon lever promote {e.lever} {e.treatment} --to {e.environment} --why "{e.id}"')
+        rest = "Everybody has the control again." if e.field is None else "It is not looked at any more."
+        said.append(f"It ended {format_time(split.ended_us)} by {split.ended_by}: {split.ended_why}. {rest}")
+    if outcome == "promote" and e.lever:
+        said += ["To promote it, type in this order:", *_commands(report)]
+    elif outcome != "undecided" and not _is_over(report):
+        said.append(still_served(e))
     if split is not None and any(at > split.from_us for at, _ in report.written):
         said.append(
             "THE PLAN WAS CHANGED AFTER THE START, so what it promises does not hold: treat the result as a first idea."
@@ -199,8 +234,7 @@ def _hypothesis(report: Report) -> list[str | _Table]:
     rows = [
         ("as written", e.hypothesis),
         ("metric", aim),
-        ("who", f"{100 * e.share:.3g} % of the users of {e.app} in {e.environment} get {version_text(e.treatment)} of {e.lever} instead of {version_text(e.control)}"
-         + (", as a shadow: nobody is served it" if e.kind == "shadow" else "")),
+        ("who", _who(e)),
         ("for", f"{time_text(e.days)} at most"),
         ("method", f"{_method(e)}; alpha {e.alpha:g}, power {e.power:g}"),
         ("when harm is shown", "the treatment is taken out at once" if e.on_harm == "roll back" else "people are told"),
@@ -212,14 +246,24 @@ def _hypothesis(report: Report) -> list[str | _Table]:
     return [_Table(("", ""), [*rows, ("written", told + started)])]
 
 
+def _who(e: Experiment) -> str:
+    share = "whoever" if e.share is None else f"{100 * e.share:.3g} % of the users"
+    if e.field is not None:
+        return f"{share} of {e.app} in {e.environment} is served {e.field} {e.treatment} instead of {e.control}, by another system than Andon"
+    shadow = ", as a shadow: nobody is served it" if e.kind == "shadow" else ""
+    return f"{share} of {e.app} in {e.environment} get {version_text(e.treatment)} of {e.lever} instead of {version_text(e.control)}{shadow}"
+
+
 def _split(report: Report, last: Decision) -> list[str | _Table]:
     c, t, e = last.control.n, last.treatment.n, report.experiment
     if e.kind == "shadow":
         return [f"A shadow draws no users: {t:,} were answered by the treatment as well, of {c:,}."]
     share = f"{100 * t / (c + t):.3g} %" if c + t else "none"
+    if e.share is None:
+        return [f"{t:,} users in the treatment and {c:,} in the control: {share}. Nobody planned a split: not checked."]
     p = last.ratio_mismatch
     verdict = (
-        "cannot be checked yet"
+        "cannot be checked"
         if p is None
         else f"is BROKEN (p = {p:.2g} over all looks): no effect is read"
         if p < MISMATCH
@@ -257,11 +301,16 @@ def _looks(report: Report) -> _Table:
             "-" if d.fraction is None else f"{100 * d.fraction:.0f} %",
             _signed(e, d.effect),
             _interval(e, d.low, d.high),
-            d.outcome + (f", {time_text(d.more_days)} more" if d.outcome == "undecided" and d.more_days else ""),
+            d.outcome + (f", {_more(d)} more" if d.outcome == "undecided" and d.more_days else ""),
         )
         for d in report.decisions
     ]
     return _Table(("look", "until (UTC)", "users", "of the plan", "effect", "interval", "outcome"), rows)
+
+
+def _more(d: Decision) -> str:
+    soonest = d.more_days or 0.0
+    return more_text(soonest, soonest if d.most_days is None else d.most_days)
 
 
 def _plan(report: Report) -> list[str]:
@@ -270,6 +319,12 @@ def _plan(report: Report) -> list[str]:
         f"The plan needs {e.planned[0]:,} users in the control and {e.planned[1]:,} in the treatment for a power of {e.power:g}."
     ]
     last = report.decisions[-1] if report.decisions else None
+    if e.arrives is not None:
+        came = "" if last is None else f"; {last.control.n:,} and {last.treatment.n:,} came until the last look"
+        said.append(
+            f"It expected {e.arrives[0]:,} and {e.arrives[1]:,} to come in {time_text(e.days)}, each worth {1 / e.design_effect:.3g} "
+            f"independent interactions{came}."
+        )
     if last is None or e.kind != "ab" or e.spread is not None or min(last.control.n, last.treatment.n) < 2:
         return said
     if not 0 < e.base < 1:
@@ -342,22 +397,20 @@ def _drawn(report: Report, width: int | None = None) -> str:
     planned = (1 if up else -1) * e.effect * (1.0 if e.spread is not None else 100.0)
     label = "worth having" if e.kind == "ab" else "accepted harm"
     assert split is not None
-    end = None if last.outcome == "undecided" else ((last.at_us - split.from_us) / DAY_US, last.outcome)
+    decided = next(d for d in report.decisions if d.outcome == last.outcome)  # the looks go on after that
+    end = None if last.outcome == "undecided" else ((decided.at_us - split.from_us) / DAY_US, last.outcome)
     wide = {} if width is None else {"width": width}
     return draw_effect(
         _points(report), title=f"Effect of {e.id} on {e.metric} at each look", planned=planned, planned_label=label,
-        unit="" if e.spread is not None else "points", end=end, **wide,
+        unit="" if e.spread is not None else "points", end=end,
+        until=(last.at_us - split.from_us) / DAY_US, **wide,
     )  # fmt: skip
-
-
-def _name(e: Experiment) -> str:
-    return f"{version_text(e.treatment)} of {e.lever} against {version_text(e.control)}"
 
 
 def _method(e: Experiment) -> str:
     looks = "every day" if e.kind == "ab" else "every hour"
     how = "one look, at the end (fixed)" if e.method == "fixed" else f"{e.method}, looked at {looks}"
-    return how if e.kind == "ab" else f"{how}; harm by e-processes"
+    return how if e.kind == "ab" else f"{how}; harm by a boundary of its own"
 
 
 def _is_rate(e: Experiment, f: Finding | None) -> bool:

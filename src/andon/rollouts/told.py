@@ -1,9 +1,13 @@
 """A plan in words: the first sentence says whether it sees what it is made for. Pure."""
 
+import math
+
 from andon.rollouts.plan import DIFFERING, LEAST_USERS, MOST_DAYS, Asked, Plan
+from andon.rollouts.records import Experiment
 
 __all__ = [
     "guarded_text",
+    "more_text",
     "plan_rows",
     "points_text",
     "power_text",
@@ -11,6 +15,7 @@ __all__ = [
     "size_text",
     "time_text",
     "version_text",
+    "versions_text",
 ]
 
 
@@ -21,6 +26,8 @@ def say_plan(plan: Plan) -> list[str]:
     if not plan.sees:
         told += _ways_out(plan)
     told += _of_ab(plan) if a.kind == "ab" else _of_canary(plan)
+    if a.arrivals:
+        told.append(_of_arrivals(a))
     if a.design_effect != 1:
         told.append(
             f"One user is counted as {1 / a.design_effect:.3g} independent interactions (how many each has, and how much they resemble each other)."
@@ -51,6 +58,11 @@ def _verdict(plan: Plan) -> str:
     what = f"a change of {a.metric} {_change(a)} is found" if a.kind == "ab" else f"{_harmless(a)} is shown"
     if plan.sees:
         return f"This plan can see it: {what} with a power of {power} {came}."
+    if plan.unshown and plan.short is None and plan.chosen.power >= a.power - 0.005:
+        return (
+            f"This plan cannot promote: {', '.join(plan.unshown)} {'is' if len(plan.unshown) == 1 else 'are'} rather not shown to hold {came}, "
+            f"though {what} with a power of {power}."
+        )
     if plan.chosen.days > MOST_DAYS:
         gate = "" if plan.golden is None else f" The offline gate can, with about {_about(plan.golden)} golden cases."
         return f"This traffic cannot show it: {what} with a power of {power} {came}, and {MOST_DAYS} days, the most, are too few as well.{gate}"
@@ -106,6 +118,15 @@ def _of_canary(plan: Plan) -> list[str]:
     ]
 
 
+def _of_arrivals(a: Asked) -> str:
+    days, new = len(a.arrivals), a.arrivals[-1] - (a.arrivals[-2] if len(a.arrivals) > 1 else 0.0)
+    within = "a day" if days == 1 else f"{days} days"
+    return (
+        f"Users are counted once: {a.arrivals[0]:,.0f} came on the first day of recent traffic, {a.arrivals[-1]:,.0f} within {within}; after "
+        f"that {new:,.0f} new ones a day are reckoned with, as many as on the last of these days."
+    )
+
+
 def _harmless(a: Asked) -> str:
     now = "" if a.spread is not None else f" of {a.metric} ({100 * a.base:.3g} % now)"
     what = f"harm{now}" if now else f"what {a.metric} loses"
@@ -125,6 +146,13 @@ def _about(cases: int) -> str:
 def version_text(digest: str | None) -> str:
     """What an arm is given, for people."""
     return "the default" if digest is None else f"version {digest}"
+
+
+def versions_text(e: Experiment) -> str:
+    """What is compared with what, for people: not yet made harmless."""
+    if e.field is not None:
+        return f"{e.field} {e.treatment} against {e.control}"
+    return f"{version_text(e.treatment)} of {e.lever} against {version_text(e.control)}"
 
 
 def guarded_text(metric: str, risk_category: str | None) -> str:
@@ -152,7 +180,18 @@ def power_text(power: float) -> str:
 
 def time_text(days: float) -> str:
     """A time for people: hours below two days."""
+    if days == math.inf:
+        return "for ever"
     if days < 2:
         hours = f"{24 * days:.3g}"
         return f"{hours} hour{'' if hours == '1' else 's'}"
     return f"{days:,.3g} days" if days < 1000 else f"{days:,.0f} days"
+
+
+def more_text(soonest: float, latest: float) -> str:
+    """How many days more, for people: a range where the two differ; hours below two days."""
+    unit, one, factor = ("hours", "an hour", 24) if latest < 2 else ("days", "a day", 1)
+    low, high = (max(1, round(factor * days)) for days in (soonest, latest))
+    if low != high:
+        return f"{low:,} to {high:,} {unit}"
+    return f"about {one if high == 1 else f'{high:,} {unit}'}"

@@ -36,6 +36,7 @@ __all__ = [
     "installed_scorers",
     "score_feedback",
     "score_new",
+    "unscored_from",
     "values_of",
 ]
 
@@ -106,7 +107,9 @@ def score_new(
     now_us: int,
     rng: np.random.Generator | None = None,
 ) -> int:
-    """Score the interactions that came since the last call; returns how many.
+    """Score the interactions that came since the last call, until now; returns how many.
+
+    What is committed meanwhile waits for the next call: under load that is never nothing, and a turn must end.
 
     Another set of scorers than an app was measured by last is recorded as a change of it. With an `rng`, the topics of an app
     are learned once enough was asked; what comes after carries its topic and its novelty.
@@ -120,11 +123,11 @@ def score_new(
     """
     cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
     chosen = _scorer_set(scorers, embedder)
-    done = 0
-    while True:
+    done, newest = 0, warehouse.newest("interactions")
+    while cursor.seq < newest:
         batch, reached = read_new(warehouse, cursor.seq, BATCH)
         if not batch:
-            return done
+            break
         ledger.put(chosen, now_us=now_us, by="andon")
         _record_new_measure(ledger, chosen, batch)
         failures: dict[str, ScorerFailure] = {}
@@ -145,17 +148,21 @@ def score_new(
         cursor = replace(cursor, seq=reached)
         ledger.put(cursor, now_us=now_us, by="andon")
         done += len(batch)
+    return done
 
 
 def unscored_from(warehouse: Warehouse, ledger: Ledger, app: str) -> int | None:
-    """When the earliest interaction of an application happened that came and is not scored yet; None where all are scored."""
+    """Time of the earliest interaction of an application that is committed and not scored yet; None where all are scored.
+
+    Raises:
+        StoreError: the disk or the ledger refused.
+    """
     cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
-    if warehouse.last_seq("interactions") <= cursor.seq:
+    if warehouse.newest("interactions") <= cursor.seq:
         return None
     where = (Where(column="seq", op="ge", value=cursor.seq + 1), Where(column="app", op="eq", value=app))
-    row = warehouse.run(Rollup(table="interactions", metrics=("time_us",), measures=("min",), where=where))
-    earliest = row["time_us.min"][0].as_py()
-    return None if earliest is None else int(earliest)
+    first = warehouse.run(Slice(table="interactions", columns=("time_us",), where=where, limit=1))
+    return int(first["time_us"][0].as_py()) if first.num_rows else None
 
 
 def _topics_of(

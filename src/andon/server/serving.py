@@ -23,11 +23,12 @@ from andon.errors import AndonError, ConfigError
 from andon.incidents import Channel, Report
 from andon.incidents.run import receive_alerts, receive_report
 from andon.levers.run import Board, Readers, expire, note_first_reads
-from andon.levers.run.upkeep import Upkeep
+from andon.levers.run.upkeep import REPLACED, Upkeep
 from andon.postmortems.run import issue_closed, layouts_beside, reviewed
 from andon.server.background import GRACE_S, Repeated, last_commit, now_us
 from andon.server.crank import COMMIT_S, TICK_S, Crank
 from andon.server.files import allow_files
+from andon.server.refused import RefusedReads
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
 from andon.traffic import SCHEMAS
@@ -202,6 +203,7 @@ def _deps(
     readers: Readers,
     problems: Callable[[], list[str]],
     streams: Streams,
+    refused: RefusedReads,
     settings: Settings,
 ) -> Deps:
     """What the API needs, made of the stages."""
@@ -221,16 +223,6 @@ def _deps(
             now_us=now_us(), **known,
         )  # fmt: skip
 
-    def evaluate(key: str, context: Mapping[str, Any]) -> dict[str, Any] | None:
-        found = board.evaluate(key, context, at_us := now_us())
-        readers.note([] if found is None else [found], at_us)
-        return found
-
-    def evaluate_all(context: Mapping[str, Any]) -> list[dict[str, Any]]:
-        found = board.evaluate_all(context, at_us := now_us())
-        readers.note(found, at_us)
-        return found
-
     return Deps(
         receive=receive,
         record=intake.records,
@@ -242,16 +234,31 @@ def _deps(
             now_us=now_us,
             github_secret=settings.github_secret,
         ),
-        levers=LeverDeps(
-            evaluate=evaluate,
-            evaluate_all=evaluate_all,
-            state=lambda: board.state(now_us()),
-            keys=board.keys,
-            streams=streams,
-        ),
+        levers=_lever_deps(board, readers, streams),
         problems=problems,
-        warnings=lambda: board.too_large(now_us()),
+        warnings=lambda: [*refused.warnings(), *board.too_large(now_us())],
         token=settings.token,
+        refused=refused.note,
+    )
+
+
+def _lever_deps(board: Board, readers: Readers, streams: Streams) -> LeverDeps:
+    def evaluate(key: str, context: Mapping[str, Any]) -> dict[str, Any] | None:
+        found = board.evaluate(key, context, at_us := now_us())
+        readers.note([] if found is None else [found], context.get("app"), at_us)
+        return found
+
+    def evaluate_all(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+        found = board.evaluate_all(context, at_us := now_us())
+        readers.note(found, context.get("app"), at_us)
+        return found
+
+    return LeverDeps(
+        evaluate=evaluate,
+        evaluate_all=evaluate_all,
+        state=lambda: board.state(now_us()),
+        keys=board.keys,
+        streams=streams,
     )
 
 
@@ -301,25 +308,28 @@ def _server(
     add_pages: Callable[[FastAPI], None] | None = None,
     more_problems: Callable[[], list[str]] = list,
 ) -> Server:
-    board, streams, readers = Board(ledger), Streams(), Readers()
+    board, streams = Board(ledger), Streams()
+    readers = Readers(board.app_of)
     expire(ledger, now_us())
     upkeep = Upkeep(ledger, board, streams.tell)
     upkeep.look(now_us())
     everything = [
         *work,
-        Repeated("levers", lambda: upkeep.look(now_us()), LOOK_S),
+        Repeated("levers", lambda: upkeep.look(now_us(), address), LOOK_S),
         Repeated("first reads", lambda: note_first_reads(ledger, readers, now_us()), LOOK_S),
         Repeated("counts", lambda: intake.flush(now_us()), COUNTS_S),
     ]
 
     def problems() -> list[str]:
-        return [*more_problems(), *(problem for w in everything if (problem := w.problem()) is not None)]
+        failing = [problem for w in everything if (problem := w.problem()) is not None]
+        return [*([REPLACED] if ledger.replaced() else []), *more_problems(), *failing]
 
-    deps = _deps(intake, warehouse, ledger, board, readers, problems, streams, settings)
+    deps = _deps(intake, warehouse, ledger, board, readers, problems, streams, RefusedReads(), settings)
     app = create_app(deps)
     if add_pages is not None:
         add_pages(app)
     bound = listen(settings.host, settings.port, settings.token)
+    address = f"http://{settings.host}:{bound.getsockname()[1]}"
     grpc = open_grpc(settings, deps.receive)
     return Server(app, board, bound, everything, close, streams, grpc=grpc)
 

@@ -2,8 +2,8 @@
 
 The z statistic of all data so far is compared with a boundary at each look. Boundaries come from a spending function, which
 says how much of alpha may be spent by the time a share of the planned information (of the sample, for means and rates) is in.
-It depends on that share alone, so looks need not be planned: another look later never moves a boundary that was already
-used. That the times of looks do not depend on what was seen is assumed.
+It depends on that share alone (or on the share of the planned time), so looks need not be planned: another look later never
+moves a boundary that was already used. That the times of looks do not depend on what was seen is assumed.
 
 `bounds` are two-sided and symmetric: each side has alpha / 2. Used on one side only (the upper one, say), the level is
 alpha / 2. Use instead: `e_process` or `sequences`, where no sample can be planned, or where one looks when results look good.
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Spending = Literal["obrien-fleming", "pocock"]
+Spending = Literal["obrien-fleming", "pocock", "square"]
 
 CLOSEST = 2.5e-4
 """Smallest step of information between two looks, as a share of what is in: nearer ones are one look."""
@@ -59,24 +59,32 @@ def spent(fraction: float, alpha: float = 0.05, kind: Spending = "obrien-fleming
     """How much of a two-sided `alpha` may be spent when `fraction` of the planned information is in; all of it from 1 on.
 
     Each side spends half: ``2 f(t, alpha/2)``, with ``f(t, a) = 2 - 2 Phi(z(1 - a/2) / sqrt(t))`` ("obrien-fleming": next to
-    nothing early, nearly alpha left at the end; for what shall run its course unless it is clear) or ``a log(1 + (e - 1) t)``
-    ("pocock": about even; for what shall stop early).
+    nothing early, nearly alpha left at the end; for what shall run its course unless it is clear), ``a log(1 + (e - 1) t)``
+    ("pocock": about even; for what shall stop early) or ``a t^2`` ("square": between the two; for harm).
 
-    Source: Lan & DeMets (1983), alpha*_1 and alpha*_2.
+    Source: Lan & DeMets (1983), alpha*_1 and alpha*_2; "square": Kim & DeMets, Biometrika 74 (1987), 149-154.
     """
     _check_alpha(alpha)
     if not fraction >= 0:
         raise ValueError(f"fraction={fraction} must be 0 or more: the share of the planned information that is in")
     if kind == "pocock":
         return alpha * math.log1p((math.e - 1) * min(fraction, 1.0))
+    if kind == "square":
+        return alpha * min(fraction, 1.0) ** 2
     if kind != "obrien-fleming":
-        raise ValueError(f"kind={kind!r} is not known; 'obrien-fleming' and 'pocock' are")
+        raise ValueError(f"kind={kind!r} is not known; 'obrien-fleming', 'pocock' and 'square' are")
     if fraction == 0:
         return 0.0
     return 4 * float(special.ndtr(special.ndtri(alpha / 4) / math.sqrt(min(fraction, 1.0))))
 
 
-def bounds(fractions: Sequence[float], alpha: float = 0.05, kind: Spending = "obrien-fleming") -> Floats:
+def bounds(
+    fractions: Sequence[float],
+    alpha: float = 0.05,
+    kind: Spending = "obrien-fleming",
+    *,
+    clock: Sequence[float] | None = None,
+) -> Floats:
     """Boundaries of ``|z|`` for looks at these shares of the planned information, shape (looks,).
 
     At each look the boundary is the c at which P(no crossing before, z beyond c) on either side is half of what has been
@@ -88,11 +96,21 @@ def bounds(fractions: Sequence[float], alpha: float = 0.05, kind: Spending = "ob
         fractions: information at each look over the planned one, above 0 and strictly increasing (each by more than 0.00025 of itself).
         alpha: two-sided error rate over all looks.
         kind: spending function, see `spent`.
+        clock: what alpha is spent by at each look, from 0 and never falling, shape (looks,): the share of the planned time, say,
+            where nobody knows how much will come. `fractions` may then be in any unit; only their ratios count. Without it alpha
+            is spent by the fractions.
 
-    Source: Lan & DeMets (1983); Armitage et al. (1969); Jennison & Turnbull (2000), chapter 19.
+    Source: Lan & DeMets (1983), and Statistics in Medicine 8 (1989), 1191-1198 (a clock of its own); Armitage et al. (1969);
+    Jennison & Turnbull (2000), chapter 19.
     """
     _check_alpha(alpha)
-    return np.array(_bounds(tuple(map(float, fractions)), float(alpha), kind))
+    times = tuple(map(float, fractions))
+    if clock is None:
+        return np.array(_bounds(times, times, float(alpha), kind))
+    spends = tuple(map(float, clock))
+    if len(spends) != len(times) or any(not b >= a for a, b in pairwise([0.0, *spends])):
+        raise ValueError(f"clock={list(spends)} must be {len(times)} shares from 0 that never fall, one for each look")
+    return np.array(_bounds(times, spends, float(alpha), kind))
 
 
 def crossing(fractions: Sequence[float], limits: Sequence[float] | Floats, drift: float) -> Crossing:
@@ -206,10 +224,10 @@ class _State(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _bounds(fractions: tuple[float, ...], alpha: float, kind: Spending) -> tuple[float, ...]:
+def _bounds(fractions: tuple[float, ...], clock: tuple[float, ...], alpha: float, kind: Spending) -> tuple[float, ...]:
     found, already, state = [], 0.0, _State.start()
-    for before, now in _steps(fractions):
-        allowed = (spent(now, alpha, kind) - already) / 2
+    for (before, now), spends in zip(_steps(fractions), clock, strict=True):
+        allowed = (spent(spends, alpha, kind) - already) / 2
         already += 2 * allowed
         limit = _limit(state, before, now, allowed)
         found.append(limit)

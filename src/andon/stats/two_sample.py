@@ -28,6 +28,7 @@ __all__ = [
     "UserSums",
     "clustered",
     "cuped",
+    "design_effects",
     "heterogeneity",
     "mann_whitney",
     "moments",
@@ -262,6 +263,34 @@ def user_design_effect(by_user: Moments, by_interaction: Moments) -> float | Non
     if by_user.n < 2 or by_interaction.variance == 0:
         return None
     return by_user.variance / by_user.n / (by_interaction.variance / by_interaction.n)
+
+
+Sums = tuple[float, float, float, float, float, float]
+"""Of one side: users, x, n, xx, nn and xn as in `clustered`."""
+
+
+def design_effects(first: Sums, second: Sums) -> tuple[float, float]:
+    """By how much each side's variance is larger than that of as many independent interactions, for yes or no; 1 at least.
+
+    With R = x / n of a side, ``E sum (x_i - R n_i)^2 = R (1 - R) (n + rho (nn - n))`` where rho is the correlation of two
+    interactions of one user. rho is what both sides together say (each around its own R, so the effect does not count as
+    resemblance; times U / (U - 1) for U users), from 0 to 1; a side's design effect is ``1 + rho (nn / n - 1)``. One rho,
+    because a side with few harmed says little of its own; two effects, because users may have many interactions on one side
+    and few on the other. Where nobody has two interactions it is 1; where all of a side are of one user, rho counts as 1.
+
+    Source: Kish, *Survey Sampling* (1965), section 8.2; counts divided by it: Rao & Scott, Biometrics 48 (1992), 577-585.
+    """
+    more = most = 0.0
+    for users, x, n, xx, nn, xn in (first, second):
+        if users < 2:
+            more = most = 1.0  # nothing tells users apart from each other
+            break
+        rate = x / n
+        more += (xx - 2 * rate * xn + rate**2 * nn) * users / (users - 1) - rate * (1 - rate) * n
+        most += rate * (1 - rate) * (nn - n)
+    rho = min(1.0, max(0.0, more / most)) if most > 0 else 0.0
+    one, other = (1 + rho * (nn / max(n, 1.0) - 1) for _, _, n, _, nn, _ in (first, second))
+    return max(1.0, one), max(1.0, other)
 
 
 class UserSums(NamedTuple):

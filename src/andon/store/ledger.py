@@ -102,6 +102,11 @@ class Ledger:
                 event.listen(self._engine, "begin", _begin_immediate)
             with self._turn:
                 _VERSIONS.metadata.create_all(self._engine)
+        on_disk = url.get_backend_name() == "sqlite" and not memory
+        self.path = Path(url.database or "") if on_disk else None
+        """The SQLite file; None where the ledger is none."""
+        self.number = self._number()
+        """What the file system calls the file that was opened; 0 where there is none."""
 
     @classmethod
     def open(cls, path: Path) -> "Ledger":
@@ -249,6 +254,15 @@ class Ledger:
         """
         return int(self._read(select(func.max(_V.entry)))[0][0] or 0)
 
+    def entry(self, kind: type, id: str) -> int:  # noqa: A002
+        """The number of the entry that wrote the latest version of a record; 0 where there never was one.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        query = select(func.max(_V.entry)).where(_V.kind == kind.__name__, _V.id == id)
+        return int(self._read(query)[0][0] or 0)
+
     def history(self, kind: type[T], id: str | None = None) -> list[Versioned[T]]:  # noqa: A002
         """Every version of one record, or of all records of a kind, in the order of writing.
 
@@ -296,6 +310,19 @@ class Ledger:
     def bodies(self) -> Iterator[tuple[str, str]]:
         """The kind and the JSON text of every version of every record, in the order of writing."""
         return iter([(row.kind, row.body) for row in self._read(select(_V.kind, _V.body).order_by(_V.entry))])
+
+    def replaced(self) -> bool:
+        """Whether the file that was opened is no longer the one at its path: it was moved, deleted, or restored from a backup.
+
+        Nothing that is written from then on is kept there: whoever holds it open for long opens it anew.
+        """
+        return self._number() != self.number
+
+    def _number(self) -> int:
+        try:
+            return 0 if self.path is None else self.path.stat().st_ino
+        except OSError:
+            return -1
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,6 +1,6 @@
 """Give every signal to an incident: open one, or join one that is open."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -38,21 +38,26 @@ LATE_US = 2 * MERGE_US
 end, and each version of the incident would hold the whole list."""
 
 
-def respond(ledger: Ledger, signals: Iterable[Signal]) -> list[Incident]:
+def respond(ledger: Ledger, signals: Iterable[Signal], clock: Callable[[], int] | None = None) -> list[Incident]:
     """Give every signal to an incident, in order of time; returns the incidents that were opened or changed.
 
     Signals that have an incident are passed over, so calling again changes nothing; their order within a call is no matter.
+
+    Args:
+        ledger: where signals and incidents stand.
+        signals: of any time and application.
+        clock: of a service, for when an incident was opened; None in a replay, which has the clock of the traffic alone.
     """
     touched: dict[str, Incident] = {}
     ordered = sorted(signals, key=lambda s: (s.at_us, s.app, s.environment, s.id))
     for _, together in groupby(ordered, key=lambda s: (s.at_us, s.app, s.environment)):
-        incident = _give(ledger, list({s.id: s for s in together}.values()))
+        incident = _give(ledger, list({s.id: s for s in together}.values()), clock)
         if incident is not None:
             touched[incident.id] = incident
     return list(touched.values())
 
 
-def _give(ledger: Ledger, together: Sequence[Signal]) -> Incident | None:
+def _give(ledger: Ledger, together: Sequence[Signal], clock: Callable[[], int] | None) -> Incident | None:
     """Give signals of one app and moment to one incident; a person who closes it meanwhile is not overruled."""
     for attempt in range(ATTEMPTS):
         known = ledger.all(Incident)
@@ -68,15 +73,17 @@ def _give(ledger: Ledger, together: Sequence[Signal]) -> Incident | None:
         if home is None and not pages(first):
             return None  # a warning opens nothing; `andon signals` lists it
         try:
-            return _opened(ledger, len(known) + 1, fresh) if home is None else _joined(ledger, home, fresh)
+            if home is not None:
+                return _joined(ledger, home, fresh)
+            return _opened(ledger, len(known) + 1, fresh, None if clock is None else clock())
         except StateError:
             if attempt == ATTEMPTS - 1:
                 raise
     return None
 
 
-def _opened(ledger: Ledger, number: int, signals: Sequence[Signal]) -> Incident:
-    incident = open_incident(number, signals)
+def _opened(ledger: Ledger, number: int, signals: Sequence[Signal], opened_us: int | None) -> Incident:
+    incident = replace(open_incident(number, signals), opened_us=opened_us)
     incident = suggests(incident, signals, _changes_near(ledger, incident))
     now_us = incident.alarmed_us
     lead = next(s for s in signals if s.id == incident.lead)

@@ -124,6 +124,8 @@ def freeze_open(
 ) -> list[str]:
     """Look into every open incident of an application whose evidence is missing or old; call it before a lever is pulled.
 
+    The newest comes first: a lever is rarely about another, and is not held up for long.
+
     Args:
         ledger: where incidents and investigations stand.
         app: whose lever is about to move; None where a lever belongs to none.
@@ -135,7 +137,7 @@ def freeze_open(
     """
     concerned = [i for i in ledger.all(Incident) if app in (None, i.app) and i.state != "closed"]
     waiting = []
-    for incident in concerned:
+    for incident in sorted(concerned, key=lambda i: i.alarmed_us, reverse=True):
         known = ledger.latest(Investigation, incident.id)
         if known is None or known.at_us < since_us(incident):
             waiting.append(incident)

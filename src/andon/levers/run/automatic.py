@@ -6,7 +6,7 @@ from typing import NamedTuple
 from andon.errors import InputError, StateError
 from andon.evals import Probed
 from andon.evals.probes import METRIC as PROBE_PASS
-from andon.incidents import Incident
+from andon.incidents import Incident, duration, scope_text
 from andon.incidents.run.timeline import Attached
 from andon.levers.pulls import Asked, draft_pull, in_force, latest
 from andon.levers.records import Lever, Pull
@@ -20,23 +20,33 @@ from andon.levers.rules import (
     OnSignal,
     PullRefused,
     PullRule,
+    Scope,
     author_of,
     counted_from_us,
     due_pulls,
     may_pull,
+    traffic_of,
 )
 from andon.levers.run.declaring import known_lever, versions_of
-from andon.levers.run.pulling import settle
+from andon.levers.run.freezing import FREEZE_S, freeze_within
+from andon.levers.run.pulling import read_by_a_pull, settle
 from andon.levers.run.reading import pulls_by_lever, pulls_of
-from andon.monitors import Signal
+from andon.monitors import TRAFFIC, Signal
 from andon.scores.rows import PROBE
 from andon.store import Ledger, Rollup, Span, Warehouse, Where
 from andon.traffic import quoted
 
-__all__ = ["ByRule", "Freeze", "pull_by_rules"]
+__all__ = ["LATELY_US", "ByRule", "Freeze", "pull_by_rules", "unmatched"]
+
+LATELY_US = 7 * 86_400_000_000
+"""Traffic that a rule looks at should have come within this time."""
+
+_LATE = f"freezing takes longer than {FREEZE_S:.0f} s; it was held without waiting"
 
 Freeze = Callable[[str | None, int], Sequence[str]]
-"""Freezes evidence of the open incidents of an application (None: of all) and returns their ids, as `Loop.freeze` does."""
+"""Freezes evidence of the open incidents of an application (None: of all) and returns their ids, as `Loop.freeze` does.
+
+It is waited for `FREEZE_S` at most."""
 
 
 class ByRule(NamedTuple):
@@ -68,7 +78,7 @@ def pull_by_rules(
         ledger: where pulls are written.
         rules: in the order of the file.
         fresh: signals of this turn, after each has its incident; those that came late to an incident are known from here only.
-        freeze: called before each pull; that it fails keeps no lever from being pulled.
+        freeze: called before each pull, by a thread of its own; that it fails or takes long keeps no lever from being pulled.
         now_us: the clock.
 
     Raises:
@@ -82,35 +92,39 @@ def pull_by_rules(
     if not ready:
         return []
     seen = _seen(warehouse, ledger, ready, levers, pulls, fresh, now_us)
+    frozen = _once(freeze, now_us)
     acted: list[ByRule] = []
     for due in due_pulls(rules, levers, pulls, seen, now_us):
         place = (due.rule.lever, due.rule.environment)
         if any(a.pull and (a.pull.lever, a.pull.environment) == place for a in acted):
             continue
-        done = _pull(ledger, due, pulls[due.rule.lever], freeze, now_us)
+        done = _pull(ledger, due, pulls[due.rule.lever], frozen, now_us)
         if done is not None:
             acted.append(done)
     return acted
 
 
-def _pull(ledger: Ledger, due: Due, mine: Sequence[Pull], freeze: Freeze | None, now_us: int) -> ByRule | None:
+def _pull(
+    ledger: Ledger, due: Due, mine: Sequence[Pull], frozen: Callable[[str | None], str], now_us: int
+) -> ByRule | None:
     """Write one pull; None where a refusal was told before, or somebody else moved the lever meanwhile."""
     rule = due.rule
     try:
+        beside = read_by_a_pull(ledger, rule.lever, rule.value)
         lever, versions = known_lever(ledger, rule.lever), versions_of(ledger, rule.lever)
         draft_pull(lever, mine, versions, _asked(due), now_us)
     except (InputError, StateError) as error:
         return _refused(ledger, rule, str(error), now_us)
-    evidence = "" if freeze is None else _frozen(freeze, rule.app or lever.app, now_us)
+    evidence = frozen(traffic_of(rule, lever))
     again = pulls_of(ledger, rule.lever)  # freezing took its time, and people come first
     if any(look(again, rule) != look(mine, rule) for look in (_last, lambda p, r: _held(p, r, now_us))):
         return None
     pull = draft_pull(lever, again, versions, _asked(due, evidence), now_us)
     try:
-        ledger.put(pull, now_us=now_us, by=pull.by, expect=0)
-    except StateError:  # somebody pulled it in this very moment: theirs stands
+        ledger.put(pull, now_us=now_us, by=pull.by, expect=0, beside=beside)
+    except StateError:  # somebody pulled it, declared it or changed the version meanwhile: the next turn looks again
         return None
-    settle(ledger, rule.lever, now_us)
+    settle(ledger, rule.lever, rule.environment, now_us)
     if (known := ledger.get(PullRefused, rule.name)) is not None and known.reason:
         ledger.put(PullRefused(id=rule.name, lever=rule.lever, reason="", at_us=now_us), now_us=now_us, by=pull.by)
     return ByRule(rule, pull)
@@ -133,11 +147,25 @@ def _refused(ledger: Ledger, rule: PullRule, reason: str, now_us: int) -> ByRule
     return ByRule(rule, None, reason)
 
 
-def _frozen(freeze: Freeze, app: str, now_us: int) -> str:
+def _once(freeze: Freeze | None, now_us: int) -> Callable[[str | None], str]:
+    """Freezes the evidence of an application before its first pull of a turn, and says what was done; once it took too long, no more."""
+    told: dict[str | None, str] = {}
+
+    def frozen(app: str | None) -> str:
+        if freeze is not None and app not in told:
+            told[app] = _LATE if _LATE in told.values() else _frozen(freeze, app, now_us)
+        return told.get(app, "")
+
+    return frozen
+
+
+def _frozen(freeze: Freeze, app: str | None, now_us: int) -> str:
     try:
-        frozen = freeze(app, now_us)
+        frozen = freeze_within(lambda: freeze(app, now_us))
     except Exception as error:  # whatever it is: nothing may keep a rule from stopping the harm
         return f"could not be frozen: {quoted(f'{type(error).__name__}: {error}', 300)}"
+    if frozen is None:
+        return _LATE
     return f"frozen of {', '.join(frozen)}" if frozen else "nothing to freeze: no open incident whose evidence was old"
 
 
@@ -184,18 +212,55 @@ def _counted(
     from_us, when = counted_from_us(rule, mine, now_us), rule.when
     if from_us is None or not isinstance(when, Breaker | Budget):
         return None
-    app = rule.app or (levers[rule.lever].app if rule.lever in levers else None)
-    where = [Where(column="environment", op="eq", value=rule.environment)]
-    where += [Where(column="app", op="eq", value=app)] if app is not None else []
-    where += [Where(column=k, op="eq", value=v) for k, v in when.scope]
-    where += [Where(column="source", op="eq" if when.metric == PROBE_PASS else "ne", value=PROBE)]
+    app = traffic_of(rule, levers.get(rule.lever))
+    where = _traffic(rule, app, when.metric, when.scope)
     plan = Rollup(
-        table="scores", metrics=(when.metric,), measures=("n", "w", "wsum"), where=tuple(where),
+        table="scores", metrics=(when.metric, "weight"), measures=("n", "w", "wsum", "sumsq"), where=where,
         span=Span(start_us=from_us, end_us=now_us + 1),
     )  # fmt: skip
     row = warehouse.run(plan).to_pylist()[0]
     n, weight, total = (row[f"{when.metric}.{measure}"] or 0 for measure in ("n", "w", "wsum"))
-    return Counted(int(n), float(weight), float(total))
+    unweighted = n - (row["weight.n"] or 0)
+    return Counted(int(n), float(weight), float(total), float((row["weight.sumsq"] or 0) + unweighted))
+
+
+def _traffic(rule: PullRule, app: str | None, metric: str, scope: Scope) -> tuple[Where, ...]:
+    """The rows of ``scores`` that a rule looks at: those that have its metric."""
+    where = [Where(column="environment", op="eq", value=rule.environment)]
+    where += [Where(column="app", op="eq", value=app)] if app is not None else []
+    where += [Where(column=k, op="eq", value=v) for k, v in scope]
+    where += [Where(column="source", op="eq" if metric == PROBE_PASS else "ne", value=PROBE)]
+    where += [Where(column=metric, op="not_null")] if metric != TRAFFIC else []
+    return tuple(where)
+
+
+def unmatched(warehouse: Warehouse, rules: Iterable[PullRule], levers: Iterable[Lever], now_us: int) -> list[str]:
+    """Rules about traffic of which none came in the last `LATELY_US`, a sentence each: a name may be misspelt.
+
+    Args:
+        warehouse: holds the table ``scores``.
+        rules: all of them; those about a probe, or of a lever that is not declared, are left out.
+        levers: all that are declared.
+        now_us: the clock.
+    """
+    known, said = {x.id: x for x in levers}, []
+    for rule in rules:
+        when, lever = rule.when, known.get(rule.lever)
+        if isinstance(when, OnProbe) or lever is None:
+            continue
+        app = traffic_of(rule, lever)
+        where = _traffic(rule, app, when.metric, when.scope)
+        span = Span(start_us=now_us - LATELY_US, end_us=now_us + 1)
+        if not warehouse.run(Rollup(table="scores", where=where, span=span)).to_pylist()[0]["rows"]:
+            told = f" with {when.metric}" if when.metric != TRAFFIC else ""
+            whose = (
+                f"{scope_text(dict(when.scope))} of {f'app {app}' if app else 'any application'} in {rule.environment}"
+            )
+            said.append(
+                f"{rule.source}: rule {quoted(rule.name, 100)} looks at nothing: no interaction{told} matches {whose} in the last "
+                f"{duration(LATELY_US / 1e6)}"
+            )
+    return said
 
 
 def _home(ledger: Ledger, home: Mapping[str, str], signal: str) -> str | None:

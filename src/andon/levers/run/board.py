@@ -134,6 +134,16 @@ class Board:
         named = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
         return [f"too large for the answer with all levers, so applications are not given what is new of them: {named}"]
 
+    @property
+    def entry(self) -> int:
+        """The entry of the ledger up to which it was read."""
+        return self._news.entry
+
+    def app_of(self, key: str) -> str:
+        """The application that a lever is for, ``default`` for any; empty where there is no lever with this key."""
+        found = self._known.levers.get(key)
+        return "" if found is None else found.lever.app
+
     def keys(self) -> list[str]:
         """Keys of all levers, sorted."""
         return list(self._known.levers)

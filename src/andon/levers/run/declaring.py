@@ -9,7 +9,9 @@ from andon.levers.records import ENVIRONMENTS, GateResult, Lever, Promotion, Ver
 from andon.levers.registry import (
     approve,
     check_environment,
+    check_key,
     check_lever,
+    check_person,
     check_promotion,
     check_served,
     check_value,
@@ -47,26 +49,25 @@ def declare(ledger: Ledger, lever: Lever, now_us: int, by: str) -> Lever:
     """Write a lever, or a new version of one.
 
     A changed default of a lever that nobody holds, and of which no version is live, is a change of what is served; so a new
-    default or safe value is one that production may see already.
+    default or safe value is one that production may see already. The first declaration is no change: nothing was served before.
 
     Raises:
         InputError: the lever contradicts itself.
         StateError: it was declared with another kind (a lever keeps one type for ever), nobody approved its new values, an
             experiment gives the default to one arm, or somebody else declared it in the same moment.
     """
+    declared = ledger.history(Lever, check_key(lever.id))
+    if declared and (known := declared[-1].record).kind != lever.kind:
+        raise StateError(
+            f"{lever.id} is a {known.kind} lever and stays one, because applications read it as such; "
+            f"declare another key for a {quoted(lever.kind)[1:-1]}"
+        )
     lever, by = check_lever(lever), line("by", by, 200)
-    declared = ledger.history(Lever, lever.id)
     if not declared:
         put_once(ledger, lever, now_us=now_us, by=by, expect=0, lever_id=lever.id, what=f"declared {lever.id}")
         return lever
-    known = declared[-1].record
     if _plain(known) == _plain(lever):
         return known
-    if known.kind != lever.kind:
-        raise StateError(
-            f"{lever.id} is a {known.kind} lever and stays one, because applications read it as such; "
-            f"declare another key for a {lever.kind}"
-        )
     versions = versions_of(ledger, lever.id)
     for value in (lever.default, lever.safe):
         check_served(known, value, "production", versions)
@@ -101,11 +102,11 @@ def add_version(
         now_us: the clock.
 
     Raises:
-        InputError: the lever or the parent is unknown, the value has another type, or why or by is empty.
+        InputError: the lever or the parent is unknown, the value has another type, why is empty, or by is no name (`check_person`).
         StateError: another value has the same digest, or somebody else added it in the same moment.
     """
     lever = known_lever(ledger, lever_id)
-    why, by = line("why", why, 2_000), line("by", by, 200)
+    why, by = line("why", why, 2_000), check_person(by)
     checked = check_value(lever, value)
     digest = digest_of(checked)
     versions = versions_of(ledger, lever.id)
@@ -139,7 +140,7 @@ def approve_version(ledger: Ledger, lever_id: str, named: str, *, why: str, by: 
     """Say that a version may be served to production; its author cannot.
 
     Raises:
-        InputError: there is no such version, or why or by is empty.
+        InputError: there is no such version, why is empty, or by is no name (`check_person`).
         StateError: the author approves, or somebody else changed the version in the same moment.
     """
     why, by = line("why", why, 2_000), line("by", by, 200)
@@ -188,18 +189,19 @@ def promote(
     Raises:
         InputError: there is no such version or environment, or why or by is empty.
         StateError: production must not see it: it is not approved, the gate did not pass it, or it is not live in staging; an
-            experiment splits the lever there; no version was ever live, so the default is; or somebody else promoted, or
-            started or ended an experiment, in the same moment.
+            experiment splits the lever there; no version was ever live, so the default is; or somebody else promoted, changed the
+            version, or started or ended an experiment, in the same moment.
     """
     lever, environment = known_lever(ledger, lever_id), check_environment(to)
     why, by = line("why", why, 2_000), line("by", by, 200)
     name = f"{lever.id}:{environment}"
-    beside = number_of(ledger, Allocation, name)
+    beside = [number_of(ledger, Allocation, name)]
     history = ledger.history(Promotion, name)
     digest = None
     if named != DEFAULT:
-        version, _ = _version(ledger, lever_id, named)
+        version, number = _version(ledger, lever_id, named)
         digest = version.digest
+        beside.append((Version, version.id, number))
         check_promotion(version, environment, live_in(ledger, lever.id, "staging"), [v.record for v in history])
     elif not history:
         raise StateError(
@@ -211,10 +213,8 @@ def promote(
         raise StateError(_in_the_way(split, "compares with what is live now", "promote then"))
     record_promotion(ledger, history, now_us)
     promotion = Promotion(id=name, lever=lever.id, environment=environment, digest=digest, at_us=now_us, by=by, why=why)
-    what = f"promoted a version of {lever.id} to {environment}, or started or ended an experiment there,"
-    put_once(
-        ledger, promotion, now_us=now_us, by=by, expect=len(history), lever_id=lever.id, what=what, beside=[beside]
-    )
+    what = f"promoted a version of {lever.id} to {environment}, changed it, or started or ended an experiment there,"
+    put_once(ledger, promotion, now_us=now_us, by=by, expect=len(history), lever_id=lever.id, what=what, beside=beside)
     record_promotion(ledger, ledger.history(Promotion, name), now_us)
     return promotion
 

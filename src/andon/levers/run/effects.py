@@ -35,7 +35,7 @@ from andon.levers.effects import (
 from andon.levers.pulls import turn
 from andon.levers.records import Effect, FirstRead, Lever, Pull
 from andon.monitors import TRAFFIC, Signal
-from andon.monitors.run import chart_of, harm_of, scope_of
+from andon.monitors.run import harm_of, missing_of, scope_of
 from andon.store import Ledger, Rollup, Span, Warehouse
 
 __all__ = ["Measured", "measure_effects", "tell_effective"]
@@ -87,11 +87,14 @@ def measure_effects(warehouse: Warehouse, ledger: Ledger, now_us: int) -> Measur
     return Measured(effects=tuple(effects), retold=tuple(retold))
 
 
-def tell_effective(ledger: Ledger, incident: Incident, pull: Pull, read_us: int, now_us: int) -> TimelineEvent | None:
-    """Tell the timeline of an incident when an application first read a pull; a closed one grows no more."""
+def tell_effective(
+    ledger: Ledger, incident: Incident, pull: Pull, read: FirstRead, now_us: int
+) -> TimelineEvent | None:
+    """Tell the timeline of an incident when a pull was first read; a closed one grows no more."""
     if incident.state == "closed":
         return None
-    return event(ledger, incident, read_us, max(now_us, read_us), "lever", effective_entry(pull, read_us, incident))
+    said = effective_entry(pull, read, incident)
+    return event(ledger, incident, read.at_us, max(now_us, read.at_us), "lever", said)
 
 
 def _measure(
@@ -133,8 +136,9 @@ def _first_read(ledger: Ledger, incident: Incident, together: list[Pull], now_us
         read = ledger.get(FirstRead, pull.id)
         if read is not None:
             if pull is together[0]:
-                tell_effective(ledger, incident, pull, read.at_us, now_us)
-            return read.at_us
+                tell_effective(ledger, incident, pull, read, now_us)
+            if read.by_application:
+                return read.at_us
     return None
 
 
@@ -212,6 +216,6 @@ def _silent(warehouse: Warehouse, lead: Signal, seen: Seen) -> tuple[Counted, Co
     counts = []
     for start_us, end_us in ((seen.from_us, seen.pulled_us), (seen.since_us, seen.until_us)):
         start, end = -(-start_us // width) * width, end_us // width * width
-        points = chart_of(warehouse, lead, start_us=start, end_us=end, points=1) if start < end else []
-        counts.append(Counted(x=sum(p.x for p in points), n=sum(p.n for p in points)))
+        x, n = missing_of(warehouse, lead, start_us=start, end_us=end) if start < end else (0, 0)
+        counts.append(Counted(x=x, n=n))
     return counts[0], counts[1]

@@ -1,5 +1,6 @@
 """Hold, release and expire levers."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,17 +18,17 @@ from andon.levers.pulls import (
     superseded,
     turn,
 )
-from andon.levers.records import ENVIRONMENTS, Lever, LeverValue, Promotion, Pull
-from andon.levers.registry import OURSELVES, line, reviewed
-from andon.levers.run.declaring import known_lever, live_in
+from andon.levers.records import ENVIRONMENTS, Environment, Lever, LeverValue, Promotion, Pull, Version
+from andon.levers.registry import OURSELVES, check_environment, check_value, digest_of, line, reviewed
+from andon.levers.run.declaring import known_lever, live_in, number_of
 from andon.levers.run.reading import News, pulls_by_lever, pulls_of, versions_of
-from andon.levers.run.recording import put_once, record, record_default, record_promotion, resting
+from andon.levers.run.recording import put_once, record, record_default, record_promotion, resting, value_of
 from andon.levers.run.splitting import settle_split
 from andon.rollouts import Allocation
 from andon.store import Ledger
 from andon.traffic import quoted
 
-__all__ = ["Expiry", "expire", "hold", "plan_hold", "release", "review", "settle", "version_before"]
+__all__ = ["Expiry", "expire", "hold", "plan_hold", "read_by_a_pull", "release", "review", "settle", "version_before"]
 
 
 def hold(
@@ -56,15 +57,32 @@ def hold(
     Raises:
         InputError: the lever is unknown, the value has another type, why or by is empty, or the time is not in the future
             or more than 90 days away.
-        StateError: production must not see the value, or somebody else pulled the same lever in the same moment.
+        StateError: production must not see the value, or somebody else pulled or declared the lever, or changed the version,
+            in the same moment.
     """
-    lever = known_lever(ledger, lever_id)
     asked = Asked(value=value, why=why, by=by, until_us=until_us, **more)
-    pulls, _ = _settle(ledger, lever, pulls_of(ledger, lever.id), now_us)
+    place, beside = check_environment(asked.environment), read_by_a_pull(ledger, lever_id, asked.value)
+    lever = known_lever(ledger, lever_id)
+    pulls, _ = _settle(ledger, lever, pulls_of(ledger, lever.id), now_us, (place,))
     pull = draft_pull(lever, pulls, versions_of(ledger, lever.id), asked, now_us)
-    put_once(ledger, pull, now_us=now_us, by=pull.by, expect=0, lever_id=lever.id, what=f"pulled {lever.id}")
-    _settle(ledger, lever, [*pulls, pull], now_us)
+    what = f"pulled {lever.id}, declared it or changed the version"
+    put_once(ledger, pull, now_us=now_us, by=pull.by, expect=0, lever_id=lever.id, what=what, beside=beside)
+    _settle(ledger, lever, [*pulls, pull], now_us, (place,))
     return pull
+
+
+def read_by_a_pull(ledger: Ledger, lever_id: str, value: Any) -> list[tuple[type, str, int]]:
+    """What decides whether a pull may be made: the declaration of its lever, and the version that its value is, approvals and all.
+
+    They are read before anything else is: what changes from here on until the pull is written keeps it from being written.
+
+    Raises:
+        InputError: the lever is unknown, or the value has another type.
+    """
+    declared = number_of(ledger, Lever, lever_id)
+    lever = known_lever(ledger, lever_id)
+    held = lever.safe if value is None else check_value(lever, value)
+    return [declared, number_of(ledger, Version, f"{lever.id}@{digest_of(held)}")]
 
 
 def plan_hold(ledger: Ledger, lever_id: str, asked: Asked, now_us: int) -> tuple[Pull, LeverValue, Pull | None]:
@@ -82,7 +100,10 @@ def plan_hold(ledger: Ledger, lever_id: str, asked: Asked, now_us: int) -> tuple
 
 
 def version_before(ledger: Ledger, lever_id: str, environment: str) -> LeverValue:
-    """What was live before the version that is live now: what a rollback holds.
+    """What was live before the version that is live now first was: what a rollback holds.
+
+    So a rollback leads to something older, however often it is asked for: after the way back from a bad version, it does not
+    lead to that version again. The default is the oldest: it was live before anything was promoted.
 
     Raises:
         InputError: the lever is unknown.
@@ -95,8 +116,14 @@ def version_before(ledger: Ledger, lever_id: str, environment: str) -> LeverValu
             f"no version of {lever.id} was ever promoted to {environment}, so there is none before; "
             "`andon lever hold` holds the safe value"
         )
-    versions = versions_of(ledger, lever_id)
-    return standing(lever, history[-2] if len(history) > 1 else None, versions)[0]
+    digests = [None, *(p.digest for p in history)]
+    first = digests.index(digests[-1])
+    if first == 0:
+        raise StateError(
+            f"the default of {lever.id} is live in {environment}, and was before any version; `andon lever hold` holds the safe value, "
+            f"or with --version one of those that `andon lever version list {lever.id}` shows"
+        )
+    return value_of(ledger, lever, digests[first - 1])
 
 
 def release(ledger: Ledger, lever_id: str, *, why: str, by: str, now_us: int, environment: str = "production") -> Pull:
@@ -106,8 +133,8 @@ def release(ledger: Ledger, lever_id: str, *, why: str, by: str, now_us: int, en
         InputError: the lever is unknown, or why or by is empty.
         StateError: nothing holds the lever, or somebody else ended the hold in the same moment.
     """
-    lever = known_lever(ledger, lever_id)
-    pulls, _ = _settle(ledger, lever, pulls_of(ledger, lever.id), now_us)
+    lever, place = known_lever(ledger, lever_id), check_environment(environment)
+    pulls, _ = _settle(ledger, lever, pulls_of(ledger, lever.id), now_us, (place,))
     ended = draft_release(lever, pulls, why=why, by=by, environment=environment, now_us=now_us)
     what = f"ended {ended.id}"
     latest = ledger.latest(Pull, ended.id)
@@ -116,7 +143,7 @@ def release(ledger: Ledger, lever_id: str, *, why: str, by: str, now_us: int, en
     )  # a review does not end it
     ended = replace(ended, reviewed=None if latest is None else latest.record.reviewed)
     put_once(ledger, ended, now_us=now_us, by=ended.released_by or by, expect=number, lever_id=lever.id, what=what)
-    _settle(ledger, lever, [ended if p.id == ended.id else p for p in pulls], now_us)
+    _settle(ledger, lever, [ended if p.id == ended.id else p for p in pulls], now_us, (place,))
     return ended
 
 
@@ -138,9 +165,9 @@ def review(ledger: Ledger, pull_id: str, *, why: str, by: str, now_us: int) -> P
     return pull
 
 
-def settle(ledger: Ledger, lever_id: str, now_us: int) -> None:
-    """Write what follows from the pulls of one lever: their changes, and the end of what was superseded or is over."""
-    _settle(ledger, known_lever(ledger, lever_id), pulls_of(ledger, lever_id), now_us)
+def settle(ledger: Ledger, lever_id: str, environment: Environment, now_us: int) -> None:
+    """Write what follows from the pulls of one lever in an environment: changes, and the end of what was superseded or is over."""
+    _settle(ledger, known_lever(ledger, lever_id), pulls_of(ledger, lever_id), now_us, (environment,))
 
 
 def expire(ledger: Ledger, now_us: int) -> list[Pull]:
@@ -194,8 +221,12 @@ def _settle_lever(ledger: Ledger, key: str, pulls: list[Pull], ends: dict[str, i
     return over
 
 
-def _settle(ledger: Ledger, lever: Lever, pulls: list[Pull], now_us: int) -> tuple[list[Pull], list[Pull]]:
+def _settle(
+    ledger: Ledger, lever: Lever, pulls: list[Pull], now_us: int, places: Iterable[Environment] = ENVIRONMENTS
+) -> tuple[list[Pull], list[Pull]]:
     """All pulls of a lever after writing what follows from them, and those whose time is over and that ended now.
+
+    Who pulls in one environment settles that one alone (`places`): a clock that is wrong ends nothing elsewhere.
 
     Pulls are written before their changes, guarded by their version, and a change is computed from its pull. So whoever
     settles next completes what a crash left, and two who settle at once write the same.
@@ -204,9 +235,10 @@ def _settle(ledger: Ledger, lever: Lever, pulls: list[Pull], now_us: int) -> tup
     over: list[Pull] = []
     for environment in ENVIRONMENTS:
         mine = sorted((p for p in pulls if p.environment == environment), key=turn)
-        if mine:
+        if mine and environment in places:
             mine, ended = _settle_in(ledger, lever, mine, now_us)
-            settled, over = settled + mine, over + ended
+            over += ended
+        settled += mine
     return settled, over
 
 

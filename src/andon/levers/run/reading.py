@@ -26,7 +26,8 @@ class News:
 
     def __init__(self) -> None:
         self._turn = threading.RLock()
-        self._entry = self._turns = 0
+        self.entry = self._turns = 0
+        """The last entry that was named."""
         self._seen: set[int] = set()
 
     @contextmanager
@@ -38,14 +39,14 @@ class News:
         """
         with self._turn:
             whole = self._turns % WHOLE == 0
-            after = ledger.last_entry() if whole else self._entry
+            after = ledger.last_entry() if whole else self.entry
             written = ledger.written((Lever, Pull, Promotion, Allocation), max(0, after - LATE))
             if whole:
                 keys = {lever.id for lever in ledger.all(Lever)}
             else:
                 keys = {_lever_of(kind, name) for entry, kind, name in written if entry not in self._seen}
             yield keys, whole
-            self._entry = max([after, *(entry for entry, _, _ in written)])
+            self.entry = max([after, *(entry for entry, _, _ in written)])
             self._seen = {entry for entry, _, _ in written}
             self._turns += 1
 

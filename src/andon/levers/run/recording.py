@@ -118,21 +118,26 @@ def record_promotion(ledger: Ledger, history: Sequence[Versioned[Promotion]], no
 
 
 def record_split(ledger: Ledger, split: Allocation, now_us: int) -> None:
-    """Write that a split of users began, and that it ended if it did."""
-    name = f"lever-{split.lever}-{split.experiment}"
+    """Write that a split of users began, and that it ended if it did. Where no lever is split, nothing changed."""
+    lever_id = split.lever
+    if lever_id is None:
+        return
+    name = f"lever-{lever_id}-{split.experiment}"
 
     def began() -> Change:
-        lever = _declared_at(ledger, split.lever, split.from_us)
+        lever = _declared_at(ledger, lever_id, split.from_us)
         control, treatment = (value_of(ledger, lever, d) for d in (split.control, split.treatment))
         whom = "who asks for the shadow" if split.shadow else f"{split.share:.3g} of the users"
         title = f"{split.experiment} began: {whom} may be given {named(split.treatment)} of lever {lever.id}"
+        arm, rest = split.variants
         return lever_change(
-            lever, split.environment, f"{name}-began", title, split.from_us, control, treatment, split.by
-        )
+            lever, split.environment, f"{name}-began", title, split.from_us, control, treatment, split.by,
+            shown=arm, control=rest,
+        )  # fmt: skip
 
     def ended() -> Change:
         assert split.ended_us is not None
-        lever = _declared_at(ledger, split.lever, split.ended_us)
+        lever = _declared_at(ledger, lever_id, split.ended_us)
         rest = resting(ledger, lever.id, split.environment, split.ended_us)
         why, by = quoted(split.ended_why or "", 100)[1:-1], split.ended_by or split.by
         title = f"{split.experiment} ended: nobody is given the treatment of lever {lever.id} any more ({why})"

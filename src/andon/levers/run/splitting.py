@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from andon.errors import InputError, StateError
-from andon.levers.records import Lever, Promotion
+from andon.levers.records import Lever, Promotion, Version
 from andon.levers.registry import (
     MAX_HOLD_US,
     OURSELVES,
@@ -29,24 +29,30 @@ DAY_US = 86_400_000_000
 def start_split(ledger: Ledger, experiment: Experiment, *, why: str, by: str, now_us: int) -> Allocation:
     """Serve an experiment: from now on its share of the users is given the treatment.
 
+    Of one on a field of traffic nothing is served: from now on it is looked at.
+
     Raises:
         InputError: the lever or a version is unknown, share or days are none, or why or by is empty.
         StateError: a version is not approved, the control is not what is live, another experiment splits the lever there, this
             one was started before, or somebody else started one, promoted or declared in the same moment.
     """
+    if experiment.lever is None:
+        return _watch(ledger, experiment, why=why, by=by, now_us=now_us)
     environment = check_environment(experiment.environment)
     name = f"{experiment.lever}:{environment}"
     beside = [number_of(ledger, Lever, experiment.lever), number_of(ledger, Promotion, name)]
+    arms = (experiment.treatment, experiment.control)
+    beside += [number_of(ledger, Version, f"{experiment.lever}@{digest}") for digest in arms if digest is not None]
     lever = known_lever(ledger, experiment.lever)
     why, by = line("why", why, 2_000), line("by", by, 200)
     _check_plan(experiment)
     versions = versions_of(ledger, lever.id)
-    arms = [None if d is None else find_version(lever, versions, d) for d in (experiment.treatment, experiment.control)]
+    given = [None if digest is None else find_version(lever, versions, digest) for digest in arms]
     if environment == "production":
-        for version in arms:
+        for version in given:
             if version is not None:
                 check_approved(version)
-    values = [lever.default if v is None else v.value for v in arms]
+    values = [lever.default if v is None else v.value for v in given]
     if same_value(*values):
         raise InputError(f"treatment and control of {experiment.id} are the same; name two versions of {lever.id}")
     if allocation_of(ledger, experiment.id) is not None:
@@ -67,7 +73,7 @@ def start_split(ledger: Ledger, experiment: Experiment, *, why: str, by: str, no
         settle_split(ledger, before, now_us)
     allocation = Allocation(
         id=name, experiment=experiment.id, lever=lever.id, environment=experiment.environment,
-        control=experiment.control, treatment=experiment.treatment, share=experiment.share,
+        control=experiment.control, treatment=experiment.treatment, share=experiment.share or 0.0,
         shadow=experiment.kind == "shadow", salt=f"{lever.id}:{experiment.id}", from_us=now_us,
         until_us=now_us + round(experiment.days * DAY_US), by=by, why=why,
     )  # fmt: skip
@@ -78,8 +84,23 @@ def start_split(ledger: Ledger, experiment: Experiment, *, why: str, by: str, no
     return allocation
 
 
+def _watch(ledger: Ledger, experiment: Experiment, *, why: str, by: str, now_us: int) -> Allocation:
+    """Begin to look at two values of a field: something else serves them, so no change is written and nothing is split."""
+    environment, why, by = check_environment(experiment.environment), line("why", why, 2_000), line("by", by, 200)
+    _check_plan(experiment)
+    allocation = Allocation(
+        id=f"{experiment.id}:{environment}", experiment=experiment.id, lever=None, environment=experiment.environment,
+        control=experiment.control, treatment=experiment.treatment, share=0.0, salt="", from_us=now_us,
+        until_us=now_us + round(experiment.days * DAY_US), by=by, why=why,
+    )  # fmt: skip
+    if ledger.latest(Allocation, allocation.id) is not None:
+        raise StateError(f"{experiment.id} was started before; an experiment runs once: plan another one")
+    ledger.put(allocation, now_us=now_us, by=by, expect=0)
+    return allocation
+
+
 def stop_split(ledger: Ledger, experiment_id: str, *, why: str, by: str, now_us: int) -> Allocation:
-    """Take the treatment out: everybody has the control again.
+    """Take the treatment out: everybody has the control again. Of an experiment on a field only the looks end.
 
     Raises:
         InputError: the experiment was never started, or why or by is empty.
@@ -117,6 +138,9 @@ def act_on(ledger: Ledger, experiment: Experiment, decision: Decision, now_us: i
         StateError: somebody else ended it in the same moment.
     """
     split = allocation_of(ledger, experiment.id)
+    if split is not None and split.lever is None:  # no lever's upkeep ends it
+        settle_split(ledger, split, now_us)
+        return None
     if decision.outcome != "roll back" or experiment.on_harm != "roll back":
         return None
     if split is None or split.ended_us is not None or split.until_us <= now_us:
@@ -133,7 +157,8 @@ def allocation_of(ledger: Ledger, experiment_id: str) -> Allocation | None:
 
 def _check_plan(experiment: Experiment) -> None:
     days = MAX_HOLD_US / DAY_US
-    if not (0 < experiment.share < 1 and math.isfinite(experiment.days) and 0 < experiment.days <= days):
+    share = 0.5 if experiment.share is None and experiment.lever is None else experiment.share or 0.0
+    if not (0 < share < 1 and math.isfinite(experiment.days) and 0 < experiment.days <= days):
         raise InputError(
             f"{experiment.id} gives the treatment to a share of {experiment.share} for {experiment.days} days; a share between 0 and 1 "
             f"and up to {days:.0f} days are allowed: plan another one"
@@ -149,8 +174,11 @@ def _end(ledger: Ledger, split: Allocation, *, why: str, by: str, at_us: int, no
     latest = ledger.latest(Allocation, split.id)
     assert latest is not None, "what is ended was read from the ledger"
     if latest.record.experiment != split.experiment or latest.record.ended_us is not None:
-        raise StateError(f"{split.experiment} had ended: `andon lever show {split.lever}` says how")
+        raise StateError(f"{split.experiment} had ended: `andon rollout show {split.experiment}` says how")
     ended = replace(latest.record, ended_us=at_us, ended_by=by, ended_why=why)
+    if split.lever is None:
+        ledger.put(ended, now_us=now_us, by=by, expect=latest.version)
+        return ended
     what = f"ended {split.experiment}"
     put_once(ledger, ended, now_us=now_us, by=by, expect=latest.version, lever_id=split.lever, what=what)
     record_split(ledger, ended, now_us)

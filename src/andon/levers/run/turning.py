@@ -11,7 +11,7 @@ from andon.levers.run.splitting import act_on
 from andon.monitors import Signal
 from andon.rollouts import Allocation, Decision, Experiment
 from andon.rollouts.run import look_at
-from andon.rollouts.run.looking import look_times
+from andon.rollouts.run.looking import is_over
 from andon.scores import Scorer
 from andon.store import Ledger, Warehouse
 
@@ -64,12 +64,15 @@ def turn_levers(
     done, over = Turned(), set() if finished is None else finished
     try:
         expire(now_us)
+    except Exception as error:  # whatever it is, the rest of the turn is not to suffer
+        failed(error)
+    try:
         told = pull_by_rules(warehouse, ledger, rules, fresh=fresh, freeze=freeze, now_us=now_us)
         done = done._replace(
             pulled=tuple(t.pull for t in told if t.pull is not None),
             refused=tuple(f"{t.rule.name}: {t.refused}" for t in told if t.refused),
         )
-    except Exception as error:  # whatever it is, the rest of the turn is not to suffer
+    except Exception as error:
         failed(error)
     splits = {v.record.experiment: v.record for v in ledger.history(Allocation)}
     for split in (s for name, s in splits.items() if name not in over):
@@ -128,5 +131,4 @@ def _is_finished(ledger: Ledger, experiment: Experiment, split: Allocation) -> b
     """Whether an experiment has ended and nothing is left to look at."""
     if split.ended_us is None:
         return False
-    looks = ledger.all(Decision, begins=f"{experiment.id}@")
-    return len(looks) >= len(look_times(experiment, split)) or any(d.outcome != "undecided" for d in looks)
+    return is_over(experiment, split, ledger.all(Decision, begins=f"{experiment.id}@"))

@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 
+from andon.errors import StoreError
 from andon.levers.run.board import Board
 from andon.levers.run.pulling import Expiry
+from andon.levers.run.served import note_served
 from andon.store import Ledger
 
-__all__ = ["Upkeep"]
+__all__ = ["REPLACED", "Upkeep"]
+
+REPLACED = (
+    "the ledger's file was moved, deleted or replaced while this server has it open: levers stay as they were, and nothing that "
+    "is written now is seen or kept; start Andon again"
+)
 
 
 class Upkeep:
@@ -20,17 +27,28 @@ class Upkeep:
             board: what is kept up to date.
             tell: is given the board's state and the time after each look, also when nothing has changed.
         """
-        self._board, self._tell, self._expire = board, tell, Expiry(ledger)
+        self._ledger, self._board, self._tell, self._expire = ledger, board, tell, Expiry(ledger)
+        self._noted = -1
 
-    def look(self, now_us: int) -> None:
-        """Read what is new in the ledger, and record what has expired.
+    def look(self, now_us: int, url: str = "") -> None:
+        """Read what is new in the ledger, note that it is served, and record what has expired.
+
+        Args:
+            now_us: the clock.
+            url: where it is served; empty where it is not served yet.
 
         Raises:
-            StoreError: the ledger cannot be used. What was known goes on being served; what has expired is told all the same.
+            StoreError: the ledger cannot be used, or its file is another one. What was known goes on being served; what has
+                expired is told all the same.
         """
         try:
+            if self._ledger.replaced():
+                raise StoreError(REPLACED)
             self._board.refresh()
             if self._board.has_expired(now_us):  # last: what cannot be recorded must not keep a pull from being served
                 self._expire(now_us)
         finally:
             self._tell(self._board.state(now_us), now_us)
+        if url and self._board.entry != self._noted:  # last of all: applications do not wait for the disk
+            self._noted = self._board.entry
+            note_served(self._ledger, url, self._noted)

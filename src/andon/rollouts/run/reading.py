@@ -1,7 +1,7 @@
-"""Read what came of an experiment until one look."""
+"""Read what came of an experiment until one look, and how each metric is read as harm."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,13 @@ from andon.errors import InputError
 from andon.rollouts.arms import NOBODY, Groups, Split, arm_of, before_sums, split_of, sums_of
 from andon.rollouts.findings import Guarded, Present
 from andon.rollouts.records import Allocation, Experiment
-from andon.rollouts.run.comparing import Metric, cut_of, known_metric
-from andon.scores import Scorer
+from andon.scores import LABELS, Scorer
 from andon.scores.rows import PROBE
 from andon.stats.two_sample import UserSums
 from andon.store import Histogram, Rollup, Span, Warehouse, Where, bin_edges
+from andon.traffic import quoted
 
-__all__ = ["BEFORE_US", "folded", "present_of"]
+__all__ = ["BEFORE_US", "Metric", "Worst", "folded", "known_metric", "present_of", "worst_of"]
 
 _DAY_US = 86_400_000_000
 BEFORE_US = 14 * _DAY_US
@@ -26,6 +26,34 @@ BEFORE_US = 14 * _DAY_US
 
 MOST_SEGMENTS = 20
 """Risk categories that are told at most, those with the most rows: applications send what they like."""
+
+_WORST = 0.2
+"""Share of what came that counts as harmed on a metric that is a number: its worst fifth."""
+
+_NO_UNIT = ("rate", "cosine", "share", "score")
+"""Units that are not said behind a number."""
+
+
+class Metric(NamedTuple):
+    """How a metric is read as harm."""
+
+    name: str
+    kind: Literal["binary", "number"]
+    up_is_bad: bool
+    unit: str = ""
+    """As it stands behind a number."""
+
+
+class Worst(NamedTuple):
+    """What counts as harm of a metric that is a number."""
+
+    edge: float
+    """From there on it is harm; below it, where a fall harms."""
+    harmed: float
+    """What was beyond it, and `n` of all, in the traffic that it was taken from."""
+    n: float
+    text: str
+    """Of what it is the worst part, for people."""
 
 
 class _Read(NamedTuple):
@@ -64,7 +92,7 @@ def present_of(
         if as_harm:
             rate = Metric(of_metric.name, "binary", experiment.better == "down")
             groups = _harmed(groups, rate)
-            primary = Guarded(pair=sums_of(groups), before=traffic.rate_before(rate, None))
+            primary = Guarded(pair=sums_of(groups))
         else:
             primary = Guarded(pair=sums_of(groups))
         past = traffic.past(read, groups, of_metric.name) if ab else None
@@ -77,6 +105,72 @@ def present_of(
     )  # fmt: skip
 
 
+def known_metric(name: str, scorers: Sequence[Scorer]) -> Metric:
+    """A metric that is measured or that people give; one that may harm both ways is read upward.
+
+    Raises:
+        InputError: it is neither.
+    """
+    for scorer in scorers:
+        if scorer.name == name:
+            unit = "" if scorer.unit in _NO_UNIT else f" {scorer.unit}"
+            return Metric(name, scorer.kind, scorer.bad != "down", unit)
+    if name in LABELS:
+        kind, bad = LABELS[name][:2]
+        return Metric(name, "number" if kind == "rating" else "binary", bad != "down")
+    raise InputError(
+        f"{quoted(name)} is not a metric; the metrics are {', '.join([s.name for s in scorers] + list(LABELS))}"
+    )
+
+
+def worst_of(
+    warehouse: Warehouse, metric: Metric, span: Span, where: tuple[Where, ...], risk: str | None, when: str
+) -> Worst | None:
+    """The worst fifth of a number, and how much of one risk category is in it; None where nothing came.
+
+    It is read from log bins: the largest share of whole bins that is not above a fifth. Where the worst bin alone is more than that, it
+    is that bin; where it is the only one, what is worse than it.
+
+    Args:
+        warehouse: holds the table ``scores``.
+        metric: that is a number.
+        span: the time whose worst fifth is meant.
+        where: the traffic.
+        risk: `Worst.harmed` and `Worst.n` are of this risk category only; the edge is of all.
+        when: how people call that time.
+    """
+    plan = Histogram(table="scores", metric=metric.name, keys=("risk_category", "weight"), span=span, where=where)
+    rows = warehouse.run(plan)
+    columns = [rows.column(name).to_pylist() for name in ("bin", "n", "weight")]
+    found = [(index, n * (1.0 if weight is None else weight)) for index, n, weight in zip(*columns, strict=True)]
+    sign = 1 if metric.up_is_bad else -1
+    cut = _cut_of(found, sign)
+    if cut is None:
+        return None
+    edge = bin_edges(sign * cut)[1 if metric.up_is_bad else 0]
+    every, beyond = sum(n for _, n in found), sum(n for index, n in found if sign * index > cut)
+    way = "above" if metric.up_is_bad else "below"
+    part = f"the worst {100 * beyond / every:.0f} %" if beyond else "worse than all"
+    text = f"{way} {edge:.3g}{metric.unit}, {part} of {when}"
+    there = _is(_coded(rows.column("risk_category")), risk)
+    mine = [each for each, chosen in zip(found, there, strict=True) if chosen]
+    return Worst(edge, sum(n for index, n in mine if sign * index > cut), sum(n for _, n in mine), text)
+
+
+def _cut_of(counted: Iterable[tuple[int, float]], sign: int) -> int | None:
+    """Signed bin strictly beyond which lies what is harm; None where nothing was counted."""
+    bins: dict[int, float] = {}
+    for index, n in counted:
+        bins[index] = bins.get(index, 0.0) + n
+    ordered = sorted((index for index, n in bins.items() if n > 0), key=lambda i: -sign * i)
+    room = _WORST * sum(bins.values())
+    for index in ordered:
+        room -= bins[index]
+        if room < 0:
+            return sign * index - (index == ordered[0] and len(ordered) > 1)
+    return None
+
+
 class _Traffic:
     """The traffic of one experiment, and of its application before it."""
 
@@ -85,19 +179,31 @@ class _Traffic:
         self.span = Span(start_us=allocation.from_us, end_us=at_us)
         self.before = Span(start_us=allocation.from_us - BEFORE_US, end_us=allocation.from_us)
         app = (Where(column="app", op="eq", value=experiment.app), Where(column="source", op="ne", value=PROBE))
-        self.where = (*app, Where(column="arm", op="contains", value=f"{experiment.id.lower()}-"))
-        # an arm is of one environment; what was before it names no experiment
-        self.where_before = (*app, Where(column="environment", op="eq", value=experiment.environment))
+        here = (*app, Where(column="environment", op="eq", value=experiment.environment))
+        self.key, two = experiment.field or "arm", (experiment.control or "", experiment.treatment or "")
+        self.where: tuple[Where, ...]
+        self.where_before: tuple[Where, ...]
+        if experiment.field is None:
+            self.where = (*app, Where(column="arm", op="contains", value=f"{experiment.id.lower()}-"))
+            self.where_before = here  # an arm is of one environment; what was before it names no experiment
+        else:
+            self.where = (*here, Where(column=self.key, op="in", value=two))
+            self.where_before = (*here, Where(column=self.key, op="eq", value=two[0]))
+        self.values_of = None if experiment.field is None else dict(zip(two, ("control", "treatment"), strict=True))
+
+    def arm(self, name: str | None) -> str | None:
+        """The arm that a value of the key belongs to."""
+        return arm_of(name, self.allocation) if self.values_of is None else self.values_of.get(name or "")
 
     def read(self, metrics: Sequence[str], *more: Where) -> _Read:
         """Rows of both arms until the look, by arm, user, risk category and weight."""
         plan = Rollup(
             table="scores", metrics=tuple(metrics), measures=("n", "sum", "sumsq"), span=self.span,
-            keys=("arm", "user_id", "risk_category", "weight"), where=(*self.where, *more),
+            keys=(self.key, "user_id", "risk_category", "weight"), where=(*self.where, *more),
         )  # fmt: skip
         table = self.warehouse.run(plan)
-        arms = _coded(table.column("arm"))
-        found = [arm_of(name, self.allocation) for name in arms.dictionary.to_pylist()]
+        arms = _coded(table.column(self.key))
+        found = [self.arm(name) for name in arms.dictionary.to_pylist()]
         ours = np.array([arm is not None for arm in found], dtype=np.bool_)
         index = np.asarray(arms.indices, dtype=np.int64)
         table = table.filter(pa.array(ours[index], pa.bool_()))
@@ -123,15 +229,12 @@ class _Traffic:
         groups = self.values(read, metric)
         chosen = _is(read.risk, risk)
         if metric.kind == "binary":
-            return Guarded(pair=sums_of(_harmed(groups, metric).only(chosen)), before=self.rate_before(metric, risk))
-        bins = self._bins_before(metric, None)
-        sign = 1 if metric.up_is_bad else -1
-        cut = cut_of(bins, sign)
-        if cut is None:
+            return Guarded(pair=sums_of(_harmed(groups, metric).only(chosen)))
+        worst = worst_of(self.warehouse, metric, self.before, self.where_before, risk, "the two weeks before the start")
+        if worst is None:
             return Guarded(pair=None, problem="there was no traffic before the start, whose worst fifth is harm")
-        edge = bin_edges(sign * cut)[1 if metric.up_is_bad else 0]
-        worst = Where(column=metric.name, op="ge" if metric.up_is_bad else "lt", value=edge)
-        bad = self.read([metric.name], worst)
+        beyond = Where(column=metric.name, op="ge" if metric.up_is_bad else "lt", value=worst.edge)
+        bad = self.read([metric.name], beyond)
         # users are numbered by name: those of the second answer are looked up in the first
         number = np.asarray(pc.fill_null(pc.index_in(bad.users, value_set=read.users), NOBODY), dtype=np.int64)
         user = np.where(bad.user == NOBODY, NOBODY, number[bad.user]) if len(number) else bad.user
@@ -140,20 +243,7 @@ class _Traffic:
         everything = groups.only(chosen)
         every = everything._replace(total=np.zeros(len(everything.n)), squares=np.zeros(len(everything.n)))
         both = Groups(*(np.concatenate(pair) for pair in zip(every, harmed, strict=True)))
-        of_risk = bins if risk is None else self._bins_before(metric, risk)
-        beyond = sum(n for k, n in of_risk.items() if sign * k > cut)
-        return Guarded(pair=sums_of(both), before=(beyond, sum(of_risk.values())))
-
-    def rate_before(self, metric: Metric, risk: str | None) -> tuple[float, float] | None:
-        """Harmed and all interactions of the application before the start."""
-        plan = Rollup(
-            table="scores", metrics=(metric.name,), measures=("w", "wsum"), keys=("risk_category",), span=self.before,
-            where=self.where_before,
-        )  # fmt: skip
-        rows = self.warehouse.run(plan)
-        chosen = _is(_coded(rows.column("risk_category")), risk)
-        n, ones = (float(_floats(rows.column(f"{metric.name}.{part}"))[chosen].sum()) for part in ("w", "wsum"))
-        return None if n <= 0 else (ones if metric.up_is_bad else n - ones, n)
+        return Guarded(pair=sums_of(both), harm=worst.text)
 
     def past(self, read: _Read, groups: Groups, metric: str) -> tuple[UserSums, UserSums] | None:
         """The same users on the same metric before the start."""
@@ -173,23 +263,10 @@ class _Traffic:
         )  # fmt: skip
         return before_sums(groups, (total, n)) if n.any() else None
 
-    def _bins_before(self, metric: Metric, risk: str | None) -> dict[int, float]:
-        plan = Histogram(
-            table="scores", metric=metric.name, keys=("risk_category", "weight"), span=self.before,
-            where=self.where_before,
-        )  # fmt: skip
-        rows = self.warehouse.run(plan)
-        chosen = _is(_coded(rows.column("risk_category")), risk)
-        bins: dict[int, float] = {}
-        columns: list[list[Any]] = [rows.column(name).to_pylist() for name in ("bin", "n", "weight")]
-        for there, index, n, weight in zip(chosen, *columns, strict=True):
-            if there:
-                bins[index] = bins.get(index, 0.0) + n * (1.0 if weight is None else weight)
-        return bins
-
 
 def _split(read: _Read) -> Split:
-    return split_of(read.treated, read.user, read.rows)
+    uneven = len(read.weight) > 0 and bool(np.ptp(read.weight) > 0)
+    return split_of(read.treated, read.user, read.rows)._replace(uneven=uneven)
 
 
 def _harmed(groups: Groups, metric: Metric) -> Groups:
