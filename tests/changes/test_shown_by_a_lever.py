@@ -1,12 +1,13 @@
 """Laws of versions that a lever gives and traffic shows: one change, that of the lever, with who saw it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from andon.changes import Change
-from andon.changes.discover import SHOWN_US, shown_by
+from andon.changes.discover import PLAIN_US, SHOWN_US, shown_by
 from andon.changes.run import AGAIN_US, changes_of, find_versions
 from andon.investigations.suspects import told_once
 from andon.levers import Lever
@@ -35,13 +36,13 @@ def store(tmp_path: Path) -> Iterator[tuple[Warehouse, Ledger, str]]:
     ledger.close()
 
 
-def seen(warehouse: Warehouse, ledger: Ledger, version: str, at_us: int) -> list[Change]:
-    """Traffic of a version of the prompt; the new changes that are found in it."""
+def seen(warehouse: Warehouse, ledger: Ledger, version: str, at_us: int, field: str = "prompt_version") -> list[Change]:
+    """Traffic of a version, of the prompt unless said; the new changes that are found in it."""
     record(
         warehouse,
         [
             Interaction(
-                id=f"{version}-{at_us}", time_us=at_us, app="desk", query="q", answer="a", prompt_version=version
+                id=f"{field}-{version}-{at_us}", time_us=at_us, app="desk", query="q", answer="a", **{field: version}
             )
         ],
     )
@@ -118,3 +119,55 @@ def test_only_what_is_seen_soon_is_the_lever(store: tuple[Warehouse, Ledger, str
     at_us = T0 + HOUR
     promote(ledger, PROMPT.id, digest, to="production", why="good", by="bob", now_us=at_us)
     assert len(seen(warehouse, ledger, digest, at_us + after_us)) == (0 if one else 1)
+
+
+def hold_index(ledger: Ledger, at_us: int) -> None:
+    """A lever of the index is held at the text v2."""
+    declare(ledger, Lever(id="desk.index", kind="string", default="v1", safe="v2", app="desk"), T0, "ann")
+    hold(ledger, "desk.index", why="harm", by="ann", until_us=at_us + 90 * HOUR, now_us=at_us)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_deploy_of_the_same_name_is_a_change_by_itself(store: tuple[Warehouse, Ledger, str], shown: bool) -> None:
+    """A prompt v2 a day after a lever gave the index v2 is a deploy, whether traffic showed the index or not."""
+    warehouse, ledger, _ = store
+    seen(warehouse, ledger, "v1", T0, "index_version")
+    hold_index(ledger, T0 + HOUR)
+    assert not shown or seen(warehouse, ledger, "v2", T0 + HOUR + SECOND, "index_version") == []
+    (deploy,) = seen(warehouse, ledger, "v2", T0 + 26 * HOUR)
+    assert (deploy.origin, deploy.version_field, deploy.after) == ("traffic", "prompt_version", "v2")
+    log = changes_of(ledger, "desk", "production", 0, T0 + 30 * HOUR)
+    assert [(c.origin, c.version_field) for c in log] == [
+        ("lever", "index_version" if shown else None),
+        ("traffic", "prompt_version"),
+    ]
+
+
+def test_what_one_field_shows_no_other_field_shows(store: tuple[Warehouse, Ledger, str]) -> None:
+    """Once traffic told in which field a lever is seen, the same value in another is a change, also at once."""
+    warehouse, ledger, _ = store
+    seen(warehouse, ledger, "v1", T0, "index_version")
+    hold_index(ledger, T0 + HOUR)
+    assert seen(warehouse, ledger, "v2", T0 + HOUR + SECOND, "index_version") == []
+    assert len(seen(warehouse, ledger, "v2", T0 + HOUR + 2 * SECOND)) == 1
+
+
+@pytest.mark.parametrize(("kind", "value", "name"), [("number", 2.0, "2.0"), ("boolean", True, "true")])
+def test_a_bare_figure_names_nothing(
+    store: tuple[Warehouse, Ledger, str], kind: str, value: float | bool, name: str
+) -> None:
+    """Code 2.0 that goes live as a number is held at 2.0 is a deploy."""
+    warehouse, ledger, _ = store
+    seen(warehouse, ledger, "1.0", T0, "code_version")
+    declare(ledger, Lever(id="desk.figure", kind=kind, default=type(value)(), safe=value, app="desk"), T0, "ann")
+    hold(ledger, "desk.figure", why="harm", by="ann", until_us=T0 + 9 * HOUR, now_us=T0 + HOUR)
+    (deploy,) = seen(warehouse, ledger, name, T0 + HOUR + SECOND, "code_version")
+    assert (deploy.version_field, deploy.before, deploy.after) == ("code_version", "1.0", name)
+
+
+@pytest.mark.parametrize(("after_us", "one"), [(PLAIN_US, True), (PLAIN_US + 1, False)])
+def test_a_bare_value_is_the_lever_within_ten_minutes(after_us: int, one: bool) -> None:
+    """Later it is a change by itself; the digest is the lever for two days."""
+    late = replace(sighting("a whole prompt"), at_us=T0 + after_us)
+    assert (shown_by(late, [lever()]) is not None) is one
+    assert shown_by(replace(late, after="1a2b"), [lever()]) is not None

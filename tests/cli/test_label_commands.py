@@ -378,10 +378,9 @@ def test_what_is_no_time_is_an_input_error(text: str) -> None:
 def test_every_command_reads_times_the_same_way(type_: Type) -> None:
     """A superscript two is no number: exit 2 and one line, in each command that takes a span."""
     type_("lever", "declare", "cite", "--default", "true", "--safe", "false")
-    arms = ("--app", "a", "--metric", "error", "--control", "x", "--treatment", "y")
     for words in (
         ("lever", "hold", "cite", "--why", "x", "--for", "\u00b2d"),
-        ("rollout", "compare", *arms, "--since", "\u00b2d"),
+        ("rollout", "canary", "--lever", "cite", "--treatment", "x", "--for", "\u00b2d"),
         ("truth", "thumbs", "--app", "a", "--proxy", "groundedness", "--since", "\u00b2d"),
     ):
         code, _, err = type_(*words)

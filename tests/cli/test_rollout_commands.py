@@ -268,6 +268,27 @@ def test_people_are_told_where_the_plan_says_tell(bot: Bot, monkeypatch: pytest.
     assert split.ended_us is None
 
 
+def test_what_is_over_is_not_said_to_be_served(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the look at the end shows harm, everybody has the control: no command is printed that would fail."""
+    monkeypatch.setattr("andon.cli.rollouts.now_us", lambda: bot.now - 2 * DAY)
+    words = (
+        "rollout canary --lever prompt --metric citation_valid --margin 0.01 --for 1d --base 0.97 --per-day 1000 --share 0.5 "
+        "--guardrail refusal:0.1 --anyway --start --treatment"
+    )
+    code, out, err = bot.type_(*words.split(), bot.digest[:6])
+    assert code == 0, out + err
+    monkeypatch.setattr("andon.cli.rollouts.now_us", lambda: bot.now)
+    bot.traffic(2, 1, 2_000, 3, "exp-0001", citation_valid=(0.97, 0.80))
+    out = bot.type_("rollout", "look", "1")[1]
+    assert ": roll back: " in out
+    assert out.strip().endswith("everybody has the control again")
+    assert "still served" not in out
+    assert "andon rollout stop" not in out
+    text = bot.type_("rollout", "show", "1")[1]
+    assert re.search(r"^harm of citation_valid  +[1-5](\.\d+)? %  +[12]\d", text, re.MULTILINE)
+    assert "harm of refusal" not in text
+
+
 def test_a_canary_is_guarded_by_the_risk_metrics_high_risk_first(bot: Bot) -> None:
     """Without guardrails named, those that the application is scored by guard it, high risk first; each with how surely it is shown."""
     bot.traffic(7, 7, 2_000, 1, refusal=(0.06, 0.06), error=(0.01, 0.01))
@@ -540,3 +561,39 @@ def test_the_version_that_is_asked_for_is_named_with_its_gate(bot: Bot) -> None:
     bot.ab("--base", "0.06", "--per-day", "1000")
     assert f"{bot.digest} (treatment)  nobody asked it" in bot.type_("rollout", "show", "1")[1]
     assert bot.loop.ledger.get(Version, f"prompt@{bot.digest}") is not None
+
+
+def test_an_application_without_errors_plans_a_canary(bot: Bot) -> None:
+    """Nothing went wrong in the last week: half an event is assumed and said, of rates that are to rise as well."""
+    bot.traffic(7, 7, 1_000, 1, error=(0.0, 0.0), language_match=(1.0, 1.0))
+    words = ("rollout", "canary", "--lever", "prompt", "--treatment", bot.digest, "--share", "0.5")
+    for metric, base in (("error", 0.5 / 7_000), ("language_match", 1 - 0.5 / 7_000)):
+        code, out, err = bot.type_(*words, "--metric", metric, "--guardrail", "error:0.05", "--margin", "0.02")
+        assert code == 0, out + err
+        assert bot.loop.ledger.all(Experiment)[-1].base == pytest.approx(base)
+        assert "No harm came in the last 7 days: half an event is assumed." in out
+    assert bot.type_(*words, "--anyway", "--guardrail", "error:0.05")[0] == 0
+    assert bot.loop.ledger.all(Experiment)[-1].effect == 0.001
+
+
+def test_a_plan_that_can_never_start_is_not_written(bot: Bot) -> None:
+    """Two versions of the same value are none; with --start nothing is written that cannot start now."""
+    ledger, figures = bot.loop.ledger, ("--base", "0.06", "--per-day", "1000")
+    same = levers.add_version(ledger, "prompt", "Hello.", why="as it was", by="ann", now_us=bot.now)
+    for named in ("default", same.digest):
+        code, _, err = bot.ab(*figures, "--treatment", named)
+        assert (code, "treatment and control are the same, the default of prompt, which is live" in err) == (2, True)
+    new = levers.add_version(ledger, "prompt", "Hi!", why="short", by="ann", now_us=bot.now)
+    code, _, err = bot.ab(*figures, "--treatment", new.digest, "--start")
+    assert code != 0
+    assert "approve" in err
+    code, _, err = bot.ab(*figures, "--control", bot.digest, "--treatment", "default", "--start")
+    assert code != 0
+    assert f"control of this experiment is version {bot.digest}, but the default of prompt is live" in err
+    assert not ledger.all(Experiment)
+    assert bot.ab(*figures, "--treatment", new.digest)[0] == 0
+    assert bot.ab(*figures, "--change", "1", "--start")[0] == 0
+    code, _, err = bot.ab(*figures, "--start")
+    assert code != 0
+    assert "EXP-0001 splits prompt" in err
+    assert [e.id for e in ledger.all(Experiment)] == ["EXP-0001"]

@@ -363,7 +363,7 @@ def test_holds_end_by_release_expiry_or_the_next_hold(store: tuple[Warehouse, Le
     """Each hold of a real lever is open until the change that ended it; another lever's end does not end it."""
     _, ledger = store
     for name in ("a-b", "a"):
-        declare(ledger, Lever(id=name, kind="number", default=1.0, safe=0.0, app="bot"), BEGAN, "ann")
+        declare(ledger, Lever(id=name, kind="number", default=1.5, safe=0.0, app="bot"), BEGAN, "ann")
     hold(ledger, "a-b", 0.1, why="x", by="ann", until_us=END, now_us=BEGAN + 1)
     hold(ledger, "a", 0.1, why="x", by="ann", until_us=BEGAN + 50, now_us=BEGAN + 2)
     hold(ledger, "a-b", 0.5, why="x", by="ann", until_us=END, now_us=BEGAN + 3)

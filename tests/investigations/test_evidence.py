@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planted import EMBEDDER, HOUR, MINUTE, T0, Planted, asked, prompt_failure
 
-from andon.errors import InputError
+from andon.errors import InputError, SeamError
 from andon.incidents import Incident
 from andon.investigations import Evidence, Investigation
 from andon.investigations.evidence import MOST_ROWS, checked, figures_from, intact, plain_rows, sealed
@@ -243,3 +243,18 @@ def test_evidence_is_frozen_before_a_lever_moves(store: Planted) -> None:
 
     assert freeze_open(store.ledger, "triage", look, lambda _: 0) == ["INC-0001"] == seen
     assert freeze_open(store.ledger, "triage", look, lambda _: 0) == []
+
+
+def test_what_cannot_be_frozen_costs_no_other_its_evidence(store: Planted) -> None:
+    """All open incidents are looked into, though the newest fails; the error names it, and those that are frozen."""
+    newer = replace(store.incident, id="INC-0002", alarmed_us=store.incident.alarmed_us + 1)
+    store.ledger.put(newer, now_us=T0, by="ann")
+
+    def look(incident: Incident) -> None:
+        if incident.id == newer.id:
+            raise RuntimeError("a fault")
+        store.look()
+
+    with pytest.raises(SeamError, match=r"INC-0002: RuntimeError: a fault \(frozen: INC-0001\)"):
+        freeze_open(store.ledger, "triage", look, lambda _: 0)
+    assert store.ledger.get(Investigation, "INC-0001") is not None

@@ -13,7 +13,8 @@ from andon.levers.run.telling import tell_levers
 from andon.rollouts import Arm, Decision, Experiment
 from andon.rollouts.notices import standing_text
 from andon.rollouts.records import Outcome
-from andon.rollouts.run.standing import decided_experiments
+from andon.rollouts.run.looking import SETTLE_US
+from andon.rollouts.run.standing import decided_experiments, late_looks
 from andon.store import Ledger
 
 T0 = 1_790_000_000_000_000
@@ -48,7 +49,8 @@ def started(
     """A function that starts a canary of a day."""
 
     def make(**more: Any) -> Experiment:
-        plan = experiment(approved("new").digest, **{"kind": "canary", "days": 1.0, "share": 0.05, **more})
+        treatment = more.pop("treatment", None) or approved("new").digest
+        plan = experiment(treatment, **{"kind": "canary", "days": 1.0, "share": 0.05, **more})
         ledger.put(plan, now_us=T0, by="ann")
         start_split(ledger, plan, why="to know", by="ann", now_us=T0)
         return plan
@@ -60,13 +62,13 @@ def started(
 def decide(ledger: Ledger) -> Decide:
     """A function that writes what a look decided."""
 
-    def make(outcome: Outcome, look: int = 1, reason: str = "refusals rose") -> Decision:
+    def make(outcome: Outcome, look: int = 1, reason: str = "refusals rose", written_us: int | None = None) -> Decision:
         arms = [Arm(name=name, n=100, events=10) for name in ("control", "treatment")]
         decision = Decision(
             id=f"EXP-0001@{look:04d}", at_us=T0 + look * HOUR, app="bot", metric="refusal", outcome=outcome, reason=reason,
             experiment="EXP-0001", look=look, control=arms[0], treatment=arms[1],
         )  # fmt: skip
-        ledger.put(decision, now_us=T0 + look * HOUR, by="rollouts")
+        ledger.put(decision, now_us=written_us or decision.at_us, by="rollouts")
         return decision
 
     return make
@@ -172,11 +174,85 @@ def test_what_waits_is_listed_with_its_command(
     assert found.decision == first
     assert found.runs(T0 + HOUR)
     assert not found.runs(T0 + DAY)
-    line = standing_text(found)
+    line = standing_text(found, T0 + 3 * HOUR)
     assert line.startswith(
         f"{plan.id}: roll back, decided 2026-09-21T16:13:20Z, and the treatment is still served to 5 %"
     )
     assert line.endswith(': andon rollout stop EXP-0001 --why "..."')
+
+
+@pytest.fixture
+def elsewhere(started: Callable[..., Experiment]) -> Callable[[], Experiment]:
+    """A function that starts a canary of a day of what something else than Andon serves."""
+    field = {"lever": None, "field": "prompt_version", "treatment": "v2", "control": "v1", "share": None}
+    return lambda: started(**field, on_harm="tell")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_harm_that_something_else_serves_is_not_over_with_its_experiment(
+    ledger: Ledger, elsewhere: Callable[[], Experiment], decide: Decide, stopped: bool
+) -> None:
+    """Neither the end of its time nor a stop takes it out: it is urgent, an alert of it stays, and it is listed for a week."""
+    elsewhere()
+    if stopped:
+        stop_split(ledger, "EXP-0001", why="seen enough", by="bob", now_us=T0 + 23 * HOUR)
+    decide("roll back", 24)
+    pager, chat = Heard(follows=True), Heard()
+    assert tell_levers(ledger, [pager, chat], T0 + 25 * HOUR) == 2
+    assert tell_levers(ledger, [pager, chat], T0 + 26 * HOUR) == 0
+    (message,) = chat.messages
+    assert message.title.startswith("EXP-0001 harms; take it out where it is served: canary of v2 as ")
+    assert message.tone == "urgent"
+    assert "Something else than Andon serves the treatment: take it out there." in message.text
+    assert "andon rollout stop" not in message.text
+    assert pager.open() == {"andon-EXP-0001-roll-back"}
+    (found,) = decided_experiments(ledger, T0 + 8 * DAY)
+    assert found.stands(T0 + 8 * DAY)
+    line = standing_text(found, T0 + 8 * DAY)
+    assert "something else than Andon serves the treatment: take it out there" in line
+    assert line.endswith(": andon rollout show EXP-0001")
+    assert decided_experiments(ledger, T0 + 8 * DAY + 1) == []
+
+
+def test_a_hold_that_something_else_serves_ends_with_its_experiment(
+    ledger: Ledger, elsewhere: Callable[[], Experiment], decide: Decide
+) -> None:
+    """Only harm stays: what was merely not shown is a note once it is over, and is not listed."""
+    elsewhere()
+    decide("hold", 24)
+    (found,) = decided_experiments(ledger, T0 + 25 * HOUR)
+    assert not found.stands(T0 + 25 * HOUR)
+    pager = Heard(follows=True)
+    tell_levers(ledger, [pager], T0 + 25 * HOUR)
+    assert [m.tone for m in pager.messages] == ["note", "note"]
+    assert pager.open() == set()
+
+
+def test_an_end_that_was_decided_late_is_told(
+    ledger: Ledger, started: Callable[..., Experiment], decide: Decide
+) -> None:
+    """After a weekend without a server, what the looks decide is told for a day from when they were written."""
+    started()
+    decide("roll back", 24, written_us=T0 + 4 * DAY)
+    heard = Heard()
+    assert tell_levers(ledger, [heard], T0 + 5 * DAY + 1) == 0
+    assert tell_levers(ledger, [heard], T0 + 5 * DAY) == 1
+    assert heard.messages[0].title.startswith("EXP-0001 harmed, and is over")
+
+
+def test_a_look_that_is_not_taken_is_listed(ledger: Ledger, started: Callable[..., Experiment], decide: Decide) -> None:
+    """A look that is due for an hour and not written is named with since when; none once it is, or nothing is left to look at."""
+    started(on_harm="tell")
+    due, late = T0 + HOUR + SETTLE_US, T0 + 2 * HOUR + SETTLE_US
+    assert late_looks(ledger, late - 1) == []
+    assert late_looks(ledger, late) == [("EXP-0001", due)]
+    decide("undecided", 1)
+    assert late_looks(ledger, late) == []
+    assert late_looks(ledger, late + HOUR) == [("EXP-0001", due + HOUR)]
+    stop_split(ledger, "EXP-0001", why="enough", by="bob", now_us=T0 + 90 * 60_000_000)
+    assert late_looks(ledger, late + HOUR) == [("EXP-0001", due + HOUR // 2)]
+    decide("roll back", 2)
+    assert late_looks(ledger, T0 + 9 * DAY) == []
 
 
 def test_what_people_and_traffic_wrote_is_harmless(
@@ -196,6 +272,6 @@ def test_what_people_and_traffic_wrote_is_harmless(
             m.text,
             m.markdown,
             *m.details.values(),
-            standing_text(decided_experiments(ledger, T0)[0]),
+            standing_text(decided_experiments(ledger, T0)[0], T0),
         ):
             assert not any(bad in text for bad in ("<!", "@channel", "](", "https:", "evil.com", "\x1b", "*b*", "`rm"))

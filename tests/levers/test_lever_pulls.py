@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from andon.changes import Change
 from andon.errors import InputError, StateError, StoreError
 from andon.levers import Asked, GateResult, Lever, Pull, in_force
-from andon.levers.pulls import CLOCKS_US, clock_note
+from andon.levers.pulls import CLOCKS_US, LENGTHENED_US, clock_note
 from andon.levers.run import (
     Board,
     add_version,
@@ -153,8 +153,8 @@ def test_a_hold_lasts_as_long_as_was_asked_by_whichever_clock_is_right(
 ) -> None:
     """Whatever the clocks say, a hold is written whole and is in force at once, by the clock of who asked and by that of the last pull.
 
-    It never begins after its end, lasts as long as was asked by its own clock at least and never longer than a hold may last; a
-    clock that is far off is named, one that is a little off is not.
+    It never begins after its end, lasts as long as was asked by its own clock at least, never more than a day longer and never
+    longer than a hold may last; a clock that is far off is named, one that is a little off is not.
     """
     ledger, most = Ledger("sqlite://"), DAY if glass else 90 * DAY
     length = min(length, most)
@@ -166,8 +166,9 @@ def test_a_hold_lasts_as_long_as_was_asked_by_whichever_clock_is_right(
     assert pull.at_us < pull.until_us
     assert abs(pull.at_us - now) <= CLOCKS_US + 1
     assert now + length <= pull.until_us <= now + most
-    if behind > CLOCKS_US and length + behind <= most:
+    if CLOCKS_US < behind <= LENGTHENED_US and length + behind <= most:
         assert pull.until_us == before.at_us + length
+    assert pull.until_us - (now + length) <= LENGTHENED_US
     assert bool(clock_note([before], now)) == (behind > CLOCKS_US)
     expire(ledger, pull.until_us)
     assert {p.released_us is not None for p in ledger.all(Pull) if p.environment == "production"} == {True}
@@ -185,6 +186,23 @@ def test_a_clock_that_is_behind_is_said(ledger: Ledger) -> None:
         "two is wrong: compare it with `date -u` elsewhere, and look at when this hold ends"
     )
     assert clock_note(ledger.all(Pull), T0 - 60_000_000) == clock_note([], T0) == ""
+
+
+def test_a_pull_that_is_dated_far_ahead_lengthens_no_hold(ledger: Ledger) -> None:
+    """One wrong date does not make the next hold last for months: its own clock is believed, and the note says so."""
+    before = pulled(ledger, T0 + 60 * DAY)
+    assert pulled(ledger, T0, until_us=T0 + DAY // 48).until_us == T0 + DAY // 48
+    assert "that is by this clock alone" in clock_note([before], T0)
+    assert "that is by this clock alone" not in clock_note([before], T0 + 59 * DAY)
+
+
+def test_an_end_that_is_a_moment_is_moved_by_no_clock(ledger: Ledger) -> None:
+    """Who says until when means that moment, also where the last pull is of a clock that is ahead."""
+    for fixed in (True, False):
+        pulled(ledger, T0 + DAY // 2)
+        assert pulled(ledger, T0, until_us=T0 + 500, until_fixed=fixed).until_us == T0 + 500 + (
+            0 if fixed else DAY // 2
+        )
 
 
 def test_a_release_is_now_by_whatever_clock(ledger: Ledger) -> None:

@@ -1,7 +1,11 @@
 """Laws of what counts as another change beside a hold."""
 
+from dataclasses import replace
+
+import pytest
+
 from andon.changes import Change
-from andon.levers import Lever, Pull
+from andon.levers import Lever, LeverValue, Pull, value_text
 from andon.levers.effects import Seen, others_of
 from andon.levers.pulls import ended_change, lever_change, pulled_change
 
@@ -34,10 +38,29 @@ def given(lever: Lever, minute: int, name: str = "p1") -> Change:
 
 
 def test_what_the_lever_would_have_given_is_no_other_change() -> None:
-    """The version that the hold took the place of, and one that went live under it, are what it is compared with."""
+    """The version with which harm began, and one that went live under the hold, are what it is compared with."""
     held = pull(1, 10)
-    mine = [given(PROMPT, 1), pulled_change(PROMPT, None, held, "more"), given(PROMPT, 20, "p2")]
+    mine = [given(PROMPT, 0), pulled_change(PROMPT, None, held, "more"), given(PROMPT, 20, "p2")]
     assert others_of(mine, [held], SEEN) == []
+
+
+def test_a_version_that_went_live_before_the_pull_is_another_change() -> None:
+    """Between the onset and the pull the same lever may have ended the harm by itself, by a promotion or a new default."""
+    held = pull(1, 10)
+    mine = [given(PROMPT, 0), given(PROMPT, 3, "p2"), pulled_change(PROMPT, None, held, "more")]
+    assert others_of(mine, [held], SEEN) == [mine[1]]
+    assert others_of(mine, [held], replace(SEEN, began_us=T0 + 3 * MINUTE)) == []  # harm may have begun with it
+
+
+@pytest.mark.parametrize(("value", "shadow"), [("v2", True), (2.0, False), (True, False)])
+def test_a_bare_figure_is_no_shadow(value: LeverValue, shadow: bool) -> None:
+    """A text that traffic shows when the pull is read is the pull itself; another version named 2.0 then is another change."""
+    held = replace(pull(1, 10), value=value)
+    seen = Change(
+        id="S", at_us=T0 + 11 * MINUTE, kind="code", title="code", after=value_text(value), origin="traffic",
+        version_field="code_version",
+    )  # fmt: skip
+    assert others_of([seen], [held], SEEN) == ([] if shadow else [seen])
 
 
 def test_other_levers_and_other_holds_are_other_changes() -> None:

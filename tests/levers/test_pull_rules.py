@@ -251,8 +251,22 @@ def test_what_a_person_holds_is_theirs(world: World) -> None:
     assert world.pull(T0 + HOUR, REFUSED) is not None
 
 
-def test_what_a_person_takes_over_stays_theirs(world: World) -> None:
+@pytest.mark.parametrize("harm", [True, False, None])
+def test_old_harm_moves_no_lever_unless_it_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, harm: bool | None
+) -> None:
+    """What an import of history or an outage brings late is no reason to hold, unless harm is seen now; a fresh page always is."""
+    monkeypatch.setattr("andon.levers.run.automatic.goes_on", lambda *_, **__: harm)
+    world.signal(T0)
+    assert (world.pull(T0 + HOUR + 1, REFUSED) is not None) == (harm is True)
+    world.signal(T0 + 3 * HOUR, app="shop")
+    shop = REFUSED | {"name": "of shop", "lever": "tools.search", "app": "shop"}
+    assert world.pull(T0 + 4 * HOUR, shop) is not None
+
+
+def test_what_a_person_takes_over_stays_theirs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person who pulls over a rule's hold keeps the lever; what ends then is no release."""
+    monkeypatch.setattr("andon.levers.run.automatic.goes_on", lambda *_, **__: True)
     world.signal(T0)
     assert world.pull(T0, REFUSED) is not None
     hold(world.ledger, "routing", "large", why="better", by="ann", until_us=T0 + 8 * HOUR, now_us=T0 + MINUTE)

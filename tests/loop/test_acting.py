@@ -1,6 +1,8 @@
 """Laws of what a turn does about levers: what fails keeps nothing else from being done, and a replay pulls nothing."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from andon.rollouts import Allocation, Decision, Experiment
 from andon.settings import load
 from andon.traffic.run import record
 
-FOUND_US = START_US + 5 * HOUR_US
+FOUND_US = START_US + 4 * HOUR_US + HOUR_US // 60  # the harm of the last hour has just been
 RULE = RULES.split("[[pull]]")[1]
 
 
@@ -229,14 +231,14 @@ def test_a_rule_pulls_before_anything_is_done_but_freezing(
 
     for name in ("investigate", "brought_up_to_date", "draft_postmortem"):
         noted(name)
-    turned = loop.turn([], lambda: FOUND_US)
+    turned = loop.turn([], partial(next, count(FOUND_US, 1_000)))
     assert done[:3] == [("investigate", 0), ("brought_up_to_date", 1), ("draft_postmortem", 1)], done
     names = [name for name, _ in done]  # a new leading signal is looked into anew
     assert names.count("investigate") == names.count("brought_up_to_date")
     (incident,), (pull,) = loop.ledger.all(Incident), loop.ledger.all(Pull)
     assert turned.pulled == (MODEL.id,)
     assert pull.evidence == f"frozen of {incident.id}"
-    assert incident.opened_us == FOUND_US > incident.alarmed_us
+    assert pull.at_us > (incident.opened_us or 0) > FOUND_US > incident.alarmed_us  # dated when it was written
     loop.close()
 
 

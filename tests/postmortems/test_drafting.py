@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from drafted import HOUR, T0, incident, investigation, signal
 
-from andon.incidents import TimelineEvent, TimelineMark
+from andon.incidents import Incident, TimelineEvent, TimelineMark
 from andon.investigations.run import investigate
 from andon.investigations.run.evidence import verify
 from andon.investigations.usual import COST, USUAL_BEFORE
 from andon.loop import Loop, open_loop
 from andon.postmortems import Postmortem, render_markdown
-from andon.postmortems.happened import summary_of
-from andon.postmortems.lessons import cost_usd
+from andon.postmortems.happened import since_alarm, summary_of
+from andon.postmortems.lessons import cost_usd, lag_rows
 from andon.postmortems.run import draft_postmortem
 from andon.settings import load
 from andon.traffic import Interaction
@@ -112,6 +112,54 @@ def test_an_incident_that_people_reported_has_a_draft(loop: Loop) -> None:
     assert "No observations to draw." in render_markdown(p)
 
 
+FELL = "refusals fell from 40 % (of 10) to 0 % (of 20): -40 points (95 % interval -68.7 to -12.2). No other change"
+
+
+def tell_of_a_hold(loop: Loop, i: Incident, effect: str) -> None:
+    """The timeline of a hold an hour after the alarm, and what it did so far."""
+    for at_us, text in (
+        (START + 8 * HOUR, "lever: lever bot.safe held at true (ann)"),
+        (START + 8 * HOUR + 1_500_000, "lever bot.safe effective in an application 1.5 s after the pull"),
+        (START + 10 * HOUR, f"effect of lever bot.safe so far: {effect}"),
+    ):
+        entry = TimelineEvent(id=text, incident=i.id, happened_us=at_us, learned_us=at_us, kind="lever", text=text)
+        loop.ledger.put(entry, now_us=at_us, by="andon")
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        FELL.replace(" fell ", " rose "),
+        FELL.replace(" fell ", " went "),
+        f"cannot tell what it did. 1 other change in this time: “{FELL}”",
+        f"refusals in task “x fell from 40 % (of 10) to 0 % (of 20): -40 points” {FELL.replace(' fell ', ' rose ')}",
+        f"{FELL.replace(' fell ', ' went ')[:-16]}. 1 other change in this time: “{FELL}”",
+        "not measured: people reported this incident, and no chart saw it",
+    ],
+)
+def test_a_hold_that_did_not_help_still_asks_for_a_lever(loop: Loop, effect: str) -> None:
+    """A lever is asked for until harm fell under one; what traffic or a title says of that is not believed."""
+    i, found, lead = case()
+    i, found = replace(i, alarmed_us=START + 7 * HOUR), replace(found, at_us=START + 7 * HOUR)
+    loop.ledger.put(lead, now_us=T0, by="andon")
+    tell_of_a_hold(loop, i, effect)
+    p = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=START + 11 * HOUR)
+    assert [h.lever for h in since_alarm(i, p.timeline)] == ["bot.safe"]
+    assert "mitigate" in {a.kind for a in p.actions}
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_every_step_of_the_lag_names_the_time_it_counts_from(loop: Loop, opened: bool) -> None:
+    """A hold counts from when Andon knew of the incident, where that is recorded, and the row says so."""
+    i, found, _ = case()
+    opened_us = START + 7 * HOUR + HOUR // 2
+    i = replace(i, alarmed_us=START + 7 * HOUR, opened_us=opened_us if opened else None)
+    tell_of_a_hold(loop, i, FELL)
+    p = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=START + 11 * HOUR)
+    steps = {step: took for step, took, _ in lag_rows(p) if step.endswith("→ lever held")}
+    assert steps == ({"incident opened → lever held": "30 min"} if opened else {"alarmed → lever held": "60 min"})
+
+
 def test_a_hold_is_in_the_summary_the_chart_and_the_actions(loop: Loop) -> None:
     """The chart goes on to the last effect, the summary says what was held and how far harm fell, no action asks for a lever."""
     i, found, lead = case()
@@ -120,22 +168,13 @@ def test_a_hold_is_in_the_summary_the_chart_and_the_actions(loop: Loop) -> None:
     before = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=found.at_us)
     assert "mitigate" in {a.kind for a in before.actions}
     assert (summary_of(before), before.points[-1].end_us) == (before.summary, START + 7 * HOUR)
-    for at_us, text in (
-        (START + 8 * HOUR, "lever: lever bot.safe held at true (ann)"),
-        (START + 8 * HOUR + 1_500_000, "lever bot.safe effective in an application 1.5 s after the pull"),
-        (
-            START + 10 * HOUR,
-            "effect of lever bot.safe so far: refusals fell from 40 % to 0 %: -40 points. No other change",
-        ),
-    ):
-        entry = TimelineEvent(id=text, incident=i.id, happened_us=at_us, learned_us=at_us, kind="lever", text=text)
-        loop.ledger.put(entry, now_us=at_us, by="andon")
+    tell_of_a_hold(loop, i, FELL)
     p = draft_postmortem(loop.warehouse, loop.ledger, i, found, now_us=START + 11 * HOUR)
     first, done, *rest = summary_of(p)
     assert (first, *rest) == p.summary
     assert done == (
         "A lever was held 60 min after the alarm: bot.safe at true (ann), effective in an application 1.5 s later; so far refusals "
-        "fell from 40 % to 0 %: -40 points."
+        "fell from 40 % (of 10) to 0 % (of 20): -40 points (95 % interval -68.7 to -12.2)."
     )
     assert done in render_markdown(p).replace("\\", "")
     assert p.points[-1].end_us == START + 10 * HOUR

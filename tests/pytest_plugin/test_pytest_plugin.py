@@ -70,7 +70,8 @@ class Done:
 @pytest.fixture
 def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run pytest in this process over a test that gives these answers."""
-    for name, value in (("ANDON_EMBEDDER", "hashed"), ("ANDON_HOME", "home"), ("COLUMNS", "200")):
+    alone = ("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the plug-ins of others take seconds to load, each time
+    for name, value in (("ANDON_EMBEDDER", "hashed"), ("ANDON_HOME", "home"), ("COLUMNS", "200"), alone):
         monkeypatch.setenv(name, value)
 
     def run(given: dict[str, object], *words: str, test: str = TEST) -> Done:

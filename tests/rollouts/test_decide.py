@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from andon.rollouts import Decision, Experiment, Guardrail
 from andon.rollouts.arms import Pair, Split, Sums
 from andon.rollouts.decide import decide
-from andon.rollouts.findings import Guarded, Present, alphas_of
+from andon.rollouts.findings import Guarded, Present, alphas_of, harm_shown_at
+from andon.stats import group_sequential
 from andon.stats.two_sample import UserSums
 
 DAY_US = 86_400_000_000
@@ -349,6 +350,29 @@ def test_harm_on_users_who_are_not_alike_is_still_harm() -> None:
     assert "40 % of the treatment's users have a value" in bad.reason
 
 
+def test_users_in_both_arms_by_design_are_not_asked_whether_they_are_alike() -> None:
+    """Requests are drawn, so the larger arm sees more of each user: a guardrail on part of the traffic can be passed all the same."""
+    plan = replace(CANARY, share=None, field="model", lever=None, control="a", treatment="b", guardrails=GUARDS[1:])
+    part = pair((9_860, 99), (2_840, 28))
+    split = Split(10_000, 10_000, 10_000, 0)
+    look = decide(plan, [], present(1, pair((10_000, 50), (10_000, 50)), part, experiment=plan, split=split))
+    assert (look.findings[1].verdict, look.outcome) == ("not worse", "promote")
+    once = decide(plan, [], present(1, pair((10_000, 50), (10_000, 50)), part, experiment=plan, split=Split(10_000, 10_000, 0, 0)))  # fmt: skip
+    assert "cannot tell" in once.findings[1].text
+
+
+def test_what_users_say_is_measured_against_what_the_plan_took_them_to_say() -> None:
+    """Six independent interactions a user: a tenth of the planned users at half-time is a tenth of the plan, and its time will not do."""
+    plan = replace(AB, design_effect=1 / 6)
+    arm = Sums(400, 2_400, 240, 2_400, 400 * (0.6**2 + 6 * 0.1 * 0.9), 14_400, 1_440)  # var(x) = 6 p (1 - p)
+    look = decide(plan, [], present(7, (arm, arm)))
+    assert look.fraction == pytest.approx(0.10, rel=0.02)
+    assert look.more_days == pytest.approx(63, rel=0.03)
+    assert "this traffic cannot decide it in time" in look.reason
+    full = replace(arm, units=4_000, rows=24_000, x=2_400, n=24_000, xx=10 * arm.xx, nn=144_000, xn=14_400)
+    assert decide(plan, [], present(14, (full, full))).fraction == pytest.approx(1.0, rel=0.02)
+
+
 def test_a_smaller_test_spends_at_its_end_what_is_left() -> None:
     """With half of the planned users the last look has the level that is left, not that of half-time."""
     half = pair((2_000, 200), (2_000, 156))  # z = 2.4
@@ -500,3 +524,24 @@ def test_hostile_names_are_quoted() -> None:
     segments = {"\x1b[31mhigh": pair((1_000, 100), (1_000, 90)), "low": pair((1_000, 100), (1_000, 90))}
     look = decide(AB, [], present(14, SAME, segments=segments))
     assert all(f.text.isprintable() for f in look.findings)
+
+
+def test_each_look_for_harm_integrates_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Earlier looks are the same to the last digit at every later one, so a canary of weeks costs as much per look as one of a day."""
+    steps, step = [0], group_sequential._State.step
+
+    def counted(*given: Any) -> Any:
+        steps[0] += 1
+        return step(*given)
+
+    monkeypatch.setattr(group_sequential._State, "step", counted)
+    t0, plan = 1_790_000_000_123_457, replace(CANARY, days=3.3, alpha=0.0417)
+    looks: list[Decision] = []
+    for k in range(1, 41):
+        at_us = t0 + k * DAY_US // 24
+        arms = pair((1_900 * k + k % 7, 10 * k), (100 * k, k))
+        now = replace(present(k / 24, arms, experiment=plan, at_us=at_us), days=(at_us - t0) / DAY_US)
+        looks.append(decide(plan, looks, now))
+        steps[0] = 0
+        assert 2 < harm_shown_at(plan, looks[:-1], now, 0.0311) < 12
+        assert steps[0] <= 1

@@ -435,6 +435,17 @@ def test_risk_categories_of_hostile_traffic_are_bounded(store: Store) -> None:
     assert [pair[0].n for risk, pair in seen.segments.items() if risk.strip().casefold() == "high"] == [200]
 
 
+def test_the_risk_categories_with_the_most_rows_are_told(store: Store) -> None:
+    """Thirty categories of six users each do not crowd out the one in which two users asked twenty times each."""
+    store.add(180, time_us=T0 + 1, user_id=lambda i: f"u{i}", arm=arm, risk_category=lambda i: f"a{i // 6}")
+    store.add(
+        40, time_us=T0 + 1, user_id=lambda i: f"few{i % 2}", arm=arm, risk_category=lambda i: ("z", " Z")[i // 2 % 2]
+    )
+    seen = present_of(store.warehouse, SCORERS, AB, split_by(AB), T0 + 2)
+    assert sum(arm.n for arm in seen.segments[" Z"]) == 40
+    assert len(seen.segments) == 20
+
+
 def test_every_started_experiment_is_looked_at(store: Store) -> None:
     """The loop asks for all: those that were started are looked at, a plan that was not is left alone."""
     traffic(store, 2, 400, (0.4, 0.4))

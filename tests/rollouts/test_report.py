@@ -142,6 +142,41 @@ def test_the_treatment_that_is_still_served_is_told_with_the_command() -> None:
     assert commands(default)[1:] == ['andon lever promote prompt default --to production --why "EXP-0001"']
 
 
+@pytest.mark.parametrize(
+    ("outcome", "ended", "says"),
+    [
+        ("roll back", None, "Andon does not serve prompt_version: take the treatment out where it is served. "),
+        ("roll back", "cy", "Andon does not serve prompt_version: take the treatment out where it is served. "),
+        ("hold", None, None),
+        ("undecided", "cy", None),
+    ],
+)
+def test_the_end_takes_nothing_out_that_something_else_serves(
+    outcome: str, ended: str | None, says: str | None
+) -> None:
+    """After harm was shown, also an experiment that is over says that whoever serves the treatment takes it out."""
+    field = replace(EXPERIMENT, lever=None, field="prompt_version", treatment="v2", control="v1")
+    split = replace(SPLIT, lever=None, ended_us=ended and T0 + 8 * DAY, ended_by=ended, ended_why=ended and "enough")
+    report = _report(experiment=field, allocation=split, decisions=[_look(8, outcome)], now_us=SPLIT.until_us)
+    text = render_text(report)
+    assert ("take the treatment out" in text) == (says is not None)
+    assert says is None or says in text
+    assert "andon rollout stop" not in text
+    running = render_text(replace(report, allocation=replace(SPLIT, lever=None), now_us=T0 + 8 * DAY))
+    assert ("andon rollout stop" in running) == (outcome != "undecided")
+
+
+def test_a_look_that_is_late_is_told_once() -> None:
+    """A look that is not taken stands in the opening, save where the first sentence says that the last one is not."""
+    late = "A look waits since 2026-09-29T14:13:20Z: andon rollout look EXP-0001 takes it, or says what it waits for."
+    report = _report(decisions=[_look(7)], late_us=T0 + 8 * DAY)
+    assert late in render_text(replace(report, now_us=T0 + 9 * DAY))
+    over = render_text(replace(report, now_us=SPLIT.until_us))
+    assert "a look waits" not in over.lower()
+    assert over.count("andon rollout look") == 1
+    assert late in render_text(replace(report, decisions=[_look(7, "hold")], now_us=SPLIT.until_us))
+
+
 def commands(text: str) -> list[str]:
     """What a report says to type."""
     return [line for line in text.splitlines() if line.startswith("andon ")]
@@ -281,6 +316,26 @@ def test_the_chart_goes_to_the_last_look_and_marks_the_decision() -> None:
 def test_no_look_is_drawn_where_nothing_was_read() -> None:
     """Without any effect there is a sentence instead of an empty frame."""
     assert "nothing to draw" in draw_effect([], title="t", planned=0.1, planned_label="p")
+
+
+def _titles(report: Report) -> list[str]:
+    """Where a metric is named beside its figures: cells of tables, the tile and the title of the chart."""
+    page = render_html(report)
+    cells = re.findall(r'<td data-label="metric">([^<]*)', page)
+    return [*cells, *re.findall(r'data-label="effect on ([^"]*)"><strong', page), *re.findall(r"<title>Effect of EXP-0001 on ([^<]*) at", page)[:1]]  # fmt: skip
+
+
+def test_harm_of_a_metric_that_should_go_up_is_named_as_harm() -> None:
+    """Where figures count harm, a fall of such a metric would look like a gain; a metric whose rise is harm keeps its name."""
+    canary = replace(EXPERIMENT, kind="canary", better="up")
+    named = _titles(_report(experiment=canary, should_rise=["error"]))
+    assert named.count("harm of refusal") == 3  # primary, tile, chart
+    assert {*named} == {"harm of refusal", "harm of error", "harm of error in high", "harm of refusal in low"}
+    assert "effect on harm" in render_text(_report(experiment=canary))
+    plain = {"refusal", "error", "error in high", "refusal in low"}
+    assert {*_titles(_report(experiment=replace(canary, better="down")))} == plain
+    assert {*_titles(_report(experiment=replace(EXPERIMENT, better="up")))} == plain  # an A/B reads its metric as it is
+    assert {*_titles(_report(experiment=replace(canary, spread=0.2)))} == plain  # a mean, too
 
 
 def test_a_number_is_not_told_in_points() -> None:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 
 from andon.rollouts.arms import Sums
 from andon.rollouts.effects import Seen, boundary, harm_limit, mean_effect, rate_effect
@@ -98,6 +99,17 @@ def test_a_small_arm_without_events_keeps_noise() -> None:
     assert seen is not None
     assert seen.estimate == 0
     assert seen.se == pytest.approx(math.sqrt(0.0005 * 0.9995 * (1 / 900 + 1 / 100)))
+
+
+def test_a_huge_effect_has_a_number() -> None:
+    """Beyond the smallest probability a machine knows, z goes on growing with what came, and is never infinite."""
+    found = [counted(0, n, n, n).exact_z for n in (500, 600, 2_000, 20_000)]
+    assert found == sorted(found)
+    assert 36 < found[0] < 38 < found[1] < found[-1] < 400
+    p = -counted(0, 480, 480, 480).exact_z  # the probability is 1 over the ways to choose 480 of 960
+    assert special.log_ndtr(p) == pytest.approx(-math.log(math.comb(960, 480)), rel=1e-9)
+    z = counted(0, 1_000, 1_000, 1_000).exact_z
+    assert special.log_ndtr(-z) == pytest.approx(-math.log(math.comb(2_000, 1_000)), rel=1e-9)
 
 
 def test_an_empty_arm_has_no_effect() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from andon.api.errors import OFREP
 from andon.levers import FirstRead, Lever, Pull
-from andon.levers.run import declare, hold, release
+from andon.levers.run import Board, declare, hold, release
 from andon.levers.run.served import served_within
+from andon.levers.run.upkeep import Upkeep
 from andon.server import Server, create_server, now_us
 from andon.store import Ledger, Warehouse
 from andon.traffic import SCHEMAS
@@ -86,7 +88,7 @@ def test_a_read_is_an_applications_where_its_context_says_so(file: Path, ledger:
 def test_a_hold_says_which_server_serves_it(file: Path, ledger: Ledger) -> None:
     """Of a hold and of its release; at once where a server runs, and true when it is said."""
     with served(file) as server:
-        eventually(lambda: ready(server)[0] == 200)
+        eventually(file.with_name("ledger.db.served").exists)
         for act in (held, lambda ledger: release(ledger, LEVER.id, why="w", by="ann", now_us=now_us())):
             said = served_within(ledger, act(ledger))
             assert said.startswith(f"the server at http://127.0.0.1:{server.port} has picked it up, 0.")
@@ -94,19 +96,72 @@ def test_a_hold_says_which_server_serves_it(file: Path, ledger: Ledger) -> None:
 
 
 def test_a_hold_that_nobody_serves_says_so(file: Path, ledger: Ledger) -> None:
-    """Before any server ran it is said at once; after one ended, or where one runs on another folder, within the time."""
+    """Before any server ran it is said at once, and after one ended; where one runs on another folder, within the time."""
     began = time.monotonic()
     assert served_within(ledger, held(ledger)).startswith("NOT SERVED YET: no running server has picked it up (")
     assert time.monotonic() - began < 0.5
     with served(file) as server:
         eventually((file.parent / "ledger.db.served").exists)
         assert ready(server)[0] == 200
-    other = Ledger.open(file.parent / "other" / "ledger.db")
-    declare(other, LEVER, now_us(), "ann")
-    shutil.copy(file.parent / "ledger.db.served", file.parent / "other")
-    for mine in (ledger, other):
-        assert served_within(mine, held(mine), 0.2).startswith("NOT SERVED YET: ")
-    other.close()
+        other = Ledger.open(file.parent / "other" / "ledger.db")
+        declare(other, LEVER, now_us(), "ann")
+        shutil.copy(file.parent / "ledger.db.served", file.parent / "other")
+        assert served_within(other, held(other), 0.2).startswith("NOT SERVED YET: ")
+        other.close()
+    began = time.monotonic()
+    assert served_within(ledger, held(ledger)).startswith("NOT SERVED YET: ")
+    assert time.monotonic() - began < 0.5
+
+
+@pytest.mark.parametrize("how", ["left", "copied", "new"])
+def test_what_a_dead_server_left_behind_is_not_believed(file: Path, ledger: Ledger, how: str) -> None:
+    """A server that was killed says nothing of what is written next: not on its ledger, on a backup copied over it, or on a new one."""
+    ledger.close()
+    backup = file.with_name("backup.db")
+    shutil.copy(file, backup)
+    dying = Ledger.open(file)
+    held(dying)
+    held(dying)
+    Upkeep(dying, Board(dying), lambda *_: None).look(now_us(), "http://gone")  # and nothing after that
+    dying.close()
+    if how == "new":
+        file.unlink()
+    if how == "copied":
+        number = file.stat().st_ino
+        shutil.copyfile(backup, file)
+        assert file.stat().st_ino == number
+    mine = Ledger.open(file)
+    declare(mine, LEVER, now_us(), "ann")
+    assert file.with_name("ledger.db.served").exists()
+    assert served_within(mine, held(mine), 0.2).startswith("NOT SERVED YET: ")
+    mine.close()
+
+
+def test_a_backup_that_is_restored_into_the_file_is_served(file: Path, ledger: Ledger) -> None:
+    """Where the ledger goes back under a running server, that serves what the ledger holds then, and says so when it does."""
+    with sqlite3.connect(file) as opened, sqlite3.connect(file.with_name("backup.db")) as backup:
+        opened.backup(backup)
+    with served(file) as server:
+        for _ in range(3):
+            pull = held(ledger)
+        eventually(lambda: ask(server, {}, LEVER.id).json()["metadata"].get("pull") == pull.id)
+        with sqlite3.connect(file) as opened, sqlite3.connect(file.with_name("backup.db")) as backup:
+            backup.backup(opened)
+        eventually(lambda: ask(server, {}, LEVER.id).json()["metadata"].get("pull") is None)
+        again = held(ledger)
+        assert "has picked it up" in served_within(ledger, again)
+        assert ask(server, {}, LEVER.id).json()["metadata"]["pull"] == again.id
+
+
+def test_a_hold_that_is_over_by_the_servers_clock_is_said_not_to_be_in_force(file: Path, ledger: Ledger) -> None:
+    """A clock that is hours behind is told at the first pull of a lever, when there is no earlier one to compare it with."""
+    with served(file):
+        eventually(file.with_name("ledger.db.served").exists)
+        behind = now_us() - 5 * 3_600_000_000
+        for hours, words in ((4, "NOT IN FORCE: its time is over by the server's clock (20"), (6, "the server at ")):
+            until = behind + hours * 3_600_000_000
+            pull = hold(ledger, LEVER.id, why="harm", by="ann", until_us=until, now_us=behind)
+            assert served_within(ledger, pull).startswith(words)
 
 
 def test_a_restored_ledger_is_said_not_to_be_served(

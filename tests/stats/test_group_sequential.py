@@ -116,6 +116,32 @@ def test_many_looks_keep_alpha() -> None:
     assert bool(np.all(np.diff(limits[np.isfinite(limits)]) < 0))
 
 
+def test_a_look_integrates_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks taken one after another integrate once each, also where only the clock moved; the numbers are those of all at once."""
+    steps, step = [0], gs._State.step
+
+    def counted(*given: object) -> object:
+        steps[0] += 1
+        return step(*given)  # type: ignore[arg-type]
+
+    came = [100.0 * (k + 1 + 0.3 * (k % 3)) for k in range(60)]
+    clock = [((k + 1) / 60) ** 1.1 for k in range(60)]
+    every = gs.bounds(came, 0.0371, "square", clock=clock)
+    gs._RUNS.clear()
+    monkeypatch.setattr(gs._State, "step", counted)
+    for k in range(60):
+        for alpha in (0.0371, 0.0123):
+            silent = [*clock[:k], clock[k] * 0.99] if k else clock[:1]
+            gs.bounds(came[: k + 1], alpha, "square", clock=silent)
+            one = gs.bounds(came[: k + 1], alpha, "square", clock=clock[: k + 1])
+            if alpha == 0.0371:
+                assert one.tolist() == every[: k + 1].tolist()
+    assert steps[0] <= 2 * 2 * 60
+    for k in range(2 * gs._MOST_RUNS):
+        gs.bounds([1.0, 2.0 + k], 0.05)
+    assert len(gs._RUNS) <= gs._MOST_RUNS
+
+
 def test_inflation_grows_with_looks() -> None:
     """More looks need more sample, Pocock's spending more than O'Brien-Fleming's; what is spared on average is more."""
     for kind, most in zip(KINDS, (1.05, 1.3, 1.12), strict=True):

@@ -1,19 +1,26 @@
 """Versions first seen in traffic become changes, whether or not anybody recorded a deploy."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from andon.changes.records import Change
 from andon.traffic import VERSIONS
 
-__all__ = ["SHOWN_US", "Inventory", "Sighting", "discover", "group_field", "inventory_id", "shown_by"]
+__all__ = ["PLAIN_US", "SHOWN_US", "Inventory", "Sighting", "discover", "group_field", "inventory_id", "shown_by"]
 
 MANY = 200
 """A field with more values than this does not hold versions; its new values are no changes."""
 
 SHOWN_US = 48 * 3_600_000_000
 """What a lever gives is first seen within this time: an application may rest at night and over a day off."""
+
+PLAIN_US = 600_000_000
+"""A bare value, such as ``v2``, is taken for that of a lever within this time of its change: others may have a v2, too."""
+
+_FIGURE = re.compile(r"true|false|-?\d+(\.\d+)?(e[-+]?\d+)?", re.ASCII)
+"""A bare number or boolean: so many things are 2.0 or true that it names nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +85,9 @@ def shown_by(sighted: Change, near: Iterable[Change]) -> Change | None:
     """The change of a lever that traffic shows here, with the field and value by which traffic tells who saw it.
 
     An application names the version that it runs by what the lever gave it: the variant, the digest of the version, or the
-    value itself. So what traffic shows for the first time then is no change beside that of the lever, but the same one.
+    value itself. So what traffic shows for the first time then is no change beside that of the lever, but the same one. A bare
+    value may be the name of something else, so it must come within `PLAIN_US`, and numbers and booleans name nothing; nor is
+    a lever that traffic shows in one field seen in another. Rather a change too many than a deploy that is lost.
 
     Args:
         sighted: a version that traffic shows for the first time (`discover`).
@@ -88,7 +97,7 @@ def shown_by(sighted: Change, near: Iterable[Change]) -> Change | None:
         The latest such change; as it was where another sighting told the field and value already. None: it is none of a lever.
     """
     levers = [] if sighted.kind == "traffic source" else [c for c in near if c.origin == "lever"]
-    same = [c for c in levers if sighted.after in (c.after, c.attributes.get("control"), *_names(c))]
+    same = [c for c in levers if _shows(sighted, c)]
     if not same:
         return None
     change = max(same, key=lambda c: (c.at_us, c.id))
@@ -97,8 +106,14 @@ def shown_by(sighted: Change, near: Iterable[Change]) -> Change | None:
     return replace(change, version_field=sighted.version_field, before=sighted.before, after=sighted.after)
 
 
-def _names(change: Change) -> list[str]:
-    return change.attributes.get("shown as", "").split()
+def _shows(sighted: Change, change: Change) -> bool:
+    """Whether a version that traffic shows is what the change of a lever gives."""
+    if change.version_field not in (None, sighted.version_field):
+        return False
+    if sighted.after in (change.attributes.get("control"), *change.attributes.get("shown as", "").split()):
+        return True
+    soon = abs(sighted.at_us - change.at_us) <= PLAIN_US
+    return soon and sighted.after == change.after and not _FIGURE.fullmatch(sighted.after or "")
 
 
 def _change(s: Sighting, before: str) -> Change:

@@ -142,10 +142,14 @@ def resting_text(ledger: Ledger, lever: Lever, environment: str, at_us: int) -> 
 
 
 def failing(ledger: Ledger) -> list[str]:
-    """A line for each version that is live though the gate, asked again, did not pass it."""
+    """A line for each version that is live in production though the gate, asked again, did not pass it.
+
+    Staging is for trying: what fails there is no alarm.
+    """
     said = []
     for live in ledger.all(Promotion):
-        version = None if live.digest is None else ledger.get(Version, f"{live.lever}@{live.digest}")
+        users = live.digest is not None and live.environment == "production"
+        version = ledger.get(Version, f"{live.lever}@{live.digest}") if users else None
         if version is not None and (why := not_passed(version)):
             said.append(
                 f"live in {live.environment} though the gate did not pass it: {version.id}: {plain(why)}: "

@@ -5,9 +5,8 @@ They open the ledger alone: a wrong line in andon.toml, a plug-in or an embedder
 
 import os
 import sys
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import fields, replace
 from typing import Annotated, Any
 
@@ -26,7 +25,19 @@ from andon.cli.lever_texts import (
     value_of,
     version_text,
 )
-from andon.cli.screen import after, now_us, opened, opened_ledger, plain, progress, say, show_table, somebody, who
+from andon.cli.screen import (
+    after,
+    now_us,
+    opened,
+    opened_ledger,
+    plain,
+    progress,
+    say,
+    show_table,
+    somebody,
+    span_us,
+    who,
+)
 from andon.cli.versions import Key, Why
 from andon.errors import InputError, StateError
 from andon.incidents import Incident
@@ -239,7 +250,8 @@ def _pull(ledger: Ledger, lever: Lever, asked: Asked, until: str, *, dry_run: bo
         somebody("breaks the glass, which somebody else reviews")
     elif asked.break_glass:
         say("no rule stands against it, so no glass is broken")
-    asked = replace(asked, until_us=after(now, until), break_glass=rule is not None)
+    fixed = span_us(until) is None
+    asked = replace(asked, until_us=after(now, until), until_fixed=fixed, break_glass=rule is not None)
     plan, given, before = levers.plan_hold(ledger, lever.id, asked, now)
     if note := clock_note(pulls_of(ledger, lever.id), now):
         say(note)
@@ -248,32 +260,34 @@ def _pull(ledger: Ledger, lever: Lever, asked: Asked, until: str, *, dry_run: bo
     if dry_run:
         _show_plan(ledger, lever, plan, given, before, now)
         return
-    ended = threading.Event()
-    evidence = _freeze(ledger, lever, now, ended)
+    evidence, late = _freeze(ledger, lever, now)
     now = now_us()  # freezing takes its time
     pull = levers.hold(
-        ledger, lever.id, asked.value, why=asked.why, by=asked.by, until_us=after(now, until), now_us=now,
+        ledger, lever.id, asked.value, why=asked.why, by=asked.by, until_us=after(now, until), until_fixed=fixed, now_us=now,
         environment=asked.environment, incident=asked.incident, trade_off=asked.trade_off, exit=asked.exit,
         break_glass=asked.break_glass, evidence=evidence,
     )  # fmt: skip
     _say_held(ledger, pull, now)
     say(served_within(ledger, pull))
-    _stay(ended)
+    if late is not None:
+        _stay(late)
 
 
-def _stay(ended: threading.Event) -> None:
+def _stay(late: Future[Sequence[str]]) -> None:
     """Let evidence that was too slow be frozen all the same, for a while; the lever is held, and all is written."""
-    if ended.is_set():
-        return
     say("evidence is still being frozen as it was before the hold; Ctrl-C leaves that, and the lever stays held")
-    with suppress(KeyboardInterrupt):
-        ended.wait(LATE_S)
-    if ended.is_set():
-        say("freezing has ended")
-        return
-    say("freezing has not ended and is left")
-    sys.stdout.flush()
-    os._exit(0)  # Python would abort over a thread that is within an engine
+    try:
+        failed = late.exception(LATE_S)
+    except (TimeoutError, KeyboardInterrupt):
+        say("freezing has not ended and is left")
+        sys.stdout.flush()
+        os._exit(0)  # Python would abort over a thread that is within an engine
+    else:
+        say("evidence is frozen" if failed is None else _not_frozen(failed))
+
+
+def _not_frozen(error: BaseException) -> str:
+    return f"evidence of an open incident could not be frozen before: {quoted(f'{type(error).__name__}: {error}', 500)}"
 
 
 def _say_held(ledger: Ledger, pull: Pull, now: int) -> None:
@@ -319,41 +333,42 @@ def _show_plan(ledger: Ledger, lever: Lever, plan: Pull, given: LeverValue, befo
         say(f"{environment} may be given it")
 
 
-def _freeze(ledger: Ledger, lever: Lever, now: int, ended: threading.Event) -> str:
+def _freeze(ledger: Ledger, lever: Lever, now: int) -> tuple[str, Future[Sequence[str]] | None]:
     """Freeze what is known now, which must not be lost by what the lever changes; nothing keeps people from stopping the harm.
 
     Args:
         ledger: has the incidents.
         lever: what is about to move.
         now: the clock.
-        ended: is set when nothing is being frozen any more, which may be after this returned.
 
     Returns:
-        What was done, for the record; it is said, too.
+        What was done, for the record; it is said, too. And what is still being done, where it took too long.
     """
+    going = Future[Sequence[str]]()
 
     def freeze() -> Sequence[str]:
         try:
             with opened() as loop:  # all that may fail or take long: settings, plug-ins, an embedder
-                return loop.freeze(_app(lever), now)
-        finally:
-            ended.set()
+                frozen = loop.freeze(_app(lever), now)
+        except BaseException as error:
+            going.set_exception(error)
+            raise
+        going.set_result(frozen)
+        return frozen
 
+    late = None
     try:
         known = _open_incidents(ledger, lever)
         if not known:
-            ended.set()
-            return "no incident was open"
+            return "no incident was open", None
         with progress("evidence") as tell:
             tell(f"looking at the evidence of {', '.join(known)} before the lever moves", 0.0)
             frozen = freeze_within(freeze)
     except Exception as error:
-        ended.set()
-        said = quoted(f"{type(error).__name__}: {error}", 500)
-        parts = [f"evidence of an open incident could not be frozen before: {said}"]
+        parts = [_not_frozen(error)]
     else:
         if frozen is None:
-            names = ", ".join(known)
+            late, names = going, ", ".join(known)
             parts = [f"freezing evidence of {names} takes longer than {FREEZE_S:g} s; it was held without waiting"]
         else:
             fresh = [i for i in known if i not in frozen]
@@ -361,7 +376,7 @@ def _freeze(ledger: Ledger, lever: Lever, now: int, ended: threading.Event) -> s
             parts += [f"evidence of {', '.join(fresh)} is frozen already"] if fresh else []
     for part in parts:
         say(part)
-    return "; ".join(parts)
+    return "; ".join(parts), late
 
 
 def _app(lever: Lever) -> str | None:

@@ -9,7 +9,7 @@ from andon.cli.screen import now_us, plain, say, show_table, who
 from andon.errors import InputError
 from andon.levers import Lever, find_version
 from andon.levers import run as levers
-from andon.levers.registry import check_environment
+from andon.levers.registry import check_environment, same_value
 from andon.levers.registry import line as line_of
 from andon.loop import Loop
 from andon.rollouts import Experiment, Guardrail
@@ -27,7 +27,7 @@ from andon.rollouts.run.planning import (
     write_plan,
 )
 from andon.rollouts.run.reading import folded, known_metric
-from andon.rollouts.told import guarded_text, plan_rows, points_text, power_text, say_plan, time_text
+from andon.rollouts.told import guarded_text, plan_rows, points_text, power_text, say_plan, time_text, version_text
 from andon.scores import Scorer
 from andon.settings import is_high_risk
 from andon.store import Where
@@ -133,12 +133,18 @@ def show_plan(plan: Plan) -> None:
         say(text)
 
 
-def write_down(loop: Loop, draft: Draft, *, anyway: bool) -> Experiment:
+def write_down(loop: Loop, draft: Draft, *, anyway: bool, start: bool) -> Experiment:
     """Fill in what is missing, show what the plan can see, and write it; a plan that cannot see its effect only on demand.
 
+    Args:
+        loop: has the stores.
+        draft: what is asked for.
+        anyway: write a plan that cannot see its effect, too.
+        start: it is to be started at once, so one that cannot be started now is not written.
+
     Raises:
-        InputError: something named is unknown, nothing came to plan from, or the plan cannot see its effect.
-        StateError: it is to change an experiment that was started.
+        InputError: something named is unknown, both versions are the same, nothing came to plan from, or the plan cannot see its effect.
+        StateError: it is to change an experiment that was started, or to start one that cannot be (`andon.levers.run.check_start`).
     """
     environment = check_environment(draft.environment)
     told = _of_lever(loop, draft, environment) if _is_of_lever(draft) else _of_field(loop, draft, environment)
@@ -146,25 +152,12 @@ def write_down(loop: Loop, draft: Draft, *, anyway: bool) -> Experiment:
         check_changeable(loop.ledger, draft.change, of=told.lever or told.field, kind=draft.kind)
     better = better_of(draft.metric, draft.better, loop.scorers)
 
-    @cache
-    def read(metric: str, risk: str | None) -> Recent | None:
-        arms = None if told.field is None else Where(column=told.field, op="in", value=(told.control, told.treatment))  # type: ignore[arg-type]
-        return recent_traffic(
-            loop.warehouse,
-            told.app,
-            environment,
-            metric,
-            now_us(),
-            scorers=loop.scorers,
-            risk=risk,
-            arms=arms,
-            days=draft.days,
-        )
-
+    read = _reader(loop, draft, told, environment)
     recent = read(draft.metric, None)
     _check_known(loop, draft, told.app, environment, recent)
-    base = draft.base if draft.base is not None else recent.mean if recent else 0.0
-    effect = draft.effect if draft.effect is not None else _usual_margin(base, better, recent)
+    now = draft.base if draft.base is not None else recent.mean if recent else 0.0
+    effect = draft.effect if draft.effect is not None else _usual_margin(now, better, recent)
+    base = _assumed(recent) if recent and draft.base is None else now
     experiment = Experiment(
         id=draft.change or "EXP-0000", kind=draft.kind, app=told.app, environment=environment, lever=told.lever, field=told.field,
         control=told.control, treatment=told.treatment, share=told.share, metric=draft.metric, better=better,  # type: ignore[arg-type]
@@ -177,7 +170,7 @@ def write_down(loop: Loop, draft: Draft, *, anyway: bool) -> Experiment:
     rows, unshown, harms = _guards(plan, experiment, read)
     plan = replace(plan, unshown=unshown)
     show_plan(plan)
-    _say_recent(told, recent, draft)
+    _say_recent(told, recent, draft, experiment)
     _say_margin(draft, experiment)
     _say_guards(rows, harms, plan)
     if not plan.sees and not anyway:
@@ -187,11 +180,12 @@ def write_down(loop: Loop, draft: Draft, *, anyway: bool) -> Experiment:
     experiment = replace(
         experiment, planned=plan.chosen.needed, arrives=plan.arrives, design_effect=plan.asked.design_effect
     )
-    if draft.change is None:
-        return write_plan(loop.ledger, experiment, now_us=now_us())
-    return change_plan(
-        loop.ledger, replace(experiment, id=find_experiment(loop.ledger, draft.change).id), now_us=now_us()
-    )
+    named = "this experiment" if draft.change is None else find_experiment(loop.ledger, draft.change).id
+    experiment = replace(experiment, id=named)
+    if start:
+        levers.check_start(loop.ledger, experiment, now_us())
+    write = write_plan if draft.change is None else change_plan
+    return write(loop.ledger, experiment, now_us=now_us())
 
 
 class _Told(NamedTuple):
@@ -208,6 +202,20 @@ class _Told(NamedTuple):
     """With which power is computed."""
     why: str = ""
     """Where `planned` comes from, if nobody planned one."""
+
+
+def _reader(loop: Loop, draft: Draft, told: _Told, environment: str) -> Reader:
+    """Reads recent traffic, each metric and risk category once."""
+    arms = None if told.field is None else Where(column=told.field, op="in", value=(told.control, told.treatment))  # type: ignore[arg-type]
+
+    @cache
+    def read(metric: str, risk: str | None) -> Recent | None:
+        return recent_traffic(
+            loop.warehouse, told.app, environment, metric, now_us(),
+            scorers=loop.scorers, risk=risk, arms=arms, days=draft.days,
+        )  # fmt: skip
+
+    return read
 
 
 def _is_of_lever(draft: Draft) -> bool:
@@ -229,7 +237,15 @@ def _of_lever(loop: Loop, draft: Draft, environment: str) -> _Told:
     if draft.control is not None:
         control = _digest(loop, lever, draft.control)
     share = _SHARES[draft.kind] if draft.share is None else draft.share
-    return _Told(app, lever.id, None, control, _digest(loop, lever, draft.treatment), share, share)
+    treatment = _digest(loop, lever, draft.treatment)
+    versions = levers.versions_of(loop.ledger, lever.id)
+    values = [lever.default if d is None else find_version(lever, versions, d).value for d in (treatment, control)]
+    if same_value(*values):
+        where = ", which is live" if draft.control is None else ""
+        raise InputError(
+            f"treatment and control are the same, {version_text(control)} of {lever.id}{where}; name another --treatment or --control"
+        )
+    return _Told(app, lever.id, None, control, treatment, share, share)
 
 
 def _of_field(loop: Loop, draft: Draft, environment: str) -> _Told:
@@ -321,6 +337,14 @@ def _guardrails(loop: Loop, draft: Draft, app: str, read: Reader) -> tuple[Guard
     return tuple(Guardrail(metric=m, margin=_half(read(m, r)), risk_category=r) for m, r in wanted)
 
 
+def _assumed(recent: Recent) -> float:
+    """What a plan takes the metric for now: a rate that was the same in all that came is taken for half an event off that."""
+    if recent.spread is not None or min(recent.mean, 1 - recent.mean) > 1e-12:
+        return recent.mean
+    half = 0.5 / recent.interactions
+    return half if recent.mean < 0.5 else 1 - half
+
+
 def _half(recent: Recent | None) -> float:
     return LEAST_MARGIN if recent is None else usual_margin(recent.harmed)
 
@@ -366,7 +390,7 @@ def _say_margin(draft: Draft, e: Experiment) -> None:
     say(plain(f"It accepts {half} as harm of {e.metric}, {size}; --margin says otherwise."))
 
 
-def _say_recent(told: _Told, recent: Recent | None, draft: Draft) -> None:
+def _say_recent(told: _Told, recent: Recent | None, draft: Draft, e: Experiment) -> None:
     if told.field is not None:
         say(plain(f"Andon does not serve {told.field}, so harm is told and nothing is taken out."))
     if told.why:
@@ -387,6 +411,10 @@ def _say_recent(told: _Told, recent: Recent | None, draft: Draft) -> None:
         say(
             plain(f"From {recent.interactions:,} interactions of {told.app} in the last 7 days: {' and '.join(parts)}.")
         )
+    if draft.base is None and e.base != recent.mean:
+        harmless = e.kind != "ab" and (recent.mean < 0.5) == (e.better == "down")
+        same = "No harm" if harmless else f"Only one value of {e.metric}"
+        say(plain(f"{same} came in the last 7 days: half an event is assumed."))
     if recent.unnamed:
         say(
             f"{recent.unnamed:,} of them name no user and count as one user each: where users come back, power is less than told here."

@@ -16,6 +16,8 @@ from andon.rollouts.plan import MOST_DAYS, Asked, plan_rollout
 from andon.rollouts.report import Report, headline, render_html, render_markdown, render_text, still_served
 from andon.rollouts.run.looking import SETTLE_US, look_times, waits_for
 from andon.rollouts.run.planning import find_experiment
+from andon.rollouts.run.reading import known_metric
+from andon.rollouts.run.standing import late_look
 from andon.rollouts.told import version_text, versions_text
 from andon.scores import SCORERS
 from andon.store import Ledger, write_whole
@@ -268,8 +270,8 @@ def look(experiment: Name) -> None:
         say(plain(f"no look is due. {headline(report)}"))
     if ended is not None:
         say(f"{found.id} is stopped: everybody has the control again")
-    elif report.decisions and report.decisions[-1].outcome == "roll back" and split.ended_us is None:
-        say(plain(still_served(found)))
+    elif report.decisions and report.decisions[-1].outcome == "roll back":
+        say(plain(still_served(report) or "everybody has the control again"))
     elif not report.decisions or report.decisions[-1].outcome == "undecided":
         coming = [t for t in look_times(found, split) if t + SETTLE_US > now]
         if coming:
@@ -299,16 +301,27 @@ def report_of(ledger: Ledger, experiment: Experiment) -> Report:
             gates.append((f"{digest} ({'treatment' if digest == experiment.treatment else 'control'})", said))
     names = [f"lever-{experiment.lever}-{experiment.id}-{what}" for what in ("began", "ended")]
     changes = [change for name in names if (change := ledger.get(Change, name)) is not None]
+    split, now = levers.allocation_of(ledger, experiment.id), now_us()
     return Report(
-        experiment=experiment, decisions=looks, allocation=levers.allocation_of(ledger, experiment.id),
+        experiment=experiment, decisions=looks, allocation=split,
         written=[(v.at_us, v.by) for v in ledger.history(Experiment, experiment.id)], gates=gates,
-        changes=[(c.at_us, c.id, c.title) for c in changes], now_us=now_us(),
+        changes=[(c.at_us, c.id, c.title) for c in changes], now_us=now,
+        should_rise=[g.metric for g in experiment.guardrails if _should_rise(g.metric)],
+        late_us=None if split is None else late_look(experiment, split, looks, now),
     )  # fmt: skip
+
+
+def _should_rise(metric: str) -> bool:
+    """Whether a fall of a metric is harm; believed of one that nobody knows here, so that its figures are named as harm."""
+    try:
+        return not known_metric(metric, SCORERS).up_is_bad
+    except InputError:
+        return True
 
 
 def _write(draft: Draft, *, anyway: bool, start_: bool) -> None:
     with opened() as loop:
-        written = write_down(loop, draft, anyway=anyway)
+        written = write_down(loop, draft, anyway=anyway, start=start_)
         say(f"{written.id} is written: {plain(written.hypothesis)}")
         if start_:
             _start(loop.ledger, written, written.hypothesis)

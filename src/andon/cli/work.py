@@ -126,7 +126,8 @@ def status() -> None:
     from andon.monitors.records import Crowded
     from andon.postmortems.run import overdue
     from andon.rollouts.notices import standing_text
-    from andon.rollouts.run.standing import decided_experiments
+    from andon.rollouts.run.standing import decided_experiments, late_looks
+    from andon.rollouts.told import late_text
     from andon.scores.embedding import notice
     from andon.scores.run import ScorerFailure
     from andon.store import Rollup
@@ -139,7 +140,8 @@ def status() -> None:
         late = overdue(loop.ledger, now)
         crowded = loop.ledger.all(Crowded)
         broken = [*unreviewed(loop.ledger), *failing(loop.ledger)]
-        decided = [standing_text(d) for d in decided_experiments(loop.ledger, now) if d.runs(now)]
+        decided = [standing_text(d, now) for d in decided_experiments(loop.ledger, now) if d.stands(now)]
+        waiting = [f"{name}: {late_text(name, due_us)}" for name, due_us in late_looks(loop.ledger, now)]
     if row["rows"]:
         say(
             f"{row['rows']:,} interactions from {format_time(int(row['time_us.min']))} to {format_time(int(row['time_us.max']))}"
@@ -148,7 +150,7 @@ def status() -> None:
         say(f"no traffic yet in {chosen.home}; `andon import FILE` or `andon serve` takes it in")
     rows = [(i.id, i.severity, i.impact, i.state, i.title) for i in incidents]
     show_table(("incident", "", "class", "state", "what is wrong"), rows, empty="no open incident")
-    for line in [*decided, *broken]:
+    for line in [*decided, *waiting, *broken]:
         say(line)
     for item in late:
         say(f"overdue: {item.id} of {item.owner or 'nobody'}, due {format_time(item.due_us)[:10]}: {item.title}")

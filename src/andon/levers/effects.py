@@ -13,7 +13,7 @@ from andon.incidents import Incident, phrase_of, scope_text
 from andon.incidents.words import change_text, exactly, from_alarm, one_line
 from andon.levers.pulls import turn
 from andon.levers.records import Effect, FirstRead, Lever, Pull
-from andon.levers.registry import digest_of, same_value, value_text
+from andon.levers.registry import digest_of, same_value
 from andon.monitors import TRAFFIC, Signal
 from andon.monitors.verdicts import percent
 from andon.stats.two_sample import design_effects
@@ -81,6 +81,8 @@ class Seen:
     until_us: int
     read: bool
     """Whether an application is known to have read it."""
+    began_us: int = 0
+    """When harm had begun at the latest: the upper end of the onset's interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,7 @@ def seen_of(incident: Incident, together: Sequence[Pull], read_us: int | None, n
         since_us=since_us,
         until_us=until_us,
         read=read_us is not None,
+        began_us=incident.onset_high_us,
     )
 
 
@@ -197,14 +200,21 @@ def final(effect: Effect, ended_us: int | None) -> bool:
 def others_of(changes: Sequence[Change], together: Sequence[Pull], seen: Seen) -> list[Change]:
     """The other changes of the time that is looked at, without what this hold itself wrote.
 
-    Nor what else the lever would have given (promotions, defaults, splits): that is what the hold is compared with, and the
-    hold takes its place. Nor its shadow: where an application names the version that it runs by what the lever gave it
-    (``held``, the version's digest, the value itself), traffic shows a new version when the pull is read.
+    Nor what else the lever would have given since the pull (promotions, defaults, splits): the hold takes its place. Nor what
+    it gave until harm had surely begun: that is what the hold is compared with. A version that went live in between is named, for
+    it may have ended the harm. Nor its shadow: where an application names the version that it runs by what the lever gave it
+    (``held``, the version's digest, a text itself), traffic shows a new version when the pull is read.
     """
     own = {f"{p.id}-{what}" for p in together for what in ("held", "released", "expired")}
     pull = together[0]
-    own |= {c.id for c in changes if c.attributes.get("lever") == pull.lever and not c.id.startswith("pull-")}
-    given = {"held", digest_of(pull.value), value_text(pull.value)}
+    own |= {
+        c.id
+        for c in changes
+        if c.attributes.get("lever") == pull.lever
+        and not c.id.startswith("pull-")
+        and not max(seen.from_us, seen.began_us) < c.at_us < seen.pulled_us
+    }
+    given = {"held", digest_of(pull.value), *([pull.value] if isinstance(pull.value, str) else [])}
     return [
         c
         for c in changes

@@ -47,6 +47,9 @@ BROKEN_US = 24 * 3600 * 1_000_000
 CLOCKS_US = 60_000_000
 """How far two clocks may be apart before one of them is taken to be wrong."""
 
+LENGTHENED_US = 24 * 3600 * 1_000_000
+"""How far two clocks may be apart for a hold to last as long as was asked by either: zones and wrong days, not wrong years."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -57,6 +60,8 @@ class Asked:
     why: str
     by: str
     until_us: int
+    until_fixed: bool = False
+    """Whether the end was said as a moment and not as a span: no other clock moves it."""
     environment: str = "production"
     incident: str | None = None
     trade_off: str = ""
@@ -97,8 +102,9 @@ def draft_pull(lever: Lever, pulls: Sequence[Pull], versions: Iterable[Version],
         versions: of levers.
         asked: what is asked.
         now_us: the clock. Where it is more than `CLOCKS_US` behind the last pull, one of the two is wrong, and nobody knows
-            which: the hold begins by this one, and a person's lasts as long as was asked by either, if that is no longer
-            than a hold may last. A rule's ends by its own clock, which is that of who serves.
+            which: the hold begins by this one, and a person's span lasts as long as was asked by either, if they are no more
+            than `LENGTHENED_US` apart and that is no longer than a hold may last. An end that is fixed stays. A rule's hold
+            ends by its own clock, which is that of who serves.
 
     Raises:
         InputError: the value has another type, why or by is empty, or the time is not in the future or too far away.
@@ -120,7 +126,12 @@ def draft_pull(lever: Lever, pulls: Sequence[Pull], versions: Iterable[Version],
             f"(by {format_time(now_us + most_us)}); who needs longer promotes another version"
         )
     after_us, behind_us = _after(pulls, now_us), _behind_us(pulls, now_us)
-    if asked.rule is None and behind_us and until_us + behind_us <= now_us + most_us:
+    if (
+        asked.rule is None
+        and not asked.until_fixed
+        and behind_us <= LENGTHENED_US
+        and until_us + behind_us <= now_us + most_us
+    ):
         until_us += behind_us
     return Pull(
         id=f"pull-{lever.id}-{len(pulls) + 1:05d}",
@@ -150,6 +161,11 @@ def clock_note(pulls: Iterable[Pull], now_us: int) -> str:
     return (
         f"this clock ({format_time(now_us)}) is {duration(behind_us / 1e6)} behind that of {quoted(last.by, 200)}, by which {last.id} "
         "was written, so one of the two is wrong: compare it with `date -u` elsewhere, and look at when this hold ends"
+        + (
+            "; that is by this clock alone, as no hold is lengthened by more than a day"
+            if behind_us > LENGTHENED_US
+            else ""
+        )
     )
 
 

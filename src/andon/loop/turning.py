@@ -186,7 +186,7 @@ class Loop:
             together = list(group)
             opened = respond(self.ledger, together, clock)
             if clock is not None:
-                pulled += self._pull_at_once(together, at_us, clock(), failed)
+                pulled += self._pull_at_once(together, at_us, clock, failed)
             for incident in opened:
                 touched[incident.id] = None
                 self._look_if_new(incident, at_us, failed)
@@ -206,7 +206,7 @@ class Loop:
         )
 
     def _pull_at_once(
-        self, signals: Sequence[Signal], at_us: int, now_us: int, failed: list[Exception]
+        self, signals: Sequence[Signal], at_us: int, clock: Callable[[], int], failed: list[Exception]
     ) -> Sequence[Pull]:
         """Pull what rules ask for because of the signals of one moment, whose incidents are open: harm does not wait for a draft.
 
@@ -216,7 +216,7 @@ class Loop:
         try:
             told = pull_by_rules(
                 self.warehouse, self.ledger, self.pull_rules, fresh=signals,
-                freeze=lambda app, _: self.freeze(app, at_us), now_us=now_us,
+                freeze=lambda app, _: self.freeze(app, at_us), clock=clock, now_us=clock(),
             )  # fmt: skip
         except Exception as error:  # an outage of the disk, as in `follow`
             failed.append(error)

@@ -276,7 +276,7 @@ def contributing_factors(incident: Incident, found: Investigation) -> tuple[Cont
 
 
 def propose_actions(
-    incident: Incident, found: Investigation, lead: Signal | None, *, held: bool = False
+    incident: Incident, found: Investigation, lead: Signal | None, *, helped: bool = False
 ) -> tuple[ActionItem, ...]:
     """Actions with a criterion that can be run; owners are for people to name.
 
@@ -284,7 +284,7 @@ def propose_actions(
         incident: the incident.
         found: its investigation.
         lead: the leading signal; None for an incident that people reported and no chart saw.
-        held: whether a lever was held since the alarm; then none has to be made.
+        helped: whether harm fell under a lever that was held since the alarm; then none has to be made.
     """
     rows: dict[int, Proposed] = {}
     if found.examples:
@@ -295,7 +295,7 @@ def propose_actions(
     prevention = _prevention(suspects[0]) if suspects else "Find the cause, and add the case that shows it"
     rows[PREVENT] = ("prevent", prevention, Criterion(kind="gate blocks", subject=f"{SOME_VERSION}{incident.id}"))
     rows[DETECT] = _detection(found, lead)
-    if not held:
+    if not helped:
         what = phrase_of(lead.metric, lead.direction) if lead is not None else "this failure"
         lever = f"Declare a lever that stops {what} in {scope_text((lead or incident).scope, incident.app)}"
         rows[LEVER] = ("mitigate", lever, Criterion(kind="lever exists", subject=SOME_LEVER))

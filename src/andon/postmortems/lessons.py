@@ -12,7 +12,7 @@ from andon.investigations import Analysis, Suspect
 from andon.investigations.usual import COST, USUAL_BEFORE, USUAL_SINCE, WATCHED
 from andon.monitors.verdicts import percent
 from andon.postmortems.draft import STALE, beyond_limit, lag_texts, named_suspects, refs_to, since_onset
-from andon.postmortems.happened import hold_text, since_alarm
+from andon.postmortems.happened import Held, hold_text, since_alarm
 from andon.postmortems.records import ContributingFactor, Postmortem
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "alike",
     "checklist",
     "cost_usd",
+    "harm_went",
     "interactions",
     "lag_rows",
     "layers",
@@ -53,8 +54,11 @@ _ANALYSES = {
     "refus": "model logic",
     "silent": "monitoring",
 }
-_ROSE = re.compile(r" rose from [\d.e-]+ % \(of ")
-"""How the effect of a hold says that harm rose under it: that went not well."""
+_RATE = r"[\d.e-]+ % \(of [\d,]+\)"
+_WENT = re.compile(
+    rf" (fell|rose|went) from {_RATE} to {_RATE}: [-+.\de]+ points(?: \(95 % interval |, without an interval)"
+)
+"""How the effect of a hold says where harm went under it: longer than any value of traffic that stands before it."""
 _PROCESS = ("change control", "testing", "incentives")
 
 
@@ -190,7 +194,7 @@ def went_well(p: Postmortem) -> tuple[str, ...]:
         out.append("somebody said that an answer was wrong, and it was written down")
     if i.acked_us is not None:
         out.append(f"somebody was at it {_after(i.acked_us, i.alarmed_us)} the alarm")
-    out += [hold_text(i, h) for h in since_alarm(i, p.timeline) if not _ROSE.search(h.effect)][:3]
+    out += [hold_text(i, h) for h in since_alarm(i, p.timeline) if harm_went(h) != "rose"][:3]
     for word, at in (("harm stopped", i.stabilised_us), ("the cause was known", i.diagnosed_us)):
         if at is not None:
             out.append(f"{word} {_after(at, i.alarmed_us)} the alarm")
@@ -203,6 +207,12 @@ def went_well(p: Postmortem) -> tuple[str, ...]:
             f"{len(p.investigation.examples)} failing answers were copied out at once, so that they can become golden cases"
         )
     return tuple(out)
+
+
+def harm_went(h: Held) -> str:
+    """Where harm went under a hold: ``fell``, ``rose``, ``went`` (either, as far as is known); empty where nothing tells it."""
+    found = None if h.effect.startswith("cannot tell") else _WENT.search(h.effect)
+    return found[1] if found else ""
 
 
 def _after(at_us: int, since_us: int) -> str:
@@ -236,11 +246,11 @@ def lag_rows(p: Postmortem) -> tuple[tuple[str, str, str], ...]:
         rows.append(("alarmed → noticed by a person", duration((i.noticed_us - i.alarmed_us) / 1e6), ""))
     first = next(iter(since_alarm(i, p.timeline)), None)
     if first is not None:
-        alarm_us = i.alarmed_us
+        begins, begin_us = "alarmed", i.alarmed_us
         if i.opened_us is not None and i.alarmed_us <= i.opened_us <= first.at_us:
             rows.append(("end of the window that alarmed → incident opened", exactly(i.opened_us - i.alarmed_us), ""))
-            alarm_us = i.opened_us
-        rows.append(("alarmed → lever held", exactly(first.at_us - alarm_us), ""))
+            begins, begin_us = "incident opened", i.opened_us
+        rows.append((f"{begins} → lever held", exactly(first.at_us - begin_us), ""))
         rows += [("lever held → effective in an application", first.effective, "")] if first.effective else []
     if i.stabilised_us is not None and i.stabilised_us >= i.alarmed_us:
         rows.append(("alarmed → stabilised", duration((i.stabilised_us - i.alarmed_us) / 1e6), ""))

@@ -14,6 +14,7 @@ import numpy as np
 from andon.rollouts.arms import MISMATCH
 from andon.rollouts.effects import Seen, boundary
 from andon.rollouts.findings import (
+    CROSSED,
     Present,
     alphas_of,
     comparable,
@@ -30,9 +31,6 @@ from andon.stats.e_process import split_e
 from andon.traffic import quoted
 
 __all__ = ["decide"]
-
-CROSSED = 0.01
-"""Share of users in both arms above which the split is taken for broken."""
 
 _AT_END = 2.03
 """About the boundary of the last look: for the guess how long it takes."""
@@ -271,7 +269,7 @@ def _information(experiment: Experiment, seen: Seen | None) -> float | None:
     if seen is None or not seen.se:
         return None
     variance = experiment.spread**2 if experiment.spread is not None else experiment.base * (1 - experiment.base)
-    planned = variance * sum(1 / max(1, n) for n in experiment.planned)
+    planned = variance * experiment.design_effect * sum(1 / max(1, n) for n in experiment.planned)
     return planned / seen.se**2 if planned > 0 else 1.0
 
 

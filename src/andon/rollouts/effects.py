@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from andon.rollouts.arms import Pair
 from andon.stats import difference
-from andon.stats.group_sequential import bounds, crossing
+from andon.stats.group_sequential import bounds
 from andon.stats.sequences import asymptotic_half_width
 from andon.stats.two_sample import UserSums, clustered, cuped, design_effects
 
@@ -22,6 +22,9 @@ FARTHEST = 7.5
 
 CLOSEST = 5e-4
 """Looks nearer to each other than this share of what is in are one look (`bounds` refuses half of it)."""
+
+_SMALLEST = 1e-290
+"""Probability below which only its logarithm is exact."""
 
 _SCALE = 10**6
 """Planned information in the whole numbers that `asymptotic_half_width` takes."""
@@ -58,7 +61,9 @@ class Seen(NamedTuple):
         if self.counts is None:
             return self.z
         x1, n1, x2, n2 = (round(count) for count in self.counts)
-        return -float(special.ndtri(stats.hypergeom.sf(x2 - 1, n1 + n2, x1 + x2, n2)))
+        drawn = x2 - 1, n1 + n2, x1 + x2, n2
+        p = float(stats.hypergeom.sf(*drawn))
+        return -float(special.ndtri(p) if p > _SMALLEST else special.ndtri_exp(stats.hypergeom.logsf(*drawn)))
 
     def interval(self, c: float) -> tuple[float, float] | None:
         """The interval at a boundary of c standard errors: Newcombe's for a rate, else ``estimate -+ c se``; None beyond `FARTHEST`."""
@@ -136,8 +141,8 @@ def boundary(method: str, fractions: Sequence[float | None], information: float,
     if not times or (len(times) == len(earlier) and not last):
         return math.inf
     # a last look to which nothing was added reads once more what the look before it read, at what is left of alpha
-    limits = [float(c) for c in bounds(times, alpha)]
-    return _all_that_is_left(times, limits, alpha) if last and times[-1] < 1 else limits[-1]
+    clock = [*times[:-1], 1.0] if last and times[-1] < 1 else times
+    return float(bounds(times, alpha, clock=clock)[-1])
 
 
 def harm_limit(looks: Sequence[tuple[float, float]], alpha: float) -> float:
@@ -159,16 +164,6 @@ def harm_limit(looks: Sequence[tuple[float, float]], alpha: float) -> float:
             clock.append(share)
             came.append(information)
     return float(bounds(came, 2 * alpha, "square", clock=clock)[-1]) if came else math.inf
-
-
-def _all_that_is_left(times: list[float], limits: list[float], alpha: float) -> float:
-    """The boundary at which both sides together reach alpha, though less came than was planned."""
-    low, high = 0.0, min(limits[-1], FARTHEST)
-    for _ in range(30):
-        middle = (low + high) / 2
-        spends = float(crossing(times, [*limits[:-1], middle], 0.0).upper.sum()) > alpha / 2
-        low, high = (middle, high) if spends else (low, middle)
-    return high
 
 
 _WORTH = 0.01

@@ -16,6 +16,7 @@ from andon.stats.two_sample import UserSums, heterogeneity, two_rates
 from andon.traffic import quoted
 
 __all__ = [
+    "CROSSED",
     "FEWEST",
     "HIGH_RISK_SHARE",
     "Guarded",
@@ -28,6 +29,9 @@ __all__ = [
     "primary_of",
     "segment_findings",
 ]
+
+CROSSED = 0.01
+"""Share of users in both arms above which users are not what was drawn."""
 
 FEWEST = 100
 """Units of each arm below which no normal law is trusted."""
@@ -106,7 +110,7 @@ def harm_shown_at(experiment: Experiment, looks: Sequence[Decision], present: Pr
     What is in is counted by interactions: of users who come back that is more than they say, so looks seem to resemble each other
     less than they do, which errs on the safe side.
     """
-    start_us = present.at_us - present.days * _DAY_US
+    start_us = round(present.at_us - present.days * _DAY_US)  # whole: each look finds the same shares of those before
     pair = present.primary.pair or (None, None)
     rows = [max(n, 0.0 if arm is None else arm.rows) for n, arm in zip(present.split[:2], pair, strict=True)]
     came = [(present.at_us, rows)]
@@ -232,9 +236,11 @@ def comparable(finding: Finding, pair: Pair | None, split: Split) -> Finding:
     """The finding, or that nothing can be told from it: users of one arm have a value more often than those of the other.
 
     A metric that exists for some users only (a thumb, an answer with sources) compares arms as long as who has one does not depend
-    on the arm. Harm that is shown stays shown. Where users are not known it is not asked.
+    on the arm. Harm that is shown stays shown. Where users are not known it is not asked, nor where more than `CROSSED` of them are in
+    both arms, as where requests are drawn: the larger arm then sees more of what each user does, so more of its users have a value.
     """
-    if pair is None or finding.effect is None or not split.of_users:
+    users = split.control + split.treatment - split.crossed
+    if pair is None or finding.effect is None or not split.of_users or split.crossed > CROSSED * users:
         return finding
     size = split[:2]
     have = [min(round(arm.units), n) for arm, n in zip(pair, size, strict=True)]

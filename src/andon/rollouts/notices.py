@@ -15,6 +15,7 @@ from andon.traffic import format_time
 from andon.traffic.clock import minute_text
 
 __all__ = [
+    "HARM_US",
     "LATELY_US",
     "Decided",
     "Telling",
@@ -26,7 +27,10 @@ __all__ = [
 ]
 
 LATELY_US = 86_400_000_000
-"""What was decided of an experiment that ended longer ago is no news."""
+"""What was decided of an experiment is no news once both its end and the decision are longer ago."""
+
+HARM_US = 7 * LATELY_US
+"""As long it is news that something harms which Andon cannot take out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +42,17 @@ class Decided:
     decision: Decision
 
     def runs(self, now_us: int) -> bool:
-        """Whether its treatment is still given to users, or still looked at."""
+        """Whether Andon still gives its treatment to users, or still looks at it."""
         return self.split.ended_us is None and now_us < self.split.until_us
+
+    @property
+    def left_served(self) -> bool:
+        """Whether it harms and something else than Andon serves it: the end of the experiment takes nothing out."""
+        return self.experiment.lever is None and self.decision.outcome == "roll back"
+
+    def stands(self, now_us: int) -> bool:
+        """Whether users are still given what was decided about, as far as Andon knows."""
+        return self.left_served or self.runs(now_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +79,10 @@ def decided_of(looks: Iterable[Decision]) -> Decision | None:
 def due_tellings(decided: Iterable[Decided], told: Collection[str], now_us: int) -> list[Telling]:
     """What is to be told now: each outcome of an experiment once, and its end to whoever was told of one.
 
+    No end is told of harm that something else serves: an alert of it stays until people took it out there.
+
     Args:
-        decided: experiments that run or ended lately.
+        decided: experiments that run, or ended or were decided lately.
         told: what was told (`Telling.id`).
         now_us: the clock.
     """
@@ -77,7 +92,8 @@ def due_tellings(decided: Iterable[Decided], told: Collection[str], now_us: int)
         known = {*told, news.id}
         found += [news] if news.id not in told else []
         if not each.runs(now_us):
-            ends = (Telling(of=each, outcome=o, ended=True) for o in _OUTCOMES)
+            over = [o for o in _OUTCOMES if o != "roll back" or not each.left_served]
+            ends = (Telling(of=each, outcome=o, ended=True) for o in over)
             found += [t for t in ends if t.id not in told and t.id.removesuffix(":ended") in known]
     return found
 
@@ -88,7 +104,7 @@ _OUTCOMES: Sequence[Outcome] = ("promote", "hold", "roll back")
 def message_of(telling: Telling, now_us: int) -> Message:
     """The message of one telling; what people or traffic wrote is made harmless."""
     e, split, decision = telling.of.experiment, telling.of.split, telling.of.decision
-    runs = telling.of.runs(now_us)
+    runs, stands = telling.of.runs(now_us), telling.of.stands(now_us)
     lines = [f"{telling.outcome.capitalize()}: {neutral(decision.reason, 700)}"]
     if runs:
         lines.append(f"{_served(e)}; the plan ends at {minute_text(split.until_us)} UTC.")
@@ -96,6 +112,8 @@ def message_of(telling: Telling, now_us: int) -> Message:
         lines.append("Its time is over.")
     else:
         lines.append(f"It was ended by {neutral(split.ended_by or 'somebody', 60)}: {neutral(split.ended_why or '')}")
+    if stands and not runs:
+        lines.append(f"{_served(e)}.")
     lines.append(f"Expected was: {neutral(e.hypothesis)}")
     commands = ([stop_command(e)] if runs else []) + [f"andon rollout show {e.id}"]
     about = f"andon-{e.id}-{telling.outcome.replace(' ', '-')}"
@@ -106,10 +124,10 @@ def message_of(telling: Telling, now_us: int) -> Message:
         "by": neutral(e.by, 60), "until": format_time(split.until_us),
     }  # fmt: skip
     return Message(
-        title=f"{e.id} ended" if telling.ended else _title(telling, runs),
+        title=f"{e.id} ended" if telling.ended else _title(telling, runs, stands),
         text="\n".join([*lines, *commands]),
         markdown="\n\n".join([*lines, *(f"`{c}`" for c in commands)]),
-        tone=_tone(telling, runs),
+        tone=_tone(telling, stands),
         about=about,
         id=about + ("-ended" if telling.ended else ""),
         event="rollout.ended" if telling.ended else "rollout.decided",
@@ -118,12 +136,13 @@ def message_of(telling: Telling, now_us: int) -> Message:
     )
 
 
-def standing_text(decided: Decided) -> str:
+def standing_text(decided: Decided, now_us: int) -> str:
     """One line for people: what was decided while the treatment is still served, why, and what to do."""
     e, decision = decided.experiment, decided.decision
+    command = stop_command(e) if decided.runs(now_us) else f"andon rollout show {e.id}"
     return (
         f"{e.id}: {decision.outcome}, decided {format_time(decision.at_us)}, and {_lower(_served(e))}: "
-        f"{neutral(decision.reason, 200)}: {stop_command(e)}"
+        f"{neutral(decision.reason, 200)}: {command}"
     )
 
 
@@ -132,12 +151,13 @@ def stop_command(experiment: Experiment) -> str:
     return f'andon rollout stop {experiment.id} --why "..."'
 
 
-def _title(telling: Telling, runs: bool) -> str:
+def _title(telling: Telling, runs: bool, stands: bool) -> str:
     e = telling.of.experiment
+    still = ", and still runs" if e.lever else "; take it out where it is served"
     said = {
         "promote": "may be promoted",
         "hold": "is not to go on" if runs else "is not to be promoted",
-        "roll back": "harms, and still runs" if runs else "harmed, and is over",
+        "roll back": f"harms{still}" if stands else "harmed, and is over",
     }[telling.outcome]
     return f"{e.id} {said}: {_KINDS[e.kind]} of {_what(e)}"
 
@@ -166,9 +186,9 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _tone(telling: Telling, runs: bool) -> Tone:
+def _tone(telling: Telling, stands: bool) -> Tone:
     if telling.ended or telling.outcome == "promote":
         return "note"
     if telling.outcome == "roll back":
-        return "urgent" if runs and telling.of.experiment.kind != "shadow" else "warning"
-    return "warning" if runs else "note"
+        return "urgent" if stands and telling.of.experiment.kind != "shadow" else "warning"
+    return "warning" if stands else "note"

@@ -4,7 +4,7 @@ The report is made once, as sections of paragraphs and tables of plain text; eac
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ from andon.postmortems.escaping import inert, table
 from andon.rollouts.arms import MISMATCH
 from andon.rollouts.drawing import NARROW, Looked, draw_effect
 from andon.rollouts.records import Allocation, Decision, Experiment, Finding
-from andon.rollouts.told import guarded_text, more_text, points_text, time_text, version_text, versions_text
+from andon.rollouts.told import guarded_text, late_text, more_text, points_text, time_text, version_text, versions_text
 from andon.stats.power import smallest_rate_change
 from andon.traffic import format_time
 
@@ -47,6 +47,10 @@ class Report:
     """(version, what the gate said of it)."""
     changes: Sequence[tuple[int, str, str]] = ()
     """(time, id, title) of what the experiment wrote to the log of changes."""
+    should_rise: Collection[str] = ()
+    """Metrics of guardrails that should go up: harm is a fall of them, and is named as harm."""
+    late_us: int | None = None
+    """Since when a look is due that is not taken; None where none is late."""
     now_us: int = 0
     """The clock: a split whose time is over is over, though nobody has written its end yet."""
 
@@ -83,7 +87,7 @@ def headline(report: Report) -> str:
 
 
 def _is_over(report: Report) -> bool:
-    """Whether nobody is served the treatment any more."""
+    """Whether its time is over: Andon serves the treatment to nobody any more."""
     split = report.allocation
     return split is not None and (split.ended_us is not None or split.until_us <= report.now_us)
 
@@ -98,14 +102,23 @@ def _commands(report: Report) -> list[str]:
     return [*done, *(f'andon lever promote {e.lever} {version} --to {place} --why "{e.id}"' for place in places)]
 
 
-def still_served(e: Experiment) -> str:
-    """What to do about a treatment that goes on being served after the decision."""
+def still_served(report: Report) -> str | None:
+    """What to do about a treatment that goes on being served after the last look; None where that is nothing.
+
+    The end of an experiment takes out what a lever serves, and nothing that something else serves.
+    """
+    e, outcome = report.experiment, report.decisions[-1].outcome if report.decisions else "undecided"
+    over = _is_over(report)
+    if outcome == "undecided" or (over and (e.field is None or outcome != "roll back")):
+        return None
     stop = f'andon rollout stop {e.id} --why "..."'
     if e.field is None:
         return f"The treatment is still served: {stop} takes it out."
+    what = "" if outcome == "roll back" else ", or further,"
+    then = "" if over else f"; {stop} ends the looks"
     return (
-        f"Andon does not serve {e.field}: take the treatment out, or further, where it is served; {stop} ends the looks. What can be "
-        "pulled meanwhile: andon lever list."
+        f"Andon does not serve {e.field}: take the treatment out{what} where it is served{then}. What can be pulled meanwhile: "
+        "andon lever list."
     )
 
 
@@ -181,8 +194,10 @@ def _opening(report: Report) -> list[str]:
         said.append(f"It ended {format_time(split.ended_us)} by {split.ended_by}: {split.ended_why}. {rest}")
     if outcome == "promote" and e.lever:
         said += ["To promote it, type in this order:", *_commands(report)]
-    elif outcome != "undecided" and not _is_over(report):
-        said.append(still_served(e))
+    elif (served := still_served(report)) is not None:
+        said.append(served)
+    if report.late_us is not None and not (outcome == "undecided" and _is_over(report)):  # else it was said first
+        said.append(_sentence(_upper(late_text(e.id, report.late_us))))
     if split is not None and any(at > split.from_us for at, _ in report.written):
         said.append(
             "THE PLAN WAS CHANGED AFTER THE START, so what it promises does not hold: treat the result as a first idea."
@@ -204,7 +219,7 @@ def _sections(report: Report) -> list[_Section]:
                 texts = (
                     [_sentence(f.text) for f in rows if f.text not in last.reason] if role != "segment" else [SEGMENTS]
                 )
-                found.append(_Section(title, [_findings(e, rows), *texts]))
+                found.append(_Section(title, [_findings(report, rows), *texts]))
         if last.notes:
             found.append(_Section("To know", [_sentence(n) for n in last.notes]))
         found.append(_Section("Looks", [_looks(report)]))
@@ -274,13 +289,28 @@ def _split(report: Report, last: Decision) -> list[str | _Table]:
     ]
 
 
-def _findings(e: Experiment, rows: Iterable[Finding]) -> _Table:
+def _named(report: Report, f: Finding | None = None) -> str:
+    """What the figures of a row are of, of the primary metric unless it is given.
+
+    Where they count harm of a metric that should go up, that is said: a fall would look like a gain.
+    """
+    e = report.experiment
+    name = e.metric if f is None else guarded_text(f.metric, f.risk_category)
+    if f is not None and f.role == "guardrail":
+        falls = f.metric in report.should_rise
+    else:
+        falls = e.kind != "ab" and e.spread is None and e.better == "up"
+    return f"harm of {name}" if falls else name
+
+
+def _findings(report: Report, rows: Iterable[Finding]) -> _Table:
+    e = report.experiment
     head = ("metric", "control", "treatment", "effect", "interval", "verdict")
     return _Table(
         head,
         [
             (
-                guarded_text(f.metric, f.risk_category),
+                _named(report, f),
                 *(_value(e, v, f) for v in (f.control, f.treatment)),
                 _signed(e, f.effect, f),
                 _interval(e, f.low, f.high, f),
@@ -305,7 +335,8 @@ def _looks(report: Report) -> _Table:
         )
         for d in report.decisions
     ]
-    return _Table(("look", "until (UTC)", "users", "of the plan", "effect", "interval", "outcome"), rows)
+    effect = "effect" if _named(report) == e.metric else "effect on harm"
+    return _Table(("look", "until (UTC)", "users", "of the plan", effect, "interval", "outcome"), rows)
 
 
 def _more(d: Decision) -> str:
@@ -367,7 +398,7 @@ def _facts(report: Report) -> list[tuple[str, str, str]]:
     days = (last.at_us - report.allocation.from_us) / DAY_US if report.allocation else 0.0
     return [
         ("decision", last.outcome, f"look {last.look} of {e.id}"),
-        (_line(f"effect on {e.metric}")[:60], _signed(e, last.effect), _interval(e, last.low, last.high)),
+        (_line(f"effect on {_named(report)}")[:60], _signed(e, last.effect), _interval(e, last.low, last.high)),
         ("users", f"{last.control.n + last.treatment.n:,}", f"{last.treatment.n:,} with the treatment"),
         ("time", f"{days:.3g} of {e.days:.3g} days" if e.days >= 2 else f"{24 * days:.3g} of {24 * e.days:.3g} h", "since the start"),
         ("split", "unknown" if p is None else "broken" if p < MISMATCH else "sound", "" if p is None else f"p = {p:.2g}"),
@@ -401,7 +432,7 @@ def _drawn(report: Report, width: int | None = None) -> str:
     end = None if last.outcome == "undecided" else ((decided.at_us - split.from_us) / DAY_US, last.outcome)
     wide = {} if width is None else {"width": width}
     return draw_effect(
-        _points(report), title=f"Effect of {e.id} on {e.metric} at each look", planned=planned, planned_label=label,
+        _points(report), title=f"Effect of {e.id} on {_named(report)} at each look", planned=planned, planned_label=label,
         unit="" if e.spread is not None else "points", end=end,
         until=(last.at_us - split.from_us) / DAY_US, **wide,
     )  # fmt: skip
@@ -439,6 +470,10 @@ def _interval(e: Experiment, low: float | None, high: float | None, f: Finding |
         return "no interval yet"
     ends = (f"{100 * v:+.2f}" if _is_rate(e, f) else f"{v:+.3g}" for v in (low, high))
     return " to ".join(ends).replace("-", "−")
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _sentence(text: str) -> str:

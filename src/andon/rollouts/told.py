@@ -4,9 +4,11 @@ import math
 
 from andon.rollouts.plan import DIFFERING, LEAST_USERS, MOST_DAYS, Asked, Plan
 from andon.rollouts.records import Experiment
+from andon.traffic import format_time
 
 __all__ = [
     "guarded_text",
+    "late_text",
     "more_text",
     "plan_rows",
     "points_text",
@@ -158,6 +160,11 @@ def versions_text(e: Experiment) -> str:
 def guarded_text(metric: str, risk_category: str | None) -> str:
     """What is guarded, for people: not yet made harmless."""
     return metric if risk_category is None else f"{metric} in {risk_category}"
+
+
+def late_text(name: str, due_us: int) -> str:
+    """That a look of an experiment is due since `due_us` (microseconds) and not taken."""
+    return f"a look waits since {format_time(due_us)}: andon rollout look {name} takes it, or says what it waits for"
 
 
 def size_text(asked: Asked, size: float) -> str:

@@ -320,6 +320,10 @@ def _server(
         Repeated("counts", lambda: intake.flush(now_us()), COUNTS_S),
     ]
 
+    def end() -> None:
+        upkeep.end()
+        close()
+
     def problems() -> list[str]:
         failing = [problem for w in everything if (problem := w.problem()) is not None]
         return [*([REPLACED] if ledger.replaced() else []), *more_problems(), *failing]
@@ -331,7 +335,7 @@ def _server(
     bound = listen(settings.host, settings.port, settings.token)
     address = f"http://{settings.host}:{bound.getsockname()[1]}"
     grpc = open_grpc(settings, deps.receive)
-    return Server(app, board, bound, everything, close, streams, grpc=grpc)
+    return Server(app, board, bound, everything, end, streams, grpc=grpc)
 
 
 def serve(settings: Settings) -> None:

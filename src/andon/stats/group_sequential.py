@@ -223,15 +223,44 @@ class _State(NamedTuple):
         return _State(nodes, density * weight * (high - low) / 2)
 
 
-@lru_cache(maxsize=256)
+class _Run(NamedTuple):
+    """A computation of boundaries up to some look, from which the next look goes on."""
+
+    found: tuple[float, ...]
+    already: float
+    """Spent so far, both sides."""
+    state: _State
+
+
+_RUNS: dict[tuple[tuple[float, ...], tuple[float, ...], float, Spending], _Run] = {}
+"""By looks, clock, alpha and kind: a test that is looked at again and again integrates each of its looks once."""
+
+_MOST_RUNS = 128
+
+
 def _bounds(fractions: tuple[float, ...], clock: tuple[float, ...], alpha: float, kind: Spending) -> tuple[float, ...]:
-    found, already, state = [], 0.0, _State.start()
-    for (before, now), spends in zip(_steps(fractions), clock, strict=True):
-        allowed = (spent(spends, alpha, kind) - already) / 2
+    count = len(fractions)
+
+    def key(looks: int) -> tuple[tuple[float, ...], tuple[float, ...], float, Spending]:
+        return fractions[:looks], clock[:looks], alpha, kind
+
+    steps, run, known = _steps(fractions), _Run((), 0.0, _State.start()), 0
+    for looks in (count, count - 1) if count else ():
+        if (kept := _RUNS.pop(key(looks), None)) is not None:
+            run, known = kept, looks
+            _RUNS[key(looks)] = kept  # the last that was used is the last that is forgotten
+            break
+    (*found,), already, state = run
+    for k in range(known, count):
+        allowed = (spent(clock[k], alpha, kind) - already) / 2
         already += 2 * allowed
-        limit = _limit(state, before, now, allowed)
+        limit = _limit(state, *steps[k], allowed)
         found.append(limit)
-        state = state.step(before, now, limit, 0.0)
+        state = state.step(*steps[k], limit, 0.0)
+        if k >= count - 2:  # the look before the last, too: where nothing comes, only the clock of the last one moves
+            _RUNS[key(k + 1)] = _Run(tuple(found), already, state)
+    for old in list(_RUNS)[:-_MOST_RUNS]:
+        _RUNS.pop(old, None)
     return tuple(found)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from andon.errors import InputError
+from andon.errors import InputError, SeamError
 from andon.incidents import Incident
 from andon.investigations.evidence import MOST_ROWS, Check, checked, figures_from, plain_rows, sealed
 from andon.investigations.records import Evidence, Investigation
@@ -134,6 +134,9 @@ def freeze_open(
 
     Returns:
         Ids of the incidents that were looked into.
+
+    Raises:
+        Exception: one could not be looked into; all others are, and it says which.
     """
     concerned = [i for i in ledger.all(Incident) if app in (None, i.app) and i.state != "closed"]
     waiting = []
@@ -141,8 +144,16 @@ def freeze_open(
         known = ledger.latest(Investigation, incident.id)
         if known is None or known.at_us < since_us(incident):
             waiting.append(incident)
+    failed: list[tuple[str, Exception]] = []
     for incident in waiting:
-        look(incident)
+        try:
+            look(incident)
+        except Exception as error:  # whatever it is, the evidence of the others is not to be lost for it
+            failed.append((incident.id, error))
+    if failed:
+        names, first = [name for name, _ in failed], failed[0][1]
+        done = ", ".join(i.id for i in waiting if i.id not in names) or "no other"
+        raise SeamError(f"{', '.join(names)}: {type(first).__name__}: {first} (frozen: {done})") from first
     return [i.id for i in waiting]
 
 

@@ -12,7 +12,7 @@ from andon.levers.run.declaring import (
     versions_of,
 )
 from andon.levers.run.pulling import Expiry, expire, hold, plan_hold, release, review, version_before
-from andon.levers.run.splitting import act_on, allocation_of, start_split, stop_split
+from andon.levers.run.splitting import act_on, allocation_of, check_start, start_split, stop_split
 from andon.levers.run.telling import Readers, note_first_reads, tell_levers
 from andon.levers.run.turning import look_and_act, turn_levers
 
@@ -24,6 +24,7 @@ __all__ = [
     "add_version",
     "allocation_of",
     "approve_version",
+    "check_start",
     "declare",
     "expire",
     "hold",

@@ -7,6 +7,7 @@ from andon.errors import InputError, StateError
 from andon.evals import Probed
 from andon.evals.probes import METRIC as PROBE_PASS
 from andon.incidents import Incident, duration, scope_text
+from andon.incidents.run import goes_on
 from andon.incidents.run.timeline import Attached
 from andon.levers.pulls import Asked, draft_pull, in_force, latest
 from andon.levers.records import Lever, Pull
@@ -42,6 +43,10 @@ LATELY_US = 7 * 86_400_000_000
 """Traffic that a rule looks at should have come within this time."""
 
 _LATE = f"freezing takes longer than {FREEZE_S:.0f} s; it was held without waiting"
+_SKIPPED = "not frozen before: evidence of another application took too long"
+
+NEWS_US = 3_600_000_000
+"""How old a signal may be (its window's end) to pull without a look whether harm goes on."""
 
 Freeze = Callable[[str | None, int], Sequence[str]]
 """Freezes evidence of the open incidents of an application (None: of all) and returns their ids, as `Loop.freeze` does.
@@ -66,6 +71,7 @@ def pull_by_rules(
     *,
     fresh: Iterable[Signal] = (),
     freeze: Freeze | None = None,
+    clock: Callable[[], int] | None = None,
     now_us: int,
 ) -> list[ByRule]:
     """Pull what the rules ask for now, at most one pull of each lever; returns what was pulled, and what was refused anew.
@@ -79,7 +85,8 @@ def pull_by_rules(
         rules: in the order of the file.
         fresh: signals of this turn, after each has its incident; those that came late to an incident are known from here only.
         freeze: called before each pull, by a thread of its own; that it fails or takes long keeps no lever from being pulled.
-        now_us: the clock.
+        clock: says when a pull is written, for freezing takes its time; `now_us` unless given.
+        now_us: when the rules are asked.
 
     Raises:
         StoreError: the disk or the ledger refused; calling again goes on.
@@ -98,17 +105,17 @@ def pull_by_rules(
         place = (due.rule.lever, due.rule.environment)
         if any(a.pull and (a.pull.lever, a.pull.environment) == place for a in acted):
             continue
-        done = _pull(ledger, due, pulls[due.rule.lever], frozen, now_us)
+        done = _pull(ledger, due, pulls[due.rule.lever], frozen, clock or (lambda: now_us))
         if done is not None:
             acted.append(done)
     return acted
 
 
 def _pull(
-    ledger: Ledger, due: Due, mine: Sequence[Pull], frozen: Callable[[str | None], str], now_us: int
+    ledger: Ledger, due: Due, mine: Sequence[Pull], frozen: Callable[[str | None], str], clock: Callable[[], int]
 ) -> ByRule | None:
     """Write one pull; None where a refusal was told before, or somebody else moved the lever meanwhile."""
-    rule = due.rule
+    rule, now_us = due.rule, clock()
     try:
         beside = read_by_a_pull(ledger, rule.lever, rule.value)
         lever, versions = known_lever(ledger, rule.lever), versions_of(ledger, rule.lever)
@@ -119,6 +126,7 @@ def _pull(
     again = pulls_of(ledger, rule.lever)  # freezing took its time, and people come first
     if any(look(again, rule) != look(mine, rule) for look in (_last, lambda p, r: _held(p, r, now_us))):
         return None
+    now_us = clock()
     pull = draft_pull(lever, again, versions, _asked(due, evidence), now_us)
     try:
         ledger.put(pull, now_us=now_us, by=pull.by, expect=0, beside=beside)
@@ -153,7 +161,7 @@ def _once(freeze: Freeze | None, now_us: int) -> Callable[[str | None], str]:
 
     def frozen(app: str | None) -> str:
         if freeze is not None and app not in told:
-            told[app] = _LATE if _LATE in told.values() else _frozen(freeze, app, now_us)
+            told[app] = _SKIPPED if _LATE in told.values() else _frozen(freeze, app, now_us)
         return told.get(app, "")
 
     return frozen
@@ -194,6 +202,7 @@ def _seen(
                 signal = ledger.get(Signal, name)
                 if signal is not None:
                     signals[name] = signal, incident
+    signals = {name: s for name, s in signals.items() if _is_news(warehouse, ledger, *s, now_us)}
     probed = {name: found for name in probes if (found := ledger.get(Probed, name)) is not None}
     broken = {}
     for probe, last in probed.items():
@@ -204,6 +213,13 @@ def _seen(
         signals=list(signals.values()), going_on=going_on, probed=probed, broken=broken,
         counted={r.name: c for r in ready if (c := _counted(warehouse, r, levers, pulls[r.lever], now_us)) is not None},
     )  # fmt: skip
+
+
+def _is_news(warehouse: Warehouse, ledger: Ledger, signal: Signal, incident: Incident, now_us: int) -> bool:
+    """Whether a signal is a reason to pull now: it is of this hour, or harm is seen to go on; not what history or an outage brought."""
+    if now_us - signal.at_us <= max(NEWS_US, 2 * signal.window_us):
+        return True
+    return goes_on(warehouse, ledger, incident, now_us=now_us) is True
 
 
 def _counted(

@@ -52,7 +52,8 @@ def hold(
         by: who.
         until_us: when it ends by itself.
         now_us: the clock.
-        more: the other fields of `Asked`: environment, incident, trade_off, exit, rule, break_glass, evidence.
+        more: the other fields of `Asked`: until_fixed, environment, incident, trade_off, exit, rule, break_glass,
+            evidence.
 
     Raises:
         InputError: the lever is unknown, the value has another type, why or by is empty, or the time is not in the future
@@ -180,7 +181,7 @@ class Expiry:
 
     It also completes what a crash left half-written: a pull, an end, a promotion, a split or a new default without its change.
     The first call looks at all levers. Later ones look at those that something was written about since, and at those whose
-    time has come: where there are none, a call is one query.
+    time has come: where there are none, a call is two small queries.
     """
 
     def __init__(self, ledger: Ledger) -> None:

@@ -22,7 +22,7 @@ MANY = 20
 
 
 class News:
-    """Which levers something was written about since it was asked last; one query where nothing was."""
+    """Which levers something was written about since it was asked last; two small queries where nothing was."""
 
     def __init__(self) -> None:
         self._turn = threading.RLock()
@@ -34,12 +34,15 @@ class News:
     def touched(self, ledger: Ledger) -> Iterator[tuple[set[str], bool]]:
         """Keys of levers to read anew, and whether they are all. Where what is done with them fails, the next call names them again.
 
+        A ledger that ends before what was read of it is another one, such as a backup that was copied over it: all is read anew.
+
         Raises:
             StoreError: the ledger cannot be read.
         """
         with self._turn:
-            whole = self._turns % WHOLE == 0
-            after = ledger.last_entry() if whole else self.entry
+            last = ledger.last_entry()
+            whole = self._turns % WHOLE == 0 or last < self.entry
+            after = last if whole else self.entry
             written = ledger.written((Lever, Pull, Promotion, Allocation), max(0, after - LATE))
             if whole:
                 keys = {lever.id for lever in ledger.all(Lever)}

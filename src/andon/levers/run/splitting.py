@@ -21,7 +21,7 @@ from andon.rollouts import Allocation, Decision, Experiment
 from andon.store import Ledger
 from andon.traffic import format_time, quoted
 
-__all__ = ["act_on", "allocation_of", "settle_split", "start_split", "stop_split"]
+__all__ = ["act_on", "allocation_of", "check_start", "settle_split", "start_split", "stop_split"]
 
 DAY_US = 86_400_000_000
 
@@ -45,8 +45,36 @@ def start_split(ledger: Ledger, experiment: Experiment, *, why: str, by: str, no
     beside += [number_of(ledger, Version, f"{experiment.lever}@{digest}") for digest in arms if digest is not None]
     lever = known_lever(ledger, experiment.lever)
     why, by = line("why", why, 2_000), line("by", by, 200)
+    check_start(ledger, experiment, now_us)
+    if (before := ledger.get(Allocation, name)) is not None:
+        settle_split(ledger, before, now_us)
+    allocation = Allocation(
+        id=name, experiment=experiment.id, lever=lever.id, environment=experiment.environment,
+        control=experiment.control, treatment=experiment.treatment, share=experiment.share or 0.0,
+        shadow=experiment.kind == "shadow", salt=f"{lever.id}:{experiment.id}", from_us=now_us,
+        until_us=now_us + round(experiment.days * DAY_US), by=by, why=why,
+    )  # fmt: skip
+    number = number_of(ledger, Allocation, name)[2]
+    what = f"started or ended an experiment on {lever.id} in {environment}, promoted a version or declared the lever"
+    put_once(ledger, allocation, now_us=now_us, by=by, expect=number, lever_id=lever.id, what=what, beside=beside)
+    record_split(ledger, allocation, now_us)
+    return allocation
+
+
+def check_start(ledger: Ledger, experiment: Experiment, now_us: int) -> None:
+    """Whether an experiment could be started now, written down or not.
+
+    Raises:
+        InputError: the lever or a version is unknown, both are the same, or share or days are none.
+        StateError: a version is not approved, the control is not what is live, another experiment splits the lever there, or this
+            one was started before.
+    """
+    environment = check_environment(experiment.environment)
     _check_plan(experiment)
-    versions = versions_of(ledger, lever.id)
+    if experiment.lever is None:
+        return
+    lever = known_lever(ledger, experiment.lever)
+    versions, arms = versions_of(ledger, lever.id), (experiment.treatment, experiment.control)
     given = [None if digest is None else find_version(lever, versions, digest) for digest in arms]
     if environment == "production":
         for version in given:
@@ -69,19 +97,6 @@ def start_split(ledger: Ledger, experiment: Experiment, *, why: str, by: str, no
             f"control of {experiment.id} is {named(experiment.control)}, but {named(served)} of {lever.id} is live in {environment}, and "
             f"users have that again when the experiment ends: plan one whose control is {named(served)}, or promote the other first"
         )
-    if (before := ledger.get(Allocation, name)) is not None:
-        settle_split(ledger, before, now_us)
-    allocation = Allocation(
-        id=name, experiment=experiment.id, lever=lever.id, environment=experiment.environment,
-        control=experiment.control, treatment=experiment.treatment, share=experiment.share or 0.0,
-        shadow=experiment.kind == "shadow", salt=f"{lever.id}:{experiment.id}", from_us=now_us,
-        until_us=now_us + round(experiment.days * DAY_US), by=by, why=why,
-    )  # fmt: skip
-    number = number_of(ledger, Allocation, name)[2]
-    what = f"started or ended an experiment on {lever.id} in {environment}, promoted a version or declared the lever"
-    put_once(ledger, allocation, now_us=now_us, by=by, expect=number, lever_id=lever.id, what=what, beside=beside)
-    record_split(ledger, allocation, now_us)
-    return allocation
 
 
 def _watch(ledger: Ledger, experiment: Experiment, *, why: str, by: str, now_us: int) -> Allocation:

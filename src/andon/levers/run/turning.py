@@ -46,7 +46,7 @@ def turn_levers(
     now_us: int,
     failed: Callable[[Exception], object],
 ) -> Turned:
-    """Expire, pull by rule, look at experiments and take out what harms, measure. One of them that fails does not keep the others from being done.
+    """Expire, pull by rule, look at experiments and take out what harms, measure. One that fails keeps no other from being done.
 
     Args:
         warehouse: traffic and scores.
@@ -74,6 +74,26 @@ def turn_levers(
         )
     except Exception as error:
         failed(error)
+    decided, stopped = _look_at_all(warehouse, ledger, scorers, over, now_us, failed)
+    done = done._replace(decided=decided, stopped=stopped)
+    try:
+        done = done._replace(retold=tuple(measure_effects(warehouse, ledger, now_us).retold))
+    except Exception as error:
+        failed(error)
+    return done
+
+
+def _look_at_all(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    scorers: Sequence[Scorer],
+    over: set[str],
+    now_us: int,
+    failed: Callable[[Exception], object],
+) -> tuple[tuple[Decision, ...], tuple[Allocation, ...]]:
+    """Look at every experiment that is not over, and add those that are now; the new looks, and the splits that were ended."""
+    decided: list[Decision] = []
+    stopped: list[Allocation] = []
     splits = {v.record.experiment: v.record for v in ledger.history(Allocation)}
     for split in (s for name, s in splits.items() if name not in over):
         try:
@@ -81,18 +101,13 @@ def turn_levers(
             if experiment is None:
                 continue
             made, ended = look_and_act(warehouse, ledger, scorers, experiment, split, now_us)
-            done = done._replace(
-                decided=(*done.decided, *made), stopped=done.stopped if ended is None else (*done.stopped, ended)
-            )
+            decided += made
+            stopped += [] if ended is None else [ended]
             if _is_finished(ledger, experiment, split):
                 over.add(experiment.id)
         except Exception as error:
             failed(error)
-    try:
-        done = done._replace(retold=tuple(measure_effects(warehouse, ledger, now_us).retold))
-    except Exception as error:
-        failed(error)
-    return done
+    return tuple(decided), tuple(stopped)
 
 
 def look_and_act(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from andon.errors import StoreError
 from andon.levers.run.board import Board
 from andon.levers.run.pulling import Expiry
-from andon.levers.run.served import note_served
+from andon.levers.run.served import note_end, note_served
 from andon.store import Ledger
 
 __all__ = ["REPLACED", "Upkeep"]
@@ -28,7 +28,6 @@ class Upkeep:
             tell: is given the board's state and the time after each look, also when nothing has changed.
         """
         self._ledger, self._board, self._tell, self._expire = ledger, board, tell, Expiry(ledger)
-        self._noted = -1
 
     def look(self, now_us: int, url: str = "") -> None:
         """Read what is new in the ledger, note that it is served, and record what has expired.
@@ -49,6 +48,9 @@ class Upkeep:
                 self._expire(now_us)
         finally:
             self._tell(self._board.state(now_us), now_us)
-        if url and self._board.entry != self._noted:  # last of all: applications do not wait for the disk
-            self._noted = self._board.entry
-            note_served(self._ledger, url, self._noted)
+        if url:  # last of all: applications do not wait for the disk
+            note_served(self._ledger, url, self._board.entry, now_us)
+
+    def end(self) -> None:
+        """Note that nothing is served any more."""
+        note_end(self._ledger)

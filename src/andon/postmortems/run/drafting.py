@@ -8,6 +8,7 @@ from andon.monitors import Point, Signal
 from andon.monitors.run import chart_of
 from andon.postmortems.draft import contributing_factors, harmed_by_alarm, propose_actions, summarise
 from andon.postmortems.happened import since_alarm
+from andon.postmortems.lessons import harm_went
 from andon.postmortems.records import Postmortem
 from andon.store import Ledger, Warehouse
 
@@ -30,6 +31,7 @@ def draft_postmortem(
     end_us = max([found.at_us, *(e.happened_us for e in events if e.kind == "lever")])  # effects are measured later
     points, title = ([], "") if lead is None else _chart(warehouse, incident, found, lead, end_us)
     marks = marks_of(ledger, incident)
+    helped = any(harm_went(h) == "fell" for h in since_alarm(incident, events))
     draft = Postmortem(
         id=incident.id,
         at_us=now_us,
@@ -43,7 +45,7 @@ def draft_postmortem(
         before_alarm=harmed_by_alarm(incident, signals),
         summary=summarise(incident, found, lead, points),
         factors=contributing_factors(incident, found),
-        actions=propose_actions(incident, found, lead, held=bool(since_alarm(incident, events))),
+        actions=propose_actions(incident, found, lead, helped=helped),
     )
     ledger.put(draft, now_us=now_us, by="andon")
     return draft

@@ -1,5 +1,6 @@
 """Read what came of an experiment until one look, and how each metric is read as harm."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -96,7 +97,7 @@ def present_of(
         else:
             primary = Guarded(pair=sums_of(groups))
         past = traffic.past(read, groups, of_metric.name) if ab else None
-        risks = _most(read.risk)
+        risks = _most(read.risk, read.rows)
         segments = {risk: sums_of(groups.only(_is(read.risk, risk))) for risk in risks} if len(risks) > 1 else {}
     guards = tuple(traffic.guarded(read, metrics[g.metric], g.risk_category) for g in experiment.guardrails)
     return Present(
@@ -289,11 +290,16 @@ def _is(risks: pa.Array, wanted: str | None) -> NDArray[np.bool_]:
     return np.asarray(same[np.asarray(pc.fill_null(risks.indices, len(same) - 1), dtype=np.int64)])
 
 
-def _most(risks: pa.Array) -> list[str]:
-    """The categories with the most groups of rows, in the order of their names."""
-    names = {name.strip().casefold(): name for name in sorted(risks.dictionary.to_pylist(), reverse=True)}
-    found = [(int(_is(risks, name).sum()), name) for name in list(names.values())[:1_000]]
-    return sorted(name for _, name in sorted(found, reverse=True)[:MOST_SEGMENTS])
+def _most(risks: pa.Array, rows: NDArray[np.float64]) -> list[str]:
+    """The categories with the most rows, each in one of its spellings, in the order of their names."""
+    names = risks.dictionary.to_pylist()
+    index = np.asarray(pc.fill_null(risks.indices, len(names)), dtype=np.int64)
+    spelt: dict[str, str] = {}
+    came: Counter[str] = Counter()
+    for name, n in sorted(zip(names, np.bincount(index, weights=rows, minlength=len(names)).tolist(), strict=False)):
+        spelt.setdefault(folded(name), name)
+        came[folded(name)] += n
+    return sorted(spelt[risk] for risk, _ in came.most_common(MOST_SEGMENTS))
 
 
 def _coded(column: pa.ChunkedArray) -> pa.Array:
