@@ -1,5 +1,6 @@
 """The stabilisation drill of `examples/`: from a bad prompt in a live application to a postmortem that shows what was done."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def test_a_bad_prompt_is_taken_out_and_the_postmortem_shows_it(tmp_path: Path, m
     assert took.served_bad < took.alarm <= took.held <= took.effective
     said = drill.andon("lever", "show", "helpdesk.prompt")
     assert "first read by an application" in said
-    assert "answers that cite passages which were not retrieved in all traffic fell from" in said
+    part = "(all traffic|risk category “orders”)"  # they are the same interactions, and either may lead the incident
+    assert re.search(f"answers that cite passages which were not retrieved in {part} fell from", said), said
     assert "No other change is recorded in this time" in said
     drill.andon("postmortem", "write", took.incident, "--out", "postmortem")
     [page] = (tmp_path / "drill" / "postmortem").glob("*.md")
