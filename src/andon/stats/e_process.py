@@ -7,8 +7,8 @@ functions here give its natural logarithm after each batch: the hypothesis is re
 came since the last look: an hour, a day. Rates may differ from batch to batch (days of the week, a ramp of the share): nothing
 is lost but power, as long as the hypothesis holds in each batch.
 
-Which: harm of a canary is shown by `guardrail_e`, its absence up to a margin by `noninferiority_e`, a broken split by
-`split_e`. Use instead: `group_sequential`, where the sample can be planned; it needs about 0.6 of the sample.
+Which: harm is shown by `guardrail_e`, its absence up to a margin by `noninferiority_e`, a broken split by `split_e`. Rollouts use
+the last alone: their end is planned, and there `group_sequential` needs about 0.6 of the sample (docs/decisions/017).
 `sequences.asymptotic_half_width`, for an interval, or for means.
 
 Sources: Turner, Ly & Gruenwald, *Generic E-variables for exact sequential k-sample tests that allow for optional stopping*,
