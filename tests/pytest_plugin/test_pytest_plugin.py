@@ -76,7 +76,9 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(given: dict[str, object], *words: str, test: str = TEST) -> Done:
         pytester.makepyfile(test_it=test.replace("{answers!r}", repr(given)))
-        done = pytester.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider", "-q", "--strict-markers", *words)
+        plugins = (PLUGIN, "no:cacheprovider", *(("xdist.plugin",) if "-n" in words else ()))
+        named = [word for name in plugins for word in ("-p", name)]
+        done = pytester.runpytest_inprocess(*named, "-q", "--strict-markers", *words)
         return Done(int(done.ret), done.stdout.str())
 
     return run
