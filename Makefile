@@ -1,6 +1,7 @@
 # Andon: the commands that people and CI share. They need git, make and Python >= 3.11, and nothing installed by hand.
 .PHONY: help demo test slow check bench fuzz docs
 PY := .venv/bin/python
+unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile Andon anew
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' Makefile | tr '@' '\t' | expand -t 15

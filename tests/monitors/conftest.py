@@ -18,8 +18,9 @@ def store(tmp_path: Path) -> Iterator[Callable[..., Store]]:
     def make(*parts: Sequence[Row]) -> Store:
         warehouse = Warehouse(tmp_path / str(len(opened)), {"scores": SCHEMA})
         opened.append(warehouse)
-        filled = [{n: r.get(n) for n in SCHEMA.names} for part in parts for r in part]
-        warehouse.append("scores", pa.Table.from_pylist(filled, schema=SCHEMA))
+        given = [row for part in parts for row in part]
+        named = set().union(*given)  # the store fills the other columns
+        warehouse.append("scores", pa.Table.from_pylist(given, schema=pa.schema([f for f in SCHEMA if f.name in named])))
         warehouse.commit()
         return warehouse, Ledger("sqlite://")
 

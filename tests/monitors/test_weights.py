@@ -50,8 +50,7 @@ def store(tmp_path: Path):
     def make(**fields):
         made = rows(**fields)
         warehouse, ledger = Warehouse(tmp_path / str(len(opened)), {**SCHEMAS, "scores": SCHEMA}), Ledger("sqlite://")
-        filled = [{n: r.get(n) for n in SCHEMA.names} for r in made]
-        warehouse.append("scores", pa.Table.from_pylist(filled, schema=SCHEMA))
+        warehouse.append("scores", pa.Table.from_pylist(made, schema=SCHEMA))
         warehouse.commit()
         opened.append(warehouse)
         return warehouse, ledger, made

@@ -30,6 +30,21 @@ from andon.store.plan import (
 
 __all__ = ["Duck"]
 
+SETUP = """
+SET GLOBAL parquet_metadata_cache = true;  -- files never change once a snapshot lists them
+
+-- The sum of doubles, 0 over nothing, the same to the last bit in whatever order threads and files come: each value is split into
+-- multiples of 2**-20 and of 2**-82, which are added as integers. Where one is too great for that (from 2**43 on), all are added
+-- as doubles. As macros because planning is most of what a small query costs, and a macro is parsed once.
+CREATE MACRO whole(x) AS TRY_CAST(x * 1048576e0 AS BIGINT);
+CREATE MACRO rest(x) AS ((x * 1048576e0 - whole(x)) * 4611686018427387904e0)::BIGINT;
+CREATE MACRO total(x) AS coalesce(
+    CASE WHEN count(whole(x)) = count(x)
+         THEN sum(whole(x))::DOUBLE / 1048576e0 + sum(rest(x))::DOUBLE / 4835703278458516698824704e0
+         ELSE sum(x) END,
+    0);
+"""
+
 CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -48,8 +63,7 @@ class Duck:
         """
         with _engine_errors():
             self._connection = duckdb.connect(":memory:", config={**CONFIG, "temp_directory": str(spill or "")})
-            # files never change once a snapshot lists them
-            self._connection.execute("SET GLOBAL parquet_metadata_cache = true")
+            self._connection.execute(SETUP)
 
     def run(self, plan: Plan, files: Sequence[str], schema: pa.Schema) -> pa.Table:
         """Answer a plan (see `Engine`)."""
@@ -163,14 +177,14 @@ class _Query:
         value = f"{_quote(metric)}::DOUBLE"
         parts = {
             "n": f"count({value})",
-            "sum": _sum(value),
-            "sumsq": _sum(f"({value} * {value})"),
+            "sum": f"total({value})",
+            "sumsq": f"total({value} * {value})",
             "min": f"min({value})",
             "max": f"max({value})",
         }
         if "weight" in self._schema.names:
-            parts["w"] = _sum(f"(CASE WHEN {value} IS NOT NULL THEN coalesce(weight, 1) END)")
-            parts["wsum"] = _sum(f"(coalesce(weight, 1) * {value})")
+            parts["w"] = f"total(CASE WHEN {value} IS NOT NULL THEN coalesce(weight, 1) END)"
+            parts["wsum"] = f"total(coalesce(weight, 1) * {value})"
         kept = {part: sql for part, sql in parts.items() if not wanted or part in wanted}
         return [f"{sql} AS {_quote(f'{metric}.{part}')}" for part, sql in kept.items()]
 
@@ -183,19 +197,6 @@ class _Query:
 
 
 _OPERATORS = {"eq": "=", "ne": "IS DISTINCT FROM", "ge": ">=", "lt": "<"}
-
-
-def _sum(value: str) -> str:
-    """Sum of a double, 0 over nothing, the same to the last bit in whatever order threads and files come.
-
-    Each value is split into multiples of 2**-20 and of 2**-82, which are added as integers. Where one is too great for
-    that (from 2**43 on), all are added as doubles.
-    """
-    scaled = f"({value} * {2.0**20!r}::DOUBLE)"
-    whole = f"TRY_CAST(trunc({scaled}) AS BIGINT)"
-    rest = f"TRY_CAST(({scaled} - trunc({scaled})) * {2.0**62!r}::DOUBLE AS BIGINT)"
-    exact = f"sum({whole})::DOUBLE / {2.0**20!r}::DOUBLE + sum({rest})::DOUBLE / {2.0**82!r}::DOUBLE"
-    return f"coalesce(CASE WHEN count({whole}) = count({value}) THEN {exact} ELSE sum({value}) END, 0)"
 
 
 def _quote(name: str) -> str:
