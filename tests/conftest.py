@@ -1,5 +1,6 @@
 """What holds for every test: the settings of the person who runs them do not reach the code."""
 
+import gc
 import io
 import os
 import sys
@@ -46,6 +47,12 @@ def type_(
         return code, out.out, out.err
 
     return typed
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests stay to the end: the garbage collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

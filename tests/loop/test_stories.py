@@ -13,8 +13,10 @@ from andon.loop import open_loop, replay
 from andon.settings import Settings
 from andon.traffic.run import record
 
+SLOW = {"legal"}  # ten weeks of traffic: their replay takes a minute
 
-@pytest.mark.parametrize("name", list(STORIES))
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in STORIES])
 def test_a_story_ends_in_one_incident_with_its_true_cause_first(name: str, tmp_path: Path) -> None:
     """Each story opens one incident, after its beginning and of the right class, and ranks the true cause first."""
     story = STORIES[name](np.random.default_rng([0, list(STORIES).index(name)]))

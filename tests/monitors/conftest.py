@@ -20,7 +20,9 @@ def store(tmp_path: Path) -> Iterator[Callable[..., Store]]:
         opened.append(warehouse)
         given = [row for part in parts for row in part]
         named = set().union(*given)  # the store fills the other columns
-        warehouse.append("scores", pa.Table.from_pylist(given, schema=pa.schema([f for f in SCHEMA if f.name in named])))
+        warehouse.append(
+            "scores", pa.Table.from_pylist(given, schema=pa.schema([f for f in SCHEMA if f.name in named]))
+        )
         warehouse.commit()
         return warehouse, Ledger("sqlite://")
 

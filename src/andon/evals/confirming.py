@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+import scipy
 
 from andon.evals.pairs import Pair, ran
 from andon.evals.records import EvalRun
@@ -74,7 +74,7 @@ def worst_case(pairs: Sequence[Pair]) -> tuple[float, str]:
     least, worst = 1.0, ""
     for p in varied:
         m, k, before, now = len(p.before), len(p.now), sum(p.before), sum(p.now)
-        chance = float(stats.hypergeom.cdf(now, m + k, before + now, k))
+        chance = float(scipy.stats.hypergeom.cdf(now, m + k, before + now, k))
         if chance < least:
             least, worst = chance, f"{p.case} passed {before} of {m} before and {now} of {k} now"
     return min(1.0, least * max(1, len(varied))), worst

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scipy import stats
+import scipy
 
 from andon.evals.confirming import Asked, asked_again, attempts_needed, worst_case
 from andon.evals.covering import Covered, listed
@@ -271,7 +271,7 @@ def _bar_p(results: Sequence[CaseResult], bar: float) -> float:
     if not results:
         return 1.0
     x, n, _, _ = rate_interval(results, 0.95)
-    return min(1.0, 2 * float(stats.beta.sf(bar, x + 1, n - x))) if x < n else 1.0
+    return min(1.0, 2 * float(scipy.stats.beta.sf(bar, x + 1, n - x))) if x < n else 1.0
 
 
 def _bar(part: _Part, p: float, alpha: float) -> Group:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from andon.evals.records import CaseResult, EvalRun
 from andon.evals.repeats import attempts_of
@@ -172,7 +172,7 @@ def _effective(passed: NDArray[np.float64], cluster: NDArray[np.intp], count: in
     n = len(passed) / design_effect(passed, cluster, count)
     if count < 2 or passed.min() == passed.max():
         return n
-    ratio = float(stats.t.isf(0.025, len(passed) - 1) / stats.t.isf(0.025, count - 1))
+    ratio = float(scipy.stats.t.isf(0.025, len(passed) - 1) / scipy.stats.t.isf(0.025, count - 1))
     return max(1.0, n * ratio * ratio)
 
 

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from andon.errors import InputError
 from andon.stats import clopper_pearson
@@ -44,7 +44,7 @@ def cries_wolf(n: int, rate: float, bar: float) -> float:
 
     Fifty questions, a bar of 95 % and a true rate of 95 %: 0.46.
     """
-    return float(stats.binom.cdf(math.ceil(bar * n - 1e-9) - 1, n, rate))
+    return float(scipy.stats.binom.cdf(math.ceil(bar * n - 1e-9) - 1, n, rate))
 
 
 def chance_of_finding(n: int, drop: float, noise: float, alpha: float) -> float:
@@ -58,10 +58,10 @@ def chance_of_finding(n: int, drop: float, noise: float, alpha: float) -> float:
         return 0.0
     if differing > 1:
         return math.nan
-    low, high = (int(stats.binom.ppf(q, n, differing)) for q in (1e-9, 1 - 1e-9))
+    low, high = (int(scipy.stats.binom.ppf(q, n, differing)) for q in (1e-9, 1 - 1e-9))
     d = np.arange(max(0, low), high + 1)
-    critical = stats.binom.isf(alpha, d, 0.5)  # the largest count whose tail beyond it is at most alpha
-    return float(np.sum(stats.binom.pmf(d, n, differing) * stats.binom.sf(critical, d, lost / differing)))
+    critical = scipy.stats.binom.isf(alpha, d, 0.5)  # the largest count whose tail beyond it is at most alpha
+    return float(np.sum(scipy.stats.binom.pmf(d, n, differing) * scipy.stats.binom.sf(critical, d, lost / differing)))
 
 
 def least_drop(n: float, noise: float, alpha: float = 0.05, power: float = 0.8) -> float | None:
@@ -83,8 +83,8 @@ def cases_for_drop(gap: float, noise: float, alpha: float, power: float = 0.8) -
     ``((z_alpha + z_power) / gap)^2 * noise``: the normal approximation, with the noise a share of differing cases. With no
     noise at all the bound of nothing lost, ``z^2 (1 - gap) / gap``, decides.
     """
-    z = float(stats.norm.isf(alpha))
-    moved = (z + float(stats.norm.ppf(power))) ** 2 * noise / (gap * gap)
+    z = float(scipy.stats.norm.isf(alpha))
+    moved = (z + float(scipy.stats.norm.ppf(power))) ** 2 * noise / (gap * gap)
     return min(_MOST_CASES, math.ceil(max(moved, z * z * (1 - gap) / gap)))
 
 
@@ -139,8 +139,8 @@ def _shows_bar(rate: float, bar: float, alpha: float, power: float = 0.8) -> int
         return None
     n = 1
     while n < _MOST_CASES:
-        x = int(stats.binom.isf(power, n, rate))
-        x += float(stats.binom.sf(x, n, rate)) >= power  # the most passes that are reached with this power
+        x = int(scipy.stats.binom.isf(power, n, rate))
+        x += float(scipy.stats.binom.sf(x, n, rate)) >= power  # the most passes that are reached with this power
         if clopper_pearson(x, n, 1 - alpha)[0] >= bar:
             return n
         n = max(n + 1, int(n * 1.02))

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from andon.errors import InputError
 from andon.evals.pairs import rate_interval
@@ -171,7 +171,7 @@ def _signal(
     if x <= limit * n:
         return []
     # the binomial tail, for counts that are not whole too
-    p = float(stats.beta.cdf(limit, x_, n_ - x_ + 1)) if limit else 0.0
+    p = float(scipy.stats.beta.cdf(limit, x_, n_ - x_ + 1)) if limit else 0.0
     every_h = probe.every_s / 3600
     every_us = probe.every_s * 1_000_000
     low = run.at_us - every_us if before is None or before.kept_us is None else min(before.kept_us, run.at_us - 1)

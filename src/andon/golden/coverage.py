@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from andon.errors import InputError
 from andon.scores import Vectors
@@ -155,8 +155,8 @@ def _share(part: str, members: NDArray[np.bool_], covered: NDArray[np.bool_], we
 def _interval(share: float, n: float) -> tuple[float, float]:
     """Clopper-Pearson at a sample size that need not be whole."""
     tail, x = (1 - LEVEL) / 2, share * n
-    low = 0.0 if share <= 0 else float(beta.ppf(tail, x, n - x + 1))
-    high = 1.0 if share >= 1 else float(beta.ppf(1 - tail, x + 1, n - x))
+    low = 0.0 if share <= 0 else float(scipy.stats.beta.ppf(tail, x, n - x + 1))
+    high = 1.0 if share >= 1 else float(scipy.stats.beta.ppf(1 - tail, x + 1, n - x))
     return low, high
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as distributions
+import scipy
 
 from andon.changes import Change
 from andon.incidents.records import Delivery, Incident, TimelineEvent, TimelineMark
@@ -102,7 +102,7 @@ def _bound(before: int, hours: int) -> int:
     k, step = 0, max(16, 4 * (before // hours))
     while True:
         counts = np.arange(k + 1, k + 1 + step)
-        beyond = np.flatnonzero(distributions.binom.sf(counts - 1, before + counts, 1 / (hours + 1)) <= CHANCE)
+        beyond = np.flatnonzero(scipy.stats.binom.sf(counts - 1, before + counts, 1 / (hours + 1)) <= CHANCE)
         if len(beyond):
             return int(counts[beyond[0]]) - 1
         k += step

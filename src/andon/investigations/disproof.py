@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats as laws
+import scipy
 
 from andon import stats
 from andon.investigations.exposure import SIDES, Bin
@@ -135,11 +135,11 @@ def _upper_tail(
         mean = float((harmed[use] * m[use] / total[use]).sum())
         parts = harmed[use] * (total[use] - harmed[use]) * m[use] * k[use] / (total[use] ** 2 * (total[use] - 1))
         spread = math.sqrt(float(parts.sum()))
-        return float(laws.norm.sf((a[use].sum() - 0.5 - mean) / spread)) if spread > 0 else 1.0
+        return float(scipy.stats.norm.sf((a[use].sum() - 0.5 - mean) / spread)) if spread > 0 else 1.0
     law, lowest = np.ones(1), 0
     for h, n, exposed in zip(harmed.astype(int), total.astype(int), m.astype(int), strict=True):
         least, most = max(0, h - (n - exposed)), min(h, exposed)
-        law = np.convolve(law, laws.hypergeom.pmf(np.arange(least, most + 1), n, h, exposed))
+        law = np.convolve(law, scipy.stats.hypergeom.pmf(np.arange(least, most + 1), n, h, exposed))
         lowest += least
     return float(min(1.0, law[max(0, int(a.sum()) - lowest) :].sum()))
 
@@ -223,9 +223,9 @@ def dose_test(hours: Sequence[Bin], version: str, rise: float | None) -> Suspect
     freedom = len(known) - 2
     left = rate - middle - slope * (share - centre)
     error = math.sqrt(float((n * left**2).sum()) / freedom / spread)
-    half = float(laws.t.ppf(0.975, freedom)) * error
+    half = float(scipy.stats.t.ppf(0.975, freedom)) * error
     low, high = slope - half, slope + half
-    p = float(laws.t.sf(slope / error, freedom)) if error > 0 else 0.0 if slope > 0 else 1.0
+    p = float(scipy.stats.t.sf(slope / error, freedom)) if error > 0 else 0.0 if slope > 0 else 1.0
     text = (
         f"over {len(known)} hours the share on {version} went from {percent(float(share.min()))} to "
         f"{percent(float(share.max()))}; all of it would add {slope * 100:+.1f} points of harm ({low * 100:+.1f} to "
@@ -305,7 +305,7 @@ def passages_test(overlap: Sequence[float], control: Sequence[float]) -> Suspect
     if len(control) >= 10:
         usual = float(np.mean(control))
         text += f"; two askings before the onset {percent(usual)}"
-        p = float(laws.mannwhitneyu(overlap, control, alternative="less").pvalue)
+        p = float(scipy.stats.mannwhitneyu(overlap, control, alternative="less").pvalue)
         if p >= SURE:
             result = "against" if mean >= 0.95 else "cannot tell"
         elif mean < usual - 0.2:

@@ -8,8 +8,8 @@ from datetime import date
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats as laws
 
 from andon import stats
 from andon.investigations.records import Analysis
@@ -172,7 +172,7 @@ def _verdict(split: stats.MixExplained) -> Verdict:
 def _apart(known: Sequence[Sequence[tuple[float, bool]]], counts: Floats, cuts: Floats, measure: str) -> Blame:
     """What can be said when passages are so different that hardly any two interactions can be compared."""
     quality = [[q for q, _ in side] for side in known]
-    p = float(laws.mannwhitneyu(quality[1], quality[0], alternative="less").pvalue)
+    p = float(scipy.stats.mannwhitneyu(quality[1], quality[0], alternative="less").pvalue)
     rates = [float(np.mean([h for _, h in side])) for side in known]
     rise = rates[1] - rates[0]
     nothing = [float(np.mean([q == -np.inf for q in side])) for side in quality]
@@ -327,7 +327,7 @@ def _poorer(after: Sequence[Judged]) -> str:
     fine = [q for q, (_, h) in zip(qualities, after, strict=True) if q is not None and not h]
     if min(len(harmed), len(fine)) < 10:
         return ""
-    test = laws.mannwhitneyu(harmed, fine)
+    test = scipy.stats.mannwhitneyu(harmed, fine)
     worse = 1 - float(test.statistic) / (len(harmed) * len(fine))
     return f"a harmed answer had poorer passages than a good one in {percent(worse)} of pairs (Mann-Whitney {p_text(float(test.pvalue))})"
 

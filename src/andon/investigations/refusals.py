@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats as laws
+import scipy
 
 from andon import stats
 from andon.investigations.records import Analysis
@@ -172,7 +172,7 @@ def _tested(cohorts: Sequence[Cohort]) -> list[Cohort]:
 
 def _exact(x: tuple[int, int], n: tuple[int, int]) -> float:
     """Fisher's exact test of two rates."""
-    return float(laws.fisher_exact(np.array([[x[0], n[0] - x[0]], [x[1], n[1] - x[1]]])).pvalue)
+    return float(scipy.stats.fisher_exact(np.array([[x[0], n[0] - x[0]], [x[1], n[1] - x[1]]])).pvalue)
 
 
 def _headline(moved: Sequence[Cohort], tested: Sequence[Cohort]) -> str:

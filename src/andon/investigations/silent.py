@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats as laws
+import scipy
 
 from andon import stats
 from andon.investigations.records import Analysis
@@ -134,11 +134,11 @@ def compare_sides(
         _, low, high = stats.difference(counts[0], sizes[0], counts[1], sizes[1], level)
         effects = [_h(before.mean, before.mean + d) for d in (low, after.mean - before.mean, high)]
         table = np.array([[x, n - x] for x, n in zip(counts, sizes, strict=True)])
-        sure = float(laws.fisher_exact(table).pvalue) <= 1 - level
+        sure = float(scipy.stats.fisher_exact(table).pvalue) <= 1 - level
     else:
         spread = math.sqrt((before.variance + after.variance) / 2)
         error = math.sqrt(before.variance / before.n + after.variance / after.n)
-        half = float(laws.norm.ppf(0.5 + level / 2)) * error
+        half = float(scipy.stats.norm.ppf(0.5 + level / 2)) * error
         middle = after.mean - before.mean
         low, high = middle - half, middle + half
         effects = [d / spread if spread > 0 else math.copysign(math.inf, d) if d else 0.0 for d in (low, middle, high)]

@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.sparse import csc_array
 from scipy.special import betaln, expit, logit, logsumexp, ndtri
 
 from andon import stats
@@ -166,7 +165,11 @@ def _background(
     tried = list(zip(RISES[:most], gains[:most], strict=True))
     if most == len(RISES):
         bounds = (np.log(RISES[-1]), np.log(MOST_RISE))
-        alike = float(np.exp(minimize_scalar(lambda log: -gain(float(np.exp(log))), bounds=bounds, method="bounded").x))
+        alike = float(
+            np.exp(
+                scipy.optimize.minimize_scalar(lambda log: -gain(float(np.exp(log))), bounds=bounds, method="bounded").x
+            )
+        )
         tried.append((alike, gain(alike)))
     chosen = scan(1.0)
     risen, best = 1.0, chosen.best()[1]
@@ -360,7 +363,9 @@ def _inside(codes: Ints, where: dict[int, int]) -> NDArray[np.bool_]:
 def _sums(at: Ints, told: Floats, count: int) -> Floats:
     """Column sums of `told` by slice; cells at -1 belong to none."""
     ends = np.arange(len(at) + 1)
-    member = csc_array((np.ones(len(at)), at + 1, ends), shape=(count + 1, len(at)))  # one slice in each column
+    member = scipy.sparse.csc_array(
+        (np.ones(len(at)), at + 1, ends), shape=(count + 1, len(at))
+    )  # one slice in each column
     found: Floats = np.asarray(member @ told)
     return found[1:]
 

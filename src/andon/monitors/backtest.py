@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from andon import stats
 from andon.errors import InputError
@@ -216,7 +216,7 @@ def _alarms(watch: _Watched, chart: Chart, guard: float, lengths: Sequence[float
     residuals = np.where(mean > 0, (y - mean) / np.sqrt(np.maximum(mean + base.spread * mean * mean, 1e-9)), np.nan)
     residuals = residuals.astype(np.float64)
     if chart == "shewhart":
-        return [_where(np.nan_to_num(residuals) > norm.isf(1 / length)) for length in lengths]
+        return [_where(np.nan_to_num(residuals) > scipy.stats.norm.isf(1 / length)) for length in lengths]
     found = []
     for length in lengths:
         if chart == "ewma":

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from andon.monitors.records import Point
 from andon.stats import clock_of
@@ -66,6 +66,6 @@ def _limits(n: int, rate: float, dispersion: float) -> NDArray[np.float64]:
     """Fewest and most harmful interactions among n that are within the limits."""
     tails = np.array([TAIL, 1 - TAIL])
     if dispersion <= 0:
-        return np.asarray(stats.binom.ppf(tails, n, rate))
+        return np.asarray(scipy.stats.binom.ppf(tails, n, rate))
     size = (1 - dispersion) / dispersion
-    return np.asarray(stats.betabinom.ppf(tails, n, rate * size, (1 - rate) * size))
+    return np.asarray(scipy.stats.betabinom.ppf(tails, n, rate * size, (1 - rate) * size))

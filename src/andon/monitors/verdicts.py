@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal
 
-from scipy import stats as distributions
+import scipy
 
 from andon import stats
 from andon.errors import InputError
@@ -86,7 +86,7 @@ def verdict(x: int, n: int, at_most: float, level: float = 0.95) -> LimitVerdict
     x, n = _counts(x, n)
     clean_n = clean_sample(at_most, level)
     low, high = stats.clopper_pearson(x, n, 2 * level - 1)
-    above = None if n == 0 else float(distributions.beta.sf(at_most, x + 0.5, n - x + 0.5))
+    above = None if n == 0 else float(scipy.stats.beta.sf(at_most, x + 0.5, n - x + 0.5))
     word: Literal["pass", "fail", "undecided"] = "fail" if low > at_most else "pass" if high <= at_most else "undecided"
     sure = f"with {percent(level, 6)} confidence"
     if n == 0:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+import scipy
 
 from andon import stats
 from andon.errors import InputError
@@ -214,7 +214,7 @@ def spread_of(
     ends = {"n": n, "shortest_s": float(min(seconds)), "longest_s": float(max(seconds))}
     if n < LEAST:
         return Spread(**ends)  # type: ignore[arg-type]
-    k = int(binom.ppf(0.025, n, 0.5))
+    k = int(scipy.stats.binom.ppf(0.025, n, 0.5))
     p10, p90 = (float(v) for v in np.quantile(seconds, (0.1, 0.9))) if n >= 10 else (None, None)
     return Spread(
         **ends,  # type: ignore[arg-type]

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy import special, stats
+import scipy
+from scipy import special
 
 from andon.rollouts.arms import Pair
 from andon.stats import difference
@@ -62,8 +63,8 @@ class Seen(NamedTuple):
             return self.z
         x1, n1, x2, n2 = (round(count) for count in self.counts)
         drawn = x2 - 1, n1 + n2, x1 + x2, n2
-        p = float(stats.hypergeom.sf(*drawn))
-        return -float(special.ndtri(p) if p > _SMALLEST else special.ndtri_exp(stats.hypergeom.logsf(*drawn)))
+        p = float(scipy.stats.hypergeom.sf(*drawn))
+        return -float(special.ndtri(p) if p > _SMALLEST else special.ndtri_exp(scipy.stats.hypergeom.logsf(*drawn)))
 
     def interval(self, c: float) -> tuple[float, float] | None:
         """The interval at a boundary of c standard errors: Newcombe's for a rate, else ``estimate -+ c se``; None beyond `FARTHEST`."""

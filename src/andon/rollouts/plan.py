@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, special
+import scipy
+from scipy import special
 
 from andon.errors import InputError
 from andon.evals.power import cases_for_drop
@@ -278,7 +279,9 @@ def _way(name: str, asked: Asked, arrives: tuple[int, int], looks: Looks) -> Way
 
 
 def _drift_needed(looks: Looks, power: float) -> float:
-    return float(optimize.brentq(lambda d: float(crossing(*looks, d).upper.sum()) - power, -15.0, 15.0, xtol=1e-7))
+    return float(
+        scipy.optimize.brentq(lambda d: float(crossing(*looks, d).upper.sum()) - power, -15.0, 15.0, xtol=1e-7)
+    )
 
 
 def _drift(asked: Asked, arms: tuple[float, float]) -> float:
@@ -299,7 +302,7 @@ def _drift_of_pass(base: float, margin: float, arms: tuple[float, float], design
 
     if room(_FARTHEST) <= 0:
         return _FARTHEST
-    return 0.0 if room(1e-6) >= 0 else float(optimize.brentq(room, 1e-6, _FARTHEST, xtol=1e-9))
+    return 0.0 if room(1e-6) >= 0 else float(scipy.optimize.brentq(room, 1e-6, _FARTHEST, xtol=1e-9))
 
 
 def _upper(base: float, sizes: Sequence[float], c: float, harm: float = 0.0) -> float:
@@ -388,7 +391,7 @@ def _least_harm(asked: Asked, arms: tuple[int, int]) -> float | None:
         return _upper(asked.base, sizes, max(passes, 1e-6), harm) - asked.effect
 
     most = min(asked.effect, 1 - asked.base)
-    return found if room(found) >= 0 or room(most) < 0 else float(optimize.brentq(room, found, most, xtol=1e-9))
+    return found if room(found) >= 0 or room(most) < 0 else float(scipy.optimize.brentq(room, found, most, xtol=1e-9))
 
 
 def _z(asked: Asked) -> float:

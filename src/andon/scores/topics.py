@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from andon.errors import InputError
 from andon.scores.records import Vectors
@@ -229,7 +229,7 @@ def novel_clusters(
     centroids = _cluster(both, max(2, min(FINEST, len(both) // PER_TOPIC)), rng)
     of = (both @ centroids.T).argmax(axis=1)
     old, new = (np.bincount(side, minlength=len(centroids)) for side in (of[: len(before)], of[len(before) :]))
-    p = np.asarray(binom.sf(new - 1, old + new, len(after) / len(both)))
+    p = np.asarray(scipy.stats.binom.sf(new - 1, old + new, len(after) / len(both)))
     order = np.argsort(p, kind="stable")
     corrected = np.minimum(1, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
     found = order[corrected <= ALPHA]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 __all__ = ["Estimate", "Level", "alpha_interval", "area_under", "cohens_kappa", "krippendorff_alpha"]
 
@@ -141,7 +141,7 @@ def cohens_kappa(both: int, first_only: int, second_only: int, neither: int) -> 
     variance = (same + other - (observed * expected - 2 * expected + observed) ** 2) / (n * (1 - expected) ** 4)
     if observed >= 1 or variance <= 0:
         return Estimate(value=kappa, low=None, high=None, n=n)
-    half = float(stats.norm.isf(0.025)) * math.sqrt(variance)
+    half = float(scipy.stats.norm.isf(0.025)) * math.sqrt(variance)
     return Estimate(value=kappa, low=max(-1.0, kappa - half), high=min(1.0, kappa + half), n=n)
 
 
@@ -162,13 +162,13 @@ def area_under(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> 
     m, n = len(positive), len(negative)
     if m == 0 or n == 0:
         return None
-    together = stats.rankdata(np.concatenate([positive, negative]))
-    v = (together[:m] - stats.rankdata(positive)) / n
-    w = 1 - (together[m:] - stats.rankdata(negative)) / m
+    together = scipy.stats.rankdata(np.concatenate([positive, negative]))
+    v = (together[:m] - scipy.stats.rankdata(positive)) / n
+    w = 1 - (together[m:] - scipy.stats.rankdata(negative)) / m
     area = float(v.mean())
     if not 0 < area < 1 or m < 2 or n < 2:
         return Estimate(value=area, low=None, high=None, n=m + n)
     error = math.sqrt(float(v.var(ddof=1)) / m + float(w.var(ddof=1)) / n) / (area * (1 - area))
-    logit, half = math.log(area / (1 - area)), float(stats.norm.isf(0.025)) * error
+    logit, half = math.log(area / (1 - area)), float(scipy.stats.norm.isf(0.025)) * error
     low, high = (1 / (1 + math.exp(-x)) for x in (logit - half, logit + half))
     return Estimate(value=area, low=low, high=high, n=m + n)

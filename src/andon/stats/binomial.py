@@ -2,7 +2,7 @@
 
 import math
 
-from scipy import stats
+import scipy
 
 __all__ = ["clopper_pearson", "difference"]
 
@@ -21,8 +21,8 @@ def clopper_pearson(x: float, n: float, level: float = 0.95) -> tuple[float, flo
     if n == 0:
         return 0.0, 1.0
     tail = (1 - level) / 2
-    low = 0.0 if x == 0 else float(stats.beta.ppf(tail, x, n - x + 1))
-    high = 1.0 if x == n else float(stats.beta.ppf(1 - tail, x + 1, n - x))
+    low = 0.0 if x == 0 else float(scipy.stats.beta.ppf(tail, x, n - x + 1))
+    high = 1.0 if x == n else float(scipy.stats.beta.ppf(1 - tail, x + 1, n - x))
     return low, high
 
 
@@ -49,7 +49,7 @@ def difference(x1: int, n1: int, x2: int, n2: int, level: float = 0.95) -> tuple
 
 
 def _wilson(x: int, n: int, level: float) -> tuple[float, float]:
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(scipy.stats.norm.ppf(0.5 + level / 2))
     p = x / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

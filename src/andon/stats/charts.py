@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 __all__ = [
     "Chart",
@@ -161,7 +161,7 @@ def exact_p_chart(x: Floats, n: Floats, rate: PerSeries, *, tail: float = THREE_
     _whole(x, "x")
     _whole(n, "n")
     seen, some = n > 0, np.maximum(n, 1.0)
-    low, high = stats.binom.ppf(tail, some, p) / some, stats.binom.isf(tail, some, p) / some
+    low, high = scipy.stats.binom.ppf(tail, some, p) / some, scipy.stats.binom.isf(tail, some, p) / some
     return _chart(_share(x, n, p), p, np.where(seen, low, 0.0), np.where(seen, high, 1.0), seen)
 
 
@@ -190,7 +190,7 @@ def exact_u_chart(x: Floats, exposure: Floats, rate: PerSeries, *, tail: float =
     u = _positive(rate, "rate")
     x, exposure = _exposed(x, exposure)
     seen, some = exposure > 0, np.where(exposure > 0, exposure, 1.0)
-    low, high = stats.poisson.ppf(tail, u * some) / some, stats.poisson.isf(tail, u * some) / some
+    low, high = scipy.stats.poisson.ppf(tail, u * some) / some, scipy.stats.poisson.isf(tail, u * some) / some
     return _chart(_share(x, exposure, u), u, np.where(seen, low, 0.0), np.where(seen, high, np.inf), seen)
 
 

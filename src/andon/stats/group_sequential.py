@@ -20,8 +20,9 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 __all__ = [
     "Crossing",
@@ -160,7 +161,7 @@ def inflation(looks: int, alpha: float = 0.05, power: float = 0.8, kind: Spendin
     fractions = [(k + 1) / looks for k in range(looks)]
     limits = bounds(fractions, alpha, kind)
     fixed = float(special.ndtri(power) - special.ndtri(alpha / 2))
-    drift = optimize.brentq(
+    drift = scipy.optimize.brentq(
         lambda d: float(crossing(fractions, limits, d).upper.sum()) - power, fixed / 2, 3 * fixed + 3, xtol=1e-9
     )
     return (float(drift) / fixed) ** 2
@@ -272,7 +273,7 @@ def _limit(state: _State, before: float, now: float, allowed: float) -> float:
     def excess(c: float) -> float:
         return math.log(max(state.beyond(before, now, c, 0.0), 1e-300)) - math.log(allowed)
 
-    return float(optimize.brentq(excess, 0.0, _FURTHEST, xtol=1e-10))
+    return float(scipy.optimize.brentq(excess, 0.0, _FURTHEST, xtol=1e-10))
 
 
 def _steps(fractions: Sequence[float]) -> list[tuple[float, float]]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 from scipy.special import expit, logit
 
 __all__ = [
@@ -169,7 +169,7 @@ def ppi_rate(
     rate = lam * mean + float(share @ rest)
     spread = unbiased * float(share @ (rest - share @ rest) ** 2)
     error = math.sqrt(lam * lam * max(variance, 0.0) / scored + spread / n)
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(scipy.stats.norm.ppf(0.5 + level / 2))
     rate, low, high = (min(max(v, 0.0), 1.0) for v in (rate, rate - z * error, rate + z * error))
     return RateInterval(rate=rate, low=low, high=high, level=level)
 
@@ -204,7 +204,7 @@ def choose(population: Floats, n: Floats, x: Floats) -> Choice:
     kept = expected >= 5
     if kept.sum() > 1:
         ratio = n[kept].sum() / expected[kept].sum()
-        if float(stats.chisquare(n[kept], expected[kept] * ratio).pvalue) < UNEVEN:
+        if float(scipy.stats.chisquare(n[kept], expected[kept] * ratio).pvalue) < UNEVEN:
             return Choice(
                 method="stratified",
                 reason="the labels are not spread as the traffic is; within strata of the proxy that does no harm",
@@ -260,7 +260,7 @@ def labels_needed(population: Floats, n: Floats, x: Floats, half_width: float, l
         raise ValueError(f"half_width={half_width} must be between 0 and 1, both excluded")
     a, b = _posterior(population, n, x)
     p, share = a / (a + b), population / population.sum()
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(scipy.stats.norm.ppf(0.5 + level / 2))
     spread = float(share @ np.sqrt(p * (1 - p)))
     # the shares are estimated too; no label removes that
     left = half_width**2 / z**2 - float(share @ (p - share @ p) ** 2) / float(population.sum())
@@ -405,7 +405,7 @@ def detection_delay(
     target = calm * false_alarm_every_h
     # h = log(1 + target + h), and h^2 / 2 < target; 1 more for rounding
     most = 1 + math.log1p(target + math.sqrt(2 * target))
-    h = float(optimize.brentq(lambda t: math.expm1(t) - t - target, 0.0, most, xtol=1e-9))
+    h = float(scipy.optimize.brentq(lambda t: math.expm1(t) - t - target, 0.0, most, xtol=1e-9))
     return (h + math.expm1(-h)) / risen
 
 
@@ -444,7 +444,7 @@ def labels_for_change(
     high = 1.0
     while late(high) > 0:
         high *= 2
-    return float(optimize.brentq(late, 1e-6, high)) if late(1e-6) > 0 else 0.0
+    return float(scipy.optimize.brentq(late, 1e-6, high)) if late(1e-6) > 0 else 0.0
 
 
 def _log_ratio(x: Floats, n: Floats, null: float, other: Floats) -> Floats:

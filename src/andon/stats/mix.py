@@ -8,8 +8,8 @@ explains a rate is asked of `andon.stats.explained`.
 from collections.abc import Mapping
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg, stats
 
 __all__ = ["classifier_test", "jensen_shannon", "ks", "mean_shift", "mix_shift", "mmd", "psi"]
 
@@ -60,10 +60,10 @@ def mix_shift(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[floa
             f"{table.sum(axis=1).astype(int).tolist()} observations are too few to tell two mixes apart; wait for more, or "
             "compare coarser categories"
         )
-    g = float(stats.chi2_contingency(pooled, lambda_="log-likelihood", correction=False).statistic)
+    g = float(scipy.stats.chi2_contingency(pooled, lambda_="log-likelihood", correction=False).statistic)
     total, freedom = pooled.sum(), pooled.shape[1] - 1
     rows, columns = (float((total / pooled.sum(axis=axis)).sum()) - 1 for axis in (1, 0))
-    return float(stats.chi2.sf(g / (1 + rows * columns / (6 * total * freedom)), freedom)), distance
+    return float(scipy.stats.chi2.sf(g / (1 + rows * columns / (6 * total * freedom)), freedom)), distance
 
 
 def _pooled(table: Floats, expected: Floats) -> Floats:
@@ -204,7 +204,7 @@ def _area(rows: NDArray[np.float32], later: NDArray[np.float32], unseen: NDArray
     seen = seen - centre
     scatter = seen.T @ seen
     scatter[np.diag_indices_from(scatter)] += RIDGE * np.trace(scatter) / len(scatter) + 1e-6
-    weights = linalg.solve(scatter, seen.T @ (sides - sides.mean(axis=0)), assume_a="pos")
+    weights = scipy.linalg.solve(scatter, seen.T @ (sides - sides.mean(axis=0)), assume_a="pos")
     ranks = np.argsort(np.argsort((rows[unseen] - centre) @ weights, axis=0), axis=0) + 1.0
     m = later[unseen].sum(axis=0, dtype=np.float64)
     n = unseen.sum() - m
@@ -227,7 +227,7 @@ def ks(before: Floats, after: Floats) -> tuple[float, float]:
     before, after = (np.asarray(v, dtype=np.float64) for v in (before, after))
     if min(len(before), len(after)) < 1 or not (np.isfinite(before).all() and np.isfinite(after).all()):
         raise ValueError(f"both sides need finite numbers; got {len(before)} and {len(after)}")
-    result = stats.ks_2samp(before, after, method="asymp")
+    result = scipy.stats.ks_2samp(before, after, method="asymp")
     return float(result.pvalue), float(result.statistic)
 
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
 
 __all__ = [
     "Paired",
@@ -52,8 +52,8 @@ def compare_paired(n: int, lost: int, gained: int) -> Paired:
         n=n,
         lost=lost,
         gained=gained,
-        p_worse=float(stats.binomtest(lost, differing, 0.5, alternative="greater").pvalue),
-        p_better=float(stats.binomtest(gained, differing, 0.5, alternative="greater").pvalue),
+        p_worse=float(scipy.stats.binomtest(lost, differing, 0.5, alternative="greater").pvalue),
+        p_better=float(scipy.stats.binomtest(gained, differing, 0.5, alternative="greater").pvalue),
     )
 
 
@@ -78,7 +78,7 @@ def sign_flip(sums: ArrayLike) -> tuple[float, float]:
     law = np.ones(1)  # of the sum of absolute differences that are gains
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         spread = np.zeros(size * count + 1)
-        spread[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        spread[::size] = scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)
         law = np.convolve(law, spread)
     gained = int(each[each > 0].sum()) if each.size else 0
     return min(1.0, float(law[: gained + 1].sum())), min(1.0, float(law[gained:].sum()))
@@ -99,7 +99,7 @@ class PairedDrop:
 
     def p_above(self, margin: float) -> float:
         """One-sided p-value for a drop of more than `margin`: chance of these data where it is `margin`."""
-        return float(stats.norm.sf(_score(self, margin)))
+        return float(scipy.stats.norm.sf(_score(self, margin)))
 
 
 def paired_drop(differences: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> PairedDrop:
@@ -132,7 +132,7 @@ def paired_drop(differences: ArrayLike, clusters: ArrayLike, level: float = 0.95
     tail = (1 - level) / 2
     if count == 1 and n > 1:
         return found  # one cluster says nothing about others
-    z = float(stats.norm.isf(tail)) if count == n else float(stats.t.isf(tail, count - 1))
+    z = float(scipy.stats.norm.isf(tail)) if count == n else float(scipy.stats.t.isf(tail, count - 1))
     low = _solve(found, z, -1.0, found.drop)
     high = _solve(found, -z, found.drop, 1.0)
     return PairedDrop(drop=found.drop, low=low, high=high, n_effective=found.n_effective, noise=found.noise)
@@ -173,7 +173,7 @@ def _solve(found: PairedDrop, z: float, low: float, high: float) -> float:
         return low
     if ends[1] >= 0:
         return high
-    return float(optimize.brentq(lambda drop: max(-1e9, min(1e9, _score(found, drop) - z)), low, high, xtol=1e-9))
+    return float(scipy.optimize.brentq(lambda drop: max(-1e9, min(1e9, _score(found, drop) - z)), low, high, xtol=1e-9))
 
 
 def paired_bootstrap(
@@ -209,20 +209,20 @@ def attempts_worse(passed_before: int, n_before: int, passed_now: int, n_now: in
     if not (0 <= passed_before <= n_before and 0 <= passed_now <= n_now and n_before > 0 and n_now > 0):
         raise ValueError(f"{passed_before} of {n_before} and {passed_now} of {n_now} are not passes among attempts")
     x, y = np.arange(n_before + 1)[:, None], np.arange(n_now + 1)[None, :]
-    fisher = np.asarray(stats.hypergeom.cdf(y, n_before + n_now, x + y, n_now))
+    fisher = np.asarray(scipy.stats.hypergeom.cdf(y, n_before + n_now, x + y, n_now))
     extreme = fisher <= fisher[passed_before, passed_now] * (1 + 1e-9)
     if fisher[passed_before, passed_now] >= 1 - 1e-12:
         return 1.0
 
     def chance(rate: float) -> float:
-        law = np.asarray(stats.binom.pmf(x, n_before, rate) * stats.binom.pmf(y, n_now, rate))
+        law = np.asarray(scipy.stats.binom.pmf(x, n_before, rate) * scipy.stats.binom.pmf(y, n_now, rate))
         return float(law[extreme].sum())
 
     grid = np.linspace(0, 1, 201)
     rates = np.array([chance(r) for r in grid])
     best = int(rates.argmax())
     ends = (grid[max(0, best - 1)], grid[min(200, best + 1)])
-    finer = optimize.minimize_scalar(lambda r: -chance(r), bounds=ends, method="bounded", options={"xatol": 1e-9})
+    finer = scipy.optimize.minimize_scalar(lambda r: -chance(r), bounds=ends, method="bounded", options={"xatol": 1e-9})
     return min(1.0, float(fisher[passed_before, passed_now]), max(float(rates[best]), -float(finer.fun)))
 
 

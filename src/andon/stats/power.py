@@ -11,8 +11,9 @@ import math
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
 __all__ = ["days_for", "power_of_means", "power_of_rates", "size_for_means", "size_for_rates", "smallest_rate_change"]
 
@@ -135,8 +136,8 @@ def power_of_means(
         )
     shift = abs(difference) / (sd * math.sqrt(1 / n1 + 1 / n2))
     reach = -float(special.stdtrit(freedom, alpha / 2 if two_sided else alpha))
-    found = float(stats.nct.sf(reach, freedom, shift))
-    return min(1.0, found + float(stats.nct.cdf(-reach, freedom, shift))) if two_sided else found
+    found = float(scipy.stats.nct.sf(reach, freedom, shift))
+    return min(1.0, found + float(scipy.stats.nct.cdf(-reach, freedom, shift))) if two_sided else found
 
 
 def size_for_means(
@@ -164,7 +165,7 @@ def size_for_means(
     low = high = 2.5  # more than two effective units
     while short(high) < 0:
         low, high = high, high * 2
-    total = high if low == high else float(optimize.brentq(short, low, high, xtol=1e-6, rtol=1e-12))
+    total = high if low == high else float(scipy.optimize.brentq(short, low, high, xtol=1e-6, rtol=1e-12))
     control, treatment = _arms(total * design_effect, share)
     return max(2, control), max(2, treatment)
 
@@ -199,7 +200,7 @@ def smallest_rate_change(
 
     if p_control == end or short(end) < 0:
         return None
-    return float(optimize.brentq(short, p_control, end, xtol=1e-12)) - p_control
+    return float(scipy.optimize.brentq(short, p_control, end, xtol=1e-12)) - p_control
 
 
 def days_for(n: float, per_day: float) -> float:
@@ -237,12 +238,12 @@ def _counted(
 
 def _outcomes(n: int, rate: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Numbers of events and their probabilities; where there are many, quantiles that are equally likely."""
-    low, high = int(stats.binom.ppf(1e-9, n, rate)), int(stats.binom.isf(1e-9, n, rate))
+    low, high = int(scipy.stats.binom.ppf(1e-9, n, rate)), int(scipy.stats.binom.isf(1e-9, n, rate))
     if high - low < _OUTCOMES:
         x = np.arange(max(0, low), high + 1)
-        weights = np.asarray(stats.binom.pmf(x, n, rate))
+        weights = np.asarray(scipy.stats.binom.pmf(x, n, rate))
         return x, weights / weights.sum()
-    x = np.asarray(stats.binom.ppf((np.arange(_OUTCOMES) + 0.5) / _OUTCOMES, n, rate)).astype(np.int64)
+    x = np.asarray(scipy.stats.binom.ppf((np.arange(_OUTCOMES) + 0.5) / _OUTCOMES, n, rate)).astype(np.int64)
     return x, np.full(_OUTCOMES, 1 / _OUTCOMES)
 
 

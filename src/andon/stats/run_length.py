@@ -23,10 +23,8 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.interpolate import RectBivariateSpline
-from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtr
 
 __all__ = ["CountCusum", "CountEwma", "NormalCusum", "NormalEwma", "Scheme", "average_run_length", "limit_for"]
@@ -182,7 +180,7 @@ def limit_for(scheme: Scheme, arl: float, *, baseline: int | None = None, certai
                 "large as the shift that the chart looks for; learn from more windows, or look for a larger shift"
             )
     precision = 1e-5 if baseline or isinstance(scheme, (CountEwma, CountCusum)) else 1e-9
-    found = brentq(
+    found = scipy.optimize.brentq(
         lambda limit: math.log(min(promised(limit), LONGEST) / arl), low, high, xtol=precision, rtol=precision
     )
     while promised(found) < arl:  # the root lies on the side of too many alarms, perhaps below a step of counts
@@ -217,13 +215,13 @@ def _promise(scheme: Scheme, baseline: int | None, certainty: float) -> Callable
     if baseline is None:
         return lambda limit: float(_normal(scheme, limit, np.zeros(1), 1.0)[0])
     errors = np.linspace(-3.5, 3.5, ERRORS)
-    spreads = np.sqrt(stats.chi2.ppf(ndtr(errors), baseline - 1) / (baseline - 1))
-    likely = stats.norm.ppf((np.arange(200) + 0.5) / 200)
+    spreads = np.sqrt(scipy.stats.chi2.ppf(ndtr(errors), baseline - 1) / (baseline - 1))
+    likely = scipy.stats.norm.ppf((np.arange(200) + 0.5) / 200)
 
     def guaranteed(limit: float) -> float:
         lengths = [_normal(scheme, limit, errors / math.sqrt(baseline) / w, 1 / w) for w in map(float, spreads)]
         logs = np.log(np.minimum(lengths, LONGEST))
-        smooth = RectBivariateSpline(errors, errors, logs)(likely, likely)
+        smooth = scipy.interpolate.RectBivariateSpline(errors, errors, logs)(likely, likely)
         return math.exp(float(np.quantile(smooth, 1 - certainty)))
 
     return guaranteed
@@ -235,12 +233,12 @@ def _rate_bounds(scheme: CountEwma | CountCusum, windows: int, certainty: float)
     tail = (1 - certainty) / (2 if both else 1)
     if scheme.n is None:
         x = scheme.rate * windows
-        low, high = stats.gamma.ppf(tail, x), stats.gamma.isf(tail, x + 1)
+        low, high = scipy.stats.gamma.ppf(tail, x), scipy.stats.gamma.isf(tail, x + 1)
         shifts = [math.log(v / x) for v in (low, high)]
     else:
         trials = scheme.n * windows
         x = scheme.rate * trials
-        low, high = stats.beta.ppf(tail, x, trials - x + 1), stats.beta.isf(tail, x + 1, trials - x)
+        low, high = scipy.stats.beta.ppf(tail, x, trials - x + 1), scipy.stats.beta.isf(tail, x + 1, trials - x)
         shifts = [float(logit(v) - logit(scheme.rate)) for v in (low, high)]
     if both:
         return shifts
@@ -337,9 +335,9 @@ def _counted(scheme: CountEwma | CountCusum, limit: float, shift: float) -> floa
     """Run length when the true rate is `shift` log odds (Poisson: log mean) above the baseline."""
     law: Any
     if scheme.n is None:
-        law, mean, variance = stats.poisson(scheme.rate * math.exp(shift)), scheme.rate, scheme.rate
+        law, mean, variance = scipy.stats.poisson(scheme.rate * math.exp(shift)), scheme.rate, scheme.rate
     else:
-        law, mean = stats.binom(scheme.n, expit(logit(scheme.rate) + shift)), scheme.n * scheme.rate
+        law, mean = scipy.stats.binom(scheme.n, expit(logit(scheme.rate) + shift)), scheme.n * scheme.rate
         variance = mean * (1 - scheme.rate)
     reach = 9.5 * law.std() + 40  # the tails beyond have less than 1e-18
     most = math.inf if scheme.n is None else scheme.n

@@ -19,7 +19,8 @@ Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, *Time-uniform central limit theor
 import math
 from collections.abc import Callable
 
-from scipy import optimize, special
+import scipy
+from scipy import special
 
 __all__ = [
     "asymptotic_half_width",
@@ -148,8 +149,8 @@ def bernoulli_sequence(x: float, n: int, alpha: float = 0.05, *, n_opt: float) -
 
     nearest = 1e-12  # at 0 and 1 the law is degenerate
     middle = min(max(seen, nearest), 1 - nearest)
-    low = 0.0 if x == 0 or excess(nearest) <= 0 else float(optimize.brentq(excess, nearest, middle))
-    high = 1.0 if x == n or excess(1 - nearest) <= 0 else float(optimize.brentq(excess, middle, 1 - nearest))
+    low = 0.0 if x == 0 or excess(nearest) <= 0 else float(scipy.optimize.brentq(excess, nearest, middle))
+    high = 1.0 if x == n or excess(1 - nearest) <= 0 else float(scipy.optimize.brentq(excess, middle, 1 - nearest))
     return low, high
 
 
@@ -189,13 +190,15 @@ def distribution_bound(n: int, alpha: float = 0.05, *, n_min: int, scale: float 
         return math.log(4) - gamma * constant + math.log1p(1 / ((gamma - 1) * math.log(eta)))
 
     def least(constant: float) -> float:
-        top = optimize.brentq(
+        top = scipy.optimize.brentq(
             lambda eta: math.sqrt(eta / 2) + math.sqrt(2 * (eta - 1) / constant) - scale, 1, 2 * scale**2
         )
-        at = optimize.minimize_scalar(lambda eta: log_error(eta, constant), bounds=(1, float(top)), method="bounded")
+        at = scipy.optimize.minimize_scalar(
+            lambda eta: log_error(eta, constant), bounds=(1, float(top)), method="bounded"
+        )
         return float(at.fun)
 
-    constant = float(optimize.brentq(lambda c: least(c) - math.log(alpha), 0.5, 1e4))
+    constant = float(scipy.optimize.brentq(lambda c: least(c) - math.log(alpha), 0.5, 1e4))
     return scale * math.sqrt((math.log1p(math.log(n / n_min)) + constant) / n)
 
 
@@ -266,7 +269,7 @@ def _solve(log_e: Callable[[float], float], v: float, alpha: float, high: float 
         high = max(v, 1.0)
         while log_e(high) <= enough:
             high *= 2
-    return float(optimize.brentq(lambda s: log_e(s) - enough, 0.0, high))
+    return float(scipy.optimize.brentq(lambda s: log_e(s) - enough, 0.0, high))
 
 
 def _check(**numbers: float) -> None:

@@ -15,8 +15,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from andon.stats.binomial import difference
 
@@ -173,7 +174,7 @@ def two_rates(
     units, events = n1 + n2, x1 + x2
     if min(n1, n2) * min(events, units - events) < _SMALL_EXPECTED * units:
         counts = [round(count) for count in (x1, n1 - x1, x2, n2 - x2)]
-        p = float(stats.fisher_exact(np.array(counts).reshape(2, 2)).pvalue)
+        p = float(scipy.stats.fisher_exact(np.array(counts).reshape(2, 2)).pvalue)
     else:
         p = float(
             special.chdtrc(1, (x2 / n2 - x1 / n1) ** 2 / (events / units * (1 - events / units) * (1 / n1 + 1 / n2)))

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from andon import stats
 from andon.changes import Change
@@ -250,7 +250,7 @@ class _Versions:
         told = [(h, saw / n, n) for h, (saw, n) in self.hours(change.version_field, values).items() if h > first and n]
         if len(told) < 2:
             return ()
-        level = isotonic_regression([s for _, s, _ in told], weights=[n for _, _, n in told]).x
+        level = scipy.optimize.isotonic_regression([s for _, s, _ in told], weights=[n for _, _, n in told]).x
         if level[-1] <= 0:
             return ()
         come = -np.diff((1 - level / level[-1]) ** 2, prepend=1.0)
