@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
+from scipy import special
 
 from andon.errors import InputError
 from andon.stats import clopper_pearson
@@ -58,10 +59,11 @@ def chance_of_finding(n: int, drop: float, noise: float, alpha: float) -> float:
         return 0.0
     if differing > 1:
         return math.nan
-    low, high = (int(scipy.stats.binom.ppf(q, n, differing)) for q in (1e-9, 1 - 1e-9))
+    low, high = np.asarray(scipy.stats.binom.ppf([1e-9, 1 - 1e-9], n, differing)).astype(int)
     d = np.arange(max(0, low), high + 1)
-    critical = scipy.stats.binom.isf(alpha, d, 0.5)  # the largest count whose tail beyond it is at most alpha
-    return float(np.sum(scipy.stats.binom.pmf(d, n, differing) * scipy.stats.binom.sf(critical, d, lost / differing)))
+    # the largest count whose tail beyond it is at most alpha
+    critical = np.asarray(scipy.stats.binom.isf(alpha, d, 0.5)).astype(int)
+    return float(np.sum(scipy.stats.binom.pmf(d, n, differing) * special.bdtrc(critical, d, lost / differing)))
 
 
 def least_drop(n: float, noise: float, alpha: float = 0.05, power: float = 0.8) -> float | None:

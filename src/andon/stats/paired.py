@@ -208,21 +208,23 @@ def attempts_worse(passed_before: int, n_before: int, passed_now: int, n_now: in
     """
     if not (0 <= passed_before <= n_before and 0 <= passed_now <= n_now and n_before > 0 and n_now > 0):
         raise ValueError(f"{passed_before} of {n_before} and {passed_now} of {n_now} are not passes among attempts")
-    x, y = np.arange(n_before + 1)[:, None], np.arange(n_now + 1)[None, :]
-    fisher = np.asarray(scipy.stats.hypergeom.cdf(y, n_before + n_now, x + y, n_now))
+    x, y = np.arange(n_before + 1)[:, None], np.arange(n_now + 1)[:, None]
+    fisher = np.asarray(scipy.stats.hypergeom.cdf(y.T, n_before + n_now, x + y.T, n_now))
     extreme = fisher <= fisher[passed_before, passed_now] * (1 + 1e-9)
     if fisher[passed_before, passed_now] >= 1 - 1e-12:
         return 1.0
 
-    def chance(rate: float) -> float:
-        law = np.asarray(scipy.stats.binom.pmf(x, n_before, rate) * scipy.stats.binom.pmf(y, n_now, rate))
-        return float(law[extreme].sum())
+    def chance(rate: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        now = extreme @ scipy.stats.binom.pmf(y, n_now, rate)
+        return np.asarray((scipy.stats.binom.pmf(x, n_before, rate) * now).sum(axis=0))
 
     grid = np.linspace(0, 1, 201)
-    rates = np.array([chance(r) for r in grid])
+    rates = chance(grid)
     best = int(rates.argmax())
     ends = (grid[max(0, best - 1)], grid[min(200, best + 1)])
-    finer = scipy.optimize.minimize_scalar(lambda r: -chance(r), bounds=ends, method="bounded", options={"xatol": 1e-9})
+    finer = scipy.optimize.minimize_scalar(
+        lambda r: -float(chance(r)[0]), bounds=ends, method="bounded", options={"xatol": 1e-9}
+    )
     return min(1.0, float(fisher[passed_before, passed_now]), max(float(rates[best]), -float(finer.fun)))
 
 
