@@ -89,7 +89,7 @@ class Settings:
     token: str = _setting(
         "",
         "ANDON_TOKEN",
-        "Bearer token that every request must carry; required unless `ANDON_HOST` is a loopback address.",
+        "Token that opens everything for programs, and makes the first owner; required unless `ANDON_HOST` is a loopback address.",
     )
     github_secret: str = _setting(
         "", "ANDON_GITHUB_SECRET", "Secret of GitHub's webhook; without it `/v1/webhooks/github` lets nobody in."

@@ -27,6 +27,7 @@ class Doubles:
     problems: list[str] = field(default_factory=list)
     refused_spans: list[str] = field(default_factory=list)
     fails: AndonError | Exception | None = None
+    tokens: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def receive(self, signal: str, body: bytes, form: str) -> tuple[int, list[str]]:
         self.fail()
@@ -84,6 +85,7 @@ class Doubles:
                 ),
                 problems=lambda: self.problems,
                 token=token,
+                scopes_of=self.tokens.get,
             )
         )
 

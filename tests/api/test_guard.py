@@ -8,6 +8,14 @@ import pytest
 from andon.api.security import is_loopback
 
 TOKEN = "s3cret-tökén"
+MACHINES = (
+    ("GET", "/readyz"),
+    ("POST", "/v1/traces"),
+    ("POST", "/v1/interactions"),
+    ("POST", "/ofrep/v1/evaluate/flags/kill-switch"),
+)
+NEEDED = {"/readyz": "read", "/v1/traces": "ingest", "/v1/interactions": "ingest"}
+"""The scope that a path needs; the others need `levers`."""
 
 
 def basic(text: str) -> str:
@@ -45,14 +53,9 @@ def test_the_token_opens(open_client: Any, headers: dict[str, str]) -> None:
     ],
 )
 def test_without_the_token_nothing_opens(open_client: Any, headers: dict[str, str]) -> None:
-    """With a token set, even this machine is refused without it, with a challenge; only /healthz stays open."""
+    """With a token set, even this machine is refused what is for programs without it, with a challenge; only /healthz stays open."""
     client = open_client(TOKEN)
-    for method, path in (
-        ("GET", "/readyz"),
-        ("POST", "/v1/traces"),
-        ("POST", "/ofrep/v1/evaluate/flags/kill-switch"),
-        ("GET", "/nope"),
-    ):
+    for method, path in (*MACHINES, ("GET", "/v1/nope"), ("GET", "/ofrep/nope"), ("GET", "/openapi.json")):
         answer = client.request(method, path, headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -138,16 +141,66 @@ def test_every_answer_is_guarded(open_client: Any) -> None:
 
 
 def test_a_page_keeps_its_own_policy(doubles: Any) -> None:
-    """A page that is added to the app is guarded too, and the policy that it sets itself stays."""
+    """A page that is added to the app is passed on to, as it signs people in by itself, and the policy that it sets itself stays."""
     from starlette.responses import Response
     from starlette.testclient import TestClient
 
     app = doubles.app(TOKEN)
     app.add_api_route("/page", lambda: Response("x", headers={"content-security-policy": "default-src 'self'"}))
     client = TestClient(app)
-    assert client.get("/page").status_code == 401
-    page = client.get("/page", headers={"x-api-key": TOKEN.encode()})
-    assert page.headers["content-security-policy"] == "default-src 'self'"
+    for headers in ({}, {"x-api-key": b"wrong"}, {"x-api-key": TOKEN.encode()}):
+        page = client.get("/page", headers=headers)
+        assert page.status_code == 200
+        assert page.headers["content-security-policy"] == "default-src 'self'"
+        assert page.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("token", ["", TOKEN])
+def test_page_paths_are_passed_on_within_limits(open_client: Any, token: str) -> None:
+    """A path that is not for programs is the page's: no token is asked for, no browser is asked for one; a foreign origin changes nothing."""
+    client = open_client(token)
+    for path in ("/", "/incidents/INC-0001", "/sign-in", "/v1", "/v2/traces", "/static/andon.css"):
+        for headers in ({}, {"authorization": "Bearer wrong"}):
+            answer = client.get(path, headers=headers)
+            assert answer.status_code == 404  # no page was added here
+            assert "www-authenticate" not in answer.headers
+        assert client.post(path, headers={"origin": "https://evil.example"}).status_code == 403
+    if not token:
+        assert client.get("/", headers={"host": "evil.example"}).status_code == 403
+        assert open_client("", address="203.0.113.9").get("/").status_code == 403
+
+
+@pytest.mark.parametrize("token", ["", TOKEN])
+@pytest.mark.parametrize("scopes", [(), ("ingest",), ("levers",), ("read",), ("ingest", "levers", "read")])
+def test_a_machines_token_opens_what_its_scopes_name(
+    open_client: Any, doubles: Any, token: str, scopes: tuple[str, ...]
+) -> None:
+    """A known token lets in where it has the scope; elsewhere it is a 403 that names the scope that is needed."""
+    doubles.tokens["andon_abcdefgh_x"] = frozenset(scopes)
+    client = open_client(token)
+    for headers in ({"authorization": "Bearer andon_abcdefgh_x"}, {"x-api-key": "andon_abcdefgh_x"}):
+        for method, path in MACHINES:
+            needed = NEEDED.get(path, "levers")
+            answer = client.request(method, path, headers=headers)
+            if needed in scopes or (path == "/readyz" and not token):
+                assert answer.status_code not in (401, 403)
+            else:
+                assert (answer.status_code, answer.json()["error"]["kind"]) == (403, "Forbidden")
+                assert f"the scope {needed}" in answer.json()["error"]["message"]
+
+
+def test_a_wrong_token_is_refused_even_on_this_machine(open_client: Any, doubles: Any) -> None:
+    """While ANDON_TOKEN is not set, a program on this machine needs no token; one that it sends must be right all the same."""
+    client = open_client()
+    for method, path in MACHINES:
+        assert client.request(method, path).status_code not in (401, 403)
+        assert client.request(method, path, headers={"authorization": "Bearer "}).status_code not in (401, 403)
+        for wrong in ("andon_abcdefgh_x", "wrong") if path != "/readyz" else ():
+            answer = client.request(method, path, headers={"authorization": f"Bearer {wrong}"})
+            assert answer.status_code == 401
+            assert "ANDON_TOKEN is not set" in answer.json()["error"]["message"]
+    assert doubles.rows == []
+    assert client.get("/healthz", headers={"x-api-key": "wrong"}).status_code == 200
 
 
 @pytest.mark.parametrize(

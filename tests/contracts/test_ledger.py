@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from andon.errors import InputError, StateError
-from andon.store import Ledger, Versioned
+from andon.store import Ledger, RememberingLedger, Versioned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +38,17 @@ class Other:
     id: str
 
 
-@pytest.fixture(params=["sqlite-memory", "sqlite-file"])
+def _named(made: tuple[type[Ledger], str]) -> str:
+    return f"{made[0].__name__}-{made[1]}"
+
+
+@pytest.fixture(
+    params=[(kind, where) for kind in (Ledger, RememberingLedger) for where in ("memory", "file")], ids=_named
+)
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """Each ledger there is."""
-    made = Ledger("sqlite://") if request.param == "sqlite-memory" else Ledger.open(tmp_path / "deep" / "ledger.db")
+    kind, where = request.param
+    made = kind("sqlite://") if where == "memory" else kind.open(tmp_path / "deep" / "ledger.db")
     yield made
     made.close()
 

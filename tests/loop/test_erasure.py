@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import create_engine, text
 
 import andon
+from andon.access import KINDS
 from andon.errors import InputError
 from andon.evals import CaseResult, EvalRun
 from andon.golden import Case, Failure, LabelRow
@@ -483,7 +484,7 @@ print(done.left)
 
 
 def test_every_kind_that_is_read_from_the_ledger_is_one_that_an_erasure_knows() -> None:
-    """A record class that a module asks the ledger for is among those of the loop, unless it is a number with a name of ours."""
+    """A record class that a module asks the ledger for is among those of the loop, unless it is a number with a name of ours or about the team."""
     known = [c.__name__ for c in RECORDS]
     assert len(known) == len(set(known))
     asked = set()
@@ -494,4 +495,4 @@ def test_every_kind_that_is_read_from_the_ledger_is_one_that_an_erasure_knows() 
                 if on.endswith("ledger") and call.func.attr in ("get", "latest", "all", "history"):
                     asked.add(kind.id if isinstance(kind, ast.Name) else "")
     assert len(asked) > 30
-    assert asked - {"", "kind", "ChangeCursor", "WatchCursor"} <= set(known)
+    assert asked - {"", "kind", "ChangeCursor", "WatchCursor"} - {k.__name__ for k in KINDS} <= set(known)

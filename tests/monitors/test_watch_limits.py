@@ -340,7 +340,7 @@ def test_the_history_does_not_depend_on_how_it_is_read(
     probes = rows(0.9, source="probe", seed=2, per_window=1, windows=range(60, 130))
     warehouse, _ = store(made, asked, probes, judged("Relevance@1", lambda _: 0.8, 3))
     once = history_of(warehouse, SCORERS)
-    monkeypatch.setattr("andon.monitors.run.CHUNK", 5)
+    monkeypatch.setattr("andon.monitors.run.counts.CHUNK", 5)
     pieces = history_of(warehouse, SCORERS)
     order = [once[0].index(m) for m in pieces[0]]
     assert {m.metric for m in once[0]} == {"error", "traffic", "topic_share", "evaluation"}

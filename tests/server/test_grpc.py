@@ -111,6 +111,27 @@ def test_a_token_is_asked_for(doubles: Doubles) -> None:
     assert len(doubles.received) == 1
 
 
+@pytest.mark.parametrize("token", ["", "t0ken"])
+def test_a_machines_token_needs_the_scope(doubles: Doubles, token: str) -> None:
+    """A machine's token with the scope `ingest` is answered, one with another is PERMISSION_DENIED, an unknown one UNAUTHENTICATED."""
+    known = {"good": frozenset({"ingest", "read"}), "other": frozenset({"levers"})}
+    port = free_port()
+    server = open_grpc(Settings(grpc_port=port, token=token), doubles.receive, known.get)
+    assert server is not None
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as opened:
+        for sent, code in (("other", "PERMISSION_DENIED"), ("unknown", "UNAUTHENTICATED")):
+            with pytest.raises(grpc.RpcError) as raised:
+                TraceServiceStub(opened).Export(
+                    ExportTraceServiceRequest(), metadata=(("authorization", f"Bearer {sent}"),)
+                )
+            assert raised.value.code().name == code
+            assert "ingest" in raised.value.details()
+        TraceServiceStub(opened).Export(ExportTraceServiceRequest(), metadata=(("authorization", "Bearer good"),))
+    server.stop(None)
+    assert len(doubles.received) == 1
+
+
 def test_a_taken_port_is_an_error_unless_it_is_the_usual_one(
     doubles: Doubles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ DATABASE = [sqlalchemy.exc.ArgumentError, sqlalchemy.exc.InvalidRequestError, sq
 @pytest.mark.parametrize("kind", DATABASE)
 def test_what_sqlalchemy_raises_is_a_store_error(kind: type[Exception]) -> None:
     """No exception of SQLAlchemy leaves the ledger as it is."""
-    with pytest.raises(StoreError, match="why"), ledger._database_errors():
+    with pytest.raises(StoreError, match="why"), ledger.database_errors():
         raise kind("why")
 
 

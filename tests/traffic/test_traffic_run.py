@@ -231,7 +231,7 @@ def test_log_records_that_come_before_their_spans_wait_for_them(warehouse, ledge
 
 def test_a_backlog_is_worked_off_call_by_call(warehouse, ledger, monkeypatch):
     """A call hands out a bounded number of spans, those that settled first; further calls do the rest, each trace once."""
-    monkeypatch.setattr("andon.traffic.run._SPANS_AT_ONCE", 10)
+    monkeypatch.setattr("andon.traffic.run.assembling._SPANS_AT_ONCE", 10)
     spans = [span(t, n, t // 7, 1, parent=0 if n else None) for t in range(40) for n in range(3)]
     warehouse.append("spans", spans_to_rows(spans))
     counts = []
@@ -272,7 +272,7 @@ def test_the_door_redacts_samples_and_counts(warehouse):
 
 def test_a_full_journal_takes_nothing_more_in_until_it_is_committed(warehouse, monkeypatch):
     """Beyond the limit every kind of row is refused as something to send again, and after a commit it is taken."""
-    monkeypatch.setattr("andon.traffic.run.MOST_WAITING", 1)
+    monkeypatch.setattr("andon.traffic.run.taking.MOST_WAITING", 1)
     intake = Intake(warehouse)
     said = Feedback(id="f", interaction_id="a", time_us=US, kind="copy")
     assert intake.interactions([Interaction(id="a", time_us=US)]) == 1
@@ -410,7 +410,7 @@ import sys
 from pathlib import Path
 from andon.store import Warehouse
 from andon.traffic import SCHEMAS
-from andon.traffic import run
+from andon.traffic.run import importing as run
 run._BATCH, run._COMMIT_ROWS = 500, 2000
 warehouse = Warehouse(Path(sys.argv[1]), SCHEMAS)
 print("open", flush=True)

@@ -5,8 +5,9 @@ means that the rows are on disk; reading a lever touches neither disk nor ledger
 """
 
 from andon.api.app import Deps, create_app
-from andon.api.events import Streams
+from andon.api.errors import status_of
+from andon.api.events import EventStream, Streams
 from andon.api.ofrep import LeverDeps
 from andon.api.webhooks import WebhookDeps
 
-__all__ = ["Deps", "LeverDeps", "Streams", "WebhookDeps", "create_app"]
+__all__ = ["Deps", "EventStream", "LeverDeps", "Streams", "WebhookDeps", "create_app", "status_of"]

@@ -13,7 +13,7 @@ from andon.api.bodies import Room, media_type, rows_of, unpack
 from andon.api.errors import add_handlers, json_response
 from andon.api.ofrep import LeverDeps, add_ofrep
 from andon.api.otlp import Receive, add_otlp
-from andon.api.security import Guard
+from andon.api.security import Guard, Opens
 from andon.api.webhooks import WebhookDeps, add_webhooks
 from andon.traffic.files.kinds import Record, traffic_in
 from andon.traffic.intake import BadRow
@@ -45,13 +45,15 @@ class Deps:
     token: str = ""
     refused: Callable[[str, str, str], object] = lambda *_: None
     """Is told the path of each request that is not let in, why, and the client's address."""
+    scopes_of: Opens = lambda _: None
+    """What the secret of a machine's token opens, by its scopes; None where it is no token's, or its token is revoked or over."""
 
 
 def create_app(deps: Deps) -> FastAPI:
     """The application, guarded; pages may be added to it afterwards and are guarded too."""
     app = FastAPI(title="Andon", docs_url=None, redoc_url=None)
     add_handlers(app)
-    app.add_middleware(Guard, token=deps.token, refused=deps.refused)
+    app.add_middleware(Guard, token=deps.token, refused=deps.refused, scopes_of=deps.scopes_of)
     _add_health(app, deps)
     room = Room()
     add_otlp(app, deps.receive, room)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from andon.api.bodies import MAX_UNPACKED
 from andon.api.otlp import Receive, partial_success
-from andon.api.security import allowed_by_token
+from andon.api.security import Opens, refusal, sent_tokens
 from andon.errors import AndonError, ConfigError, InputError
 from andon.settings import Settings
 
@@ -40,8 +40,10 @@ class GrpcServer(Protocol):
         """End after the calls that are running."""
 
 
-def open_grpc(settings: Settings, receive: Receive) -> GrpcServer | None:
+def open_grpc(settings: Settings, receive: Receive, scopes_of: Opens = lambda _: None) -> GrpcServer | None:
     """A server bound to the port, and not yet running; None where gRPC is switched off or not installed.
+
+    Who calls sends a token as over HTTP: ANDON_TOKEN, or a machine's with the scope ``ingest``.
 
     Raises:
         ConfigError: the port that was asked for cannot be listened on. The usual one is then passed over with a warning,
@@ -57,7 +59,7 @@ def open_grpc(settings: Settings, receive: Receive) -> GrpcServer | None:
     pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="andon-grpc")
     options = (("grpc.max_receive_message_length", MAX_UNPACKED), ("grpc.so_reuseport", 0))
     server = grpc.server(pool, options=options, maximum_concurrent_rpcs=_WAITING)
-    server.add_generic_rpc_handlers((_Services(receive, settings.token),))
+    server.add_generic_rpc_handlers((_Services(receive, settings.token, scopes_of),))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
         server.add_insecure_port(f"{host}:{settings.grpc_port}")
@@ -73,8 +75,8 @@ def open_grpc(settings: Settings, receive: Receive) -> GrpcServer | None:
 class _Services:
     """The handler of all three methods, in the shape that gRPC asks for."""
 
-    def __init__(self, receive: Receive, token: str) -> None:
-        self._receive, self._token = receive, token
+    def __init__(self, receive: Receive, token: str, scopes_of: Opens) -> None:
+        self._receive, self._token, self._scopes_of = receive, token, scopes_of
 
     def service(self, details: Any) -> Any:
         """The handler of one call; None for a method that is not ours."""
@@ -86,8 +88,10 @@ class _Services:
 
         def export(body: bytes, context: Any) -> bytes:
             metadata = context.invocation_metadata()
-            if self._token and not allowed_by_token([(k, v) for k, v in metadata if isinstance(v, str)], self._token):
-                context.abort(grpc.StatusCode.UNAUTHENTICATED, "send ANDON_TOKEN as `authorization: Bearer ...`")
+            given = sent_tokens([(k, v) for k, v in metadata if isinstance(v, str)])
+            if why := refusal(given, "ingest", self._token, self._scopes_of):
+                code = grpc.StatusCode.UNAUTHENTICATED if why[0] == 401 else grpc.StatusCode.PERMISSION_DENIED
+                context.abort(code, why[2])
             kept, problems = self._stored(signal, body, context)
             return partial_success(kept, problems)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from andon.cli import (
+    access,
     channels,
     config,
     evals,
@@ -54,6 +55,7 @@ rollouts.add_to(app)
 config.add_to(app)
 monitors.add_to(app)
 channels.add_to(app)
+access.add_to(app)
 truth.add_to(app)
 shift.add_to(app)
 

@@ -1,14 +1,12 @@
 """Commands about action items: list, show, take, add, prove, claim, drop, sync."""
 
 import os
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from andon.cli.screen import after, now_us, opened, say, show_table, who
 from andon.incidents.run import find_incident
-from andon.loop import Loop
 from andon.postmortems.actions import KINDS, criterion_of, nags, state_text, steps_of
 from andon.postmortems.records import ActionItem
 from andon.postmortems.run import actions as stage
@@ -129,6 +127,8 @@ def add(
 
 def prove(action: Action) -> None:
     """Run the test of an action; only a proof that is met closes it (exit 0 met, 1 not met, 3 cannot tell)."""
+    from andon.loop.proving import provers
+
     with opened() as loop:
         item = stage.prove_action(loop.ledger, action, provers(loop), now_us=now_us(), by=who())
     assert item.proof is not None
@@ -176,34 +176,6 @@ def sync(
         say("every issue says what its action does")
     if done.failed:
         raise SeamError("; ".join(f"{action}: {why}" for action, why in done.failed), retryable=True)
-
-
-def provers(loop: Loop) -> Mapping[str, stage.Prover]:
-    """What tests each kind of criterion."""
-    from andon.evals import EvalRun
-    from andon.evals.run import quarantined
-    from andon.evals.run.rules import rules_in
-    from andon.golden import Case
-    from andon.levers import Lever, Pull
-    from andon.levers.proofs import cases_pass, gate_blocks, lever_exists
-
-    ledger = loop.ledger
-    fires = stage.monitor_fires(
-        loop.warehouse,
-        ledger,
-        loop.scorers,
-        objectives=loop.objectives,
-        rules=loop.rules,
-        false_pages_per_month=loop.settings.false_pages_per_month,
-    )
-    return {
-        "case passes": lambda item, now: cases_pass(item, ledger.all(Case), ledger.all(EvalRun), now),
-        "monitor fires": fires,
-        "gate blocks": lambda item, now: gate_blocks(
-            item, ledger.all(EvalRun), now, rules=rules_in(None, now_us=now), quarantined=quarantined(ledger, now)
-        ),
-        "lever exists": lambda item, now: lever_exists(item, ledger.all(Lever), ledger.all(Pull), now),
-    }
 
 
 def _told(item: ActionItem) -> None:

@@ -9,6 +9,7 @@ from andon.cli import runbooks
 from andon.cli.channels import ack
 from andon.cli.screen import before, now_us, opened, plain, say, show_table, who
 from andon.incidents import Delivery, ExitCriterion, Incident, Recovery, TimelineEvent, duration, odds
+from andon.incidents.clocks import clocks_of
 from andon.incidents.failures import failure_rows, group_rows
 from andon.incidents.records import Ending
 from andon.incidents.recovery import unmet
@@ -28,7 +29,6 @@ from andon.incidents.run.recovery import (
 from andon.incidents.run.states import first_visible, mark_incident, noticed, overrule_incident
 from andon.incidents.run.timeline import first_told
 from andon.incidents.states import Field, Mark, what_next
-from andon.incidents.timeline import told_text
 from andon.incidents.triage import CLASSES, severity_rows
 from andon.investigations import Investigation
 from andon.traffic import format_time
@@ -104,24 +104,13 @@ def show(incident_id: Id) -> None:
 
 
 def _times(incident: Incident, visible_us: int | None, told: Delivery | None) -> list[tuple[str, str, str]]:
-    """When what was reached, with what is still missing."""
-    i = incident
-    between = f"between {minute_text(i.onset_low_us)} and {minute_text(i.onset_high_us)}"
-    best, low, high = i.lag_s
-    lag = f"{duration(best)} after it began ({duration(low)} to {duration(high)})"
-    rows = [
-        ("began", f"{minute_text(i.onset_us)} (estimated)", between),
-        ("first visible", _reached(visible_us, "nothing found"), _since(visible_us, i)),
-        ("alarmed" if i.origin == "signal" else "reported", minute_text(i.alarmed_us), lag),
-    ]
-    if told is not None and (late := told_text(told, i)):
-        rows.append(("first told", minute_text(told.at_us), late))
-    rows.append(("noticed", _reached(i.noticed_us), f"by {i.noticed_by}" if i.noticed_by else ""))
-    milestones = (("stabilised", i.stabilised_us), ("diagnosed", i.diagnosed_us), ("fixed", i.fixed_us))
-    rows += [(name, _reached(at_us), _since(at_us, i)) for name, at_us in milestones]
-    rows.append(("recovered", _reached(i.recovered_us), _since(i.recovered_us, i)))
-    how = "" if i.closed_as in (None, "recovered") else f"as {i.closed_as} {i.duplicate_of or ''}: "
-    rows.append(("closed", _reached(i.closed_us), f"{how}{i.closed_why or ''}"))
+    """When what was reached, with what is still missing; that people were told only where it was late."""
+    rows = []
+    for c in clocks_of(incident, visible_us=visible_us, told=told):
+        if c.name == "first told" and not c.note:
+            continue
+        at = _reached(c.at_us, "nothing found" if c.name == "first visible" else "not yet")
+        rows.append((c.name, f"{at} (estimated)" if c.name == "began" else at, c.note))
     return rows
 
 
@@ -151,14 +140,6 @@ def _late(entry: TimelineEvent) -> str:
 
 def _reached(at_us: int | None, never: str = "not yet") -> str:
     return never if at_us is None else minute_text(at_us)
-
-
-def _since(at_us: int | None, incident: Incident) -> str:
-    return (
-        ""
-        if at_us is None or at_us < incident.onset_us
-        else f"{duration((at_us - incident.onset_us) / 1e6)} after it began"
-    )
 
 
 def rules() -> None:

@@ -1,7 +1,5 @@
 """What the commands that ask a target share: their options, a live table, runs by id or file."""
 
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +19,12 @@ from andon.evals import FORMS, Baseline, EvalRun, Progress, Tally, make_target
 from andon.evals import run as evals
 from andon.evals.records import Target
 from andon.evals.scorers import scorers_for
-from andon.evals.targets import CallableTarget, CommandTarget, file_of
+from andon.evals.targets import CallableTarget, file_of
 from andon.golden import Case
 from andon.golden import run as golden
 from andon.golden.files import read_set
 from andon.loop import Loop
+from andon.loop.evaluating import revision_of
 from andon.traffic import format_time
 
 __all__ = [
@@ -144,7 +143,7 @@ class Asker:
                 kept=kept,
                 report=report,
                 app=self.app,
-                versions=_revision(target),
+                versions=revision_of(target),
             )
         if self.budget_usd is not None:
             self.budget_usd -= spent[0]
@@ -169,7 +168,7 @@ def refresh(loop: Loop, app: str) -> str | None:
                 now_us=now_us(),
                 by=who(),
                 target=target,
-                versions=_revision(target),
+                versions=revision_of(target),
                 report=tell,
             )
     except (InputError, ConfigError) as error:
@@ -285,20 +284,3 @@ def _said(p: Progress, elapsed_s: float) -> str:
         left_s = elapsed_s / asked * (t.all - t.done)
         parts.append(f"about {left_s:.0f} s left" if left_s < 120 else f"about {left_s / 60:.0f} min left")
     return ", ".join(parts)
-
-
-def _revision(target: Target) -> dict[str, str]:
-    """The git revision of the working directory, for a target that is its code: so two versions can be told apart."""
-    if not isinstance(target, CallableTarget | CommandTarget):
-        return {}
-    for name in ("GITHUB_SHA", "CI_COMMIT_SHA"):
-        if text := os.environ.get(name, "").strip():
-            return {"revision": plain(text)[:64]}
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"],  # noqa: S607 - whatever git the user has
-            capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    return {"revision": done.stdout.strip()} if done.returncode == 0 and done.stdout.strip() else {}

@@ -8,7 +8,7 @@ import numpy as np
 from andon.incidents.records import Incident
 from andon.scores import Vectors
 
-__all__ = ["LEAST", "Related", "related", "signature_of"]
+__all__ = ["LEAST", "Related", "related", "shares", "signature_of"]
 
 PARTS = ("metric", "part of the traffic", "kind of change", "failure type")
 WEIGHTS = (0.35, 0.25, 0.2, 0.2)
@@ -49,6 +49,12 @@ def signature_of(incident: Incident, top_suspect_kind: str | None = None) -> tup
     """
     part = ",".join(f"{k}={v}" for k, v in sorted(incident.scope.items())) or ("all traffic" if incident.metric else "")
     return incident.metric, part, top_suspect_kind or "", incident.failure or ""
+
+
+def shares(incident: Incident, other: Incident) -> bool:
+    """Whether two incidents have a part of their signatures in common, apart from the kind of change."""
+    pairs = zip(signature_of(incident), signature_of(other), strict=True)
+    return any(a and a == b for a, b in pairs)
 
 
 def related(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from andon.errors import InputError, StateError
-from andon.incidents.records import ExitCriterion, FailureType, Incident, Overrule, Recovery, Severity, State
+from andon.incidents.records import ExitCriterion, FailureType, Incident, Overrule, Recovery, Severity, State, Step
 from andon.incidents.words import one_line
 from andon.scores import Harm
 from andon.traffic import format_time, quoted
@@ -13,9 +13,11 @@ from andon.traffic import format_time, quoted
 __all__ = [
     "MARKS",
     "OVERRULED",
+    "Act",
     "Field",
     "Mark",
     "mark",
+    "next_act",
     "overrule",
     "overruled",
     "state_of",
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 Mark = Literal["stabilised", "diagnosed", "fixed"]
+Act = Literal["nothing", "stop", "diagnose", "fix", "step", "measure", "close", "look", "wait"]
+"""What is next: ``measure`` asks for a criterion that is measured, ``look`` for somebody who looks again."""
 Field = Literal["impact", "severity", "failure"]
 
 MARKS: tuple[Mark, ...] = get_args(Mark)
@@ -139,49 +143,58 @@ def unmeasured(incident: Incident, criteria: Iterable[ExitCriterion]) -> str:
     )
 
 
-def what_next(incident: Incident, recovery: Recovery | None) -> str:
-    """The next thing to do, in one sentence with its command: the first one of the list that is not done yet."""
-    do, name = "andon incident", incident.id
-    step = next((s for s in recovery.steps if s.done_us is None), None) if recovery else None
+def next_act(incident: Incident, recovery: Recovery | None) -> Act:
+    """The next thing to do, in one word: the first one of the list that is not done yet."""
     over = incident.recovered_us is not None
     fixed = over or incident.fixed_us is not None
     said = not incident.lead  # nothing but what people said
     missed = said and incident.origin == "near miss"  # nobody was harmed: there is nothing to stop
     stopped = fixed or missed or incident.stabilised_us is not None
+    todo: tuple[tuple[Act, bool], ...] = (
+        ("nothing", incident.state == "closed"),
+        ("stop", not stopped),
+        ("diagnose", not fixed and incident.diagnosed_us is None),
+        ("fix", not fixed),
+        ("step", _open_step(recovery) is not None),
+        ("measure", bool(_bare(incident, recovery))),
+        ("close", over),
+        ("look", said),
+    )
+    return next((act for act, holds in todo if holds), "wait")
+
+
+def what_next(incident: Incident, recovery: Recovery | None) -> str:
+    """The same in one sentence with its command."""
+    do, name = "andon incident", incident.id
+    step, act = _open_step(recovery), next_act(incident, recovery)
+    if act == "step" and step is not None:
+        take = f"Take step {step.id} ({one_line(step.text, 100)}), check it ({one_line(step.check, 100)})"
+        return f"{take}, and say what you saw: `{do} step done {name} {step.id} --seen ...`."
+    if act == "measure":
+        bare = _bare(incident, recovery)
+        return f"{bare[:1].upper()}{bare[1:]}."
     ack = "" if incident.acked_us else f"Say that you are on it (`{do} ack {name}`). "
-    take = (
-        ""
-        if step is None
-        else f"Take step {step.id} ({one_line(step.text, 100)}), check it ({one_line(step.check, 100)})"
-    )
-    bare = ""
-    if recovery is not None and recovery.criteria:  # where there is none yet, measuring suggests them first
-        bare = unmeasured(incident, recovery.criteria)
     stop = "Stop the harm, by a lever (`andon lever hold`) say,"
-    if said:
+    if not incident.lead:
         stop = f"See whether it is so (`{do} timeline {name}`): close it as a false alarm, or stop the harm,"
-    todo = (
-        (
-            incident.state == "closed",
-            f"Nothing: it is closed. `andon postmortem write {name}` writes down what was learned.",
-        ),
-        (
-            not stopped,
-            f"{ack}{stop} then `{do} mark {name} stabilised --why ...`.",
-        ),
-        (
-            not fixed and incident.diagnosed_us is None,
-            f"Find the cause (`andon investigate {name}`), then `{do} mark {name} diagnosed --why ...`.",
-        ),
-        (not fixed, f"Take the cause away, then `{do} mark {name} fixed --why ...`."),
-        (bool(take), f"{take}, and say what you saw: `{do} step done {name} {step.id if step else ''} --seen ...`."),
-        (bool(bare), f"{bare[:1].upper()}{bare[1:]}."),
-        (over, f"All exit criteria are met: `{do} close {name} --why ...`."),
-        (
-            said,
-            f"Look again whether what was reported is right now, and say what you saw: `{do} recovery {name}` lists the exit "
-            f"criteria, `{do} criterion check {name} C1 --seen ...` meets one.",
-        ),
-        (True, f"Wait until it stays away: `{do} recovery {name}` measures the exit criteria."),
-    )
-    return next(text for holds, text in todo if holds)
+    told = {
+        "nothing": f"Nothing: it is closed. `andon postmortem write {name}` writes down what was learned.",
+        "stop": f"{ack}{stop} then `{do} mark {name} stabilised --why ...`.",
+        "diagnose": f"Find the cause (`andon investigate {name}`), then `{do} mark {name} diagnosed --why ...`.",
+        "fix": f"Take the cause away, then `{do} mark {name} fixed --why ...`.",
+        "close": f"All exit criteria are met: `{do} close {name} --why ...`.",
+        "look": f"Look again whether what was reported is right now, and say what you saw: `{do} recovery {name}` lists the exit "
+        f"criteria, `{do} criterion check {name} C1 --seen ...` meets one.",
+        "wait": f"Wait until it stays away: `{do} recovery {name}` measures the exit criteria.",
+    }
+    return told[act]
+
+
+def _open_step(recovery: Recovery | None) -> Step | None:
+    return next((s for s in recovery.steps if s.done_us is None), None) if recovery else None
+
+
+def _bare(incident: Incident, recovery: Recovery | None) -> str:
+    if recovery is None or not recovery.criteria:  # where there is none yet, measuring suggests them first
+        return ""
+    return unmeasured(incident, recovery.criteria)

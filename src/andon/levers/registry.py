@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 from difflib import unified_diff
@@ -12,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from andon.access.names import check_letters, letters
 from andon.errors import InputError, StateError
-from andon.golden.cases import person
 from andon.levers.records import ENVIRONMENTS, Approval, Environment, Lever, LeverValue, Promotion, Pull, Version
 from andon.traffic import quoted
 
@@ -49,12 +48,6 @@ OURSELVES = "andon"
 
 _KEY = re.compile(r"[a-z0-9._-]{1,100}", re.ASCII)
 _KINDS = {"boolean": "true or false", "string": "text", "number": "a finite number", "object": "a JSON object or array"}
-_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-"""Characters without a shape that Python takes for printable."""
-
-_EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO")
-"""Scripts that one name is written in together."""
-
 _MAX_TEXT = 1_000_000
 _DEEPEST = 50
 
@@ -360,29 +353,12 @@ def check_person(name: str) -> str:
         InputError: it is empty, too long or without a letter, or one person could be two by it: it holds what nobody sees, or
             letters of two scripts, which look alike.
     """
-    by = line("by", name, 200)
-    same = person(by)
-    if _UNSEEN.search(same):
-        raise InputError(f"the name {by!a} holds characters that nobody sees; type it again")
-    scripts = {unicodedata.name(c, "unknown").split()[0] for c in same if unicodedata.category(c) in ("Ll", "Lo")}
-    scripts = {"East Asian" if s in _EAST_ASIAN else s.title() for s in scripts}
-    if len(scripts) > 1:
-        raise InputError(
-            f"the name {by!a} mixes letters that look alike ({' and '.join(sorted(scripts))}); write it in one script"
-        )
-    if not _letters(by):
-        raise InputError(f"the name {quoted(by)} has no letter; set USER to your name")
-    return by
+    return check_letters(line("by", name, 200))
 
 
 def _same_person(one: str, other: str) -> bool:
     """Whether two names are of one person: their letters and digits are, in any case and form."""
-    return _letters(one) == _letters(other)
-
-
-def _letters(name: str) -> str:
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(c for c in _UNSEEN.sub("", folded) if unicodedata.category(c)[0] in "LMN")
+    return letters(one) == letters(other)
 
 
 def _whole(value: LeverValue) -> bool:

@@ -2,6 +2,7 @@
 
 import hmac
 
+from andon.access import KINDS
 from andon.changes import Change
 from andon.changes.discover import Inventory
 from andon.errors import InputError
@@ -54,6 +55,9 @@ RECORDS = (
 )  # fmt: skip
 """Every kind of record that the ledger holds and that may hold a text: an erasure leaves any other as it is."""
 
+_TEAM = frozenset(k.__name__ for k in KINDS)
+"""About those who work with Andon: nothing in them came with traffic, and a user who takes the name of one of them is another."""
+
 
 def erase_user(warehouse: Warehouse, ledger: Ledger, settings: Settings, user: str, *, now_us: int, by: str) -> Erasure:
     """Remove what came from one user: rows of every table, and texts in evidence, failures and cases; then look again.
@@ -86,7 +90,7 @@ def erase_user(warehouse: Warehouse, ledger: Ledger, settings: Settings, user: s
     forget_vectors(settings.home)
     left = [f"{len(again.ids)} rows of traffic"] if again.ids else []
     of = {k.__name__: texts for k, texts in golden.items()}
-    if any(of.get(kind, anywhere).touches(body) for kind, body in ledger.bodies()):
+    if any(of.get(kind, anywhere).touches(body) for kind, body in ledger.bodies() if kind not in _TEAM):
         left.append("records of the ledger")
     if warehouse.uncommitted_bytes():
         left.append("rows that another process has not committed yet: run this again in a few seconds")

@@ -1,7 +1,7 @@
 """The charts themselves: Phase I learns a baseline, Phase II watches it. Counts in, signals out; no clock, no store."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from andon import stats
 from andon.monitors.history import HOUR_US, History
+from andon.monitors.publication import Held
 from andon.monitors.records import TRAFFIC, Level, Monitor, Signal, names
+from andon.monitors.rise import Rise, by_window
 from andon.monitors.series import APART, tells
 from andon.scores import Harm
 
@@ -67,21 +69,6 @@ SILENCE_US = DAY_US
 
 REMINDER_US = 7 * DAY_US
 """An event that lasts is told again after a week, should its incident have been closed too early."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rise:
-    """The bins of a chart up to now, and where in them its rate left the baseline."""
-
-    start: Ints
-    bin_us: Ints
-    n: Floats
-    x: Floats
-    mean: Floats
-    """What the baseline expects of x, scaled."""
-    onset: stats.Onset
-    times: float
-    """Harm since the onset over what is expected."""
 
 
 class Charts:
@@ -357,7 +344,7 @@ class Charts:
                 self._warned[i] = end_us + SILENCE_US
         return found
 
-    def _set_aside(self, i: int, window: int, rise: _Rise) -> None:
+    def _set_aside(self, i: int, window: int, rise: Rise) -> None:
         """Let no baseline learn from an event, if it is known well enough what is usual, and there was far more harm."""
         self._times[i] = rise.times if self._x0[i] >= KNOWN_X and not self._is_traffic[i] else 0.0
         if self._times[i] >= BEYOND_SEASON:
@@ -513,7 +500,7 @@ class Charts:
         self._learned[fixed] = np.where(self._learned[fixed] < 0, hour, self._learned[fixed])
         self._own[fixed] = True
 
-    def _rise(self, i: int, window: int, *, by_calendar: bool = False) -> _Rise:
+    def _rise(self, i: int, window: int, *, by_calendar: bool = False) -> Rise:
         """When what a chart shows began, and the bins since its last event (or since it watches)."""
         if 0 < self._silent_until[i] <= (window + 1) * self.window_us:  # the last event is over: this is another one
             self._over[i] = (self._silent_until[i] - SILENCE_US) // self._history.hour_us
@@ -530,27 +517,54 @@ class Charts:
             width=bin_us.astype(np.float64), fall=bool(self._is_traffic[i]),
         )  # fmt: skip
         times = float(x[onset.best :].sum()) * self._scale[i] / max(float(mean[onset.best :].sum()), 1e-9)
-        return _Rise(start=start, bin_us=bin_us, n=n, x=x, mean=mean, onset=onset, times=times)
+        return Rise(start=start, bin_us=bin_us, n=n, x=x, mean=mean, onset=onset, times=times)
 
     def _expected(self, i: int) -> tuple[float, ...]:
         """What the baseline expects by cell of the clock, where it is the rate that the signal's figures tell."""
         monitor = self.monitors[i]
         if self.kinds.get(monitor.metric) == "number" and not monitor.aspect:
             return ()
-        width = self._history.hour_us / HOUR_US if self._is_traffic[i] and not monitor.aspect else 1.0
-        rates = np.exp(self._log_rate[:, i]) / self._scale[i] / width
-        return tuple(float(f"{r:.6g}") for r in rates)
+        return tuple(float(f"{r:.6g}") for r in self._rates(np.array([i]))[:, 0])
 
-    def _signal(self, i: int, window: int, rise: _Rise, threshold: float, level: Level) -> Signal:
+    def _rates(self, charts: Ints) -> Floats:
+        """What baselines expect by cell of the clock, shape (48, k): rates of harm, of traffic interactions an hour."""
+        counts = [self.monitors[i].metric == TRAFFIC and not self.monitors[i].aspect for i in charts]
+        width = np.where(counts, self._history.hour_us / HOUR_US, 1.0)
+        return np.asarray(np.exp(self._log_rate[:, charts]) / self._scale[charts] / width)
+
+    def _reference(self, charts: Ints) -> tuple[Floats, Floats, Floats]:
+        """What signals say of baselines: observations, harm and dispersion; of the whole where a part has too few."""
+        traffic, fixed = self._is_traffic[charts], self._is_fixed[charts]
+        few = (self._n0[charts] < LEARN_N) & (self._whole[charts] >= 0) & ~traffic
+        by = np.where(few, self._whole[charts], charts)
+        n, x = self._n0[by], self._x0[by]
+        limit = np.array([self.monitors[i].at_most or 0.0 for i in charts])
+        rate = np.where(fixed, limit, x / np.maximum(n, 1.0))
+        dispersion = np.minimum(0.5, self._spread[charts] * rate / np.maximum(1 - rate, 0.1))
+        n, x = np.where(traffic, self._x0[charts], n), np.where(traffic, 0.0, x)
+        return np.where(fixed, 1e6, n), np.where(fixed, 1e6 * limit, x), dispersion
+
+    def held(self) -> Held:
+        """What is known of every chart now: views of arrays, valid until the next `advance`."""
+        k, hour_us = np.arange(len(self._first)), self._history.hour_us
+        n, x, dispersion = self._reference(k)
+        known = self._learned >= 0
+        return Held(
+            monitors=self.monitors[: len(k)], kinds=self.kinds, harms=self.harms, history=self._history, seen=self._seen,
+            phase=np.where(self._is_quiet, 2, known.astype(np.int64)), since_us=np.maximum(self._first, 0) * hour_us,
+            baseline_n=n * known, baseline_x=x * known, baseline_from_us=np.maximum(self._first, 0) * hour_us * known,
+            baseline_to_us=np.maximum(self._until, self._first + 1) * hour_us * known, dispersion=dispersion,
+            spread=self._spread, persistence=self._persistence, clock=self._rates(k), statistic=self._statistic,
+            threshold=self._thresholds() if len(k) else np.zeros(0), signalled_us=self._told, own=self._own,
+            silent_until_us=self._silent_until,
+        )  # fmt: skip
+
+    def _signal(self, i: int, window: int, rise: Rise, threshold: float, level: Level) -> Signal:
         monitor, width, traffic = self.monitors[i], self.window_us, bool(self._is_traffic[i])
         start, bin_us, onset, n, x, mean = rise.start, rise.bin_us, rise.onset, rise.n, rise.x, rise.mean
         if traffic:  # harm is what did not come
             x, n = np.maximum(mean - x, 0.0), mean
-        by = int(self._whole[i]) if self._n0[i] < LEARN_N and self._whole[i] >= 0 and not traffic else i
-        rate = float(self._x0[by] / max(self._n0[by], 1.0))
-        base_n, base_x = (self._x0[i], 0.0) if traffic else (self._n0[by], self._x0[by])
-        if monitor.at_most is not None:
-            base_n, base_x, rate = 1e6, 1e6 * monitor.at_most, monitor.at_most
+        base_n, base_x, dispersion = (float(of[0]) for of in self._reference(np.array([i])))
         signal = Signal(
             id=f"{monitor.id}@{(window + 1) * width}",
             monitor=monitor.id,
@@ -568,11 +582,11 @@ class Charts:
             window_us=width,
             x=round(float(x[onset.best :].sum())),
             n=max(1, round(float(n[onset.best :].sum()))),
-            baseline_x=round(float(base_x)),
-            baseline_n=max(1, round(float(base_n))),
+            baseline_x=round(base_x),
+            baseline_n=max(1, round(base_n)),
             baseline_from_us=int(self._first[i]) * self._history.hour_us,
             baseline_to_us=max(int(self._until[i]), int(self._first[i]) + 1) * self._history.hour_us,
-            dispersion=round(min(0.5, float(self._spread[i]) * rate / max(1 - rate, 0.1)), 9),
+            dispersion=round(dispersion, 9),
             persistence=round(float(self._persistence[i]), 6),
             clock=self._expected(i),
             statistic=float(f"{self._statistic[i]:.9g}"),
@@ -580,16 +594,6 @@ class Charts:
             onset_us=int(start[onset.best]),
             onset_low_us=int(start[onset.low]),
             onset_high_us=int(start[onset.high] + bin_us[onset.high]),
-            onset_probability=_by_window(start, bin_us, onset.probability, width),
+            onset_probability=by_window(start, bin_us, onset.probability, width),
         )
         return signal if self._is_quiet[i] else self._consider(signal)
-
-
-def _by_window(start: Ints, bin_us: Ints, probability: tuple[float, ...], width: int) -> tuple[tuple[int, float], ...]:
-    """The posterior by window: that of an hour is shared evenly by its windows; what is below a thousandth is left out."""
-    found = []
-    for begin, long, p in zip(start.tolist(), bin_us.tolist(), probability, strict=True):
-        if p > 0.001:
-            parts = max(1, long // width)
-            found += [(begin + k * width, round(p / parts, 6)) for k in range(parts)]
-    return tuple(found)

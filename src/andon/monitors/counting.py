@@ -141,6 +141,12 @@ class Counting:
         known = part is not None and 0 <= row < len(self._tops) and part < self._tops.shape[1]
         return float(self._tops[row, part]) or 1.0 if known else 1.0
 
+    def weights_of(self, monitors: Sequence[Monitor]) -> Floats:
+        """How many interactions one observation of each of these charts stands for, at most, so far; shape (k,)."""
+        parts = [self._parts.get((m.app, m.environment, m.scope), -1) for m in monitors]
+        tops = np.append(self._top, 0.0)[parts]  # the last is that of no part
+        return np.where(tops > 0, tops, 1.0)
+
     def cut_of(self, monitor: Monitor, share: float | None = None) -> float | None:
         """For a number: the value beyond which lies this share of its reference, that of its tail unless given."""
         if monitor.aspect.startswith(BEYOND):

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 __all__ = ["HOUR_US", "History", "cluster_us"]
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
@@ -90,6 +91,25 @@ class History:
     def weekend(self, hours: Ints, app: int) -> Bools:
         """The kind of day that these hours had for an app."""
         return np.asarray(self._weekend[hours % len(self._weekend), app])
+
+    @property
+    def last_hour(self) -> int:
+        """The last hour whose counts joined; 0 before any did."""
+        return self._last
+
+    def kept_from(self, end_window: int) -> tuple[int, int]:
+        """The first hour and the first window that may be remembered, before this window is turned."""
+        return max(0, self._last - len(self._n) + 1), max(0, end_window - len(self._fine_n))
+
+    def hour_rows(self, start: int, end: int, charts: int) -> tuple[Singles, Singles]:
+        """Counts (n, x) of hours from `start` to before `end` that are remembered, of the first charts; shape (t, charts)."""
+        rows = np.arange(start, end) % len(self._n)
+        return self._n[rows, :charts], self._x[rows, :charts]
+
+    def window_rows(self, start: int, end: int, charts: int) -> tuple[Singles, Singles]:
+        """The same of windows."""
+        rows = np.arange(start, end) % len(self._fine_n)
+        return self._fine_n[rows, :charts], self._fine_x[rows, :charts]
 
     def bins(self, chart: int, first_hour: int, window: int) -> tuple[Ints, Ints, Floats, Floats]:
         """Bins up to and with `window`: start and width in microseconds, n, x. Hours first, windows for the last two days."""

@@ -6,6 +6,7 @@ anchor for each section and each piece of evidence.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 
@@ -23,7 +24,7 @@ from andon.postmortems.happened import moves
 from andon.postmortems.markdown import render_markdown
 from andon.postmortems.records import Postmortem
 
-__all__ = ["draw_postmortem_chart", "render_html"]
+__all__ = ["Body", "body_of", "draw_postmortem_chart", "render_html"]
 
 _REF = re.compile(r"\[(E\d+)\]")
 _LINK = re.compile(r"#[A-Za-z0-9_-]*|https?://[^\s]+|[A-Za-z0-9_.-]{1,80}-chart\.svg")
@@ -32,11 +33,24 @@ CAPTION = (
     "Grey band: what the rate may be while the baseline holds. Red points: above it. Amber: 95 % interval of the onset. "
     "Dashed: alarm, changes, levers, milestones."
 )
+TAKEN = frozenset(("chart", "main", "live", "nav", "keys", "keys-title", "once", "favicon"))
+"""Names of other places of the page that the body stands in."""
+
 MARKS = 8
 """Vertical lines on the chart."""
 
 NEAR = 14
 """Lines nearer than this, in units of the drawing, are one line with one label: nobody could tell which label is whose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The document without the page around it."""
+
+    html: Markup
+    """Elements without a style or a script of their own, so that a page with a strict policy can hold them."""
+    contents: tuple[tuple[str, str], ...]
+    """Its headings: (anchor, title)."""
 
 
 def render_html(p: Postmortem) -> str:
@@ -45,11 +59,25 @@ def render_html(p: Postmortem) -> str:
     Raises:
         ConfigError: the team's own template cannot be read or fails.
     """
-    tokens = _markdown().parse(render_markdown(p))
-    contents = _mark_up(tokens, p)
-    body = _markdown().renderer.render(list(_scrolling(tokens)), _markdown().options, {})
+    body = body_of(p)
     title = plain(f"{p.incident.id}: {p.incident.title}"[:400])
-    return _shell().render(title=title, body=Markup(body), contents=contents if len(contents) > 4 else [])  # noqa: S704
+    return _shell().render(title=title, body=body.html, contents=body.contents if len(body.contents) > 4 else ())
+
+
+def body_of(p: Postmortem, markdown: str | None = None) -> Body:
+    """The document, by the template of its review, for a page that has its own frame. No element or attribute comes from traffic.
+
+    Args:
+        p: the postmortem.
+        markdown: what `render_markdown` made of it, where that is known already.
+
+    Raises:
+        ConfigError: the team's own template cannot be read or fails.
+    """
+    tokens = _markdown().parse(render_markdown(p) if markdown is None else markdown)
+    contents = _mark_up(tokens, p)
+    html = _markdown().renderer.render(list(_scrolling(tokens)), _markdown().options, {})
+    return Body(html=Markup(html), contents=tuple(contents))  # noqa: S704 - everything in it was made harmless
 
 
 def draw_postmortem_chart(p: Postmortem, *, width: int = WIDTH) -> str:
@@ -125,9 +153,9 @@ def _words(token: Token) -> str:
 
 
 def _anchor(title: str, taken: set[str]) -> str:
-    """A name for a heading: its letters and digits; never that of evidence, of the chart or of another heading."""
+    """A name for a heading: its letters and digits; never that of evidence, of a form, of the chart or of another heading."""
     word = "-".join(re.findall(r"[a-z0-9]+", title.lower()))[:60] or "section"
-    anchor, n = f"s-{word}" if re.fullmatch(r"e\d+|chart", word) else word, 1
+    anchor, n = f"s-{word}" if word in TAKEN or re.fullmatch(r"[ef]\d+", word) else word, 1
     while anchor in taken:
         n += 1
         anchor = f"{word}-{n}"
@@ -149,9 +177,18 @@ def _mark_table(tokens: Sequence[Token], start: int, *, first: bool) -> None:
             cell.attrSet("data-label", name)
             odds = _ODDS.fullmatch(_words(inline).strip())
             if name == "probability" and odds:
-                cell.attrSet("style", f"--p: {min(100, int(odds[1]))}%")
+                inline.children = [*(inline.children or []), _bar(min(100, int(odds[1])))]
         if tuple(head) == EVIDENCE_HEAD and cells and re.fullmatch(r"E\d+", _words(cells[0][1])):
             opening.attrSet("id", _words(cells[0][1]))
+
+
+def _bar(share: int) -> Token:
+    """A probability as a bar, beside its number."""
+    drawn = (
+        '<svg class="odds" viewBox="0 0 100 5" preserveAspectRatio="none" aria-hidden="true"><rect class="all" width="100" '
+        f'height="5" rx="2"/><rect class="part" width="{max(2, share)}" height="5" rx="2"/></svg>'
+    )
+    return Token("html_inline", "", 0, content=drawn)
 
 
 def _kind(head: Sequence[str], rows: int, *, first: bool) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import uvicorn
 from fastapi import FastAPI
 
+from andon.access.run import Keyring
 from andon.api import Deps, LeverDeps, Streams, WebhookDeps, create_app
 from andon.api.errors import OFREP
 from andon.api.grpc import GrpcServer, open_grpc
@@ -27,6 +28,7 @@ from andon.levers.run.upkeep import REPLACED, Upkeep
 from andon.postmortems.run import issue_closed, layouts_beside, reviewed
 from andon.server.background import GRACE_S, Repeated, last_commit, now_us
 from andon.server.crank import COMMIT_S, TICK_S, Crank
+from andon.server.errands import Errands
 from andon.server.files import allow_files
 from andon.server.refused import RefusedReads
 from andon.settings import Settings
@@ -43,6 +45,9 @@ LOOK_S = 0.05
 """How often it is looked whether the ledger has a new entry: a pull in another process is served, and told, after that long."""
 
 COUNTS_S = 10.0
+
+TOKENS_S = 0.25
+"""How long a token that was made is not known yet, and one that was revoked still opens."""
 
 EVENTS = f"{OFREP}v1/events"
 STREAM_GRACE_S = 1.0
@@ -204,6 +209,7 @@ def _deps(
     problems: Callable[[], list[str]],
     streams: Streams,
     refused: RefusedReads,
+    keyring: Keyring,
     settings: Settings,
 ) -> Deps:
     """What the API needs, made of the stages."""
@@ -239,6 +245,7 @@ def _deps(
         warnings=lambda: [*refused.warnings(), *board.too_large(now_us())],
         token=settings.token,
         refused=refused.note,
+        scopes_of=lambda secret: keyring.scopes_of(secret, now_us()),
     )
 
 
@@ -273,10 +280,12 @@ def create_server(
     add_pages: Callable[[FastAPI], None] | None = None,
     tick_s: float = TICK_S,
     intake: Intake | None = None,
+    errands: Errands | None = None,
 ) -> Server:
     """A server that is bound and not yet running, with all of its work in this process; port 0 takes a free one.
 
-    The loop does whole turns: rules pull levers, and treatments that harm are taken out. Channels are not told.
+    The loop does whole turns: rules pull levers, and treatments that harm are taken out. Channels are not told. Errands are
+    closed at the end.
 
     Raises:
         ConfigError: see `listen`.
@@ -288,6 +297,8 @@ def create_server(
         work.append(Repeated("loop", lambda: loop.turn((), now_us), tick_s))
 
     def close() -> None:
+        if errands is not None:
+            errands.close()
         intake.flush(now_us())
         last_commit(warehouse)
         warehouse.close()
@@ -313,10 +324,13 @@ def _server(
     expire(ledger, now_us())
     upkeep = Upkeep(ledger, board, streams.tell)
     upkeep.look(now_us())
+    keyring = Keyring(ledger)
+    keyring.refresh()
     everything = [
         *work,
         Repeated("levers", lambda: upkeep.look(now_us(), address), LOOK_S),
         Repeated("first reads", lambda: note_first_reads(ledger, readers, now_us()), LOOK_S),
+        Repeated("tokens", keyring.refresh, TOKENS_S),
         Repeated("counts", lambda: intake.flush(now_us()), COUNTS_S),
     ]
 
@@ -328,13 +342,13 @@ def _server(
         failing = [problem for w in everything if (problem := w.problem()) is not None]
         return [*([REPLACED] if ledger.replaced() else []), *more_problems(), *failing]
 
-    deps = _deps(intake, warehouse, ledger, board, readers, problems, streams, RefusedReads(), settings)
+    deps = _deps(intake, warehouse, ledger, board, readers, problems, streams, RefusedReads(), keyring, settings)
     app = create_app(deps)
     if add_pages is not None:
         add_pages(app)
     bound = listen(settings.host, settings.port, settings.token)
     address = f"http://{settings.host}:{bound.getsockname()[1]}"
-    grpc = open_grpc(settings, deps.receive)
+    grpc = open_grpc(settings, deps.receive, deps.scopes_of)
     return Server(app, board, bound, everything, end, streams, grpc=grpc)
 
 
@@ -350,7 +364,7 @@ def serve(settings: Settings) -> None:
     warehouse = Warehouse(settings.home, SCHEMAS)
     ledger = Ledger.open(settings.home / "ledger.db")
     intake = open_intake(warehouse, settings)
-    crank = Crank(settings)
+    crank, errands = Crank(settings), Errands(settings)
     crank.start()
 
     def seal() -> None:
@@ -358,6 +372,7 @@ def serve(settings: Settings) -> None:
         crank.look_after()
 
     def close() -> None:
+        errands.close()
         intake.flush(now_us())
         warehouse.close()
         crank.stop()

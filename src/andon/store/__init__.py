@@ -9,6 +9,7 @@ Always: what `append` or `put` acknowledged is on disk; a row is there once, how
 
 from andon.store.disk import kept_secret, write_whole
 from andon.store.engine import Engine
+from andon.store.kept import forget_tables, keep_table, kept_stamp, kept_table
 from andon.store.ledger import Ledger, Versioned
 from andon.store.plan import (
     Histogram,
@@ -24,6 +25,7 @@ from andon.store.plan import (
     from_json,
     to_json,
 )
+from andon.store.remembering import RememberingLedger
 from andon.store.rows import REPEATED, REPLACES, REPLACES_EVER, SAME_TIME
 from andon.store.warehouse import Committed, Warehouse
 
@@ -38,6 +40,7 @@ __all__ = [
     "Ledger",
     "Lookup",
     "Plan",
+    "RememberingLedger",
     "Rollup",
     "Sample",
     "Slice",
@@ -47,8 +50,12 @@ __all__ = [
     "Where",
     "bin_edges",
     "bin_of",
+    "forget_tables",
     "from_json",
+    "keep_table",
     "kept_secret",
+    "kept_stamp",
+    "kept_table",
     "to_json",
     "write_whole",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -41,7 +41,7 @@ from sqlalchemy.pool import StaticPool
 from andon.errors import InputError, StateError, StoreError
 from andon.store.disk import disk_errors, make_folder
 
-__all__ = ["Ledger", "Versioned"]
+__all__ = ["COLUMNS", "Ledger", "Versioned", "database_errors", "read_body"]
 
 T = TypeVar("T")
 
@@ -58,7 +58,8 @@ _VERSIONS = Table(
     UniqueConstraint("kind", "id", "version"),
     sqlite_autoincrement=True,
 )
-_V = _VERSIONS.c
+COLUMNS = _V = _VERSIONS.c
+"""What is kept of each version, for the queries of this package."""
 BUSY_S = 30.0
 """How long a writer waits for other processes' writes."""
 
@@ -92,7 +93,7 @@ class Ledger:
         # One connection is all that an in-memory database has, so there every call takes its turn.
         self._turn = threading.RLock()
         self._reading = self._turn if memory else nullcontext()
-        with _database_errors():
+        with database_errors():
             options: dict[str, Any] = {"poolclass": StaticPool} if memory else {}
             if url.get_backend_name() == "sqlite":
                 options["connect_args"] = {"check_same_thread": False, "timeout": BUSY_S}
@@ -109,7 +110,7 @@ class Ledger:
         """What the file system calls the file that was opened; 0 where there is none."""
 
     @classmethod
-    def open(cls, path: Path) -> "Ledger":
+    def open(cls, path: Path) -> Self:
         """The ledger in a SQLite file, created with its folder if missing."""
         with disk_errors("create the ledger"):
             make_folder(path.parent)
@@ -142,7 +143,7 @@ class Ledger:
             StoreError: the database refused.
         """
         kind, body = type(record).__name__, _dump(record)
-        with _database_errors(), self._turn, self._engine.begin() as connection:
+        with database_errors(), self._turn, self._engine.begin() as connection:
             for other, name, read in beside:
                 found = connection.execute(_latest(other.__name__, name)).first()
                 if read != (found.version if found else 0):
@@ -211,7 +212,7 @@ class Ledger:
             .subquery()
         )
         query = select(_V.body).join(heads, _V.entry == heads.c.last).order_by(heads.c.first)
-        return [_load(kind, row.body) for row in self._read(query)]
+        return [read_body(kind, row.body) for row in self._read(query)]
 
     def ids(self, kind: type, after: int = 0) -> list[tuple[int, str]]:
         """(entry, id) of the records of a kind that were first written after an entry, in the order of writing.
@@ -288,7 +289,7 @@ class Ledger:
         changed = 0
         classes = {c.__name__: c for c in kinds}
         query = select(_V.entry, _V.kind, _V.body).where(_V.kind.in_(classes))
-        with _database_errors(), self._turn, self._engine.begin() as connection:
+        with database_errors(), self._turn, self._engine.begin() as connection:
             if sqlite := connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete = ON")
             for row in connection.execute(query).all():
@@ -300,8 +301,11 @@ class Ledger:
                 if _reads(classes[row.kind], text):
                     connection.execute(update(_VERSIONS).where(_V.entry == row.entry).values(body=text))
                     changed += 1
+            if changed and sqlite:  # no new entry says so, and other processes remember what they read
+                times = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+                connection.exec_driver_sql(f"PRAGMA user_version = {(times + 1) % 2**31}")
         if changed and sqlite:
-            with _database_errors(), self._turn, self._engine.connect() as opened:
+            with database_errors(), self._turn, self._engine.connect() as opened:
                 connection = opened.execution_options(**{READING: True})  # VACUUM must not stand in a transaction
                 for command in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
                     connection.exec_driver_sql(command)
@@ -329,7 +333,7 @@ class Ledger:
         self._engine.dispose()
 
     def _read(self, query: Select[Any]) -> list[Row[Any]]:
-        with _database_errors(), self._reading, self._engine.connect() as connection:
+        with database_errors(), self._reading, self._engine.connect() as connection:
             return list(connection.execution_options(**{READING: True}).execute(query).all())
 
 
@@ -366,7 +370,12 @@ def _dump(record: Any) -> str:
     return text
 
 
-def _load(kind: type[T], body: str) -> T:
+def read_body(kind: type[T], body: str) -> T:
+    """The record that a JSON text of the ledger says.
+
+    Raises:
+        StoreError: it does not fit the class.
+    """
     try:
         record: T = _adapter(kind).validate_json(body)
     except ValidationError as error:
@@ -383,7 +392,7 @@ def _reads(kind: type, body: str) -> bool:
 
 
 def _versioned(kind: type[T], row: Row[Any]) -> Versioned[T]:
-    return Versioned(record=_load(kind, row.body), version=row.version, at_us=row.at_us, by=row.author)
+    return Versioned(record=read_body(kind, row.body), version=row.version, at_us=row.at_us, by=row.author)
 
 
 def _conflict(kind: str, name: str, expect: int, latest: Any) -> str:
@@ -407,7 +416,8 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 @contextmanager
-def _database_errors() -> Iterator[None]:
+def database_errors() -> Iterator[None]:
+    """Engine exceptions as a StoreError that says what the database said."""
     try:
         yield
     except DBAPIError as error:  # locked, full or gone: the same call may succeed later

@@ -45,7 +45,12 @@ __all__ = [
 SEQ = "andon-seq"
 """Delta application transaction that carries the highest seq: it outlives the rows, so no seq is ever used twice."""
 
-ROW_GROUP = 131_072
+ROW_GROUP = 32_768
+"""Rows of a row group, which is read as a whole: a quarter of what is usual, so that one interaction or five minutes cost half
+as much, and a scan of everything 5 % more."""
+
+BLOOM_FPP = 0.01
+"""Share of row groups that are read in vain when a row is looked for by an id that is not in them."""
 SMALL_ROWS, SMALL_BYTES = 250_000, 32 * 2**20
 """A file below both is small: compaction merges it with its neighbours in time until one of them is doubled."""
 
@@ -301,7 +306,7 @@ def _publish(
 def _write(folder: Path, rows: pa.Table, now_ms: int, *, data_change: bool) -> AddAction:
     path = folder / f"part-{uuid4().hex}.parquet"
     try:
-        pq.write_table(rows, path, compression="zstd", row_group_size=ROW_GROUP)
+        pq.write_table(rows, path, compression="zstd", row_group_size=ROW_GROUP, bloom_filter_options=_blooms(rows))
         sync_path(path)
         sync_path(folder)
     except OSError:
@@ -315,6 +320,12 @@ def _write(folder: Path, rows: pa.Table, now_ms: int, *, data_change: bool) -> A
         "nullCount": dict.fromkeys(ranges, 0),
     }
     return AddAction(path.name, path.stat().st_size, {}, now_ms, data_change, json.dumps(stats))
+
+
+def _blooms(rows: pa.Table) -> dict[str, dict[str, float]]:
+    """Filters for the columns by which single rows are looked for: ``id``, and texts whose name ends in ``_id``."""
+    ids = [f.name for f in rows.schema if (f.name == "id" or f.name.endswith("_id")) and pa.types.is_string(f.type)]
+    return {name: {"ndv": max(min(rows.num_rows, ROW_GROUP), 1), "fpp": BLOOM_FPP} for name in ids}
 
 
 def _neighbours(small: list[File]) -> Iterator[list[File]]:

@@ -20,7 +20,7 @@ from andon.store.disk import disk_errors, locked, make_folder, sync_path
 from andon.store.duck import Duck
 from andon.store.engine import Engine
 from andon.store.journal import Claim, Journal
-from andon.store.plan import Plan
+from andon.store.plan import Plan, Span
 from andon.store.rows import (
     DAY_US,
     REPEATED,
@@ -104,6 +104,11 @@ class Warehouse:
         self._journal = Journal(root / "journal")
         self._engine = engine or Duck(spill=root / "spill")
 
+    @property
+    def root(self) -> Path:
+        """The folder of the store; what is derived from its tables may be kept beside them."""
+        return self._root
+
     def append(self, table: str, rows: pa.Table) -> int:
         """Take rows in: on return they are on disk, and the next `commit` makes them visible. Returns their number.
 
@@ -166,6 +171,36 @@ class Warehouse:
         """The highest seq of a table: rows of later commits have a greater one; 0 before the first commit."""
         self._known(table)
         return self._snapshot(table).seq
+
+    def extent(self, table: str) -> Span | None:
+        """From the first to the last row of a table, as far as its files tell; None while it is empty."""
+        self._known(table)
+        files = [f for f in self._snapshot(table).files if f.rows and f.first_us is not None and f.last_us is not None]
+        if not files:
+            return None
+        return Span(start_us=min(f.first_us or 0 for f in files), end_us=max(f.last_us or 0 for f in files) + 1)
+
+    def back_to(self, table: str, before_us: int, rows: int) -> int | None:
+        """The time from which on about so many rows of a table lie before `before_us`; None when none does.
+
+        Where fewer do, that of the first row. By what is known of the files, without reading one: for readers who go back in
+        time step by step, whatever the pace of the rows.
+        """
+        self._known(table)
+        files = [f for f in self._snapshot(table).files if f.rows and f.overlaps(-(2**63), before_us)]
+        files = [f for f in files if (f.first_us or 0) < before_us]
+        if not files:
+            return None
+        first = np.array([f.first_us or 0 for f in files])
+        end = np.array([before_us if f.last_us is None else f.last_us + 1 for f in files])
+        each = np.array([f.rows for f in files]) / np.maximum(end - first, 1)
+        upto = np.minimum(end, before_us)
+        low, high = int(first.min()), before_us  # as many rows lie after `low` as there are, after `high` none
+        while high - low > 1:
+            middle = (low + high) // 2
+            enough = float((np.maximum(upto - np.maximum(first, middle), 0) * each).sum()) >= rows
+            low, high = (middle, high) if enough else (low, middle)
+        return low
 
     def tables(self) -> tuple[str, ...]:
         """Names of the tables, sorted."""

@@ -4,7 +4,8 @@ One record fits a chat answer, a RAG answer, an agent's run and a classical pred
 None: never an invented zero, never an empty answer taken for a good one.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = [
     "Context",
     "Erasure",
     "Feedback",
+    "Hit",
     "Interaction",
     "LogRow",
     "SpanRow",
@@ -249,6 +251,36 @@ class LogRow:
     """Name of the event (``gen_ai.user.message``)."""
     body: Any = None
     attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One interaction as a list shows it; long texts end after 300 characters, with an ellipsis."""
+
+    id: str
+    time_us: int
+    app: str
+    environment: str
+    query: str | None
+    answer: str | None
+    prediction: str | None
+    error: str | None
+    latency_s: float | None
+    model: str | None
+    prompt_version: str | None
+    risk_category: str | None
+    user_id: str | None
+    session_id: str | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Hit":
+        """The entry of a row of the table ``interactions``, of which other columns are passed over."""
+        texts = {name: _cut(row[name]) for name in ("query", "answer", "prediction")}
+        return cls(**{f.name: row[f.name] for f in fields(cls)} | texts)
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= 300 else f"{text[:300]}…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,11 @@
-"""The page: what is wrong, what is held, and the postmortem of each incident. Server-rendered, no script.
+"""The page: where people live during an incident and after it.
 
-In: the records of the ledger, handed over by the server. Out: HTML. Always true: a route reads records and renders; it
-computes nothing and touches no store.
+Rendered by the server from templates; every action is a link or a form that works without a script. A part of the site is a
+module of `andon.web.pages`, with its templates in a folder of the same name. Nothing here decides anything: a page parses,
+calls the functions of a stage, and renders.
 """
 
-from andon.web.pages import Reader, add_pages
+from andon.web.app import add_pages
+from andon.web.site import Errand, Errands, NoErrands, Site
 
-__all__ = ["Reader", "add_pages"]
+__all__ = ["Errand", "Errands", "NoErrands", "Site", "add_pages"]

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from andon.incidents.records import Incident, Report, TimelineEvent
-from andon.incidents.related import Related, related
+from andon.incidents.related import Related, related, shares
 from andon.scores import Embedder
 from andon.store import Ledger
 
-__all__ = ["related_to", "texts_of"]
+__all__ = ["MOST_KINDS", "related_to", "texts_of"]
+
+MOST_KINDS = 50
+"""Incidents whose likeliest change is looked up: an investigation is a large record."""
 
 
 def related_to(
@@ -24,14 +27,17 @@ def related_to(
         ledger: incidents, reports and timelines.
         incident: the one that is asked about.
         embedder: makes vectors of what people wrote.
-        kind_of: kind of the likeliest change of an incident, which a later stage knows.
+        kind_of: kind of the likeliest change of an incident, which a later stage knows; asked of `MOST_KINDS` incidents at most,
+            the newest of those that are alike in anything else.
         most: how many are returned at most.
     """
     incidents = ledger.all(Incident)
     texts = texts_of(ledger, incidents)
     ids = sorted(texts) if incident.id in texts else []
     vectors = dict(zip(ids, embedder.embed([texts[i] for i in ids]), strict=True)) if ids else {}
-    kinds = {i.id: kind for i in incidents if (kind := kind_of(i))}
+    near = [i for i in incidents if i.id in texts or shares(incident, i)]
+    newest = sorted(near, key=lambda i: i.alarmed_us, reverse=True)[:MOST_KINDS]
+    kinds = {i.id: kind for i in (incident, *newest) if (kind := kind_of(i))}
     return related(incident, incidents, kinds=kinds, vectors=vectors, most=most)
 
 

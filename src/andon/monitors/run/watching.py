@@ -1,0 +1,224 @@
+"""Turn the charts: read windows of counts, step, write signals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from andon.monitors.charts import Charts
+from andon.monitors.counting import Counting
+from andon.monitors.history import cluster_us
+from andon.monitors.objectives import MonitorRule, Objective
+from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Crowded, Monitor, NewNormal, Signal
+from andon.monitors.run.charting import harm_of, scope_of
+from andon.monitors.run.counts import CHUNK, harms_of, read_counts, rule_of
+from andon.monitors.run.publishing import Publisher
+from andon.monitors.series import all_metrics
+from andon.monitors.shift import explain_strata
+from andon.scores import Scorer
+from andon.scores.blas import one_blas_thread
+from andon.store import Ledger, Rollup, Span, Warehouse, Where
+from andon.traffic import SEGMENTS
+
+__all__ = ["Watch", "WatchCursor"]
+
+WORST_FIFTH, WORSE_HALF = 0.2, 0.5
+"""Shares of a number's reference beyond whose bound a value counts as harm: the first that shows what moved."""
+
+KINDS = tuple(s for s in SEGMENTS if s != "requested_model")
+"""Segments that say what is asked, not who answers: another mix of models is a change of ours."""
+
+_Weights = dict[tuple[str | None, ...], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchCursor:
+    """How far the charts have been turned: signals up to here are in the ledger."""
+
+    id: str
+    until_us: int
+
+
+class Watch:
+    """The charts of this process over one warehouse.
+
+    The charts are a function of the counts, so a new process rebuilds them by reading the counts again; signals that
+    were written before are not written twice.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        ledger: Ledger,
+        scorers: Sequence[Scorer],
+        *,
+        window_s: int,
+        false_pages_per_month: float,
+        objectives: Sequence[Objective] = (),
+        rules: Sequence[MonitorRule] = (),
+    ) -> None:
+        self._warehouse, self._ledger = warehouse, ledger
+        self._metrics = all_metrics(scorers)
+        self._width = window_s * 1_000_000
+        self._charts = Charts(
+            self._width,
+            false_pages_per_month,
+            {m.name: m.kind for m in self._metrics},
+            harms_of(self._metrics),
+            lambda m: rule_of(rules, m)[1],
+        )
+        self._counting = Counting(self._charts, self._metrics, lambda m: rule_of(rules, m)[0], objectives)
+        self._publisher = Publisher(warehouse.root)
+        self._next: int | None = None
+        self._fresh: list[Signal] = []
+        self._told_us = -1
+
+    @property
+    def phases(self) -> tuple[int, int]:
+        """How many charts watch, and how many still learn their baseline, as of the last turn."""
+        return self._charts.phases
+
+    @property
+    def unpublished(self) -> str:
+        """Why others cannot see the charts as they are now; empty if they can."""
+        return self._publisher.failed
+
+    def advance(self, until_us: int) -> list[Signal]:
+        """Turn the charts through every whole window that ends at or before `until_us`; new signals are recorded.
+
+        What the charts then hold is published for `andon.monitors.run.open_board`, once a call.
+
+        What is returned is returned again until `done` is called, so that a failure in between loses no signal.
+        """
+        if self._next is None:
+            first = self._warehouse.run(Rollup(table="scores", metrics=("time_us",)))["time_us.min"][0].as_py()
+            if first is None:
+                return []
+            self._next = int(first) // self._width
+        last, begun = until_us // self._width, self._next
+        cursor = self._ledger.get(WatchCursor, "monitors")
+        self._told_us = cursor.until_us if cursor is not None else -1
+        news = sorted(self._ledger.all(NewNormal), key=lambda w: (w.accepted_us, w.id))
+        while self._next < last:
+            length = min(CHUNK, last - self._next)
+            for accepted in news:
+                at = accepted.accepted_us // self._width
+                if at == self._next:
+                    hour_us = cluster_us(self._width)
+                    for monitor in self._counting.relearn(self._charts.relearn(accepted.monitor, accepted.from_us)):
+                        # their counts so far are of a reference that is gone
+                        self._charts.relearn(monitor.id, -(-accepted.accepted_us // hour_us) * hour_us)
+                elif self._next < at < self._next + length:
+                    length = at - self._next
+            read = read_counts(self._warehouse, self._metrics, self._counting.bounds, self._width, self._next, length)
+            n, x = self._counting.take(self._next, length, *read)
+            self._say_crowded((self._next + length) * self._width)
+            with one_blas_thread():  # products of charts are too small to share: threads would wait for each other
+                found = self._charts.advance(self._next, n, x, self._consider)
+            fresh = [s for s in found if s.at_us > self._told_us]
+            for signal in fresh:
+                self._ledger.put(signal, now_us=signal.at_us, by="andon")
+            self._fresh += fresh
+            self._next += length
+        if self._next > begun:
+            self._publisher.publish(self._charts, self._counting, self._next)
+        return list(self._fresh)
+
+    def done(self) -> None:
+        """Say that everything up to the last window has been dealt with."""
+        if self._next is None:
+            return
+        self._fresh.clear()
+        cursor = self._ledger.get(WatchCursor, "monitors")
+        done = WatchCursor(id="monitors", until_us=self._next * self._width)
+        if cursor is None or done.until_us > cursor.until_us:
+            self._ledger.put(done, now_us=done.until_us, by="andon")
+
+    def _say_crowded(self, at_us: int) -> None:
+        """Record once which fields have more values than are watched apart: what has no chart cannot signal."""
+        for fields in self._counting.crowded:
+            if self._ledger.get(Crowded, fields) is None:
+                self._ledger.put(Crowded(id=fields, seen_us=at_us), now_us=at_us, by="andon")
+
+    def _consider(self, signal: Signal) -> Signal:
+        """The signal as it was recorded when these charts were turned the first time, or with what only rows can tell."""
+        recorded = self._ledger.get(Signal, signal.id) if signal.at_us <= self._told_us else None
+        return recorded if recorded is not None else self._complete(signal)
+
+    def _complete(self, signal: Signal) -> Signal:
+        """The signal with what only rows can tell: for a number, the harm beyond its cut before and since."""
+        monitor = Monitor(
+            app=signal.app, environment=signal.environment, metric=signal.metric, direction=signal.direction,
+            aspect=signal.aspect, scope=tuple(signal.scope.items()),
+        )  # fmt: skip
+        if signal.metric == TRAFFIC:
+            return self._in_interactions(signal, self._counting.weight_of(monitor, signal.at_us))
+        signal = replace(signal, stands_for=self._counting.weight_of(monitor, signal.at_us))
+        if signal.metric == TOPIC_SHARE:
+            return signal
+        before = Span(start_us=signal.baseline_from_us, end_us=min(signal.baseline_to_us, signal.onset_us))
+        sides = (before, Span(start_us=signal.onset_us, end_us=signal.at_us))
+        pages = signal.level == "page" and not signal.objective and before.start_us < before.end_us
+        kinds = KINDS if pages else ()
+        typical = signal.kind == "number" and not signal.aspect
+        if signal.kind == "number" and signal.aspect:
+            signal = replace(signal, cut=self._counting.cut_of(monitor))
+        if not pages and not typical:
+            return signal
+        every = [self._weights(signal, span, kinds) for span in sides]
+        if typical:
+            signal, harmed = self._with_cut(signal, monitor, sides, kinds, every)
+        else:
+            harmed = [self._weights(signal, span, kinds, harm_of(signal)) for span in sides]
+        return self._unless_mix(signal, sides[1], every, harmed) if pages else signal
+
+    def _in_interactions(self, signal: Signal, unit: float) -> Signal:
+        """A signal of traffic in interactions that came, whatever was kept of them; its chart counts in greatest weights."""
+        if unit == 1.0:
+            return signal
+        span = Span(start_us=signal.baseline_from_us, end_us=signal.baseline_to_us)
+        came = Rollup(table="scores", metrics=("error",), measures=("w",), span=span, where=scope_of(signal))
+        before = self._warehouse.run(came)["error.w"][0].as_py() or 0
+        x, n = (max(least, round(k * unit)) for k, least in ((signal.x, 0), (signal.n, 1)))
+        return replace(signal, x=x, n=n, baseline_n=max(1, round(before)))
+
+    def _with_cut(
+        self, signal: Signal, monitor: Monitor, sides: tuple[Span, Span], kinds: tuple[str, ...], every: list[_Weights]
+    ) -> tuple[Signal, list[_Weights]]:
+        """The signal of a typical value that moved, with counts beyond a bound that show it, and their weights on both sides."""
+        n0, n = (self._counted(signal, weights) for weights in every)
+        for share in (WORST_FIFTH, WORSE_HALF):
+            told = replace(signal, cut=self._counting.cut_of(monitor, share))
+            harmed = [self._weights(told, span, kinds, harm_of(told)) for span in sides]
+            x0, x = (self._counted(signal, weights) for weights in harmed)
+            told = replace(told, x=x, n=max(1, n), baseline_x=x0, baseline_n=max(1, n0))
+            if told.rate > told.baseline_rate:
+                break
+        return told, harmed
+
+    def _unless_mix(self, signal: Signal, since: Span, every: Sequence[_Weights], harmed: Sequence[_Weights]) -> Signal:
+        """The signal, as a warning if the mix of the traffic alone explains it; nobody is woken for other questions."""
+        unit = signal.stands_for
+        sides = [
+            {kind: (w / unit, min(w / unit, harm.get(kind, 0.0) / unit)) for kind, w in whole.items() if w > 0}
+            for whole, harm in zip(every, harmed, strict=True)
+        ]
+        if any(sum(n for n, _ in side.values()) < 1 for side in sides):
+            return signal
+        hours = (since.end_us - since.start_us) / cluster_us(signal.window_us)
+        an_hour = sum(n for n, _ in sides[1].values()) / max(hours, 1 / 12)
+        design = (1 + max(0.0, an_hour - 1) * signal.dispersion) * signal.persistence
+        found = explain_strata(*sides, design=max(1.0, design))
+        if found.verdict == "mix" and found.new_share < 0.5 * found.mix:  # new kinds that fail are no mere mix
+            return replace(signal, level="warning", mix=found.reason)
+        return replace(signal, mix=found.reason) if found.verdict == "both" else signal
+
+    def _weights(self, signal: Signal, span: Span, kinds: tuple[str, ...], *harm: Where) -> _Weights:
+        """Weights of what was observed in a span, or of the harm in it, of every kind of question."""
+        where = (*scope_of(signal), *harm)
+        plan = Rollup(table="scores", metrics=(signal.metric,), measures=("w",), keys=kinds, span=span, where=where)
+        table = self._warehouse.run(plan)
+        cells = zip(*(table[k].to_pylist() for k in kinds), strict=True) if kinds else [()]
+        return dict(zip(cells, table[f"{signal.metric}.w"].to_pylist(), strict=True))
+
+    def _counted(self, signal: Signal, weights: _Weights) -> int:
+        """Weights in the units of the chart."""
+        return round(sum(weights.values()) / signal.stands_for)

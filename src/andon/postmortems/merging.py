@@ -1,0 +1,49 @@
+"""Two people changed the same text: both changes where they do not touch, else nothing. Pure."""
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+__all__ = ["merge_lines"]
+
+MOST_LINES = 5_000
+"""A text of more lines is not merged: comparing them takes the square of their number."""
+
+_Change = tuple[int, int, tuple[str, ...]]
+"""Lines from, and before which, of the first text, and what stands in their place."""
+
+
+def merge_lines(before: str, mine: str, theirs: str) -> str | None:
+    """One text with the changes of two people, by lines; None where their changes touch each other.
+
+    Changes touch where they are of the same lines, or begin or end at the same place: nobody can tell then which comes first.
+    The same change made by both is one change. No line that one of them added is lost, and none that one of them took out
+    comes back.
+
+    Args:
+        before: the text that both read.
+        mine: what one made of it.
+        theirs: what the other made of it.
+    """
+    if mine == theirs or theirs == before:
+        return mine
+    if mine == before:
+        return theirs
+    old = before.split("\n")
+    if max(len(old), mine.count("\n"), theirs.count("\n")) > MOST_LINES:
+        return None
+    ours, others = _changes(old, mine.split("\n")), _changes(old, theirs.split("\n"))
+    both = sorted({*ours, *others})
+    for (_, end, _), (start, _, _) in zip(both, both[1:], strict=False):
+        if start <= end:
+            return None
+    made: list[str] = []
+    at = 0
+    for start, end, lines in both:
+        made += [*old[at:start], *lines]
+        at = end
+    return "\n".join([*made, *old[at:]])
+
+
+def _changes(old: Sequence[str], new: Sequence[str]) -> list[_Change]:
+    found = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return [(a, b, tuple(new[c:d])) for kind, a, b, c, d in found if kind != "equal"]

@@ -1,0 +1,53 @@
+"""What one page tells the next: a sentence after something was done, an undo, a secret that is shown once."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+from starlette.responses import Response
+
+from andon.web.asking import Done
+
+__all__ = ["COOKIE", "Said", "read", "write"]
+
+COOKIE = "andon_said"
+LONGEST = 3_000
+"""Characters of the cookie; what is longer is left out: what was done is done all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """The sentence, and how to take back what it is about."""
+
+    text: str
+    undo: str = ""
+    """Path to which the undo is sent."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    once: str = ""
+    """A secret that is shown on this page and nowhere else."""
+
+
+def write(response: Response, done: Done, *, secure: bool) -> None:
+    """Tell the page that comes after this answer."""
+    if not (done.said or done.shown_once):
+        return
+    said = {"text": done.said[:500], "once": done.shown_once}
+    if done.undo is not None:
+        said |= {"undo": done.undo.action, "fields": dict(done.undo.fields)}
+    text = base64.urlsafe_b64encode(orjson.dumps(said)).decode()
+    if len(text) <= LONGEST:
+        response.set_cookie(COOKIE, text, 60, path="/", secure=secure, httponly=True, samesite="strict")
+
+
+def read(cookies: Mapping[str, str]) -> Said | None:
+    """What the page before has told; None where it told nothing that can be read."""
+    try:
+        said = orjson.loads(base64.urlsafe_b64decode(cookies.get(COOKIE, "")))
+        fields = {str(k): str(v) for k, v in said.get("fields", {}).items()}
+        undo = str(said.get("undo", ""))
+        ours = undo if undo.startswith("/") and not undo.startswith("//") else ""
+        return Said(text=str(said["text"]), undo=ours, fields=fields, once=str(said.get("once", "")))
+    except (binascii.Error, ValueError, TypeError, KeyError, AttributeError):
+        return None
