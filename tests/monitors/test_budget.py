@@ -1,5 +1,7 @@
 """Laws of what a budget of false pages costs."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from charted import HOUR_US, MONDAY_US, Traffic, charts, monitor, pages, turn
@@ -84,7 +86,7 @@ def test_a_greater_budget_is_never_slower(rate: float, per_hour: float, dispersi
         assert min(known) >= 0
     for row in rows:
         assert row.tenfold_h is None or row.double_h is None or row.tenfold_h <= row.double_h + 1e-9
-    assert [a.between_h / b.between_h for a, b in zip(rows, rows[1:], strict=False)] == pytest.approx([4.0] * 3)
+    assert [a.between_h / b.between_h for a, b in pairwise(rows)] == pytest.approx([4.0] * 3)
 
 
 def test_the_hour_of_the_detector_may_be_shorter() -> None:
@@ -102,4 +104,8 @@ def test_what_is_out_of_range_is_refused() -> None:
             delays_h(rate, n, [100.0], factor)
     with pytest.raises(InputError, match="false_pages_per_month"):
         hours_between(0, [1.0])
-    assert delays_h(1e-4, 0.01, [1e6], 2.0) == [None]
+
+
+def test_what_takes_longer_than_a_baseline_lasts_is_not_said() -> None:
+    """A harm a year cannot be told to have doubled: None, not a number of hours."""
+    assert delays_h(1e-4, 0.01, [1e4, 1e6], 2.0) == [None, None]

@@ -128,6 +128,7 @@ def test_what_is_asked_for_is_told_from_the_asking_to_its_end(errands: Errands, 
     assert errand.done_us >= errand.at_us
     assert errand.result is not None
     assert errand.result["incident"] == "INC-0001"
+    assert errand.text.startswith("INC-0001 was investigated")
     states = [e.state for e in heard]
     assert states == sorted(states, key=("waiting", "working", "done").index)
     assert {"waiting", "working", "done"} == set(states)
@@ -281,7 +282,9 @@ def test_the_server_closes_its_errands_and_what_waited_says_so(tmp_path: Path, s
     first = errands.ask("investigate", "ann", incident="INC-9999")  # its process takes its time to start
     for n in range(KEPT + 20):
         waiting = errands.ask("investigate", "ann", incident=f"INC-{n}")
-        assert errands.stop(waiting, "ann").state == "failed"
+        errands.stop(waiting, "ann")
+        assert (stopped := errands.get(waiting)) is not None
+        assert stopped.error == "stopped by ann before it was begun"
     assert len(errands.all()) <= KEPT + 1
     waits = [errands.ask("recover", "ann", incident=f"INC-{n}") for n in range(MOST_WAITING)]
     with pytest.raises(StateError, match=f"{MOST_WAITING} errands wait already"):

@@ -1,21 +1,26 @@
 """Record changes, and find the versions that traffic shows for the first time."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
+from types import MappingProxyType
+from urllib.parse import unquote
 
-from andon.changes.discover import SHOWN_US, Inventory, Sighting, discover, group_field, inventory_id, shown_by
+from andon.changes.discover import MANY, SHOWN_US, Inventory, Sighting, discover, group_field, inventory_id, shown_by
 from andon.changes.fields import change_from
 from andon.changes.records import KINDS, Change, Received
 from andon.errors import InputError
-from andon.store import Ledger, Rollup, Warehouse, Where
-from andon.traffic import VERSIONS
+from andon.store import Ledger, Rollup, Span, Warehouse, Where
+from andon.traffic import SEGMENTS, VERSIONS
 from andon.traffic.quoting import quoted
 
-__all__ = ["AGAIN_US", "change_from", "changes_of", "find_versions", "record_change", "record_changes"]
+__all__ = ["AGAIN_US", "change_from", "changes_of", "facets", "find_versions", "record_change", "record_changes"]
 
 AGAIN_US = 600_000_000
 """The same words within this time of each other are one change sent twice."""
+
+_LATELY, _ENDS_US = 300_000, 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +113,40 @@ def find_versions(warehouse: Warehouse, ledger: Ledger, *, now_us: int) -> list[
         ledger.put(inventory, now_us=now_us, by="andon")
     ledger.put(ChangeCursor(id="changes", seq=newest), now_us=now_us, by="andon")
     return found
+
+
+def facets(
+    warehouse: Warehouse, ledger: Ledger, *, app: str | None = None, environment: str | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Values to choose from when traffic is filtered, by field: ``app``, ``environment``, `VERSIONS` and `SEGMENTS`.
+
+    Versions are those that were ever seen, the newest first; a field that holds no versions (`MANY`) has none. Segments are those
+    of about the last 300,000 interactions, the most frequent first. With `app` or `environment` given, versions and segments are
+    those seen there.
+    """
+    places = {tuple(unquote(part) for part in i.id.split("/")): i for i in ledger.all(Inventory)}
+    mine = [i for place, i in places.items() if app in (None, place[0]) and environment in (None, place[1])]
+    found: dict[str, tuple[str, ...]] = {}
+    for k, name in enumerate(("app", "environment")):
+        found[name] = tuple(sorted({place[k] for place in places} | set(_lately(warehouse, name))))
+    for name in VERSIONS:
+        times: dict[str, int] = {}
+        for values in (v for i in mine for key, v in i.seen.items() if key.partition("|")[0] == name):
+            if len(values) <= MANY:
+                times |= {value: min(at, times.get(value, at)) for value, at in values.items()}
+        found[name] = tuple(sorted(times, key=lambda value: (-times[value], value)))
+    there = {k: v for k, v in (("app", app), ("environment", environment)) if v is not None}
+    return found | {name: _lately(warehouse, name, there) for name in SEGMENTS if name not in VERSIONS}
+
+
+def _lately(warehouse: Warehouse, name: str, there: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
+    """The values of a field in the last interactions, the most frequent first."""
+    span = Span(start_us=warehouse.back_to("interactions", _ENDS_US, _LATELY) or 0, end_us=_ENDS_US)
+    where = tuple(Where(column=column, op="eq", value=value) for column, value in there.items())
+    plan = Rollup(table="interactions", keys=(name,), span=span, where=(*where, Where(column=name, op="not_null")))
+    rows = warehouse.run(plan)
+    counted = zip(rows["rows"].to_pylist(), rows[name].to_pylist(), strict=True)
+    return tuple(value for _, value in sorted(counted, key=lambda c: (-c[0], c[1]))[:MANY])
 
 
 def _sightings(warehouse: Warehouse, name: str, after_seq: int) -> list[Sighting]:

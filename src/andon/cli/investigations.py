@@ -12,6 +12,7 @@ from andon.evals.targets import make_target
 from andon.incidents import Incident, duration, odds
 from andon.incidents.run import find_incident
 from andon.investigations import Evidence, Investigation, SuspectTest
+from andon.investigations.evidence import figures_about
 from andon.investigations.run.evidence import investigation_of
 from andon.investigations.run.evidence import verify as verify_evidence
 from andon.loop import Loop
@@ -221,7 +222,7 @@ def _told(figures: dict[str, float]) -> str:
 
 def _ids(found: Investigation, *words: str) -> str:
     """References to the figures whose claim has all of these words."""
-    return _list(tuple(e.id for e in found.evidence if all(w in e.claim for w in words)))
+    return _list(figures_about(found.evidence, *words))
 
 
 def _list(ids: tuple[str, ...]) -> str:

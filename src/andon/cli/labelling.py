@@ -10,9 +10,10 @@ import click
 import typer
 
 from andon.cli.screen import now_us, plain, say
-from andon.errors import InputError
-from andon.golden import Failure, Label, LabelRow, Queued, needed, open_to, settled
+from andon.errors import InputError, StateError
+from andon.golden import Failure, LabelRow, Queued, needed
 from andon.golden import run as golden
+from andon.golden.queue import ORIGINS
 from andon.store import Ledger
 
 __all__ = ["HELP", "ask", "whence"]
@@ -27,14 +28,6 @@ c       show the contexts
 u       undo the last label of this sitting
 ?       this list
 q       quit; every label that was given is kept"""
-
-ORIGINS = {
-    "correction": "the user's correction",
-    "expected_answer": "the expected answer that came with the data",
-    "passing twin": "another answer to this question, which passed",
-    "near twin": "an answer to a nearly equal question, which passed; check that it fits",
-    "case": "the right answer of the case that this is a re-framing of",
-}
 
 PASTE_S = 0.05
 """What comes so soon after a line was pasted with it: nobody types as fast."""
@@ -69,12 +62,16 @@ def ask(ledger: Ledger, waiting: Sequence[Queued], by: str, keys: TextIO) -> int
             at += 1
         elif (row := _row(line.rstrip("\n"), q)) is None:
             continue
-        elif not open_to(by, settled(q.failure, ledger.all(Label))):
-            say("somebody labelled it meanwhile, and it waits for you no more; nothing is kept")
-            at += 1
-        elif _keep(ledger, row, by):
-            done.append(at)
-            at += 1
+        else:
+            try:
+                kept = _keep(ledger, row, by)
+            except StateError as error:  # others labelled it meanwhile
+                say(plain(str(error)))
+                at += 1
+                continue
+            if kept:
+                done.append(at)
+                at += 1
     say("")
     return len(done)
 
@@ -191,17 +188,16 @@ def _edited(text: str) -> str:
 
 def _keep(ledger: Ledger, row: LabelRow, by: str) -> bool:
     """Store a label and say what was stored, so that a slip is seen; False where it is refused."""
+    failure, dismissed = row.id or "", row.verdict == "dismiss"
     try:
-        result = golden.label_failures(ledger, [row], now_us=now_us(), by=by)
+        golden.give_label(
+            ledger, failure, answer=row.ground_truth, dismiss=row.note if dismissed else None, note=row.note, now_us=now_us(), by=by
+        )
     except InputError as error:
         say(plain(f"refused: {error}"))
         return False
-    for refused in result.refused:
-        say(plain(f"refused: {refused.reason}"))
-    if not result.labelled and not result.unchanged:
-        return False
-    said = f"dismissed: {row.note}" if row.verdict == "dismiss" else f"labelled: {row.ground_truth}"
+    said = f"dismissed: {row.note}" if dismissed else f"labelled: {row.ground_truth}"
     say(plain(f"{said} (u takes it back)"))
-    for each in golden.still_tested(ledger, {*result.labelled}):
+    for each in golden.still_tested(ledger, {failure}):
         say(each.reason)
     return True

@@ -13,18 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from andon.cli import versions
-from andon.cli.lever_texts import (
-    SHORT,
-    resting_text,
-    rule_of,
-    say_code,
-    served,
-    show_lever,
-    shown,
-    typed,
-    value_of,
-    version_text,
-)
+from andon.cli.lever_texts import say_code, served_text, show_lever, typed, value_of
 from andon.cli.screen import (
     after,
     now_us,
@@ -39,17 +28,19 @@ from andon.cli.screen import (
     who,
 )
 from andon.cli.versions import Key, Why
-from andon.errors import InputError, StateError
-from andon.incidents import Incident
+from andon.errors import InputError
 from andon.incidents.run import find_incident
-from andon.levers import ENVIRONMENTS, Asked, Lever, LeverValue, Promotion, Pull, find_version, latest, standing
+from andon.levers import Asked, Lever, LeverValue, Pull, find_version, latest, standing
 from andon.levers import run as levers
 from andon.levers.pulls import clock_note, pulled_change
-from andon.levers.registry import check_environment, check_served
+from andon.levers.registry import check_environment
 from andon.levers.run.declaring import splitting
-from andon.levers.run.freezing import FREEZE_S, freeze_within
+from andon.levers.run.freezing import NOTHING_OPEN, app_of, freeze_before, freeze_within, not_frozen, open_incidents
+from andon.levers.run.giving import earlier, given_by_all, resting_text, rule_against
+from andon.levers.run.giving import unreviewed as unreviewed_pulls
 from andon.levers.run.reading import pulls_of
 from andon.levers.run.served import served_within
+from andon.levers.words import SHORT, gave_way, shown, version_text
 from andon.store import Ledger
 from andon.traffic import format_time, quoted
 
@@ -163,7 +154,7 @@ def rollback(
     """Hold the version that was live before the present one, or an earlier one that was."""
     with opened_ledger() as ledger:
         known = levers.known_lever(ledger, lever)
-        wanted = _earlier(ledger, known, check_environment(environment), to)
+        wanted = earlier(ledger, known, check_environment(environment), to)
         asked = Asked(
             value=wanted, why=why, by=who(), until_us=0, environment=environment, incident=incident,
             trade_off=trade_off, exit=exit_, break_glass=break_glass,
@@ -187,17 +178,17 @@ def list_() -> None:
     """Levers, and what each gives now."""
     now = now_us()
     with opened_ledger() as ledger:
-        declared, pulls = ledger.all(Lever), ledger.all(Pull)
         rows = [
             (
-                lever.id,
-                *(served(ledger, lever, pulls, e, now, brief=True) for e in reversed(ENVIRONMENTS)),
-                shown(lever.default, SHORT),
-                shown(lever.safe, SHORT),
+                production.lever.id,
+                served_text(production, brief=True),
+                served_text(staging, brief=True),
+                shown(production.lever.default, SHORT),
+                shown(production.lever.safe, SHORT),
             )
-            for lever in sorted(declared, key=lambda x: x.id)
+            for staging, production in given_by_all(ledger, now)
         ]
-    head = ("lever", *reversed(ENVIRONMENTS), "default", "safe")
+    head = ("lever", "production", "staging", "default", "safe")
     show_table(head, rows, empty="no lever is declared yet; `andon lever declare` declares one")
 
 
@@ -220,11 +211,10 @@ def review(
 
 def unreviewed(ledger: Ledger) -> list[str]:
     """A line for each broken glass that nobody else has looked at yet, oldest first."""
-    waiting = [p for p in ledger.all(Pull) if p.break_glass and p.reviewed is None]
     return [
         f"glass broken by {plain(p.by)} at {format_time(p.at_us)}, and nobody else has looked at it: {p.lever} held at "
         f'{shown(p.value)}: {quoted(p.why, 200)[1:-1]}: andon lever review {p.id} --why "..."'
-        for p in waiting
+        for p in unreviewed_pulls(ledger)
     ]
 
 
@@ -245,7 +235,7 @@ def _pull(ledger: Ledger, lever: Lever, asked: Asked, until: str, *, dry_run: bo
     now = now_us()
     if asked.incident is not None:
         find_incident(ledger, asked.incident)
-    rule = _rule_against(ledger, lever, asked) if asked.break_glass else None
+    rule = rule_against(ledger, lever, asked) if asked.break_glass else None
     if rule is not None:
         somebody("breaks the glass, which somebody else reviews")
     elif asked.break_glass:
@@ -256,7 +246,7 @@ def _pull(ledger: Ledger, lever: Lever, asked: Asked, until: str, *, dry_run: bo
     if note := clock_note(pulls_of(ledger, lever.id), now):
         say(note)
     if rule is not None:
-        say(f"BREAK GLASS: {plain(asked.by)} overrides a rule: {rule}")
+        say(f"BREAK GLASS: {plain(asked.by)} overrides a rule: {plain(rule)}")
     if dry_run:
         _show_plan(ledger, lever, plan, given, before, now)
         return
@@ -283,11 +273,7 @@ def _stay(late: Future[Sequence[str]]) -> None:
         sys.stdout.flush()
         os._exit(0)  # Python would abort over a thread that is within an engine
     else:
-        say("evidence is frozen" if failed is None else _not_frozen(failed))
-
-
-def _not_frozen(error: BaseException) -> str:
-    return f"evidence of an open incident could not be frozen before: {quoted(f'{type(error).__name__}: {error}', 500)}"
+        say("evidence is frozen" if failed is None else not_frozen(failed))
 
 
 def _say_held(ledger: Ledger, pull: Pull, now: int) -> None:
@@ -297,8 +283,7 @@ def _say_held(ledger: Ledger, pull: Pull, now: int) -> None:
         f"{format_time(pull.until_us)} ({pull.id})"
     )
     say(f'end it: andon lever release {pull.lever}{place} --why "..."')
-    said = f"superseded by {pull.id}"
-    for before in (p for p in pulls_of(ledger, pull.lever) if p.released_why == said):
+    for before in (p for p in pulls_of(ledger, pull.lever) if gave_way(p.released_why) == pull.id):
         say(f"it supersedes {before.id} by {plain(before.by)}, which held {shown(before.value)}")
     if (split := splitting(ledger, pull.lever, pull.environment, now)) is not None:
         say(f"{split.experiment} splits its users: all of them are given this meanwhile")
@@ -328,7 +313,7 @@ def _show_plan(ledger: Ledger, lever: Lever, plan: Pull, given: LeverValue, befo
         f"it ends at {format_time(plan.until_us)}; then {resting_text(ledger, lever, environment, plan.until_us)} is served"
     )
     say(plain(f"in the log of changes: {change.title} ({change.before} -> {change.after})"))
-    say(f"evidence first: {', '.join(_open_incidents(ledger, lever)) or 'no incident is open'}")
+    say(f"evidence first: {', '.join(open_incidents(ledger, lever)) or 'no incident is open'}")
     if not plan.break_glass:
         say(f"{environment} may be given it")
 
@@ -349,69 +334,19 @@ def _freeze(ledger: Ledger, lever: Lever, now: int) -> tuple[str, Future[Sequenc
     def freeze() -> Sequence[str]:
         try:
             with opened() as loop:  # all that may fail or take long: settings, plug-ins, an embedder
-                frozen = loop.freeze(_app(lever), now)
+                frozen = loop.freeze(app_of(lever), now)
         except BaseException as error:
             going.set_exception(error)
             raise
         going.set_result(frozen)
         return frozen
 
-    late = None
-    try:
-        known = _open_incidents(ledger, lever)
-        if not known:
-            return "no incident was open", None
+    def watched(known: Sequence[str]) -> Sequence[str] | None:
         with progress("evidence") as tell:
             tell(f"looking at the evidence of {', '.join(known)} before the lever moves", 0.0)
-            frozen = freeze_within(freeze)
-    except Exception as error:
-        parts = [_not_frozen(error)]
-    else:
-        if frozen is None:
-            late, names = going, ", ".join(known)
-            parts = [f"freezing evidence of {names} takes longer than {FREEZE_S:g} s; it was held without waiting"]
-        else:
-            fresh = [i for i in known if i not in frozen]
-            parts = [f"evidence of {', '.join(frozen)} is frozen"] if frozen else []
-            parts += [f"evidence of {', '.join(fresh)} is frozen already"] if fresh else []
-    for part in parts:
+            return freeze_within(freeze)
+
+    parts, late = freeze_before(ledger, lever, watched)
+    for part in parts if parts != [NOTHING_OPEN] else ():
         say(part)
-    return "; ".join(parts), late
-
-
-def _app(lever: Lever) -> str | None:
-    return None if lever.app == "default" else lever.app
-
-
-def _open_incidents(ledger: Ledger, lever: Lever) -> list[str]:
-    mine = (i for i in ledger.all(Incident) if _app(lever) in (None, i.app))
-    return sorted(i.id for i in mine if i.state != "closed")
-
-
-def _rule_against(ledger: Ledger, lever: Lever, asked: Asked) -> str | None:
-    """The rule that keeps a value from an environment; None where there is none."""
-    value = lever.safe if asked.value is None else asked.value
-    try:
-        check_served(lever, value, check_environment(asked.environment), levers.versions_of(ledger, lever.id))
-    except StateError as error:
-        return rule_of(error)
-    return None
-
-
-def _earlier(ledger: Ledger, lever: Lever, environment: str, named: str | None) -> LeverValue:
-    """What a rollback holds.
-
-    Raises:
-        InputError: the version that is named was never live there; names those that were.
-        StateError: nothing was live before.
-    """
-    if named is None:
-        return levers.version_before(ledger, lever.id, environment)
-    version = find_version(lever, levers.versions_of(ledger, lever.id), named)
-    were = list(dict.fromkeys(v.record.digest for v in ledger.history(Promotion, f"{lever.id}:{environment}")))
-    if version.digest not in were:
-        raise InputError(
-            f"{version.id} was never live in {environment}, so there is no way back to it; live were: "
-            f"{', '.join(d for d in were if d) or 'none yet'} (`andon lever hold --version {version.digest}` holds it all the same)"
-        )
-    return version.value
+    return "; ".join(parts), going if late else None

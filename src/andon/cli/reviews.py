@@ -204,29 +204,12 @@ def learning(
     since: Annotated[str | None, typer.Option(help="How far back (90d) or since when (ISO 8601).")] = None,
 ) -> None:
     """What the incidents taught: lags, who found them, levers, proved actions, recurrence, and what is unresolved."""
-    from andon.evals.run import runs_with
-    from andon.golden import Case
-    from andon.levers import Pull
-    from andon.levers.proofs import catches
-    from andon.postmortems.run.learning import learn_from
+    from andon.loop.learning import learned_so_far
 
     now = now_us()
     with opened() as loop:
-        cases = loop.ledger.all(Case)
-        pulls: dict[str, list[int]] = {}
-        for pull in loop.ledger.all(Pull):
-            pulls.setdefault(pull.incident or "", []).append(pull.at_us)
-        counts: dict[str, int] = {}
-        for case in cases:
-            counts[case.incident or ""] = counts.get(case.incident or "", 0) + 1
-        learned, agenda = learn_from(
-            loop.ledger,
-            now_us=now,
-            since_us=before(now, since) if since else 0,
-            pulls=pulls,
-            cases=counts,
-            catches=catches(cases, runs_with(loop.ledger, {c.id for c in cases if c.incident})),
-            layouts=_layouts(loop),
+        learned, agenda = learned_so_far(
+            loop.ledger, now_us=now, since_us=before(now, since) if since else 0, layouts=_layouts(loop)
         )
     _learned(learned, agenda)
 
@@ -238,6 +221,7 @@ def _learned(x: Learned, agenda: tuple[Agenda, ...]) -> None:
         ("found by us before any person", share_text(x.found_by_us)),
         ("alarm to first lever", f"{spread_text(x.to_lever)}; no lever in {x.without_lever}"),
         ("first lever to recovery", spread_text(x.lever_to_recovery)),
+        ("alarm to harm stopped", spread_text(x.to_stabilise)),
         ("onset to close", f"{spread_text(x.to_close)}; {x.still_open} still open"),
         *((f"actions proved in {days} days", share_text(s)) for days, s in x.verified),
         ("actions claimed, not proved", str(x.claimed)),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from andon.cli.gates import AUTO, RulesFile
-from andon.cli.lever_texts import parsed, show_versions, value_of
+from andon.cli.lever_texts import show_versions, value_of
 from andon.cli.running import GoldenFile, cases_of, find_run, left_out
 from andon.cli.screen import now_us, opened, opened_ledger, plain, say, somebody, who
 from andon.errors import InputError, StateError
@@ -23,6 +23,7 @@ from andon.levers import run as levers
 from andon.levers.registry import check_approved, origin_of
 from andon.levers.run.declaring import DEFAULT
 from andon.levers.run.reading import pulls_of
+from andon.levers.words import parsed
 from andon.loop import Loop
 from andon.traffic import format_time, quoted
 

@@ -6,6 +6,7 @@ refused by name; the same failure is captured once.
 """
 
 from andon.golden.cases import clusters_of, golden_digest, same_text
+from andon.golden.coverage import CoverageMap
 from andon.golden.duplicates import THRESHOLD, near_pairs
 from andon.golden.files import label_lines, label_sheet
 from andon.golden.queue import labels_by_failure, needed, open_to, settled
@@ -29,6 +30,7 @@ __all__ = [
     "CaptureCursor",
     "CaptureDay",
     "Case",
+    "CoverageMap",
     "Failure",
     "Label",
     "LabelRow",

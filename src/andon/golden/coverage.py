@@ -19,7 +19,18 @@ from numpy.typing import NDArray
 from andon.errors import InputError
 from andon.scores import Vectors
 
-__all__ = ["EXAMPLES", "THRESHOLD", "Asked", "Coverage", "Hole", "Share", "coverage_of", "nearest_cosines"]
+__all__ = [
+    "EXAMPLES",
+    "THRESHOLD",
+    "Asked",
+    "Coverage",
+    "CoverageMap",
+    "Hole",
+    "Share",
+    "Square",
+    "coverage_of",
+    "nearest_cosines",
+]
 
 THRESHOLD = 0.75
 """Cosine from which a case tests a question; `docs/methods/coverage.md` says how often that is right."""
@@ -60,6 +71,22 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Square:
+    """One topic in one risk category: a square of the map."""
+
+    topic: str | None
+    """None: topics are not known."""
+    risk_category: str | None
+    questions: int
+    traffic: float
+    """Share of all traffic, 0..1."""
+    covered: float
+    """Share of the square that is covered, 0..1."""
+    harmed: int
+    """Questions of the sample whose answer a scorer or a person called bad."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hole:
     """Uncovered questions of one topic."""
 
@@ -87,7 +114,21 @@ class Coverage:
     by_risk: tuple[Share, ...] = ()
     by_topic: tuple[Share, ...] = ()
     holes: tuple[Hole, ...] = ()
+    squares: tuple[Square, ...] = ()
+    """Of every topic and risk category that somebody asked about."""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageMap:
+    """The coverage of one application as it was measured last."""
+
+    id: str
+    """The application."""
+    at_us: int
+    by: str
+    """Who asked for it."""
+    found: Coverage
 
 
 def nearest_cosines(questions: Vectors, cases: Vectors) -> NDArray[np.float64]:
@@ -134,8 +175,30 @@ def coverage_of(
         whole=_share("all", everywhere, covered, weights),
         by_risk=tuple(_share(r, in_risk[r], covered, weights) for r in risks),
         by_topic=tuple(sorted(by_topic, key=lambda s: -s.traffic)),
+        squares=_squares(asked, covered, weights),
         holes=_holes(asked, in_topic or {"everything": everywhere}, covered, weights, np.asarray(cosines)),
     )
+
+
+def _squares(asked: Sequence[Asked], covered: NDArray[np.bool_], weights: NDArray[np.float64]) -> tuple[Square, ...]:
+    """Topic by risk category, the most asked first."""
+    rows: dict[tuple[str | None, str | None], list[int]] = {}
+    for k, a in enumerate(asked):
+        rows.setdefault((a.topic, a.risk_category), []).append(k)
+    found = []
+    for (topic, risk), at in rows.items():
+        w = weights[at]
+        found.append(
+            Square(
+                topic=topic,
+                risk_category=risk,
+                questions=len(at),
+                traffic=float(w.sum() / weights.sum()),
+                covered=float(w[covered[at]].sum() / w.sum()),
+                harmed=sum(asked[k].harmed for k in at),
+            )
+        )
+    return tuple(sorted(found, key=lambda s: (-s.traffic, s.topic or "", s.risk_category or "")))
 
 
 def _share(part: str, members: NDArray[np.bool_], covered: NDArray[np.bool_], weights: NDArray[np.float64]) -> Share:

@@ -47,7 +47,9 @@ class Growth:
     a_week: float | None
     """Mean over the last four whole weeks; None where the set is younger than one."""
     verdict: str
-    """One sentence, with the figures."""
+    """One sentence, with the figures, and what to do."""
+    pace: str
+    """How fast it grows, in one sentence without what to do."""
 
 
 def origin_of(case: Case) -> Origin:
@@ -77,33 +79,42 @@ def growth_of(cases: Sequence[Case], *, waiting: int, now_us: int) -> Growth:
     first = min((m for m, _ in added), default=this)
     whole = [w for w, m in zip(weeks, mondays, strict=True) if first <= m < this][-JUDGED:]
     a_week = sum(w.added for w in whole) / len(whole) if whole else None
+    pace = _pace(a_week, len(whole), len(cases))
     return Growth(
         weeks=tuple(weeks),
         tested=sum(c.retired is None for c in cases),
         retired=sum(c.retired is not None for c in cases),
         waiting=waiting,
         a_week=a_week,
-        verdict=_verdict(a_week, len(whole), waiting, len(cases)),
+        verdict=_verdict(pace, a_week, waiting, len(cases)),
+        pace=pace,
     )
 
 
-def _verdict(a_week: float | None, whole: int, waiting: int, cases: int) -> str:
+def _pace(a_week: float | None, whole: int, cases: int) -> str:
+    if not cases:
+        return "there is no golden case yet"
+    if a_week is None:
+        return "cannot tell how fast the set grows: it is younger than a whole week"
+    pace = f"{a_week:.1f} cases a week over the last {whole} whole week{'s' if whole > 1 else ''}, against {FEWEST} to {MOST}"
+    word = "too slow" if a_week < FEWEST else "fast" if a_week > MOST else "on target"
+    return f"{word}: {pace}"
+
+
+def _verdict(pace: str, a_week: float | None, waiting: int, cases: int) -> str:
     todo = f"{waiting or 'no'} captured failure{' waits' if waiting == 1 else 's wait'} for people's words"
     if not cases:
-        return f"there is no golden case yet; {todo}: `andon golden label`, then `andon golden add`"
-    if a_week is None:
-        return f"cannot tell how fast the set grows: it is younger than a whole week; {todo}"
-    pace = f"{a_week:.1f} cases a week over the last {whole} whole week{'s' if whole > 1 else ''}"
-    if a_week < FEWEST:
+        return f"{pace}; {todo}: `andon golden label`, then `andon golden add`"
+    if a_week is not None and a_week < FEWEST:
         next_ = (
             "`andon golden label` turns them into cases"
             if waiting
             else "capture more, or there is nothing to learn from"
         )
-        return f"too slow: {pace}, against {FEWEST} to {MOST}; {todo}: {next_}"
-    if a_week > MOST:
-        return f"fast: {pace}, against {FEWEST} to {MOST}; look whether they are reviewed with care; {todo}"
-    return f"on target: {pace}, against {FEWEST} to {MOST}; {todo}"
+        return f"{pace}; {todo}: {next_}"
+    if a_week is not None and a_week > MOST:
+        return f"{pace}; look whether they are reviewed with care; {todo}"
+    return f"{pace}; {todo}"
 
 
 def _monday(day: str | None) -> date | None:

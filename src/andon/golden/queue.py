@@ -1,6 +1,7 @@
 """Which captured failures people should label next, and what their labels say together."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +11,22 @@ from andon.golden.records import Failure, Label, Queued, Settled
 from andon.scores import Vectors
 from andon.settings import is_high_risk
 
-__all__ = ["BULK", "high_risk", "labels_by_failure", "needed", "open_to", "prioritise", "same_label", "settled"]
+__all__ = ["BULK", "ORIGINS", "high_risk", "labels_by_failure", "needed", "open_to", "prioritise", "same_label", "settled", "unplaced"]
 
 BULK = "accepted in bulk: "
 """How the note of a label begins that its author gave without reading; the origin of the suggestion follows."""
 
 SIGNS = ("follow-up", "abandonment", "low retrieval score")
 """Sources that hint at a failure and do not show it."""
+
+ORIGINS = {
+    "correction": "the user's correction",
+    "expected_answer": "the expected answer that came with the data",
+    "passing twin": "another answer to this question, which passed",
+    "near twin": "an answer to a nearly equal question, which passed; check that it fits",
+    "case": "the right answer of the case that this is a re-framing of",
+}
+"""What the origins of suggestions mean, for who has to judge one."""
 
 ORDERED = 500
 """How many places of the queue take account of what stands above them; nobody labels more at a sitting."""
@@ -129,6 +139,12 @@ def prioritise(
         _queued(failures[k], states[k], float(risk[k]), 1 - near, unsure[k])
         for k, near in _in_order(waiting, fixed, nearest, apps, vectors)
     ]
+
+
+def unplaced(failure: Failure, state: Settled) -> Queued:
+    """A waiting failure of which nobody has measured yet how new it is: it counts as half new."""
+    q = _queued(failure, state, float(high_risk(failure)), 0.5, _uncertainty(failure, state))
+    return replace(q, why=q.why.replace("novelty 0.50", "novelty not measured yet"))
 
 
 def _in_order(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from andon.investigations.records import Evidence
 from andon.traffic.erasure import ERASED
 
-__all__ = ["MOST_ROWS", "Check", "checked", "figures_from", "intact", "plain_rows", "same", "sealed"]
+__all__ = ["MOST_ROWS", "Check", "checked", "figures_about", "figures_from", "intact", "plain_rows", "same", "sealed"]
 
 MOST_ROWS = 2_000
 """Rows of an answer that are copied out; figures are those of all of its rows."""
@@ -36,6 +36,11 @@ class Check:
     outcome: Outcome
     """``same``. ``changed``: the frozen rows give it, the tables have lost rows since. ``DIFFERS``: something is wrong."""
     text: str
+
+
+def figures_about(evidence: Iterable[Evidence], *words: str) -> tuple[str, ...]:
+    """Ids of the figures whose claim has all of these words."""
+    return tuple(e.id for e in evidence if all(w in e.claim for w in words))
 
 
 def plain_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:

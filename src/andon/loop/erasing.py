@@ -8,7 +8,7 @@ from andon.changes.discover import Inventory
 from andon.errors import InputError
 from andon.evals import Baseline, Confirmed, EvalRun, Probed, Quarantine
 from andon.evals.run import forget_kept
-from andon.golden import CaptureCursor, CaptureDay, Case, Failure, Label, NearDuplicate
+from andon.golden import CaptureCursor, CaptureDay, Case, CoverageMap, Failure, Label, NearDuplicate
 from andon.golden.run import forget_vectors, made_of, without_erased
 from andon.incidents import (
     Alert,
@@ -48,7 +48,7 @@ from andon.traffic.settling import TraceCursor
 __all__ = ["RECORDS", "erase_user"]
 
 RECORDS = (
-    ActionItem, Alert, Allocation, Announced, Attached, Baseline, CaptureCursor, CaptureDay, Case, Change, Confirmed, Crowded, Decision, Delivery, Effect,
+    ActionItem, Alert, Allocation, Announced, Attached, Baseline, CaptureCursor, CaptureDay, Case, Change, Confirmed, CoverageMap, Crowded, Decision, Delivery, Effect,
     Erasure, EvalRun, Experiment, Failure, FirstRead, FollowUpCursor, Imported, Incident, Inventory, Investigation, Label, Lever, MeasuredBy, Nagged,
     NearDuplicate, NewNormal, Postmortem, Probed, Promotion, Published, Pull, PullRefused, Quarantine, Recovery, Report, Review, RunbookState, ScoreCursor, ScorerFailure, Signal, TimelineCursor, TimelineEvent, TimelineMark,
     Topics, TraceCursor, Version,

@@ -14,13 +14,16 @@ __all__ = ["BUDGETS", "BudgetRow", "budget_table", "delays_h", "hours_between"]
 
 Floats = NDArray[np.float64]
 
-MONTH_US = 30 * 24 * HOUR_US
+MONTH_H = 30 * 24
 
 BUDGETS = (0.25, 1.0, 4.0, 16.0)
 """False pages a month that are compared."""
 
 LONGEST_H = 90 * 24
 """Delays beyond this are not said: by then a baseline has changed."""
+
+START = 0.1
+"""Where a chart that is calm stands at most, as a share of its threshold."""
 
 MOST_RATE = 0.99
 """A rate that cannot double goes up to here."""
@@ -57,8 +60,7 @@ def hours_between(false_pages_per_month: float, weights: Sequence[float], weight
         raise InputError(
             f"false_pages_per_month = {false_pages_per_month}, weight = {weight} and all weights must be above 0"
         )
-    total = max(float(given.sum()), weight)
-    return float(stats.permitted_run_length(np.array([weight, total - weight]), 720.0, false_pages_per_month)[0])
+    return max(float(given.sum()), weight) / weight * MONTH_H / false_pages_per_month
 
 
 def delays_h(
@@ -76,7 +78,7 @@ def delays_h(
 
     The path on which every hour brings what is expected of it: ``R <- (1 + R) exp(d)`` for each alternative, d the expected
     log likelihood ratio of an hour with `factor` times the harm, from where R stands while nothing changes
-    (``exp(d0) / (1 - exp(d0))``, d0 the same without harm), until the mean of R is at the threshold; the hour of crossing is
+    (``exp(d0) / (1 - exp(d0))``, d0 the same without harm; at most a tenth of the threshold, where it would warn), until the mean of R is at the threshold; the hour of crossing is
     shared on the log scale, because charts are looked at within it. To first order that is ``log(8 A) / d`` for the alternative
     that grows fastest.
 
@@ -114,15 +116,16 @@ def delays_h(
     log_ratio = stats.log_ratios(np.array([rate]))
     given = np.array([mean * np.exp(guard)]), np.array([spread]), np.array([persistence]), log_ratio
     calm, drift = (stats.log_likelihood_ratio(np.array([y]), *given) for y in (mean, worse))
-    r = np.exp(calm) / np.maximum(-np.expm1(calm), 1e-9)
-    path = [float(r.mean())]
-    while path[-1] < max(thresholds) and len(path) * hour_h <= LONGEST_H:
+    limits = np.asarray(thresholds, dtype=np.float64)
+    r = np.minimum(np.exp(calm) / np.maximum(-np.expm1(calm), 1e-9), START * limits)
+    path = [r.mean(axis=0)]
+    while (path[-1] < limits).any() and len(path) * hour_h <= LONGEST_H:
         r = stats.step(r, drift)
-        path.append(float(r.mean()))
-    logs = np.log(np.maximum.accumulate(path))
-    return [
-        float(np.interp(np.log(a), logs, np.arange(len(path)))) * hour_h if path[-1] >= a else None for a in thresholds
-    ]
+        path.append(r.mean(axis=0))
+    logs = np.log(np.maximum.accumulate(path, axis=0))
+    hours = np.arange(len(path)) * hour_h
+    found = [float(np.interp(np.log(a), logs[:, k], hours)) for k, a in enumerate(limits)]
+    return [h if logs[-1, k] >= np.log(a) else None for k, (h, a) in enumerate(zip(found, limits, strict=True))]
 
 
 def budget_table(

@@ -25,10 +25,13 @@ __all__ = [
     "criterion_of",
     "drop",
     "due_after",
+    "give_back",
+    "link_to",
     "merged",
     "nag_message",
     "nags",
     "prove",
+    "restore",
     "state_text",
     "steps_of",
     "take",
@@ -189,6 +192,43 @@ def drop(item: ActionItem, why: str) -> ActionItem:
     return replace(item, state="dropped", why=why.strip())
 
 
+def restore(item: ActionItem) -> ActionItem:
+    """A dropped item as it was: its owner's, or a proposal where it had none.
+
+    Raises:
+        StateError: it was not dropped.
+    """
+    if item.state != "dropped":
+        raise StateError(f"{item.id} is {item.state}; only a dropped action can be restored")
+    return replace(item, state="open" if item.owner else "proposed", why="")
+
+
+def give_back(item: ActionItem) -> ActionItem:
+    """A commitment as a proposal again, which is nobody's.
+
+    Raises:
+        StateError: it is no open commitment, or somebody has gone on with it: tested it, or said that it is done.
+    """
+    if item.state != "open":
+        raise StateError(f"{item.id} is {item.state}; only an open action can be given back")
+    if item.proof is not None or item.claimed:
+        raise StateError(f"somebody has worked on {item.id} already; give it another owner, or drop it with the reason")
+    return replace(item, state="proposed", owner=None)
+
+
+def link_to(item: ActionItem, link: str) -> ActionItem:
+    """The item with the address where the team tracks it; an empty one takes it out.
+
+    Raises:
+        StateError: nobody has taken it.
+        InputError: the link is no http(s) address.
+    """
+    if item.state == "proposed":
+        raise StateError(f"nobody has taken {item.id}; a ticket is for a commitment")
+    _check_link(link)
+    return replace(item, link=link)
+
+
 def claim(item: ActionItem, *, said: str, link: str = "") -> ActionItem:
     """The item with somebody's word that it is done: proof is asked for, nothing is closed.
 
@@ -198,8 +238,7 @@ def claim(item: ActionItem, *, said: str, link: str = "") -> ActionItem:
     """
     if item.state != "open":
         raise StateError(f"{item.id} is {item.state}; only an open action can be claimed done")
-    if link and not re.fullmatch(r"https?://[^\s<>\"]+", link):
-        raise InputError(f"{quoted(link, 120)} is no http(s) address of a ticket")
+    _check_link(link)
     return replace(item, claimed=said, link=link or item.link)
 
 
@@ -299,6 +338,11 @@ def _check(owner: str, due_us: int, now_us: int) -> None:
         raise InputError("an action needs an owner: the one person who sees to it")
     if due_us <= now_us:
         raise InputError(f"{format_time(due_us)} is past; an action is due in the future")
+
+
+def _check_link(link: str) -> None:
+    if link and not re.fullmatch(r"https?://[^\s<>\"]+", link):
+        raise InputError(f"{quoted(link, 120)} is no http(s) address of a ticket")
 
 
 def _unnamed(test: Criterion) -> str:

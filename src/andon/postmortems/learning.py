@@ -111,6 +111,8 @@ class Learned:
     without_lever: int
     """Incidents for which no lever was pulled after the alarm."""
     lever_to_recovery: Spread
+    to_stabilise: Spread
+    """From the alarm to the moment at which harm had stopped."""
     to_close: Spread
     """From the onset to the close: shown as a distribution only."""
     still_open: int
@@ -171,6 +173,9 @@ def learn(
                 for i in ours
                 if i.id in first and i.recovered_us is not None and i.recovered_us >= first[i.id]
             ]
+        ),
+        to_stabilise=spread_of(
+            [(i.stabilised_us - i.alarmed_us) / 1e6 for i in ours if i.stabilised_us is not None and i.stabilised_us >= i.alarmed_us]
         ),
         to_close=spread_of([(i.closed_us - i.onset_us) / 1e6 for i in closed if i.closed_us is not None]),
         still_open=len(ours) - len(closed),

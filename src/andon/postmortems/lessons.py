@@ -28,6 +28,7 @@ __all__ = [
     "interactions",
     "lag_rows",
     "layers",
+    "lesson_of",
     "moved",
     "steady",
     "went_well",
@@ -59,6 +60,9 @@ _WENT = re.compile(
     rf" (fell|rose|went) from {_RATE} to {_RATE}: [-+.\de]+ points(?: \(95 % interval |, without an interval)"
 )
 """How the effect of a hold says where harm went under it: longer than any value of traffic that stands before it."""
+_LESSONS = ("How the factors worked together", "Lessons", "What we learned")
+_SENTENCE = re.compile(r"(?<=[.!?])\s")
+_EVIDENCE = re.compile(r" ?\[E\d+(?:, E\d+)*\]")
 _PROCESS = ("change control", "testing", "incentives")
 
 
@@ -213,6 +217,20 @@ def harm_went(h: Held) -> str:
     """Where harm went under a hold: ``fell``, ``rose``, ``went`` (either, as far as is known); empty where nothing tells it."""
     found = None if h.effect.startswith("cannot tell") else _WENT.search(h.effect)
     return found[1] if found else ""
+
+
+def lesson_of(p: Postmortem) -> str:
+    """What an incident taught, in a sentence: what people wrote of how the factors worked together, else the first factor.
+
+    A factor that people added comes before those of the record; empty where nothing is known.
+    """
+    for section in p.review.sections:
+        if section.section in _LESSONS and (said := " ".join(section.text.split())):
+            return _SENTENCE.split(said, maxsplit=1)[0]
+    factors = [*p.review.factors, *p.factors]
+    if not factors:
+        return ""
+    return f"{factors[0].area.capitalize()}: {_EVIDENCE.sub('', factors[0].text).split('; ')[0].rstrip('. ')}."
 
 
 def _after(at_us: int, since_us: int) -> str:

@@ -22,7 +22,7 @@ from andon.postmortems.escaping import FOR_PEOPLE, inert, table, written
 from andon.postmortems.records import Postmortem
 from andon.postmortems.review import digest_of, writers
 
-__all__ = ["BUILT_IN", "built_in", "check_template", "inert", "render_markdown", "sections_of", "signed_text"]
+__all__ = ["BUILT_IN", "built_in", "check_template", "hints_of", "inert", "render_markdown", "sections_of", "signed_text"]
 
 BUILT_IN = {
     "llm": "LLM incident: impact, timeline, what explains it, detection, prevention",
@@ -83,6 +83,16 @@ def sections_of(template: str, source: str = "") -> tuple[str, ...]:
         ConfigError: the source is not a template.
     """
     return _asked(source or built_in(template), f"templates/{template}.md")
+
+
+def hints_of(template: str, source: str = "") -> dict[str, str]:
+    """What a template asks in each section that people write, in their order; arguments and refusals as of `sections_of`."""
+    file, hints = f"templates/{template}.md", {}
+    for call in _parsed(source or built_in(template), file).find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name == "people" and call.args:
+            texts = [str(a.value) for a in call.args if isinstance(a, nodes.Const)]
+            hints[texts[0] if texts else ""] = texts[1] if len(texts) > 1 else ""
+    return {name: hints.get(name, "") for name in sections_of(template, source)}
 
 
 def built_in(name: str) -> str:

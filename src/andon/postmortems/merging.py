@@ -1,9 +1,11 @@
-"""Two people changed the same text: both changes where they do not touch, else nothing. Pure."""
+"""Two texts by lines: what is different, and one text with the changes of two people. Pure."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import Literal
 
-__all__ = ["merge_lines"]
+__all__ = ["compare_lines", "merge_lines"]
 
 MOST_LINES = 5_000
 """A text of more lines is not merged: comparing them takes the square of their number."""
@@ -24,7 +26,7 @@ def merge_lines(before: str, mine: str, theirs: str) -> str | None:
         mine: what one made of it.
         theirs: what the other made of it.
     """
-    if mine == theirs or theirs == before:
+    if theirs in (mine, before):
         return mine
     if mine == before:
         return theirs
@@ -33,7 +35,7 @@ def merge_lines(before: str, mine: str, theirs: str) -> str | None:
         return None
     ours, others = _changes(old, mine.split("\n")), _changes(old, theirs.split("\n"))
     both = sorted({*ours, *others})
-    for (_, end, _), (start, _, _) in zip(both, both[1:], strict=False):
+    for (_, end, _), (start, _, _) in pairwise(both):
         if start <= end:
             return None
     made: list[str] = []
@@ -42,6 +44,26 @@ def merge_lines(before: str, mine: str, theirs: str) -> str | None:
         made += [*old[at:start], *lines]
         at = end
     return "\n".join([*made, *old[at:]])
+
+
+NEAR = 2
+"""Lines that are shown around a difference."""
+
+
+def compare_lines(old: str, new: str) -> list[tuple[Literal["same", "out", "in", "far"], str]]:
+    """What became of a text: lines that are in both, only in the old, only in the new; ``far`` stands for many that are in both."""
+    a, b = old.split("\n"), new.split("\n")
+    found: list[tuple[Literal["same", "out", "in", "far"], str]] = []
+    for group in SequenceMatcher(None, a, b, autojunk=False).get_grouped_opcodes(NEAR):
+        if group[0][1]:
+            found.append(("far", ""))
+        for kind, a0, a1, b0, b1 in group:
+            if kind == "equal":
+                found += [("same", line) for line in a[a0:a1]]
+            else:
+                found += [("out", line) for line in a[a0:a1]]
+                found += [("in", line) for line in b[b0:b1]]
+    return found
 
 
 def _changes(old: Sequence[str], new: Sequence[str]) -> list[_Change]:

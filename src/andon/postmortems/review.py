@@ -20,13 +20,18 @@ __all__ = [
     "Standing",
     "add_factor",
     "answer",
+    "ask_for_review",
     "choose_template",
     "digest_of",
     "empty_sections",
     "remark",
+    "remove_factor",
+    "reopen",
     "sign",
     "signers",
     "standing_of",
+    "unsign",
+    "withdraw",
     "write_section",
     "writers",
 ]
@@ -116,6 +121,29 @@ def add_factor(review: Review, area: str, text: str) -> Review:
     return review if factor in review.factors else _begun(replace(review, factors=(*review.factors, factor)))
 
 
+def remove_factor(review: Review, area: str, text: str) -> Review:
+    """The review without a factor that people added.
+
+    Raises:
+        InputError: nobody added it; what the record shows can only be answered by a comment.
+    """
+    left = tuple(f for f in review.factors if (f.area, f.text) != (area, text))
+    if left == review.factors:
+        raise InputError(f"nobody added {quoted(text, 120)} to the factors of {review.id}; somebody may have removed it meanwhile")
+    return replace(review, factors=left)
+
+
+def ask_for_review(review: Review) -> Review:
+    """The review as something that others are asked to read.
+
+    Raises:
+        StateError: they are asked already, or it is published.
+    """
+    if review.status != "draft":
+        raise StateError(f"{review.id} is {review.status} already")
+    return replace(review, status="in review")
+
+
 def remark(review: Review, text: str, *, by: str, at_us: int) -> Review:
     """The review with one more comment, which is open until somebody answers it.
 
@@ -135,10 +163,7 @@ def answer(review: Review, comment_id: str, text: str, *, by: str) -> Review:
         InputError: there is no such comment, or no answer.
         StateError: it is resolved already.
     """
-    found = next((c for c in review.comments if c.id.casefold() == comment_id.casefold()), None)
-    if found is None:
-        known = ", ".join(c.id for c in review.comments) or "none yet"
-        raise InputError(f"there is no comment {quoted(comment_id)} on {review.id}; there are: {known}")
+    found = _comment(review, comment_id)
     if found.resolved_by:
         raise StateError(f"{found.id} was resolved by {found.resolved_by}: {found.answer}")
     if not text.strip():
@@ -147,10 +172,51 @@ def answer(review: Review, comment_id: str, text: str, *, by: str) -> Review:
     return replace(review, comments=tuple(done if c.id == found.id else c for c in review.comments))
 
 
+def reopen(review: Review, comment_id: str) -> Review:
+    """The review with a comment open again, as if it had not been answered.
+
+    Raises:
+        InputError: there is no such comment.
+        StateError: it is open.
+    """
+    found = _comment(review, comment_id)
+    if not found.resolved_by:
+        raise StateError(f"{found.id} is open already")
+    new = replace(found, resolved_by="", answer="")
+    return replace(review, comments=tuple(new if c.id == found.id else c for c in review.comments))
+
+
+def withdraw(review: Review, comment_id: str, *, by: str) -> Review:
+    """The review without a comment that its author takes back: the latest one only, before anybody answered it.
+
+    Raises:
+        InputError: there is no such comment.
+        StateError: it is of somebody else, was answered, or others have commented since.
+    """
+    found = _comment(review, comment_id)
+    if found.by != by:
+        raise StateError(f"{found.id} is a comment of {found.by}; only they take it back, and anybody may answer it")
+    if found.resolved_by or found != review.comments[-1]:
+        raise StateError(f"others have gone on from {found.id} already; answer it to resolve it")
+    return replace(review, comments=review.comments[:-1])
+
+
 def sign(review: Review, digest: str, *, by: str, at_us: int) -> Review:
     """The review with somebody's sign-off of the text with this digest; an earlier one of theirs is replaced."""
     others = tuple(s for s in review.signoffs if s.by != by)
     return _begun(replace(review, signoffs=(*others, SignOff(by=by, at_us=at_us, digest=digest))))
+
+
+def unsign(review: Review, *, by: str) -> Review:
+    """The review without somebody's own sign-off.
+
+    Raises:
+        StateError: they have not signed it.
+    """
+    left = tuple(s for s in review.signoffs if s.by != by)
+    if left == review.signoffs:
+        raise StateError(f"{by} has not signed {review.id}")
+    return replace(review, signoffs=left)
 
 
 def signers(severity: str) -> int:
@@ -187,6 +253,14 @@ def standing_of(review: Review, *, digest: str, severity: str, required: Iterabl
         lapsed=tuple(s.by for s in review.signoffs if s.digest != digest),
         signers=signers(severity),
     )
+
+
+def _comment(review: Review, comment_id: str) -> Comment:
+    found = next((c for c in review.comments if c.id.casefold() == comment_id.casefold()), None)
+    if found is None:
+        known = ", ".join(c.id for c in review.comments) or "none yet"
+        raise InputError(f"there is no comment {quoted(comment_id)} on {review.id}; there are: {known}")
+    return found
 
 
 def _begun(review: Review) -> Review:

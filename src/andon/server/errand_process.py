@@ -222,7 +222,8 @@ def _done(
         stops.begin(row["id"], verb.stoppable)
         try:
             order = Order(loop=loop, args=row["args"], by=row["by"], now_us=at_us, report=report)
-            told = {"result": verb.do(order)}
+            said, result = verb.do(order)
+            told = {"result": result, "said": said[:MOST_CHARS]}
         finally:
             stops.end()
             loop.warehouse.seal()

@@ -1,6 +1,6 @@
 """What can be asked for on the page and takes seconds to minutes: a function for each verb, done in a process of its own.
 
-A verb takes an `Order`, and gives small JSON. It reads and
+A verb takes an `Order`, and gives what came of it: a sentence, and small JSON. It reads and
 writes as the command of the same name does. Rows that it appends are sealed after it, and the `Crank` commits them.
 """
 
@@ -29,6 +29,9 @@ __all__ = ["MOST_CHARS", "VERBS", "Order", "Report", "Verb", "about_of", "checke
 Report = Callable[[str, float | None], None]
 """Tells what is done now, and the share of it that is done (0..1), None where nobody knows."""
 
+Came = tuple[str, dict[str, Any]]
+"""What came of it: in a sentence, and as small JSON."""
+
 MOST_CHARS = 500
 """Of an argument."""
 
@@ -43,7 +46,7 @@ _UNITS_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 class Verb:
     """One kind of work that may be asked for."""
 
-    do: "Callable[[Order], dict[str, Any]]"
+    do: "Callable[[Order], Came]"
     takes: Mapping[str, type]
     """Arguments that must be given, with their types; the first one says what the work is about."""
     may_take: Mapping[str, type]
@@ -103,7 +106,7 @@ def about_of(what: str, args: Mapping[str, Any]) -> str:
     return str(args.get(first, "all"))
 
 
-def investigate(order: Order) -> dict[str, Any]:
+def investigate(order: Order) -> Came:
     """Answer the four questions anew with everything that is known now, and draft the postmortem anew.
 
     Arguments: ``incident``, its id.
@@ -112,10 +115,15 @@ def investigate(order: Order) -> dict[str, Any]:
     order.report(f"investigating {incident.id} with everything that is known now", None)
     found = order.loop.look_into(incident, order.now_us).investigation
     first = found.suspects[0].title if found.suspects else None
-    return {"incident": incident.id, "at_us": found.at_us, "suspects": len(found.suspects), "first": first}
+    said = (
+        f"{incident.id} was investigated; most likely: {first}"
+        if first
+        else f"{incident.id} was investigated; no suspect"
+    )
+    return said, {"incident": incident.id, "at_us": found.at_us, "suspects": len(found.suspects), "first": first}
 
 
-def recover(order: Order) -> dict[str, Any]:
+def recover(order: Order) -> Came:
     """Measure the exit criteria of an incident now.
 
     Arguments: ``incident``, its id.
@@ -124,16 +132,17 @@ def recover(order: Order) -> dict[str, Any]:
     order.report(f"measuring the exit criteria of {found.id}", None)
     incident, plan = measure_recovery(order.loop.warehouse, order.loop.ledger, found, now_us=order.now_us, by=order.by)
     missing = () if incident.state == "closed" else unmet(incident, plan)
-    return {
+    met, of = sum(c.met is True for c in plan.criteria), len(plan.criteria)
+    return f"{met} of {of} exit criteria of {incident.id} are met", {
         "incident": incident.id,
         "state": incident.state,
-        "met": sum(c.met is True for c in plan.criteria),
-        "of": len(plan.criteria),
+        "met": met,
+        "of": of,
         "missing": [text[:MOST_CHARS] for text in missing],
     }
 
 
-def prove(order: Order) -> dict[str, Any]:
+def prove(order: Order) -> Came:
     """Run the test of an action item; only a proof that is met closes it.
 
     Arguments: ``action``, its id.
@@ -143,10 +152,12 @@ def prove(order: Order) -> dict[str, Any]:
         order.loop.ledger, order.args["action"], provers(order.loop), now_us=order.now_us, by=order.by
     )
     assert item.proof is not None
-    return {"action": item.id, "state": item.state, "met": item.proof.met, "text": item.proof.text[:MOST_CHARS]}
+    word = {True: "proved", False: "NOT proved", None: "cannot tell"}[item.proof.met]
+    text = item.proof.text[:MOST_CHARS]
+    return f"{item.id} {word}: {text}", {"action": item.id, "state": item.state, "met": item.proof.met, "text": text}
 
 
-def evaluate_target(order: Order) -> dict[str, Any]:
+def evaluate_target(order: Order) -> Came:
     """Ask a known target the golden cases of its application, keep the run, and judge it.
 
     Only targets that a person with access to the machine wrote down can be named, never a spec: see `loop.evaluating`.
@@ -176,7 +187,7 @@ def evaluate_target(order: Order) -> dict[str, Any]:
         clock=clock_us,
         report=tell,
     )
-    return {
+    return f"{verdict.outcome}: {verdict.reason}", {
         "run": run.id,
         "app": known.app,
         "target": known.name,
@@ -190,7 +201,7 @@ def evaluate_target(order: Order) -> dict[str, Any]:
     }
 
 
-def capture(order: Order) -> dict[str, Any]:
+def capture(order: Order) -> Came:
     """Capture what failed now, with the day that is not over yet.
 
     Arguments: perhaps ``since``, how far back to look: 30m, 24h, 7d, or a time in ISO 8601; 7d unless given.
@@ -198,29 +209,35 @@ def capture(order: Order) -> dict[str, Any]:
     since_us = _since_us(order.args.get("since", "7d"), order.now_us)
     order.report(f"scoring what came, and capturing what failed since {format_time(since_us)[:16]}", None)
     counts = order.loop.capture(order.now_us, since_us)
-    return {
-        "captured": sum(c.captured for c in counts),
+    captured = sum(c.captured for c in counts)
+    return f"{captured} failures captured", {
+        "captured": captured,
         "rules": [{"rule": c.rule, "captured": c.captured, "known": c.known, "left_out": c.left_out} for c in counts],
     }
 
 
-def freeze(order: Order) -> dict[str, Any]:
+def freeze(order: Order) -> Came:
     """Freeze the evidence of open incidents before a lever moves; the clock is that of the moment of asking.
 
     Arguments: perhaps ``app``, whose lever is about to move; without it all open incidents, as a lever may belong to none.
     """
     order.report("freezing the evidence of open incidents", None)
-    return {"frozen": order.loop.freeze(order.args.get("app"), order.now_us)}
+    frozen = order.loop.freeze(order.args.get("app"), order.now_us)
+    said = f"evidence of {', '.join(frozen)} is frozen" if frozen else "evidence of what is open is frozen already"
+    return said, {"frozen": frozen}
 
 
-def probe(order: Order) -> dict[str, Any]:
+def probe(order: Order) -> Came:
     """Ask a probe now, whether it is due or not; the next turn of the loop opens the incident where it pages.
 
     Arguments: ``name``, its name in andon.toml.
     """
     order.report(f"asking the probe {order.args['name']}", None)
     done = order.loop.probe(order.now_us, order.args["name"])[0]
-    return {
+    said = (
+        f"could not be asked: {done.problem}" if done.problem else f"{done.passed} of {done.passed + done.failed} pass"
+    )
+    return f"{done.id}: {said}", {
         "probe": done.id,
         "passed": done.passed,
         "failed": done.failed,
@@ -230,7 +247,7 @@ def probe(order: Order) -> dict[str, Any]:
     }
 
 
-def redraft(order: Order) -> dict[str, Any]:
+def redraft(order: Order) -> Came:
     """Draft the postmortem of an incident anew from its latest investigation.
 
     Arguments: ``incident``, its id.
@@ -241,7 +258,7 @@ def redraft(order: Order) -> dict[str, Any]:
         raise StateError(f"{incident.id} was not investigated yet; ask for that first")
     order.report(f"drafting the postmortem of {incident.id}", None)
     draft = draft_postmortem(order.loop.warehouse, order.loop.ledger, incident, found, now_us=order.now_us)
-    return {"incident": draft.id, "at_us": draft.at_us}
+    return f"the postmortem of {draft.id} was drafted anew", {"incident": draft.id, "at_us": draft.at_us}
 
 
 def _since_us(text: str, now_us: int) -> int:

@@ -50,7 +50,7 @@ class Errand:
     """When it was asked for."""
     state: Literal["waiting", "working", "done", "failed"] = "waiting"
     text: str = ""
-    """What it does now, or did last."""
+    """What it does now, or what came of it."""
     share: float | None = None
     """How much of it is done, 0..1; None where nobody knows."""
     done_us: int | None = None
@@ -114,17 +114,17 @@ class Errands:
         self.tell(made.id)
         return made.id
 
-    def get(self, errand_id: str) -> Errand | None:
+    def get(self, id: str) -> Errand | None:  # noqa: A002 - the field is called id
         """The errand as it stands now; None where it is not known (any more)."""
         with self._changed:
-            return self._errands.get(errand_id)
+            return self._errands.get(id)
 
     def all(self) -> list[Errand]:
         """All that are known, the newest first."""
         with self._changed:
             return list(reversed(self._errands.values()))
 
-    def wait(self, errand_id: str, timeout_s: float) -> Errand:
+    def wait(self, id: str, timeout_s: float) -> Errand:  # noqa: A002
         """The errand when it is over, or as it stands after `timeout_s`. It blocks: call it in a thread.
 
         Raises:
@@ -132,7 +132,7 @@ class Errands:
         """
         until = time.monotonic() + timeout_s
         with self._changed:
-            while not (errand := self._known(errand_id)).over and (left_s := until - time.monotonic()) > 0:
+            while not (errand := self._known(id)).over and (left_s := until - time.monotonic()) > 0:
                 self._changed.wait(left_s)
             return errand
 
@@ -158,7 +158,7 @@ class Errands:
             if not self._closed:
                 self._lanes[True].warm()
 
-    def stop(self, errand_id: str, by: str) -> Errand:
+    def stop(self, id: str, by: str = "somebody") -> None:  # noqa: A002
         """Stop an errand: one that waits is not begun, and of an eval that is being done what was answered is kept.
 
         Raises:
@@ -166,20 +166,19 @@ class Errands:
             StateError: it is over, or it cannot be stopped once it has begun.
         """
         with self._changed:
-            errand = self._known(errand_id)
+            errand = self._known(id)
             if errand.over:
                 raise StateError(f"this errand is {errand.state} already")
             lane = self._lanes[VERBS[errand.what].quick]
             if errand.state == "working" and not VERBS[errand.what].stoppable:
                 raise StateError(f"{errand.what} cannot be stopped once it has begun; wait until it is done")
             if errand.state == "waiting":
-                lane.waiting.remove(errand_id)
+                lane.waiting.remove(id)
         if errand.state == "waiting":
-            self.change(errand_id, state="failed", stopped_by=by, error=f"stopped by {by} before it was begun")
+            self.change(id, state="failed", stopped_by=by, error=f"stopped by {by} before it was begun")
         else:
-            self.change(errand_id, stopped_by=by, text=f"stopping: {errand.text}")
-            lane.process.ask_to_stop(errand_id)
-        return self._known(errand_id)
+            self.change(id, stopped_by=by, text=f"stopping: {errand.text}")
+            lane.process.ask_to_stop(id)
 
     def close(self) -> None:
         """End the processes; what was not done fails, and says so."""
@@ -363,7 +362,7 @@ class _Lane:
     def _over(self, errand_id: str, said: Mapping[str, Any]) -> bool:
         self._ends = bool(said.get("ends"))
         if "result" in said:
-            self._errands.change(errand_id, state="done", share=1.0, result=said["result"], text="done")
+            self._errands.change(errand_id, state="done", share=1.0, result=said["result"], text=said["said"])
         elif "error" in said:
             self._errands.change(errand_id, state="failed", error=said["error"])
         elif "stopped" in said:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import isfinite, log, nan
 
 from markupsafe import Markup, escape
 
-__all__ = ["Stop", "bars", "loop", "meter", "spark"]
+__all__ = ["Stop", "bars", "loop", "meter", "share", "span", "span_axis", "spark"]
 
 
 def spark(values: Sequence[float | None], label: str, *, limit: float | None = None, tone: str = "") -> Markup:
@@ -96,24 +96,30 @@ class Stop:
     tone: str = ""
 
 
-WIDE, HIGH, BOX, TALL = 1000, 252, 148, 84
+WIDE, HIGH, BOX, TALL = 1000, 262, 146, 84
 
 
-def loop(stops: Sequence[Stop]) -> Markup:
+def loop(stops: Sequence[Stop], motto: str = "") -> Markup:
     """The loop as a picture: the stages around a ring, each with what it holds now, each a link.
 
     Args:
         stops: in the order of the loop; the first half runs along the top, the second back along the bottom.
+        motto: a sentence in the middle.
     """
     half = (len(stops) + 1) // 2
     places = [(_across(n, half), 4.0) for n in range(half)]
     places += [(_across(half - 1 - n, half), HIGH - TALL - 4.0) for n in range(len(stops) - half)]
     top, bottom = 4 + TALL / 2, HIGH - 4 - TALL / 2
-    left, right = BOX / 2, WIDE - BOX / 2
+    left, right, bend = BOX / 2, WIDE - BOX / 2, (bottom - top) / 2
     parts = [
-        f'<path class="track" d="M{left} {top}H{right}a{(bottom - top) / 2} {(bottom - top) / 2} 0 0 1 0 {bottom - top}H{left}'
-        f'a{(bottom - top) / 2} {(bottom - top) / 2} 0 0 1 0 {top - bottom}z"/>'
+        f'<path class="track" d="M{left} {top}H{right}a{bend} {bend} 0 0 1 0 {bottom - top}H{left}a{bend} {bend} 0 0 1 0 {top - bottom}z"/>'
     ]
+    gaps = [(_across(n, half) + BOX + (_across(1, half) - BOX) / 2) for n in range(half - 1)]
+    parts += [f'<path class="way" d="M{x - 3:.1f} {top - 5}l6 5-6 5"/>' for x in gaps]
+    parts += [f'<path class="way" d="M{x + 3:.1f} {bottom - 5}l-6 5 6 5"/>' for x in gaps]
+    parts.append(f'<path class="way" d="M{right + bend - 5:.1f} {HIGH / 2 - 3}l5 6 5-6M{left - bend - 5:.1f} {HIGH / 2 + 3}l5-6 5 6"/>')
+    if motto:
+        parts.append(f'<text class="motto" x="{WIDE / 2}" y="{HIGH / 2 + 5}" text-anchor="middle">{escape(motto)}</text>')
     for stop, (x, y) in zip(stops, places, strict=True):
         parts.append(
             f'<a href="{escape(stop.link)}" class="stop {escape(stop.tone)}"><rect x="{x:.1f}" y="{y:.1f}" width="{BOX}" height="{TALL}" rx="10"/>'
@@ -129,3 +135,69 @@ def loop(stops: Sequence[Stop]) -> Markup:
 
 def _across(n: int, of: int) -> float:
     return n * (WIDE - BOX) / max(1, of - 1)
+
+
+TICKS_S = ((60, "1 min"), (600, "10 min"), (3_600, "1 h"), (21_600, "6 h"), (86_400, "1 d"), (604_800, "1 w"), (2_592_000, "30 d"))
+
+
+def span_axis() -> Markup:
+    """The scale under `span`: from ten seconds to half a year, each factor as wide as any other of its size."""
+    parts = [
+        f'<text x="{_of_time(s):.2f}%" y="12" text-anchor="middle"{_thin(n)}>{word}</text>' for n, (s, word) in enumerate(TICKS_S)
+    ]
+    return Markup('<svg class="span axis" width="100%" height="16" aria-hidden="true">{}</svg>').format(
+        Markup("".join(parts))  # noqa: S704 - numbers and words of ours
+    )
+
+
+def span(
+    label: str, *, shortest: float | None, longest: float | None, middle: float | None = None, low: float | None = None,
+    high: float | None = None,
+) -> Markup:  # fmt: skip
+    """How long something took, on the scale of `span_axis`: a thin line from the shortest to the longest, a band for the
+    interval of the median, a dot for the median.
+
+    Args:
+        label: all of it in words, for who cannot see it.
+        shortest: in seconds; None: it never happened.
+        longest: in seconds.
+        middle: the median; None: too few to tell.
+        low: where its interval begins.
+        high: where it ends.
+    """
+    parts = [f'<line class="tick" x1="{_of_time(s):.2f}%" x2="{_of_time(s):.2f}%" y1="0" y2="22"/>' for s, _ in TICKS_S]
+    if shortest is not None and longest is not None:
+        a, b = _of_time(shortest), _of_time(longest)
+        parts.append(f'<line class="whole" x1="{a:.2f}%" x2="{max(b, a + 0.4):.2f}%" y1="11" y2="11"/>')
+        if middle is None:
+            parts += [f'<circle class="end" cx="{x:.2f}%" cy="11" r="3.5"/>' for x in {a, b}]
+    if middle is not None and low is not None and high is not None:
+        a, b = _of_time(low), _of_time(high)
+        parts.append(f'<rect class="band" x="{a:.2f}%" width="{max(0.6, b - a):.2f}%" y="6" height="10" rx="3"/>')
+        parts.append(f'<circle class="middle" cx="{_of_time(middle):.2f}%" cy="11" r="4.5"/>')
+    return Markup('<svg class="span" width="100%" height="22" role="img" aria-label="{}">{}</svg>').format(
+        label, Markup("".join(parts))  # noqa: S704 - numbers only
+    )
+
+
+def share(x: int, n: int, low: float, high: float, label: str, *, tone: str = "") -> Markup:
+    """A share with its interval, on a scale from none to all; with n = 0 the empty scale."""
+    parts = ['<line class="tick" x1="0%" x2="0%" y1="3" y2="19"/><line class="tick" x1="50%" x2="50%" y1="3" y2="19"/>']
+    parts.append('<line class="tick" x1="100%" x2="100%" y1="3" y2="19"/><line class="whole" x1="0%" x2="100%" y1="11" y2="11"/>')
+    if n:
+        parts.append(f'<rect class="band" x="{100 * low:.2f}%" width="{max(0.6, 100 * (high - low)):.2f}%" y="6" height="10" rx="3"/>')
+        parts.append(f'<circle class="middle" cx="{min(99.0, max(1.0, 100 * x / n)):.2f}%" cy="11" r="4.5"/>')
+    return Markup('<svg class="span {}" width="100%" height="22" role="img" aria-label="{}">{}</svg>').format(
+        tone, label, Markup("".join(parts))  # noqa: S704 - numbers only
+    )
+
+
+def _of_time(seconds: float) -> float:
+    """Where a duration lies between ten seconds and 180 days, in per cent, by its logarithm."""
+    shortest, longest = 10.0, 180 * 86_400.0
+    return 100 * log(min(max(seconds, shortest), longest) / shortest) / log(longest / shortest)
+
+
+def _thin(n: int) -> str:
+    """Every second word is left out where it is narrow."""
+    return ' class="thin"' if n % 2 else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from andon.incidents import duration, odds
 from andon.levers import value_text
@@ -69,6 +69,7 @@ def _environment() -> Environment:
         "quoted": partial(quote, safe=""),
         "count": lambda n: f"{n:,}",
         "plain": _plain,
+        "ticks": _ticks,
         "cell": lambda v: v if isinstance(v, Cell) else Cell(value=v),
     }
     env.globals |= {"charts": charts, "static": _static, "query": _query}
@@ -124,6 +125,14 @@ def _utc() -> Any:
     from andon.web.zones import zone_of
 
     return zone_of("UTC")
+
+
+def _ticks(text: object) -> Markup:
+    """Text in which what stands between backticks is code."""
+    parts = _plain(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape("`".join(parts))
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
 
 
 def _plain(text: object, longest: int = 0) -> str:

@@ -61,7 +61,7 @@ class Act:
     """Something that can be done."""
 
     path: str
-    do: Callable[..., Done]
+    do: Callable[..., Done | Response]
     role: Role | None
 
 
@@ -80,10 +80,13 @@ class Pages:
 
         return keep
 
-    def act(self, path: str, role: Role | None) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
-        """Let a function do what is sent to a path; only a signed-in person with this role comes to it."""
+    def act(self, path: str, role: Role | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Let a function do what is sent to a path; only a signed-in person with this role comes to it.
 
-        def keep(do: Callable[..., Done]) -> Callable[..., Done]:
+        It returns a `Done`; or a response for a script that asked.
+        """
+
+        def keep(do: Callable[..., Done | Response]) -> Callable[..., Done | Response]:
             self.all.append(Act(path=path, do=do, role=role))
             return do
 
@@ -233,6 +236,8 @@ def _done(entry: Act, request: Request, ask: Ask, pages: Sequence[tuple[Route, R
         done = entry.do(ask, **request.path_params)
     except (InputError, StateError) as error:
         return _again(ask, error, pages)
+    if isinstance(done, Response):
+        return done
     response = RedirectResponse(_ours(done.to), 303, headers=_HEADERS)
     secure = request.url.scheme == "https"
     if done.session is not None:

@@ -1,6 +1,7 @@
 """Labelled failures become cases, unless they repeat one; what was decided about near-duplicates, and deciding otherwise."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Literal
 
@@ -87,7 +88,7 @@ def decisions(ledger: Ledger) -> list[NearDuplicate]:
 
 def decide(
     ledger: Ledger,
-    vectors: CaseVectors,
+    vectors: CaseVectors | None,
     failure: str,
     choice: Literal["refuse", "variant", "keep"],
     *,
@@ -128,8 +129,8 @@ def decide(
     word = replace(word, choice=choice, by=by, why=why.strip(), at_us=now_us)
     if said.state != "agreed":
         raise StateError(f"{failure} has no right answer that holds: {said.why}; label it first")
-    with vectors.turn:
-        case = _case(failed, said, now_us, vectors.embedder.name)
+    with nullcontext() if vectors is None else vectors.turn:
+        case = _case(failed, said, now_us, word.embedder if vectors is None else vectors.embedder.name)
         there = ledger.get(Case, case.id)
         if there is not None and there.retired is None and choice == "refuse":
             raise StateError(f"{failure} is case {there.id} in the set already; `andon golden retire` takes it out")
@@ -141,7 +142,8 @@ def decide(
         wanted = there or replace(case, nearest=round(word.cosine, 6))
         wanted = replace(wanted, variant_of=word.case if choice == "variant" else None)
         ledger.put(wanted, now_us=now_us, by=by)
-        vectors.add([wanted.id], vectors.embedder.embed([wanted.question]))
+        if vectors is not None:
+            vectors.add([wanted.id], vectors.embedder.embed([wanted.question]))
     return Decided(decision=word, case=wanted, added=there is None)
 
 

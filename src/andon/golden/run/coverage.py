@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from andon.errors import InputError, SeamError
-from andon.golden.coverage import Asked, Coverage, coverage_of, nearest_cosines
+from andon.golden.coverage import Asked, Coverage, CoverageMap, coverage_of, nearest_cosines
 from andon.golden.run.sets import load_set
 from andon.scores import LABELS, Embedder, Scorer, Vectors
 from andon.scores.rows import PROBE
 from andon.scores.topics import Topics, assign
 from andon.store import Ledger, Rollup, Sample, Slice, Span, Warehouse, Where
 
-__all__ = ["DAYS", "apps_with_traffic", "measure_coverage"]
+__all__ = ["DAYS", "apps_with_traffic", "keep_coverage", "measure_coverage"]
 
 DAYS = 7
 QUESTIONS = 5_000
@@ -82,6 +82,17 @@ def measure_coverage(
         for r, i in zip(rows, at, strict=True)
     ]
     return coverage_of(asked, cosines[np.array(at)], app=app, cases=len(cases), embedder=embedder.name)
+
+
+def keep_coverage(ledger: Ledger, found: Coverage, *, now_us: int, by: str) -> CoverageMap:
+    """Keep what was measured, for who looks at it later.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    kept = CoverageMap(id=found.app, at_us=now_us, by=by, found=found)
+    ledger.put(kept, now_us=now_us, by=by)
+    return kept
 
 
 def _embedded(embedder: Embedder, texts: list[str], report: Callable[[str, float], None] | None) -> Vectors:

@@ -24,14 +24,16 @@ from andon.golden.records import (
     Settled,
 )
 from andon.golden.run.vectors import CaseVectors
-from andon.scores import Embedder
+from andon.scores import Embedder, Vectors
 from andon.store import Ledger
 from andon.traffic.quoting import quoted
 
 __all__ = [
     "accept_suggestions",
     "adjudicate",
+    "cases_by_app",
     "conflicting",
+    "give_label",
     "label_failures",
     "queue",
     "read_labels",
@@ -109,6 +111,53 @@ def label_failures(
         refused=tuple(refused),
         blank=blank,
     )
+
+
+def give_label(
+    ledger: Ledger,
+    failure: str,
+    *,
+    now_us: int,
+    by: str,
+    answer: str = "",
+    dismiss: str | None = None,
+    note: str = "",
+    again: bool = False,
+) -> Label:
+    """Store one person's word on one failure that waits for them: the right answer, or why it is dismissed.
+
+    That the suggestion was taken is noted.
+
+    Args:
+        ledger: where labels are kept.
+        failure: id of the failure.
+        now_us: the clock.
+        by: who labels.
+        answer: the right answer.
+        dismiss: why no case comes of it; None: there is a right answer.
+        note: what else there is to say.
+        again: whether the person has labelled it before and says something else now.
+
+    Raises:
+        InputError: there is no such failure, or the label is empty, the failing answer itself or unreadable.
+        StateError: it waits for this person no more: others labelled it meanwhile. Nothing is kept.
+    """
+    found = ledger.get(Failure, failure)
+    if found is None:
+        raise InputError(f"there is no failure {quoted(failure)}; the label queue has those that wait")
+    by = person(by)
+    labels = [x for x in ledger.all(Label) if x.failure == failure]
+    mine = any(x.author == by and not x.final and x.verdict != "withdrawn" for x in labels)
+    if not (again and mine) and not open_to(by, settled(found, labels)):
+        raise StateError("somebody labelled it meanwhile, and it waits for you no more; nothing is kept")
+    taken = f"accepted: {found.suggested_by}" if dismiss is None and answer == found.suggestion else ""
+    row = LabelRow(
+        line=0, id=failure, question=None, ground_truth=answer if dismiss is None else "",
+        verdict="answer" if dismiss is None else "dismiss", note=note or taken if dismiss is None else dismiss,
+    )  # fmt: skip
+    label = _label_of(row, found, by, now_us)
+    _put_label(ledger, found, label, by)
+    return label
 
 
 def _label_of(row: LabelRow, failure: Failure, by: str, now_us: int) -> Label:
@@ -195,13 +244,22 @@ def queue(
     known = vectors or CaseVectors(embedder)
     with known.turn:
         known.catch_up(ledger)
-        row = {case: k for k, case in enumerate(known.ids)}
-        rows: dict[str, list[int]] = {f.app: [] for f in failures}
-        for c in ledger.all(Case):
-            if c.retired is None and c.app in rows and c.id in row:
-                rows[c.app].append(row[c.id])
-        of = {a: known.vectors[each] for a, each in rows.items() if each}
+        of = cases_by_app(ledger, known, {f.app for f in failures})
     return prioritise(failures, labels, embedder.embed([f.question for f in failures]), of)
+
+
+def cases_by_app(ledger: Ledger, known: CaseVectors, apps: Collection[str]) -> dict[str, Vectors]:
+    """The vectors of the tested cases of some applications; the caller holds `known.turn`.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    row = {case: k for k, case in enumerate(known.ids)}
+    rows: dict[str, list[int]] = {app: [] for app in apps}
+    for c in ledger.all(Case):
+        if c.retired is None and c.app in rows and c.id in row:
+            rows[c.app].append(row[c.id])
+    return {a: known.vectors[each] for a, each in rows.items() if each}
 
 
 def adjudicate(

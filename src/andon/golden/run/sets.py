@@ -17,7 +17,7 @@ from andon.traffic.clock import format_time
 from andon.traffic.erasure import ERASED
 from andon.traffic.quoting import quoted
 
-__all__ = ["export", "export_as", "history_of", "import_set", "load_set", "retire", "states_of"]
+__all__ = ["export", "export_as", "export_text", "history_of", "import_set", "import_text", "load_set", "retire", "states_of"]
 
 _MEASURE = ("contexts", "metric", "direction", "cut", "expect", "risk_category", "cluster")
 """What a file can say anew of a case that is there: how an answer to it is measured, and how much hangs on it."""
@@ -65,6 +65,19 @@ def export(ledger: Ledger, path: Path, *, app: str | None = None) -> int:
     return (Counter(after.split("\n")) - Counter([*before.split("\n"), ""])).total()
 
 
+def export_text(ledger: Ledger, form: str = OWN, *, app: str | None = None) -> tuple[str, tuple[Refusal, ...]]:
+    """The golden set (of one app) as a text in a format, retired cases included, and what the format cannot say.
+
+    Raises:
+        InputError: there is no such format.
+        StoreError: the ledger failed.
+    """
+    cases = load_set(ledger, app, retired=True)
+    if form == OWN:
+        return render_cases(cases), ()
+    return write_as([c for c in cases if not is_erased(c)], form)
+
+
 def export_as(ledger: Ledger, path: Path, form: str, *, app: str | None = None) -> tuple[int, tuple[Refusal, ...]]:
     """Write the golden set (of one app) in the format of another tool; returns how many cases, and which it cannot say.
 
@@ -85,7 +98,19 @@ def export_as(ledger: Ledger, path: Path, form: str, *, app: str | None = None) 
 def import_set(
     ledger: Ledger, path: Path, *, now_us: int, by: str, app: str = "default", form: str | None = None
 ) -> ImportResult:
-    """Take in the cases of a file, in the format `form` or in the one that is recognised.
+    """Take in the cases of a file: see `import_text`.
+
+    Raises:
+        InputError: the file cannot be read, or, of our own format, a line is no case; nothing was written.
+        StoreError: the ledger failed; calling again is safe.
+    """
+    return import_text(ledger, read_text(path), name=str(path), now_us=now_us, by=by, app=app, form=form)
+
+
+def import_text(
+    ledger: Ledger, text: str, *, name: str, now_us: int, by: str, app: str = "default", form: str | None = None
+) -> ImportResult:
+    """Take in the cases of a text, in the format `form` or in the one that is recognised; `name` is how messages call it.
 
     The team's own choice stands, so near-duplicates are kept. A case whose ground truth is the failing answer itself is
     refused. `app` holds where the file names none. Of a case that is there already, the file's measure, contexts, risk
@@ -94,12 +119,11 @@ def import_set(
     which a text was erased nothing is taken, where the file still has that text.
 
     Raises:
-        InputError: the file cannot be read, or, of our own format, a line is no case; nothing was written.
+        InputError: there is no such format, none is recognised, or, of our own format, a line is no case; nothing was written.
         StoreError: the ledger failed; calling again is safe.
     """
-    text = read_text(path)
-    form = form or recognise(text, str(path))
-    reading = read_as(text, form, str(path), app=app)
+    form = form or recognise(text, name)
+    reading = read_as(text, form, name, app=app)
     places = places_of(text, reading.cases)
     before = ledger.all(Case)
     there = {c.id: c for c in before}

@@ -20,6 +20,7 @@ def related_to(
     *,
     kind_of: Callable[[Incident], str | None] = lambda _: None,
     most: int = 5,
+    most_texts: int = 10_000,
 ) -> tuple[Related, ...]:
     """The incidents that are like this one, the most alike first (`andon.incidents.related.related`).
 
@@ -30,9 +31,13 @@ def related_to(
         kind_of: kind of the likeliest change of an incident, which a later stage knows; asked of `MOST_KINDS` incidents at most,
             the newest of those that are alike in anything else.
         most: how many are returned at most.
+        most_texts: of so many incidents, the newest, what people wrote is compared.
     """
     incidents = ledger.all(Incident)
     texts = texts_of(ledger, incidents)
+    if len(texts) > most_texts:
+        newest = sorted((i for i in incidents if i.id in texts), key=lambda i: i.alarmed_us, reverse=True)[:most_texts]
+        texts = {name: texts[name] for name in (incident.id, *(i.id for i in newest)) if name in texts}
     ids = sorted(texts) if incident.id in texts else []
     vectors = dict(zip(ids, embedder.embed([texts[i] for i in ids]), strict=True)) if ids else {}
     near = [i for i in incidents if i.id in texts or shares(incident, i)]

@@ -127,16 +127,40 @@ def version_before(ledger: Ledger, lever_id: str, environment: str) -> LeverValu
     return value_of(ledger, lever, digests[first - 1])
 
 
-def release(ledger: Ledger, lever_id: str, *, why: str, by: str, now_us: int, environment: str = "production") -> Pull:
+def release(
+    ledger: Ledger,
+    lever_id: str,
+    *,
+    why: str,
+    by: str,
+    now_us: int,
+    environment: str = "production",
+    meant: str | None = None,
+) -> Pull:
     """End the pull that holds a lever; from now on what is live (else the default) is served.
+
+    Args:
+        ledger: where it is written.
+        lever_id: which.
+        why: the reason.
+        by: who.
+        now_us: the clock.
+        environment: where.
+        meant: the pull that whoever releases it has seen; another one that took its place is not ended. None: whichever it is.
 
     Raises:
         InputError: the lever is unknown, or why or by is empty.
-        StateError: nothing holds the lever, or somebody else ended the hold in the same moment.
+        StateError: nothing holds the lever, another pull does than the one that is meant, or somebody else ended the hold in the
+            same moment.
     """
     lever, place = known_lever(ledger, lever_id), check_environment(environment)
     pulls, _ = _settle(ledger, lever, pulls_of(ledger, lever.id), now_us, (place,))
     ended = draft_release(lever, pulls, why=why, by=by, environment=environment, now_us=now_us)
+    if meant is not None and ended.id != meant:
+        raise StateError(
+            f"{ended.id} by {quoted(ended.by, 200)} holds {lever.id} in {place} meanwhile, not {meant}; nothing was released: look at "
+            "why it is held, and release that if it is still needed"
+        )
     what = f"ended {ended.id}"
     latest = ledger.latest(Pull, ended.id)
     number = (

@@ -23,6 +23,10 @@ from andon.store import Ledger
 
 __all__ = ["Readers", "note_first_reads", "tell_levers"]
 
+MOST_APPS = 200
+MOST_NAME = 200
+"""Characters of the name of an application."""
+
 SEND_S = 10.0
 """How long the loop waits for channels; a slower one goes on in its own thread."""
 
@@ -41,6 +45,7 @@ class Readers:
             app_of: the application of a lever, by key; ``default`` where it is for any.
         """
         self._app_of = app_of
+        self._asked: dict[str, int] = {}
         self._first: dict[tuple[str, bool], int] = {}
         self._written: set[tuple[str, bool]] = set()
 
@@ -53,11 +58,17 @@ class Readers:
             now_us: the clock.
         """
         said = app if isinstance(app, str) else ""
+        if said in self._asked or len(self._asked) < MOST_APPS:  # who invents names fills no memory
+            self._asked[said[:MOST_NAME]] = now_us
         for answer in answers:
             if (metadata := answer.get("metadata")) is not None and (pull := metadata.get("pull")) is not None:
                 fits = said != "" and self._app_of(answer["key"]) in ("default", said)
                 if fits or said in ("", "default"):
                     self._first.setdefault((pull, fits), now_us)
+
+    def asked(self) -> dict[str, int]:
+        """When each application asked last for the value of any lever, since this server began; "" is one that named none."""
+        return dict(self._asked)
 
     def fresh(self) -> list[tuple[tuple[str, bool], int]]:
         """Pulls, each with whether it was given to an application, that are not `kept` yet, with when that was first."""

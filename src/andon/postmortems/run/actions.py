@@ -20,7 +20,7 @@ from andon.postmortems.actions import Commitment, Kind, due_after, merged, nag_m
 from andon.postmortems.draft import since_onset
 from andon.postmortems.records import ActionItem, Criterion, Nagged, Postmortem, Proof, Published
 from andon.scores import Scorer
-from andon.store import Ledger, Span, Warehouse
+from andon.store import Ledger, Span, Versioned, Warehouse
 from andon.traffic import format_time, quoted
 
 __all__ = [
@@ -32,12 +32,16 @@ __all__ = [
     "commitments_of",
     "drop_action",
     "find_action",
+    "give_back_action",
+    "link_action",
     "monitor_fires",
     "overdue",
     "prove_action",
     "put_next",
+    "restore_action",
     "take_action",
     "tell_overdue",
+    "versions_of",
 ]
 
 T = TypeVar("T")
@@ -180,6 +184,41 @@ def drop_action(ledger: Ledger, action_id: str, why: str, *, now_us: int, by: st
         StateError: it is done.
     """
     return _change(ledger, action_id, lambda item: actions.drop(item, why), now_us=now_us, by=by)
+
+
+def restore_action(ledger: Ledger, action_id: str, *, now_us: int, by: str) -> ActionItem:
+    """Take back that an action was dropped.
+
+    Raises:
+        InputError: there is no such action.
+        StateError: it was not dropped.
+    """
+    return _change(ledger, action_id, actions.restore, now_us=now_us, by=by)
+
+
+def give_back_action(ledger: Ledger, action_id: str, *, now_us: int, by: str) -> ActionItem:
+    """Make a commitment a proposal again.
+
+    Raises:
+        InputError: there is no such action.
+        StateError: it is no open commitment, or somebody has gone on with it.
+    """
+    return _change(ledger, action_id, actions.give_back, now_us=now_us, by=by)
+
+
+def link_action(ledger: Ledger, action_id: str, link: str, *, now_us: int, by: str) -> ActionItem:
+    """Say where the team tracks an action.
+
+    Raises:
+        InputError: there is no such action, or the link is no http(s) address.
+        StateError: nobody has taken it.
+    """
+    return _change(ledger, action_id, lambda item: actions.link_to(item, link.strip()), now_us=now_us, by=by)
+
+
+def versions_of(ledger: Ledger, action_id: str) -> list[Versioned[ActionItem]]:
+    """Everything that was ever recorded about an action, the first one first; nothing of a proposal that nobody decided on."""
+    return ledger.history(ActionItem, action_id)
 
 
 def claim_action(ledger: Ledger, action_id: str, *, said: str, link: str = "", now_us: int, by: str) -> ActionItem:

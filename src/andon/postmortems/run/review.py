@@ -128,14 +128,26 @@ def stand(ledger: Ledger, incident_id: str, layouts: Layouts = built_in_only) ->
     return _standing(working(ledger, incident_id, layouts))
 
 
-def sign_postmortem(ledger: Ledger, incident_id: str, *, now_us: int, by: str, layouts: Layouts = built_in_only) -> str:
+def sign_postmortem(
+    ledger: Ledger, incident_id: str, *, now_us: int, by: str, layouts: Layouts = built_in_only, read: str = ""
+) -> str:
     """Sign the text as it is now; returns its digest. The sign-off lapses when the text changes.
+
+    Args:
+        ledger: where it is.
+        incident_id: the incident.
+        now_us: the clock.
+        by: who signs.
+        layouts: sources of a team's templates.
+        read: digest of the text that they read; empty: they read it this moment.
 
     Raises:
         InputError: there is no draft.
-        StateError: it is published, and nothing has changed since.
+        StateError: it is published, and nothing has changed since; or it is another text than the one that was read.
     """
     digest = digest_of(signed_text(working(ledger, incident_id, layouts)))
+    if read and read != digest:
+        raise StateError(f"the text of {incident_id} has changed since you read it: read it again, and sign that")
     done = ledger.get(Published, incident_id)
     if done is not None and done.digest == digest:
         raise StateError(f"{incident_id} is published with this very text; there is nothing to sign")

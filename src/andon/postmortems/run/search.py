@@ -1,9 +1,9 @@
 """Search over the postmortems in the ledger."""
 
 from andon.incidents import Incident
-from andon.postmortems.markdown import render_markdown
 from andon.postmortems.run.review import Layouts, all_reviewed, built_in_only
-from andon.postmortems.search import Found, Section, plain_sections, search_sections
+from andon.postmortems.run.shelf import shelf_of
+from andon.postmortems.search import Found, Section, search_sections
 from andon.scores import Embedder
 from andon.store import Ledger
 
@@ -36,9 +36,10 @@ def search_postmortems(
         SeamError: the embedder failed.
     """
     incidents = {i.id: i for i in ledger.all(Incident)}
+    shelf = shelf_of(ledger)
     sections: list[Section] = []
     for p in all_reviewed(ledger, layouts).values():
         incident = incidents.get(p.id, p.incident)
         if incident.alarmed_us >= since_us and failure in (None, incident.failure):
-            sections += plain_sections(p.id, render_markdown(p))
+            sections += shelf.sections(p)
     return search_sections(query, sections, embedder, most=most)

@@ -56,24 +56,20 @@ def interaction_story(warehouse: Warehouse, id: str, *, at_us: int | None = None
         return None
     near = Span(start_us=found.time_us - _DAY_US, end_us=found.time_us + _DAY_US)
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # each of these plans leaves cores idle when it is alone
-        asked = (
-            pool.submit(_scores, warehouse, id, near),
-            pool.submit(_earlier, warehouse, found, near),
-            pool.submit(_later, warehouse, found, near),
-            pool.submit(_feedback, warehouse, found),
-            pool.submit(_spans, warehouse, found.trace_id or id, near),
-        )
-        (scores, topic), earlier, later, feedback, spans = (
-            asked[0].result(), asked[1].result(), asked[2].result(), asked[3].result(), asked[4].result(),
-        )  # fmt: skip
+        scores = pool.submit(_scores, warehouse, id, near)
+        earlier = pool.submit(_earlier, warehouse, found, near)
+        later = pool.submit(_later, warehouse, found, near)
+        feedback = pool.submit(_feedback, warehouse, found)
+        spans = pool.submit(_spans, warehouse, found.trace_id or id, near)
+    values, topic = scores.result()
     return Story(
         interaction=found,
-        scores=MappingProxyType(scores),
+        scores=MappingProxyType(values),
         topic=topic,
-        feedback=feedback,
-        earlier=earlier,
-        later=later,
-        spans=spans,
+        feedback=feedback.result(),
+        earlier=earlier.result(),
+        later=later.result(),
+        spans=spans.result(),
     )
 
 

@@ -79,7 +79,7 @@ def _stops(
     late = sum(a.due_us < ask.now_us and a.state == "open" for a in actions)
     runs = len(ask.ledger.ids(EvalRun))
     return [
-        Stop(title="Traffic", count=_short(ask.site.took_in()), note="came in since the start", link="/traffic"),
+        Stop(title="Traffic", count=_short(ask.site.took_in()), note="since the start", link="/traffic"),
         Stop(title="Monitors", count=_short(watching), note=f"watch, {learning:,} learn", link="/monitors"),
         Stop(
             title="Incidents", count=f"{len(current):,} open", note=f"{harm} not stabilised" if harm else f"of {len(incidents):,}",
