@@ -489,7 +489,7 @@ def test_the_team_is_not_the_users(loop: Loop) -> None:
     name = "Bartholomew Featherstone"
     add_person(loop.ledger, name, "owner", by="root", now_us=US)
     now = US - 3_600_000_000
-    kept = Interaction(id=name, time_us=now, app="shop", user_id="eve", query=name, answer=SECRET)
+    kept = Interaction(id="i-1", time_us=now, app="shop", user_id="eve", query=name, answer=SECRET)
     loop.intake.records([kept])
     loop.warehouse.commit()
     assert loop.erase("eve", US, "dpo").left == ()

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from andon.cli.screen import now_us, plain, who
-from andon.errors import ConfigError, InputError
+from andon.errors import InputError
 from andon.evals import FORMS, Baseline, EvalRun, Progress, Tally, make_target
 from andon.evals import run as evals
 from andon.evals.records import Target
@@ -24,6 +24,7 @@ from andon.golden import Case
 from andon.golden import run as golden
 from andon.golden.files import read_set
 from andon.loop import Loop
+from andon.loop.evaluating import refresh as refresh_baseline
 from andon.loop.evaluating import revision_of
 from andon.traffic import format_time
 
@@ -152,28 +153,10 @@ class Asker:
 
 def refresh(loop: Loop, app: str) -> str | None:
     """Run the baseline of an application on what its golden set has gained; says what became of it, None without a baseline."""
-    kept = loop.ledger.get(Baseline, app)
-    if kept is None:
+    if loop.ledger.get(Baseline, app) is None:
         return None
-    try:
-        target = make_target(kept.target)
-        cases = golden.load_set(loop.ledger, app)
-        with watching("asking the version in place") as tell:
-            done = evals.refresh_baseline(
-                loop.ledger,
-                app,
-                cases,
-                scorers_for(cases, loop.scorers, loop.settings),
-                loop.embedder,
-                now_us=now_us(),
-                by=who(),
-                target=target,
-                versions=revision_of(target),
-                report=tell,
-            )
-    except (InputError, ConfigError) as error:
-        return f"the baseline stays as it is: {error}"
-    return done.said
+    with watching("asking the version in place") as tell:
+        return refresh_baseline(loop, app, by=who(), now_us=now_us(), report=tell)
 
 
 def take_of(*, resume: bool, cache: bool) -> evals.Take:

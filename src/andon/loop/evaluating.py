@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from andon.errors import InputError, StateError
+from andon.errors import ConfigError, InputError, StateError
 from andon.evals import Baseline, EvalRun, Progress, Verdict, make_target
 from andon.evals import run as evals
 from andon.evals.probes import Probe
@@ -29,7 +29,7 @@ from andon.loop.turning import Loop
 from andon.store import Ledger
 from andon.traffic.quoting import quoted
 
-__all__ = ["Asked", "KnownTarget", "evaluate", "find_target", "known_targets", "revision_of"]
+__all__ = ["Asked", "KnownTarget", "evaluate", "find_target", "known_targets", "refresh", "revision_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +149,29 @@ def _judged(asker: "_Asker", cases: Sequence[Case], target: Target) -> tuple[Eva
         by=asker.asked.by, rng=np.random.default_rng(0),
     )  # fmt: skip
     return run, verdict
+
+
+def refresh(
+    loop: Loop, app: str, *, by: str, now_us: int, report: Callable[[Progress], None] | None = None
+) -> str | None:
+    """Run the baseline of an application on what its golden set has gained; says what became of it, None without a baseline.
+
+    Raises:
+        StoreError: the disk or the ledger failed.
+    """
+    kept = loop.ledger.get(Baseline, app)
+    if kept is None:
+        return None
+    try:
+        target = make_target(kept.target)
+        cases = load_set(loop.ledger, app)
+        done = evals.refresh_baseline(
+            loop.ledger, app, cases, scorers_for(cases, loop.scorers, loop.settings), loop.embedder, now_us=now_us, by=by,
+            target=target, versions=revision_of(target), report=report,
+        )  # fmt: skip
+    except (InputError, ConfigError) as error:
+        return f"the baseline stays as it is: {error}"
+    return done.said
 
 
 class _Asker:

@@ -116,7 +116,11 @@ def delays_h(
     log_ratio = stats.log_ratios(np.array([rate]))
     given = np.array([mean * np.exp(guard)]), np.array([spread]), np.array([persistence]), log_ratio
     calm, drift = (stats.log_likelihood_ratio(np.array([y]), *given) for y in (mean, worse))
-    limits = np.asarray(thresholds, dtype=np.float64)
+    return _crossings(calm, drift, np.asarray(thresholds, dtype=np.float64), hour_h)
+
+
+def _crossings(calm: Floats, drift: Floats, limits: Floats, hour_h: float) -> list[float | None]:
+    """Hours until the mean of R is at each limit, when every hour adds this drift to each alternative; shapes (m, 1), (q,)."""
     r = np.minimum(np.exp(calm) / np.maximum(-np.expm1(calm), 1e-9), START * limits)
     path = [r.mean(axis=0)]
     while (path[-1] < limits).any() and len(path) * hour_h <= LONGEST_H:

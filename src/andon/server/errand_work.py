@@ -12,12 +12,13 @@ from typing import Any
 
 from andon.errors import InputError, StateError
 from andon.evals import Progress
+from andon.golden import run as golden
 from andon.incidents import Incident
 from andon.incidents.recovery import unmet
 from andon.incidents.run import find_incident, measure_recovery
 from andon.investigations import Investigation
 from andon.loop import Loop
-from andon.loop.evaluating import Asked, evaluate, find_target
+from andon.loop.evaluating import Asked, evaluate, find_target, refresh
 from andon.loop.proving import provers
 from andon.postmortems.run import actions, draft_postmortem
 from andon.server.background import now_us as clock_us
@@ -261,6 +262,44 @@ def redraft(order: Order) -> Came:
     return f"the postmortem of {draft.id} was drafted anew", {"incident": draft.id, "at_us": draft.at_us}
 
 
+def add(order: Order) -> dict[str, Any]:
+    """Make golden cases of labelled failures, and ask the baselines of their applications what is new.
+
+    Arguments: none.
+    """
+    loop = order.loop
+    vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
+    result = golden.add_cases(
+        loop.ledger, loop.embedder, now_us=order.now_us, by=order.by, thresholds=loop.thresholds, vectors=vectors,
+        report=order.report,
+    )  # fmt: skip
+    told = []
+    for app in dict.fromkeys(c.app for c in result.added):
+        order.report(f"asking the baseline of {app} what is new in its golden set", None)
+        told.append(refresh(loop, app, by=order.by, now_us=clock_us()))
+    return {
+        "added": len(result.added),
+        "known": len(result.known),
+        "refused": len(result.refused),
+        "near": sum(d.choice != "refuse" for d in result.decisions),
+        "conflicts": len(result.conflicts),
+        "baselines": [text[:MOST_CHARS] for text in told if text],
+    }
+
+
+def cover(order: Order) -> dict[str, Any]:
+    """Measure which share of an application's questions has a golden case near it, and keep the map.
+
+    Arguments: ``app``, the application.
+    """
+    loop, app = order.loop, order.args["app"]
+    found = golden.measure_coverage(
+        loop.warehouse, loop.ledger, loop.embedder, loop.scorers, app=app, now_us=order.now_us, report=order.report
+    )
+    golden.keep_coverage(loop.ledger, found, now_us=order.now_us, by=order.by)
+    return {"app": app, "covered": found.whole.covered if found.whole else None, "reason": found.reason[:MOST_CHARS]}
+
+
 def _since_us(text: str, now_us: int) -> int:
     found = re.fullmatch(r"([0-9]{1,6})([mhd])", text, re.ASCII)
     return max(now_us - int(found[1]) * _UNITS_US[found[2]], 0) if found else parse_time(text)
@@ -290,5 +329,7 @@ VERBS: Mapping[str, Verb] = {
     "freeze": Verb(do=freeze, takes={}, may_take={"app": str}, quick=True),
     "probe": Verb(do=probe, takes={"name": str}, may_take={}, ends=True),
     "redraft": Verb(do=redraft, takes=_INCIDENT, may_take={}),
+    "add": Verb(do=add, takes={}, may_take={}, ends=True),
+    "cover": Verb(do=cover, takes={"app": str}, may_take={}),
 }
 """What may be asked for."""

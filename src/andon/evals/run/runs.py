@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +16,7 @@ from andon.golden import Case, clusters_of, golden_digest
 from andon.store import Ledger, write_whole
 from andon.traffic.quoting import quoted
 
-__all__ = ["dump", "keep_run", "load_run", "named", "newest_runs", "run_of", "runs_with", "save_run"]
+__all__ = ["dump", "keep_run", "load_run", "named", "newest_runs", "results_of", "run_of", "runs_with", "save_run"]
 
 _RUN = TypeAdapter(EvalRun)
 
@@ -75,6 +76,16 @@ def runs_with(ledger: Ledger, cases: Collection[str]) -> list[EvalRun]:
     wanted = frozenset(cases)
     cut = (replace(r, results=tuple(x for x in r.results if x.case_id in wanted)) for r in newest_runs(ledger))
     return [r for r in cut if r.results] if wanted else []
+
+
+def results_of(ledger: Ledger, case: str, *, most: int = 20) -> list[tuple[EvalRun, tuple[CaseResult, ...]]]:
+    """The newest kept runs that had a case, the newest first, each with its attempts at it; at most `most` runs are read.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    runs = ((r, tuple(x for x in r.results if x.case_id == case)) for r in islice(newest_runs(ledger), most))
+    return [(r, mine) for r, mine in runs if mine]
 
 
 def run_of(

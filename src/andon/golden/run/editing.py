@@ -5,8 +5,7 @@ from typing import Any, Literal
 
 from andon.errors import InputError, StateError
 from andon.golden.records import Case
-from andon.store import Ledger
-from andon.store.ledger import Versioned
+from andon.store import Ledger, Versioned
 from andon.traffic.quoting import quoted
 
 __all__ = ["Measure", "restate"]

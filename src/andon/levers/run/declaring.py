@@ -1,7 +1,8 @@
 """Declare levers, write, approve and promote their versions."""
 
 import json
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from andon.errors import InputError, StateError
@@ -19,11 +20,12 @@ from andon.levers.registry import (
     find_version,
     line,
     same_value,
+    shown_value,
 )
 from andon.levers.run.reading import pulls_of, versions_of
 from andon.levers.run.recording import put_once, record_default, record_promotion
 from andon.rollouts import Allocation
-from andon.store import Ledger
+from andon.store import Ledger, Versioned
 from andon.traffic import format_time, quoted
 
 __all__ = [
@@ -45,18 +47,27 @@ DEFAULT = "default"
 """What `promote` takes for the declared default; no digest reads so."""
 
 
-def declare(ledger: Ledger, lever: Lever, now_us: int, by: str) -> Lever:
+def declare(ledger: Ledger, lever: Lever, now_us: int, by: str, *, seen: int | None = None) -> Lever:
     """Write a lever, or a new version of one.
 
     A changed default of a lever that nobody holds, and of which no version is live, is a change of what is served; so a new
     default or safe value is one that production may see already. The first declaration is no change: nothing was served before.
 
+    Args:
+        ledger: where it is written.
+        lever: as it is to be.
+        now_us: the clock.
+        by: who.
+        seen: how many declarations who declares has read the last of (0: of a lever that is new); None: whatever was declared.
+
     Raises:
         InputError: the lever contradicts itself.
-        StateError: it was declared with another kind (a lever keeps one type for ever), nobody approved its new values, an
+        StateError: it was declared otherwise meanwhile, or it was declared with another kind (a lever keeps one type for ever), nobody approved its new values, an
             experiment gives the default to one arm, or somebody else declared it in the same moment.
     """
     declared = ledger.history(Lever, check_key(lever.id))
+    if seen is not None and declared and declared[-1].version != seen:
+        raise StateError(_meanwhile(declared, seen))
     if declared and (known := declared[-1].record).kind != lever.kind:
         raise StateError(
             f"{lever.id} is a {known.kind} lever and stays one, because applications read it as such; "
@@ -254,6 +265,17 @@ def _in_the_way(split: Allocation, why: str, then: str) -> str:
         f"{split.experiment} splits {split.lever} in {split.environment} until {format_time(split.until_us)} and {why}; "
         f"`andon rollout stop {split.experiment}` ends it, {then}"
     )
+
+
+def _meanwhile(declared: Sequence[Versioned[Lever]], seen: int) -> str:
+    """Who declared a lever otherwise than somebody has read, and what is different."""
+    last = declared[-1]
+    if not seen:
+        return f"{last.record.id} is declared already, by {quoted(last.by, 200)}: look at it, or choose another key"
+    read = next((d.record for d in declared if d.version == seen), declared[0].record)
+    pairs = ((f.name, getattr(read, f.name), getattr(last.record, f.name)) for f in fields(last.record))
+    other = "; ".join(f"{name}: {shown_value(old)} is {shown_value(new)} now" for name, old, new in pairs if old != new)
+    return f"{quoted(last.by, 200)} declared {last.record.id} anew meanwhile ({other or 'and back'}): look at it, and declare again what is still wanted"
 
 
 def _plain(lever: Lever) -> str:
