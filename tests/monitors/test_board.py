@@ -218,7 +218,7 @@ def test_an_empty_board_is_no_error(home: Path) -> None:
 def test_a_new_publication_is_seen_without_opening_again(home: Path) -> None:
     """An open board sees charts that were published after it was opened; one that was pinned stays as it was."""
     process, publisher, board = charts(width_us=WIDTH_US), Publisher(home), open_board(home)
-    for k, windows in enumerate((range(30), range(30, 37), range(37, 60))):
+    for k, windows in enumerate((range(30), range(30, 32), range(32, 35), range(35, 60))):  # two of them within an hour
         end = turned(process, [WHOLE, *(monitor(f"{j}") for j in range(k))], windows)
         pinned = board.pinned()
         publisher.publish(process, Weights(), end)  # type: ignore[arg-type]
@@ -230,6 +230,9 @@ def test_a_new_publication_is_seen_without_opening_again(home: Path) -> None:
         assert len(pinned) == k
         seen = board.points(0, board.begins_us, board.until_us, 1000)
         assert [(p.n, p.x) for p in seen] == [(20, 2)] * windows.stop
+        assert [len(board.points(i, 0, board.until_us, 1000)) for i in range(1, k + 1)] == [
+            windows.stop - begun for begun in (30, 32, 35)[:k]
+        ]
     assert len(list((home / FOLDER).iterdir())) == 2
 
 
@@ -270,7 +273,8 @@ def test_a_chart_of_traffic_in_weights_shows_interactions(home: Path) -> None:
 
     process, first = charts(width_us=WIDTH_US), MONDAY_US // WIDTH_US
     process.index(TRAFFIC)
-    process.advance(first, np.full((480, 1), 1 / 120), np.full((480, 1), 4.0))
+    fives = np.arange(480)[:, None] < 470  # until then one in five was kept
+    process.advance(first, np.where(fives, 1 / 60, 1 / 120), np.where(fives, 8.0, 4.0))
     Publisher(home).publish(process, Tens(), first + 480)  # type: ignore[arg-type]
     board = open_board(home)
     assert {(p.n, p.x) for p in board.points(0, board.until_us - 12 * WIDTH_US, board.until_us, 1)} == {(480, 0)}

@@ -89,8 +89,10 @@ def test_a_story_carries_everything(warehouse):
     assert story.spans == tuple(SPANS)
 
 
-def test_a_story_tells_what_came_before_and_after(warehouse):
+@pytest.mark.parametrize("most", [4, 28, 200])
+def test_a_story_tells_what_came_before_and_after(warehouse, monkeypatch, most):
     """The nearest of the same session of the same application come before and after, each once, in order, never the told one."""
+    monkeypatch.setattr(stories, "_SESSION", most)
     story = interaction_story(warehouse, "told", at_us=US)
     assert [h.id for h in story.earlier] == [f"b{k:02d}" for k in range(5, 15)]
     assert [h.id for h in story.later] == [f"c{k:02d}" for k in range(10)]

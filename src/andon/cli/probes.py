@@ -6,7 +6,7 @@ import typer
 
 from andon.cli.screen import now_us, opened, say, show_table
 from andon.evals import Probed
-from andon.evals.probes import Probe, next_us
+from andon.evals.probes import every_text, next_us, probed_text
 from andon.monitors import Signal
 from andon.traffic import format_time
 
@@ -31,9 +31,9 @@ def list_() -> None:
         (
             p.name,
             f"{p.app} ({p.environment})",
-            f"every {_every(p)}",
+            f"every {every_text(p)}",
             format_time(done.at_us)[:16] if (done := last.get(p.name)) else "never",
-            _said(p, done),
+            probed_text(p, done),
             "now" if (then := next_us(p, done)) <= now else format_time(then)[:16],
         )
         for p in probes
@@ -48,24 +48,6 @@ def ask(name: Annotated[str, typer.Argument(metavar="PROBE", help="Its name in a
         done = loop.probe(now_us(), name)[0]
         probe = next(p for p in loop.probes if p.name == name)
         pages = [s for i in done.signals if (s := loop.ledger.get(Signal, i)) is not None and s.level == "page"]
-    say(f"{name}: {_said(probe, done)}")
+    say(f"{name}: {probed_text(probe, done)}")
     if done.problem or pages:
         raise typer.Exit(4 if done.problem else 1)
-
-
-def _said(probe: Probe, done: Probed | None) -> str:
-    if done is None:
-        return ""
-    if done.problem:
-        return f"could not be asked: {done.problem}"
-    ran = done.passed + done.failed
-    errors = f", {done.errors} could not be asked" if done.errors else ""
-    below = "below" if done.passed < probe.bar * ran else "keeps"
-    return f"{done.passed} of {ran} pass{errors}; {below} its bar of {probe.bar:.0%}"
-
-
-def _every(probe: Probe) -> str:
-    for unit, seconds in (("d", 86400), ("h", 3600)):
-        if probe.every_s % seconds == 0:
-            return f"{probe.every_s // seconds}{unit}"
-    return f"{probe.every_s // 60}m"

@@ -5,25 +5,22 @@ from typing import Annotated
 
 import typer
 
-from andon.changes import Change
 from andon.cli.rollout_plans import Draft, better_of, check_spread, show_plan, write_down
 from andon.cli.screen import now_us, opened, opened_ledger, plain, say, show_table, span_us, who
 from andon.errors import InputError
-from andon.levers import Version
 from andon.levers import run as levers
+from andon.levers.run.reporting import report_of
 from andon.rollouts import Allocation, Decision, Experiment
 from andon.rollouts.plan import MOST_DAYS, Asked, plan_rollout
-from andon.rollouts.report import Report, headline, render_html, render_markdown, render_text, still_served
+from andon.rollouts.report import headline, render_html, render_markdown, render_text, still_served
 from andon.rollouts.run.looking import SETTLE_US, look_times, waits_for
 from andon.rollouts.run.planning import find_experiment
-from andon.rollouts.run.reading import known_metric
-from andon.rollouts.run.standing import late_look
 from andon.rollouts.told import version_text, versions_text
 from andon.scores import SCORERS
 from andon.store import Ledger, write_whole
 from andon.traffic import format_time, quoted
 
-__all__ = ["add_to", "report_of"]
+__all__ = ["add_to"]
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Its id, EXP-0001 or just 1.")]
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
@@ -237,7 +234,7 @@ def show(
 ) -> None:
     """The report: the decision and why, the effect, guardrails, risk categories, looks, and what the plan can see."""
     with opened_ledger() as ledger:
-        report = report_of(ledger, find_experiment(ledger, experiment))
+        report = report_of(ledger, find_experiment(ledger, experiment), now_us())
     for file, render in ((html, render_html), (markdown, render_markdown)):
         if file is not None:
             write_whole(file, render(report))
@@ -257,7 +254,7 @@ def look(experiment: Name) -> None:
         loop.read(now)
         made, ended = levers.look_and_act(loop.warehouse, loop.ledger, loop.scorers, found, split, now)
         waits = waits_for(loop.warehouse, loop.ledger, found, split, now)
-        report = report_of(loop.ledger, found)
+        report = report_of(loop.ledger, found, now_us())
     for decision in made:
         say(plain(f"{decision.id}, until {format_time(decision.at_us)}: {decision.outcome}: {decision.reason}"))
     if waits is not None:
@@ -287,36 +284,6 @@ def stop(experiment: Name, why: Why) -> None:
     if done.lever is None:
         then = f"it is not looked at any more; {found.field} is served as before, by what serves it"
     say(plain(f"{found.id} is stopped: {then}"))
-
-
-def report_of(ledger: Ledger, experiment: Experiment) -> Report:
-    """All that the ledger knows of an experiment."""
-    looks = sorted((d for d in ledger.all(Decision) if d.experiment == experiment.id), key=lambda d: d.look or 0)
-    gates = []
-    for digest in () if experiment.lever is None else (experiment.treatment, experiment.control):
-        version = None if digest is None else ledger.get(Version, f"{experiment.lever}@{digest}")
-        if version is not None:
-            gate = version.gates[-1] if version.gates else None
-            said = "nobody asked it" if gate is None else f"{gate.outcome}: {gate.reason}"
-            gates.append((f"{digest} ({'treatment' if digest == experiment.treatment else 'control'})", said))
-    names = [f"lever-{experiment.lever}-{experiment.id}-{what}" for what in ("began", "ended")]
-    changes = [change for name in names if (change := ledger.get(Change, name)) is not None]
-    split, now = levers.allocation_of(ledger, experiment.id), now_us()
-    return Report(
-        experiment=experiment, decisions=looks, allocation=split,
-        written=[(v.at_us, v.by) for v in ledger.history(Experiment, experiment.id)], gates=gates,
-        changes=[(c.at_us, c.id, c.title) for c in changes], now_us=now,
-        should_rise=[g.metric for g in experiment.guardrails if _should_rise(g.metric)],
-        late_us=None if split is None else late_look(experiment, split, looks, now),
-    )  # fmt: skip
-
-
-def _should_rise(metric: str) -> bool:
-    """Whether a fall of a metric is harm; believed of one that nobody knows here, so that its figures are named as harm."""
-    try:
-        return not known_metric(metric, SCORERS).up_is_bad
-    except InputError:
-        return True
 
 
 def _write(draft: Draft, *, anyway: bool, start_: bool) -> None:

@@ -33,7 +33,18 @@ from andon.monitors.tables import keys_of, number, text
 from andon.scores.rows import PROBE
 from andon.traffic.quoting import quoted
 
-__all__ = ["ALPHA", "METRIC", "Probe", "chosen", "next_us", "objectives_of_probes", "probes_of", "signals_of"]
+__all__ = [
+    "ALPHA",
+    "METRIC",
+    "Probe",
+    "chosen",
+    "every_text",
+    "next_us",
+    "objectives_of_probes",
+    "probed_text",
+    "probes_of",
+    "signals_of",
+]
 
 METRIC = "probe_pass"
 """The metric of a probe: whether an answer passed its golden case."""
@@ -125,6 +136,26 @@ def next_us(probe: Probe, last: Probed | None) -> int:
     if last is None:
         return 0
     return last.at_us + (min(probe.every_s, AGAIN_S) if last.problem else probe.every_s) * 1_000_000
+
+
+def probed_text(probe: Probe, done: Probed | None) -> str:
+    """What a probe said when it was asked last; empty where it never was."""
+    if done is None:
+        return ""
+    if done.problem:
+        return f"could not be asked: {done.problem}"
+    ran = done.passed + done.failed
+    errors = f", {done.errors} could not be asked" if done.errors else ""
+    below = "below" if done.passed < probe.bar * ran else "keeps"
+    return f"{done.passed} of {ran} pass{errors}; {below} its bar of {probe.bar:.0%}"
+
+
+def every_text(probe: Probe) -> str:
+    """How often a probe is asked: ``7d``, ``6h``, ``15m``."""
+    for unit, seconds in (("d", 86400), ("h", 3600)):
+        if probe.every_s % seconds == 0:
+            return f"{probe.every_s // seconds}{unit}"
+    return f"{probe.every_s // 60}m"
 
 
 def chosen(probe: Probe, cases: Iterable[Case]) -> list[Case]:

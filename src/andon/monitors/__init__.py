@@ -5,6 +5,8 @@ with its interval. Always true: a baseline is estimated before it is watched (Ph
 the number of false pages a month over everything; charts are a pure function of the counts, so they can be rebuilt.
 """
 
+from andon.monitors.board import ChartBoard, ChartState, HealthRow
+from andon.monitors.budget import BudgetRow, budget_table
 from andon.monitors.charts import Charts
 from andon.monitors.drawing import draw_chart
 from andon.monitors.history import cluster_us
@@ -15,13 +17,18 @@ from andon.monitors.series import parts_of, watched
 
 __all__ = [
     "TRAFFIC",
+    "BudgetRow",
+    "ChartBoard",
+    "ChartState",
     "Charts",
+    "HealthRow",
     "Level",
     "Monitor",
     "MonitorRule",
     "Objective",
     "Point",
     "Signal",
+    "budget_table",
     "cluster_us",
     "control_points",
     "draw_chart",

@@ -20,7 +20,27 @@ from andon.rollouts.told import guarded_text, late_text, more_text, points_text,
 from andon.stats.power import smallest_rate_change
 from andon.traffic import format_time
 
-__all__ = ["Report", "headline", "render_html", "render_markdown", "render_text", "still_served"]
+__all__ = [
+    "CAPTION",
+    "OF_HARM",
+    "Chart",
+    "Report",
+    "Rows",
+    "Section",
+    "drawn",
+    "facts",
+    "finding_row",
+    "headline",
+    "is_over",
+    "named",
+    "points_of",
+    "render_html",
+    "render_markdown",
+    "render_text",
+    "sections",
+    "status",
+    "still_served",
+]
 
 DAY_US = 86_400_000_000
 LONGEST = 4_000
@@ -55,38 +75,43 @@ class Report:
     """The clock: a split whose time is over is over, though nobody has written its end yet."""
 
 
-class _Table(NamedTuple):
+class Rows(NamedTuple):
+    """A table of plain text."""
+
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
 
-class _Chart(NamedTuple):
+class Chart(NamedTuple):
+    """Where `drawn` stands, and what is said under it."""
+
     text: str
 
 
-class _Section(NamedTuple):
+class Section(NamedTuple):
+    """A part of the report: paragraphs and tables of plain text, not yet made harmless."""
+
     title: str
-    blocks: Sequence[str | _Table | _Chart]
+    blocks: Sequence[str | Rows | Chart]
 
 
-def headline(report: Report) -> str:
-    """The decision and why, in one sentence."""
+def headline(report: Report, *, how: bool = True) -> str:
+    """The decision and why, in one sentence; with `how`, and with the command that takes a look which is missing."""
     e, split = report.experiment, report.allocation
     if split is None:
         return f"Not started: {e.id} is a plan, and {'nobody is served the treatment' if e.field is None else 'it is not looked at'}."
     last = report.decisions[-1] if report.decisions else None
-    if _is_over(report) and (last is None or last.outcome == "undecided"):
+    if is_over(report) and (last is None or last.outcome == "undecided"):
         end = split.until_us if split.ended_us is None else split.ended_us
-        return (
-            f"Not decided yet: it ended {format_time(end)}, and the look at all that came is not taken; andon rollout look {e.id} takes "
-            "it, five minutes after the end at the soonest."
-        )
+        command = f"andon rollout look {e.id} takes it, five minutes after the end at the soonest"
+        then = command if how else "the server takes it five minutes after the end, as soon as what came is scored"
+        return f"Not decided yet: it ended {format_time(end)}, and the look at all that came is not taken; {then}."
     if last is None:
         return "Undecided: it was not looked at yet."
     return f"{last.outcome.capitalize()}: {_sentence(last.reason)}"
 
 
-def _is_over(report: Report) -> bool:
+def is_over(report: Report) -> bool:
     """Whether its time is over: Andon serves the treatment to nobody any more."""
     split = report.allocation
     return split is not None and (split.ended_us is not None or split.until_us <= report.now_us)
@@ -95,7 +120,7 @@ def _is_over(report: Report) -> bool:
 def _commands(report: Report) -> list[str]:
     """What carries out a promotion, in the order in which it works: who splits cannot promote, and production takes what staging has."""
     e = report.experiment
-    done = [] if _is_over(report) else [f'andon rollout stop {e.id} --why "it is promoted"']
+    done = [] if is_over(report) else [f'andon rollout stop {e.id} --why "it is promoted"']
     staging = ["staging"] if e.treatment is not None else []  # the default has no version that could be live there
     places = list(dict.fromkeys([*staging, e.environment]))
     version = e.treatment or "default"
@@ -108,7 +133,7 @@ def still_served(report: Report) -> str | None:
     The end of an experiment takes out what a lever serves, and nothing that something else serves.
     """
     e, outcome = report.experiment, report.decisions[-1].outcome if report.decisions else "undecided"
-    over = _is_over(report)
+    over = is_over(report)
     if outcome == "undecided" or (over and (e.field is None or outcome != "roll back")):
         return None
     stop = f'andon rollout stop {e.id} --why "..."'
@@ -129,7 +154,7 @@ def render_text(report: Report) -> str:
     for section in _written_out(report):
         lines.append(section.title.upper())
         for block in section.blocks:
-            if isinstance(block, _Table):
+            if isinstance(block, Rows):
                 lines += _columns(block)
             elif isinstance(block, str):
                 lines.append(_line(block))
@@ -148,7 +173,7 @@ def render_markdown(report: Report) -> str:
     for section in _written_out(report):
         parts.append(f"## {section.title}")
         for block in section.blocks:
-            if isinstance(block, _Table):
+            if isinstance(block, Rows):
                 rows = [[inert(cell, LONGEST // 10) for cell in row] for row in block.rows]
                 parts.append(table([inert(h) if h else " " for h in block.head], rows))
             elif isinstance(block, str):
@@ -159,30 +184,30 @@ def render_markdown(report: Report) -> str:
 def render_html(report: Report) -> str:
     """One page without script or request, in the look of the postmortems, light and dark."""
     lead, *rest = _opening(report)
-    sections = []
-    for section in _sections(report):
+    found = []
+    for section in sections(report):
         blocks = [_html_block(report, block) for block in section.blocks]
-        sections.append((section.title.lower().replace(" ", "-"), section.title, blocks))
+        found.append((section.title.lower().replace(" ", "-"), section.title, blocks))
     last = report.decisions[-1].outcome if report.decisions else "undecided"
     return _page().render(
         title=_line(f"{report.experiment.id}: {versions_text(report.experiment)}"), lead=_line(lead), rest=[_line(x) for x in rest],
-        status=_line(_status(report)), facts=_facts(report), sections=sections, style=Markup(_style()),  # noqa: S704 - ours
+        status=_line(status(report)), facts=facts(report), sections=found, style=Markup(_style()),  # noqa: S704 - ours
         outcome=last.replace(" ", "-"),
     )  # fmt: skip
 
 
-def _html_block(report: Report, block: str | _Table | _Chart) -> tuple[str, object]:
-    if isinstance(block, _Table):
+def _html_block(report: Report, block: str | Rows | Chart) -> tuple[str, object]:
+    if isinstance(block, Rows):
         rows = [[(block.head[k], _line(cell)) for k, cell in enumerate(row)] for row in block.rows]
         return "table", (block.head, rows)
-    if isinstance(block, _Chart):
-        return "chart", (Markup(_drawn(report)), Markup(_drawn(report, NARROW)), block.text)  # noqa: S704 - escaped there
+    if isinstance(block, Chart):
+        return "chart", (Markup(drawn(report)), Markup(drawn(report, NARROW)), block.text)  # noqa: S704 - escaped there
     return "text", _line(block)
 
 
-def _written_out(report: Report) -> list[_Section]:
+def _written_out(report: Report) -> list[Section]:
     """The sections that say something without a picture."""
-    return [s for s in _sections(report) if not all(isinstance(b, _Chart) for b in s.blocks)]
+    return [s for s in sections(report) if not all(isinstance(b, Chart) for b in s.blocks)]
 
 
 def _opening(report: Report) -> list[str]:
@@ -196,7 +221,7 @@ def _opening(report: Report) -> list[str]:
         said += ["To promote it, type in this order:", *_commands(report)]
     elif (served := still_served(report)) is not None:
         said.append(served)
-    if report.late_us is not None and not (outcome == "undecided" and _is_over(report)):  # else it was said first
+    if report.late_us is not None and not (outcome == "undecided" and is_over(report)):  # else it was said first
         said.append(_sentence(_upper(late_text(e.id, report.late_us))))
     if split is not None and any(at > split.from_us for at, _ in report.written):
         said.append(
@@ -205,13 +230,14 @@ def _opening(report: Report) -> list[str]:
     return said
 
 
-def _sections(report: Report) -> list[_Section]:
+def sections(report: Report) -> list[Section]:
+    """What the report says under its opening, the figures of the last look first."""
     e, last = report.experiment, report.decisions[-1] if report.decisions else None
-    found = [_Section("Hypothesis", _hypothesis(report))]
+    found = [Section("Hypothesis", _hypothesis(report))]
     if last is not None:
-        found.append(_Section("Split", _split(report, last)))
-        if _points(report):
-            found.append(_Section("Effect over time", [_Chart(CAPTION if e.kind == "ab" else CAPTION + OF_HARM)]))
+        found.append(Section("Split", _split(report, last)))
+        if points_of(report):
+            found.append(Section("Effect over time", [Chart(CAPTION if e.kind == "ab" else CAPTION + OF_HARM)]))
         roles = (("primary", "Primary metric"), ("guardrail", "Guardrails"), ("segment", "By risk category"))
         for role, title in roles:
             rows = [f for f in last.findings if f.role == role]
@@ -219,26 +245,24 @@ def _sections(report: Report) -> list[_Section]:
                 texts = (
                     [_sentence(f.text) for f in rows if f.text not in last.reason] if role != "segment" else [SEGMENTS]
                 )
-                found.append(_Section(title, [_findings(report, rows), *texts]))
+                found.append(Section(title, [_findings(report, rows), *texts]))
         if last.notes:
-            found.append(_Section("To know", [_sentence(n) for n in last.notes]))
-        found.append(_Section("Looks", [_looks(report)]))
-    found.append(_Section("What the plan can see", _plan(report)))
+            found.append(Section("To know", [_sentence(n) for n in last.notes]))
+        found.append(Section("Looks", [_looks(report)]))
+    found.append(Section("What the plan can see", _plan(report)))
     if report.gates:
-        found.append(
-            _Section("Gate", [_Table(("version", "what the gate said of it"), [tuple(g) for g in report.gates])])
-        )
+        found.append(Section("Gate", [Rows(("version", "what the gate said of it"), [tuple(g) for g in report.gates])]))
     if report.changes:
         rows_ = [(format_time(at), name, title) for at, name, title in report.changes]
-        found.append(_Section("Changes", [_Table(("when", "change", "title"), rows_)]))
-    found.append(_Section("Evidence", [_evidence(report)]))
+        found.append(Section("Changes", [Rows(("when", "change", "title"), rows_)]))
+    found.append(Section("Evidence", [_evidence(report)]))
     return found
 
 
 SEGMENTS = "Told apart by Holm's procedure; they decide nothing by themselves: guardrails do."
 
 
-def _hypothesis(report: Report) -> list[str | _Table]:
+def _hypothesis(report: Report) -> list[str | Rows]:
     e = report.experiment
     size = _amount(e, e.effect)
     aim = (
@@ -258,7 +282,7 @@ def _hypothesis(report: Report) -> list[str | _Table]:
     told = "; ".join(f"{format_time(at)} by {by}" for at, by in report.written) or f"{format_time(e.at_us)} by {e.by}"
     split = report.allocation
     started = "" if split is None else f"; started {format_time(split.from_us)} by {split.by}: {split.why}"
-    return [_Table(("", ""), [*rows, ("written", told + started)])]
+    return [Rows(("", ""), [*rows, ("written", told + started)])]
 
 
 def _who(e: Experiment) -> str:
@@ -269,7 +293,7 @@ def _who(e: Experiment) -> str:
     return f"{share} of {e.app} in {e.environment} get {version_text(e.treatment)} of {e.lever} instead of {version_text(e.control)}{shadow}"
 
 
-def _split(report: Report, last: Decision) -> list[str | _Table]:
+def _split(report: Report, last: Decision) -> list[str | Rows]:
     c, t, e = last.control.n, last.treatment.n, report.experiment
     if e.kind == "shadow":
         return [f"A shadow draws no users: {t:,} were answered by the treatment as well, of {c:,}."]
@@ -289,7 +313,7 @@ def _split(report: Report, last: Decision) -> list[str | _Table]:
     ]
 
 
-def _named(report: Report, f: Finding | None = None) -> str:
+def named(report: Report, f: Finding | None = None) -> str:
     """What the figures of a row are of, of the primary metric unless it is given.
 
     Where they count harm of a metric that should go up, that is said: a fall would look like a gain.
@@ -303,25 +327,19 @@ def _named(report: Report, f: Finding | None = None) -> str:
     return f"harm of {name}" if falls else name
 
 
-def _findings(report: Report, rows: Iterable[Finding]) -> _Table:
-    e = report.experiment
+def _findings(report: Report, rows: Iterable[Finding]) -> Rows:
     head = ("metric", "control", "treatment", "effect", "interval", "verdict")
-    return _Table(
-        head,
-        [
-            (
-                _named(report, f),
-                *(_value(e, v, f) for v in (f.control, f.treatment)),
-                _signed(e, f.effect, f),
-                _interval(e, f.low, f.high, f),
-                f.verdict,
-            )
-            for f in rows
-        ],
-    )
+    return Rows(head, [finding_row(report, f) for f in rows])
 
 
-def _looks(report: Report) -> _Table:
+def finding_row(report: Report, f: Finding) -> tuple[str, ...]:
+    """A finding in words: metric, control, treatment, effect, interval, verdict."""
+    e = report.experiment
+    values = (_value(e, v, f) for v in (f.control, f.treatment))
+    return named(report, f), *values, _signed(e, f.effect, f), _interval(e, f.low, f.high, f), f.verdict
+
+
+def _looks(report: Report) -> Rows:
     e = report.experiment
     rows = [
         (
@@ -335,8 +353,8 @@ def _looks(report: Report) -> _Table:
         )
         for d in report.decisions
     ]
-    effect = "effect" if _named(report) == e.metric else "effect on harm"
-    return _Table(("look", "until (UTC)", "users", "of the plan", effect, "interval", "outcome"), rows)
+    effect = "effect" if named(report) == e.metric else "effect on harm"
+    return Rows(("look", "until (UTC)", "users", "of the plan", effect, "interval", "outcome"), rows)
 
 
 def _more(d: Decision) -> str:
@@ -380,7 +398,8 @@ def _evidence(report: Report) -> str:
     )
 
 
-def _status(report: Report) -> str:
+def status(report: Report) -> str:
+    """What kind of experiment it is, of what, and since when."""
     e, split = report.experiment, report.allocation
     kind = {"ab": "A/B test", "canary": "Canary", "shadow": "Shadow"}[e.kind]
     when = "not started" if split is None else f"since {format_time(split.from_us)[:16].replace('T', ' ')} UTC"
@@ -389,7 +408,7 @@ def _status(report: Report) -> str:
     return f"{kind} · {e.app} · {e.environment} · {when}"
 
 
-def _facts(report: Report) -> list[tuple[str, str, str]]:
+def facts(report: Report) -> list[tuple[str, str, str]]:
     """(name, figure, remark) of the tiles."""
     e, last = report.experiment, report.decisions[-1] if report.decisions else None
     if last is None:
@@ -398,14 +417,15 @@ def _facts(report: Report) -> list[tuple[str, str, str]]:
     days = (last.at_us - report.allocation.from_us) / DAY_US if report.allocation else 0.0
     return [
         ("decision", last.outcome, f"look {last.look} of {e.id}"),
-        (_line(f"effect on {_named(report)}")[:60], _signed(e, last.effect), _interval(e, last.low, last.high)),
+        (_line(f"effect on {named(report)}")[:60], _signed(e, last.effect), _interval(e, last.low, last.high)),
         ("users", f"{last.control.n + last.treatment.n:,}", f"{last.treatment.n:,} with the treatment"),
         ("time", f"{days:.3g} of {e.days:.3g} days" if e.days >= 2 else f"{24 * days:.3g} of {24 * e.days:.3g} h", "since the start"),
         ("split", "unknown" if p is None else "broken" if p < MISMATCH else "sound", "" if p is None else f"p = {p:.2g}"),
     ]  # fmt: skip
 
 
-def _points(report: Report) -> list[Looked]:
+def points_of(report: Report) -> list[Looked]:
+    """The effect at each look, as it is drawn."""
     split, e = report.allocation, report.experiment
     if split is None:
         return []
@@ -421,7 +441,8 @@ def _points(report: Report) -> list[Looked]:
     return found
 
 
-def _drawn(report: Report, width: int | None = None) -> str:
+def drawn(report: Report, width: int | None = None) -> str:
+    """The effect over time as an inline SVG without a style; there must be a look."""
     e, split = report.experiment, report.allocation
     last = report.decisions[-1]
     up = e.better == "up" if e.kind == "ab" else (e.spread is None or e.better == "down")
@@ -432,7 +453,7 @@ def _drawn(report: Report, width: int | None = None) -> str:
     end = None if last.outcome == "undecided" else ((decided.at_us - split.from_us) / DAY_US, last.outcome)
     wide = {} if width is None else {"width": width}
     return draw_effect(
-        _points(report), title=f"Effect of {e.id} on {_named(report)} at each look", planned=planned, planned_label=label,
+        points_of(report), title=f"Effect of {e.id} on {named(report)} at each look", planned=planned, planned_label=label,
         unit="" if e.spread is not None else "points", end=end,
         until=(last.at_us - split.from_us) / DAY_US, **wide,
     )  # fmt: skip
@@ -485,7 +506,7 @@ def _line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * LONGEST]).split())[:LONGEST]
 
 
-def _columns(block: _Table) -> list[str]:
+def _columns(block: Rows) -> list[str]:
     rows = [[_line(cell) for cell in row] for row in (block.head, *block.rows)]
     if not any(rows[0]):
         rows = rows[1:]

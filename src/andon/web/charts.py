@@ -154,8 +154,9 @@ def span(
     label: str, *, shortest: float | None, longest: float | None, middle: float | None = None, low: float | None = None,
     high: float | None = None,
 ) -> Markup:  # fmt: skip
-    """How long something took, on the scale of `span_axis`: a thin line from the shortest to the longest, a band for the
-    interval of the median, a dot for the median.
+    """How long something took, on the scale of `span_axis`.
+
+    A thin line goes from the shortest to the longest, a band is the interval of the median, a dot the median.
 
     Args:
         label: all of it in words, for who cannot see it.

@@ -5,7 +5,7 @@ from andon.evals.run.baselines import baseline_of, refresh_baseline, set_baselin
 from andon.evals.run.gating import gate_change, judge_kept
 from andon.evals.run.keeping import KEPT_US, Kept, Take, expire_kept, forget_kept, open_kept
 from andon.evals.run.quarantine import quarantine, quarantined
-from andon.evals.run.runs import keep_run, load_run, newest_runs, runs_with, save_run
+from andon.evals.run.runs import keep_run, load_run, newest_runs, results_of, runs_with, save_run
 
 __all__ = [
     "KEPT_US",
@@ -24,6 +24,7 @@ __all__ = [
     "quarantined",
     "refresh_baseline",
     "run_evals",
+    "results_of",
     "runs_with",
     "save_run",
     "set_baseline",

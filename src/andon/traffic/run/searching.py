@@ -69,7 +69,7 @@ def search_traffic(
 
     Looks back over growing stretches of time. When `within_s` is used up it says how far it came, and the next call goes on from
     there; each call looks at one stretch at least, so whoever goes on comes to the end. A metric that feedback gives is asked of
-    what was given; of all others one row of scores must meet all conditions.
+    what was given since a day before the search's start; of all others one row of scores must meet all conditions.
 
     Args:
         warehouse: the tables; ``scores`` is read where the search has conditions on scores.
@@ -97,9 +97,7 @@ def search_traffic(
         if start is None or (search.start_us is not None and top <= search.start_us):
             reached = search.start_us if search.start_us is not None else (top if top < _ENDS_US else None)
             return Found(rows=tuple(hits), searched_back_to_us=reached, complete=True, next=None)
-        if (
-            steps and clock() - begun + spent / 2 >= within_s
-        ):  # the next one would take half as long as the last at least
+        if steps and clock() - begun + spent / 2 >= within_s:  # the next takes half of the last at least
             return Found(rows=tuple(hits), searched_back_to_us=top, complete=False, next=Cursor(time_us=top))
         since = clock()
         start = start if search.start_us is None else max(start, search.start_us)
@@ -176,11 +174,14 @@ class _Look:
         self._only_scores = (
             bool(own) and len(same) == len(self._where) and len(own) == len(scores) and not search.feedback
         )
-        self._later = [_said(warehouse, metric, w) for metric, w in scores if metric in LATER]
+        self._later = [_said(warehouse, metric, w, search.start_us) for metric, w in scores if metric in LATER]
         kind = Where(column="kind", op="eq", value=search.feedback)
         self._feedback = (
             [
-                (field, _Later(warehouse, "feedback", (kind, Where(column="scope", op="eq", value=scope))))
+                (
+                    field,
+                    _Later(warehouse, "feedback", (kind, Where(column="scope", op="eq", value=scope)), search.start_us),
+                )
                 for field, scope in (("id", "interaction"), ("session_id", "session"))
             ]
             if search.feedback
@@ -196,9 +197,9 @@ class _Look:
             ids, start_us = self._candidates(span, limit)
             span = replace(span, start_us=start_us)
             where = (*where, Where(column="id", op="in", value=tuple(ids)))
-        where += tuple(Where(column="id", op="in", value=later.since(span.start_us)) for later in self._later)
+        where += tuple(Where(column="id", op="in", value=later.ids()) for later in self._later)
         either: list[tuple[Where, ...]] = [
-            (Where(column=f, op="in", value=later.since(span.start_us)),) for f, later in self._feedback
+            (Where(column=f, op="in", value=later.ids()),) for f, later in self._feedback
         ] or [()]
         either = [one for one in either if all(w.value for w in one)]
         if any(w.op == "in" and not w.value for w in where):
@@ -243,33 +244,30 @@ class _Look:
 
 
 class _Later:
-    """Ids of what something was said about, which is read as far back as is needed."""
+    """Ids of what something was said about, which are read when they are needed."""
 
-    def __init__(self, warehouse: Warehouse, table: str, where: tuple[Where, ...]) -> None:
-        self._warehouse, self._table, self._where = warehouse, table, where
-        self._from_us = _ENDS_US
-        self._ids: dict[str, None] = {}
+    def __init__(self, warehouse: Warehouse, table: str, where: tuple[Where, ...], since_us: int | None) -> None:
+        self._warehouse = warehouse
+        span = None if since_us is None else Span(start_us=since_us - _EARLIER_US, end_us=_ENDS_US)
+        self._plan = Slice(table=table, columns=("interaction_id",), span=span, where=where)
+        self._ids: tuple[str, ...] | None = None
 
-    def since(self, start_us: int) -> tuple[str, ...]:
-        """Ids of all that may have come at this time or later, of which something was said."""
-        start_us -= _EARLIER_US
-        if start_us < self._from_us:
-            span = Span(start_us=start_us, end_us=self._from_us)
-            plan = Slice(table=self._table, columns=("interaction_id",), span=span, where=self._where)
-            found = self._warehouse.run(plan)["interaction_id"].to_pylist()
-            self._ids.update(dict.fromkeys(i for i in found if i is not None))
-            self._from_us = start_us
-        return tuple(self._ids)
+    def ids(self) -> tuple[str, ...]:
+        """All of them."""
+        if self._ids is None:
+            found = self._warehouse.run(self._plan)["interaction_id"].to_pylist()
+            self._ids = tuple(dict.fromkeys(i for i in found if i is not None))
+        return self._ids
 
 
-def _said(warehouse: Warehouse, metric: str, asked: Where) -> _Later:
+def _said(warehouse: Warehouse, metric: str, asked: Where, since_us: int | None) -> _Later:
     """Interactions of which feedback gave a score that fits; a thumb, a rating and a probe are their feedback's value."""
     if metric not in _AS_SAID:
-        return _Later(warehouse, "scores", (Where(column="scorers", op="eq", value="people"), asked))
+        return _Later(warehouse, "scores", (Where(column="scorers", op="eq", value="people"), asked), since_us)
     kind = (("kind", LATER[metric]), ("scope", "interaction"))
     where = tuple(Where(column=column, op="eq", value=value) for column, value in kind)
     value = replace(asked, column="value")
-    return _Later(warehouse, "feedback", (*where, Where(column="error", op="null"), value))
+    return _Later(warehouse, "feedback", (*where, Where(column="error", op="null"), value), since_us)
 
 
 def _conditions(search: Search) -> tuple[Where, ...]:

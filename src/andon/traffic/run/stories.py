@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from andon.store import Slice, Span, Warehouse, Where
@@ -17,7 +17,7 @@ AROUND = 10
 
 _DAY_US = 86_400_000_000
 _FIRST_ROWS, _GROWTH = 500_000, 8
-_MOST_SPANS = 1_000
+_SESSION, _MOST_SPANS = 200, 1_000
 _AT_ONCE = 3
 
 
@@ -51,24 +51,25 @@ def interaction_story(warehouse: Warehouse, id: str, *, at_us: int | None = None
     Raises:
         StoreError: the tables cannot be read.
     """
-    found = _found(warehouse, id, at_us)
-    if found is None:
-        return None
-    near = Span(start_us=found.time_us - _DAY_US, end_us=found.time_us + _DAY_US)
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # each of these plans leaves cores idle when it is alone
-        scores = pool.submit(_scores, warehouse, id, near)
-        earlier = pool.submit(_earlier, warehouse, found, near)
-        later = pool.submit(_later, warehouse, found, near)
+        scores = None if at_us is None else pool.submit(_scores, warehouse, id, at_us)
+        found = _found(warehouse, id, at_us)
+        if found is None:
+            return None
+        if scores is None or found.time_us != at_us:
+            scores = pool.submit(_scores, warehouse, id, found.time_us)
+        session = pool.submit(_session, warehouse, found)
         feedback = pool.submit(_feedback, warehouse, found)
-        spans = pool.submit(_spans, warehouse, found.trace_id or id, near)
+        spans = pool.submit(_spans, warehouse, found)
     values, topic = scores.result()
+    before, after = session.result()
     return Story(
         interaction=found,
         scores=MappingProxyType(values),
         topic=topic,
         feedback=feedback.result(),
-        earlier=earlier.result(),
-        later=later.result(),
+        earlier=before,
+        later=after,
         spans=spans.result(),
     )
 
@@ -102,12 +103,16 @@ def _time_of(warehouse: Warehouse, id: str) -> int | None:  # noqa: A002
     return None
 
 
-def _scores(warehouse: Warehouse, id: str, near: Span) -> tuple[dict[str, float], str | None]:  # noqa: A002
+def _near(at_us: int) -> Span:
+    return Span(start_us=at_us - _DAY_US, end_us=at_us + _DAY_US)
+
+
+def _scores(warehouse: Warehouse, id: str, at_us: int) -> tuple[dict[str, float], str | None]:  # noqa: A002
     metrics = metrics_of(warehouse)
     if not metrics:
         return {}, None
     mine = (Where(column="interaction_id", op="eq", value=id),)
-    rows = warehouse.run(Slice(table="scores", columns=("seq", "topic", *metrics), span=near, where=mine))
+    rows = warehouse.run(Slice(table="scores", columns=("seq", "topic", *metrics), span=_near(at_us), where=mine))
     values: dict[str, float] = {}
     topic = None
     for row in rows.sort_by([("seq", "ascending")]).to_pylist():  # a sort of Arrow is stable: then by time and id
@@ -116,21 +121,20 @@ def _scores(warehouse: Warehouse, id: str, near: Span) -> tuple[dict[str, float]
     return values, topic
 
 
-def _earlier(warehouse: Warehouse, told: Interaction, near: Span) -> tuple[Hit, ...]:
-    span = Span(start_us=near.start_us, end_us=told.time_us)
-    return tuple(hits_of(warehouse, span, mine, AROUND, True)[::-1]) if (mine := _of_session(told)) else ()
-
-
-def _later(warehouse: Warehouse, told: Interaction, near: Span) -> tuple[Hit, ...]:
-    span = Span(start_us=told.time_us, end_us=near.end_us)
-    return tuple(hits_of(warehouse, span, mine, AROUND, False)) if (mine := _of_session(told)) else ()
-
-
-def _of_session(told: Interaction) -> tuple[Where, ...]:
-    """The other interactions of its session; empty where it has none. Two applications may number their sessions alike."""
+def _session(warehouse: Warehouse, told: Interaction) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
+    """The nearest of its session before and after it. Two applications may number their sessions alike."""
+    if not told.session_id:
+        return (), ()
     same = (("session_id", told.session_id), ("app", told.app), ("environment", told.environment))
-    mine = tuple(Where(column=column, op="eq", value=value) for column, value in same)
-    return (*mine, Where(column="id", op="ne", value=told.id)) if told.session_id else ()
+    mine = (*(Where(column=c, op="eq", value=v) for c, v in same), Where(column="id", op="ne", value=told.id))
+    near = _near(told.time_us)
+    hits = hits_of(warehouse, near, mine, _SESSION, False)
+    before = [h for h in hits if h.time_us < told.time_us]
+    after = [h for h in hits if h.time_us >= told.time_us]
+    if len(hits) == _SESSION:  # there may be more: each side by itself
+        before = hits_of(warehouse, replace(near, end_us=told.time_us), mine, AROUND, True)[::-1]
+        after = hits_of(warehouse, replace(near, start_us=told.time_us), mine, AROUND, False)
+    return tuple(before[-AROUND:]), tuple(after[:AROUND])
 
 
 def _feedback(warehouse: Warehouse, told: Interaction) -> tuple[Feedback, ...]:
@@ -140,8 +144,8 @@ def _feedback(warehouse: Warehouse, told: Interaction) -> tuple[Feedback, ...]:
     return tuple(f for f in feedback_from_rows(rows) if (f.scope, f.interaction_id) in meant)
 
 
-def _spans(warehouse: Warehouse, trace_id: str, near: Span) -> tuple[SpanRow, ...]:
-    mine = (Where(column="trace_id", op="eq", value=trace_id),)
+def _spans(warehouse: Warehouse, told: Interaction) -> tuple[SpanRow, ...]:
+    mine = (Where(column="trace_id", op="eq", value=told.trace_id or told.id),)
     columns = tuple(n for n in SCHEMAS["spans"].names if n != "id")
-    plan = Slice(table="spans", columns=columns, span=near, where=mine, limit=_MOST_SPANS)
+    plan = Slice(table="spans", columns=columns, span=_near(told.time_us), where=mine, limit=_MOST_SPANS)
     return tuple(spans_from_rows(warehouse.run(plan)))

@@ -30,7 +30,7 @@ from andon.scores import hashed
 from andon.web.asking import Ask, Page
 from andon.web.pages import incidents_tables as tables
 from andon.web.pages.incidents_acts import found as incident_of
-from andon.web.pages.incidents_text import as_page, next_text, phases_of, place_of, verdict_text
+from andon.web.pages.incidents_text import as_page, next_text, phases_of, place_of, tone_of, verdict_text
 from andon.web.routing import Pages
 from andon.web.tables import Table
 
@@ -45,11 +45,14 @@ ENDS = 14
 """Entries of the short timeline at each end; what is between them is a link."""
 PAIRS = 3
 """Failing and passing answers that are held beside each other at once."""
+FOLDED = 8
+"""Pairs of the page; the files have all."""
 LIKELY = 0.01
 """Suspects below this probability are named and folded."""
 MOST_TEXTS = 300
 """Incidents whose texts by people are compared when the page is made."""
-_REFS = re.compile(r"\[(E\d{1,4}(?:, E\d{1,4})*)\]")
+_TITLES = re.compile(r"(?<=>)<title>[^<]*</title>(?=</circle>)")
+_PIECES = re.compile(r"\[(E\d{1,4}(?:, E\d{1,4})*)\]|`([^`\n]{1,300})`")
 
 
 @pages.read("/incidents/{id}")
@@ -86,12 +89,12 @@ def _markdown(
 
 
 def cited(text: str) -> list[tuple[str, str]]:
-    """A text in pieces: (words, "") and (id of a figure, the same)."""
+    """A text in pieces with what each is: ``ref`` for the id of a figure, ``code`` for what stood in backticks, else nothing."""
     pieces: list[tuple[str, str]] = []
     end = 0
-    for match in _REFS.finditer(text):
+    for match in _PIECES.finditer(text):
         pieces.append((text[end : match.start()], ""))
-        pieces += [(name, name) for name in match[1].split(", ")]
+        pieces += [(name, "ref") for name in match[1].split(", ")] if match[1] else [(match[2], "code")]
         end = match.end()
     return [*pieces, (text[end:], "")]
 
@@ -121,6 +124,7 @@ def _chart(ask: Ask, i: Incident) -> dict[str, Any] | None:
         drawn = [draw_chart(points, title=i.title, marks=marks, onset=onset, width=w) for w in (WIDTH, NARROW)]
     else:
         drawn = ["", ""]
+    drawn[1] = _TITLES.sub("", drawn[1])  # nobody points at a phone
     wide, narrow = (Markup(svg) for svg in drawn)  # noqa: S704 - drawn by us; what comes from traffic is escaped there
     return {"wide": wide, "narrow": narrow, "monitor": lead.monitor, "caption": CAPTION}
 
@@ -150,7 +154,7 @@ def _expected(looked: Investigation | None) -> dict[str, Any]:
             passing.remove(near)
         pairs.append((e, near))
     return {
-        "pairs": pairs[:PAIRS], "more_pairs": pairs[PAIRS:], "known": sum(e.expected is not None for e in failing),
+        "pairs": pairs[:PAIRS], "more_pairs": pairs[PAIRS:FOLDED], "known": sum(e.expected is not None for e in failing),
         "examples": tables.examples_of(looked),
     }  # fmt: skip
 
@@ -224,7 +228,7 @@ def _runbook(ask: Ask, i: Incident) -> dict[str, Any]:
     ]  # fmt: skip
     answered = sum(entry_of(state, item.id) is not None for item in state.runbook.items)
     return {
-        "runbook": state.runbook, "runbook_phases": phases, "next_item": following, "answered": answered,
+        "tone_of": tone_of, "ticking": ask.query.get("tick", ""), "runbook": state.runbook, "runbook_phases": phases, "next_item": following, "answered": answered,
         "runbook_table": tables.runbook_of(state),
     }  # fmt: skip
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from andon.incidents import Incident, Recovery, duration, odds
+from andon.incidents import Incident, Recovery, RunbookEntry, duration, odds
 from andon.incidents.clocks import Clock
+from andon.incidents.runbooks import DUTIES
 from andon.incidents.states import next_act
 from andon.incidents.words import one_line
 from andon.investigations import Investigation
@@ -13,7 +14,7 @@ from andon.traffic.clock import minute_text
 from andon.web.pages.incidents_tables import incident_link
 from andon.web.tables import Table, as_markdown
 
-__all__ = ["PLACES", "Phase", "as_page", "next_text", "phases_of", "place_of", "verdict_text"]
+__all__ = ["PLACES", "Phase", "as_page", "next_text", "phases_of", "place_of", "tone_of", "verdict_text"]
 
 PLACES: Mapping[str, tuple[str, str]] = {
     "goes-on": ("#chart", "the chart"),
@@ -92,6 +93,17 @@ def place_of(answer: str, incident_id: str) -> tuple[str, str]:
     """Where an answer of the runbook is seen, and how that is called; ("", "") for what a person ticked."""
     place, text = PLACES.get(answer, ("", ""))
     return (incident_link(incident_id) + place, text) if place else ("", "")
+
+
+def tone_of(answer: str, entry: RunbookEntry | None) -> str:
+    """How an answer of the runbook is coloured: what has to be done is good where it is, harm where it is not."""
+    if entry is None or entry.found == "cannot tell":
+        return ""
+    if entry.found == "done":
+        return "good"
+    bad = {"yes": answer in ("goes-on", "fresh-sample"), "no": answer in DUTIES}
+    good = {"yes": answer in DUTIES, "no": answer in ("goes-on", "fresh-sample")}
+    return "bad" if bad[entry.found] else "good" if good[entry.found] else ""
 
 
 def verdict_text(found: Investigation) -> str:

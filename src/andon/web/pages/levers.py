@@ -67,7 +67,7 @@ def levers(ask: Ask) -> Page:
     page = 0 if ask.exporting else max(0, int(n) if (n := ask.query.get("page", "")).isdecimal() else 0)
     some = wanted if ask.exporting else wanted[page * SHOWN : (page + 1) * SHOWN]
     filtered = bool(ask.query.get("q") or ask.query.get("app"))
-    tables = [held_table(ask, held, effects), levers_table(ask, some, last, filtered=filtered)]
+    tables = [held_table(held, effects), levers_table(ask, some, last, filtered=filtered)]
     rules, problem = _rules(ask)
     tables += [_rules_table(ask, rules, pulls)] if rules else []
     return Page(
@@ -105,14 +105,14 @@ def lever(ask: Ask, key: str) -> Page:
     pulls = sorted(pulls_of(ask.ledger, key), key=turn, reverse=True)
     everything = ask.exporting or "all" in ask.query
     told = told_of(ask, pulls if everything else pulls[:MOST_PULLS], effects)
-    table = pulls_table(ask, told)
+    table = pulls_table(told)
     line, where = code_of(one)
     choices = choices_of(ask, one) if ask.may("responder") else []
     return Page(
         template="levers/lever.html",
         title=f"{key} is held" if now[0].held else key,
         tables=[table],
-        markdown=lambda: _markdown(ask, one, now, told),
+        markdown=lambda: _markdown(ask, now, told),
         context={
             "lever": one,
             "sentence": _sentence(ask, now),
@@ -204,7 +204,9 @@ def _sentence(ask: Ask, now: Sequence[Given]) -> str:
     production, key = now[0], now[0].lever.id
     held = production.held
     if held is not None:
-        return f"{key} is held at {version_text(held.value, held.digest)} in production until {clock(ask, held.until_us)}"
+        return (
+            f"{key} is held at {version_text(held.value, held.digest)} in production until {clock(ask, held.until_us)}"
+        )
     staging = now[1].held
     also = "" if staging is None else f"; it is held in staging until {clock(ask, staging.until_us)}"
     if production.split is not None:
@@ -225,7 +227,7 @@ def _too_large(ask: Ask) -> list[str]:
     return said
 
 
-def _markdown(ask: Ask, lever: Lever, now: Sequence[Given], told: Sequence[Told]) -> str:
+def _markdown(ask: Ask, now: Sequence[Given], told: Sequence[Told]) -> str:
     from andon.web.tables import as_markdown
 
     lines = [f"# {_sentence(ask, now)}", ""]
@@ -234,7 +236,7 @@ def _markdown(ask: Ask, lever: Lever, now: Sequence[Given], told: Sequence[Told]
             lines.append(f"- {g.environment}: held by {_safe(g.held.by)}: {_safe(g.held.why)} ({g.held.id})")
         else:
             lines.append(f"- {g.environment}: {_safe(given_text(g.value, g.digest, g.gate))}")
-    return "\n".join([*lines, "", "## Pulls", "", as_markdown(pulls_table(ask, told))])
+    return "\n".join([*lines, "", "## Pulls", "", as_markdown(pulls_table(told))])
 
 
 def _safe(text: str) -> str:

@@ -26,7 +26,15 @@ __all__ = ["FIELDS", "SPANS", "Choice", "asked_of", "choices_of", "open_incident
 
 pages = Pages()
 
-SPANS = {"30m": "30 minutes", "2h": "2 hours", "8h": "8 hours", "1d": "1 day", "7d": "7 days", "30d": "30 days", "until": "until a time"}
+SPANS = {
+    "30m": "30 minutes",
+    "2h": "2 hours",
+    "8h": "8 hours",
+    "1d": "1 day",
+    "7d": "7 days",
+    "30d": "30 days",
+    "until": "until a time",
+}
 _SPAN_US = {"30m": 1_800, "2h": 7_200, "8h": 28_800, "1d": 86_400, "7d": 604_800, "30d": 2_592_000}
 FIELDS = ("choice", "value", "environment", "for", "until", "why", "trade_off", "exit", "incident", "break_glass")
 """What the form of a hold has; a link with them in its query shows the form filled in."""
@@ -61,7 +69,9 @@ def choices_of(ask: Ask, lever: Lever) -> list[Choice]:
     if live is not None:
         try:
             value = levers.version_before(ask.ledger, lever.id, "production")
-            found.append(Choice(id="before", title="Roll back", text=shown(value), note="what was live before the present one"))
+            found.append(
+                Choice(id="before", title="Roll back", text=shown(value), note="what was live before the present one")
+            )
         except StateError:
             pass  # nothing was
     for v in reversed(versions[-MOST_VERSIONS:]):
@@ -70,7 +80,15 @@ def choices_of(ask: Ask, lever: Lever) -> list[Choice]:
         is_live = live is not None and live.digest == v.digest
         note = wrong or ("live in production" if is_live else f"approved by {v.approvals[-1].by}")
         title = f"Version {v.digest}"
-        found.append(Choice(id=f"version:{v.digest}", title=title, text=quoted(v.why, 80)[1:-1], note=note, tone="warn" if wrong else ""))
+        found.append(
+            Choice(
+                id=f"version:{v.digest}",
+                title=title,
+                text=quoted(v.why, 80)[1:-1],
+                note=note,
+                tone="warn" if wrong else "",
+            )
+        )
     return found
 
 
@@ -118,7 +136,9 @@ def _value(ask: Ask, lever: Lever, environment: Any) -> Any:
     if choice == "value":
         text = ask.form.get("value", "").replace("\r\n", "\n")
         if not text.strip() and lever.kind != "string":
-            raise InputError("the value is empty: type the value that the lever is to be held at, or choose another one")
+            raise InputError(
+                "the value is empty: type the value that the lever is to be held at, or choose another one"
+            )
         return value_of_text(lever, text)
     if choice.startswith("version:"):
         return find_version(lever, levers.versions_of(ask.ledger, lever.id), choice.removeprefix("version:")).value
@@ -134,11 +154,17 @@ def hold(ask: Ask, key: str) -> Done:
         levers.plan_hold(ask.ledger, key, asked, ask.now_us)  # what is wrong is said before anything is frozen
     except StateError as error:
         rule = None if asked.break_glass else rule_against(ask.ledger, lever, asked)
-        raise (error if rule is None else StateError(f"{rule}. In an emergency, break the glass: the last field of this form.")) from error
+        raise (
+            error
+            if rule is None
+            else StateError(f"{rule}. In an emergency, break the glass: the last field of this form.")
+        ) from error
     if ask.maybe("then") == "look":
         query = urlencode({k: v for k in FIELDS if (v := ask.form.get(k, "").strip())})
         if len(query) > MOST_LOOKED_AT:
-            raise InputError("this is too long to be looked at before: write the value as a version, and look at a hold of that")
+            raise InputError(
+                "this is too long to be looked at before: write the value as a version, and look at a hold of that"
+            )
         return Done(to=f"/levers/{key}/plan?{query}")
     before = in_force(pulls_of(ask.ledger, key), ask.now_us, check_environment(asked.environment))
     parts, _ = freeze_before(ask.ledger, lever, lambda _: _frozen(ask, lever))
@@ -234,7 +260,9 @@ def extend(ask: Ask, key: str) -> Done:
     held = in_force(pulls_of(ask.ledger, key), ask.now_us, place)
     if held is None or held.id != ask.maybe("pull"):
         who = "nobody" if held is None else f"{held.id} by {held.by}"
-        raise StateError(f"{who} holds {key} in {place} meanwhile, not {ask.maybe('pull')}: look at what is served now, and hold it anew")
+        raise StateError(
+            f"{who} holds {key} in {place} meanwhile, not {ask.maybe('pull')}: look at what is served now, and hold it anew"
+        )
     form = {**ask.form, "choice": "safe", "environment": place}
     wanted = asked_of(replace(ask, form=form), lever)
     asked = replace(wanted, value=held.value, incident=held.incident, trade_off=held.trade_off, exit=held.exit)
@@ -247,5 +275,7 @@ def extend(ask: Ask, key: str) -> Done:
 def review(ask: Ask, key: str) -> Done:
     """Look at why somebody else broke the glass."""
     lever_of(ask, key)
-    done = levers.review(ask.ledger, ask.given("pull"), why=ask.given("why", "what you think of it"), by=ask.by, now_us=ask.now_us)
+    done = levers.review(
+        ask.ledger, ask.given("pull"), why=ask.given("why", "what you think of it"), by=ask.by, now_us=ask.now_us
+    )
     return Done(to=f"/levers/{key}", said=f"{done.id} by {done.by} is reviewed.")

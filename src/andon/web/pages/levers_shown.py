@@ -116,7 +116,7 @@ def readers_of(ask: Ask, lever: Lever) -> list[tuple[str, int]] | None:
     return sorted(fits.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def held_table(ask: Ask, held: Sequence[Given], effects: Mapping[str, tuple[Effect, ...]]) -> Table:
+def held_table(held: Sequence[Given], effects: Mapping[str, tuple[Effect, ...]]) -> Table:
     """The levers that are held now, as a file."""
     names = ("lever", "environment", "value", "until", "by", "why", "incident", "since", "trade-off", "exit", "effect")
     kinds: dict[str, Any] = {"lever": "code", "until": "time", "since": "time"}
@@ -179,7 +179,7 @@ def _now(ask: Ask, now: Given) -> Cell:
     return Cell(value=shown(now.value, WIDE), tone="bad" if now.gate else "warn" if kind == "held" else "", note=note)
 
 
-def pulls_table(ask: Ask, told: Sequence[Told]) -> Table:
+def pulls_table(told: Sequence[Told]) -> Table:
     """All pulls of a lever, the newest first, with what they did."""
     columns = (
         Column(key="pull", title="pull", kind="code"), Column(key="environment", title="where"), Column(key="value", title="held at"),

@@ -1,6 +1,6 @@
 """The versions of a lever and its declaration: written by one person, approved by another, tried, promoted, taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,10 @@ MOST_LINES = 2_000
 """Lines of a comparison that are shown."""
 
 KINDS = {"boolean": "boolean: on or off", "string": "string: a text", "number": "number", "object": "object: JSON"}
-FAILS = {"open": "open: without an answer the default is right", "closed": "closed: without an answer the safe value is right"}
+FAILS = {
+    "open": "open: without an answer the default is right",
+    "closed": "closed: without an answer the safe value is right",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,9 @@ def lines_of(text: str) -> list[Line]:
     found = []
     for line in text.split("\n")[2:] if text else ():
         said = line if line.startswith("@") else line[1:]
-        found.append(Line(kind=kinds.get(line[:1], "same"), text=quoted(said, max(1, len(said)))[1:-1].replace("\\t", "\t")))
+        found.append(
+            Line(kind=kinds.get(line[:1], "same"), text=quoted(said, max(1, len(said)))[1:-1].replace("\\t", "\t"))
+        )
     return found
 
 
@@ -52,7 +57,8 @@ def new(ask: Ask) -> Page:
     if "form" not in ask.query and ask.ledger.get(Lever, "new") is not None:
         from andon.web.pages.levers import lever
 
-        return lever(ask, "new")
+        found: Page = lever(ask, "new")
+        return found
     return Page(
         template="levers/declaration.html", title="Declare a lever", live=False,
         context={"lever": None, "seen": 0, "kinds": KINDS, "fails": FAILS, "apps": _apps(ask), "code": None, "versions": 0},
@@ -64,7 +70,10 @@ def declare_new(ask: Ask) -> Done:
     """Declare a lever that is not there yet."""
     key = ask.given("key", "the key")
     made = levers.declare(ask.ledger, _declared(ask, key, ask.given("kind", "the kind")), ask.now_us, ask.by, seen=0)
-    return Done(to=f"/levers/{made.id}", said=f"{made.id} is declared: default {shown(made.default)}, safe value {shown(made.safe)}.")
+    return Done(
+        to=f"/levers/{made.id}",
+        said=f"{made.id} is declared: default {shown(made.default)}, safe value {shown(made.safe)}.",
+    )
 
 
 @pages.read("/levers/{key}/declaration")
@@ -92,8 +101,14 @@ def declare_anew(ask: Ask, key: str) -> Done:
         "default": value_text(known.default), "safe": value_text(known.safe), "fail": known.fail, "about": known.about, "app": known.app,
         "seen": str(latest.version if latest else 0),
     }  # fmt: skip
-    undo = Undo(action=f"/levers/{key}/declaration", fields=fields) if made != known and len(str(fields)) < 1_500 else None
-    return Done(to=f"/levers/{key}/declaration", said=f"{key} is declared anew." if undo or made != known else "Nothing was different.", undo=undo)
+    undo = (
+        Undo(action=f"/levers/{key}/declaration", fields=fields) if made != known and len(str(fields)) < 1_500 else None
+    )
+    return Done(
+        to=f"/levers/{key}/declaration",
+        said=f"{key} is declared anew." if undo or made != known else "Nothing was different.",
+        undo=undo,
+    )
 
 
 def _number(ask: Ask) -> int:
@@ -108,8 +123,10 @@ def _declared(ask: Ask, key: str, kind: str) -> Lever:
     for name, text in (("default", default), ("safe value", safe)):
         if kind != "string" and not text.strip():
             raise InputError(f"the {name} is empty: fill it in")
-    made: dict[str, Any] = {"id": key, "kind": kind, "default": parsed(kind, default), "safe": parsed(kind, safe)}
-    return Lever(**made, fail=ask.maybe("fail") or "open", about=ask.maybe("about") or "", app=ask.maybe("app") or "default")  # type: ignore[arg-type]
+    made: dict[str, Any] = {
+        "id": key, "kind": kind, "default": parsed(kind, default), "safe": parsed(kind, safe), "fail": ask.maybe("fail") or "open",
+    }  # fmt: skip
+    return Lever(**made, about=ask.maybe("about") or "", app=ask.maybe("app") or "default")
 
 
 def _apps(ask: Ask) -> list[str]:
@@ -121,7 +138,7 @@ def versions(ask: Ask, key: str) -> Page:
     """The versions of a lever; one of them compared with what somebody has read before."""
     one = lever_of(ask, key)
     all_ = list(reversed(levers.versions_of(ask.ledger, key)))
-    live = {e: levers.live_in(ask.ledger, key, e) for e in reversed(ENVIRONMENTS)}
+    live: dict[str, Promotion | None] = {e: levers.live_in(ask.ledger, key, e) for e in reversed(ENVIRONMENTS)}
     table = versions_table(ask, one, all_, live)
     named = ask.query.get("to") or (all_[0].digest if all_ else "")
     chosen, problem = _named(one, all_, named)
@@ -164,7 +181,7 @@ def _compared_with(
     return (None, "") if isinstance(new, Lever) else origin_of(lever, new, known, live)
 
 
-def _steps(version: Version, live: dict[Any, Promotion | None]) -> list[tuple[str, bool, str]]:
+def _steps(version: Version, live: Mapping[Any, Promotion | None]) -> list[tuple[str, bool, str]]:
     """What a version has behind it on its way to production: step, whether it is done, and what there is to say."""
     approved = ", ".join(a.by for a in version.approvals)
     gate: GateResult | None = version.gates[-1] if version.gates else None
@@ -194,10 +211,20 @@ def add(ask: Ask, key: str) -> Done:
     if not text.strip() and one.kind != "string":
         raise InputError("the value is empty: fill it in")
     made = levers.add_version(
-        ask.ledger, key, value_of_text(one, text), why=ask.given("why", "what it is for"), by=ask.by, parent=ask.maybe("parent"), now_us=ask.now_us
+        ask.ledger,
+        key,
+        value_of_text(one, text),
+        why=ask.given("why", "what it is for"),
+        by=ask.by,
+        parent=ask.maybe("parent"),
+        now_us=ask.now_us,
     )
     again = made.at_us != ask.now_us
-    said = f"Version {made.digest} is there already, written by {made.by}." if again else f"Version {made.digest} is written; nothing is served by that. Somebody else approves it."
+    said = (
+        f"Version {made.digest} is there already, written by {made.by}."
+        if again
+        else f"Version {made.digest} is written; nothing is served by that. Somebody else approves it."
+    )
     return Done(to=f"/levers/{key}/versions?to={made.digest}", said=said)
 
 
@@ -206,7 +233,9 @@ def approve(ask: Ask, key: str, digest: str) -> Done:
     """Say that production may see a version that somebody else wrote."""
     lever_of(ask, key)
     done = levers.approve_version(ask.ledger, key, digest, why=ask.given("why", "why"), by=ask.by, now_us=ask.now_us)
-    said = "You approved it before." if done.approvals[-1].at_us != ask.now_us else f"Version {done.digest} is approved."
+    said = (
+        "You approved it before." if done.approvals[-1].at_us != ask.now_us else f"Version {done.digest} is approved."
+    )
     if why := not_passed(done):
         said += f" Production still must not see it: the gate says {why}."
     return Done(to=f"/levers/{key}/versions?to={done.digest}", said=said)
@@ -222,9 +251,19 @@ def promote(ask: Ask, key: str) -> Done:
     seen = ask.form.get("seen")
     if seen is not None and seen != (before or DEFAULT):
         who = live.by if live else "somebody"
-        raise StateError(f"{who} promoted {before or 'the default'} to {place} meanwhile, which you have not seen: look at it, and promote again if it is still right")
+        raise StateError(
+            f"{who} promoted {before or 'the default'} to {place} meanwhile, which you have not seen: look at it, and promote again if it is still right"
+        )
     try:
-        done = levers.promote(ask.ledger, key, ask.given("version", "the version"), to=place, why=ask.given("why", "why"), by=ask.by, now_us=ask.now_us)
+        done = levers.promote(
+            ask.ledger,
+            key,
+            ask.given("version", "the version"),
+            to=place,
+            why=ask.given("why", "why"),
+            by=ask.by,
+            now_us=ask.now_us,
+        )
     except StateError as error:
         raise StateError(rule_of(error)) from error
     name = "The default" if done.digest is None else f"Version {done.digest}"
@@ -232,6 +271,11 @@ def promote(ask: Ask, key: str) -> Done:
     said = f"{name} is live in {place}." if done.at_us == ask.now_us else f"{name} is live in {place} already."
     if held is not None:
         said += f" But {held.by} holds {place} until {clock(ask, held.until_us)}: it is given after that."
-    fields = {"version": before or DEFAULT, "to": place, "why": f"taken back: {name.lower()} was promoted by mistake", "seen": done.digest or DEFAULT}
+    fields = {
+        "version": before or DEFAULT,
+        "to": place,
+        "why": f"taken back: {name.lower()} was promoted by mistake",
+        "seen": done.digest or DEFAULT,
+    }
     undo = Undo(action=f"/levers/{key}/promote", fields=fields) if done.at_us == ask.now_us else None
     return Done(to=f"/levers/{key}/versions" + (f"?to={done.digest}" if done.digest else ""), said=said, undo=undo)

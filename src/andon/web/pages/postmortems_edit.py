@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from andon.errors import ConfigError, InputError, StateError
+from andon.errors import InputError, StateError
 from andon.postmortems.lint import Finding, lint_text
 from andon.postmortems.markdown import BUILT_IN, hints_of
 from andon.postmortems.records import Review
@@ -104,7 +104,7 @@ def unsave(ask: Ask, id: str) -> Done:  # noqa: A002
 
 
 @pages.act("/postmortems/{id}/lint", role="reviewer")
-def lint(ask: Ask, id: str) -> Response:  # noqa: A002
+def lint(ask: Ask, id: str) -> Response:  # noqa: A002, ARG001
     """What the linter says of a text, for the script that asks while somebody types; nothing is kept."""
     text = ask.form.get("text", "").replace("\r\n", "\n")[:MOST_LINTED]
     found = [
@@ -196,11 +196,7 @@ def _typed(form: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 def _templates(ask: Ask) -> dict[str, str]:
     """Name of each template -> what it is for."""
-    own: dict[str, str] = {}
-    try:
-        own = {name: f"{name}: your own" for name in team_templates(templates_beside(ask.site.settings.config))}
-    except (ConfigError, OSError):
-        pass  # the page says which template is used, and the built-in ones can be chosen
+    own = {name: f"{name}: your own" for name in team_templates(templates_beside(ask.site.settings.config))}
     return {name: f"{name}: {about}" for name, about in BUILT_IN.items()} | own
 
 

@@ -14,7 +14,17 @@ from andon.postmortems.html import draw_postmortem_chart, render_html
 from andon.postmortems.markdown import signed_text
 from andon.postmortems.merging import compare_lines
 from andon.postmortems.records import Postmortem, Published, Review
-from andon.postmortems.review import Standing, answer, ask_for_review, digest_of, remark, reopen, unsign, withdraw, writers
+from andon.postmortems.review import (
+    Standing,
+    answer,
+    ask_for_review,
+    digest_of,
+    remark,
+    reopen,
+    unsign,
+    withdraw,
+    writers,
+)
 from andon.postmortems.run import review as stage
 from andon.postmortems.run.documents import layouts_beside
 from andon.postmortems.run.shelf import Shelf, shelf_of
@@ -249,8 +259,8 @@ def _json(record: Any) -> str:
 
 _FILES: Mapping[str, Callable[[Ask, Postmortem], tuple[str, str]]] = {
     ".md": lambda ask, p: (shelf_of(ask.ledger).markdown(p), "text/markdown; charset=utf-8"),
-    ".html": lambda ask, p: (render_html(p), "text/html; charset=utf-8"),
-    "chart.svg": lambda ask, p: (draw_postmortem_chart(p), "image/svg+xml"),
+    ".html": lambda _, p: (render_html(p), "text/html; charset=utf-8"),
+    "chart.svg": lambda _, p: (draw_postmortem_chart(p), "image/svg+xml"),
     "avid.json": lambda ask, p: (_json(avid_of(p, _organisation(ask))), "application/json"),
     "aiid.json": lambda ask, p: (_json(aiid_of(p, _organisation(ask))), "application/json"),
     "article-73.md": lambda ask, p: (_article(ask, p), "text/markdown; charset=utf-8"),

@@ -27,7 +27,7 @@ setInterval(count, 1000);
 document.addEventListener("keydown", (event) => {
   if (event.key !== "x" || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, textarea, select, [contenteditable], dialog[open]")) return;
-  document.querySelector("[data-selected] [data-tick]")?.click();
+  document.querySelector(".runbook > [data-selected] form button")?.click();
 });
 
 document.addEventListener(

@@ -48,7 +48,7 @@ function press(event) {
     if (own.matches("input, textarea, select")) own.focus();
     else {
       const menu = own.closest("details:not([open])");
-      if (menu) menu.open = true;
+      if (menu && !own.matches("summary")) menu.open = true;
       own.click();
     }
     return true;
