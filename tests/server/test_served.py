@@ -74,10 +74,10 @@ def test_an_issue_that_is_closed_claims_its_action(served: tuple[httpx2.Client, 
     assert ledger.get(ActionItem, "INC-0001-A1").claimed == "#7 was closed by eve"
 
 
-def test_the_published_text_is_served(served: tuple[httpx2.Client, Ledger]) -> None:
-    """The page of an incident is what was published; of one that does not exist there is none."""
+def test_a_stranger_is_asked_to_sign_in(served: tuple[httpx2.Client, Ledger]) -> None:
+    """What was published is for who is signed in; before there is an owner, every page leads to becoming one."""
     client, _ = served
-    shown = client.get("/incidents/INC-0001").text
-    assert "What was signed." in shown
-    assert "A later draft." not in shown
-    assert client.get("/incidents/INC-0404").status_code == 404
+    for path in ("/incidents/INC-0001", "/postmortems/INC-0001", "/incidents/INC-0404"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/welcome")
+        assert "What was signed." not in answer.text

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field, replace
 from andon.changes.records import Change
 from andon.traffic import VERSIONS
 
-__all__ = ["PLAIN_US", "SHOWN_US", "Inventory", "Sighting", "discover", "group_field", "inventory_id", "shown_by"]
+__all__ = [
+    "MANY",
+    "PLAIN_US",
+    "SHOWN_US",
+    "Inventory",
+    "Sighting",
+    "discover",
+    "group_field",
+    "inventory_id",
+    "shown_by",
+]
 
 MANY = 200
 """A field with more values than this does not hold versions; its new values are no changes."""

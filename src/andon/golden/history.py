@@ -8,7 +8,7 @@ from andon.golden.records import Case, Failure, Label, NearDuplicate
 from andon.traffic.clock import format_time
 from andon.traffic.quoting import quoted
 
-__all__ = ["Entry", "State", "Step", "case_history", "set_states"]
+__all__ = ["Entry", "Moved", "State", "Step", "case_history", "set_changes", "set_states"]
 
 Step = tuple[int, str, Case | Failure | Label | NearDuplicate]
 """One version of a record: its time in microseconds, who wrote it, and the record."""
@@ -41,6 +41,19 @@ class State:
     """Cases that were changed otherwise, or brought back; each counts once, however often that was."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """One change to a case of a set."""
+
+    at_us: int
+    by: str
+    case: Case
+    """As it was after it."""
+    kind: str
+    """``added``, ``changed``, ``retired`` or ``back``."""
+    what: str
+
+
 def case_history(steps: Iterable[Step]) -> list[Entry]:
     """What happened to a case, oldest first, from the versions of its failure, labels, near-duplicate decisions and its own."""
     entries: list[Entry] = []
@@ -67,6 +80,23 @@ def _labelled(label: Label) -> str:
     right = "no case comes of it" if label.verdict == "dismiss" else f"right is {quoted(label.ground_truth, SHOWN)}"
     note = f" ({label.note})" if label.note else ""
     return f"{'adjudicated' if label.final else 'labelled'}: {right}{note}"
+
+
+def set_changes(versions: Iterable[tuple[int, str, Case]]) -> list[Moved]:
+    """What was done to the cases of a set, oldest first, from (time, who wrote it, version of a case) in the order of writing."""
+    moved = []
+    now: dict[str, Case] = {}
+    for at_us, by, case in versions:
+        before = now.get(case.id)
+        if before is None:
+            kind, what = "retired" if case.retired else "added", _added(case)
+        elif case.retired is not None and before.retired is None:
+            kind, what = "retired", _changed(before, case)
+        else:
+            kind, what = "back" if before.retired and not case.retired else "changed", _changed(before, case)
+        now[case.id] = case
+        moved.append(Moved(at_us=at_us, by=by, case=case, kind=kind, what=what))
+    return moved
 
 
 def set_states(versions: Sequence[tuple[int, Case]]) -> list[State]:
@@ -117,5 +147,11 @@ def _changed(before: Case, case: Case) -> str:
         return f"retired: {case.retired_why}"
     if case.retired is None and before.retired is not None:
         return f"brought back: {case.retired_why}"
-    names = [f.name for f in fields(Case) if getattr(before, f.name) != getattr(case, f.name)]
-    return f"changed: {', '.join(names) or 'its line in the file'}"
+    names = [f.name for f in fields(Case) if f.name != "line" and getattr(before, f.name) != getattr(case, f.name)]
+    if not names:
+        return "changed: its line in the file"
+    return "changed: " + "; ".join(f"{n} from {_word(getattr(before, n))} to {_word(getattr(case, n))}" for n in names)
+
+
+def _word(value: object) -> str:
+    return "nothing" if value in (None, "", (), {}) else quoted(str(value), SHOWN)

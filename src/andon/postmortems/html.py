@@ -64,18 +64,22 @@ def render_html(p: Postmortem) -> str:
     return _shell().render(title=title, body=body.html, contents=body.contents if len(body.contents) > 4 else ())
 
 
-def body_of(p: Postmortem, markdown: str | None = None) -> Body:
+def body_of(p: Postmortem, markdown: str | None = None, *, under: bool = False) -> Body:
     """The document, by the template of its review, for a page that has its own frame. No element or attribute comes from traffic.
 
     Args:
         p: the postmortem.
         markdown: what `render_markdown` made of it, where that is known already.
+        under: whether the page around it has a title of its own: all headings are one rank lower then.
 
     Raises:
         ConfigError: the team's own template cannot be read or fails.
     """
     tokens = _markdown().parse(render_markdown(p) if markdown is None else markdown)
     contents = _mark_up(tokens, p)
+    for token in tokens if under else ():
+        if token.type.startswith("heading_"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
     html = _markdown().renderer.render(list(_scrolling(tokens)), _markdown().options, {})
     return Body(html=Markup(html), contents=tuple(contents))  # noqa: S704 - everything in it was made harmless
 

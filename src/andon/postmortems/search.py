@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from andon.errors import InputError
 from andon.postmortems.draft import plain
@@ -131,7 +132,7 @@ def _found(
     sections: Sequence[Section], by_words: Sequence[float], asked: Sequence[str], score: float, similarity: float
 ) -> Found:
     best = sections[max(range(len(sections)), key=lambda i: by_words[i])]
-    there = {w for s in sections for w in words_of(f"{s.name} {s.text}")}
+    there = {w for s in sections for w in _counted(s)}
     return Found(
         postmortem=best.postmortem,
         section=best.name,
@@ -143,7 +144,7 @@ def _found(
 
 
 def _bm25(asked: Sequence[str], sections: Sequence[Section]) -> list[float]:
-    counts = [Counter(words_of(f"{s.name} {s.text}")) for s in sections]
+    counts = [_counted(s) for s in sections]
     lengths = [c.total() for c in counts]
     mean = sum(lengths) / len(lengths) or 1.0
     n = len(sections)
@@ -155,6 +156,12 @@ def _bm25(asked: Sequence[str], sections: Sequence[Section]) -> list[float]:
         sum(idf[w] * c[w] * (K1 + 1) / (c[w] + K1 * (1 - B + B * length / mean)) for w in asked if c[w])
         for c, length in zip(counts, lengths, strict=True)
     ]
+
+
+@lru_cache(maxsize=20_000)
+def _counted(section: Section) -> Counter[str]:
+    """How often each word stands in a section; counted once, because all of them are searched again and again."""
+    return Counter(words_of(f"{section.name} {section.text}"))
 
 
 def _snippet(text: str, asked: Sequence[str]) -> str:

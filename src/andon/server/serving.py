@@ -25,18 +25,20 @@ from andon.incidents import Channel, Report
 from andon.incidents.run import receive_alerts, receive_report
 from andon.levers.run import Board, Readers, expire, note_first_reads
 from andon.levers.run.upkeep import REPLACED, Upkeep
-from andon.postmortems.run import issue_closed, layouts_beside, reviewed
+from andon.postmortems.run import issue_closed
+from andon.scores import score_schema
+from andon.scores.run import installed_scorers
 from andon.server.background import GRACE_S, Repeated, last_commit, now_us
 from andon.server.crank import COMMIT_S, TICK_S, Crank
 from andon.server.errands import Errands
 from andon.server.files import allow_files
+from andon.server.people import LIVE, Pages
 from andon.server.refused import RefusedReads
 from andon.settings import Settings
-from andon.store import Ledger, Warehouse
+from andon.store import Ledger, RememberingLedger, Warehouse
 from andon.traffic import SCHEMAS
 from andon.traffic.otlp import Form
 from andon.traffic.run import Intake, open_intake
-from andon.web import add_pages
 
 __all__ = ["Server", "create_server", "listen", "serve"]
 
@@ -66,13 +68,14 @@ class Turning(Protocol):
 class _Http(uvicorn.Server):
     """uvicorn, which ends the event streams before it waits for what it serves."""
 
-    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+    def __init__(self, config: uvicorn.Config, streams: Sequence[Streams]) -> None:
         super().__init__(config)
-        self._streams = streams
+        self._streams = tuple(streams)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what was begun; a stream has no end of its own."""
-        self._streams.end()
+        for streams in self._streams:
+            streams.end()
         let_go = asyncio.create_task(self._let_go())
         await super().shutdown(sockets)
         let_go.cancel()
@@ -82,7 +85,7 @@ class _Http(uvicorn.Server):
         await asyncio.sleep(STREAM_GRACE_S)
         for connection in list(self.server_state.connections):
             cycle = getattr(connection, "cycle", None)
-            if cycle is not None and cycle.scope["path"] == EVENTS:
+            if cycle is not None and cycle.scope["path"] in (EVENTS, LIVE):
                 connection.transport.abort()
 
 
@@ -96,7 +99,7 @@ class Server:
         bound: socket.socket,
         work: Sequence[Repeated],
         close: Callable[[], None],
-        streams: Streams,
+        streams: Sequence[Streams],
         grpc: GrpcServer | None = None,
     ) -> None:
         self.app = app
@@ -211,13 +214,21 @@ def _deps(
     refused: RefusedReads,
     keyring: Keyring,
     settings: Settings,
+    took: Callable[[int], None],
 ) -> Deps:
     """What the API needs, made of the stages."""
 
     def receive(signal_name: str, body: bytes, form: Form) -> tuple[int, Sequence[str]]:
-        if signal_name == "traces":
-            return intake.traces(body, form)
-        return intake.logs(body, form, now_us()) if signal_name == "logs" else (intake.metrics(body, form), ())
+        if signal_name == "metrics":
+            return intake.metrics(body, form), ()
+        done = intake.traces(body, form) if signal_name == "traces" else intake.logs(body, form, now_us())
+        took(done[0])
+        return done
+
+    def keep_rows(rows: Sequence[Any]) -> int:
+        count = intake.records(rows)
+        took(count)
+        return count
 
     def keep_changes(received: Received) -> list[str]:
         return [change.id for change in record_changes(ledger, received, now_us=now_us())]
@@ -231,7 +242,7 @@ def _deps(
 
     return Deps(
         receive=receive,
-        record=intake.records,
+        record=keep_rows,
         webhooks=WebhookDeps(
             record_changes=keep_changes,
             receive_alerts=lambda alerts: receive_alerts(ledger, alerts, now_us=now_us()),
@@ -277,7 +288,7 @@ def create_server(
     host: str = "127.0.0.1",
     port: int = 0,
     token: str = "",
-    add_pages: Callable[[FastAPI], None] | None = None,
+    pages: Pages | None = None,
     tick_s: float = TICK_S,
     intake: Intake | None = None,
     errands: Errands | None = None,
@@ -305,7 +316,7 @@ def create_server(
         ledger.close()
 
     settings = Settings(host=host, port=port, token=token, grpc_port=0)
-    return _server(settings, intake, warehouse, ledger, work, close, add_pages=add_pages)
+    return _server(settings, intake, warehouse, ledger, work, close, pages=pages)
 
 
 def _server(
@@ -316,7 +327,7 @@ def _server(
     work: Sequence[Repeated],
     close: Callable[[], None],
     *,
-    add_pages: Callable[[FastAPI], None] | None = None,
+    pages: Pages | None = None,
     more_problems: Callable[[], list[str]] = list,
 ) -> Server:
     board, streams = Board(ledger), Streams()
@@ -333,6 +344,8 @@ def _server(
         Repeated("tokens", keyring.refresh, TOKENS_S),
         Repeated("counts", lambda: intake.flush(now_us()), COUNTS_S),
     ]
+    if pages is not None:
+        everything.append(Repeated("pages", pages.look, LOOK_S))
 
     def end() -> None:
         upkeep.end()
@@ -342,14 +355,16 @@ def _server(
         failing = [problem for w in everything if (problem := w.problem()) is not None]
         return [*([REPLACED] if ledger.replaced() else []), *more_problems(), *failing]
 
-    deps = _deps(intake, warehouse, ledger, board, readers, problems, streams, RefusedReads(), keyring, settings)
+    took = pages.took if pages is not None else lambda _: None
+    deps = _deps(intake, warehouse, ledger, board, readers, problems, streams, RefusedReads(), keyring, settings, took)
     app = create_app(deps)
-    if add_pages is not None:
-        add_pages(app)
+    if pages is not None:
+        pages.add(app, problems, deps.warnings)
     bound = listen(settings.host, settings.port, settings.token)
     address = f"http://{settings.host}:{bound.getsockname()[1]}"
     grpc = open_grpc(settings, deps.receive, deps.scopes_of)
-    return Server(app, board, bound, everything, end, streams, grpc=grpc)
+    ended = (streams,) if pages is None else (streams, pages.streams)
+    return Server(app, board, bound, everything, end, ended, grpc=grpc)
 
 
 def serve(settings: Settings) -> None:
@@ -361,8 +376,8 @@ def serve(settings: Settings) -> None:
     """
     listen(settings.host, settings.port, settings.token).close()  # before the store is touched
     allow_files()
-    warehouse = Warehouse(settings.home, SCHEMAS)
-    ledger = Ledger.open(settings.home / "ledger.db")
+    warehouse = Warehouse(settings.home, {**SCHEMAS, "scores": score_schema(installed_scorers())})
+    ledger, remembering = (kind.open(settings.home / "ledger.db") for kind in (Ledger, RememberingLedger))
     intake = open_intake(warehouse, settings)
     crank, errands = Crank(settings), Errands(settings)
     crank.start()
@@ -376,6 +391,7 @@ def serve(settings: Settings) -> None:
         intake.flush(now_us())
         warehouse.close()
         crank.stop()
+        remembering.close()
         ledger.close()
 
     server = _server(
@@ -385,13 +401,7 @@ def serve(settings: Settings) -> None:
         ledger,
         [Repeated("journal", seal, SEAL_S)],
         close,
-        add_pages=lambda app: add_pages(
-            app,
-            ledger,
-            now_us,
-            lambda: crank.charts,
-            lambda i: reviewed(ledger, i, layouts_beside(settings.config)),
-        ),
+        pages=Pages(settings, remembering, warehouse, clock=now_us, errands=errands),
         more_problems=crank.problems,
     )
     try:

@@ -244,6 +244,15 @@ class Ledger:
         query = select(_V.entry, _V.kind, _V.id).where(_V.entry > after, mine).order_by(_V.entry)
         return [(int(row.entry), str(row.kind), str(row.id)) for row in self._read(query)]
 
+    def kinds_written(self, after: int) -> set[str]:
+        """Names of the kinds of which something was written after an entry; costs as much as there is after it.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        query = select(_V.kind).where(_V.entry > after).order_by(_V.entry)  # by the key: distinct ones would read the whole index
+        return {str(row.kind) for row in self._read(query)}
+
     def last_entry(self) -> int:
         """The number of the newest entry of any kind, 0 when there is none; it grows with every write.
 

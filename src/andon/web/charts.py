@@ -6,7 +6,7 @@ from math import isfinite, log, nan
 
 from markupsafe import Markup, escape
 
-__all__ = ["Stop", "bars", "loop", "meter", "share", "span", "span_axis", "spark"]
+__all__ = ["Stop", "bars", "interval", "loop", "meter", "share", "span", "span_axis", "spark", "strip"]
 
 
 def spark(values: Sequence[float | None], label: str, *, limit: float | None = None, tone: str = "") -> Markup:
@@ -190,6 +190,58 @@ def share(x: int, n: int, low: float, high: float, label: str, *, tone: str = ""
         parts.append(f'<circle class="middle" cx="{min(99.0, max(1.0, 100 * x / n)):.2f}%" cy="11" r="4.5"/>')
     return Markup('<svg class="span {}" width="100%" height="22" role="img" aria-label="{}">{}</svg>').format(
         tone, label, Markup("".join(parts))  # noqa: S704 - numbers only
+    )
+
+
+def interval(
+    low: float | None, value: float | None, high: float | None, label: str, *, reach: float, tone: str = "", mark: float | None = None,
+) -> Markup:  # fmt: skip
+    """A difference with its interval around zero, on a scale from ``-reach`` to ``reach``; what lies beyond is cut off.
+
+    Args:
+        low: where the interval begins; None: nothing is known.
+        value: the difference.
+        high: where the interval ends.
+        label: all of it in words, for who cannot see it.
+        reach: the same for drawings that are read together.
+        tone: ``good``, ``bad`` or ``warn``, where the interval says so.
+        mark: a limit that is drawn as a dashed line, such as what is accepted.
+    """
+
+    def x(at: float) -> float:
+        return 50 + 50 * min(1.0, max(-1.0, at / (reach or 1.0))) * 0.98
+
+    parts = ['<line class="zero" x1="50%" x2="50%" y1="0" y2="22"/>']
+    if mark is not None and abs(mark) <= reach:
+        parts.append(f'<line class="accepted" x1="{x(mark):.2f}%" x2="{x(mark):.2f}%" y1="1" y2="21"/>')
+    if low is not None and high is not None:
+        parts.append(f'<rect class="band" x="{x(low):.2f}%" width="{max(0.6, x(high) - x(low)):.2f}%" y="6" height="10" rx="3"/>')
+    if value is not None:
+        parts.append(f'<circle class="middle" cx="{x(value):.2f}%" cy="11" r="4.5"/>')
+    return Markup('<svg class="interval-bar {}" width="100%" height="22" role="img" aria-label="{}">{}</svg>').format(
+        tone, label, Markup("".join(parts))  # noqa: S704 - numbers only
+    )
+
+
+def strip(words: Sequence[str], label: str, *, links: Sequence[str] = (), titles: Sequence[str] = ()) -> Markup:
+    """Outcomes one after the other: ``pass`` is low and full, ``fail`` high and full, ``error`` hollow; so colour is not the only sign.
+
+    Args:
+        words: in order of time.
+        label: what they are, for who cannot see them.
+        links: where each leads.
+        titles: what each says when it is pointed at.
+    """
+    parts = []
+    for n, word in enumerate(words):
+        y, high = (8, 10) if word == "pass" else (2, 16)
+        kind = word if word in ("pass", "fail", "error") else "error"
+        title = f"<title>{escape(titles[n])}</title>" if n < len(titles) else ""
+        box = f'<rect class="{kind}" x="{n * 9 + 1}" y="{y}" width="6" height="{high}" rx="1.5">{title}</rect>'
+        parts.append(f'<a href="{escape(links[n])}" tabindex="-1">{box}</a>' if n < len(links) and links[n] else box)
+    wide = max(9, 9 * len(words))
+    return Markup('<svg class="strip-of" viewBox="0 0 {} 20" width="{}" height="20" role="img" aria-label="{}">{}</svg>').format(
+        wide, wide, label, Markup("".join(parts))  # noqa: S704 - escaped above
     )
 
 

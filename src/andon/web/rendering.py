@@ -18,7 +18,7 @@ from andon.web.asking import Ask, Page
 from andon.web.forms import Form
 from andon.web.frame import NAVIGATION, lamp_of
 from andon.web.tables import Cell
-from andon.web.zones import clock_text, day_text, exact_text
+from andon.web.zones import clock_text, day_text, exact_text, second_text
 
 if TYPE_CHECKING:
     from andon.web.told import Said
@@ -48,6 +48,7 @@ def render(ask: Ask, page: Page, *, csrf: str, said: "Said | None") -> str:
         "with_query": partial(_with_query, ask),
         "time": partial(_time, ask),
         "day": lambda us: day_text(us, ask.zone, ask.now_us),
+        "exact": lambda us: second_text(us, ask.zone, ask.now_us),
         "clock": lambda us: clock_text(us, ask.zone, ask.now_us),
         "ago": partial(_ago, ask),
         **page.context,

@@ -56,7 +56,7 @@ class Errands(Protocol):
     def all(self) -> Sequence[Errand]:
         """The last ones, the newest first."""
 
-    def stop(self, id: str) -> None:  # noqa: A002
+    def stop(self, id: str, by: str = "somebody") -> None:  # noqa: A002
         """Stop one; what it has done stays."""
 
     def warm(self) -> None:
@@ -81,7 +81,7 @@ class NoErrands:
         """There are none."""
         return ()
 
-    def stop(self, id: str) -> None:  # noqa: A002
+    def stop(self, id: str, by: str = "somebody") -> None:  # noqa: A002
         """There is nothing to stop."""
 
     def warm(self) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
-__all__ = ["clock_text", "day_text", "exact_text", "zone_names", "zone_of"]
+__all__ = ["clock_text", "day_text", "exact_text", "second_text", "zone_names", "zone_of"]
 
 UTC_ZONE = ZoneInfo("UTC")
 
@@ -30,6 +30,13 @@ def clock_text(us: int, zone: ZoneInfo, now_us: int) -> str:
         return f"{at:%H:%M}"
     year = "" if at.year == now.year else f" {at.year}"
     return f"{at.day} {at:%b}{year} {at:%H:%M}"
+
+
+def second_text(us: int, zone: ZoneInfo, now_us: int) -> str:
+    """A time to the second: ``14:05:09`` of today, else with its day."""
+    at = datetime.fromtimestamp(us / 1e6, UTC).astimezone(zone)
+    today = at.date() == datetime.fromtimestamp(now_us / 1e6, UTC).astimezone(zone).date()
+    return f"{at:%H:%M:%S}" if today else f"{day_text(us, zone, now_us)} {at:%H:%M:%S}"
 
 
 def day_text(us: int, zone: ZoneInfo, now_us: int) -> str:

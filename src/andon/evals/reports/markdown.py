@@ -11,7 +11,7 @@ from andon.golden import Case
 from andon.traffic.clock import format_time
 from andon.traffic.quoting import quoted
 
-__all__ = ["LONGEST", "SHOWN", "markdown_of", "rules_table", "summarise", "tell"]
+__all__ = ["LONGEST", "SHOWN", "markdown_of", "rules_table", "summarise", "tell", "todo_text"]
 
 SHOWN = 20
 """Cases that a list shows; the rest is counted."""
@@ -82,6 +82,11 @@ def markdown_of(run: EvalRun, verdict: Verdict, cases: Iterable[Case], *, baseli
     return _render(run, verdict, cases, baseline, reason=_prose, folds=True)
 
 
+def todo_text(verdict: Verdict) -> str:
+    """What is to be done after a verdict, in a sentence."""
+    return _LOOK if verdict.outcome == "pass" and verdict.lost else _TODO[verdict.outcome]
+
+
 def rules_table(verdict: Verdict) -> str:
     """What each rule says, as a table for a terminal; empty where the verdict came without rules."""
     return "\n".join(_rules(verdict, _line))
@@ -98,8 +103,7 @@ def _render(
     first: str = "",
 ) -> str:
     each = standings(run, verdict, cases, baseline)
-    todo = _LOOK if verdict.outcome == "pass" and verdict.lost else _TODO[verdict.outcome]
-    lines = [first or f"{_OPENING[verdict.outcome]}: {reason(verdict.reason)}. {todo}"]
+    lines = [first or f"{_OPENING[verdict.outcome]}: {reason(verdict.reason)}. {todo_text(verdict)}"]
     for head, said in (("", verdict.notes), ("**What would decide it**", verdict.decides)):
         lines += ["", *([head, ""] if head else []), *(f"- {reason(text)}" for text in said[:SHOWN])] if said else []
     lines += ["", *(_rules(verdict, reason) or _categories(each))]

@@ -18,7 +18,17 @@ from andon.golden.run.labels import (
     still_tested,
     withdraw,
 )
-from andon.golden.run.sets import export_as, export_text, history_of, import_set, import_text, load_set, retire, states_of
+from andon.golden.run.sets import (
+    chronicle,
+    export_as,
+    export_text,
+    history_of,
+    import_set,
+    import_text,
+    load_set,
+    retire,
+    states_of,
+)
 from andon.golden.run.tuning import decided_pairs, read_pairs, tune_on
 from andon.golden.run.vectors import CaseVectors, forget_vectors
 from andon.golden.run.waiting import LabelQueue, Ready
@@ -35,6 +45,7 @@ __all__ = [
     "capture",
     "capture_all",
     "capture_new",
+    "chronicle",
     "conflicting",
     "decide",
     "decided_pairs",

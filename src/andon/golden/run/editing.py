@@ -28,7 +28,7 @@ class Measure:
         return cls(**{f.name: getattr(case, f.name) for f in fields(cls)})
 
 
-def restate(ledger: Ledger, case: str, wanted: Measure, *, version: int, now_us: int, by: str) -> Case:
+def restate(ledger: Ledger, case: str, wanted: Measure, *, version: int, now_us: int, by: str, over: int | None = None) -> Case:
     """Change the measure of a case, as somebody saw it at a version; what others changed meanwhile stays, where it is elsewhere.
 
     Args:
@@ -38,6 +38,7 @@ def restate(ledger: Ledger, case: str, wanted: Measure, *, version: int, now_us:
         version: of the case that the person saw.
         now_us: the clock.
         by: who changes it.
+        over: the version of somebody else's change that the person was told of, and overrules.
 
     Raises:
         InputError: there is no such case or version, or no metric is named.
@@ -57,7 +58,7 @@ def restate(ledger: Ledger, case: str, wanted: Measure, *, version: int, now_us:
     mine = {f.name for f in fields(Measure) if getattr(wanted, f.name) != getattr(before, f.name)}
     theirs = {f.name for f in fields(Measure) if getattr(now, f.name) != getattr(before, f.name)}
     both = sorted(n for n in mine & theirs if getattr(wanted, n) != getattr(now, n))
-    if both:
+    if both and over != last.version:
         raise StateError(_crossed(both, now, wanted, last))
     merged = replace(last.record, **{n: getattr(wanted, n) for n in mine})
     if merged != last.record:

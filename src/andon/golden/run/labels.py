@@ -23,7 +23,7 @@ from andon.golden.records import (
     Refusal,
     Settled,
 )
-from andon.golden.run.vectors import CaseVectors
+from andon.golden.run.vectors import FEW, CaseVectors
 from andon.scores import Embedder, Vectors
 from andon.store import Ledger
 from andon.traffic.quoting import quoted
@@ -146,7 +146,7 @@ def give_label(
     if found is None:
         raise InputError(f"there is no failure {quoted(failure)}; the label queue has those that wait")
     by = person(by)
-    labels = [x for x in ledger.all(Label) if x.failure == failure]
+    labels = ledger.all(Label, f"{failure}/")
     mine = any(x.author == by and not x.final and x.verdict != "withdrawn" for x in labels)
     if not (again and mine) and not open_to(by, settled(found, labels)):
         raise StateError("somebody labelled it meanwhile, and it waits for you no more; nothing is kept")
@@ -326,7 +326,9 @@ def still_tested(ledger: Ledger, failures: Collection[str]) -> list[Refusal]:
         StoreError: the ledger failed.
     """
     given: dict[str, list[str]] = {}
-    for _, name in ledger.ids(Label):
+    few = len(failures) <= FEW
+    names = [x.id for f in failures for x in ledger.all(Label, f"{f}/")] if few else [i for _, i in ledger.ids(Label)]
+    for name in names:
         if (failure := name.rpartition("/")[0]) in failures:
             given.setdefault(failure, []).append(name)
     found: dict[str, Refusal] = {}

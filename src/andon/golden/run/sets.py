@@ -9,7 +9,7 @@ from andon.errors import InputError, StateError
 from andon.golden.cases import case_id, check_label, is_erased
 from andon.golden.files import merge_cases, places_of, read_text, render_cases
 from andon.golden.formats import OWN, read_as, recognise, write_as
-from andon.golden.history import Entry, State, Step, case_history, set_states
+from andon.golden.history import Entry, Moved, State, Step, case_history, set_changes, set_states
 from andon.golden.records import Case, Failure, ImportResult, Label, NearDuplicate, Refusal
 from andon.golden.run.cases import conflicts
 from andon.store import Ledger, write_whole
@@ -17,7 +17,7 @@ from andon.traffic.clock import format_time
 from andon.traffic.erasure import ERASED
 from andon.traffic.quoting import quoted
 
-__all__ = ["export", "export_as", "export_text", "history_of", "import_set", "import_text", "load_set", "retire", "states_of"]
+__all__ = ["chronicle", "export", "export_as", "export_text", "history_of", "import_set", "import_text", "load_set", "retire", "states_of"]
 
 _MEASURE = ("contexts", "metric", "direction", "cut", "expect", "risk_category", "cluster")
 """What a file can say anew of a case that is there: how an answer to it is measured, and how much hangs on it."""
@@ -242,7 +242,8 @@ def history_of(ledger: Ledger, case: str) -> list[Entry]:
         raise InputError(f"there is no case {quoted(case)}; `andon golden list --retired` shows their ids")
     last = versions[-1].record
     asked = [f for f in ledger.all(Failure) if (f.app, f.question) == (last.app, last.question)]
-    labels = [v for v in ledger.history(Label) if v.record.failure in {f.id for f in asked}]
+    names = [x.id for f in asked for x in ledger.all(Label, f"{f.id}/")]
+    labels = [v for name in names for v in ledger.history(Label, name)]
     own = {v.record.failure for v in labels if case_id(last.app, last.question, v.record.ground_truth) == case}
     steps: list[Step] = [(v.at_us, v.by, v.record) for v in versions]
     steps += [(v.record.at_us, v.record.author, v.record) for v in labels if v.record.failure in own]
@@ -259,3 +260,13 @@ def states_of(ledger: Ledger, app: str | None = None) -> list[State]:
         StoreError: the ledger failed.
     """
     return set_states([(v.at_us, v.record) for v in ledger.history(Case) if app in (None, v.record.app)])
+
+
+def chronicle(ledger: Ledger, app: str | None = None) -> tuple[list[State], list[Moved]]:
+    """The states of the golden set (of one app) by day, and everything that was done to its cases; both oldest first.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    versions = [v for v in ledger.history(Case) if app in (None, v.record.app)]
+    return set_states([(v.at_us, v.record) for v in versions]), set_changes((v.at_us, v.by, v.record) for v in versions)

@@ -44,10 +44,10 @@ class Shelf:
         return kept.markdown
 
     def body(self, p: Postmortem) -> Body:
-        """`body_of`."""
+        """`body_of`, for a page with a title of its own."""
         kept = self._of(p)
         if kept.body is None:
-            kept.body = body_of(p, self.markdown(p))
+            kept.body = body_of(p, self.markdown(p), under=True)
         return kept.body
 
     def digest(self, p: Postmortem) -> str:

@@ -3,7 +3,7 @@
 from andon.traffic.run.assembling import Assembled, assemble_traces
 from andon.traffic.run.erasing import erase_traffic, traffic_of
 from andon.traffic.run.importing import ImportResult, Progress, import_files
-from andon.traffic.run.reading import feedback_on, read_interactions_by_id, read_new, read_new_feedback
+from andon.traffic.run.reading import came_by_app, feedback_on, read_interactions_by_id, read_new, read_new_feedback
 from andon.traffic.run.searching import Found, Volume, search_traffic, volume
 from andon.traffic.run.sessions import FollowUpCursor, find_follow_ups_in
 from andon.traffic.run.stories import Story, interaction_story
@@ -28,6 +28,7 @@ __all__ = [
     "Story",
     "Volume",
     "assemble_traces",
+    "came_by_app",
     "erase_traffic",
     "feedback_on",
     "find_follow_ups_in",

@@ -10,6 +10,7 @@ from andon.traffic.records import Feedback, Interaction
 from andon.traffic.rows import SCHEMAS, feedback_from_rows, from_rows
 
 __all__ = [
+    "came_by_app",
     "chunks",
     "feedback_on",
     "last_seq",
@@ -43,6 +44,17 @@ def read_interactions_by_id(warehouse: Warehouse, ids: Iterable[str], span: Span
     if not wanted:
         return []
     return from_rows(warehouse.run(Lookup(table="interactions", ids=wanted, columns=columns, span=span)))
+
+
+def came_by_app(warehouse: Warehouse) -> tuple[tuple[tuple[str, int], ...], int | None]:
+    """Applications with their interactions, the busiest first, and the time of the first one; None while there is none."""
+    if warehouse.extent("interactions") is None:
+        return (), None
+    rows = warehouse.run(
+        Rollup(table="interactions", keys=("app",), metrics=("time_us",), measures=("n", "min"))
+    ).to_pylist()
+    apps = sorted(((str(row["app"]), int(row["rows"])) for row in rows), key=lambda pair: (-pair[1], pair[0]))
+    return tuple(apps), min((int(row["time_us.min"]) for row in rows), default=None)
 
 
 def feedback_on(warehouse: Warehouse, interaction_id: str) -> list[Feedback]:

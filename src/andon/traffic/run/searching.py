@@ -107,7 +107,8 @@ def search_traffic(
         if look.named and len(hits) * _SPARSE_ROWS <= seen:  # most row groups will be passed over by their filters
             wanted = min(wanted * _GROWTH**2, _MOST_ROWS)
         else:
-            wanted = min(max(wanted * min(_GROWTH, left / max(spent, 1e-6)), _FIRST_ROWS), _MOST_ROWS)
+            # about half of what a stretch takes is the same however long it is
+            wanted = min(max(wanted * min(_GROWTH, 2 * left / max(spent, 1e-6)), _FIRST_ROWS), _MOST_ROWS)
     last = hits[-1]
     following = Cursor(time_us=last.time_us, id=last.id)
     return Found(rows=tuple(hits), searched_back_to_us=last.time_us, complete=True, next=following)

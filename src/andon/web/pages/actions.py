@@ -110,7 +110,7 @@ def action(ask: Ask, id: str) -> Page:  # noqa: A002 - named so in the path
             "late": _late(item, ask), "commands": steps_of(item), "tests": TESTS, "errand": errands_about(ask, id, "prove"),
             "unnamed": item.criterion is not None and _unnamed(item.criterion), "drafted": ask.ledger.latest(Postmortem, item.incident),
             "subjects": _subjects(ask, item), "ways": _ways(item), "due_in": duration(abs(item.due_us - ask.now_us) / 1e6),
-            "read": _read_key(item), "shown_by": _day_field(ask, item) if item.state == "open" else "", "tested": [s for s in steps if s.proof is not None],
+            "read": _read_key(item), "shown_by": _day_field(ask, item) if item.state == "open" and not _late(item, ask) else "", "tested": [s for s in steps if s.proof is not None],
         },
     )  # fmt: skip
 
@@ -132,9 +132,10 @@ def take(ask: Ask, id: str) -> Done:  # noqa: A002
     before = _found(ask, id)
     _unchanged(ask, before)
     owner = ask.maybe("owner") or ask.by
+    same = before.state == "open" and ask.maybe("due") == _day_field(ask, before)  # the field shows no seconds
     test = _criterion(ask) if ask.maybe("subject") else None
     item = stage.take_action(
-        ask.ledger, id, owner=owner, due_us=ask.time_us("due"), criterion=test, now_us=ask.now_us, by=ask.by
+        ask.ledger, id, owner=owner, due_us=None if same else ask.time_us("due"), criterion=test, now_us=ask.now_us, by=ask.by
     )
     if before.state == "proposed":
         return Done(to=f"/actions/{id}", said=f"{id} is {item.owner}'s.", undo=Undo(action=f"/actions/{id}/give-back"))
@@ -258,7 +259,7 @@ def _table(items: Sequence[ActionItem], ask: Ask, view: str) -> Table:
     columns = (
         Column(key="action", title="action", kind="code"), Column(key="title", title="what", wide=True),
         Column(key="state", title="state"), Column(key="owner", title="owner"), Column(key="due", title="due", kind="time"),
-        Column(key="done_when", title="done when"), Column(key="kind", title="kind"), Column(key="incident", title="incident"),
+        Column(key="done_when", title="done when"), Column(key="kind", title="kind"),
     )  # fmt: skip
     rows = [_row(i, ask) for i in items]
     empty = {
@@ -280,7 +281,6 @@ def _row(item: ActionItem, ask: Ask) -> dict[str, Any]:
         "due": item.due_us if item.state == "open" else None,
         "done_when": item.criterion.text.replace("`", "") if item.criterion else "nobody has chosen a test yet",
         "kind": item.kind,
-        "incident": Cell(value=item.incident, link=f"/incidents/{item.incident}"),
     }
 
 

@@ -50,6 +50,7 @@ BLAMED_US = 30 * DAY_US
 
 MOST_INCIDENTS = 15
 MOST_CHARTS = 6
+MOST_SIGNALS = 15
 
 
 @pages.read("/changes")
@@ -107,14 +108,15 @@ def change(ask: Ask, id: str) -> Page:  # noqa: A002 - the field is called id
     text = "\n".join(unified_diff((one.before or "").split("\n"), (one.after or "").split("\n"), "", "", lineterm=""))
     whole = max(len(one.before or ""), len(one.after or "")) > 120 or "\n" in f"{one.before}{one.after}"
     key = one.attributes.get("lever")
-    tables = [_suspected(blamed), _signals(around)]
+    tables = [_suspected(blamed), _signals(around if ask.exporting else around[:MOST_SIGNALS])]
     return Page(
         template="changes/change.html",
         title=one.title[:80],
         tables=tables,
         context={
             "change": one, "origin": ORIGINS.get(origin_of(one), one.origin), "lines": lines_of(text) if whole and one.before and one.after else [],
-            "suspected": tables[0], "signals": tables[1], "worst": max((s.probability for _, s in blamed), default=None),
+            "suspected": tables[0], "signals": tables[1],
+            "more_signals": max(0, len(around) - MOST_SIGNALS), "worst": max((s.probability for _, s in blamed), default=None),
             "charts_": _charts(ask, one), "lever": key, "link": one.link if one.link and is_link(one.link) else "",
             "near": _near(ask, one), "from_us": one.at_us - BEFORE_US, "until_us": min(ask.now_us, one.at_us + AFTER_US),
         },
@@ -187,15 +189,16 @@ def _strip(ask: Ask, found: Sequence[Change], wanted: Wanted) -> dict[str, Any] 
 def _table(ask: Ask, some: Sequence[Change], *, narrows: bool, any_: bool) -> Table:
     columns = (
         Column(key="at", title="when", kind="time"), Column(key="kind", title="kind"), Column(key="what", title="what", wide=True),
-        Column(key="before", title="before"), Column(key="after", title="after"), Column(key="app", title="app"),
-        Column(key="environment", title="where"), Column(key="author", title="who"), Column(key="origin", title="from", kind="tag"),
+        *((Column(key="before", title="before"), Column(key="after", title="after")) if ask.exporting else ()),
+        Column(key="app", title="app"), Column(key="environment", title="where"), Column(key="author", title="who"),
+        Column(key="origin", title="from", kind="tag"),
         *((Column(key="id", title="change", kind="code"), Column(key="link", title="link")) if ask.exporting else ()),
     )  # fmt: skip
     words = {"recorded": "", "traffic": "seen in traffic", "lever": "our lever", "not ours": "not ours"}
     rows = [
         {
-            "at": c.at_us, "kind": c.kind, "what": Cell(value=c.title, link=f"/changes/{quote(c.id, safe='')}"),
-            "before": _short(ask, c.before), "after": _short(ask, c.after), "app": "any" if c.app == "default" else c.app,
+            "at": c.at_us, "kind": c.kind, "what": Cell(value=c.title, link=f"/changes/{quote(c.id, safe='')}", note=_moved(c)),
+            "before": c.before, "after": c.after, "app": "any" if c.app == "default" else c.app,
             "environment": c.environment, "author": c.author, "origin": words.get(origin_of(c), c.origin), "id": c.id, "link": c.link,
             "_tone": "warn" if not c.own else "",
         }
@@ -217,11 +220,12 @@ def _table(ask: Ask, some: Sequence[Change], *, narrows: bool, any_: bool) -> Ta
     return Table(name="changes", title="Changes", columns=columns, rows=rows, empty=empty)
 
 
-def _short(ask: Ask, text: str | None) -> str | None:
-    if text is None or ask.exporting:
-        return text
-    line = " ".join(text.split())
-    return line if len(line) <= 28 else f"{line[:27]}…"
+def _moved(one: Change) -> str:
+    """What moved, where that is short and the title does not say it."""
+    before, after = (" ".join((text or "").split()) for text in (one.before, one.after))
+    if not after or max(len(before), len(after)) > 60 or (before in one.title and after in one.title):
+        return ""
+    return f"{before} → {after}" if before else f"now {after}"
 
 
 def _blamed(ask: Ask, one: Change) -> list[tuple[Incident, Any]]:
@@ -278,7 +282,7 @@ def _signals(around: Sequence[Signal]) -> Table:
             "at": s.at_us, "monitor": Cell(value=s.monitor, link=f"/monitors/{quote(s.monitor, safe='')}"), "level": s.level,
             "before": s.baseline_x / s.baseline_n if s.baseline_n else None, "rate": s.x / s.n if s.n else None, "onset": s.onset_us,
         }
-        for s in around[:200]
+        for s in around
     ]  # fmt: skip
     empty = "No chart of its application left its limits from six hours before it to a day after it."
     return Table(

@@ -15,6 +15,7 @@ from andon.rollouts import Experiment
 from andon.rollouts.run.standing import decided_experiments
 from andon.web.asking import Ask, Page
 from andon.web.charts import Stop
+from andon.web.pages.first import first_of
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
@@ -54,16 +55,9 @@ def home(ask: Ask) -> Page:
             "health": ask.site.charts.health(ask.now_us) if ask.site.charts else (),
             "decided": [d for d in decided_experiments(ask.ledger, ask.now_us) if d.stands(ask.now_us)],
             "problems": [*ask.site.problems(), *ask.site.warnings()],
-            "first_run": not incidents and not _seen(ask),
+            "first": first_of(ask, calm=not incidents),
         },
     )
-
-
-def _seen(ask: Ask) -> bool:
-    """Whether any traffic ever came."""
-    from andon.web.pages.traffic import any_traffic
-
-    return ask.site.took_in() > 0 or any_traffic(ask.warehouse)
 
 
 def _stops(

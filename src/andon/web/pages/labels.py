@@ -157,7 +157,7 @@ def give(ask: Ask, failure: str) -> Done:
 def dismiss(ask: Ask, failure: str) -> Done:
     """Say that no case comes of it, and why."""
     found = _failure(ask, failure)
-    why = ask.given("why", "the reason")
+    why = ask.maybe("usual") or ask.given("why", "the reason")
     golden.give_label(ask.ledger, found.id, dismiss=why, now_us=ask.now_us, by=ask.by, again=True)
     return _given(ask, found, f"Dismissed “{found.question[:80]}”: {why[:160]}")
 
@@ -183,7 +183,7 @@ def adjudicate(ask: Ask, failure: str) -> Done:
 
 
 def _given(ask: Ask, found: Failure, text: str) -> Done:
-    undo = Undo(f"/labels/{found.id}/withdraw")
+    undo = Undo(action=f"/labels/{found.id}/withdraw")
     return Done(to=next_address(ask.form), said=_and_cases(ask, found, text), undo=undo)
 
 

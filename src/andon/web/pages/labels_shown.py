@@ -105,17 +105,19 @@ def acceptable(ask: Ask, states: Mapping[str, tuple[Failure, Settled]]) -> int:
 def queue_table(ask: Ask, rows: Sequence[Queued], first: int) -> Table:
     """The queue as a list."""
     columns = (
-        Column(key="place", title="", kind="number"), Column(key="question", title="question", wide=True),
+        Column(key="place", title="", kind="number"), Column(key="question", title="question, and why it stands here", wide=True),
         Column(key="app", title="app"), Column(key="risk", title="risk"), Column(key="source", title="from"),
-        Column(key="why", title="why here"), Column(key="needs", title="needs"), Column(key="captured", title="captured", kind="time"),
-        Column(key="failure", title="failure", kind="code"),
+        Column(key="needs", title="needs"), Column(key="captured", title="captured", kind="time"),
     )  # fmt: skip
+    if ask.exporting:
+        more = (("failure", "failure"), ("priority", "priority"), ("why", "why here"), ("answer", "failing answer"))
+        columns = (*columns, *(Column(key=k, title=t) for k, t in more))
     shown = [
         {
-            "place": first + k, "question": Cell(value=q.failure.question[:300], link=f"/labels/{q.failure.id}"),
+            "place": first + k, "question": Cell(value=q.failure.question[:300], link=f"/labels/{q.failure.id}", note=q.why),
             "app": q.failure.app, "risk": Cell(value=q.failure.risk_category, tone="bad" if is_high(q.failure) else ""),
-            "source": q.failure.source, "why": Cell(value=f"{q.priority:.2f}", note=q.why), "needs": _needs(q),
-            "captured": q.failure.captured_us, "failure": q.failure.id,
+            "source": q.failure.source, "needs": _needs(q), "captured": q.failure.captured_us, "failure": q.failure.id,
+            "priority": q.priority, "why": q.why, "answer": q.failure.answer,
         }
         for k, q in enumerate(rows)
     ]  # fmt: skip

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 HOUR_US = 3_600_000_000
-WIDE = 60
+WIDE = 44
 """Characters of a value in a table."""
 
 
@@ -139,7 +139,7 @@ def held_table(held: Sequence[Given], effects: Mapping[str, tuple[Effect, ...]])
 def levers_table(ask: Ask, rows: Sequence[tuple[Given, Given]], last: Mapping[str, Pull], *, filtered: bool) -> Table:
     """All levers, a line each."""
     columns = (
-        Column(key="lever", title="lever", wide=True), Column(key="app", title="read by"),
+        Column(key="lever", title="lever"), Column(key="app", title="read by"),
         Column(key="production", title="production"), Column(key="staging", title="staging"),
         Column(key="default", title="default"), Column(key="safe", title="safe value"), Column(key="pulled", title="last pulled", kind="time"),
     )  # fmt: skip
@@ -171,7 +171,9 @@ def _now(ask: Ask, now: Given) -> Cell:
     kind = kind_of(now)
     if ask.exporting:
         return Cell(value=value_text(now.value))
-    note = {"version": f"version {now.digest}", "default": "the default", "held": "held"}.get(kind, "")
+    if kind == "default":
+        return Cell(value=shown(now.value, WIDE), tone="soft")
+    note = f"version {now.digest}" if kind == "version" else ""
     if now.held is not None:
         note = f"held until {clock(ask, now.held.until_us)}"
     if kind == "experiment" and now.split is not None:
@@ -220,7 +222,7 @@ def versions_table(ask: Ask, lever: Lever, versions: Sequence[Version], live: Ma
         Column(key="version", title="version", kind="code"), Column(key="why", title="what it is for", wide=True),
         Column(key="by", title="author"), Column(key="at", title="written", kind="time"), Column(key="approved", title="approved by"),
         Column(key="gate", title="gate", kind="tag"), Column(key="live", title="live"), Column(key="parent", title="made from", kind="code"),
-        Column(key="value", title="value"),
+        *((Column(key="value", title="value"),) if ask.exporting else ()),
     )  # fmt: skip
     rows = []
     for v in versions:
@@ -233,7 +235,7 @@ def versions_table(ask: Ask, lever: Lever, versions: Sequence[Version], live: Ma
                 "approved": ", ".join(a.by for a in v.approvals) or Cell(value="nobody yet", tone="warn"),
                 "gate": "not asked" if gate is None else Cell(value=gate.outcome, note=gate.run or ""),
                 "live": Cell(value=" and ".join(where), tone="bad" if not_passed(v) else "good") if where else None,
-                "parent": v.parent, "value": value_text(v.value) if ask.exporting else shown(v.value, WIDE),
+                "parent": v.parent, "value": value_text(v.value),
                 "_tone": "bad" if "production" in where and not_passed(v) else "",
             }
         )  # fmt: skip

@@ -190,7 +190,7 @@ def _again(learned: Learned) -> Table:
     rows = [
         {
             "closed": Cell(value=r.closed, link=f"/incidents/{r.closed}"), "again": ", ".join(r.again),
-            "signature": ", ".join(map(str, r.signature)),
+            "signature": ", ".join(filter(None, map(str, r.signature))),
         }
         for r in learned.recurrences
     ]  # fmt: skip

@@ -1,0 +1,125 @@
+"""The pages of one server: what they are handed, and the looks that keep open ones up to date."""
+
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from andon.api import Streams
+from andon.monitors.run import open_board
+from andon.server.errands import Errand, Errands
+from andon.settings import Settings
+from andon.store import Ledger, Warehouse
+from andon.web import NoErrands, Site, add_pages
+
+__all__ = ["LIVE", "UNSEEN", "Pages", "news_in"]
+
+LIVE = "/live"
+
+TRAFFIC_S = 10.0
+"""Open pages are told of new traffic at most so often; of the first traffic at once."""
+
+UNSEEN = frozenset({
+    "Announced", "Attached", "CaptureCursor", "CaptureDay", "ChangeCursor", "Claim", "FollowUpCursor", "Inventory", "MeasuredBy",
+    "ScoreCursor", "ScorerSet", "Served", "Session", "TimelineCursor", "TimelineMark", "Topics", "TraceCursor", "WatchCursor",
+})  # fmt: skip
+"""Kinds of records that no page shows: how far a stage has come, and who is signed in. Pages are not brought up to date for them."""
+
+
+def news_in(ledger: Ledger, after: int) -> tuple[int, bool]:
+    """The number of the newest entry, and whether anything that people see was written after an earlier one.
+
+    Raises:
+        StoreError: the ledger cannot be read.
+    """
+    last = ledger.last_entry()
+    if last == after:
+        return last, False
+    return last, any(kind not in UNSEEN for kind in ledger.kinds_written(after))
+
+
+class Pages:
+    """The pages over one store, in the process that serves them. `look` runs in a thread of its own, again and again."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        warehouse: Warehouse,
+        *,
+        clock: Callable[[], int],
+        errands: Errands | None = None,
+        home: Path | None = None,
+    ) -> None:
+        """Pages that are not served yet.
+
+        Args:
+            settings: of this Andon.
+            ledger: the records; one that remembers is much faster. It is closed with the pages where nobody else has it.
+            warehouse: the tables, with scores, for reading.
+            clock: the time.
+            errands: who does long work; None: nobody.
+            home: where the loop publishes its charts; that of the settings unless given.
+        """
+        self.streams = Streams()
+        self._settings, self._ledger, self._warehouse, self._clock = settings, ledger, warehouse, clock
+        self._errands, self._board = errands, open_board(home or settings.home)
+        self._begun = secrets.token_hex(4)
+        self._news, self._first_told = 0, False
+        self._last = ledger.last_entry()
+        self._newest, self._traffic_us = 0, 0
+        self._counting = threading.Lock()
+        self._took, self._first_us = 0, 0
+        if errands is not None:
+            errands.told(self._errand)
+
+    def add(self, app: FastAPI, problems: Callable[[], list[str]], warnings: Callable[[], list[str]]) -> None:
+        """Serve them, after everything else that the application serves."""
+        site = Site(
+            ledger=self._ledger, warehouse=self._warehouse, settings=self._settings, charts=self._board, streams=self.streams,
+            errands=NoErrands() if self._errands is None else self._errands, now_us=self._clock, problems=problems,
+            warnings=warnings, took_in=lambda: self._took, more={"first_us": lambda: self._first_us},
+        )  # fmt: skip
+        add_pages(app, site)
+
+    def took(self, rows: int) -> None:
+        """Count what came in; any thread may call it."""
+        with self._counting:
+            if rows > 0 and not self._took:
+                self._first_us = self._clock()
+            self._took += rows
+
+    def look(self) -> None:
+        """Tell open pages if there is something new: a record that people see, a chart, traffic.
+
+        Raises:
+            StoreError: the ledger or the tables cannot be read.
+        """
+        self._last, wrote = news_in(self._ledger, self._last)
+        first = self._took > 0 and not self._first_told
+        self._first_told |= first
+        if any((wrote, first, self._board.refresh(), self._came())):
+            self._news += 1
+        self._tell()
+
+    def end(self) -> None:
+        """Let go of what was opened for the pages alone."""
+        self.streams.end()
+
+    def _came(self) -> bool:
+        """Whether new interactions can be seen, and it is time to say so."""
+        now = self._clock()
+        if self._newest and now - self._traffic_us < TRAFFIC_S * 1e6:
+            return False
+        newest = self._warehouse.newest("interactions")
+        before, self._newest, self._traffic_us = self._newest, newest, now
+        return newest != before
+
+    def _errand(self, _: Errand) -> None:
+        self._news += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        self.streams.tell(f"{self._begun}-{self._news}", self._clock())
