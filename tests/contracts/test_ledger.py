@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -350,3 +350,44 @@ def test_what_no_class_here_reads_is_not_blanked(ledger: Ledger) -> None:
     ledger.put(Hidden(id="h", text="secret"), now_us=1, by="ada")
     assert ledger.blank(lambda value: {**value, "text": "x"}, [Finding]) == 0
     assert ledger.all(Hidden) == [Hidden(id="h", text="secret")]
+
+
+def test_the_trail_tells_who_wrote_what_newest_first(ledger: Ledger) -> None:
+    """Each version is one line with its author and time, the newest first; by kind, author, id, time and page, nothing else is told."""
+    for n in range(6):
+        ledger.put(Finding(id=f"a{n % 3}", count=n), now_us=10 * n, by="ada" if n % 2 else "bob")
+    ledger.put(Other(id="a%"), now_us=70, by="ada")
+    lines = ledger.trail(["Finding", "Other"])
+    assert [(e.kind, e.id, e.version, e.at_us, e.by) for e in lines[:2]] == [
+        ("Other", "a%", 1, 70, "ada"),
+        ("Finding", "a2", 2, 50, "ada"),
+    ]
+    assert [e.entry for e in lines] == sorted((e.entry for e in lines), reverse=True)
+    assert len(lines) == 7
+    assert {e.by for e in ledger.trail(["Finding", "Other"], by="bob")} == {"bob"}
+    assert [e.id for e in ledger.trail(["Finding", "Other"], begins="a%")] == ["a%"]
+    assert ledger.trail(["Finding"], begins="A") == []
+    assert [e.at_us for e in ledger.trail(["Finding"], start_us=10, end_us=30)] == [20, 10]
+    assert ledger.trail(["Other"]) == lines[:1]
+    assert ledger.trail([]) == []
+    pages = ledger.trail(["Finding", "Other"], limit=3)
+    assert [*pages, *ledger.trail(["Finding", "Other"], before=pages[-1].entry)] == lines
+    assert ledger.entry_at(lines[1].entry) == lines[1]
+    assert ledger.entry_at(10**6) is None
+    assert ledger.plain("Finding", "a0", 2)["count"] == 3
+    assert ledger.plain("Finding", "a0", 3) is None
+    assert ledger.kinds_written(lines[1].entry) == {"Other"}
+
+
+def test_a_ledger_of_an_earlier_version_gets_its_trail(tmp_path: Path) -> None:
+    """A file that was written before there was an index for the trail is opened, and has one afterwards."""
+    import sqlite3
+
+    with closing(Ledger.open(tmp_path / "ledger.db")) as made:
+        made.put(Other(id="x"), now_us=1, by="ada")
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as plain:
+        plain.execute("DROP INDEX versions_trail")
+    with closing(Ledger.open(tmp_path / "ledger.db")) as again:
+        assert [e.id for e in again.trail(["Other"])] == ["x"]
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as plain:
+        assert plain.execute("SELECT count(*) FROM sqlite_master WHERE name = 'versions_trail'").fetchone() == (1,)

@@ -18,7 +18,10 @@ def lines(text: str) -> "Counter[str]":
 def test_edits_of_different_places_are_both_kept() -> None:
     """What one writes at the top and the other at the bottom stands in the merged text."""
     before = "top\nmiddle\nbottom"
-    assert merge_lines(before, "top, mine\nmiddle\nbottom", "top\nmiddle\nbottom, theirs") == "top, mine\nmiddle\nbottom, theirs"
+    assert (
+        merge_lines(before, "top, mine\nmiddle\nbottom", "top\nmiddle\nbottom, theirs")
+        == "top, mine\nmiddle\nbottom, theirs"
+    )
 
 
 def test_edits_of_the_same_line_are_for_people() -> None:
@@ -73,4 +76,6 @@ def test_no_line_of_either_is_lost(before: str, mine: list[tuple[bool, bool]], t
     if merged is None:
         return
     for who, text in (("mine", a), ("theirs", b)):
-        assert [x for x in merged.split("\n") if x.startswith(who)] == [x for x in text.split("\n") if x.startswith(who)]
+        assert [x for x in merged.split("\n") if x.startswith(who)] == [
+            x for x in text.split("\n") if x.startswith(who)
+        ]

@@ -13,9 +13,10 @@ from andon.incidents import Incident
 from andon.loop import open_loop
 from andon.monitors import Signal
 from andon.server import Server, create_server, now_us
-from andon.server.people import UNSEEN, Pages, news_in
+from andon.server.people import Pages, news_in
 from andon.settings import Settings
 from andon.store import Ledger, RememberingLedger
+from andon.web.recorded import BESIDE
 
 PASSWORD = "a horse that is correct"
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -125,7 +126,7 @@ def test_pages_hear_of_what_people_see(tmp_path: Path) -> None:
     from andon.traffic.settling import TraceCursor
 
     with closing(Ledger.open(tmp_path / "ledger.db")) as ledger:
-        assert {TraceCursor.__name__, "Session"} <= UNSEEN
+        assert {TraceCursor.__name__, "Session"} <= BESIDE
         first, _ = news_in(ledger, 0)
         ledger.put(TraceCursor(), now_us=1, by="andon")
         second, wrote = news_in(ledger, first)

@@ -34,7 +34,7 @@ def an_incident(house: House, name: str = "INC-0001", **fields: Any) -> Incident
     """An open incident of the app `bot` that a chart leads, in the ledger."""
     told: dict[str, Any] = {
         "title": "The share of wrong answers rose from 1 % to 40 % in all traffic of app bot", "app": "bot", "environment": "production",
-        "metric": "exact_match", "lead": f"{name}-lead", "severity": "P2", "severity_reason": "P2: at least a tenth more",
+        "metric": "exact_match", "lead": f"{name}-lead", "signals": (f"{name}-lead",), "severity": "P2", "severity_reason": "P2: at least a tenth more",
         "impact": "correctness", "impact_reason": "correctness: wrong answers rose", "failure": "model drift",
         "failure_reason": "model drift: it jumped", "onset_us": ONSET, "onset_low_us": ONSET - HOUR // 2,
         "onset_high_us": ONSET + HOUR // 6, "alarmed_us": ONSET + HOUR, "last_signal_us": ONSET + HOUR,
@@ -73,8 +73,17 @@ def looked_into(house: House, name: str = "INC-0001", text: str = "") -> Investi
         Suspect(id="no own change: unknown", title="no own change: unknown", kind="unknown", probability=0.001, own=False),
     )  # fmt: skip
     evidence = [
-        Evidence(id=f"E{n}", claim=f"{what}{text}", plan={"plan": "Rollup"}, figures={"rows": float(n)}, rows=({"n": n},), digest="ab" * 32)
-        for n, what in enumerate(("harmed interactions since the onset", "interactions since the onset", "limit would have spoken"), 1)
+        Evidence(
+            id=f"E{n}",
+            claim=f"{what}{text}",
+            plan={"plan": "Rollup"},
+            figures={"rows": float(n)},
+            rows=({"n": n},),
+            digest="ab" * 32,
+        )
+        for n, what in enumerate(
+            ("harmed interactions since the onset", "interactions since the onset", "limit would have spoken"), 1
+        )
     ]
     rows: Sequence[tuple[str, ...]] = (("metric", "before"), (f"refusal{text}", "1 %"))
     found = Investigation(

@@ -27,7 +27,7 @@ def test_only_the_doors_are_open_to_strangers() -> None:
 
 def test_nothing_is_changed_by_a_viewer() -> None:
     """What changes something needs more than a viewer, but for what is a person's own."""
-    own = {"/sign-out", "/settings/me", "/settings/password"}
+    own = {"/sign-out", "/settings/me", "/settings/password", "/settings/sessions"}
     assert {e.path for e in ACTS if e.role == "viewer"} <= own
 
 

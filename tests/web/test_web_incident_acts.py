@@ -56,7 +56,9 @@ def test_a_milestone_is_marked_with_why_and_since_when(house: House, rob: Visito
     assert house.ledger.latest(Incident, "INC-0001").by == "Rob"
 
 
-def test_a_milestone_without_a_reason_or_in_the_future_is_refused_with_what_was_typed(house: House, rob: Visitor) -> None:
+def test_a_milestone_without_a_reason_or_in_the_future_is_refused_with_what_was_typed(
+    house: House, rob: Visitor
+) -> None:
     """A refused form is shown again beside its message with what was typed, and nothing is written."""
     before = house.ledger.last_entry()
     answer = rob.send(f"{ONE}/mark/fixed", {"why": "my long reason", "at": "2031-01-01T00:00"}, origin=ONE)
@@ -102,7 +104,9 @@ def test_a_persons_word_stands_and_can_be_taken_back(house: House, rob: Visitor)
         ("severity", {"chosen": "P2", "why": "x"}, 422), ("severity", {"chosen": "P1", "why": "x", "seen": "P3"}, 409),
     ],
 )  # fmt: skip
-def test_what_cannot_be_overruled_is_refused(house: House, rob: Visitor, field: str, sent: dict[str, str], status: int) -> None:
+def test_what_cannot_be_overruled_is_refused(
+    house: House, rob: Visitor, field: str, sent: dict[str, str], status: int
+) -> None:
     """A value that is none, no reason, the same value, or one that was changed meanwhile write nothing."""
     before = house.ledger.last_entry()
     assert rob.send(f"{ONE}/overrule/{field}", sent, origin=ONE).status_code == status
@@ -266,7 +270,9 @@ def test_a_report_names_its_interaction(house: House) -> None:
     told: dict[str, Any] = {"query": "How much?", "answer": "Half.", "app": "clinic", "environment": "production"}
     record(warehouse, [Interaction(id="i1", time_us=ONSET, **told)])
     warehouse.commit()
-    house.visitor("reviewer").does("/incidents/report", {"text": "a dose", "interaction": "i1"}, origin="/incidents?report=i1")
+    house.visitor("reviewer").does(
+        "/incidents/report", {"text": "a dose", "interaction": "i1"}, origin="/incidents?report=i1"
+    )
     (report,) = house.ledger.all(Report)
     assert (report.app, report.interaction_id) == ("clinic", "i1")
     assert house.ledger.all(Incident)[0].onset_us == ONSET

@@ -1,5 +1,6 @@
 """Levers on the page: what they give, held, released, extended, reviewed; versions; whatever is wrong is said, and harm is stopped."""
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from browsing import NOW, House, Seen, seen
 
 from andon.changes import Change
+from andon.evals import CaseResult, EvalRun
 from andon.incidents import Incident
 from andon.levers import Effect, FirstRead, GateResult, Lever, Promotion, Pull, Version
 from andon.levers.run import add_version, approve_version, declare, hold, note_gate, promote
@@ -106,7 +108,7 @@ def test_a_responder_holds_a_lever(cite: House) -> None:
     assert latest is not None
     assert latest.by == "Rob"
     assert cite.ledger.get(Change, f"{pull.id}-held") is not None
-    assert "/levers/cite/release" in page.forms  # the undo
+    assert "/levers/cite/release/production" in page.forms  # the undo
 
 
 def test_a_hold_is_undone(cite: House) -> None:
@@ -230,11 +232,11 @@ def test_a_release_ends_the_hold_that_was_seen(cite: House) -> None:
     second = hold(cite.ledger, "cite", why="b", by="Walter", until_us=NOW + HOUR, now_us=NOW + 1)
     cite.now += 10
     responder = cite.visitor("responder")
-    fields = {"pull": first.id, "environment": "production", "why": "over"}
-    refused = responder.send("/levers/cite/release", fields, origin="/levers/cite")
+    fields = {"pull": first.id, "why": "over"}
+    refused = responder.send("/levers/cite/release/production", fields, origin="/levers/cite")
     assert refused.status_code == 409
     assert "Walter" in seen(refused).text
-    page = responder.does("/levers/cite/release", {**fields, "pull": second.id})
+    page = responder.does("/levers/cite/release/production", {**fields, "pull": second.id})
     assert "cite is released in production: true (the default) is given again" in page.text
     last = cite.ledger.get(Pull, second.id)
     assert last is not None
@@ -248,8 +250,8 @@ def test_a_hold_is_extended(cite: House) -> None:
         cite.ledger, "cite", why="a", by="Vera", until_us=NOW + HOUR, now_us=NOW, incident="INC-0001", exit="below 2 %"
     )
     cite.now += 1_000_000
-    fields = {"pull": pull.id, "environment": "production", "for": "1d", "why": "still wrong"}
-    cite.visitor("responder").does("/levers/cite/extend", fields)
+    fields = {"pull": pull.id, "for": "1d", "why": "still wrong"}
+    cite.visitor("responder").does("/levers/cite/extend/production", fields)
     last = _held(cite)[-1]
     assert (last.value, last.incident, last.exit, last.by, last.until_us) == (
         False,
@@ -258,7 +260,7 @@ def test_a_hold_is_extended(cite: House) -> None:
         "Rob",
         cite.now + 24 * HOUR,
     )
-    assert cite.visitor("responder").send("/levers/cite/extend", fields).status_code == 409
+    assert cite.visitor("responder").send("/levers/cite/extend/production", fields).status_code == 409
 
 
 @dataclass
@@ -340,13 +342,13 @@ def test_a_version_on_its_way(cite: House) -> None:
     assert f"/levers/prompt/versions/{version.digest}/approve" not in page.forms
     own = responder.send(f"/levers/prompt/versions/{version.digest}/approve", {"why": "mine"})
     assert own.status_code == 409
-    early = responder.send("/levers/prompt/promote", {"version": version.digest, "to": "production", "why": "now"})
+    early = responder.send("/levers/prompt/promote/production", {"version": version.digest, "why": "now"})
     assert early.status_code == 409
     assert "is not approved" in seen(early).text
     reviewer.does(f"/levers/prompt/versions/{version.digest}/approve", {"why": "read"})
     for place in ("staging", "production"):
         done = responder.does(
-            "/levers/prompt/promote", {"version": version.digest, "to": place, "why": "kinder", "seen": "default"}
+            f"/levers/prompt/promote/{place}", {"version": version.digest, "why": "kinder", "seen": "default"}
         )
         assert f"is live in {place}" in done.text
     live = cite.ledger.get(Promotion, "prompt:production")
@@ -363,8 +365,8 @@ def test_who_promotes_has_seen_what_is_live(cite: House) -> None:
     for text in ("one", "two"):
         made = add_version(cite.ledger, "prompt", text, why=text, by="Vera", now_us=NOW)
     promote(cite.ledger, "prompt", made.digest, to="staging", why="w", by="Walter", now_us=NOW)
-    sent = {"version": made.digest, "to": "staging", "why": "w", "seen": "default"}
-    refused = cite.visitor("responder").send("/levers/prompt/promote", sent, origin="/levers/prompt/versions")
+    sent = {"version": made.digest, "why": "w", "seen": "default"}
+    refused = cite.visitor("responder").send("/levers/prompt/promote/staging", sent, origin="/levers/prompt/versions")
     assert refused.status_code == 409
     assert "Walter promoted" in seen(refused).text
 
@@ -499,7 +501,10 @@ def test_hostile_texts_are_shown_harmlessly(cite: House) -> None:
         assert page.status_code == 200, path
         assert "<script>alert" not in page.text, path
         assert "<img" not in page.text, path
-        assert "\u202e" not in page.text, path
+        shown = re.sub(
+            r"<textarea.*?</textarea>|<(input|option)[^>]*>", "", page.text, flags=re.DOTALL
+        )  # fields keep what they edit
+        assert "\u202e" not in shown, path
         assert not [a for t, a in Seen(page.text).tags if any(name.startswith("on") for name in a)], path
 
 
@@ -559,3 +564,24 @@ def test_a_lever_is_held_though_all_else_fails(cite: House) -> None:
     assert responder.get("/levers/cite").status_code == 200
     assert responder.send("/levers/cite/hold", FORM).status_code == 303
     assert [p.value for p in _held(cite)] == [False]
+
+
+def test_the_gate_judges_a_run_of_this_version(cite: House) -> None:
+    """A kept run that names the version is judged and its verdict kept with who asked; one of another version, or of none, is refused."""
+    one, two = (add_version(cite.ledger, "prompt", text, why=text, by="Vera", now_us=NOW) for text in ("one", "two"))
+    result = CaseResult(case_id="c", outcome="fail", risk_category="high", scores={}, reason="wrong", answer="a")
+    for name, versions in (("R-1", {"version": two.digest}), ("R-2", {"version": one.digest}), ("R-3", {})):
+        run = EvalRun(id=name, at_us=NOW, target="t", golden="g", scorers="s", results=(result,), versions=versions)
+        cite.ledger.put(run, now_us=NOW, by="ci")
+    reviewer, path = cite.visitor("reviewer"), f"/levers/prompt/versions/{two.digest}/gate"
+    assert path in reviewer.sees("/levers/prompt/versions").forms
+    for name, said in (("R-2", "tested prompt@"), ("R-3", "does not say"), ("R-9", "there is no run")):
+        refused = reviewer.send(path, {"run": name}, origin="/levers/prompt/versions")
+        assert refused.status_code == 422
+        assert said in seen(refused).text
+    reviewer.does(path, {"run": "R-1"})
+    reviewer.does(path, {"run": "R-3", "vouch": "yes"})
+    version = cite.ledger.get(Version, two.id)
+    assert version is not None
+    assert [(g.run, g.by) for g in version.gates] == [("R-1", "Rita"), ("R-3", "Rita")]
+    assert "Rita says that it was this one" in version.gates[1].reason

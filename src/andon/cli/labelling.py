@@ -191,7 +191,13 @@ def _keep(ledger: Ledger, row: LabelRow, by: str) -> bool:
     failure, dismissed = row.id or "", row.verdict == "dismiss"
     try:
         golden.give_label(
-            ledger, failure, answer=row.ground_truth, dismiss=row.note if dismissed else None, note=row.note, now_us=now_us(), by=by
+            ledger,
+            failure,
+            answer=row.ground_truth,
+            dismiss=row.note if dismissed else None,
+            note=row.note,
+            now_us=now_us(),
+            by=by,
         )
     except InputError as error:
         say(plain(f"refused: {error}"))

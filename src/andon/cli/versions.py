@@ -1,7 +1,6 @@
 """Commands about the versions of a lever: add, list, diff, approve, gate, promote."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +17,9 @@ from andon.evals.run.rules import rules_in
 from andon.evals.run.runs import named
 from andon.golden import run as golden
 from andon.golden.files import read_text
-from andon.levers import GateResult, Lever, Version, diff, find_version, in_force
+from andon.levers import Lever, Version, diff, find_version, in_force
 from andon.levers import run as levers
+from andon.levers.gating import names_version, result_of
 from andon.levers.registry import check_approved, origin_of
 from andon.levers.run.declaring import DEFAULT
 from andon.levers.run.reading import pulls_of
@@ -32,8 +32,6 @@ __all__ = ["Key", "Why", "add_to"]
 Key = Annotated[str, typer.Argument(metavar="LEVER", help="The flag key that the application reads.")]
 Digest = Annotated[str, typer.Argument(metavar="VERSION", help="Its digest, or the first four characters or more.")]
 Why = Annotated[str, typer.Option(help="Why, for the record.")]
-
-_WORDS = {"error": "could not run"}
 
 
 def add_to(group: typer.Typer) -> None:
@@ -151,23 +149,18 @@ def gate(
         known, versions = levers.known_lever(loop.ledger, lever), levers.versions_of(loop.ledger, lever)
         found = find_version(known, versions, version)
         tested = _whole(find_run(loop, run), run)
-        word = _tested_by(tested, found, known, versions, vouch=vouch)
+        vouched_by = _vouched(tested, found, known, versions, vouch=vouch)
         before = _compared_with(loop, tested, baseline)
         cases = golden.load_set(loop.ledger) if golden_file is None else cases_of(loop, golden_file, tested.app)
         verdict = evals.judge_kept(
             loop.ledger, tested, before, cases, rules=rules_in(rules_file, now_us=now),
             left_out=left_out(golden_file, tested.app, cases), now_us=now,
         )  # fmt: skip
-        against = "no baseline" if before is None else f"run {before.id}"
-        reason = f"{verdict.reason} (run {tested.id} of {quoted(tested.target, 120)} against {against}{word})"
         if loop.ledger.get(EvalRun, tested.id) is None:
             evals.keep_run(loop.ledger, tested, now_us=now, by=who())
-        result = GateResult(
-            outcome=_WORDS.get(verdict.outcome, verdict.outcome),  # type: ignore[arg-type]
-            reason=reason, by=who(), at_us=now, run=tested.id,
-        )  # fmt: skip
+        result = result_of(tested, before, verdict, vouched_by=vouched_by, by=who(), now_us=now)
         levers.note_gate(loop.ledger, lever, found.digest, result, now)
-    say(plain(f"{found.id}: {result.outcome}. {reason}"))
+    say(plain(f"{found.id}: {result.outcome}. {result.reason}"))
     if result.outcome != "pass":
         say("production must not see it until a later run of it passes")
         if before is None:
@@ -225,28 +218,17 @@ def _whole(run: EvalRun, name: str) -> EvalRun:
     return run
 
 
-def _tested_by(run: EvalRun, version: Version, lever: Lever, versions: Sequence[Version], *, vouch: bool) -> str:
-    """What is to be said of which version a run tested; empty where the run itself names this one.
+def _vouched(run: EvalRun, version: Version, lever: Lever, versions: Sequence[Version], *, vouch: bool) -> str | None:
+    """Who vouches that a run tested a version; None where the run itself says so.
 
     Raises:
         InputError: it names another version of the lever, or none and nobody vouches for it.
     """
-    told: set[str] = set()
-    for key, text in run.versions.items():
-        if key not in ("settings", "revision"):  # digests of something else
-            with suppress(InputError):
-                told.add(find_version(lever, versions, text).digest)
-    if others := sorted(told - {version.digest}):
-        raise InputError(
-            f"run {run.id} tested {lever.id}@{others[0]}, not {version.id}; run the golden set against {version.id}"
-        )
-    if told:
-        return ""
+    if names_version(run, version, lever, versions):
+        return None
     if not vouch:
         raise InputError(
             f'run {run.id} does not say which version of {lever.id} it tested: write `version = "{version.digest}"` into the file of the '
             f"target and run it again, or say --vouch if you know that it was {version.id}"
         )
-    return (
-        f"; the run does not say which version it tested, {somebody('vouches for the run')} says that it was this one"
-    )
+    return somebody("vouches for the run")

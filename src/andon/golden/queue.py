@@ -11,7 +11,18 @@ from andon.golden.records import Failure, Label, Queued, Settled
 from andon.scores import Vectors
 from andon.settings import is_high_risk
 
-__all__ = ["BULK", "ORIGINS", "high_risk", "labels_by_failure", "needed", "open_to", "prioritise", "same_label", "settled", "unplaced"]
+__all__ = [
+    "BULK",
+    "ORIGINS",
+    "high_risk",
+    "labels_by_failure",
+    "needed",
+    "open_to",
+    "prioritise",
+    "same_label",
+    "settled",
+    "unplaced",
+]
 
 BULK = "accepted in bulk: "
 """How the note of a label begins that its author gave without reading; the origin of the suggestion follows."""

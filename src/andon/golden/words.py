@@ -1,10 +1,10 @@
-"""What a case asks of an answer, in words."""
+"""What a case asks of an answer, and what became of labels, in words."""
 
-from andon.golden.records import Case, Failure
+from andon.golden.records import AddResult, Case, Failure
 from andon.incidents import phrase_of
 from andon.scores import failing
 
-__all__ = ["passes_when"]
+__all__ = ["added_words", "passes_when"]
 
 _SAME = ("normalised_match", "exact_match", "label_match")
 
@@ -20,3 +20,14 @@ def passes_when(of: Case | Failure) -> str:
     if ":" in of.metric or of.expect:
         return f"An answer passes when {of.metric} says so."
     return f"An answer passes unless it counts among “{phrase_of(of.metric, of.direction)}” ({of.metric})."
+
+
+def added_words(result: AddResult) -> str:
+    """What became of labelled failures on their way into the golden set: one sentence."""
+    n = len(result.added)
+    parts = [f"{n:,} case{'' if n == 1 else 's'} made"]
+    if result.refused:
+        parts.append(f"{len(result.refused):,} refused, near a case that is there")
+    if result.conflicts:
+        parts.append(f"{len(result.conflicts):,} ask what another case asks and differ in what is right")
+    return "; ".join(parts)

@@ -51,10 +51,9 @@ def signature_of(incident: Incident, top_suspect_kind: str | None = None) -> tup
     return incident.metric, part, top_suspect_kind or "", incident.failure or ""
 
 
-def shares(incident: Incident, other: Incident) -> bool:
-    """Whether two incidents have a part of their signatures in common, apart from the kind of change."""
-    pairs = zip(signature_of(incident), signature_of(other), strict=True)
-    return any(a and a == b for a, b in pairs)
+def shares(ours: Sequence[str], other: Incident) -> bool:
+    """Whether another incident has a part of a signature, apart from the kind of change."""
+    return any(a and a == b for a, b in zip(ours, signature_of(other), strict=True))
 
 
 def related(

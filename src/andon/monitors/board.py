@@ -140,7 +140,6 @@ class ChartBoard:
         self._published = published
         self._stamp: Hashable | None = None
         self._shown: Shown | None = None
-        self._health: tuple[Shown, list[HealthRow]] | None = None
 
     def refresh(self) -> bool:
         """Take the newest publication; whether there was a newer one. What cannot be read is as if it were not there."""
@@ -169,7 +168,7 @@ class ChartBoard:
     def pinned(self) -> "ChartBoard":
         """A board that stays at this publication."""
         board = ChartBoard(_Nothing())
-        board._shown, board._health = self._shown, self._health
+        board._shown = self._shown
         return board
 
     def __len__(self) -> int:
@@ -274,29 +273,70 @@ class ChartBoard:
         scopes = shown.scopes
         return _worst_first(shown, same & (scopes.apart == scopes.apart[i]) & (scopes.code != scopes.code[i]))
 
-    def search(self, text: str = "", app: str = "", metric: str = "", phase: str = "", limit: int = 50) -> Ints:
-        """Charts whose id has every word of a text in it, the worst first; quiet ones only where they are asked for."""
+    def search(
+        self, text: str = "", app: str = "", metric: str = "", phase: str = "", limit: int = 50, *, environment: str = "",
+        warns: bool | None = None, order: str = "near",
+    ) -> Ints:  # fmt: skip
+        """Charts whose id has every word of a text in it; quiet ones only where they are asked for.
+
+        Args:
+            text: words.
+            app: the application; empty: every one, and so for the next three.
+            metric: the metric.
+            phase: ``learning``, ``watching`` or ``quiet``.
+            limit: how many at most.
+            environment: the environment.
+            warns: only those that never page, or only those that may; None: both.
+            order: ``near`` (the worst first), ``signal`` (what signalled last first), ``seen`` (most observations first) or ``name``.
+        """
         if self._shown is None:
             return np.zeros(0, dtype=np.int64)
         found = self._shown.is_text("phase", phase) if phase else ~self._shown.quiet
-        for name, value in (("app", app), ("metric", metric)):
+        for name, value in (("app", app), ("metric", metric), ("environment", environment)):
             if value:
                 found &= self._shown.is_text(name, value)
+        if warns is not None:
+            found &= self._shown.column("warns").astype(bool) == warns
         words = text.casefold().split()
         if words:
             ids = self._shown.ids
             some = np.flatnonzero(found)
             found[[i for i in some.tolist() if not all(w in ids[i].casefold() for w in words)]] = False
-        return _worst_first(self._shown, found)[:limit]
+        some = _worst_first(self._shown, found)
+        if order == "name":
+            ids = self._shown.ids
+            return np.array(sorted(some.tolist(), key=lambda i: ids[i]), dtype=np.int64)[:limit]
+        if order in ("signal", "seen"):
+            column = self._shown.column("signalled_us" if order == "signal" else "seen")
+            some = some[np.argsort(-column[some], kind="stable")]
+        return some[:limit]
 
-    def health(self) -> list[HealthRow]:
-        """A row for each risk category, ``all`` first, and metric of people's traffic that has a chart."""
-        shown, before = self._shown, self._health
+    def came(self, hours: int = DAY) -> float | None:
+        """Interactions of people that came in the last hours, all apps together; None where no chart counts them."""
+        shown = self._shown
+        if shown is None:
+            return None
+        whole = np.array([not scope for scope in shown.scopes.values], dtype=np.bool_)[shown.scopes.code]
+        charts = np.flatnonzero(shown.counted & whole & shown.is_text("objective", ""))
+        if not len(charts):
+            return None
+        begin_us = shown.until_us - hours * HOUR_US
+        rows = shown.windows if shown.fine(begin_us) else shown.hours
+        _, n, x = rows.of(charts, -(-begin_us // rows.unit_us), rows.end)
+        return float(shown.came(charts, rows.unit_us, n, x)[1].sum())
+
+    def health(self, app: str = "") -> list[HealthRow]:
+        """A row for each risk category, ``all`` first, and metric of people's traffic that has a chart.
+
+        Args:
+            app: of this application; of every one unless given.
+        """
+        shown = self._shown
         if shown is None:
             return []
-        if before is None or before[0] is not shown:
-            before = self._health = (shown, _health(shown))
-        return list(before[1])
+        if app not in shown.healths:
+            shown.healths[app] = _health(shown, app)
+        return list(shown.healths[app])
 
     def _at(self, i: int) -> Shown:
         if self._shown is None or not 0 <= i < self._shown.charts:
@@ -358,11 +398,13 @@ def _last_hour(shown: Shown, i: int) -> tuple[float | None, float, int | None]:
     return None, 0.0, None
 
 
-def _health(shown: Shown) -> list[HealthRow]:
+def _health(shown: Shown, app: str) -> list[HealthRow]:
     scopes, rows = shown.scopes, []
     metric, names = shown.codes("metric")
     harm, harms = shown.codes("harm")
     told = scopes.people & ~shown.quiet
+    if app:
+        told &= shown.is_text("app", app)
     sparks = _sparks_of_wholes(shown, told)
     watching, signalled = shown.is_text("phase", "watching"), shown.column("signalled_us")
     recent = (signalled > 0) & (signalled > shown.until_us - DAY * HOUR_US)

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from andon import stats
 from andon.errors import InputError
-from andon.monitors.history import HOUR_US
+from andon.monitors.board import ChartBoard, ChartState
+from andon.monitors.history import HOUR_US, cluster_us
+from andon.monitors.records import TRAFFIC
 
-__all__ = ["BUDGETS", "BudgetRow", "budget_table", "delays_h", "hours_between"]
+__all__ = ["BUDGETS", "BudgetRow", "budget_of", "budget_table", "delays_h", "hours_between", "paging_weight"]
 
 Floats = NDArray[np.float64]
 
@@ -173,3 +176,50 @@ def budget_table(
         BudgetRow(false_pages_per_month=b, between_h=h, threshold=a, double_h=d, tenfold_h=t)
         for b, h, a, d, t in zip(budgets, between, thresholds, double, tenfold, strict=True)
     ]
+
+
+def paging_weight(board: ChartBoard) -> float:
+    """Weight of all charts that may page together, up to a factor: a threshold is the whole over the weight of its chart."""
+    if not len(board):
+        return 0.0
+    threshold = board.column("threshold")
+    quiet = np.array([phase == "quiet" for phase in board.texts("phase")], dtype=np.bool_)
+    pages = ~board.column("warns").astype(bool) & (board.column("baseline_n") > 0) & ~quiet & (threshold > 0)
+    return float((1 / threshold[pages]).sum())
+
+
+def budget_of(state: ChartState, whole: float, budgets: Sequence[float] = BUDGETS) -> list[BudgetRow]:
+    """What each budget means for a published chart; nothing while it learns, and where harm has no rate that could double.
+
+    Args:
+        state: of the chart.
+        whole: as `paging_weight` gives it.
+        budgets: false pages a month that are compared.
+    """
+    hours = (state.baseline_to_us - state.baseline_from_us) / HOUR_US
+    ranks = state.kind == "number" and not state.aspect and state.at_most is None
+    if state.phase != "watching" or state.metric == TRAFFIC or ranks or hours <= 0 or not state.threshold > 0:
+        return []
+    rate = (state.baseline_x + 0.5) / (state.baseline_n + 1)
+    if not state.baseline_n or not rate < 1:
+        return []
+    return list(
+        _remembered(
+            rate, state.baseline_n / hours, whole or 1 / state.threshold, 1 / state.threshold, min(state.dispersion, 0.99),
+            max(1.0, state.persistence), cluster_us(state.window_us), tuple(budgets),
+        )
+    )  # fmt: skip
+
+
+@lru_cache(2_000)
+def _remembered(
+    rate: float, per_hour: float, whole: float, weight: float, dispersion: float, persistence: float, hour_us: int,
+    budgets: tuple[float, ...],
+) -> tuple[BudgetRow, ...]:  # fmt: skip
+    """The table; baselines change once a day, and pages ask for it at every look."""
+    return tuple(
+        budget_table(
+            rate, per_hour, [whole], weight=weight, dispersion=dispersion, persistence=persistence, hour_us=hour_us,
+            budgets=budgets,
+        )
+    )  # fmt: skip

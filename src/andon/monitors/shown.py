@@ -88,6 +88,8 @@ class Shown:
         self.told, self.charts = told, len(state)
         self.window_us, self.hour_us = int(told["window_us"]), int(told["hour_us"])
         self.begins_us, self.until_us = int(told["begins_us"]), int(told["until_us"])
+        self.healths: dict[str, list[Any]] = {}
+        """What was summed up of an app, by its name; kept because it is asked for at every look, and never changes."""
         pieces = self._pieces()
         for name, of in (("hours", "first_hour"), ("windows", "first_window")):
             if f"{name}_n" in state.column_names:

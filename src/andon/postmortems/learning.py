@@ -175,7 +175,11 @@ def learn(
             ]
         ),
         to_stabilise=spread_of(
-            [(i.stabilised_us - i.alarmed_us) / 1e6 for i in ours if i.stabilised_us is not None and i.stabilised_us >= i.alarmed_us]
+            [
+                (i.stabilised_us - i.alarmed_us) / 1e6
+                for i in ours
+                if i.stabilised_us is not None and i.stabilised_us >= i.alarmed_us
+            ]
         ),
         to_close=spread_of([(i.closed_us - i.onset_us) / 1e6 for i in closed if i.closed_us is not None]),
         still_open=len(ours) - len(closed),

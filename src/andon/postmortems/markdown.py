@@ -22,7 +22,16 @@ from andon.postmortems.escaping import FOR_PEOPLE, inert, table, written
 from andon.postmortems.records import Postmortem
 from andon.postmortems.review import digest_of, writers
 
-__all__ = ["BUILT_IN", "built_in", "check_template", "hints_of", "inert", "render_markdown", "sections_of", "signed_text"]
+__all__ = [
+    "BUILT_IN",
+    "built_in",
+    "check_template",
+    "hints_of",
+    "inert",
+    "render_markdown",
+    "sections_of",
+    "signed_text",
+]
 
 BUILT_IN = {
     "llm": "LLM incident: impact, timeline, what explains it, detection, prevention",

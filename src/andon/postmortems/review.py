@@ -129,7 +129,9 @@ def remove_factor(review: Review, area: str, text: str) -> Review:
     """
     left = tuple(f for f in review.factors if (f.area, f.text) != (area, text))
     if left == review.factors:
-        raise InputError(f"nobody added {quoted(text, 120)} to the factors of {review.id}; somebody may have removed it meanwhile")
+        raise InputError(
+            f"nobody added {quoted(text, 120)} to the factors of {review.id}; somebody may have removed it meanwhile"
+        )
     return replace(review, factors=left)
 
 

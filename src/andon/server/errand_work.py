@@ -13,6 +13,7 @@ from typing import Any
 from andon.errors import InputError, StateError
 from andon.evals import Progress
 from andon.golden import run as golden
+from andon.golden.words import added_words
 from andon.incidents import Incident
 from andon.incidents.recovery import unmet
 from andon.incidents.run import find_incident, measure_recovery
@@ -262,7 +263,7 @@ def redraft(order: Order) -> Came:
     return f"the postmortem of {draft.id} was drafted anew", {"incident": draft.id, "at_us": draft.at_us}
 
 
-def add(order: Order) -> dict[str, Any]:
+def add(order: Order) -> Came:
     """Make golden cases of labelled failures, and ask the baselines of their applications what is new.
 
     Arguments: none.
@@ -277,17 +278,18 @@ def add(order: Order) -> dict[str, Any]:
     for app in dict.fromkeys(c.app for c in result.added):
         order.report(f"asking the baseline of {app} what is new in its golden set", None)
         told.append(refresh(loop, app, by=order.by, now_us=clock_us()))
-    return {
+    baselines = [text[:MOST_CHARS] for text in told if text]
+    return "; ".join([added_words(result), *baselines])[:MOST_CHARS], {
         "added": len(result.added),
         "known": len(result.known),
         "refused": len(result.refused),
         "near": sum(d.choice != "refuse" for d in result.decisions),
         "conflicts": len(result.conflicts),
-        "baselines": [text[:MOST_CHARS] for text in told if text],
+        "baselines": baselines,
     }
 
 
-def cover(order: Order) -> dict[str, Any]:
+def cover(order: Order) -> Came:
     """Measure which share of an application's questions has a golden case near it, and keep the map.
 
     Arguments: ``app``, the application.
@@ -297,7 +299,11 @@ def cover(order: Order) -> dict[str, Any]:
         loop.warehouse, loop.ledger, loop.embedder, loop.scorers, app=app, now_us=order.now_us, report=order.report
     )
     golden.keep_coverage(loop.ledger, found, now_us=order.now_us, by=order.by)
-    return {"app": app, "covered": found.whole.covered if found.whole else None, "reason": found.reason[:MOST_CHARS]}
+    share = found.whole.covered if found.whole else None
+    said = (
+        f"cannot tell: {found.reason}" if share is None else f"{share:.1%} of what is asked of {app} has a case near it"
+    )
+    return said[:MOST_CHARS], {"app": app, "covered": share, "reason": found.reason[:MOST_CHARS]}
 
 
 def _since_us(text: str, now_us: int) -> int:

@@ -13,19 +13,14 @@ from andon.server.errands import Errand, Errands
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
 from andon.web import NoErrands, Site, add_pages
+from andon.web.recorded import BESIDE
 
-__all__ = ["LIVE", "UNSEEN", "Pages", "news_in"]
+__all__ = ["LIVE", "Pages", "news_in"]
 
 LIVE = "/live"
 
 TRAFFIC_S = 10.0
 """Open pages are told of new traffic at most so often; of the first traffic at once."""
-
-UNSEEN = frozenset({
-    "Announced", "Attached", "CaptureCursor", "CaptureDay", "ChangeCursor", "Claim", "FollowUpCursor", "Inventory", "MeasuredBy",
-    "ScoreCursor", "ScorerSet", "Served", "Session", "TimelineCursor", "TimelineMark", "Topics", "TraceCursor", "WatchCursor",
-})  # fmt: skip
-"""Kinds of records that no page shows: how far a stage has come, and who is signed in. Pages are not brought up to date for them."""
 
 
 def news_in(ledger: Ledger, after: int) -> tuple[int, bool]:
@@ -37,7 +32,7 @@ def news_in(ledger: Ledger, after: int) -> tuple[int, bool]:
     last = ledger.last_entry()
     if last == after:
         return last, False
-    return last, any(kind not in UNSEEN for kind in ledger.kinds_written(after))
+    return last, any(kind not in BESIDE for kind in ledger.kinds_written(after))
 
 
 class Pages:

@@ -10,7 +10,7 @@ Always: what `append` or `put` acknowledged is on disk; a row is there once, how
 from andon.store.disk import kept_secret, write_whole
 from andon.store.engine import Engine
 from andon.store.kept import forget_tables, keep_table, kept_stamp, kept_table
-from andon.store.ledger import Ledger, Versioned
+from andon.store.ledger import Entry, Ledger, Versioned
 from andon.store.plan import (
     Histogram,
     Lookup,
@@ -36,6 +36,7 @@ __all__ = [
     "SAME_TIME",
     "Committed",
     "Engine",
+    "Entry",
     "Histogram",
     "Ledger",
     "Lookup",

@@ -18,7 +18,9 @@ from sqlalchemy import (
     URL,
     BigInteger,
     Column,
+    CompoundSelect,
     Connection,
+    Index,
     Integer,
     MetaData,
     Row,
@@ -33,6 +35,7 @@ from sqlalchemy import (
     insert,
     make_url,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -41,7 +44,7 @@ from sqlalchemy.pool import StaticPool
 from andon.errors import InputError, StateError, StoreError
 from andon.store.disk import disk_errors, make_folder
 
-__all__ = ["COLUMNS", "Ledger", "Versioned", "database_errors", "read_body"]
+__all__ = ["COLUMNS", "Entry", "Ledger", "Versioned", "database_errors", "read_body"]
 
 T = TypeVar("T")
 
@@ -58,6 +61,8 @@ _VERSIONS = Table(
     UniqueConstraint("kind", "id", "version"),
     sqlite_autoincrement=True,
 )
+_TRAIL = Index("versions_trail", *(_VERSIONS.c[name] for name in ("kind", "entry", "author", "at_us", "id", "version")))
+"""For the audit trail: who wrote which record when, the newest first, without reading a body."""
 COLUMNS = _V = _VERSIONS.c
 """What is kept of each version, for the queries of this package."""
 BUSY_S = 30.0
@@ -65,12 +70,29 @@ BUSY_S = 30.0
 
 READING = "andon_reading"
 
+KINDS_AT_ONCE = 100
+"""So many kinds are asked for in one query."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versioned(Generic[T]):
     """One version of a record: what it was, from when on, and by whom."""
 
     record: T
+    version: int
+    at_us: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the audit trail: a version of a record, without what it says."""
+
+    entry: int
+    """Its number, which grows with every write."""
+    kind: str
+    """Name of the record's class."""
+    id: str
     version: int
     at_us: int
     by: str
@@ -103,6 +125,7 @@ class Ledger:
                 event.listen(self._engine, "begin", _begin_immediate)
             with self._turn:
                 _VERSIONS.metadata.create_all(self._engine)
+                _TRAIL.create(self._engine, checkfirst=True)  # a ledger of an earlier Andon lacks it
         on_disk = url.get_backend_name() == "sqlite" and not memory
         self.path = Path(url.database or "") if on_disk else None
         """The SQLite file; None where the ledger is none."""
@@ -202,9 +225,8 @@ class Ledger:
             StoreError: as for `get`.
         """
         where = _V.kind == kind.__name__
-        if begins:  # by code points, whatever order the database has for texts
-            name = _V.id.collate("BINARY" if self._engine.dialect.name == "sqlite" else "C")
-            where &= (name >= begins) & (name < begins + chr(0x10FFFF))
+        if begins:
+            where &= self._begins(begins)
         heads = (
             select(func.min(_V.entry).label("first"), func.max(_V.entry).label("last"))
             .where(where)
@@ -250,7 +272,9 @@ class Ledger:
         Raises:
             StoreError: the database refused.
         """
-        query = select(_V.kind).where(_V.entry > after).order_by(_V.entry)  # by the key: distinct ones would read the whole index
+        query = (
+            select(_V.kind).where(_V.entry > after).order_by(_V.entry)
+        )  # by the key: distinct ones would read the whole index
         return {str(row.kind) for row in self._read(query)}
 
     def last_entry(self) -> int:
@@ -270,8 +294,75 @@ class Ledger:
         Raises:
             StoreError: the database refused.
         """
-        query = select(func.max(_V.entry)).where(_V.kind == kind.__name__, _V.id == id)
-        return int(self._read(query)[0][0] or 0)
+        mine = (_V.kind == kind.__name__, _V.id == id)
+        query = select(_V.entry).where(*mine).order_by(_V.version.desc()).limit(1)  # by the index of versions
+        row = next(iter(self._read(query)), None)
+        return 0 if row is None else int(row.entry)
+
+    def trail(
+        self,
+        kinds: Collection[str],
+        *,
+        by: str = "",
+        begins: str = "",
+        start_us: int | None = None,
+        end_us: int | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[Entry]:
+        """Who wrote what when, the newest first; by an index that holds no bodies.
+
+        Args:
+            kinds: names of the kinds that are asked for.
+            by: only by this author; empty for all.
+            begins: only records whose id begins so.
+            start_us: only what was written from then on.
+            end_us: only what was written before then.
+            before: only entries with a lower number, for the next page.
+            limit: at most so many.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        wanted = [self._begins(begins)] if begins else []
+        wanted += [_V.author == by] if by else []
+        wanted += [] if start_us is None else [_V.at_us >= start_us]
+        wanted += [] if end_us is None else [_V.at_us < end_us]
+        wanted += [] if before is None else [_V.entry < before]
+        columns = (_V.entry, _V.kind, _V.id, _V.version, _V.at_us, _V.author)
+        found: list[Row[Any]] = []
+        names = sorted(kinds)
+        for part in (names[i : i + KINDS_AT_ONCE] for i in range(0, len(names), KINDS_AT_ONCE)):
+            each = [
+                select(*columns).where(_V.kind == name, *wanted).order_by(_V.entry.desc()).limit(limit).subquery()
+                for name in part
+            ]
+            found += self._read(union_all(*(select(one) for one in each)))
+        found.sort(key=lambda row: -row.entry)
+        return [
+            Entry(entry=r.entry, kind=r.kind, id=r.id, version=r.version, at_us=r.at_us, by=r.author)
+            for r in found[:limit]
+        ]
+
+    def plain(self, kind: str, id: str, version: int) -> Any:  # noqa: A002
+        """What one version of a record says, as JSON values, also of a kind that this version no longer reads; None: there is none.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        query = select(_V.body).where(_V.kind == kind, _V.id == id, _V.version == version)
+        row = next(iter(self._read(query)), None)
+        return None if row is None else json.loads(row.body)
+
+    def entry_at(self, entry: int) -> Entry | None:
+        """The line of the audit trail with this number; None where there is none.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        query = select(_V.entry, _V.kind, _V.id, _V.version, _V.at_us, _V.author).where(_V.entry == entry)
+        r = next(iter(self._read(query)), None)
+        return r and Entry(entry=r.entry, kind=r.kind, id=r.id, version=r.version, at_us=r.at_us, by=r.author)
 
     def history(self, kind: type[T], id: str | None = None) -> list[Versioned[T]]:  # noqa: A002
         """Every version of one record, or of all records of a kind, in the order of writing.
@@ -341,7 +432,12 @@ class Ledger:
         """Close all connections."""
         self._engine.dispose()
 
-    def _read(self, query: Select[Any]) -> list[Row[Any]]:
+    def _begins(self, begins: str) -> Any:
+        """That an id begins so: by code points, whatever order the database has for texts."""
+        name = _V.id.collate("BINARY" if self._engine.dialect.name == "sqlite" else "C")
+        return (name >= begins) & (name < begins + chr(0x10FFFF))
+
+    def _read(self, query: "Select[Any] | CompoundSelect[Any]") -> list[Row[Any]]:
         with database_errors(), self._reading, self._engine.connect() as connection:
             return list(connection.execution_options(**{READING: True}).execute(query).all())
 

@@ -39,6 +39,8 @@ class Ask:
     now_us: int
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
+    pairs: Sequence[tuple[str, str]] = ()
+    """The query in its order, with keys that come several times."""
     form: Mapping[str, str] = field(default_factory=dict)
     many: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The form's fields with all their values, where one is given several times."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import count
+from urllib.parse import unquote
 
 from markupsafe import Markup, escape
 
@@ -31,7 +32,7 @@ class Form:
         """
         self._ask, self._csrf, self._action, self._class, self._confirm = ask, csrf, action, cls, confirm
         wrong = ask.wrong
-        self._wrong = wrong if wrong is not None and wrong.action == action else None
+        self._wrong = wrong if wrong is not None and wrong.action == unquote(action) else None
         self.id = id or f"f{next(_NUMBERS)}"
 
     @property

@@ -97,7 +97,7 @@ def _with_query(ask: Ask, **values: Any) -> str:
     """This page's address with other values in its query; None takes one out."""
     now: Mapping[str, Any] = {**ask.query, **values}
     text = urlencode({k: v for k, v in now.items() if v not in (None, "")})
-    return ask.path + (f"?{text}" if text else "")
+    return quote(ask.path, safe="/:@!$&'()*+,;=~") + (f"?{text}" if text else "")
 
 
 def _time(ask: Ask, us: int | None, never: str = "") -> Markup:

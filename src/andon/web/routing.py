@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from anyio import CapacityLimiter, to_thread
+from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -185,6 +186,7 @@ def _ask(
         now_us=now,
         path=request.url.path,
         query=dict(request.query_params),
+        pairs=request.query_params.multi_items(),
         form={name: values[-1] for name, values in many.items()},
         many=many,
         zone=zone_of(request.cookies.get("andon_zone", "")),
@@ -260,13 +262,17 @@ def _again(ask: Ask, error: AndonError, pages: Sequence[tuple[Route, Read]]) -> 
         match, scope = route.matches({"type": "http", "path": place.path, "method": "GET"})
         if match.value != 2 or (page.role is not None and not (ask.secret and may(ask.person.role, page.role))):
             continue
-        here = replace(ask, path=place.path, query=dict(parse_qsl(place.query)), wrong=wrong)
+        pairs = parse_qsl(place.query)
+        here = replace(ask, path=place.path, query=dict(pairs), pairs=pairs, wrong=wrong)
         try:
             found = page.show(here, **scope["path_params"])
         except (AndonError, Gone):
             break
         if isinstance(found, Page):
-            return _html(here, replace(found, status=status_of(error)), None)
+            again = _html(here, replace(found, status=status_of(error)), None)
+            if str(escape(wrong.message)).encode() in bytes(again.body):
+                return again
+            break  # an undo, or a form that is not there any more: shown in none of its forms
     return _failed(ask, error)
 
 

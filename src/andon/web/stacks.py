@@ -10,7 +10,11 @@ WIDE, HIGH, FOOT = 720, 200, 34
 
 
 def stacks(
-    columns: Sequence[tuple[str, Mapping[str, int]]], kinds: Sequence[str], label: str, *, band: tuple[int, int] | None = None
+    columns: Sequence[tuple[str, Mapping[str, int]]],
+    kinds: Sequence[str],
+    label: str,
+    *,
+    band: tuple[int, int] | None = None,
 ) -> Markup:
     """One column for each period, stacked by kind.
 
@@ -30,7 +34,9 @@ def stacks(
     parts = []
     if band:
         low, high = band
-        parts.append(f'<rect class="wanted" x="34" y="{y(high):.1f}" width="{WIDE - 34}" height="{y(low) - y(high):.1f}"/>')
+        parts.append(
+            f'<rect class="wanted" x="34" y="{y(high):.1f}" width="{WIDE - 34}" height="{y(low) - y(high):.1f}"/>'
+        )
         parts += [f'<text class="tick" x="28" y="{y(n) + 4:.1f}" text-anchor="end">{n}</text>' for n in band]
     parts.append(f'<path class="ground" d="M34 {ground}H{WIDE}"/>')
     for k, (name, by) in enumerate(columns):
@@ -51,5 +57,9 @@ def stacks(
         parts.append(f'<text class="tick" {middle} y="{ground + 16}">{escape(name)}</text>')
     said = "; ".join(f"{name}: {total}" for (name, _), total in zip(columns, totals, strict=True))
     return Markup('<svg class="stacks" viewBox="0 0 {} {}" role="img" aria-label="{}. {}">{}</svg>').format(
-        WIDE, HIGH, label, said, Markup("".join(parts))  # noqa: S704 - escaped above
+        WIDE,
+        HIGH,
+        label,
+        said,
+        Markup("".join(parts)),  # noqa: S704 - escaped above
     )

@@ -1,5 +1,6 @@
 """What touches the store: read, decide with the pure functions of the stage, write."""
 
+from andon.golden.run.by_hand import BY_HAND, capture_by_hand
 from andon.golden.run.capture import capture, capture_all, capture_new
 from andon.golden.run.cases import add_cases, decide, decisions, doubts
 from andon.golden.run.coverage import apps_with_traffic, keep_coverage, measure_coverage
@@ -34,6 +35,7 @@ from andon.golden.run.vectors import CaseVectors, forget_vectors
 from andon.golden.run.waiting import LabelQueue, Ready
 
 __all__ = [
+    "BY_HAND",
     "CaseVectors",
     "LabelQueue",
     "Measure",
@@ -44,6 +46,7 @@ __all__ = [
     "apps_with_traffic",
     "capture",
     "capture_all",
+    "capture_by_hand",
     "capture_new",
     "chronicle",
     "conflicting",

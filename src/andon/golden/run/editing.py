@@ -28,7 +28,9 @@ class Measure:
         return cls(**{f.name: getattr(case, f.name) for f in fields(cls)})
 
 
-def restate(ledger: Ledger, case: str, wanted: Measure, *, version: int, now_us: int, by: str, over: int | None = None) -> Case:
+def restate(
+    ledger: Ledger, case: str, wanted: Measure, *, version: int, now_us: int, by: str, over: int | None = None
+) -> Case:
     """Change the measure of a case, as somebody saw it at a version; what others changed meanwhile stays, where it is elsewhere.
 
     Args:
@@ -68,7 +70,9 @@ def restate(ledger: Ledger, case: str, wanted: Measure, *, version: int, now_us:
 
 def _crossed(both: list[str], now: Measure, wanted: Measure, last: Versioned[Case]) -> str:
     said = "; ".join(f"{n} is {_word(getattr(now, n))} now, you wrote {_word(getattr(wanted, n))}" for n in both)
-    return f"{last.by} changed the same meanwhile: {said}. Nothing of yours is kept yet: look at theirs, then save again"
+    return (
+        f"{last.by} changed the same meanwhile: {said}. Nothing of yours is kept yet: look at theirs, then save again"
+    )
 
 
 def _word(value: Any) -> str:

@@ -17,7 +17,18 @@ from andon.traffic.clock import format_time
 from andon.traffic.erasure import ERASED
 from andon.traffic.quoting import quoted
 
-__all__ = ["chronicle", "export", "export_as", "export_text", "history_of", "import_set", "import_text", "load_set", "retire", "states_of"]
+__all__ = [
+    "chronicle",
+    "export",
+    "export_as",
+    "export_text",
+    "history_of",
+    "import_set",
+    "import_text",
+    "load_set",
+    "retire",
+    "states_of",
+]
 
 _MEASURE = ("contexts", "metric", "direction", "cut", "expect", "risk_category", "cluster")
 """What a file can say anew of a case that is there: how an answer to it is measured, and how much hangs on it."""

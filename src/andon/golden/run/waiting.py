@@ -207,12 +207,14 @@ class LabelQueue:
         if missing:
             new = self._embedder.embed([f.question for f in missing])
             self._vectors |= {  # one step: other threads read it
-                f.id: v for f, v in zip(missing, new, strict=True)}
+                f.id: v for f, v in zip(missing, new, strict=True)
+            }
         return np.stack([self._vectors[f.id] for f in failures])
 
 
 def _quietly(make: Callable[[], None]) -> Callable[[], None]:
     """In a thread beside: where the store refuses, the order stays as it is, and the next request tries again and says why."""
+
     def run() -> None:
         try:
             make()

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from andon.incidents.records import Incident, Report, TimelineEvent
-from andon.incidents.related import Related, related, shares
+from andon.incidents.related import Related, related, shares, signature_of
 from andon.scores import Embedder
 from andon.store import Ledger
 
 __all__ = ["MOST_KINDS", "related_to", "texts_of"]
 
-MOST_KINDS = 50
+MOST_KINDS = 20
 """Incidents whose likeliest change is looked up: an investigation is a large record."""
 
 
@@ -40,10 +40,11 @@ def related_to(
         texts = {name: texts[name] for name in (incident.id, *(i.id for i in newest)) if name in texts}
     ids = sorted(texts) if incident.id in texts else []
     vectors = dict(zip(ids, embedder.embed([texts[i] for i in ids]), strict=True)) if ids else {}
-    near = [i for i in incidents if i.id in texts or shares(incident, i)]
+    ours = signature_of(incident)
+    near = [i for i in incidents if i.id in texts or shares(ours, i)]  # the kind of change alone is not enough
     newest = sorted(near, key=lambda i: i.alarmed_us, reverse=True)[:MOST_KINDS]
     kinds = {i.id: kind for i in (incident, *newest) if (kind := kind_of(i))}
-    return related(incident, incidents, kinds=kinds, vectors=vectors, most=most)
+    return related(incident, near, kinds=kinds, vectors=vectors, most=most)
 
 
 def texts_of(ledger: Ledger, incidents: Sequence[Incident]) -> dict[str, str]:

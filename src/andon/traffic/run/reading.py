@@ -1,6 +1,7 @@
 """Rows out of the store again: what is new, what has an id, what was said about it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from andon.traffic.records import Feedback, Interaction
 from andon.traffic.rows import SCHEMAS, feedback_from_rows, from_rows
 
 __all__ = [
+    "Size",
     "came_by_app",
     "chunks",
     "feedback_on",
@@ -18,6 +20,7 @@ __all__ = [
     "read_interactions_by_id",
     "read_new",
     "read_new_feedback",
+    "sizes",
 ]
 
 
@@ -44,6 +47,31 @@ def read_interactions_by_id(warehouse: Warehouse, ids: Iterable[str], span: Span
     if not wanted:
         return []
     return from_rows(warehouse.run(Lookup(table="interactions", ids=wanted, columns=columns, span=span)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much a table holds."""
+
+    table: str
+    rows: int
+    first_us: int | None
+    """Time of its first row, as far as files tell; None while it is empty."""
+    last_us: int | None
+
+
+def sizes(warehouse: Warehouse) -> list[Size]:
+    """How much each table holds."""
+    found = []
+    for table in warehouse.tables():
+        extent = warehouse.extent(table)
+        rows = 0 if extent is None else int(warehouse.run(Rollup(table=table))["rows"][0].as_py())
+        found.append(
+            Size(
+                table=table, rows=rows, first_us=extent and extent.start_us, last_us=None if extent is None else extent.end_us - 1
+            )
+        )  # fmt: skip
+    return found
 
 
 def came_by_app(warehouse: Warehouse) -> tuple[tuple[tuple[str, int], ...], int | None]:

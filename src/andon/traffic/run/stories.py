@@ -5,18 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from andon.store import Slice, Span, Warehouse, Where
+from andon.store import Lookup, Slice, Span, Warehouse, Where
 from andon.traffic.records import Feedback, Hit, Interaction, SpanRow
 from andon.traffic.rows import SCHEMAS, feedback_from_rows, from_rows, spans_from_rows
 from andon.traffic.run.searching import hits_of, metrics_of
 
-__all__ = ["AROUND", "Story", "interaction_story"]
+__all__ = ["AROUND", "Story", "interaction_at", "interaction_story"]
 
 AROUND = 10
 """Interactions of the same session that are told before this one, and after it."""
 
 _DAY_US = 86_400_000_000
-_FIRST_ROWS, _GROWTH = 500_000, 8
 _SESSION, _MOST_SPANS = 200, 1_000
 _AT_ONCE = 3
 
@@ -75,13 +74,13 @@ def interaction_story(warehouse: Warehouse, id: str, *, at_us: int | None = None
 
 
 def _found(warehouse: Warehouse, id: str, at_us: int | None) -> Interaction | None:  # noqa: A002
-    """The interaction, which is looked for at its time first, then around it, then from the newest back."""
+    """The interaction, which is looked for at its time first, then by its id alone."""
     if at_us is None:
-        at_us = _time_of(warehouse, id)
+        at_us = interaction_at(warehouse, id)
     elif (found := _at(warehouse, id, Span(start_us=at_us, end_us=at_us + 1))) is not None:
         return found
     else:
-        at_us = _time_of(warehouse, id)
+        at_us = interaction_at(warehouse, id)
     return None if at_us is None else _at(warehouse, id, Span(start_us=at_us, end_us=at_us + 1))
 
 
@@ -91,16 +90,14 @@ def _at(warehouse: Warehouse, id: str, span: Span) -> Interaction | None:  # noq
     return next(iter(from_rows(warehouse.run(plan))), None)
 
 
-def _time_of(warehouse: Warehouse, id: str) -> int | None:  # noqa: A002
-    mine = (Where(column="id", op="eq", value=id),)
-    top, rows = 2**62, _FIRST_ROWS
-    while (start := warehouse.back_to("interactions", top, rows)) is not None:
-        span = Span(start_us=start, end_us=top)
-        plan = Slice(table="interactions", columns=("time_us",), span=span, where=mine, limit=1, newest_first=True)
-        if (found := warehouse.run(plan)).num_rows:
-            return int(found["time_us"][0].as_py())
-        top, rows = start, rows * _GROWTH
-    return None
+def interaction_at(warehouse: Warehouse, id: str) -> int | None:  # noqa: A002
+    """When the interaction with this id began; None where there is none.
+
+    Raises:
+        StoreError: the tables cannot be read.
+    """
+    times = warehouse.run(Lookup(table="interactions", ids=(id,), columns=("time_us",)))["time_us"].to_pylist()
+    return max(times, default=None)
 
 
 def _near(at_us: int) -> Span:

@@ -73,7 +73,9 @@ def actions(ask: Ask) -> Page:
     everything = stage.actions_of(ask.ledger)
     asked = {name: ask.query.get(name, "").strip() for name in ("state", "owner", "incident", "kind")}
     view = asked["state"] if asked["state"] in VIEWS else ""
-    near = [i for i in everything if all(not asked[k] or getattr(i, k) == asked[k] for k in ("owner", "incident", "kind"))]
+    near = [
+        i for i in everything if all(not asked[k] or getattr(i, k) == asked[k] for k in ("owner", "incident", "kind"))
+    ]
     fitting = sorted((i for i in near if VIEWS[view].fits(i, ask)), key=lambda i: _order(i, ask))
     page = int(n) if (n := ask.query.get("page", "")).isdecimal() and len(n) < 6 else 0
     shown = fitting[:MOST] if ask.exporting else fitting[page * A_PAGE : (page + 1) * A_PAGE]
@@ -135,13 +137,23 @@ def take(ask: Ask, id: str) -> Done:  # noqa: A002
     same = before.state == "open" and ask.maybe("due") == _day_field(ask, before)  # the field shows no seconds
     test = _criterion(ask) if ask.maybe("subject") else None
     item = stage.take_action(
-        ask.ledger, id, owner=owner, due_us=None if same else ask.time_us("due"), criterion=test, now_us=ask.now_us, by=ask.by
+        ask.ledger,
+        id,
+        owner=owner,
+        due_us=None if same else ask.time_us("due"),
+        criterion=test,
+        now_us=ask.now_us,
+        by=ask.by,
     )
     if before.state == "proposed":
         return Done(to=f"/actions/{id}", said=f"{id} is {item.owner}'s.", undo=Undo(action=f"/actions/{id}/give-back"))
     fields = {"owner": before.owner or ask.by, "due": _iso(before.due_us) if before.due_us > ask.now_us else ""}
     if before.criterion:
-        fields |= {"test": before.criterion.kind, "subject": before.criterion.subject, "times": str(before.criterion.times)}
+        fields |= {
+            "test": before.criterion.kind,
+            "subject": before.criterion.subject,
+            "times": str(before.criterion.times),
+        }
     return Done(to=f"/actions/{id}", said=f"{id} is changed.", undo=Undo(action=f"/actions/{id}/take", fields=fields))
 
 
@@ -192,7 +204,11 @@ def link(ask: Ask, id: str) -> Done:  # noqa: A002
     before = _found(ask, id).link
     stage.link_action(ask.ledger, id, ask.maybe("link") or "", now_us=ask.now_us, by=ask.by)
     undo = Undo(action=f"/actions/{id}/link", fields={"link": before})
-    return Done(to=f"/actions/{id}", said="Kept where it is tracked." if ask.maybe("link") else "The link is taken out.", undo=undo)
+    return Done(
+        to=f"/actions/{id}",
+        said="Kept where it is tracked." if ask.maybe("link") else "The link is taken out.",
+        undo=undo,
+    )
 
 
 def _found(ask: Ask, name: str) -> ActionItem:
@@ -210,7 +226,9 @@ def _unchanged(ask: Ask, item: ActionItem) -> None:
     """
     read = ask.maybe("read")
     if read is not None and read != _read_key(item):
-        raise StateError(f"{item.id} was changed meanwhile: it is {state_text(item, ask.now_us)}, {item.owner or 'nobody'}'s. Look again, then send yours")
+        raise StateError(
+            f"{item.id} was changed meanwhile: it is {state_text(item, ask.now_us)}, {item.owner or 'nobody'}'s. Look again, then send yours"
+        )
 
 
 def _read_key(item: ActionItem) -> str:
@@ -220,12 +238,18 @@ def _read_key(item: ActionItem) -> str:
 
 
 def _criterion(ask: Ask) -> Criterion:
-    kind, subject, times = ask.given("test", "the kind of test"), ask.given("subject", "what the test is of"), ask.maybe("times")
+    kind, subject, times = (
+        ask.given("test", "the kind of test"),
+        ask.given("subject", "what the test is of"),
+        ask.maybe("times"),
+    )
     return criterion_of(f"{kind} {subject}" + (f" x{times}" if kind == "case passes" and times else ""))
 
 
 def _unnamed(test: Criterion) -> bool:
-    return test.subject in (SOME_LEVER, SOME_MONITOR) or (test.kind == "gate blocks" and test.subject.casefold().startswith(SOME_VERSION))
+    return test.subject in (SOME_LEVER, SOME_MONITOR) or (
+        test.kind == "gate blocks" and test.subject.casefold().startswith(SOME_VERSION)
+    )
 
 
 def _subjects(ask: Ask, item: ActionItem | None) -> list[str]:
@@ -290,13 +314,18 @@ def _history(steps: Sequence[Any]) -> Table:
         Column(key="met", title="met", kind="mark"), Column(key="text", title="", kind="long"),
     )  # fmt: skip
     rows = [
-        {"at": s.at_us, "by": s.by, "what": s.kind, "met": s.proof.met if s.proof else None, "text": s.text} for s in steps
+        {"at": s.at_us, "by": s.by, "what": s.kind, "met": s.proof.met if s.proof else None, "text": s.text}
+        for s in steps
     ]
     return Table(name="history", title="What was done about it", columns=columns, rows=rows)
 
 
 def _markdown(item: ActionItem, now_us: int) -> str:
-    lines = [f"**{item.id}**: {inert(item.title, 600)}", "", f"- {inert(state_text(item, now_us))}; {inert(item.owner, blank='nobody yet')}"]
+    lines = [
+        f"**{item.id}**: {inert(item.title, 600)}",
+        "",
+        f"- {inert(state_text(item, now_us))}; {inert(item.owner, blank='nobody yet')}",
+    ]
     lines.append(f"- done when {inert(item.criterion.text if item.criterion else 'somebody has chosen a test', 400)}")
     if item.proof is not None:
         lines.append(f"- last test: {inert(item.proof.text, 600)}")

@@ -116,7 +116,7 @@ def change(ask: Ask, id: str) -> Page:  # noqa: A002 - the field is called id
         context={
             "change": one, "origin": ORIGINS.get(origin_of(one), one.origin), "lines": lines_of(text) if whole and one.before and one.after else [],
             "suspected": tables[0], "signals": tables[1],
-            "more_signals": max(0, len(around) - MOST_SIGNALS), "worst": max((s.probability for _, s in blamed), default=None),
+            "more_signals": max(0, len(around) - MOST_SIGNALS), "worst": blamed[0] if blamed else None,
             "charts_": _charts(ask, one), "lever": key, "link": one.link if one.link and is_link(one.link) else "",
             "near": _near(ask, one), "from_us": one.at_us - BEFORE_US, "until_us": min(ask.now_us, one.at_us + AFTER_US),
         },
@@ -246,7 +246,7 @@ def _blamed(ask: Ask, one: Change) -> list[tuple[Incident, Any]]:
 def _suspected(blamed: Sequence[tuple[Incident, Any]]) -> Table:
     columns = (
         Column(key="incident", title="incident", kind="code"), Column(key="odds", title="odds"), Column(key="title", title="what is wrong", wide=True),
-        Column(key="for", title="speaks for it", kind="number"), Column(key="against", title="against", kind="number"),
+        Column(key="for", title="for", kind="number"), Column(key="against", title="against", kind="number"),
         Column(key="began", title="began", kind="time"), Column(key="state", title="state", kind="tag"),
     )  # fmt: skip
     from andon.incidents import odds

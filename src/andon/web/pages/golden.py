@@ -11,8 +11,9 @@ from andon.evals.run import quarantined
 from andon.golden import Case, NearDuplicate
 from andon.golden import run as golden
 from andon.golden.formats import FORMATS, OWN
-from andon.golden.records import AddResult, ImportResult
+from andon.golden.records import ImportResult
 from andon.golden.thresholds import thresholds_of
+from andon.golden.words import added_words
 from andon.scores import hashed, minilm
 from andon.web.asking import Ask, Done, Page
 from andon.web.pages.golden_shown import ORIGINS, apps_of, case_table, fits
@@ -21,7 +22,7 @@ from andon.web.routing import Pages
 from andon.web.site import NoErrands
 from andon.web.tables import Column, Table
 
-__all__ = ["ask_or_do", "golden_frame", "number_of", "pages"]
+__all__ = ["address", "ask_or_do", "golden_frame", "number_of", "pages"]
 
 pages = Pages()
 
@@ -42,7 +43,9 @@ def listed(ask: Ask) -> Page:
     given = {k: ask.query[k][:200] for k in FILTERS if ask.query.get(k)}
     found = [c for c in reversed(cases) if fits(c, given, held)]
     at = 0 if ask.exporting else max(0, number_of(ask.query.get("page")) - 1) * PAGE
-    table = case_table(found[:MOST] if ask.exporting else found[at : at + PAGE], held, filtered=bool(given))
+    table = case_table(
+        found[:MOST] if ask.exporting else found[at : at + PAGE], held, filtered=bool(given), exporting=ask.exporting
+    )
     grown = golden.growth(ask.ledger, now_us=ask.now_us)
     return Page(
         template="golden/cases.html",
@@ -120,11 +123,21 @@ def take_in(ask: Ask) -> Done:
     if form is not None and form not in FORMATS:
         raise InputError(f"there is no format {form[:40]!r}; {', '.join(FORMATS)} are allowed")
     done = golden.import_text(
-        ask.ledger, text, name="what was pasted", now_us=ask.now_us, by=ask.by, app=ask.maybe("app") or "default", form=form
+        ask.ledger,
+        text,
+        name="what was pasted",
+        now_us=ask.now_us,
+        by=ask.by,
+        app=ask.maybe("app") or "default",
+        form=form,
     )
     _IMPORTED.setdefault(ask.ledger, {})[ask.by] = (ask.now_us, done)
     parts = [f"{len(done.added)} added", f"{len(done.known)} known", f"{len(done.refused)} refused"]
-    parts += [f"{len(ids)} {what}" for what, ids in (("changed", done.changed), ("retired", done.retired), ("brought back", done.back)) if ids]
+    parts += [
+        f"{len(ids)} {what}"
+        for what, ids in (("changed", done.changed), ("retired", done.retired), ("brought back", done.back))
+        if ids
+    ]
     return Done(to="/golden/import", said=f"Read as {done.form}: {', '.join(parts)}")
 
 
@@ -133,7 +146,7 @@ def add(ask: Ask) -> Done:
     """Make cases of settled labels."""
 
     def now() -> str:
-        return _added(
+        return added_words(
             golden.add_cases(
                 ask.ledger, hashed.load(ask.site.settings), now_us=ask.now_us, by=ask.by,
                 thresholds=thresholds_of(ask.site.settings.tables, ask.site.settings.config),
@@ -141,7 +154,9 @@ def add(ask: Ask) -> Done:
             )
         )  # fmt: skip
 
-    return Done(to="/golden", said=ask_or_do(ask, "add", now) or "Cases are being made; this page tells when they are there.")
+    return Done(
+        to="/golden", said=ask_or_do(ask, "add", now) or "Cases are being made; this page tells when they are there."
+    )
 
 
 def ask_or_do(ask: Ask, verb: str, do: Any, **args: str) -> str:
@@ -157,7 +172,9 @@ def ask_or_do(ask: Ask, verb: str, do: Any, **args: str) -> str:
         return ""
     settings = ask.site.settings
     if settings.embedder != "hashed" and not (settings.embedder == "auto" and not minilm.available(settings)):
-        raise StateError(f"this server does no long work, and this needs the embedder {settings.embedder!r}: use the command line beside it")
+        raise StateError(
+            f"this server does no long work, and this needs the embedder {settings.embedder!r}: use the command line beside it"
+        )
     said: str = do()
     return said
 
@@ -169,7 +186,10 @@ def golden_frame(ask: Ask) -> dict[str, Any]:
         ("/golden", "Cases"), ("/golden/coverage", "Coverage"), ("/golden/growth", "Growth"), ("/golden/versions", "Versions"),
         ("/golden/duplicates", f"Near-duplicates ({near:,})" if near else "Near-duplicates"), ("/golden/capture", "Capture"),
     ]  # fmt: skip
-    return {"tabs_all": tabs, "errands": [e for e in ask.site.errands.all() if e.what in ("add", "capture", "cover")][:3]}
+    return {
+        "tabs_all": tabs,
+        "errands": [e for e in ask.site.errands.all() if e.what in ("add", "capture", "cover")][:3],
+    }
 
 
 def number_of(text: str | None) -> int:
@@ -181,12 +201,3 @@ def address(path: str, **query: str | None) -> str:
     """A path with a query of what is not empty."""
     text = urlencode({k: v for k, v in query.items() if v})
     return path + (f"?{text}" if text else "")
-
-
-def _added(result: AddResult) -> str:
-    parts = [f"{len(result.added):,} case{'' if len(result.added) == 1 else 's'} made"]
-    if result.refused:
-        parts.append(f"{len(result.refused):,} refused, near a case that is there")
-    if result.conflicts:
-        parts.append(f"{len(result.conflicts):,} ask what another case asks and differ in what is right")
-    return "; ".join(parts)

@@ -3,16 +3,31 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from andon.evals import Quarantine
 from andon.golden import Case
-from andon.golden.coverage import Coverage
+from andon.golden.coverage import Coverage, Hole
 from andon.golden.growth import Growth, origin_of
 from andon.golden.history import Moved, State
 from andon.web.asking import Ask
 from andon.web.tables import Cell, Column, Table
 
-__all__ = ["ORIGINS", "Square", "apps_of", "case_table", "fits", "growth_table", "heat", "holes_table", "state_of", "versions_table"]
+__all__ = [
+    "ORIGINS",
+    "Square",
+    "apps_of",
+    "case_table",
+    "fits",
+    "growth_table",
+    "heat",
+    "holes_table",
+    "state_of",
+    "versions_table",
+]
+
+FAIR = 0.8
+"""Share of a square from which on it counts as covered."""
 
 ORIGINS = ("incident", "feedback", "score", "re-framing", "by hand")
 
@@ -31,40 +46,63 @@ def state_of(case: Case, held: Mapping[str, Quarantine]) -> str:
 
 def fits(case: Case, given: Mapping[str, str], held: Mapping[str, Quarantine]) -> bool:
     """Whether a case is among those that are asked for."""
-    for key, value in (("app", case.app), ("risk", case.risk_category or ""), ("metric", case.metric), ("incident", case.incident or "")):
+    for key, value in (
+        ("app", case.app),
+        ("risk", case.risk_category or ""),
+        ("metric", case.metric),
+        ("incident", case.incident or ""),
+    ):
         if given.get(key) and given[key] != value:
             return False
     if given.get("origin") and given["origin"] != origin_of(case):
         return False
     wanted = given.get("state") or "tested"
     is_ = state_of(case, held)
-    if not (wanted == "all" or wanted == is_ or (wanted == "tested" and is_ == "quarantined")):
+    if wanted not in ("all", is_) and (wanted, is_) != ("tested", "quarantined"):
         return False
     text = given.get("q", "").casefold()
-    return not text or text in case.question.casefold() or text in case.ground_truth.casefold() or text in case.id.casefold()
+    return (
+        not text
+        or text in case.question.casefold()
+        or text in case.ground_truth.casefold()
+        or text in case.id.casefold()
+    )
 
 
-def case_table(cases: Sequence[Case], held: Mapping[str, Quarantine], *, filtered: bool) -> Table:
-    """Cases, one a row."""
-    columns = (
-        Column(key="question", title="question", wide=True), Column(key="right", title="right answer"), Column(key="app", title="app"),
+def case_table(
+    cases: Sequence[Case], held: Mapping[str, Quarantine], *, filtered: bool, exporting: bool = False
+) -> Table:
+    """Cases, one a row; a file has columns for what stands below the question on the page."""
+    columns: tuple[Column, ...] = (
+        Column(key="question", title="question and right answer", wide=True), Column(key="app", title="app"),
         Column(key="risk", title="risk"), Column(key="metric", title="measured by"), Column(key="origin", title="from"),
-        Column(key="added", title="added"), Column(key="state", title="state", kind="tag"), Column(key="case", title="case", kind="code"),
+        Column(key="added", title="added", kind="code"), Column(key="state", title="state", kind="tag"),
     )  # fmt: skip
+    if exporting:
+        columns = (*columns[:5], Column(key="added", title="added"), Column(key="state", title="state"))
+        more = (("right", "right answer"), ("case", "case"), ("incident", "incident"), ("variant_of", "variant of"))
+        columns = (*columns, *(Column(key=k, title=t) for k, t in more))
     rows = [
         {
-            "question": Cell(value=c.question[:300], link=f"/golden/{c.id}", note=f"a variant of {c.variant_of}" if c.variant_of else ""),
-            "right": c.ground_truth[:160], "app": c.app, "risk": c.risk_category, "metric": c.metric, "origin": Cell(value=origin_of(c), note=c.incident or ""),
-            "added": c.added_date, "state": Cell(value=s if (s := state_of(c, held)) != "tested" else "", note=""), "case": c.id,
+            "question": Cell(value=c.question[:300], link=f"/golden/{c.id}", note=c.ground_truth[:240]),
+            "app": c.app, "risk": c.risk_category, "metric": c.metric, "origin": Cell(value=origin_of(c), note=c.incident or ""),
+            "added": c.added_date, "state": state_of(c, held) if exporting else _tag(c, held), "right": c.ground_truth, "case": c.id,
+            "incident": c.incident, "variant_of": c.variant_of,
         }
         for c in cases
     ]  # fmt: skip
     empty = (
-        "No case fits these filters." if filtered
+        "No case fits these filters."
+        if filtered
         else "There is no golden case yet. Label failures, then make cases of them; or take in a set that your team has."
-    )  # fmt: skip
+    )
     link = ("/golden", "All cases") if filtered else ("/labels", "Label failures")
     return Table(name="cases", title="Golden cases", columns=columns, rows=rows, empty=empty, empty_link=link)
+
+
+def _tag(case: Case, held: Mapping[str, Quarantine]) -> str:
+    is_ = state_of(case, held)
+    return is_ if is_ != "tested" else "variant" if case.variant_of else ""
 
 
 def growth_table(grown: Growth) -> Table:
@@ -73,7 +111,10 @@ def growth_table(grown: Growth) -> Table:
         Column(key="week", title="week of"), Column(key="added", title="added", kind="number"),
         *(Column(key=o, title=o, kind="number") for o in ORIGINS), Column(key="retired", title="retired", kind="number"),
     )  # fmt: skip
-    rows = [{"week": w.monday, "added": w.added, **{o: w.by_origin.get(o, 0) for o in ORIGINS}, "retired": w.retired} for w in reversed(grown.weeks)]
+    rows = [
+        {"week": w.monday, "added": w.added, **{o: w.by_origin.get(o, 0) for o in ORIGINS}, "retired": w.retired}
+        for w in reversed(grown.weeks)
+    ]
     return Table(name="growth", title="Growth in the last twelve weeks", columns=columns, rows=rows)
 
 
@@ -97,7 +138,14 @@ def versions_table(states: Sequence[State], moves: Sequence[Moved], link: str) -
         for s in reversed(states)
     ]  # fmt: skip
     empty = "The set has no version yet: its first case makes one."
-    return Table(name="versions", title="Versions of the set by day (UTC)", columns=columns, rows=rows, empty=empty, empty_link=("/labels", "Label failures"))
+    return Table(
+        name="versions",
+        title="Versions of the set by day (UTC)",
+        columns=columns,
+        rows=rows,
+        empty=empty,
+        empty_link=("/labels", "Label failures"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,22 +162,20 @@ class Square:
     link: str = ""
 
 
-def heat(found: Coverage, link: str) -> tuple[list[str], list[tuple[str, float, list[Square]]]]:
+def heat(found: Coverage) -> tuple[list[str], list[tuple[str, float, list[Square]]]]:
     """The map: names of the columns (risk categories), and rows (topics) with their share of traffic and squares.
 
-    Args:
-        found: as it was measured.
-        link: a path with a query that ends so that ``risk=...`` may follow.
+    A square leads to the traffic where cases are missing, else to the cases.
     """
-    from urllib.parse import quote
-
     risks = sorted({s.risk_category or "" for s in found.squares}, key=lambda r: (r == "", r))
     rows: dict[str | None, dict[str, Square]] = {}
     shares: dict[str | None, float] = {}
     for s in found.squares:
-        rows.setdefault(s.topic, {})[s.risk_category or ""] = Square(
+        risk = s.risk_category
+        where = {"app": found.app, "risk" if s.covered >= FAIR else "risk_category": risk}
+        rows.setdefault(s.topic, {})[risk or ""] = Square(
             covered=s.covered, questions=s.questions, traffic=s.traffic, harmed=s.harmed, level=f"h{min(4, int(s.covered * 5))}",
-            link=f"{link}{'risk=' + quote(s.risk_category, safe='') if s.risk_category else ''}",
+            link=("/golden?" if s.covered >= FAIR else "/traffic?") + urlencode({k: v for k, v in where.items() if v}),
         )  # fmt: skip
         shares[s.topic] = shares.get(s.topic, 0.0) + s.traffic
     ordered = sorted(rows, key=lambda t: -shares[t])
@@ -145,9 +191,22 @@ def holes_table(found: Coverage) -> Table:
     )  # fmt: skip
     rows: list[Mapping[str, Any]] = [
         {
-            "topic": h.topic, "traffic": h.traffic, "harm": h.harm, "covered": h.covered,
+            "topic": Cell(value=h.topic, link=_asked_there(found.app, h)), "traffic": h.traffic, "harm": h.harm, "covered": h.covered,
             "examples": "\n".join(" ".join(e.split())[:160] for e in h.examples),
         }
         for h in found.holes[:50]
     ]  # fmt: skip
-    return Table(name="holes", title="Holes: what people ask and no case tests", columns=columns, rows=rows, empty="No hole: everything is covered.")
+    return Table(
+        name="holes",
+        title="Holes: what people ask and no case tests",
+        columns=columns,
+        rows=rows,
+        empty="No hole: everything is covered.",
+    )
+
+
+def _asked_there(app: str, hole: Hole) -> str:
+    """The traffic in which somebody asked what a hole shows."""
+    if not hole.examples:
+        return ""
+    return "/traffic?" + urlencode({"app": app, "question": hole.examples[0][:200]})

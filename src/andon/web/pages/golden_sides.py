@@ -1,5 +1,6 @@
 """The golden set as a whole: how it grows, what it covers, its versions, its near-duplicates, and what is captured for it."""
 
+from datetime import date
 from typing import Any, Literal, get_args
 
 from andon.errors import InputError
@@ -41,7 +42,7 @@ def growth(ask: Ask) -> Page:
     app = ask.query.get("app") or None
     grown = golden.growth(ask.ledger, app, now_us=ask.now_us)
     table = growth_table(grown)
-    columns = [(f"{int(w.monday[8:])}.{int(w.monday[5:7])}.", w.by_origin) for w in grown.weeks]
+    columns = [(f"{date.fromisoformat(w.monday):%-d %b}", w.by_origin) for w in grown.weeks]
     return Page(
         template="golden/growth.html",
         title="Growth of the golden set",
@@ -75,12 +76,26 @@ def versions(ask: Ask) -> Page:
         }
         for m in reversed(moves) if format_time(m.at_us)[:10] == day
     ]  # fmt: skip
-    moved = Table(name="moves", title=f"What changed on {day}" if day else "What changed", columns=columns, rows=rows[:2_000], empty="Nothing changed on this day.")
+    moved = Table(
+        name="moves",
+        title=f"What changed on {day}" if day else "What changed",
+        columns=columns,
+        rows=rows[:2_000],
+        empty="Nothing changed on this day.",
+    )
     return Page(
         template="golden/versions.html",
         title="Versions of the golden set",
         tables=[table, moved],
-        context={**golden_frame(ask), "table": table, "moved": moved, "day": day, "states": states, "app": app, "apps": apps_of(ask, ask.ledger.all(Case))},
+        context={
+            **golden_frame(ask),
+            "table": table,
+            "moved": moved,
+            "day": day,
+            "states": states,
+            "app": app,
+            "apps": apps_of(ask, ask.ledger.all(Case)),
+        },
     )
 
 
@@ -93,9 +108,9 @@ def coverage(ask: Ask) -> Page:
     app = ask.query.get("app") or next((a for a in apps if a in kept), apps[0] if apps else "")
     mine = kept.get(app)
     found = mine.found if mine else None
-    tables, risks, rows = [], [], []
+    tables: list[Table] = []
+    risks, rows = heat(found) if found is not None and found.whole is not None else ([], [])
     if found is not None and found.whole is not None:
-        risks, rows = heat(found, address("/golden", app=app) + "&")
         tables = [holes_table(found), _squares(app, found)]
     return Page(
         template="golden/coverage.html",
@@ -131,18 +146,25 @@ def measure(ask: Ask) -> Done:
 
     def now() -> str:
         embedder, site = hashed.load(ask.site.settings), ask.site
-        found = golden.measure_coverage(site.warehouse, site.ledger, embedder, installed_scorers(), app=app, now_us=ask.now_us)
+        found = golden.measure_coverage(
+            site.warehouse, site.ledger, embedder, installed_scorers(), app=app, now_us=ask.now_us
+        )
         golden.keep_coverage(ask.ledger, found, now_us=ask.now_us, by=ask.by)
         return f"Measured {app}" if found.whole else f"Cannot tell the coverage of {app}: {found.reason}"
 
-    said = ask_or_do(ask, "cover", now, app=app) or f"The coverage of {app} is being measured; this page tells when it is known."
+    said = (
+        ask_or_do(ask, "cover", now, app=app)
+        or f"The coverage of {app} is being measured; this page tells when it is known."
+    )
     return Done(to=address("/golden/coverage", app=app), said=said)
 
 
 @pages.read("/golden/duplicates")
 def duplicates(ask: Ask) -> Page:
     """Labelled failures that ask what a case asks already: refused, a variant, or kept."""
-    words: list[NearDuplicate] = sorted(ask.ledger.all(NearDuplicate), key=lambda d: (d.by != "andon", d.choice != "refuse", -d.at_us))
+    words: list[NearDuplicate] = sorted(
+        ask.ledger.all(NearDuplicate), key=lambda d: (d.by != "andon", d.choice != "refuse", -d.at_us)
+    )
     at = max(0, number_of(ask.query.get("page")) - 1) * PAGE
     if ask.wrong is not None:  # what was refused stays on the page, wherever it stands
         named = ask.wrong.action.split("/")[3]
@@ -156,13 +178,15 @@ def duplicates(ask: Ask) -> Page:
         tables=[_decisions(ask, words)] if ask.exporting else [_decisions(ask, ())],
         context={
             **golden_frame(ask), "pairs": pairs, "total": len(words), "page_now": at // PAGE + 1, "pages_all": -(-len(words) // PAGE),
-            "proposed": sum(d.by == "andon" for d in words), "said": {i: s[1] for i, s in queue_of(ask).states(ask.ledger).items()},
+            "proposed": sum(d.by == "andon" for d in words), "settled": {i: s[1] for i, s in queue_of(ask).states(ask.ledger).items()},
         },
     )  # fmt: skip
 
 
 def _decisions(ask: Ask, words: Any) -> Table:
-    columns = tuple(Column(key=k, title=k) for k in ("failure", "choice", "by", "cosine", "question", "case", "its_question", "why"))
+    columns = tuple(
+        Column(key=k, title=k) for k in ("failure", "choice", "by", "cosine", "question", "case", "its_question", "why")
+    )
     asked = {f.id: f.question for f in ask.ledger.all(Failure)} if words else {}
     known = {c.id: c.question for c in ask.ledger.all(Case)} if words else {}
     rows = [
@@ -181,17 +205,23 @@ def decide(ask: Ask, failure: str) -> Done:
     choice: Choice | None = next((c for c in get_args(Choice) if c == ask.form.get("choice")), None)
     if choice is None:
         raise InputError("choose one: refuse it, add it as a variant, or keep it as a case of its own")
-    done = golden.decide(ask.ledger, None, failure, choice, why=ask.given("why", "the reason"), by=ask.by, now_us=ask.now_us)
+    done = golden.decide(
+        ask.ledger, None, failure, choice, why=ask.given("why", "the reason"), by=ask.by, now_us=ask.now_us
+    )
     if done.case is None:
         return Done(to="/golden/duplicates", said=f"Refused: it adds nothing to {done.decision.case}")
     kind = f"a variant of {done.case.variant_of}" if done.case.variant_of else "a case of its own"
-    return Done(to="/golden/duplicates", said=f"It is {done.case.id}, {kind}{'' if done.added else '; it was in the set already'}")
+    return Done(
+        to="/golden/duplicates",
+        said=f"It is {done.case.id}, {kind}{'' if done.added else '; it was in the set already'}",
+    )
 
 
 @pages.read("/golden/capture")
 def captured(ask: Ask) -> Page:
     """What becomes a failure that waits for a label, by each rule, and what was left out."""
     failures: list[Failure] = ask.ledger.all(Failure)
+    cases: list[Case] = ask.ledger.all(Case)
     today = format_time(ask.now_us)[:10]
     left: dict[str, int] = {}
     for d in ask.ledger.all(CaptureDay):
@@ -205,20 +235,35 @@ def captured(ask: Ask) -> Page:
         context={
             **golden_frame(ask),
             "table": table,
-            "today": sum(format_time(f.captured_us)[:10] == today for f in failures if f.captured_us > ask.now_us - 2 * DAY_US),
+            "today": sum(
+                format_time(f.captured_us)[:10] == today for f in failures if f.captured_us > ask.now_us - 2 * DAY_US
+            ),
             "total": len(failures),
             "since": SINCE,
             "a_day": A_DAY,
             "reframed": sum(f.source.startswith(SOURCE) for f in failures),
-            "apps": apps_of(ask, ask.ledger.all(Case)),
-            "risks": sorted({c.risk_category for c in ask.ledger.all(Case) if c.risk_category and c.retired is None}),
+            "choices": {
+                "app": {"": "all", **{a: a for a in apps_of(ask, cases)}},
+                "risk": {
+                    "": "the high ones",
+                    **{r: r for r in sorted({c.risk_category for c in cases if c.risk_category and c.retired is None})},
+                },
+            },
         },
     )
 
 
 def _rules(failures: list[Failure], left: dict[str, int], now_us: int) -> Table:
     def kind(f: Failure) -> str:
-        return f.source if f.source in RULES else "re-framing" if f.source.startswith(SOURCE) else "incident" if f.source.startswith("incident ") else "other"
+        return (
+            f.source
+            if f.source in RULES
+            else "re-framing"
+            if f.source.startswith(SOURCE)
+            else "incident"
+            if f.source.startswith("incident ")
+            else "other"
+        )
 
     counts: dict[str, list[int]] = {}
     for f in failures:
@@ -227,7 +272,12 @@ def _rules(failures: list[Failure], left: dict[str, int], now_us: int) -> Table:
         c[0] += age < DAY_US
         c[1] += age < 7 * DAY_US
         c[2] += 1
-    about = {**ABOUT, "incident": "a failing example of an incident's investigation", "re-framing": "a case asked in adversarial words", "other": "another source"}
+    about = {
+        **ABOUT,
+        "incident": "a failing example of an incident's investigation",
+        "re-framing": "a case asked in adversarial words",
+        "other": "another source",
+    }
     names = [*RULES, "incident", *(k for k in ("re-framing", "other") if k in counts)]
     columns = (
         Column(key="rule", title="rule"), Column(key="about", title="when", wide=True), Column(key="bound", title="how many"),
@@ -236,7 +286,7 @@ def _rules(failures: list[Failure], left: dict[str, int], now_us: int) -> Table:
     )  # fmt: skip
     rows = [
         {
-            "rule": n, "about": about[n], "bound": "all" if n in (*ALWAYS, "incident", "re-framing", "other") else f"the worst {A_DAY} a day and app",
+            "rule": n, "about": about[n], "bound": "all" if n in (*ALWAYS, "incident", "re-framing", "other") else f"worst {A_DAY} a day",
             "day": (c := counts.get(n, [0, 0, 0]))[0], "week": c[1], "all": c[2], "left": left.get(n, 0),
         }
         for n in names
@@ -260,5 +310,10 @@ def reframe(ask: Ask) -> Done:
     n = number_of(ask.maybe("limit") or "20")
     if not 1 <= n <= 500:
         raise InputError("how many? 1 to 500 are allowed")
-    done, _ = golden.reframe(ask.ledger, ask.maybe("app"), limit=n, now_us=ask.now_us, by=ask.by, risk=ask.maybe("risk"))
-    return Done(to="/golden/capture", said=f"{len(done.captured)} re-framings wait for a label, {len(done.known)} were made before")
+    done, _ = golden.reframe(
+        ask.ledger, ask.maybe("app"), limit=n, now_us=ask.now_us, by=ask.by, risk=ask.maybe("risk")
+    )
+    return Done(
+        to="/golden/capture",
+        said=f"{len(done.captured)} re-framings wait for a label, {len(done.known)} were made before",
+    )

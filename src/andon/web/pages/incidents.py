@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from starlette.responses import Response, StreamingResponse
 
-from andon.incidents import Incident
+from andon.incidents import Incident, Recovery
 from andon.incidents.records import Severity
-from andon.incidents.run.recovery import recovery_of
 from andon.incidents.run.runbook import query_log
 from andon.incidents.run.timeline import marks_of, timeline_of
 from andon.incidents.states import OVERRULED
@@ -49,13 +48,14 @@ def incidents(ask: Ask) -> Page:
     counts = {v: sum(_seen(i, v) for i in some) for v in VIEWS}
     wanted = sorted((i for i in some if _seen(i, view)), key=_order)
     first = _first(ask, len(wanted), ROWS)
+    plans = {r.id: r for r in ask.ledger.all(Recovery)}
     shown = wanted[:MOST] if ask.exporting else wanted[first : first + ROWS]
     return Page(
         template="incidents/list.html",
         title="Incidents",
         tables=[incidents_of(shown)],
         context={
-            "rows": [(i, next_text(i, recovery_of(ask.ledger, i)) if i.state != "closed" else "") for i in shown[:ROWS]],
+            "rows": [(i, next_text(i, plans.get(i.id) or Recovery(id=i.id)) if i.state != "closed" else "") for i in shown[:ROWS]],
             "view": view, "views": VIEWS, "counts": counts, "any": bool(every), "told": _told(ask),
             "apps": _values(i.app for i in every), "classes": tuple(CLASSES), "severities": OVERRULED["severity"],
             "phases": PHASES, "first": first, "of": len(wanted), "step": ROWS,
@@ -89,7 +89,11 @@ def _fits(ask: Ask, i: Incident) -> bool:
 def _told(ask: Ask) -> str:
     """The filters as words; empty where there are none."""
     q = ask.query
-    told = [f"{name} {q[key]}" for key, name in (("app", "of"), ("severity", ""), ("class", ""), ("phase", "that are")) if q.get(key)]
+    told = [
+        f"{name} {q[key]}"
+        for key, name in (("app", "of"), ("severity", ""), ("class", ""), ("phase", "that are"))
+        if q.get(key)
+    ]
     told += [f"with “{q['text']}”"] if q.get("text") else []
     return ", ".join(t.strip() for t in told)
 
@@ -141,7 +145,10 @@ def queries(ask: Ask, id: str) -> Response:  # noqa: A002
     """The full query log since the onset, with the type of each query and whether it was harmed."""
     incident = found(ask, id)
     lines = query_log(ask.warehouse, ask.ledger, incident, now_us=ask.now_us)
-    headers = {"content-disposition": f'attachment; filename="andon-{incident.id}-queries.csv"', "cache-control": "no-store"}
+    headers = {
+        "content-disposition": f'attachment; filename="andon-{incident.id}-queries.csv"',
+        "cache-control": "no-store",
+    }
     return StreamingResponse(_pieces(lines), media_type="text/csv; charset=utf-8", headers=headers)
 
 

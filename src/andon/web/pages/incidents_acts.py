@@ -79,7 +79,9 @@ def mark(ask: Ask, id: str, milestone: str) -> Done:  # noqa: A002
     incident = found(ask, id)
     if milestone in MARKS:
         _unchanged(
-            ask, getattr(incident, f"{milestone}_us"), lambda: f"somebody said meanwhile that {id} is {milestone}: see the timeline"
+            ask,
+            getattr(incident, f"{milestone}_us"),
+            lambda: f"somebody said meanwhile that {id} is {milestone}: see the timeline",
         )
     at_us = ask.time_us("at")
     why = ask.given("why", "why")
@@ -103,7 +105,9 @@ def overrule(ask: Ask, id: str, field: str) -> Done:  # noqa: A002
             action=f"{incident_link(id)}/overrule/{field}",
             fields={"chosen": before, "seen": chosen, "why": f"taken back by {ask.by}"},
         )
-    return Done(to=incident_link(id), said=f"The {field} of {id} is {chosen} now; what was suggested is kept.", undo=undo)
+    return Done(
+        to=incident_link(id), said=f"The {field} of {id} is {chosen} now; what was suggested is kept.", undo=undo
+    )
 
 
 @pages.act("/incidents/{id}/close", role="responder")
@@ -123,7 +127,9 @@ def close(ask: Ask, id: str) -> Done:  # noqa: A002
 def investigate(ask: Ask, id: str) -> Done:  # noqa: A002
     """Answer the four questions anew."""
     ask.site.errands.ask("investigate", by=ask.by, incident=found(ask, id).id)
-    return Done(to=incident_link(id), said=f"{id} is investigated with everything that is known now; this page follows it.")
+    return Done(
+        to=incident_link(id), said=f"{id} is investigated with everything that is known now; this page follows it."
+    )
 
 
 @pages.act("/incidents/{id}/recovery/measure", role="responder")
@@ -172,7 +178,9 @@ def add_step(ask: Ask, id: str) -> Done:  # noqa: A002
 @pages.act("/incidents/{id}/recovery/steps/{step}/done", role="responder")
 def step_done(ask: Ask, id: str, step: str) -> Done:  # noqa: A002
     """Say that a step was taken and what its check showed."""
-    do_recovery_step(ask.ledger, found(ask, id), step, ask.given("seen_when_checked", "what the check showed"), **_by(ask))
+    do_recovery_step(
+        ask.ledger, found(ask, id), step, ask.given("seen_when_checked", "what the check showed"), **_by(ask)
+    )
     return Done(to=incident_link(id, "recovery"), said=f"{step} is done.")
 
 
@@ -194,9 +202,15 @@ def note(ask: Ask, id: str) -> Done:  # noqa: A002
     """Add an entry to the timeline; comments are notes."""
     incident = found(ask, id)
     text, happened_us = ask.given("text", "the note"), ask.time_us("happened")
-    made = add_note(ask.ledger, incident, text, happened_us=ask.now_us if happened_us is None else happened_us, **_by(ask))
+    made = add_note(
+        ask.ledger, incident, text, happened_us=ask.now_us if happened_us is None else happened_us, **_by(ask)
+    )
     noticed(ask.ledger, incident, **_by(ask))
-    undo = Undo(action=_mark_path(id, made, "hidden"), fields={"why": f"taken back by {ask.by}"}) if ask.may("responder") else None
+    undo = (
+        Undo(action=_mark_path(id, made, "hidden"), fields={"why": f"taken back by {ask.by}"})
+        if ask.may("responder")
+        else None
+    )
     return Done(to=incident_link(id, "timeline"), said="Noted in the timeline.", undo=undo)
 
 
@@ -209,7 +223,11 @@ def set_mark(ask: Ask, id: str, entry: str, mark: str) -> Done:  # noqa: A002
     before = known.mark if known else "shown"
     mark_entry(ask.ledger, incident, event, mark, why=ask.given("why", "why"), **_by(ask))
     said = {"pinned": "Pinned: it stands in every short form.", "hidden": "Hidden: it is shown where all is asked for."}
-    undo = Undo(action=_mark_path(id, event, before), fields={"why": f"taken back by {ask.by}"}) if before != mark else None
+    undo = (
+        Undo(action=_mark_path(id, event, before), fields={"why": f"taken back by {ask.by}"})
+        if before != mark
+        else None
+    )
     return Done(to=f"{incident_link(id)}/timeline", said=said.get(mark, "The mark is taken away."), undo=undo)
 
 

@@ -144,7 +144,12 @@ def _points(ask: Ask, i: Incident, lead: Signal) -> list[Point]:
 def _expected(looked: Investigation | None) -> dict[str, Any]:
     """Question 1: failing answers beside passing ones, those of which the right one is known first."""
     if looked is None:
-        return {"pairs": (), "more_pairs": (), "known": 0, "examples": Table(name="examples", title="Examples", columns=())}
+        return {
+            "pairs": (),
+            "more_pairs": (),
+            "known": 0,
+            "examples": Table(name="examples", title="Examples", columns=()),
+        }
     failing = sorted(looked.examples, key=lambda e: e.expected is None)
     pairs: list[tuple[Example | None, Example | None]] = []
     passing = list(looked.passing)
@@ -162,7 +167,12 @@ def _expected(looked: Investigation | None) -> dict[str, Any]:
 def _changed(looked: Investigation | None) -> dict[str, Any]:
     """Question 2: suspects, the likely ones open."""
     if looked is None:
-        return {"likely": (), "unlikely": (), "analyses": (), "suspects_table": Table(name="suspects", title="Suspects", columns=())}
+        return {
+            "likely": (),
+            "unlikely": (),
+            "analyses": (),
+            "suspects_table": Table(name="suspects", title="Suspects", columns=()),
+        }
     likely = [s for n, s in enumerate(looked.suspects) if n == 0 or s.probability >= LIKELY]
     return {
         "likely": likely, "unlikely": [s for s in looked.suspects if s not in likely], "analyses": tables.analyses_of(looked),
@@ -249,9 +259,11 @@ def _timeline(ask: Ask, i: Incident) -> dict[str, Any]:
 def _around(ask: Ask, i: Incident) -> dict[str, Any]:
     """Related incidents, what people said, and who was told."""
 
+    looked = {name for _, name in ask.ledger.ids(Investigation)}
+
     def kind_of(other: Incident) -> str | None:
-        looked = ask.ledger.get(Investigation, other.id)
-        return looked.suspects[0].kind if looked is not None and looked.suspects else None
+        found = ask.ledger.get(Investigation, other.id) if other.id in looked else None
+        return found.suspects[0].kind if found is not None and found.suspects else None
 
     found = related_to(ask.ledger, i, hashed.load(ask.site.settings), kind_of=kind_of, most_texts=MOST_TEXTS)
     return {

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from andon.incidents import Delivery, Incident, Recovery, Related, Report, RunbookState, TimelineEvent, TimelineMark
 from andon.incidents.runbooks import entry_of
 from andon.incidents.timeline import t_of
+from andon.incidents.words import one_line
 from andon.investigations import Analysis, Example, Investigation
 from andon.levers import Effect, Lever, Pull, value_text
 from andon.web.tables import Cell, Column, Table
@@ -17,8 +18,8 @@ __all__ = [
     "evidence_of",
     "examples_of",
     "first_alarms_of",
-    "incidents_of",
     "incident_link",
+    "incidents_of",
     "interaction_link",
     "levers_of",
     "parts_of",
@@ -127,7 +128,9 @@ def slices_of(found: Investigation) -> Table:
         for s in found.slices
     ]  # fmt: skip
     empty = "No part of the traffic surely has more of the harm than the rest."
-    return Table(name="slices", title="Parts of the traffic that carry the harm", columns=columns, rows=rows, empty=empty)
+    return Table(
+        name="slices", title="Parts of the traffic that carry the harm", columns=columns, rows=rows, empty=empty
+    )
 
 
 def parts_of(found: Investigation) -> Table:
@@ -146,7 +149,11 @@ def parts_of(found: Investigation) -> Table:
         for p in found.parts
     ]  # fmt: skip
     return Table(
-        name="parts", title="By single attributes", columns=columns, rows=rows, empty="Traffic carries no attributes to cut it by."
+        name="parts",
+        title="By single attributes",
+        columns=columns,
+        rows=rows,
+        empty="Traffic carries no attributes to cut it by.",
     )
 
 
@@ -213,7 +220,9 @@ def evidence_of(found: Investigation) -> Table:
         }
         for e in found.evidence
     ]  # fmt: skip
-    return Table(name="evidence", title="Evidence", columns=columns, rows=rows, empty="The investigation states no figures.")
+    return Table(
+        name="evidence", title="Evidence", columns=columns, rows=rows, empty="The investigation states no figures."
+    )
 
 
 def levers_of(levers: Sequence[tuple[Lever, Pull | None]], incident: Incident, now_us: int, *, hold: bool) -> Table:
@@ -227,7 +236,11 @@ def levers_of(levers: Sequence[tuple[Lever, Pull | None]], incident: Incident, n
     for lever, pull in levers:
         link = f"/levers/{quote(lever.id, safe='')}"
         soon = pull is not None and pull.until_us - now_us < HOUR_US
-        do = Cell(value="Hold it for this incident", link=f"{link}?incident={quote(incident.id, safe='')}") if hold and not pull else ""
+        do = (
+            Cell(value="Hold it for this incident", link=f"{link}?incident={quote(incident.id, safe='')}")
+            if hold and not pull
+            else ""
+        )
         rows.append(
             {
                 "lever": Cell(value=lever.id, link=link), "about": lever.about or None, "held": "held" if pull else "not held",
@@ -237,7 +250,7 @@ def levers_of(levers: Sequence[tuple[Lever, Pull | None]], incident: Incident, n
         )  # fmt: skip
     return Table(
         name="levers", title="Levers of this application", columns=columns, rows=rows,
-        empty=f"No lever of {incident.app} is declared, so nothing can be switched from here. A lever is a setting that the "
+        empty=f"No lever of {one_line(incident.app)} is declared, so nothing can be switched from here. A lever is a setting that the "
         "application reads from Andon: a model, a prompt, a switch to a person.",
         empty_link=("/levers", "Levers"),
     )  # fmt: skip
@@ -365,7 +378,11 @@ def reports_of(reports: Iterable[Report]) -> Table:
         for r in sorted(reports, key=lambda r: (r.at_us, r.id))
     ]  # fmt: skip
     return Table(
-        name="reports", title="Reports of people", columns=columns, rows=rows, empty="Nobody reported it: the charts noticed it."
+        name="reports",
+        title="Reports of people",
+        columns=columns,
+        rows=rows,
+        empty="Nobody reported it: the charts noticed it.",
     )
 
 

@@ -116,11 +116,21 @@ def verdict_text(found: Investigation) -> str:
 
 
 def as_page(
-    incident: Incident, clocks: Sequence[Clock], found: Investigation | None, plan: Recovery, tables: Sequence[Table], url: str
+    incident: Incident,
+    clocks: Sequence[Clock],
+    found: Investigation | None,
+    plan: Recovery,
+    tables: Sequence[Table],
+    url: str,
 ) -> str:
     """The incident as Markdown, for a chat or a ticket: what is wrong, since when, what is next, and the suspects."""
     i = incident
-    lines = [f"# {i.id}: {inert(i.title, 400)}", "", f"{i.severity}, {i.state}, {i.impact}, {inert(i.app)} ({inert(i.environment)})", ""]
+    lines = [
+        f"# {i.id}: {inert(i.title, 400)}",
+        "",
+        f"{i.severity}, {i.state}, {i.impact}, {inert(i.app)} ({inert(i.environment)})",
+        "",
+    ]
     low, high = minute_text(i.onset_low_us), minute_text(i.onset_high_us)
     lines.append(f"Since {minute_text(i.onset_us)} UTC (between {low} and {high}).")
     if found is not None and found.suspects:

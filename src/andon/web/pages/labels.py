@@ -42,7 +42,7 @@ MOST_CONFLICTS = 20
 def label(ask: Ask) -> Page:
     """The failure that is worth most of those that wait for who asks; for a viewer the list."""
     if not ask.may("reviewer"):
-        return listed(ask)
+        return _listed(ask)
     if ask.wrong is not None and ask.wrong.action.startswith("/labels/F-"):
         return _one(ask, _failure(ask, ask.wrong.action.split("/")[2]), asked_for=False)
     queue, chosen = queue_of(ask), filters_of(ask.query)
@@ -68,10 +68,16 @@ def label(ask: Ask) -> Page:
 @pages.read("/labels/list")
 def listed(ask: Ask) -> Page:
     """Everything that waits for somebody, as a list."""
+    return _listed(ask)
+
+
+def _listed(ask: Ask) -> Page:
     queue, chosen = queue_of(ask), filters_of(ask.query)
     states = queue.states(ask.ledger)
     ids = queue.waiting(ask.ledger, "", **chosen)
-    differ = [i for i, (f, said) in states.items() if said.state == "conflict" and all(chosen[k] == _of(f, k) for k in chosen)]
+    differ = [
+        i for i, (f, said) in states.items() if said.state == "conflict" and all(chosen[k] == _of(f, k) for k in chosen)
+    ]
     ids = [*differ, *ids]
     at = 0 if ask.exporting else max(0, _number(ask.query.get("page")) - 1) * PAGE
     shown = ids[:10_000] if ask.exporting else ids[at : at + PAGE]
@@ -149,7 +155,9 @@ def give(ask: Ask, failure: str) -> Done:
     """Say what would have been right."""
     found = _failure(ask, failure)
     answer = ask.given("answer", "the right answer")
-    golden.give_label(ask.ledger, found.id, answer=answer, note=ask.maybe("note") or "", now_us=ask.now_us, by=ask.by, again=True)
+    golden.give_label(
+        ask.ledger, found.id, answer=answer, note=ask.maybe("note") or "", now_us=ask.now_us, by=ask.by, again=True
+    )
     return _given(ask, found, f"Labelled “{found.question[:80]}”: {answer[:160]}")
 
 
@@ -194,7 +202,9 @@ def _and_cases(ask: Ask, failure: Failure, text: str) -> str:
     return f"{text}. Still tested, with another right answer: {names}; retire it in the golden set" if names else text
 
 
-def _one(ask: Ask, failure: Failure, *, asked_for: bool = False, waiting: list[str] | None = None, skipped: int = 0) -> Page:
+def _one(
+    ask: Ask, failure: Failure, *, asked_for: bool = False, waiting: list[str] | None = None, skipped: int = 0
+) -> Page:
     queue = queue_of(ask)
     states = queue.states(ask.ledger)
     said = states[failure.id][1]
@@ -204,7 +214,11 @@ def _one(ask: Ask, failure: Failure, *, asked_for: bool = False, waiting: list[s
     found = offers(ask, failure)
     taken = _number(ask.query.get("take"))
     left = waiting if waiting is not None else queue.waiting(ask.ledger, ask.by, **filters_of(ask.query))
-    can = ask.may("reviewer") and not any(x.final for x in labels) and (mine is not None or said.state in ("waits", "second"))
+    can = (
+        ask.may("reviewer")
+        and not any(x.final for x in labels)
+        and (mine is not None or said.state in ("waits", "second"))
+    )
     return Page(
         template="labels/one.html",
         title=failure.question[:80],

@@ -59,9 +59,17 @@ def offers(ask: Ask, failure: Failure) -> list[Offer]:
         found.append(Offer(text=failure.suggestion, whence=whence))
     for case, cosine in queue_of(ask).near(ask.ledger, failure):
         said = case.ground_truth
-        if any(same_text(o.text, said) for o in found) or (failure.answer is not None and same_text(said, failure.answer)):
+        if any(same_text(o.text, said) for o in found) or (
+            failure.answer is not None and same_text(said, failure.answer)
+        ):
             continue
-        found.append(Offer(text=said, whence=f"right in {case.id}, which asks “{case.question[:120]}” (cosine {cosine:.2f})", link=f"/golden/{case.id}"))
+        found.append(
+            Offer(
+                text=said,
+                whence=f"right in {case.id}, which asks “{case.question[:120]}” (cosine {cosine:.2f})",
+                link=f"/golden/{case.id}",
+            )
+        )
     return found[:9]
 
 
@@ -81,7 +89,10 @@ def today_count(ask: Ask) -> int:
     now = datetime.fromtimestamp(ask.now_us / 1e6, ask.zone)
     midnight = int(now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1e6)
     me = person(ask.by)
-    return sum(x.author == me and x.at_us >= midnight and x.verdict != "withdrawn" and not x.final for x in ask.ledger.all(Label))
+    return sum(
+        x.author == me and x.at_us >= midnight and x.verdict != "withdrawn" and not x.final
+        for x in ask.ledger.all(Label)
+    )
 
 
 def seen_labels(ask: Ask, failure: Failure, said: Settled) -> tuple[list[Label], bool]:
@@ -99,12 +110,14 @@ def seen_labels(ask: Ask, failure: Failure, said: Settled) -> tuple[list[Label],
 
 def acceptable(ask: Ask, states: Mapping[str, tuple[Failure, Settled]]) -> int:
     """How many failures wait for who asks and have an expected answer of the data's owner, which may be accepted unread."""
-    return sum(f.suggested_by == OWNER and f.suggestion is not None and open_to(ask.by, said) for f, said in states.values())
+    return sum(
+        f.suggested_by == OWNER and f.suggestion is not None and open_to(ask.by, said) for f, said in states.values()
+    )
 
 
 def queue_table(ask: Ask, rows: Sequence[Queued], first: int) -> Table:
     """The queue as a list."""
-    columns = (
+    columns: tuple[Column, ...] = (
         Column(key="place", title="", kind="number"), Column(key="question", title="question, and why it stands here", wide=True),
         Column(key="app", title="app"), Column(key="risk", title="risk"), Column(key="source", title="from"),
         Column(key="needs", title="needs"), Column(key="captured", title="captured", kind="time"),

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from andon.errors import AndonError, StateError
 from andon.evals.probes import probes_of
 from andon.incidents import duration
-from andon.levers import ENVIRONMENTS, Lever, Pull, Version, latest, standing, turn
+from andon.levers import ENVIRONMENTS, Lever, LeverValue, Pull, Version, latest, standing, turn
 from andon.levers import run as levers_run
 from andon.levers.given import Given, given_text
 from andon.levers.pulls import clock_note, pulled_change
@@ -23,12 +23,13 @@ from andon.levers.run.declaring import splitting
 from andon.levers.run.freezing import open_incidents
 from andon.levers.run.giving import failing, given, given_by_all, resting_text, rule_against, unreviewed
 from andon.levers.run.reading import pulls_of
-from andon.levers.words import code_of, shown, version_text
+from andon.levers.words import code_of
 from andon.scores.run import installed_scorers
 from andon.web.asking import Ask, Page
 from andon.web.pages.levers_holding import FIELDS, SPANS, asked_of, choices_of, open_incidents_of
 from andon.web.pages.levers_shown import (
     Told,
+    brief,
     clock,
     difference,
     effects_of,
@@ -49,6 +50,9 @@ pages = Pages()
 
 SHOWN = 50
 """Levers of one page."""
+
+SHORT = 40
+"""Characters of a value in the head of a page."""
 
 MOST_PULLS = 12
 """Pulls that a lever's page shows before it is asked for all."""
@@ -88,7 +92,7 @@ def levers(ask: Ask) -> Page:
             "rules": tables[2] if rules else None,
             "rules_problem": problem,
             "difference": difference,
-            "shown": shown,
+            "shown": brief,
         },
     )
 
@@ -179,9 +183,13 @@ def plan(ask: Ask, key: str) -> Page:
 
 def _words() -> dict[str, Any]:
     return {
-        "shown": shown, "version_text": version_text, "kind_of": kind_of, "given_text": given_text, "difference": difference,
+        "shown": brief, "version_text": _version_text, "kind_of": kind_of, "given_text": given_text, "difference": difference,
         "duration_us": lambda us: duration(us / 1e6),
     }  # fmt: skip
+
+
+def _version_text(value: LeverValue, digest: str | None) -> str:
+    return brief(value) if digest is None else f"version {digest}: {brief(value)}"
 
 
 def _until(now: Given) -> int:
@@ -204,16 +212,17 @@ def _sentence(ask: Ask, now: Sequence[Given]) -> str:
     production, key = now[0], now[0].lever.id
     held = production.held
     if held is not None:
-        return (
-            f"{key} is held at {version_text(held.value, held.digest)} in production until {clock(ask, held.until_us)}"
-        )
+        return f"{key} is held at {_named(held.value, held.digest)} in production until {clock(ask, held.until_us)}"
     staging = now[1].held
     also = "" if staging is None else f"; it is held in staging until {clock(ask, staging.until_us)}"
     if production.split is not None:
         return f"{key} gives {production.rest}{also}"
-    value = shown(production.value)
-    what = "its default" if production.digest is None else f"version {production.digest}"
-    return f"{key} gives {what}, {value}, in production: nobody holds it{also}"
+    value = f"version {production.digest}" if production.digest else f"its default, {brief(production.value, SHORT)},"
+    return f"{key} gives {value} in production: nobody holds it{also}"
+
+
+def _named(value: LeverValue, digest: str | None) -> str:
+    return brief(value, SHORT) if digest is None else f"version {digest}"
 
 
 def _too_large(ask: Ask) -> list[str]:

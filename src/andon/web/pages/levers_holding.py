@@ -16,10 +16,10 @@ from andon.levers.run.freezing import FREEZE_S, app_of, freeze_before
 from andon.levers.run.giving import earlier, rule_against
 from andon.levers.run.reading import pulls_of
 from andon.levers.run.served import served_within
-from andon.levers.words import gave_way, shown, value_of_text, version_text
+from andon.levers.words import gave_way, value_of_text
 from andon.traffic import quoted
 from andon.web.asking import Ask, Done, Undo
-from andon.web.pages.levers_shown import clock, lever_of
+from andon.web.pages.levers_shown import brief, clock, lever_of
 from andon.web.routing import Pages
 
 __all__ = ["FIELDS", "SPANS", "Choice", "asked_of", "choices_of", "open_incidents_of", "pages"]
@@ -61,16 +61,16 @@ class Choice:
 
 def choices_of(ask: Ask, lever: Lever) -> list[Choice]:
     """What a lever can be held at, the value that stops harm first; another value can be typed beside these."""
-    found = [Choice(id="safe", title="Safe value", text=shown(lever.safe), note="stops harm")]
+    found = [Choice(id="safe", title="Safe value", text=brief(lever.safe), note="stops harm")]
     if not same_value(lever.default, lever.safe):
-        found.append(Choice(id="default", title="Default", text=shown(lever.default), note="as declared"))
+        found.append(Choice(id="default", title="Default", text=brief(lever.default), note="as declared"))
     versions = levers.versions_of(ask.ledger, lever.id)
     live = levers.live_in(ask.ledger, lever.id, "production")
     if live is not None:
         try:
             value = levers.version_before(ask.ledger, lever.id, "production")
             found.append(
-                Choice(id="before", title="Roll back", text=shown(value), note="what was live before the present one")
+                Choice(id="before", title="Roll back", text=brief(value), note="what was live before the present one")
             )
         except StateError:
             pass  # nothing was
@@ -169,7 +169,7 @@ def hold(ask: Ask, key: str) -> Done:
     before = in_force(pulls_of(ask.ledger, key), ask.now_us, check_environment(asked.environment))
     parts, _ = freeze_before(ask.ledger, lever, lambda _: _frozen(ask, lever))
     pull = _held(ask, lever, asked, "; ".join(parts))
-    said = f"{key} is held at {version_text(pull.value, pull.digest)} in {pull.environment} until {clock(ask, pull.until_us)}."
+    said = f"{key} is held at {brief(pull.value)} in {pull.environment} until {clock(ask, pull.until_us)}."
     if pull.break_glass:
         said += " The glass is broken: somebody else has to review it."
     said += f" {_sentence(served_within(ask.ledger, pull, SERVED_S))} {_sentence('; '.join(parts))}"
@@ -216,8 +216,8 @@ def _sentence(text: str) -> str:
 
 
 def _release(pull: Pull) -> Undo:
-    fields = {"pull": pull.id, "environment": pull.environment, "why": f"taken back by who pulled it ({pull.id})"}
-    return Undo(action=f"/levers/{pull.lever}/release", fields=fields)
+    fields = {"pull": pull.id, "why": f"taken back by who pulled it ({pull.id})"}
+    return Undo(action=f"/levers/{pull.lever}/release/{pull.environment}", fields=fields)
 
 
 def _again(pull: Pull) -> Undo | None:
@@ -237,12 +237,12 @@ def _iso(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat()
 
 
-@pages.act("/levers/{key}/release", role="responder")
-def release(ask: Ask, key: str) -> Done:
+@pages.act("/levers/{key}/release/{place}", role="responder")
+def release(ask: Ask, key: str, place: str) -> Done:
     """End a hold before its time is over; one that took the place of what was seen is not ended."""
     lever = lever_of(ask, key)
     pull = levers.release(
-        ask.ledger, lever.id, why=ask.given("why", "why"), by=ask.by, environment=ask.maybe("environment") or "production",
+        ask.ledger, lever.id, why=ask.given("why", "why"), by=ask.by, environment=place,
         meant=ask.maybe("pull"), now_us=ask.now_us,
     )  # fmt: skip
     from andon.levers.run.giving import resting_text
@@ -252,18 +252,18 @@ def release(ask: Ask, key: str) -> Done:
     return Done(to=f"/levers/{key}", said=said, undo=_again(pull) if pull.until_us > ask.now_us else None)
 
 
-@pages.act("/levers/{key}/extend", role="responder")
-def extend(ask: Ask, key: str) -> Done:
+@pages.act("/levers/{key}/extend/{place}", role="responder")
+def extend(ask: Ask, key: str, place: str) -> Done:
     """Let the hold that was seen last longer, or end sooner: the same value, for the same incident; nothing that is served moves."""
     lever = lever_of(ask, key)
-    place = check_environment(ask.maybe("environment") or "production")
-    held = in_force(pulls_of(ask.ledger, key), ask.now_us, place)
+    environment = check_environment(place)
+    held = in_force(pulls_of(ask.ledger, key), ask.now_us, environment)
     if held is None or held.id != ask.maybe("pull"):
         who = "nobody" if held is None else f"{held.id} by {held.by}"
         raise StateError(
             f"{who} holds {key} in {place} meanwhile, not {ask.maybe('pull')}: look at what is served now, and hold it anew"
         )
-    form = {**ask.form, "choice": "safe", "environment": place}
+    form = {**ask.form, "choice": "safe", "environment": environment}
     wanted = asked_of(replace(ask, form=form), lever)
     asked = replace(wanted, value=held.value, incident=held.incident, trade_off=held.trade_off, exit=held.exit)
     glass = held.break_glass and rule_against(ask.ledger, lever, asked) is not None

@@ -6,18 +6,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from andon.levers import Effect, FirstRead, Lever, Promotion, Pull, Version, digest_of
+from andon.levers import Effect, FirstRead, Lever, LeverValue, Promotion, Pull, Version, digest_of
 from andon.levers.effects import ended_us_of
 from andon.levers.given import Given
 from andon.levers.pulls import how_ended
 from andon.levers.registry import not_passed, value_text
-from andon.levers.words import gave_way, shown
+from andon.levers.words import gave_way
 from andon.web.asking import Ask, Gone
 from andon.web.tables import Cell, Column, Table
 from andon.web.zones import clock_text
 
 __all__ = [
     "Told",
+    "brief",
     "clock",
     "difference",
     "effects_of",
@@ -49,6 +50,13 @@ class Told:
     """How it ended, in words."""
     read: FirstRead | None
     effects: tuple[Effect, ...] = ()
+
+
+def brief(value: LeverValue, most: int = 60) -> str:
+    """A value on one line of a page: its beginning where it is long."""
+    text = " ".join(value_text(value).split())
+    text = text if len(text) <= most else f"{text[: most - 1]}…"
+    return f"“{text}”" if isinstance(value, str) else text
 
 
 def lever_of(ask: Ask, key: str) -> Lever:
@@ -152,8 +160,8 @@ def levers_table(ask: Ask, rows: Sequence[tuple[Given, Given]], last: Mapping[st
             {
                 "lever": lever.id if files else Cell(value=lever.id, link=f"/levers/{lever.id}", note=lever.about[:120]),
                 "app": "any" if lever.app == "default" else lever.app, "production": _now(ask, production), "staging": _now(ask, staging),
-                "default": value_text(lever.default) if files else shown(lever.default, WIDE),
-                "safe": value_text(lever.safe) if files else shown(lever.safe, WIDE),
+                "default": value_text(lever.default) if files else brief(lever.default, WIDE),
+                "safe": value_text(lever.safe) if files else brief(lever.safe, WIDE),
                 "pulled": None if pull is None else Cell(value=pull.at_us, note=f"by {pull.by}"),
                 "_tone": "warn" if production.held or production.gate else "",
             }
@@ -172,13 +180,13 @@ def _now(ask: Ask, now: Given) -> Cell:
     if ask.exporting:
         return Cell(value=value_text(now.value))
     if kind == "default":
-        return Cell(value=shown(now.value, WIDE), tone="soft")
+        return Cell(value=brief(now.value, WIDE), tone="soft")
     note = f"version {now.digest}" if kind == "version" else ""
     if now.held is not None:
         note = f"held until {clock(ask, now.held.until_us)}"
     if kind == "experiment" and now.split is not None:
         note = f"split by {now.split.experiment}"
-    return Cell(value=shown(now.value, WIDE), tone="bad" if now.gate else "warn" if kind == "held" else "", note=note)
+    return Cell(value=brief(now.value, WIDE), tone="bad" if now.gate else "warn" if kind == "held" else "", note=note)
 
 
 def pulls_table(told: Sequence[Told]) -> Table:

@@ -5,20 +5,28 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from andon.errors import InputError, StateError
+from andon.evals import EvalRun
+from andon.evals import run as evals
+from andon.evals.run.rules import rules_in
+from andon.golden.run.sets import load_set
 from andon.levers import ENVIRONMENTS, GateResult, Lever, Promotion, Version, diff, find_version, in_force
 from andon.levers import run as levers
+from andon.levers.gating import names_version, result_of
 from andon.levers.registry import check_approved, check_environment, not_passed, origin_of, value_text
 from andon.levers.run.declaring import DEFAULT
 from andon.levers.run.reading import pulls_of
-from andon.levers.words import code_of, parsed, rule_of, shown, value_of_text
+from andon.levers.words import code_of, parsed, rule_of, value_of_text
 from andon.traffic import quoted
 from andon.web.asking import Ask, Done, Page, Undo
-from andon.web.pages.levers_shown import clock, lever_of, versions_table
+from andon.web.pages.levers_shown import brief, clock, lever_of, versions_table
 from andon.web.routing import Pages
 
 __all__ = ["Line", "lines_of", "pages"]
 
 pages = Pages()
+
+MOST_RUNS = 30
+"""Ids of runs that are offered."""
 
 MOST_LINES = 2_000
 """Lines of a comparison that are shown."""
@@ -72,7 +80,7 @@ def declare_new(ask: Ask) -> Done:
     made = levers.declare(ask.ledger, _declared(ask, key, ask.given("kind", "the kind")), ask.now_us, ask.by, seen=0)
     return Done(
         to=f"/levers/{made.id}",
-        said=f"{made.id} is declared: default {shown(made.default)}, safe value {shown(made.safe)}.",
+        said=f"{made.id} is declared: default {brief(made.default)}, safe value {brief(made.safe)}.",
     )
 
 
@@ -156,7 +164,8 @@ def versions(ask: Ask, key: str) -> Page:
             "counts": (sum(x.kind == "ins" for x in lines), sum(x.kind == "del" for x in lines)),
             "names": {DEFAULT: "the default", **{v.digest: f"{v.digest}: {quoted(v.why, 60)[1:-1]}" for v in all_}},
             "steps": _steps(version, live) if version else [], "missing": _missing(version) if version else "",
-            "versions": len(all_), "shown": shown,
+            "runs": [r for _, r in reversed(ask.ledger.ids(EvalRun)[-MOST_RUNS:])] if ask.may("reviewer") else [],
+            "versions": len(all_), "shown": brief,
         },
     )  # fmt: skip
 
@@ -241,41 +250,70 @@ def approve(ask: Ask, key: str, digest: str) -> Done:
     return Done(to=f"/levers/{key}/versions?to={done.digest}", said=said)
 
 
-@pages.act("/levers/{key}/promote", role="responder")
-def promote(ask: Ask, key: str) -> Done:
-    """Make a version, or the default, what is given while nobody holds the lever."""
+@pages.act("/levers/{key}/versions/{digest}/gate", role="reviewer")
+def gate(ask: Ask, key: str, digest: str) -> Done:
+    """Have the gate judge a kept run that tested a version, and write its word beside the version."""
+    one, known = lever_of(ask, key), levers.versions_of(ask.ledger, key)
+    version = find_version(one, known, digest)
+    run: EvalRun | None = ask.ledger.get(EvalRun, ask.given("run", "the run"))
+    if run is None:
+        raise InputError(f"there is no run {quoted(ask.given('run'), 80)}: take the id of one that is kept")
+    says = names_version(run, version, one, known)
+    if not says and ask.maybe("vouch") is None:
+        raise InputError(
+            f'run {run.id} does not say which version of {key} it tested: write `version = "{version.digest}"` into the file of the '
+            f"target and run it again, or vouch for it if you know that it was this one"
+        )
+    before = evals.baseline_of(ask.ledger, run.app) if run.app else None
+    if before is not None and before.id == run.id:
+        raise InputError(
+            f"run {run.id} is the baseline itself, and a comparison with itself shows nothing: run the golden set again"
+        )
+    verdict = evals.judge_kept(
+        ask.ledger, run, before, load_set(ask.ledger), rules=rules_in(None, now_us=ask.now_us), now_us=ask.now_us
+    )
+    result = result_of(run, before, verdict, vouched_by=None if says else ask.by, by=ask.by, now_us=ask.now_us)
+    levers.note_gate(ask.ledger, key, version.digest, result, ask.now_us)
+    said = f"The gate: {result.outcome}. {result.reason}"
+    return Done(to=f"/levers/{key}/versions?to={version.digest}", said=said)
+
+
+@pages.act("/levers/{key}/promote/{place}", role="responder")
+def promote(ask: Ask, key: str, place: str) -> Done:
+    """Make a version what is given while nobody holds the lever."""
+    return _promoted(ask, key, ask.given("version", "the version"), place)
+
+
+@pages.act("/levers/{key}/default/{place}", role="responder")
+def back_to_default(ask: Ask, key: str, place: str) -> Done:
+    """Make the declared default what is given again while nobody holds the lever."""
+    return _promoted(ask, key, DEFAULT, place)
+
+
+def _promoted(ask: Ask, key: str, name: str, place: str) -> Done:
     lever_of(ask, key)
-    place, before = check_environment(ask.given("to", "where")), None
-    if (live := levers.live_in(ask.ledger, key, place)) is not None:
-        before = live.digest
+    environment = check_environment(place)
+    live = levers.live_in(ask.ledger, key, environment)
+    before = (live.digest if live else None) or DEFAULT
     seen = ask.form.get("seen")
-    if seen is not None and seen != (before or DEFAULT):
+    if seen is not None and seen != before:
         who = live.by if live else "somebody"
         raise StateError(
-            f"{who} promoted {before or 'the default'} to {place} meanwhile, which you have not seen: look at it, and promote again if it is still right"
+            f"{who} promoted {before} to {environment} meanwhile, which you have not seen: look at it, and promote again if it is "
+            "still right"
         )
     try:
         done = levers.promote(
-            ask.ledger,
-            key,
-            ask.given("version", "the version"),
-            to=place,
-            why=ask.given("why", "why"),
-            by=ask.by,
-            now_us=ask.now_us,
+            ask.ledger, key, name, to=environment, why=ask.given("why", "why"), by=ask.by, now_us=ask.now_us
         )
     except StateError as error:
         raise StateError(rule_of(error)) from error
-    name = "The default" if done.digest is None else f"Version {done.digest}"
-    held = in_force(pulls_of(ask.ledger, key), ask.now_us, place)
-    said = f"{name} is live in {place}." if done.at_us == ask.now_us else f"{name} is live in {place} already."
-    if held is not None:
-        said += f" But {held.by} holds {place} until {clock(ask, held.until_us)}: it is given after that."
-    fields = {
-        "version": before or DEFAULT,
-        "to": place,
-        "why": f"taken back: {name.lower()} was promoted by mistake",
-        "seen": done.digest or DEFAULT,
-    }
-    undo = Undo(action=f"/levers/{key}/promote", fields=fields) if done.at_us == ask.now_us else None
-    return Done(to=f"/levers/{key}/versions" + (f"?to={done.digest}" if done.digest else ""), said=said, undo=undo)
+    title = "The default" if done.digest is None else f"Version {done.digest}"
+    is_new = done.at_us == ask.now_us
+    said = f"{title} is live in {environment}{'' if is_new else ' already'}."
+    if (held := in_force(pulls_of(ask.ledger, key), ask.now_us, environment)) is not None:
+        said += f" But {held.by} holds {environment} until {clock(ask, held.until_us)}: it is given after that."
+    fields = {"version": before, "why": f"taken back: {title.lower()} was promoted", "seen": done.digest or DEFAULT}
+    undo = Undo(action=f"/levers/{key}/promote/{environment}", fields=fields) if is_new else None
+    query = f"?to={done.digest}" if done.digest else ""
+    return Done(to=f"/levers/{key}/versions{query}", said=said, undo=undo)

@@ -12,7 +12,7 @@ from andon.postmortems.search import Found
 from andon.scores.embedding import Cached, choose
 from andon.web.asking import Ask, Page
 from andon.web.routing import Pages
-from andon.web.tables import Cell, Column, Table
+from andon.web.tables import Cell, Column, Kind, Table
 
 __all__ = ["pages"]
 
@@ -141,9 +141,11 @@ def _table(rows: Sequence[tuple[Entry, str]]) -> Table:
 
 
 def _spans(spans: Sequence[tuple[str, Spread]]) -> Table:
-    keys = (("n", "incidents", "number"), ("shortest", "shortest", "duration"), ("median", "median", "duration"))
-    keys += (("low", "from", "duration"), ("high", "to", "duration"), ("longest", "longest", "duration"))
-    columns = (Column(key="what", title=""), *(Column(key=k, title=t, kind=kind) for k, t, kind in keys))  # type: ignore[arg-type]
+    keys: tuple[tuple[str, str, Kind], ...] = (
+        ("n", "incidents", "number"), ("shortest", "shortest", "duration"), ("median", "median", "duration"),
+        ("low", "from", "duration"), ("high", "to", "duration"), ("longest", "longest", "duration"),
+    )  # fmt: skip
+    columns = (Column(key="what", title=""), *(Column(key=k, title=t, kind=kind) for k, t, kind in keys))
     rows = [
         {
             "what": what, "n": s.n, "shortest": s.shortest_s, "median": s.median_s, "low": s.low_s, "high": s.high_s,
@@ -204,8 +206,7 @@ def _agenda(agenda: Sequence[Agenda]) -> Table:
         Column(key="text", title="", wide=True),
     )  # fmt: skip
     rows = [
-        {"incident": Cell(value=a.incident, link=f"/postmortems/{a.incident}"), "what": a.what, "text": a.text} for a in agenda
+        {"incident": Cell(value=a.incident, link=f"/postmortems/{a.incident}"), "what": a.what, "text": a.text}
+        for a in agenda
     ]
     return Table(name="agenda", title="To talk about", columns=columns, rows=rows)
-
-

@@ -87,10 +87,13 @@ def save(ask: Ask, id: str) -> Done:  # noqa: A002
         return Done(to=f"/postmortems/{id}", said="Nothing was changed.")
     merged = f" {_listed(saved.merged)} holds what somebody else wrote meanwhile as well." if saved.merged else ""
     undo = Undo(
-        action=f"/postmortems/{id}/edit/undo", fields={"before": str(saved.before), "sections": "\n".join(saved.written)}
+        action=f"/postmortems/{id}/edit/undo",
+        fields={"before": str(saved.before), "sections": "\n".join(saved.written)},
     )
     to = f"/postmortems/{id}/edit" if ask.maybe("do") == "stay" else f"/postmortems/{id}"
-    return Done(to=to, said=f"Saved: {', '.join(saved.written)}.{merged} Sign-offs of the earlier text have lapsed.", undo=undo)
+    return Done(
+        to=to, said=f"Saved: {', '.join(saved.written)}.{merged} Sign-offs of the earlier text have lapsed.", undo=undo
+    )
 
 
 @pages.act("/postmortems/{id}/edit/undo", role="reviewer")
@@ -100,7 +103,9 @@ def unsave(ask: Ask, id: str) -> Done:  # noqa: A002
     if not (before.isdecimal() and len(before) < 10):
         raise InputError(f"{before[:20]!r} is no version")
     names = take_back(ask.ledger, id, ask.given("sections").split("\n"), int(before), now_us=ask.now_us, by=ask.by)
-    return Done(to=f"/postmortems/{id}", said=f"Taken back: {', '.join(names)}." if names else "Nothing was to be taken back.")
+    return Done(
+        to=f"/postmortems/{id}", said=f"Taken back: {', '.join(names)}." if names else "Nothing was to be taken back."
+    )
 
 
 @pages.act("/postmortems/{id}/lint", role="reviewer")
@@ -108,10 +113,20 @@ def lint(ask: Ask, id: str) -> Response:  # noqa: A002, ARG001
     """What the linter says of a text, for the script that asks while somebody types; nothing is kept."""
     text = ask.form.get("text", "").replace("\r\n", "\n")[:MOST_LINTED]
     found = [
-        {"rule": f.rule, "line": f.line, "column": f.column, "end": f.end, "text": f.text, "why": f.why, "rewrite": f.rewrite}
+        {
+            "rule": f.rule,
+            "line": f.line,
+            "column": f.column,
+            "end": f.end,
+            "text": f.text,
+            "why": f.why,
+            "rewrite": f.rewrite,
+        }
         for f in lint_text(text)
     ]
-    return Response(orjson.dumps({"findings": found}), media_type="application/json", headers={"cache-control": "no-store"})
+    return Response(
+        orjson.dumps({"findings": found}), media_type="application/json", headers={"cache-control": "no-store"}
+    )
 
 
 @pages.act("/postmortems/{id}/factors", role="reviewer")
@@ -120,7 +135,9 @@ def factor(ask: Ask, id: str) -> Done:  # noqa: A002
     area, text = ask.given("area", "the area"), " ".join(ask.given("text", "the factor").split())
     _change(ask, id, lambda r: add_factor(r, area, text))
     undo = Undo(action=f"/postmortems/{id}/factors/remove", fields={"area": area, "text": text})
-    return Done(to=f"/postmortems/{id}/edit#factors", said="Added. Sign-offs of the earlier text have lapsed.", undo=undo)
+    return Done(
+        to=f"/postmortems/{id}/edit#factors", said="Added. Sign-offs of the earlier text have lapsed.", undo=undo
+    )
 
 
 @pages.act("/postmortems/{id}/factors/remove", role="reviewer")
@@ -178,7 +195,9 @@ def _edits(ask: Ask, r: Reading) -> list[Edit]:
     edits = []
     for key, (read, text) in _typed(ask.form).items():
         if key not in asked:
-            raise StateError("somebody chose another template meanwhile, which has other sections: copy your text, and load the page anew")
+            raise StateError(
+                "somebody chose another template meanwhile, which has other sections: copy your text, and load the page anew"
+            )
         edits.append(Edit(section=asked[key], text=text, read=read))
     return edits
 

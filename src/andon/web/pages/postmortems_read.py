@@ -37,9 +37,7 @@ __all__ = ["Reading", "errands_about", "layouts_of", "pages", "reading", "sectio
 
 pages = Pages()
 TEXTS = ("draft", "published", "changes")
-_DOCUMENT = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_DOCUMENT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +63,18 @@ def read(ask: Ask, id: str) -> Page:  # noqa: A002 - named so in the path
     editions = stage.editions(ask.ledger, id) if r.published else []
     text = _text(ask, r)
     number = int(n) if (n := ask.query.get("edition", "")).isdecimal() and 0 < int(n[:6]) <= len(editions) else 0
-    shown = editions[number - 1].record.postmortem if number else r.published.postmortem if text == "published" and r.published else r.p
-    changes = compare_lines(signed_text(r.published.postmortem), signed_text(r.p)) if text == "changes" and r.published else []
+    shown = (
+        editions[number - 1].record.postmortem
+        if number
+        else r.published.postmortem
+        if text == "published" and r.published
+        else r.p
+    )
+    changes = (
+        compare_lines(signed_text(r.published.postmortem), signed_text(r.p))
+        if text == "changes" and r.published
+        else []
+    )
     return Page(
         template="postmortems/read.html",
         title=f"Postmortem {id}",
@@ -96,7 +104,9 @@ def download(ask: Ask, id: str, name: str) -> Response:  # noqa: A002
     p = _as_asked(ask, id)
     made = _FILES.get(name)
     if made is None:
-        raise Gone(f"There is no file {name[:60]!r}; there are {', '.join(_FILES)}", f"/postmortems/{id}", f"Postmortem {id}")
+        raise Gone(
+            f"There is no file {name[:60]!r}; there are {', '.join(_FILES)}", f"/postmortems/{id}", f"Postmortem {id}"
+        )
     text, kind = made(ask, p)
     if not text:
         raise Gone(f"{id} has no control chart: people reported it", f"/postmortems/{id}", f"Postmortem {id}")
@@ -150,7 +160,12 @@ def request(ask: Ask, id: str) -> Done:  # noqa: A002
 def sign(ask: Ask, id: str) -> Done:  # noqa: A002
     """Stand by the text that was read."""
     stage.sign_postmortem(
-        ask.ledger, id, now_us=ask.now_us, by=ask.by, layouts=layouts_of(ask), read=ask.given("read", "the text that you read")
+        ask.ledger,
+        id,
+        now_us=ask.now_us,
+        by=ask.by,
+        layouts=layouts_of(ask),
+        read=ask.given("read", "the text that you read"),
     )
     return Done(to=f"/postmortems/{id}", said="You stand by this text.", undo=Undo(action=f"/postmortems/{id}/unsign"))
 
@@ -184,7 +199,9 @@ def redraft(ask: Ask, id: str) -> Done:  # noqa: A002
     """Have the computed part drafted anew."""
     reading(ask, id)
     ask.site.errands.ask("redraft", by=ask.by, incident=id)
-    return Done(to=f"/postmortems/{id}", said="It is drafted anew from the latest investigation; what people wrote stays.")
+    return Done(
+        to=f"/postmortems/{id}", said="It is drafted anew from the latest investigation; what people wrote stays."
+    )
 
 
 def reading(ask: Ask, name: str) -> Reading:
@@ -197,7 +214,9 @@ def reading(ask: Ask, name: str) -> Reading:
     if incident is None:
         raise Gone(f"There is no incident {name[:60]!r}, so no postmortem of it", "/postmortems", "All postmortems")
     if ask.ledger.get(Postmortem, name) is None:
-        raise Gone(f"{name} has no draft yet; it gets one when it is investigated", f"/incidents/{name}", f"Incident {name}")
+        raise Gone(
+            f"{name} has no draft yet; it gets one when it is investigated", f"/incidents/{name}", f"Incident {name}"
+        )
     p, shelf = stage.working(ask.ledger, name, layouts_of(ask)), shelf_of(ask.ledger)
     return Reading(p=p, published=ask.ledger.get(Published, name), standing=shelf.standing(p), shelf=shelf)
 
@@ -274,7 +293,14 @@ def _comments(review: Review) -> Table:
         Column(key="resolved_by", title="resolved by"),
     )  # fmt: skip
     rows = [
-        {"comment": c.id, "by": c.by, "at": c.at_us, "text": c.text, "answer": c.answer or None, "resolved_by": c.resolved_by or None}
+        {
+            "comment": c.id,
+            "by": c.by,
+            "at": c.at_us,
+            "text": c.text,
+            "answer": c.answer or None,
+            "resolved_by": c.resolved_by or None,
+        }
         for c in review.comments
     ]
     return Table(name="comments", title="Comments", columns=columns, rows=rows, empty="No comment.")
@@ -293,7 +319,9 @@ def _editions(editions: Any) -> Table:
         }
         for e in editions
     ]  # fmt: skip
-    return Table(name="editions", title="What was published", columns=columns, rows=rows, empty="It was never published.")
+    return Table(
+        name="editions", title="What was published", columns=columns, rows=rows, empty="It was never published."
+    )
 
 
 def signers_of(published: Published) -> list[str]:
@@ -301,5 +329,3 @@ def signers_of(published: Published) -> list[str]:
     review = published.postmortem.review
     wrote = writers(review)
     return [s.by for s in review.signoffs if s.digest == published.digest and s.by not in wrote]
-
-
