@@ -20,9 +20,28 @@ def test_phases_come_in_their_order_and_name_only_what_is_known(opened: Incident
     """Each phase stands once, in the order of an incident; what was not reached has no time; told is there once somebody was."""
     found = clocks_of(opened, visible_us=None, told=None)
     names = [c.name for c in found]
-    assert names == ["began", "first visible", "alarmed", "noticed", "stabilised", "diagnosed", "fixed", "recovered", "closed"]
+    assert names == [
+        "began",
+        "first visible",
+        "alarmed",
+        "noticed",
+        "stabilised",
+        "diagnosed",
+        "fixed",
+        "recovered",
+        "closed",
+    ]
     assert [c.name for c in found if c.at_us is not None] == ["began", "alarmed"]
-    told = Delivery(id="d", incident=opened.id, reason="opened", channel="chat", severity="P1", signal_us=T0, at_us=T0 + HOUR, state="sent")
+    told = Delivery(
+        id="d",
+        incident=opened.id,
+        reason="opened",
+        channel="chat",
+        severity="P1",
+        signal_us=T0,
+        at_us=T0 + HOUR,
+        state="sent",
+    )
     after = clocks_of(opened, visible_us=T0, told=told)
     assert next(c for c in after if c.name == "first told").at_us == T0 + HOUR
 

@@ -35,7 +35,9 @@ def test_a_pull_is_about_the_incident_whose_effect_is_measured() -> None:
         wanted = {
             p.id
             for p in pulls
-            if p.lever in levers and (i := incident_of(p, levers[p.lever], incidents)) is not None and i.id == incident.id
+            if p.lever in levers
+            and (i := incident_of(p, levers[p.lever], incidents)) is not None
+            and i.id == incident.id
         }
         assert {p.id for p in found} == wanted
     assert [p.id[-1] for p in pulls_about(INCIDENT, pulls, levers.values(), incidents)] == ["2", "4"]

@@ -17,7 +17,8 @@ from running import eventually
 from andon.errors import InputError, StateError
 from andon.evals import EvalRun
 from andon.evals.records import Baseline
-from andon.golden import Case
+from andon.golden import Case, CoverageMap, Failure
+from andon.golden import run as golden
 from andon.golden.cases import case_id
 from andon.incidents import Incident
 from andon.investigations import Investigation
@@ -159,6 +160,26 @@ def test_every_verb_does_what_its_command_does(errands: Errands, ledger: Ledger)
     assert "INC-0001-A9" in refused.error
     unknown = done(errands, "investigate", incident="INC-0404")
     assert "INC-0404" in unknown.error
+
+
+def test_labels_become_cases_beside_the_server(errands: Errands, ledger: Ledger) -> None:
+    """Settled labels become cases in the name of who asked, what is near a case is refused, and a map of coverage is kept."""
+    one = Failure(id="F-1", captured_us=START_US, app="zoo", question="What does the emu eat?", answer="Stones")
+    two = Failure(id="F-2", captured_us=START_US, app="zoo", question="what does the emu eat ?", answer="Glass")
+    for f in (one, two):
+        ledger.put(f, now_us=START_US, by="andon")
+        golden.give_label(ledger, f.id, answer="Seeds and insects", now_us=START_US, by="ann")
+    added = done(errands, "add")
+    assert added.state == "done", added
+    assert added.result is not None
+    assert (added.result["added"], added.result["refused"], added.result["baselines"]) == (1, 1, [])
+    (made,) = (c for c in ledger.all(Case) if c.app == "zoo")
+    assert ledger.latest(Case, made.id).by == "ann"  # type: ignore[union-attr]
+    covered = done(errands, "cover", app="zoo")
+    assert covered.state == "done", covered
+    kept = ledger.get(CoverageMap, "zoo")
+    assert kept is not None
+    assert (kept.by, kept.found.whole) == ("ann", None)
 
 
 @pytest.mark.parametrize(

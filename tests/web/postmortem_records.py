@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "postmortems"))
 
-from drafted import postmortem as rich  # noqa: E402 - it lies beside the tests of its stage
-from records_made import DAY, HOUR, T0, action, draft, incident  # noqa: E402
+from drafted import postmortem as rich
+from records_made import DAY, HOUR, T0, action, draft, incident
 
 __all__ = ["DAY", "HOUR", "T0", "action", "draft", "incident", "rich"]

@@ -52,11 +52,11 @@ def whole(house: House, text: str = "") -> None:
     )
     steps = (Step(id="S1", text=f"a tenth{text}", check=f"an hour{text}"), Step(id="S2", text="all", check="a day"))
     ledger.put(Recovery(id="INC-0001", criteria=criteria, steps=steps), now_us=NOW, by="andon")
-    entries = (
-        RunbookEntry(item="take", text=f"nobody{text}", found="no", link="andon incident ack INC-0001", at_us=NOW),
-        RunbookEntry(item="read", text=f"ten read{text}", by=f"Rob{text}", at_us=NOW),
-    )
     book = runbook_for(house.site.settings.config, None)
+    answers = [
+        RunbookEntry(item=i.id, text=f"so it is{text}", found="no", link="-", at_us=NOW) for i in book.items if i.answer
+    ]
+    entries = (*answers, RunbookEntry(item="read", text=f"ten read{text}", by=f"Rob{text}", at_us=NOW))
     ledger.put(RunbookState(id="INC-0001", runbook=book, entries=entries), now_us=NOW, by="andon")
     report = Report(
         id="REP-1", incident="INC-0001", text=f"it is wrong{text}", app="bot", environment="production", interaction_id=f"i/9{text}",
@@ -338,7 +338,7 @@ def test_a_long_timeline_is_folded_in_the_middle(house: House) -> None:
     for n in range(50):
         event(house.ledger, incident, ONSET + n, NOW, "note", f"note number {n:02d}.")
     text = house.visitor("viewer").sees(ONE).text
-    assert "22 more between" in text
+    assert "26 more between" in text
     assert "note number 00." in text
     assert "note number 49." in text
     assert "note number 25." not in text

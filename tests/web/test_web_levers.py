@@ -569,7 +569,7 @@ def test_a_lever_is_held_though_all_else_fails(cite: House) -> None:
 def test_the_gate_judges_a_run_of_this_version(cite: House) -> None:
     """A kept run that names the version is judged and its verdict kept with who asked; one of another version, or of none, is refused."""
     one, two = (add_version(cite.ledger, "prompt", text, why=text, by="Vera", now_us=NOW) for text in ("one", "two"))
-    result = CaseResult(case_id="c", outcome="fail", risk_category="high", scores={}, reason="wrong", answer="a")
+    result = CaseResult(case_id="c", outcome="fail", risk_category="high", answer="a")
     for name, versions in (("R-1", {"version": two.digest}), ("R-2", {"version": one.digest}), ("R-3", {})):
         run = EvalRun(id=name, at_us=NOW, target="t", golden="g", scorers="s", results=(result,), versions=versions)
         cite.ledger.put(run, now_us=NOW, by="ci")

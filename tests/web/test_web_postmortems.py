@@ -303,7 +303,7 @@ def test_the_library_filters_and_searches(drafted: House) -> None:
         viewer.client.get("/postmortems?status=in+review&as=json&table=postmortems").json()[0]["incident"] == "INC-0001"
     )
     found = viewer.client.get("/postmortems?q=canary&as=json&table=postmortems").json()
-    assert [r["incident"] for r in found][0] == "INC-0001"
+    assert found[0]["incident"] == "INC-0001"
     assert "Nothing fits" in viewer.sees("/postmortems?app=nowhere").text
 
 

@@ -9,6 +9,7 @@ from andon.cli.rollout_plans import Draft, better_of, check_spread, show_plan, w
 from andon.cli.screen import now_us, opened, opened_ledger, plain, say, show_table, span_us, who
 from andon.errors import InputError
 from andon.levers import run as levers
+from andon.levers.run.drafting import LEAST_CANARY
 from andon.levers.run.reporting import report_of
 from andon.rollouts import Allocation, Decision, Experiment
 from andon.rollouts.plan import MOST_DAYS, Asked, plan_rollout
@@ -74,9 +75,6 @@ Change_ = Annotated[
     str | None, typer.Option("--change", metavar="EXPERIMENT", help="Rewrite this one, before its start.")
 ]
 Method = Annotated[str, typer.Option(help="group sequential, confidence sequence or fixed.")]
-
-LEAST_CANARY = 1 / 48
-"""Days: half an hour."""
 
 
 def add_to(app: typer.Typer) -> None:

@@ -167,10 +167,25 @@ def status() -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the stories' stores and postmortems.")] = Path("andon-demo"),
     seed: Annotated[int, typer.Option(help="Seed of the simulated traffic.")] = 0,
+    serve_it: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Serve the pages and play the stories live on them: half a day in two minutes, then at the clock's own pace.",
+        ),
+    ] = False,
+    port: Annotated[int | None, typer.Option(help="With --serve: the port; ANDON_PORT unless given.")] = None,
 ) -> None:
     """Tell three simulated stories with published numbers, each ending in a postmortem."""
     from andon.demo import tell as tell_stories
 
+    if serve_it:
+        from andon.demo import play
+        from andon.server import start_log
+
+        start_log()
+        play(out, settings(), port=port, say=say)
+        return
     with progress("the three stories", 3.0) as tell:
         told = tell_stories(out, seed=seed, report=tell)
     for story in told:

@@ -5,7 +5,8 @@ figures are those that guides to AI incidents tell, the texts are made up, and t
 """
 
 from andon.demo.records import Story, Told
+from andon.demo.serving import play
 from andon.demo.stories import STORIES
 from andon.demo.tell import tell
 
-__all__ = ["STORIES", "Story", "Told", "tell"]
+__all__ = ["STORIES", "Story", "Told", "play", "tell"]

@@ -19,7 +19,7 @@ from andon.settings import load
 from andon.traffic.clock import minute_text
 from andon.traffic.run import record
 
-__all__ = ["tell"]
+__all__ = ["empty_folder", "tell"]
 
 BATCH = 20_000
 
@@ -30,12 +30,7 @@ def tell(out: Path, *, seed: int = 0, report: Callable[[str, float], None] | Non
     Raises:
         InputError: `out` exists and was not made by an earlier demo.
     """
-    marker = out / ".andon-demo"
-    if out.exists() and any(out.iterdir()) and not marker.exists():
-        raise InputError(f"{out} holds something else; give another folder with --out")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    marker.touch()
+    empty_folder(out)
     told = []
     for number, (name, simulate) in enumerate(STORIES.items()):
         tell_of = partial(_tell_of, report, name, number)
@@ -43,6 +38,20 @@ def tell(out: Path, *, seed: int = 0, report: Callable[[str, float], None] | Non
         story = simulate(np.random.default_rng([seed, number]))
         told.append(_told(story, out / name, seed, tell_of))
     return told
+
+
+def empty_folder(out: Path) -> None:
+    """Make the folder of a demo, without what an earlier one left there.
+
+    Raises:
+        InputError: it exists and was not made by an earlier demo.
+    """
+    marker = out / ".andon-demo"
+    if out.exists() and any(out.iterdir()) and not marker.exists():
+        raise InputError(f"{out} holds something else; give another folder with --out")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    marker.touch()
 
 
 def _tell_of(report: Callable[[str, float], None] | None, name: str, number: int, text: str, share: float) -> None:

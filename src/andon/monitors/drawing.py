@@ -4,7 +4,7 @@ Colours are attributes, so that a file by itself has them; a page says its own b
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from html import escape
 from itertools import pairwise
@@ -72,6 +72,7 @@ def draw_chart(
     link: Callable[[Point], str] | None = None,
     span: tuple[int, int] | None = None,
     zone: tzinfo = UTC,
+    limits: bool = True,
 ) -> str:
     """A p-chart with stepped limits, centre line, points, a band for the onset's interval and labelled marks.
 
@@ -85,13 +86,16 @@ def draw_chart(
         link: where a point leads; it is then hit anywhere in its column.
         span: first and last time of the axis, in microseconds; that of the points unless given.
         zone: of the times on the axis.
+        limits: whether limits are drawn, and points beyond them marked; of missing traffic they say nothing to the eye.
 
     Returns:
         The text of an ``<svg>`` element that scales to its container.
     """
     if not points:
         return f'<p class="empty">No observations to draw for {_safe(title)}.</p>'
-    frame = _Frame(points, width, span, zone)
+    if not limits:
+        points = [replace(p, low=0.0, high=1.0) for p in points]
+    frame = _Frame(points, width, span, zone, limits=limits)
     role = "group" if link is not None else "img"  # what is in an image has no links
     out = [
         f'<svg viewBox="0 0 {width} {HEIGHT}" role="{role}" aria-label="{_safe(title)}" class="chart" '
@@ -108,7 +112,7 @@ def draw_chart(
                 f'<rect class="onset" x="{left:.1f}" y="{TOP}" width="{max(2.0, right - left):.1f}" '
                 f'height="{HEIGHT - TOP - BOTTOM}" fill="#d97706" fill-opacity="0.18"/>'
             )
-    out += _limits(frame, points)
+    out += _limits(frame, points) if limits else []
     out += _series(frame, points, link)
     out += _marks(frame, [m if isinstance(m, Mark) else Mark(at_us=m[0], text=m[1]) for m in marks])
     out.append("</svg>")
@@ -118,11 +122,13 @@ def draw_chart(
 class _Frame:
     """Where values lie on the paper."""
 
-    def __init__(self, points: Sequence[Point], width: int, span: tuple[int, int] | None, zone: tzinfo) -> None:
+    def __init__(
+        self, points: Sequence[Point], width: int, span: tuple[int, int] | None, zone: tzinfo, *, limits: bool
+    ) -> None:
         self.right, self.zone = width - RIGHT, zone
         start, end = points[0].start_us, points[-1].end_us
         self.start, self.end = (start, end) if span is None else (min(start, span[0]), max(end, span[1]))
-        highest = max(max(p.x / p.n, min(p.high, 1.0)) for p in points)
+        highest = max(max(p.x / p.n, min(p.high, 1.0) if limits else 0.0) for p in points)
         self.top = next((t for t in SMALLEST if highest <= t * 0.95), 1.0)
 
     def x(self, time_us: float) -> float:

@@ -174,13 +174,7 @@ def learn(
                 if i.id in first and i.recovered_us is not None and i.recovered_us >= first[i.id]
             ]
         ),
-        to_stabilise=spread_of(
-            [
-                (i.stabilised_us - i.alarmed_us) / 1e6
-                for i in ours
-                if i.stabilised_us is not None and i.stabilised_us >= i.alarmed_us
-            ]
-        ),
+        to_stabilise=spread_of(_to_stabilise(ours)),
         to_close=spread_of([(i.closed_us - i.onset_us) / 1e6 for i in closed if i.closed_us is not None]),
         still_open=len(ours) - len(closed),
         verified=tuple((days, _verified(taken, days, now_us)) for days in HORIZONS_DAYS),
@@ -407,6 +401,12 @@ def _lags(incidents: Iterable[Incident]) -> tuple[tuple[str, Spread], ...]:
         (quarter, spread_of(*([lag[k] for lag in lags] for k in (0, 1, 2))))
         for quarter, lags in sorted(quarters.items())
     )
+
+
+def _to_stabilise(incidents: Iterable[Incident]) -> list[float]:
+    """Seconds from the alarm until harm had stopped, where it stopped after it."""
+    ends = [(i.alarmed_us, i.stabilised_us) for i in incidents]
+    return [(end - alarm) / 1e6 for alarm, end in ends if end is not None and end >= alarm]
 
 
 def _by_us(incident: Incident) -> bool:

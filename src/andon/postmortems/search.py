@@ -132,7 +132,7 @@ def _found(
     sections: Sequence[Section], by_words: Sequence[float], asked: Sequence[str], score: float, similarity: float
 ) -> Found:
     best = sections[max(range(len(sections)), key=lambda i: by_words[i])]
-    there = {w for s in sections for w in _counted(s)}
+    there = {w for s in sections for w in _counted(s)[0]}
     return Found(
         postmortem=best.postmortem,
         section=best.name,
@@ -144,8 +144,8 @@ def _found(
 
 
 def _bm25(asked: Sequence[str], sections: Sequence[Section]) -> list[float]:
-    counts = [_counted(s) for s in sections]
-    lengths = [c.total() for c in counts]
+    counted = [_counted(s) for s in sections]
+    counts, lengths = [c for c, _ in counted], [n for _, n in counted]
     mean = sum(lengths) / len(lengths) or 1.0
     n = len(sections)
     idf = {}
@@ -159,9 +159,10 @@ def _bm25(asked: Sequence[str], sections: Sequence[Section]) -> list[float]:
 
 
 @lru_cache(maxsize=20_000)
-def _counted(section: Section) -> Counter[str]:
-    """How often each word stands in a section; counted once, because all of them are searched again and again."""
-    return Counter(words_of(f"{section.name} {section.text}"))
+def _counted(section: Section) -> tuple[Counter[str], int]:
+    """How often each word stands in a section, and how many there are; counted once, for all are searched again and again."""
+    counts = Counter(words_of(f"{section.name} {section.text}"))
+    return counts, counts.total()
 
 
 def _snippet(text: str, asked: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from andon.loop import Loop, open_loop
 from andon.server.background import GRACE_S, STUCK_S, Repeated, last_commit, now_us
 from andon.settings import Settings
 
-__all__ = ["COMMIT_S", "TICK_S", "Crank", "loop_work", "start_log", "turn_crank"]
+__all__ = ["COMMIT_S", "TICK_S", "Crank", "Turned", "loop_work", "start_log", "turn_crank", "turned"]
 
 COMMIT_S = 0.5
 TICK_S, QUICK_TICK_S = 5.0, 1.0
@@ -45,7 +45,16 @@ class Crank:
     for it. The child ends by itself when this process does, however that ends. It tells each second what does not work.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, turner: str = f"{__name__}:turned", lag_us: int = 0) -> None:
+        """A process that is not started yet.
+
+        Args:
+            settings: of the store.
+            turner: what it does, as module and function: see `turn_crank`.
+            lag_us: how far its clock is behind until it says so itself.
+        """
+        module, _, name = turner.partition(":")
+        self._code = f"from andon.server.crank import turn_crank; from {module} import {name}; turn_crank({name})"
         plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
         self._settings = json.dumps(plain).encode() + b"\n"  # by a pipe, not by arguments: there are secrets in it
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,11 +63,11 @@ class Crank:
         self._heard = threading.Event()
         """Set when the present process has said something."""
         self.restarts = 0
+        self._lag_us = lag_us
 
     def start(self) -> None:
         """Start the process and listen to it."""
-        code = "from andon.server.crank import turn_crank; turn_crank()"
-        command = [sys.executable, "-c", code]
+        command = [sys.executable, "-c", self._code]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         assert self._process.stdin is not None
         self._process.stdin.write(self._settings)
@@ -110,6 +119,11 @@ class Crank:
         watching, learning = self._told.get("charts", (0, 0))
         return int(watching), int(learning)
 
+    @property
+    def lag_us(self) -> int:
+        """How far its clock is behind: 0 but in a demo, which plays the past."""
+        return int(self._told.get("lag_us", self._lag_us))
+
     def problems(self) -> list[str]:
         """What does not work there."""
         if not self._heard.is_set():
@@ -137,7 +151,24 @@ def start_log() -> None:
         logging.getLogger(client).setLevel(logging.WARNING)
 
 
-def turn_crank() -> None:
+Turned = tuple[Loop, Sequence[Repeated], Callable[[], Mapping[str, Any]]]
+"""A loop, the background work that turns it, and what is told of it beside its problems and charts."""
+
+
+def turned(settings: Settings) -> Turned:
+    """The loop of a service.
+
+    Raises:
+        AndonError: the settings, the store or a plug-in cannot be used.
+    """
+    channels = open_channels(settings.channels)
+    loop = open_loop(settings)
+    if not channels:
+        _log.warning(NOBODY)
+    return loop, loop_work(loop, settings, channels), dict
+
+
+def turn_crank(begin: Callable[[Settings], Turned]) -> None:
     """What the process of `Crank` does: settings come in by stdin, news go out by stdout, the end of stdin is the end."""
     start_log()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the other process says when to end
@@ -147,15 +178,11 @@ def turn_crank() -> None:
     plain = json.loads(sys.stdin.buffer.readline())
     settings = Settings(**{**plain, "home": Path(plain["home"])})
     try:
-        channels = open_channels(settings.channels)
-        loop = open_loop(settings)
+        loop, work, more = begin(settings)
     except AndonError as error:  # input, at this moment, is what stands in andon.toml
         told: dict[str, Any] = {"failed": str(error), "config": isinstance(error, ConfigError | InputError)}
         news.write(json.dumps(told).encode() + b"\n")
         sys.exit(2)
-    if not channels:
-        _log.warning(NOBODY)
-    work = loop_work(loop, settings, channels)
     for w in work:
         w.start()
     ended = threading.Event()
@@ -168,7 +195,7 @@ def turn_crank() -> None:
     pause_s = 0.0
     while not ended.wait(pause_s):
         pause_s = 1.0
-        told = {"problems": [p for w in work if (p := w.problem()) is not None], "charts": loop.charts}
+        told = {"problems": [p for w in work if (p := w.problem()) is not None], "charts": loop.charts, **more()}
         try:
             news.write(json.dumps(told).encode() + b"\n")
         except OSError:

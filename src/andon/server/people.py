@@ -3,7 +3,6 @@
 import secrets
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -46,7 +45,7 @@ class Pages:
         *,
         clock: Callable[[], int],
         errands: Errands | None = None,
-        home: Path | None = None,
+        note: Callable[[], str] = str,
     ) -> None:
         """Pages that are not served yet.
 
@@ -56,11 +55,12 @@ class Pages:
             warehouse: the tables, with scores, for reading.
             clock: the time.
             errands: who does long work; None: nobody.
-            home: where the loop publishes its charts; that of the settings unless given.
+            note: a sentence that every page shows while it is not empty.
         """
         self.streams = Streams()
         self._settings, self._ledger, self._warehouse, self._clock = settings, ledger, warehouse, clock
-        self._errands, self._board = errands, open_board(home or settings.home)
+        self._note = note
+        self._errands, self._board = errands, open_board(settings.home)
         self._begun = secrets.token_hex(4)
         self._news, self._first_told = 0, False
         self._last = ledger.last_entry()
@@ -75,7 +75,7 @@ class Pages:
         site = Site(
             ledger=self._ledger, warehouse=self._warehouse, settings=self._settings, charts=self._board, streams=self.streams,
             errands=NoErrands() if self._errands is None else self._errands, now_us=self._clock, problems=problems,
-            warnings=warnings, took_in=lambda: self._took, more={"first_us": lambda: self._first_us},
+            warnings=warnings, took_in=lambda: self._took, more={"first_us": lambda: self._first_us, "note": self._note},
         )  # fmt: skip
         add_pages(app, site)
 

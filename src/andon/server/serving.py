@@ -57,6 +57,8 @@ STREAM_GRACE_S = 1.0
 
 _log = logging.getLogger("andon")
 
+Clock = Callable[[], int]
+
 
 class Turning(Protocol):
     """What turns the crank: `andon.loop.Loop`, or a double."""
@@ -215,13 +217,14 @@ def _deps(
     keyring: Keyring,
     settings: Settings,
     took: Callable[[int], None],
+    clock: Clock,
 ) -> Deps:
     """What the API needs, made of the stages."""
 
     def receive(signal_name: str, body: bytes, form: Form) -> tuple[int, Sequence[str]]:
         if signal_name == "metrics":
             return intake.metrics(body, form), ()
-        done = intake.traces(body, form) if signal_name == "traces" else intake.logs(body, form, now_us())
+        done = intake.traces(body, form) if signal_name == "traces" else intake.logs(body, form, clock())
         took(done[0])
         return done
 
@@ -231,13 +234,13 @@ def _deps(
         return count
 
     def keep_changes(received: Received) -> list[str]:
-        return [change.id for change in record_changes(ledger, received, now_us=now_us())]
+        return [change.id for change in record_changes(ledger, received, now_us=clock())]
 
     def keep_report(said: Mapping[str, Any]) -> Report:
         known = {k: said.get(k) for k in ("app", "environment", "interaction_id")}
         return receive_report(
             warehouse, ledger, said.get("text", ""), near_miss=said.get("near_miss", False), by=said.get("by") or "a user",
-            now_us=now_us(), **known,
+            now_us=clock(), **known,
         )  # fmt: skip
 
     return Deps(
@@ -245,36 +248,36 @@ def _deps(
         record=keep_rows,
         webhooks=WebhookDeps(
             record_changes=keep_changes,
-            receive_alerts=lambda alerts: receive_alerts(ledger, alerts, now_us=now_us()),
+            receive_alerts=lambda alerts: receive_alerts(ledger, alerts, now_us=clock()),
             receive_report=keep_report,
-            issue_closed=lambda payload: issue_closed(ledger, payload, now_us=now_us()),
-            now_us=now_us,
+            issue_closed=lambda payload: issue_closed(ledger, payload, now_us=clock()),
+            now_us=clock,
             github_secret=settings.github_secret,
         ),
-        levers=_lever_deps(board, readers, streams),
+        levers=_lever_deps(board, readers, streams, clock),
         problems=problems,
-        warnings=lambda: [*refused.warnings(), *board.too_large(now_us())],
+        warnings=lambda: [*refused.warnings(), *board.too_large(clock())],
         token=settings.token,
         refused=refused.note,
-        scopes_of=lambda secret: keyring.scopes_of(secret, now_us()),
+        scopes_of=lambda secret: keyring.scopes_of(secret, clock()),
     )
 
 
-def _lever_deps(board: Board, readers: Readers, streams: Streams) -> LeverDeps:
+def _lever_deps(board: Board, readers: Readers, streams: Streams, clock: Clock) -> LeverDeps:
     def evaluate(key: str, context: Mapping[str, Any]) -> dict[str, Any] | None:
-        found = board.evaluate(key, context, at_us := now_us())
+        found = board.evaluate(key, context, at_us := clock())
         readers.note([] if found is None else [found], context.get("app"), at_us)
         return found
 
     def evaluate_all(context: Mapping[str, Any]) -> list[dict[str, Any]]:
-        found = board.evaluate_all(context, at_us := now_us())
+        found = board.evaluate_all(context, at_us := clock())
         readers.note(found, context.get("app"), at_us)
         return found
 
     return LeverDeps(
         evaluate=evaluate,
         evaluate_all=evaluate_all,
-        state=lambda: board.state(now_us()),
+        state=lambda: board.state(clock()),
         keys=board.keys,
         streams=streams,
     )
@@ -328,21 +331,22 @@ def _server(
     close: Callable[[], None],
     *,
     pages: Pages | None = None,
+    clock: Clock = now_us,
     more_problems: Callable[[], list[str]] = list,
 ) -> Server:
     board, streams = Board(ledger), Streams()
     readers = Readers(board.app_of)
-    expire(ledger, now_us())
+    expire(ledger, clock())
     upkeep = Upkeep(ledger, board, streams.tell)
-    upkeep.look(now_us())
+    upkeep.look(clock())
     keyring = Keyring(ledger)
     keyring.refresh()
     everything = [
         *work,
-        Repeated("levers", lambda: upkeep.look(now_us(), address), LOOK_S),
-        Repeated("first reads", lambda: note_first_reads(ledger, readers, now_us()), LOOK_S),
+        Repeated("levers", lambda: upkeep.look(clock(), address), LOOK_S),
+        Repeated("first reads", lambda: note_first_reads(ledger, readers, clock()), LOOK_S),
         Repeated("tokens", keyring.refresh, TOKENS_S),
-        Repeated("counts", lambda: intake.flush(now_us()), COUNTS_S),
+        Repeated("counts", lambda: intake.flush(clock()), COUNTS_S),
     ]
     if pages is not None:
         everything.append(Repeated("pages", pages.look, LOOK_S))
@@ -356,7 +360,9 @@ def _server(
         return [*([REPLACED] if ledger.replaced() else []), *more_problems(), *failing]
 
     took = pages.took if pages is not None else lambda _: None
-    deps = _deps(intake, warehouse, ledger, board, readers, problems, streams, RefusedReads(), keyring, settings, took)
+    deps = _deps(
+        intake, warehouse, ledger, board, readers, problems, streams, RefusedReads(), keyring, settings, took, clock
+    )
     app = create_app(deps)
     if pages is not None:
         pages.add(app, problems, deps.warnings)
@@ -367,8 +373,25 @@ def _server(
     return Server(app, board, bound, everything, end, ended, grpc=grpc)
 
 
-def serve(settings: Settings) -> None:
+def behind(crank: Crank) -> Clock:
+    """The clock of a crank: the wall clock, but for what it is behind; it never goes back."""
+    last = 0
+
+    def clock() -> int:
+        nonlocal last
+        last = max(last, now_us() - crank.lag_us)
+        return last
+
+    return clock
+
+
+def serve(settings: Settings, *, crank: Crank | None = None, note: Callable[[], str] = str) -> None:
     """Serve until a signal ends it.
+
+    Args:
+        settings: of the store and of what is listened on.
+        crank: what turns the loop, where that is not the loop of a service; its clock is that of everything here.
+        note: a sentence that every page shows while it is not empty.
 
     Raises:
         ConfigError: the settings do not allow a start.
@@ -379,7 +402,8 @@ def serve(settings: Settings) -> None:
     warehouse = Warehouse(settings.home, {**SCHEMAS, "scores": score_schema(installed_scorers())})
     ledger, remembering = (kind.open(settings.home / "ledger.db") for kind in (Ledger, RememberingLedger))
     intake = open_intake(warehouse, settings)
-    crank, errands = Crank(settings), Errands(settings)
+    crank, errands = crank or Crank(settings), Errands(settings)
+    clock = behind(crank)
     crank.start()
 
     def seal() -> None:
@@ -388,7 +412,7 @@ def serve(settings: Settings) -> None:
 
     def close() -> None:
         errands.close()
-        intake.flush(now_us())
+        intake.flush(clock())
         warehouse.close()
         crank.stop()
         remembering.close()
@@ -401,7 +425,8 @@ def serve(settings: Settings) -> None:
         ledger,
         [Repeated("journal", seal, SEAL_S)],
         close,
-        pages=Pages(settings, remembering, warehouse, clock=now_us, errands=errands),
+        pages=Pages(settings, remembering, warehouse, clock=clock, errands=errands, note=note),
+        clock=clock,
         more_problems=crank.problems,
     )
     try:

@@ -10,6 +10,7 @@ import orjson
 
 from andon.access import KINDS
 from andon.loop.erasing import RECORDS
+from andon.traffic import format_time
 
 __all__ = ["BESIDE", "TRAIL", "Difference", "differences", "kind_text", "page_of"]
 
@@ -37,6 +38,9 @@ _PAGES = {
 
 _HIDDEN = frozenset({"password", "digest", "invitation"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+YEAR_2000_US = 946_684_800_000_000
+"""A greater number of microseconds is a time."""
+
 MOST, LONGEST = 200, 4_000
 """Differences that are told of one change, and characters of a value."""
 
@@ -96,6 +100,8 @@ def _shown(path: str, value: Any) -> str:
         return "(never shown)"
     if isinstance(value, str):
         text = value
+    elif isinstance(value, int) and path.endswith("_us") and value > YEAR_2000_US:
+        text = format_time(value)
     elif isinstance(value, bool):
         text = "yes" if value else "no"
     else:

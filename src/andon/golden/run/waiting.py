@@ -173,7 +173,7 @@ class LabelQueue:
         waiting = [i for i, (_, said) in states.items() if said.state in WAITING]
         fresh = [i for i in waiting if i not in self._order]
         of = (len(ledger.all(Case)), len(waiting))
-        if fresh or (of != self._made_of and time.monotonic() - self._made_s > REST_S):
+        if waiting and (fresh or of != self._made_of and time.monotonic() - self._made_s > REST_S):
             self._made_of = of
             self._make(ledger, [states[i] for i in waiting], beside=len(waiting) > AT_ONCE)
         fresh = [i for i in waiting if i not in self._order]

@@ -36,13 +36,26 @@ from andon.settings import is_high_risk
 from andon.store import Ledger, Warehouse, Where
 from andon.traffic import quoted
 
-__all__ = ["Draft", "Drafted", "Guarded", "better_of", "guardrail_of", "plan_draft", "usual_margin", "write_drafted"]
+__all__ = [
+    "LEAST_CANARY",
+    "Draft",
+    "Drafted",
+    "Guarded",
+    "better_of",
+    "guardrail_of",
+    "plan_draft",
+    "usual_margin",
+    "write_drafted",
+]
 
 DEFAULT = "default"
 """Names the declared default of a lever where a version is asked for."""
 
 LEAST_MARGIN, MOST_MARGIN = 0.001, 0.05
 """Between these is the harm of a rate that is accepted unless another is given."""
+
+LEAST_CANARY = 1 / 48
+"""Days: half an hour."""
 
 Reader = Callable[[str, str | None], Recent | None]
 """(metric, risk category) -> what the last seven days say of it."""

@@ -15,7 +15,7 @@ from andon.rollouts.run.standing import late_look
 from andon.scores import SCORERS
 from andon.store import Ledger
 
-__all__ = ["Step", "report_of", "splits_of", "steps_of"]
+__all__ = ["Step", "outlines_of", "report_of", "splits_of", "steps_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Step:
 
 
 def report_of(ledger: Ledger, experiment: Experiment, now_us: int) -> Report:
-    """The report of an experiment.
+    """All that a report of an experiment says; a list of many does with `outlines_of`.
 
     Raises:
         StoreError: the ledger failed.
@@ -51,6 +51,24 @@ def report_of(ledger: Ledger, experiment: Experiment, now_us: int) -> Report:
         should_rise=[g.metric for g in experiment.guardrails if _should_rise(g.metric)],
         late_us=None if split is None else late_look(experiment, split, looks, now_us),
     )  # fmt: skip
+
+
+def outlines_of(ledger: Ledger, now_us: int) -> list[Report]:
+    """Every experiment with its looks, the newest first: enough for its headline, and without what only a whole report says.
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    splits = splits_of(ledger)
+    looks: dict[str | None, list[Decision]] = {}
+    for decision in sorted(ledger.all(Decision), key=lambda d: d.look or 0):
+        looks.setdefault(decision.experiment, []).append(decision)
+    found = []
+    for e in sorted(ledger.all(Experiment), key=lambda e: e.id, reverse=True):
+        split, mine = splits.get(e.id), looks.get(e.id, [])
+        late = None if split is None else late_look(e, split, mine, now_us)
+        found.append(Report(experiment=e, decisions=mine, allocation=split, now_us=now_us, late_us=late))
+    return found
 
 
 def splits_of(ledger: Ledger) -> Mapping[str, Allocation]:

@@ -19,6 +19,7 @@ from andon.postmortems import actions
 from andon.postmortems.actions import Commitment, Kind, due_after, merged, nag_message, nags
 from andon.postmortems.draft import since_onset
 from andon.postmortems.records import ActionItem, Criterion, Nagged, Postmortem, Proof, Published
+from andon.postmortems.run.catalogue import catalogue_of
 from andon.scores import Scorer
 from andon.store import Ledger, Span, Versioned, Warehouse
 from andon.traffic import format_time, quoted
@@ -69,12 +70,12 @@ def actions_of(ledger: Ledger, incident_id: str | None = None) -> list[ActionIte
     """
     kept = [i for i in ledger.all(ActionItem) if incident_id in (None, i.incident)]
     if incident_id is None:
-        drafts, published = ledger.all(Postmortem), ledger.all(Published)
+        known = catalogue_of(ledger)
+        drafts, published = list(known.drafts().values()), list(known.published().values())
     else:
         one, two = ledger.get(Postmortem, incident_id), ledger.get(Published, incident_id)
-        drafts, published = [one] if one else [], [two] if two else []
-    proposals = {item.id: item for p in drafts for item in p.actions}
-    proposals |= {item.id: item for p in published for item in p.postmortem.actions}
+        drafts, published = [one] if one else [], [two.postmortem] if two else []
+    proposals = {item.id: item for p in (*drafts, *published) for item in p.actions}
     return list(merged(list(proposals.values()), kept))
 
 

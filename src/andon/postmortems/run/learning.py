@@ -8,7 +8,7 @@ from andon.postmortems.learning import Agenda, Learned, agenda_of, learn
 from andon.postmortems.records import Published
 from andon.postmortems.review import empty_sections
 from andon.postmortems.run.actions import commitments_of
-from andon.postmortems.run.review import Layouts, all_working, built_in_only, people_write
+from andon.postmortems.run.review import Layouts, built_in_only, in_short, people_write
 from andon.store import Ledger
 
 __all__ = ["learn_from"]
@@ -31,7 +31,7 @@ def learn_from(
     """
     incidents = ledger.all(Incident)
     commitments = commitments_of(ledger)
-    drafts = all_working(ledger, layouts)
+    drafts = in_short(ledger, layouts)
     named = {p.id: named_suspects(p.incident, p.investigation) for p in drafts.values()}
     learned = learn(
         incidents,

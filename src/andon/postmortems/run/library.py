@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from andon.incidents import Incident
 from andon.postmortems.lessons import lesson_of
 from andon.postmortems.records import Postmortem, Published, Review, Status
+from andon.postmortems.run.catalogue import catalogue_of
 from andon.store import Ledger
 
-__all__ = ["Entry", "entries_of", "lesson_in"]
+__all__ = ["Entry", "entries_of", "lessons_in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +44,15 @@ def entries_of(ledger: Ledger, *, status: str = "", ids: Collection[str] | None 
     return sorted(found, key=lambda e: (-e.incident.alarmed_us, e.incident.id))
 
 
-def lesson_in(ledger: Ledger, incident_id: str) -> str:
-    """What a postmortem taught, in a sentence, as others see it; empty where nothing is known."""
-    done = ledger.get(Published, incident_id)
-    if done is not None:
-        return lesson_of(done.postmortem)
-    draft = ledger.get(Postmortem, incident_id)
-    if draft is None:
-        return ""
-    return lesson_of(replace(draft, review=ledger.get(Review, incident_id) or Review(id=incident_id)))
+def lessons_in(ledger: Ledger, ids: Collection[str]) -> dict[str, str]:
+    """What postmortems taught, each in a sentence, as others see them; an empty text where nothing is known."""
+    known = catalogue_of(ledger)
+    published, drafts = known.published(), known.drafts()
+    found = {}
+    for name in ids:
+        draft = drafts.get(name)
+        if name in published:
+            found[name] = lesson_of(published[name])
+        elif draft is not None:
+            found[name] = lesson_of(replace(draft, review=ledger.get(Review, name) or Review(id=name)))
+    return found

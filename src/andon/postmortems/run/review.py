@@ -13,6 +13,7 @@ from andon.postmortems.markdown import BUILT_IN, sections_of, signed_text
 from andon.postmortems.records import ActionItem, Postmortem, Published, Review, Status
 from andon.postmortems.review import Standing, digest_of, sign, standing_of
 from andon.postmortems.run.actions import ATTEMPTS, actions_of, put_next
+from andon.postmortems.run.catalogue import catalogue_of
 from andon.store import Ledger, Versioned
 from andon.traffic import quoted
 
@@ -24,6 +25,7 @@ __all__ = [
     "built_in_only",
     "change_review",
     "editions",
+    "in_short",
     "people_write",
     "publish",
     "reviewed",
@@ -88,6 +90,21 @@ def all_working(ledger: Ledger, layouts: Layouts = built_in_only) -> dict[str, P
 def all_reviewed(ledger: Ledger, layouts: Layouts = built_in_only) -> dict[str, Postmortem]:
     """`reviewed` of every incident that has a draft, by incident; the ledger is read once."""
     return all_working(ledger, layouts) | {p.id: p.postmortem for p in ledger.all(Published)}
+
+
+def in_short(ledger: Ledger, layouts: Layouts = built_in_only) -> dict[str, Postmortem]:
+    """`all_working` without timeline, chart, summary and evidence: what lists, agendas and counts need, at a hundredth of the cost."""
+    reviews = {r.id: r for r in ledger.all(Review)}
+    incidents = {i.id: i for i in ledger.all(Incident)}
+    actions, sources = _by_incident(actions_of(ledger)), {"llm": layouts("llm")}
+    found = {}
+    for name, draft in catalogue_of(ledger).drafts().items():
+        review = reviews.get(name) or Review(id=name)
+        if review.template not in sources:
+            sources[review.template] = layouts(review.template)
+        now = replace(draft, incident=incidents.get(name, draft.incident))
+        found[name] = _composed(now, review, actions[name], lambda template: sources[template])
+    return found
 
 
 def people_write(p: Postmortem) -> tuple[str, ...]:

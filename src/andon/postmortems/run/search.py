@@ -1,9 +1,18 @@
 """Search over the postmortems in the ledger."""
 
+import math
+import time
+from collections.abc import Sequence
+from threading import Lock
+from weakref import WeakKeyDictionary
+
 from andon.incidents import Incident
-from andon.postmortems.run.review import Layouts, all_reviewed, built_in_only
-from andon.postmortems.run.shelf import shelf_of
-from andon.postmortems.search import Found, Section, search_sections
+from andon.postmortems.draft import plain
+from andon.postmortems.markdown import render_markdown
+from andon.postmortems.records import Postmortem, Review
+from andon.postmortems.run.catalogue import catalogue_of
+from andon.postmortems.run.review import Layouts, built_in_only, reviewed
+from andon.postmortems.search import Found, Section, plain_sections, search_sections
 from andon.scores import Embedder
 from andon.store import Ledger
 
@@ -19,6 +28,7 @@ def search_postmortems(
     since_us: int = 0,
     most: int = 10,
     layouts: Layouts = built_in_only,
+    within_s: float = math.inf,
 ) -> list[Found]:
     """Postmortems (as others see them) that fit words and meaning of a query, the best first.
 
@@ -30,16 +40,65 @@ def search_postmortems(
         since_us: only incidents alarmed since.
         most: how many at most.
         layouts: sources of a team's templates.
+        within_s: for how long texts are made that no search has made yet, in seconds, those of the newest incidents first; of
+            the others this search knows the title, the factors, the actions and what people wrote.
 
     Raises:
         InputError: the query has no word.
         SeamError: the embedder failed.
     """
     incidents = {i.id: i for i in ledger.all(Incident)}
-    shelf = shelf_of(ledger)
-    sections: list[Section] = []
-    for p in all_reviewed(ledger, layouts).values():
-        incident = incidents.get(p.id, p.incident)
+    known, sources, until = catalogue_of(ledger), _Sources(layouts), time.monotonic() + within_s
+    changes, sections = known.changes(), list[Section]()
+    drafts = known.drafts()
+    order = sorted(drafts, key=lambda name: (-incidents.get(name, drafts[name].incident).alarmed_us, name))
+    for name in order:
+        incident = incidents.get(name, drafts[name].incident)
         if incident.alarmed_us >= since_us and failure in (None, incident.failure):
-            sections += shelf.sections(p)
+            sections += _sections(ledger, drafts[name], changes(name), sources, until=until)
     return search_sections(query, sections, embedder, most=most)
+
+
+class _Sources(dict[str, str]):
+    """Sources of a team's templates, each read once."""
+
+    def __init__(self, layouts: Layouts) -> None:
+        super().__init__()
+        self._layouts = layouts
+
+    def __missing__(self, name: str) -> str:
+        self[name] = self._layouts(name)
+        return self[name]
+
+
+_TEXTS: WeakKeyDictionary[Ledger, dict[str, tuple[int, str, tuple[Section, ...]]]] = WeakKeyDictionary()
+"""Of each ledger, the sections of each postmortem: after how many changes, by which team's template, and the text."""
+
+_LOCK = Lock()
+
+
+def _sections(ledger: Ledger, short: Postmortem, changes: int, sources: _Sources, *, until: float) -> Sequence[Section]:
+    with _LOCK:
+        kept = _TEXTS.setdefault(ledger, {})
+    review = ledger.get(Review, short.id)
+    source = sources[review.template if review else "llm"]
+    known = kept.get(short.id)
+    if known is not None and known[:2] == (changes, source):
+        return known[2]
+    if time.monotonic() > until:
+        return _in_short(short, review)
+    p = reviewed(ledger, short.id, sources.__getitem__)
+    found = tuple(plain_sections(p.id, render_markdown(p)))
+    kept[short.id] = (changes, source, found)
+    return found
+
+
+def _in_short(p: Postmortem, review: Review | None) -> list[Section]:
+    """What can be searched of a postmortem without making its text."""
+    parts = {
+        "title": p.incident.title,
+        "Contributing factors": "\n".join(f.text for f in (*p.factors, *(review.factors if review else ()))),
+        "Prevention": "\n".join(a.title for a in p.actions),
+        **{s.section: s.text for s in (review.sections if review else ())},
+    }
+    return [Section(postmortem=p.id, name=name, text=plain(text)) for name, text in parts.items() if text]

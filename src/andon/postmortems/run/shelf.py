@@ -9,7 +9,6 @@ from andon.postmortems.markdown import render_markdown, signed_text
 from andon.postmortems.records import Postmortem
 from andon.postmortems.review import Standing, digest_of, standing_of
 from andon.postmortems.run.review import people_write
-from andon.postmortems.search import Section, plain_sections
 from andon.store import Ledger
 
 __all__ = ["Shelf", "shelf_of"]
@@ -26,7 +25,6 @@ class _Kept:
     markdown: str = ""
     body: Body | None = None
     digest: str = ""
-    sections: tuple[Section, ...] | None = None
 
 
 class Shelf:
@@ -61,13 +59,6 @@ class Shelf:
         """Where the review of this text stands, as `run.review.stand` says it."""
         required = people_write(p)
         return standing_of(p.review, digest=self.digest(p), severity=p.incident.severity, required=required)
-
-    def sections(self, p: Postmortem) -> tuple[Section, ...]:
-        """`plain_sections`."""
-        kept = self._of(p)
-        if kept.sections is None:
-            kept.sections = tuple(plain_sections(p.id, self.markdown(p)))
-        return kept.sections
 
     def _of(self, p: Postmortem) -> _Kept:
         """What is kept of this very state; comparing is quick where the parts are the same objects."""

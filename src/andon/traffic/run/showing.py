@@ -1,6 +1,6 @@
 """The scores of what a list shows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from andon.store import Slice, Span, Warehouse, Where
 from andon.traffic.records import Hit
@@ -8,19 +8,19 @@ from andon.traffic.run.searching import metrics_of
 
 __all__ = ["scores_of"]
 
-_MOST_ROWS = 400_000
+_MOST_ROWS = 150_000
 """Rows of scores that are looked through at most: a list that reaches over more time is shown without its scores."""
 
 
-def scores_of(warehouse: Warehouse, hits: Sequence[Hit]) -> dict[str, dict[str, float]]:
-    """The last value of each metric of interactions of a list, by id; the newest ones alone where the list reaches far back.
+def scores_of(warehouse: Warehouse, hits: Sequence[Hit], wanted: Collection[str]) -> dict[str, dict[str, float]]:
+    """The last value of some metrics of interactions of a list, by id; the newest ones alone where the list reaches far back.
 
     Only what was scored at the time of the interaction: a word of people comes later, and is told on its own page.
 
     Raises:
         StoreError: the tables cannot be read.
     """
-    metrics = metrics_of(warehouse)
+    metrics = [m for m in metrics_of(warehouse) if m in wanted]
     if not hits or not metrics:
         return {}
     first, last = min(h.time_us for h in hits), max(h.time_us for h in hits) + 1

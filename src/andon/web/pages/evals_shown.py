@@ -196,7 +196,10 @@ def _run_row(j: Judged) -> dict[str, Any]:
     return {
         "run": r.id, "at": r.at_us, "app": Cell(value=r.app or "several", note=r.target), "target": r.target,
         "outcome": "baseline" if j.baseline else "alone" if v is None else SAID[v.outcome],
-        "verdict": Cell(value=j.note if v is None else v.reason, link=f"/evals/{r.id}", note=" · ".join(x for x in (r.id, versions[:120]) if x)),
+        "verdict": Cell(
+            value=v.reason if v is not None else j.note if j.baseline else f"{r.passed:,} of {r.passed + r.failed:,} pass",
+            link=f"/evals/{r.id}", note=" · ".join(x for x in (r.id, "" if v is not None or j.baseline else j.note, versions[:120]) if x),
+        ),
         "pass_rate": Cell(value=r.rate, note=broken), "low": r.low, "high": r.high, "drawn": picture,
         "cases": Cell(value=r.cases, note=several[2:]), "passed": r.passed, "failed": r.failed, "errors": r.errors, "attempts": r.repeats,
         "spent_usd": r.spent_usd, "spent": None if r.spent_usd is None else f"${r.spent_usd:.2f}", "versions": versions,
@@ -208,7 +211,7 @@ def groups_table(groups: Sequence[Group], *, exporting: bool = False) -> Table:
     """What each rule of the gate says, with the interval of its difference drawn around zero."""
     columns: tuple[Column, ...] = (
         Column(key="rule", title="rule"), Column(key="outcome", title="word", kind="tag"), Column(key="before", title="before", kind="rate"),
-        Column(key="now", title="now", kind="rate"), Column(key="drawn", title="worse | better", kind="picture"), Column(key="difference", title="difference"),
+        Column(key="now", title="now", kind="rate"), Column(key="drawn", title="worse | better", kind="picture"), Column(key="difference", title="difference", kind="number"),
         Column(key="cases", title="cases", kind="number"), Column(key="lost", title="lost", kind="number"),
         Column(key="gained", title="gained", kind="number"), Column(key="why", title="why", wide=True),
     )  # fmt: skip
@@ -369,8 +372,8 @@ def _cut(text: str | None, longest: int) -> str | None:
 def repeats_table(found: Repeats) -> Table:
     """Pass rates of several attempts: one of k, and all of k."""
     columns = (
-        Column(key="k", title="attempts", kind="number"), Column(key="any", title="one of them passes (pass@k)", kind="rate"),
-        Column(key="all", title="all of them pass (pass^k)", kind="rate"), Column(key="cases", title="cases", kind="number"),
+        Column(key="k", title="attempts", kind="number"), Column(key="any", title="one passes (pass@k)", kind="rate"),
+        Column(key="all", title="all pass (pass^k)", kind="rate"), Column(key="cases", title="cases", kind="number"),
     )  # fmt: skip
     pairs = list(zip(found.at_least_one, found.all_of, strict=True))
     rows = [
@@ -381,11 +384,11 @@ def repeats_table(found: Repeats) -> Table:
     return Table(name="repeats", title="Several attempts at each case", columns=columns, rows=rows)
 
 
-def flaky_table(name: str, found: Repeats) -> Table:
+def flaky_table(name: str, found: Repeats, *, most: int = 10_000) -> Table:
     """Cases that both passed and failed within a run."""
     columns = (
         Column(key="case", title="case", kind="code"), Column(key="passed", title="passes", kind="number"), Column(key="ran", title="of", kind="number"),
-        Column(key="low", title="two attempts disagree, at least", kind="rate"), Column(key="high", title="at most", kind="rate"),
+        Column(key="low", title="disagree, at least", kind="rate"), Column(key="high", title="at most", kind="rate"),
     )  # fmt: skip
     rows: list[dict[str, Any]] = [
         {
@@ -395,7 +398,7 @@ def flaky_table(name: str, found: Repeats) -> Table:
             "low": f.low,
             "high": f.high,
         }
-        for f in found.flakes
+        for f in found.flakes[:most]
     ]
     return Table(
         name="flaky", title="Cases that are flaky", columns=columns, rows=rows, empty="No case both passed and failed."

@@ -16,7 +16,7 @@ from andon.golden.run import Measure
 from andon.golden.words import passes_when
 from andon.web.asking import Ask, Done, Gone, Page, Undo
 from andon.web.pages.golden import number_of
-from andon.web.pages.labels_shown import queue_of
+from andon.web.pages.labels_shown import queue_of, seen_text
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
@@ -58,7 +58,7 @@ def one(ask: Ask, case: str) -> Page:
     ]  # fmt: skip
     return Page(
         template="golden/case.html",
-        title=mine.question[:80],
+        title=seen_text(mine.question[:80]),
         live=False,
         tables=[results, _history(entries)],
         markdown=lambda: _markdown(mine, fared, ask),
@@ -77,7 +77,10 @@ def one(ask: Ask, case: str) -> Page:
             "failures": failures,
             "first": ask.ledger.get(Case, mine.variant_of) if mine.variant_of else None,
             "variants": [c for c in ask.ledger.all(Case) if c.variant_of == case],
-            "expect": json.dumps(mine.expect, indent=2, ensure_ascii=False) if mine.expect else "",
+            "expect": _as_json(mine.expect) if mine.expect else "",
+            "risk": seen_text(mine.risk_category or ""),
+            "cluster": seen_text(mine.cluster or ""),
+            "metric": seen_text(mine.metric),
             "metrics": METRICS,
             "days": {str(d): f"{d} day{'s' if d > 1 else ''}" for d in DAYS},
             "conflict": ask.wrong is not None and ask.wrong.conflict,
@@ -165,6 +168,12 @@ def _sentence(case: Case, fared: Sequence[Fared]) -> str:
     return f"{word} in the last run, and passed in {passed} of the last {len(fared)}."
 
 
+def _as_json(value: dict[str, Any]) -> str:
+    """What a case expects, to be edited: what nobody sees is spelt out, so that nothing of it gets lost."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in text)
+
+
 def _expected(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
@@ -233,9 +242,12 @@ def _markdown(case: Case, fared: Sequence[Fared], ask: Ask) -> str:
         shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
         return "\n".join(f"    {line}" for line in shown.split("\n"))
 
+    def text(words: str) -> str:
+        return "".join(f"\\{c}" if c in "\\`*_[]<>#|~&" else c for c in seen_text(words))
+
     parts = [
         f"## Golden case {case.id}",
-        _sentence(case, fared),
+        text(_sentence(case, fared)),
         "Question:",
         quote(case.question),
         "Right answer:",
@@ -243,4 +255,4 @@ def _markdown(case: Case, fared: Sequence[Fared], ask: Ask) -> str:
     ]
     if case.answer:
         parts += ["An answer that failed:", quote(case.answer)]
-    return "\n\n".join([*parts, passes_when(case), f"{ask.address}/golden/{case.id}"]) + "\n"
+    return "\n\n".join([*parts, text(passes_when(case)), f"{ask.address}/golden/{case.id}"]) + "\n"

@@ -10,12 +10,15 @@ from andon.incidents.run import recovery_of
 from andon.incidents.states import what_next
 from andon.investigations import Investigation
 from andon.levers import Pull, value_text
+from andon.monitors import ChartBoard
 from andon.postmortems import ActionItem, Published
 from andon.rollouts import Experiment
 from andon.rollouts.run.standing import decided_experiments
 from andon.web.asking import Ask, Page
 from andon.web.charts import Stop
 from andon.web.pages.first import first_of
+from andon.web.pages.health import health_of
+from andon.web.pages.monitors import board_of
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
@@ -39,6 +42,7 @@ def home(ask: Ask) -> Page:
     actions = [a for a in ask.ledger.all(ActionItem) if a.state in ("proposed", "open")]
     late = [a for a in actions if a.state == "open" and a.due_us < ask.now_us]
     grown = growth(ask.ledger, now_us=ask.now_us)
+    board = board_of(ask)
     tables = [_held(ask, held), _owed(late)]
     return Page(
         template="home/home.html",
@@ -51,8 +55,8 @@ def home(ask: Ask) -> Page:
             "owed": tables[1],
             "proposed": sum(a.state == "proposed" for a in actions),
             "growth": grown,
-            "stops": _stops(ask, incidents, current, held, actions, grown),
-            "health": ask.site.charts.health(ask.now_us) if ask.site.charts else (),
+            "stops": _stops(ask, board, incidents, current, held, actions, grown),
+            "health": health_of(board, ask.query.get("app", "")) if board is not None else None,
             "decided": [d for d in decided_experiments(ask.ledger, ask.now_us) if d.stands(ask.now_us)],
             "problems": [*ask.site.problems(), *ask.site.warnings()],
             "first": first_of(ask, calm=not incidents),
@@ -61,19 +65,22 @@ def home(ask: Ask) -> Page:
 
 
 def _stops(
-    ask: Ask, incidents: Sequence[Incident], current: Sequence[Incident], held: Sequence[Pull],
+    ask: Ask, board: ChartBoard | None, incidents: Sequence[Incident], current: Sequence[Incident], held: Sequence[Pull],
     actions: Sequence[ActionItem], grown: Any,
 ) -> list[Stop]:  # fmt: skip
     """The loop with what each stage holds now, in its order."""
-    charts = ask.site.charts
-    watching, learning = charts.phases if charts else (0, 0)
+    watching, learning = board.phases if board is not None else (0, 0)
+    came = board.came() if board is not None else None
     running = [e for e in ask.ledger.all(Experiment) if e.ended_us is None]
     harm = sum(i.stabilised_us is None for i in current)
     looked, published = len(ask.ledger.ids(Investigation)), len(ask.ledger.ids(Published))
     late = sum(a.due_us < ask.now_us and a.state == "open" for a in actions)
     runs = len(ask.ledger.ids(EvalRun))
     return [
-        Stop(title="Traffic", count=_short(ask.site.took_in()), note="since the start", link="/traffic"),
+        Stop(
+            title="Traffic", count=_short(ask.site.took_in() if came is None else round(came)),
+            note="since the start" if came is None else "in 24 hours", link="/traffic",
+        ),
         Stop(title="Monitors", count=_short(watching), note=f"watch, {learning:,} learn", link="/monitors"),
         Stop(
             title="Incidents", count=f"{len(current):,} open", note=f"{harm} not stabilised" if harm else f"of {len(incidents):,}",

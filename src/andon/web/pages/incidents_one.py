@@ -39,19 +39,20 @@ __all__ = ["pages"]
 pages = Pages()
 
 HOUR_US = 3_600_000_000
-POINTS = 120
+POINTS = 80
 """Of the chart."""
-ENDS = 14
+ENDS = 12
 """Entries of the short timeline at each end; what is between them is a link."""
 PAIRS = 3
 """Failing and passing answers that are held beside each other at once."""
-FOLDED = 8
+FOLDED = 6
 """Pairs of the page; the files have all."""
 LIKELY = 0.01
 """Suspects below this probability are named and folded."""
 MOST_TEXTS = 300
 """Incidents whose texts by people are compared when the page is made."""
-_TITLES = re.compile(r"(?<=>)<title>[^<]*</title>(?=</circle>)")
+_TITLES = re.compile(r"<title>[^<]*</title>(?=</circle>)")
+_INSIDE = re.compile(r'<circle[^>]*r="2\.0"[^>]*></circle>')
 _PIECES = re.compile(r"\[(E\d{1,4}(?:, E\d{1,4})*)\]|`([^`\n]{1,300})`")
 
 
@@ -124,7 +125,9 @@ def _chart(ask: Ask, i: Incident) -> dict[str, Any] | None:
         drawn = [draw_chart(points, title=i.title, marks=marks, onset=onset, width=w) for w in (WIDTH, NARROW)]
     else:
         drawn = ["", ""]
-    drawn[1] = _TITLES.sub("", drawn[1])  # nobody points at a phone
+    drawn[1] = _INSIDE.sub(
+        "", _TITLES.sub("", drawn[1])
+    )  # nobody points at a phone; the line shows what is inside the limits
     wide, narrow = (Markup(svg) for svg in drawn)  # noqa: S704 - drawn by us; what comes from traffic is escaped there
     return {"wide": wide, "narrow": narrow, "monitor": lead.monitor, "caption": CAPTION}
 
@@ -238,6 +241,7 @@ def _runbook(ask: Ask, i: Incident) -> dict[str, Any]:
     ]  # fmt: skip
     answered = sum(entry_of(state, item.id) is not None for item in state.runbook.items)
     return {
+        "answers_us": max((e.at_us for e in state.entries if e.by == "andon"), default=None),
         "tone_of": tone_of, "ticking": ask.query.get("tick", ""), "runbook": state.runbook, "runbook_phases": phases, "next_item": following, "answered": answered,
         "runbook_table": tables.runbook_of(state),
     }  # fmt: skip
@@ -258,7 +262,6 @@ def _timeline(ask: Ask, i: Incident) -> dict[str, Any]:
 
 def _around(ask: Ask, i: Incident) -> dict[str, Any]:
     """Related incidents, what people said, and who was told."""
-
     looked = {name for _, name in ask.ledger.ids(Investigation)}
 
     def kind_of(other: Incident) -> str | None:

@@ -261,7 +261,7 @@ def pulls_of(pulls: Sequence[Pull], effects: Mapping[str, Sequence[Effect]]) -> 
     columns = (
         Column(key="lever", title="lever", kind="code"), Column(key="value", title="held at"),
         Column(key="at", title="from", kind="time"), Column(key="ended", title="until", kind="time"),
-        Column(key="by", title="by"), Column(key="why", title="why", wide=True), Column(key="effect", title="what it did", wide=True),
+        Column(key="by", title="by"), Column(key="why", title="why"), Column(key="effect", title="what it did", wide=True),
     )  # fmt: skip
     rows = []
     for p in pulls:

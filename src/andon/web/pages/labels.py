@@ -24,6 +24,7 @@ from andon.web.pages.labels_shown import (
     queue_of,
     queue_table,
     seen_labels,
+    seen_text,
     today_count,
 )
 from andon.web.routing import Pages
@@ -221,7 +222,7 @@ def _one(
     )
     return Page(
         template="labels/one.html",
-        title=failure.question[:80],
+        title=seen_text(failure.question[:80]),
         live=False,
         context={
             **_frame(ask, states),

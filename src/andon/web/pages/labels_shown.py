@@ -19,7 +19,7 @@ from andon.web.tables import Cell, Column, Table
 
 __all__ = [
     "FILTERS", "PAGE", "Offer", "acceptable", "agreement_table", "case_of", "filters_of", "is_high", "next_address", "offers", "queue_of",
-    "queue_table", "seen_labels", "today_count",
+    "queue_table", "seen_labels", "seen_text", "today_count",
 ]  # fmt: skip
 
 FILTERS = ("app", "incident", "risk")
@@ -56,7 +56,7 @@ def offers(ask: Ask, failure: Failure) -> list[Offer]:
     found: list[Offer] = []
     if failure.suggestion:
         whence = ORIGINS.get(failure.suggested_by or "", failure.suggested_by or "of unknown origin")
-        found.append(Offer(text=failure.suggestion, whence=whence))
+        found.append(Offer(text=seen_text(failure.suggestion), whence=whence))
     for case, cosine in queue_of(ask).near(ask.ledger, failure):
         said = case.ground_truth
         if any(same_text(o.text, said) for o in found) or (
@@ -65,12 +65,17 @@ def offers(ask: Ask, failure: Failure) -> list[Offer]:
             continue
         found.append(
             Offer(
-                text=said,
+                text=seen_text(said),
                 whence=f"right in {case.id}, which asks “{case.question[:120]}” (cosine {cosine:.2f})",
                 link=f"/golden/{case.id}",
             )
         )
     return found[:9]
+
+
+def seen_text(text: str) -> str:
+    """A text without what nobody sees, but for the joiners that scripts and emoji need: fit to be put into a field."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t\u200c\u200d")
 
 
 def filters_of(given: Mapping[str, str]) -> dict[str, str]:

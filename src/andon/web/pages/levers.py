@@ -37,7 +37,9 @@ from andon.web.pages.levers_shown import (
     kind_of,
     lever_of,
     levers_table,
+    on_page,
     pulls_table,
+    quiet,
     readers_of,
     told_of,
 )
@@ -169,11 +171,11 @@ def plan(ask: Ask, key: str) -> Page:
             "before": before,
             "same": value_text(instead) == value_text(drafted.value),
             "split": splitting(ask.ledger, key, drafted.environment, ask.now_us),
-            "rest": resting_text(ask.ledger, one, drafted.environment, drafted.until_us),
+            "rest": quiet(resting_text(ask.ledger, one, drafted.environment, drafted.until_us)),
             "change": change,
             "evidence": open_incidents(ask.ledger, one),
             "readers": readers_of(ask, one),
-            "rule": rule_against(ask.ledger, one, asked) if drafted.break_glass else None,
+            "rule": on_page(rule_against(ask.ledger, one, asked) or "") if drafted.break_glass else None,
             "clock_note": clock_note(mine, ask.now_us),
             "fields": {name: ask.query.get(name, "") for name in FIELDS if ask.query.get(name)},
             **_words(),
@@ -183,7 +185,7 @@ def plan(ask: Ask, key: str) -> Page:
 
 def _words() -> dict[str, Any]:
     return {
-        "shown": brief, "version_text": _version_text, "kind_of": kind_of, "given_text": given_text, "difference": difference,
+        "shown": brief, "version_text": _version_text, "kind_of": kind_of, "quiet": quiet, "given_text": given_text, "difference": difference,
         "duration_us": lambda us: duration(us / 1e6),
     }  # fmt: skip
 
@@ -216,7 +218,7 @@ def _sentence(ask: Ask, now: Sequence[Given]) -> str:
     staging = now[1].held
     also = "" if staging is None else f"; it is held in staging until {clock(ask, staging.until_us)}"
     if production.split is not None:
-        return f"{key} gives {production.rest}{also}"
+        return f"{key} gives {quiet(production.rest)}{also}"
     value = f"version {production.digest}" if production.digest else f"its default, {brief(production.value, SHORT)},"
     return f"{key} gives {value} in production: nobody holds it{also}"
 

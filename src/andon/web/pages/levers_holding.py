@@ -19,7 +19,7 @@ from andon.levers.run.served import served_within
 from andon.levers.words import gave_way, value_of_text
 from andon.traffic import quoted
 from andon.web.asking import Ask, Done, Undo
-from andon.web.pages.levers_shown import brief, clock, lever_of
+from andon.web.pages.levers_shown import brief, clock, lever_of, on_page, quiet
 from andon.web.routing import Pages
 
 __all__ = ["FIELDS", "SPANS", "Choice", "asked_of", "choices_of", "open_incidents_of", "pages"]
@@ -157,7 +157,7 @@ def hold(ask: Ask, key: str) -> Done:
         raise (
             error
             if rule is None
-            else StateError(f"{rule}. In an emergency, break the glass: the last field of this form.")
+            else StateError(f"{on_page(rule)}. In an emergency, break the glass: the last field of this form.")
         ) from error
     if ask.maybe("then") == "look":
         query = urlencode({k: v for k in FIELDS if (v := ask.form.get(k, "").strip())})
@@ -248,7 +248,7 @@ def release(ask: Ask, key: str, place: str) -> Done:
     from andon.levers.run.giving import resting_text
 
     rest = resting_text(ask.ledger, lever, pull.environment, ask.now_us)
-    said = f"{key} is released in {pull.environment}: {rest} is given again. {_sentence(served_within(ask.ledger, pull, SERVED_S))}"
+    said = f"{key} is released in {pull.environment}: {quiet(rest)} is given again. {_sentence(served_within(ask.ledger, pull, SERVED_S))}"
     return Done(to=f"/levers/{key}", said=said, undo=_again(pull) if pull.until_us > ask.now_us else None)
 
 

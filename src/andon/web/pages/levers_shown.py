@@ -1,5 +1,6 @@
 """What the pages of levers show: holds, pulls, versions and effects as tables and small drawings."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,9 @@ __all__ = [
     "lever_of",
     "levers_table",
     "live_where",
+    "on_page",
     "pulls_table",
+    "quiet",
     "readers_of",
     "told_of",
     "versions_table",
@@ -57,6 +60,17 @@ def brief(value: LeverValue, most: int = 60) -> str:
     text = " ".join(value_text(value).split())
     text = text if len(text) <= most else f"{text[: most - 1]}…"
     return f"“{text}”" if isinstance(value, str) else text
+
+
+def on_page(text: str) -> str:
+    """A sentence of the stage without the commands that it advises: the page has a button for each."""
+    said = re.split(r"[:;,] (?:another person says )?`andon ", text)[0]
+    return said if said == text else f"{said}. Write a version, and have it approved: see Versions"
+
+
+def quiet(text: str) -> str:
+    """What is given, without the marks that a terminal needs: a warning of its own stands beside it."""
+    return text.replace("\\x0a", " ").replace("THE GATE DID NOT PASS IT", "the gate did not pass it")
 
 
 def lever_of(ask: Ask, key: str) -> Lever:

@@ -18,7 +18,7 @@ from andon.levers.run.reading import pulls_of
 from andon.levers.words import code_of, parsed, rule_of, value_of_text
 from andon.traffic import quoted
 from andon.web.asking import Ask, Done, Page, Undo
-from andon.web.pages.levers_shown import brief, clock, lever_of, versions_table
+from andon.web.pages.levers_shown import brief, clock, lever_of, on_page, versions_table
 from andon.web.routing import Pages
 
 __all__ = ["Line", "lines_of", "pages"]
@@ -208,8 +208,13 @@ def _missing(version: Version) -> str:
     try:
         check_approved(version)
     except StateError as error:
-        return rule_of(error)
+        return _short(error)
     return ""
+
+
+def _short(error: StateError) -> str:
+    """A rule, without the commands that the page has buttons for."""
+    return on_page(rule_of(error)).partition(". Write a version")[0]
 
 
 @pages.act("/levers/{key}/versions", role="responder")
@@ -307,7 +312,7 @@ def _promoted(ask: Ask, key: str, name: str, place: str) -> Done:
             ask.ledger, key, name, to=environment, why=ask.given("why", "why"), by=ask.by, now_us=ask.now_us
         )
     except StateError as error:
-        raise StateError(rule_of(error)) from error
+        raise StateError(_short(error)) from error
     title = "The default" if done.digest is None else f"Version {done.digest}"
     is_new = done.at_us == ask.now_us
     said = f"{title} is live in {environment}{'' if is_new else ' already'}."

@@ -56,7 +56,9 @@ def monitors(ask: Ask) -> Page:
     if board is None:
         table = _table(ask, None, [])
         return Page(template="monitors/empty.html", title="Monitors", tables=[table], context={"all": table})
-    said = {name: ask.query.get(name, "") for name in ("text", "app", "environment", "metric", "phase", "level", "order")}
+    said = {
+        name: ask.query.get(name, "") for name in ("text", "app", "environment", "metric", "phase", "level", "order")
+    }
     found = board.search(
         said["text"][:200], said["app"], said["metric"], said["phase"], EVERY, environment=said["environment"],
         warns={"warning": True, "page": False}.get(said["level"]), order=said["order"] or "near",
@@ -73,7 +75,7 @@ def monitors(ask: Ask) -> Page:
         title="Monitors",
         tables=[table, cost],
         context={
-            "all": table, "found": len(found), "said": said, "number": number, "last": last, "orders": ORDERS, "phases": PHASES,
+            "all": table, "found": len(found), "wanted": said, "number": number, "last": last, "orders": ORDERS, "phases": PHASES,
             "levels": LEVELS, "values": {n: board.values(n) for n in ("app", "environment", "metric")}, "column_of": column_of,
             "narrows": any(v for k, v in said.items() if k != "order"), "counts": _counts(board), "cost": cost,
             "until_us": board.until_us, "stale": ask.now_us - board.until_us > STALE_US + 3 * board.window_us,
@@ -114,15 +116,20 @@ def _table(ask: Ask, board: ChartBoard | None, numbers: list[int]) -> Table:
         Column(key="chart", title="chart", wide=True), Column(key="app", title="app"),
         Column(key="course", title="last 24 h", kind="picture"), Column(key="now", title="last hour", kind="number"),
         Column(key="usual", title="usual", kind="number"), Column(key="way", title="on its way", kind="picture"),
-        Column(key="nearness", title="", kind="rate"), Column(key="phase", title="phase", kind="tag"),
+        Column(key="nearness", title="", kind="rate"), Column(key="phase", title="phase"),
         Column(key="signalled", title="last signal", kind="time"),
     )  # fmt: skip
     rows = []
     if board is not None:
-        for i, hours in zip(numbers, [()] * len(numbers) if ask.exporting else board.sparks(numbers).tolist(), strict=True):
+        for i, hours in zip(
+            numbers, [()] * len(numbers) if ask.exporting else board.sparks(numbers).tolist(), strict=True
+        ):
             rows.append(_row(board.state(i), hours, pictures=not ask.exporting))
     narrow = "No chart is like that: leave a filter out." if board is not None else "Nothing is watched yet."
-    kept = columns if ask.exporting or board is None else tuple(c for c in columns if c.key != "nearness")
+    left = set() if ask.exporting or board is None else {"nearness"}
+    if board is not None and not ask.exporting and len(board.values("app")) * len(board.values("environment")) == 1:
+        left.add("app")
+    kept = tuple(c for c in columns if c.key not in left)
     return Table(name="charts", title="Charts", columns=kept, rows=rows, empty=narrow)
 
 
@@ -133,7 +140,7 @@ def _row(state: ChartState, hours: Any, *, pictures: bool) -> dict[str, Any]:
         "chart": Cell(value=subject(state), link=chart_link(state.id), note=f"{part_of(state)}{_about(state)}"),
         "app": Cell(value=state.app, note=state.environment), "now": Cell(value=rate_text(state, state.rate_hour), tone=tone),
         "usual": "–" if limit is None else rate_text(state, min(limit, 1.0)), "nearness": state.nearness,
-        "phase": state.phase, "signalled": state.signalled_us, "_tone": tone,
+        "phase": Cell(value=state.phase, tone="soft"), "signalled": state.signalled_us, "_tone": tone,
     }  # fmt: skip
     if not pictures:
         return row | {"chart": state.id}
@@ -147,7 +154,9 @@ def _row(state: ChartState, hours: Any, *, pictures: bool) -> dict[str, Any]:
 def _about(state: ChartState) -> str:
     """What else tells it from others like it."""
     words = {"tail": ", its worst part"}.get(state.aspect, "")
-    return words + (f", objective {state.objective}" if state.objective else "") + (", only warns" if state.warns else "")
+    return (
+        words + (f", objective {state.objective}" if state.objective else "") + (", only warns" if state.warns else "")
+    )
 
 
 def _typical(board: ChartBoard) -> ChartState | None:

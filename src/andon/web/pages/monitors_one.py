@@ -23,7 +23,14 @@ from andon.web.asking import Ask, Done, Gone, Page
 from andon.web.pages.monitors import board_of, budget_rows, budget_table_of, chart_link
 from andon.web.pages.monitors_rows import rows_link
 from andon.web.pages.monitors_words import (
-    column_of, is_rank, part_of, rate_text, sentence, standing, subject, tone_of,
+    column_of,
+    is_rank,
+    part_of,
+    rate_text,
+    sentence,
+    standing,
+    subject,
+    tone_of,
 )  # fmt: skip
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
@@ -33,9 +40,20 @@ __all__ = ["pages"]
 pages = Pages()
 
 HOUR_US = 3_600_000_000
-RANGES = {"6h": ("6 h", 6 * HOUR_US), "24h": ("24 h", 24 * HOUR_US), "7d": ("7 d", 168 * HOUR_US), "36d": ("36 d", 864 * HOUR_US)}
-POINTS, FEW = 96, 48
-"""Points across a page, and across a phone."""
+RANGES = {
+    "6h": ("6 h", 6 * HOUR_US),
+    "24h": ("24 h", 24 * HOUR_US),
+    "7d": ("7 d", 168 * HOUR_US),
+    "36d": ("36 d", 864 * HOUR_US),
+}
+POINTS, FEW, LEAST = 96, 48, 24
+"""Points across a page, across a phone, and where little was observed."""
+
+ENOUGH = 12
+"""Observations of a point: with fewer, points are wider, or nothing could be seen in them."""
+
+LISTED, MOST = 30, 10_000
+"""Points that are listed on the page, the newest, and in a file."""
 
 MOST_MARKS = 12
 """Changes and pulls that are drawn; all of them are in the table."""
@@ -52,15 +70,19 @@ def monitor(ask: Ask, id: str) -> Page:  # noqa: A002 - the name in the path
     board = board_of(ask)
     number = None if board is None else board.find(id)
     if board is None or number is None:
-        raise Gone(f"There is no chart {id[:200]!r}: it may be one of part of the traffic that came too rarely", "/monitors", "All monitors")
+        raise Gone(
+            f"There is no chart {id[:200]!r}: it may be one of part of the traffic that came too rarely",
+            "/monitors",
+            "All monitors",
+        )
     state = board.state(number)
     start_us, end_us, chosen = _range(ask, board)
-    points = [p for p in board.points(number, start_us, end_us, 10_000 if ask.exporting else POINTS) if p.n > 0]
+    points = _points(board, number, start_us, end_us, exporting=ask.exporting)
     signals = sorted((s for s in ask.ledger.all(Signal) if s.monitor == id), key=lambda s: -s.at_us)
     around, marks = _around(ask, state, start_us, end_us)
     budget = budget_rows(ask, board, state)
     tables = {
-        "points": _points_table(state, points, signals), "signals": _signals_table(ask, state, signals),
+        "points": _points_table(state, points[-(MOST if ask.exporting else LISTED) :], signals), "signals": _signals_table(ask, state, signals),
         "around": around, "beside": _beside_table(board, number), "normals": _normals_table(ask, id),
         "cost": budget_table_of(ask, budget, "What the budget costs on this chart"),
     }  # fmt: skip
@@ -77,9 +99,10 @@ def monitor(ask: Ask, id: str) -> Page:  # noqa: A002 - the name in the path
             "traffic": state.metric == TRAFFIC, "usual": _usual(state), "rate": lambda r: rate_text(state, r),
             "drawn": _drawn(ask, state, points, signals, marks, (start_us, end_us)), "start_us": start_us, "end_us": end_us,
             "ranges": [(key, text) for key, (text, _) in RANGES.items()], "chosen": chosen, "ways": _ways(board, start_us, end_us),
-            "rows": rows_link(state, start_us, end_us, signals), "beyond": sum(p.x / p.n > p.high + 1e-12 for p in points),
+            "rows": rows_link(state, start_us, end_us, signals), "beyond": 0 if state.metric == TRAFFIC else sum(p.x / p.n > p.high + 1e-12 for p in points), "count": len(points),
+            "incidents": _incidents(ask, signals),
             "limit_command": _limit_command(state), "onset_text": _field_time(ask, onset), "latest": signals[0] if signals else None,
-            "budget": ask.site.settings.false_pages_per_month, "link": chart_link(id), "sides": _sides(board, number), **tables,
+            "budget": ask.site.settings.false_pages_per_month, "link": chart_link(id), "now_row": now, "sides": _sides(board, number), **tables,
         },
     )  # fmt: skip
 
@@ -97,7 +120,25 @@ def relearn(ask: Ask, id: str) -> Done:  # noqa: A002
         ask.ledger, id, [id], from_us=since, why=ask.given("why", "why this is the new normal"), by=ask.by, now_us=ask.now_us,
         window_s=ask.site.settings.window_s,
     )  # fmt: skip
-    return Done(to=chart_link(id), said="Accepted: from the next window on this chart learns its baseline anew, and says nothing meanwhile.")
+    return Done(
+        to=chart_link(id),
+        said="Accepted: from the next window on this chart learns its baseline anew, and says nothing meanwhile.",
+    )
+
+
+def _points(board: ChartBoard, number: int, start_us: int, end_us: int, *, exporting: bool) -> list[Point]:
+    """The points of a range, wide enough that each has something to tell; in a file all of them."""
+    points = [p for p in board.points(number, start_us, end_us, MOST if exporting else POINTS) if p.n > 0]
+    total = sum(p.n for p in points)
+    if exporting or total >= ENOUGH * len(points) or len(points) <= LEAST:
+        return points
+    return [p for p in board.points(number, start_us, end_us, max(LEAST, total // ENOUGH)) if p.n > 0]
+
+
+def _incidents(ask: Ask, signals: Sequence[Signal]) -> list[Incident]:
+    """Incidents that are open and have a signal of this chart."""
+    mine = {s.id for s in signals}
+    return [i for i in ask.ledger.all(Incident) if mine and i.state != "closed" and mine.intersection(i.signals)]
 
 
 def _range(ask: Ask, board: ChartBoard) -> tuple[int, int, str]:
@@ -155,15 +196,15 @@ def _drawn(
     if len(shown) > LABELLED:
         shown = [replace(m, text="", title=m.title or m.text) for m in shown]
 
-    def one(some: Sequence[Point], width: int) -> Markup:
+    def one(some: Sequence[Point], width: int, *, linked: bool) -> Markup:
         drawn = draw_chart(
             some, title=f"{subject(state)}, {part_of(state)} of {state.app}: control chart", marks=shown, width=width,
-            onsets=[(s.onset_low_us, s.onset_high_us) for s in inside[:MOST_MARKS]], span=span, zone=ask.zone,
-            link=lambda p: rows_link(state, p.start_us, p.end_us, signals)[0],
+            onsets=[(s.onset_low_us, s.onset_high_us) for s in inside[:MOST_MARKS]], span=span, zone=ask.zone, limits=state.metric != TRAFFIC,
+            link=(lambda p: rows_link(state, p.start_us, p.end_us, signals)[0]) if linked else None,
         )  # fmt: skip
         return Markup(drawn)  # noqa: S704 - drawn by us; what comes from traffic is escaped there
 
-    return one(points, WIDTH), one(_fewer(points), NARROW)
+    return one(points, WIDTH, linked=True), one(_fewer(points), NARROW, linked=False)  # a finger hits the table below
 
 
 def _fewer(points: Sequence[Point]) -> list[Point]:
@@ -184,18 +225,36 @@ def _around(ask: Ask, state: ChartState, start_us: int, end_us: int) -> tuple[Ta
     )  # fmt: skip
     found: list[tuple[int, Mark, str, str, str]] = []
     for c in ask.ledger.all(Change):
-        if start_us <= c.at_us <= end_us and c.app in (state.app, "default") and c.environment == state.environment and c.origin != "lever":
+        if (
+            start_us <= c.at_us <= end_us
+            and c.app in (state.app, "default")
+            and c.environment == state.environment
+            and c.origin != "lever"
+        ):
             link = f"/changes/{quote(c.id, safe='')}"
-            mark = Mark(at_us=c.at_us, text=f"{c.kind} change", kind="change", link=link, title=f"{c.kind} change: {c.title}")
+            mark = Mark(
+                at_us=c.at_us, text=f"{c.kind} change", kind="change", link=link, title=f"{c.kind} change: {c.title}"
+            )
             found.append((c.at_us, mark, f"{c.kind} change", c.title, c.author))
     for p in ask.ledger.all(Pull):
         if start_us <= p.at_us <= end_us and p.environment == state.environment:
-            mark = Mark(at_us=p.at_us, text="lever pulled", kind="pull", link=f"/levers/{quote(p.lever, safe='')}", title=f"{p.lever} pulled: {p.why}")
+            mark = Mark(
+                at_us=p.at_us,
+                text="lever pulled",
+                kind="pull",
+                link=f"/levers/{quote(p.lever, safe='')}",
+                title=f"{p.lever} pulled: {p.why}",
+            )
             found.append((p.at_us, mark, "pull", f"{p.lever} pulled: {p.why}", p.by))
     found.sort(key=lambda f: -f[0])
-    rows = [{"at": at, "kind": kind, "what": Cell(value=what, link=mark.link), "by": by} for at, mark, kind, what, by in found]
+    rows = [
+        {"at": at, "kind": kind, "what": Cell(value=what, link=mark.link), "by": by}
+        for at, mark, kind, what, by in found
+    ]
     empty = f"No change of {state.app} and no pull is known in this range."
-    return Table(name="around", title="Changes and pulls in this range", columns=columns, rows=rows, empty=empty), [f[1] for f in found]
+    return Table(name="around", title="Changes and pulls in this range", columns=columns, rows=rows, empty=empty), [
+        f[1] for f in found
+    ]
 
 
 def _points_table(state: ChartState, points: Sequence[Point], signals: Sequence[Signal]) -> Table:
@@ -207,16 +266,22 @@ def _points_table(state: ChartState, points: Sequence[Point], signals: Sequence[
     rows = [
         {
             "start": Cell(value=p.start_us, link=rows_link(state, p.start_us, p.end_us, signals)[0]), "end": p.end_us, "x": p.x, "n": p.n,
-            "rate": p.x / p.n, "low": p.low, "centre": p.centre, "high": p.high, "_tone": "bad" if p.x / p.n > p.high + 1e-12 else "",
+            "rate": p.x / p.n, "low": p.low, "centre": p.centre, "high": p.high, "_tone": "bad" if p.x / p.n > p.high + 1e-12 and state.metric != TRAFFIC else "",
         }
         for p in reversed(points)
     ]  # fmt: skip
-    return Table(name="points", title="Points of the chart", columns=columns, rows=rows, empty="Nothing was observed in this range.")
+    return Table(
+        name="points",
+        title="Points of the chart",
+        columns=columns,
+        rows=rows,
+        empty="Nothing was observed in this range.",
+    )
 
 
 def _signals_table(ask: Ask, state: ChartState, signals: Sequence[Signal]) -> Table:
     columns = (
-        Column(key="at", title="at", kind="time"), Column(key="level", title="level", kind="tag"), Column(key="rate", title="rate since its onset", kind="rate"),
+        Column(key="at", title="at", kind="time"), Column(key="level", title="level", kind="tag"), Column(key="rate", title="harm since its onset", kind="rate"),
         Column(key="usual", title="usual", kind="rate"), Column(key="n", title="of", kind="number"), Column(key="onset", title="began about", kind="time"),
         Column(key="incident", title="incident"),
     )  # fmt: skip
@@ -240,7 +305,9 @@ def _normals_table(ask: Ask, chart: str) -> Table:
     )  # fmt: skip
     found = sorted((w for w in ask.ledger.all(NewNormal) if names(w.monitor, chart)), key=lambda w: -w.accepted_us)
     rows = [{"at": w.accepted_us, "since": w.from_us, "why": w.why, "by": w.by} for w in found]
-    return Table(name="normals", title="What was accepted as the new normal", columns=columns, rows=rows, empty="Nothing was.")
+    return Table(
+        name="normals", title="What was accepted as the new normal", columns=columns, rows=rows, empty="Nothing was."
+    )
 
 
 def _sides(board: ChartBoard, number: int) -> list[dict[str, Any]]:
@@ -264,8 +331,23 @@ def _beside_table(board: ChartBoard, number: int) -> Table:
         Column(key="day", title="last 24 h", kind="rate"), Column(key="nearness", title="on its way", kind="rate"), Column(key="phase", title="phase", kind="tag"),
     )  # fmt: skip
     states = [board.state(i) for i in board.beside(number)[: 4 * BESIDE].tolist()]
-    rows = [{"chart": Cell(value=s.id, link=chart_link(s.id)), "hour": s.rate_hour, "day": s.rate_day, "nearness": s.nearness, "phase": s.phase} for s in states]
-    return Table(name="beside", title="The same metric in other parts of the traffic", columns=columns, rows=rows, empty="It is watched nowhere else.")
+    rows = [
+        {
+            "chart": Cell(value=s.id, link=chart_link(s.id)),
+            "hour": s.rate_hour,
+            "day": s.rate_day,
+            "nearness": s.nearness,
+            "phase": s.phase,
+        }
+        for s in states
+    ]
+    return Table(
+        name="beside",
+        title="The same metric in other parts of the traffic",
+        columns=columns,
+        rows=rows,
+        empty="It is watched nowhere else.",
+    )
 
 
 def _usual(state: ChartState) -> float | None:
@@ -299,6 +381,7 @@ def _field_time(ask: Ask, us: int) -> str:
 
 def _markdown(ask: Ask, state: ChartState, now: Any) -> str:
     """The chart in a few lines, to be pasted."""
+
     def plain(text: str) -> str:
         return "".join(c if c.isprintable() and c not in "`*_[]<>|" else " " for c in text)
 

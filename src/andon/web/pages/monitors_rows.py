@@ -31,7 +31,8 @@ def rows_link(state: ChartState, start_us: int, end_us: int, signals: Sequence[S
         start_us=start_us, end_us=end_us, exact=tuple((k, pairs[k]) for k in EXACT if k in pairs),
         scores=() if condition is None else (condition,),
     )  # fmt: skip
-    return f"/traffic?{urlencode(query_of(search))}", note
+    told = [(k, v.replace(".000000", "") if k in ("from", "to") else v) for k, v in query_of(search)]
+    return f"/traffic?{urlencode(told, safe=':,')}", note
 
 
 def _condition(state: ChartState, signals: Sequence[Signal]) -> tuple[ScoreCondition | None, str]:

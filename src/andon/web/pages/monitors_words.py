@@ -111,7 +111,9 @@ def standing(state: ChartState, double_h: float | None = None, tenfold_h: float 
     if crossed(state):
         text = "It crossed its threshold within the last 24 hours."
     elif state.nearness >= 1:
-        text = "Its evidence is beyond its threshold, and was told of by another chart or explained by the mix of traffic."
+        text = (
+            "Its evidence is beyond its threshold, and was told of by another chart or explained by the mix of traffic."
+        )
     else:
         text = f"It watches: its evidence is {share} of the way to where it would {tells}."
     if double_h is not None:

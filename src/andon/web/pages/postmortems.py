@@ -6,7 +6,7 @@ from typing import Any
 from andon.loop.learning import learned_so_far
 from andon.postmortems.learning import Agenda, Learned, Share, Spread, share_text, spread_text
 from andon.postmortems.run.documents import layouts_beside
-from andon.postmortems.run.library import Entry, entries_of, lesson_in
+from andon.postmortems.run.library import Entry, entries_of, lessons_in
 from andon.postmortems.run.search import search_postmortems
 from andon.postmortems.search import Found
 from andon.scores.embedding import Cached, choose
@@ -18,6 +18,8 @@ __all__ = ["pages"]
 
 pages = Pages()
 DAY_US = 86_400_000_000
+PATIENCE_S = 0.5
+"""So long postmortems that were not read yet are read for one search; the next one goes on there."""
 A_PAGE, MOST_FOUND, MOST = 20, 50, 10_000
 SINCE = {"90d": ("90 days", 90), "365d": ("a year", 365), "": ("everything", 0)}
 STATUSES = {"": "any status", "draft": "draft", "in review": "in review", "published": "published"}
@@ -39,7 +41,8 @@ def library(ask: Ask) -> Page:
         fitting.sort(key=lambda e: order[e.incident.id])
     page = int(n) if (n := ask.query.get("page", "")).isdecimal() and len(n) < 6 else 0
     shown = fitting[:MOST] if ask.exporting else fitting[page * A_PAGE : (page + 1) * A_PAGE]
-    rows = [(e, lesson_in(ask.ledger, e.incident.id)) for e in shown]
+    lessons = lessons_in(ask.ledger, [e.incident.id for e in shown])
+    rows = [(e, lessons.get(e.incident.id, "")) for e in shown]
     return Page(
         template="postmortems/library.html",
         title="Postmortems",
@@ -100,7 +103,9 @@ def _since(ask: Ask) -> str:
 def _search(ask: Ask, words: str, failure: str | None) -> list[Found]:
     layouts = layouts_beside(ask.site.settings.config)
     embedder = ask.site.more.get("embedder") or _embedder(ask)
-    return search_postmortems(ask.ledger, embedder, words[:1000], failure=failure, most=MOST_FOUND, layouts=layouts)
+    return search_postmortems(
+        ask.ledger, embedder, words[:1000], failure=failure, most=MOST_FOUND, layouts=layouts, within_s=PATIENCE_S
+    )
 
 
 _EMBEDDERS: dict[str, Cached] = {}

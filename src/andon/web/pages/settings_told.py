@@ -158,14 +158,15 @@ def _cost_table(costs: tuple[BudgetRow, ...], chosen: float) -> Table:
     columns = (
         Column(key="budget", title="false pages a month"), Column(key="between", title="one false page of this chart in", kind="duration"),
         Column(key="double", title="twice the harm is paged after", kind="duration"),
-        Column(key="tenfold", title="ten times the harm after", kind="duration"), Column(key="now", title=""),
+        Column(key="tenfold", title="ten times the harm after", kind="duration"),
     )  # fmt: skip
     rows = [
         {
-            "budget": f"{r.false_pages_per_month:g}", "between": r.between_h * 3600,
+            "budget": Cell(
+                value=f"{r.false_pages_per_month:g}", note="as it is set now" if r.false_pages_per_month == chosen else ""
+            ), "between": r.between_h * 3600,
             "double": None if r.double_h is None else r.double_h * 3600,
             "tenfold": None if r.tenfold_h is None else r.tenfold_h * 3600,
-            "now": "this is yours" if r.false_pages_per_month == chosen else "",
         }
         for r in costs
     ]  # fmt: skip

@@ -22,6 +22,7 @@ from andon.web.asking import Ask, Page
 from andon.web.pages import traffic_beside, traffic_one
 from andon.web.pages.traffic_asked import RANGES, Asked, asked_of, href, looks_like_an_id, tidy, words_of
 from andon.web.pages.traffic_one import link_of
+from andon.web.pages.traffic_shown import STRICTER, name_of, took
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 from andon.web.zones import clock_text
@@ -39,7 +40,7 @@ MOST = 10_000
 WITHIN_S, FILE_WITHIN_S = 0.1, 20.0
 """How long one page looks back, and one file."""
 
-COUNTED = 600_000
+COUNTED = 400_000
 """Rows over which the histogram of a page is counted: more would be slow."""
 
 BARS = 60
@@ -92,7 +93,7 @@ def traffic(ask: Ask) -> Page | RedirectResponse:
             "go_on": href(asked.plain, range_=asked.range, before=found.next) if found.next else "",
             "back": href(asked.plain, range_=asked.range), "kinds": FEEDBACK_KINDS, "known": known, "presets": _presets(asked, known),
             "versions": [f for f in (*VERSIONS, *SEGMENTS, "arm") if choices.get(f) and f not in ("risk_category", "task", "segment", "source")],
-            "day_href": _range_href, "shown": SHOWN,
+            "day_href": _range_href, "shown": SHOWN, "took": took, "name_of": name_of,
         },
     )  # fmt: skip
 
@@ -128,12 +129,15 @@ def _judged(ask: Ask, rows: tuple[Hit, ...], known: dict[str, Measured]) -> dict
     signals = ask.ledger.all(Signal)
     cuts: dict[tuple[str, ...], dict[tuple[str, str], float]] = {}
     found: dict[str, list[Judged]] = {}
-    values = scores_of(ask.warehouse, rows)
     for h in rows:
         key = (h.app, h.environment, h.risk_category or "")
         if key not in cuts:
             cuts[key] = cuts_of(signals, h.app, h.environment, {"risk_category": h.risk_category})
-        found[h.id] = [j for j in judge(values.get(h.id, {}), known, cuts[key]) if j.bad and j.measured.metric != "error"]
+    telling = {m.metric for m in known.values() if m.kind == "binary" and m.bad in ("up", "down")} | {m for c in cuts.values() for m, _ in c}
+    values = scores_of(ask.warehouse, rows, telling - {"error", STRICTER})
+    for h in rows:
+        judged = judge(values.get(h.id, {}), known, cuts[h.app, h.environment, h.risk_category or ""])
+        found[h.id] = [j for j in judged if j.bad]
     return found
 
 
@@ -181,11 +185,12 @@ def _head(ask: Ask, asked: Asked, found: Found, seen: Volume | None) -> str:
     whole = found.complete and found.next is None and asked.before is None
     n = f"{len(found.rows):,}" if whole else "The newest" if asked.before is None else "Older"
     if not whole and seen is not None and asked.before is None:
-        start = s.start_us if s.start_us is not None else None
-        if start is not None or _covers(ask, seen):
+        since = s.start_us if s.start_us is not None else 0
+        if seen.start_us <= since or _covers(ask, seen):
             n = f"{sum(seen.counts):,}"
     one = n == "1"
-    what = f"answer{'' if one else 's'}"
+    n = "No" if n == "0" else n
+    what = f"answer{'' if one or n == 'No' else 's'}"
     of = f" of {app}" if app else ""
     rest = [c.words for c in words_of(ask, asked) if c.words != f"app {app}" and not c.words.startswith(("from ", "until "))]
     when = f" in the {RANGES[asked.range]}" if asked.range else ""
@@ -229,7 +234,7 @@ def _presets(asked: Asked, known: dict[str, Measured]) -> list[tuple[str, str]]:
             condition = ScoreCondition(metric=m.metric, op="ge" if m.bad == "up" else "lt", value=0.5)
             if condition not in asked.plain.scores:
                 search = replace(asked.plain, scores=(*asked.plain.scores, condition)[:8])
-                name = m.metric.replace("_", " ")
+                name = name_of(m.metric)
                 found.append((name if m.bad == "up" else f"no {name}", href(search, range_=asked.range)))
     return found
 

@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 from starlette.responses import RedirectResponse
 
 from andon.traffic import format_time
-from andon.traffic.searching import Search, cursor_of, query_of, search_of
 from andon.traffic.searching import Cursor as Place
+from andon.traffic.searching import Search, cursor_of, query_of, search_of
 from andon.web.asking import Ask
 from andon.web.zones import clock_text
 

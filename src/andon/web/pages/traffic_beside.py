@@ -5,13 +5,12 @@ from typing import Any
 from starlette.responses import RedirectResponse
 
 from andon.errors import InputError
-from andon.incidents import duration
 from andon.traffic import SEGMENTS, VERSIONS, Interaction
 from andon.traffic.run import Story
 from andon.web.asking import Ask, Gone, Page
 from andon.web.differing import word_diff
 from andon.web.pages.traffic_one import judged_of, link_of, story_of
-from andon.web.pages.traffic_shown import FOLD, clean, shown_value
+from andon.web.pages.traffic_shown import FOLD, clean, name_of, shown_value, took
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
@@ -19,7 +18,7 @@ __all__ = ["pages"]
 
 pages = Pages()
 FIELDS = (
-    "app", "environment", *dict.fromkeys((*SEGMENTS, *VERSIONS)), "arm", "error", "finish_reason", "refused", "escalated", "guardrail",
+    "error", *VERSIONS, "arm", *(s for s in SEGMENTS if s not in VERSIONS), "app", "environment", "finish_reason", "refused", "escalated", "guardrail",
     "latency_s", "first_token_s", "input_tokens", "output_tokens", "cost_usd", "confidence", "prediction", "user_id", "session_id",
 )  # fmt: skip
 QUIET = ("latency_s", "first_token_s", "input_tokens", "output_tokens", "cost_usd", "user_id", "session_id", "confidence")
@@ -57,8 +56,9 @@ def _chosen(picked: list[str]) -> RedirectResponse:
 
 
 def _beside(ask: Ask, a: Story, b: Story) -> Page:
-    fields, scores = _fields(a.interaction, b.interaction), _scores(ask, a, b)
-    rows = [*fields, *scores]
+    scores = _scores(ask, a, b)
+    told = {r["metric"] for r in scores}
+    rows = [r for r in _fields(a.interaction, b.interaction) if r["name"] not in told] + scores
     columns = (Column(key="field", title="what"), Column(key="a", title="first"), Column(key="b", title="second"))
     different = Table(
         name="differences", title="What differs", columns=columns, rows=[r for r in rows if r["differs"]],
@@ -94,7 +94,7 @@ def _fields(a: Interaction, b: Interaction) -> list[dict[str, Any]]:
         tone = "bad" if name == "error" and x != y else ""
         rows.append(
             {
-                "field": name.removesuffix("_version").removesuffix("_s").replace("_", " "), "a": Cell(value=shown[0], tone=tone if x else ""),
+                "name": name, "field": name_of(name.removesuffix("_version")), "a": Cell(value=shown[0], tone=tone if x else ""),
                 "b": Cell(value=shown[1], tone=tone if y else ""), "differs": x != y, "loud": x != y and name not in QUIET,
             }
         )  # fmt: skip
@@ -106,7 +106,7 @@ def _word(name: str, value: Any) -> Any:
         return None
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return duration(value) if name.endswith("_s") else value
+    return took(value) if name.endswith("_s") else value
 
 
 def _scores(ask: Ask, a: Story, b: Story) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ def _scores(ask: Ask, a: Story, b: Story) -> list[dict[str, Any]]:
         ]
         verdicts = [None if j is None else j.bad for j in pair]
         loud = verdicts[0] != verdicts[1] or any(j is not None and j.measured.kind == "binary" for j in pair)
-        rows.append({"field": f"score: {metric.replace('_', ' ')}", "a": cells[0], "b": cells[1], "differs": x != y, "loud": x != y and loud})
+        rows.append({"metric": metric, "field": f"score: {name_of(metric)}", "a": cells[0], "b": cells[1], "differs": x != y, "loud": x != y and loud})
     return rows
 
 

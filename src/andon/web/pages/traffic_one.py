@@ -5,7 +5,7 @@ from urllib.parse import quote, urlencode
 from andon.golden import Failure
 from andon.golden.cases import failure_id
 from andon.golden.run import capture_by_hand
-from andon.incidents import Incident, duration
+from andon.incidents import Incident
 from andon.incidents.records import Report
 from andon.monitors import Signal
 from andon.monitors.cuts import cuts_of
@@ -16,15 +16,19 @@ from andon.traffic.run import Story, interaction_story
 from andon.web.asking import Ask, Done, Gone, Page
 from andon.web.pages.traffic_shown import (
     FOLD,
+    STRICTER,
     clean,
     facts_of,
     feedback_table,
     grounded_parts,
+    name_of,
     passages_table,
     scores_table,
+    shown_value,
     steps_of,
     steps_table,
     story_markdown,
+    took,
     tools_table,
     versions_of,
 )
@@ -74,7 +78,7 @@ def one(ask: Ask, id: str) -> Page:  # noqa: A002
     judged = judged_of(ask, story)
     steps = steps_of(story)
     tables = [
-        scores_table(judged, i), feedback_table(story), steps_table(steps, story), passages_table(i), tools_table(i),
+        scores_table(judged), feedback_table(story), steps_table(steps, story), passages_table(i), tools_table(i),
     ]  # fmt: skip
     known = ask.ledger.get(Failure, failure_id(i.app, i.query, i.answer)) if i.query else None
     whole = ask.query.get("whole", "")
@@ -84,10 +88,10 @@ def one(ask: Ask, id: str) -> Page:  # noqa: A002
         tables=tables,
         markdown=lambda: story_markdown(story, judged, link_of(i.id, i.time_us)),
         context={
-            "i": i, "story": story, "judged": judged, "head": _head(i, judged), "scores": tables[0], "said": tables[1],
-            "steps": tables[2], "parts": grounded_parts(i, story.scores), "versions": versions_of(i), "facts": facts_of(i),
+            "i": i, "story": story, "judged": judged, "head": _head(i, judged), "scores": tables[0], "feedback": tables[1],
+            "steps": tables[2], "stepped": steps, "parts": grounded_parts(i, story.scores), "versions": versions_of(i), "facts": facts_of(i),
             "fold": WHOLE if whole == "all" else FOLD, "whole": whole, "limit": WHOLE, "link_of": link_of, "failure": known,
-            "here": link_of(i.id), "alike": _alike(i), "segments": [(s, v) for s in ("risk_category", "task", "segment") if (v := getattr(i, s))],
+            "here": link_of(i.id), "took": took, "name_of": name_of, "value_of": shown_value, "alike": _alike(i), "segments": [(s, v) for s in ("risk_category", "task", "segment") if (v := getattr(i, s))],
             "incidents": _reported(ask, i.id),
         },
     )  # fmt: skip
@@ -95,17 +99,17 @@ def one(ask: Ask, id: str) -> Page:  # noqa: A002
 
 def _head(i: Interaction, judged: list[Judged]) -> str:
     """One sentence: how it went."""
-    took = "" if i.latency_s is None else f" {'after' if i.error else 'in'} {duration(i.latency_s)}"
-    bad = [j for j in judged if j.bad]
+    time = "" if i.latency_s is None else f" {'after' if i.error else 'in'} {took(i.latency_s)}"
+    bad = [j for j in judged if j.bad and j.measured.metric != STRICTER]
     if i.error:
-        return f"{i.app} failed{took}: {i.error[:120]}"
+        return f"{i.app} failed{time}: {i.error[:120]}"
     if not (i.answer or i.prediction or "").strip():
-        return f"{i.app} gave no answer{took}"
+        return f"{i.app} gave no answer{time}"
     if bad:
-        names = ", ".join(j.measured.metric.replace("_", " ") for j in bad[:3]) + (", …" if len(bad) > 3 else "")
-        return f"{i.app} answered{took}, and {len(bad)} score{'s say' if len(bad) != 1 else ' says'} that it is bad: {names}"
+        names = ", ".join(name_of(j.measured.metric) for j in bad[:3]) + (", …" if len(bad) > 3 else "")
+        return f"{i.app} answered{time}, and {len(bad)} score{'s say' if len(bad) != 1 else ' says'} that it is bad: {names}"
     told = sum(j.bad is False for j in judged)
-    return f"{i.app} answered{took}" + (f"; none of {told} scores says that it is bad" if told else "; nothing has judged it yet")
+    return f"{i.app} answered{time}" + (f"; none of {told} scores says that it is bad" if told else "; nothing has judged it yet")
 
 
 def _reported(ask: Ask, id: str) -> list[tuple[Report, Incident]]:  # noqa: A002

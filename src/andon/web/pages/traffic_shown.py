@@ -13,12 +13,29 @@ from andon.web.tables import Cell, Column, Table, as_markdown
 from andon.web.waterfall import bar
 
 __all__ = [
-    "FOLD", "Part", "clean", "facts_of", "feedback_table", "grounded_parts", "passages_table", "scores_table", "shown_value", "steps_of",
-    "steps_table", "story_markdown", "tools_table", "versions_of",
+    "FOLD",
+    "Part",
+    "clean",
+    "facts_of",
+    "feedback_table",
+    "grounded_parts",
+    "name_of",
+    "passages_table",
+    "scores_table",
+    "shown_value",
+    "steps_of",
+    "steps_table",
+    "story_markdown",
+    "took",
+    "tools_table",
+    "versions_of",
 ]  # fmt: skip
 
 FOLD = 4_000
 """Characters of a text that are shown at first."""
+
+STRICTER = "exact_match"
+"""Fails where `normalised_match` passes: another spelling is nothing to be told first."""
 
 HALF = 0.5
 """A sentence of which less is in the passages is marked."""
@@ -40,6 +57,18 @@ class Part:
 def clean(text: str) -> str:
     """One line without characters that nobody sees."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def took(seconds: float) -> str:
+    """How long an answer took: finer than how long an incident lasts."""
+    if not 0 <= seconds < 10:
+        return duration(seconds)
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
+
+
+def name_of(metric: str) -> str:
+    """The name of a metric in words."""
+    return metric.removesuffix("_s").removesuffix("_usd").replace("_", " ")
 
 
 def grounded_parts(i: Interaction, values: Mapping[str, float]) -> list[Part]:
@@ -68,7 +97,7 @@ def versions_of(i: Interaction) -> list[tuple[str, str, str, str]]:
     found = []
     for field in VERSIONS:
         value = getattr(i, field)
-        if value:
+        if value and not (field == "requested_model" and value == i.model):
             words = field.removesuffix("_version").replace("_", " ")
             changes = f"/changes?{urlencode({'text': value, 'range': 'all'})}"
             found.append((words, value, changes, f"/traffic?{urlencode({'app': i.app, field: value})}"))
@@ -86,8 +115,8 @@ def facts_of(i: Interaction) -> list[tuple[str, str]]:
         if n is not None
     ]  # fmt: skip
     pairs = (
-        ("took", None if i.latency_s is None else duration(i.latency_s)),
-        ("first token", None if i.first_token_s is None else f"after {duration(i.first_token_s)}"),
+        ("took", None if i.latency_s is None else took(i.latency_s)),
+        ("first token", None if i.first_token_s is None else f"after {took(i.first_token_s)}"),
         ("tokens", ", ".join(tokens) or None), ("cost", None if i.cost_usd is None else f"${i.cost_usd:.4g}"),
         ("finished by", i.finish_reason), ("refused", _word(i.refused)), ("escalated", _word(i.escalated)), ("guardrail", i.guardrail),
         ("confidence", None if i.confidence is None else f"{i.confidence:.2f}"), ("arm", i.arm),
@@ -130,11 +159,11 @@ def shown_value(value: float, unit: str, kind: str) -> str:
     if kind == "binary" and value in (0.0, 1.0):
         return "yes" if value else "no"
     if unit == "s":
-        return duration(value)
+        return took(value)
     return f"{value:,.0f}" if unit in ("tokens", "characters", "calls") else f"{value:.4g}"
 
 
-def scores_table(judged: Sequence[Judged], i: Interaction) -> Table:
+def scores_table(judged: Sequence[Judged]) -> Table:
     """How it was judged."""
     columns = (
         Column(key="metric", title="score"), Column(key="value", title="value", kind="number"), Column(key="bad", title="says", kind="tag"),
@@ -143,7 +172,7 @@ def scores_table(judged: Sequence[Judged], i: Interaction) -> Table:
     )  # fmt: skip
     rows = [
         {
-            "metric": Cell(value=m.metric.replace("_", " "), link=f"/monitors?{urlencode({'app': i.app, 'metric': m.metric})}"),
+            "metric": m.metric,
             "value": Cell(value=shown_value(j.value, m.unit, m.kind), tone="bad" if j.bad else ""),
             "bad": "" if j.bad is None else "fail" if j.bad else "pass", "cut": None if j.cut is None else shown_value(j.cut, m.unit, m.kind),
             "direction": _WAYS[m.bad], "harm": m.harm, "version": f"@{m.version}" if m.version else "people", "about": m.about,
@@ -188,17 +217,17 @@ def steps_table(steps: Sequence[tuple[Step, int]], story: Story) -> Table:
     whole = max([s.start_s + s.latency_s for s, _ in steps] + [story.interaction.latency_s or 0.0])
     columns = (
         Column(key="step", title="step"), Column(key="kind", title="kind", kind="tag"), Column(key="when", title="when", kind="picture", wide=True),
-        Column(key="start_s", title="after", kind="duration"), Column(key="latency_s", title="took", kind="duration"),
+        Column(key="start_s", title="after", kind="number"), Column(key="latency_s", title="took", kind="number"),
         Column(key="model", title="model"), Column(key="tokens", title="tokens"), Column(key="error", title="error"),
     )  # fmt: skip
     rows = [
         {
             "step": f"{'· ' * depth}{s.name}", "kind": s.kind,
             "when": bar(
-                s.start_s, s.latency_s, whole, f"after {duration(s.start_s)}, for {duration(s.latency_s)}",
+                s.start_s, s.latency_s, whole, f"after {took(s.start_s)}, for {took(s.latency_s)}",
                 kind=s.kind if s.kind in KINDS else "other", bad=bool(s.error),
             ),
-            "start_s": s.start_s, "latency_s": s.latency_s, "model": s.model or "",
+            "start_s": took(s.start_s), "latency_s": took(s.latency_s), "model": s.model or "",
             "tokens": " / ".join(f"{n:,}" for n in (s.input_tokens, s.output_tokens) if n is not None),
             "error": Cell(value=s.error or "", tone="bad"), "_tone": "bad" if s.error else "",
         }
@@ -233,7 +262,7 @@ def story_markdown(story: Story, judged: Sequence[Judged], link: str) -> str:
     for table in (passages_table(i), tools_table(i)):
         if table.rows:
             lines += [f"**{table.title}**", "", as_markdown(table)]
-    for table in (scores_table(judged, i), feedback_table(story)):
+    for table in (scores_table(judged), feedback_table(story)):
         if table.rows:
             lines += [f"**{table.title}**", "", as_markdown(table)]
     versions = [{"part": words, "version": value} for words, value, _, _ in versions_of(i)]

@@ -1,0 +1,62 @@
+"""Serve the pages over a fresh store into which the stories are played live."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from andon.access.run import add_person, invite
+from andon.demo.staging import LIVE_S, LIVE_US
+from andon.demo.tell import empty_folder
+from andon.incidents import duration
+from andon.server.background import now_us
+from andon.server.crank import Crank
+from andon.server.serving import serve
+from andon.settings import Settings
+from andon.store import Ledger
+
+__all__ = ["play"]
+
+WHO = "Demo"
+WINDOW_S = 900
+
+
+def play(out: Path, settings: Settings, *, port: int | None, say: Callable[[str], None]) -> None:
+    """Play the stories live until a signal ends it.
+
+    Args:
+        out: folder of the demo; what an earlier one left there goes.
+        settings: where is listened, and the embedder.
+        port: instead of that of the settings.
+        say: tells the user where to go.
+
+    Raises:
+        InputError: `out` holds something else.
+        ConfigError: the settings do not allow a start.
+    """
+    empty_folder(out)
+    chosen = replace(
+        settings, home=out / "live", window_s=WINDOW_S, port=settings.port if port is None else port, grpc_port=0, channels="",
+        inbox="", sample=1.0, tables={},
+    )  # fmt: skip
+    crank = Crank(chosen, "andon.demo.playing:turned", lag_us=LIVE_US)
+    with closing(Ledger.open(chosen.home / "ledger.db")) as ledger:
+        begin_us = now_us() - LIVE_US
+        add_person(ledger, WHO, "owner", by="andon demo", now_us=begin_us)
+        secret = invite(ledger, WHO, by="andon demo", now_us=begin_us)
+    say("Three incidents are played live. Come in by this link, which works once:")
+    say(f"  http://{chosen.host}:{chosen.port}/join/{secret}")
+    say(
+        f"First the past is learned, which takes about a minute; then {LIVE_US // 3_600_000_000} hours are played in {LIVE_S / 60:g} minutes, "
+        "and after that it goes on at the clock's own pace. Ctrl-C ends it."
+    )
+    serve(chosen, crank=crank, note=lambda: _note(crank))
+
+
+def _note(crank: Crank) -> str:
+    """What every page says of the clock."""
+    if crank.lag_us >= LIVE_US:
+        return "Demo: simulated traffic of the last two weeks is being learned. Then three incidents are played live."
+    if crank.lag_us > 60_000_000:
+        return f"Demo: {LIVE_US // 3_600_000_000} hours of simulated traffic are played in {LIVE_S / 60:g} minutes; {duration(crank.lag_us / 1e6)} to go."
+    return "Demo: simulated traffic, now at the clock's own pace."

@@ -1,0 +1,121 @@
+"""What lists need of every postmortem, kept in memory: the records themselves are large, and read once for each version."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+from weakref import WeakKeyDictionary, ref
+
+from andon.incidents import Incident, TimelineEvent, TimelineMark
+from andon.postmortems.records import ActionItem, Postmortem, Published, Review
+from andon.store import Ledger
+
+__all__ = ["Catalogue", "catalogue_of"]
+
+T = TypeVar("T", Postmortem, Published)
+
+LATE = 200
+"""Where several writers commit out of order, a lower entry than the newest one may come so many entries late."""
+
+MANY = 20
+"""From so many on, records are read all at once."""
+
+ERASED = "Erasure"
+"""Kind of the record that is written when somebody's traffic was erased: what was kept may hold some of it."""
+
+
+class Catalogue:
+    """Postmortems in short: without timeline, chart and evidence. Threads share it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._of = ref(ledger)
+        self._lock = threading.Lock()
+        self._last = 0
+        self._seen: frozenset[int] = frozenset()
+        self._short: dict[tuple[str, str], Postmortem] = {}
+        self._changes: dict[str, int] = {}
+        self._begun = 0
+
+    @property
+    def _ledger(self) -> Ledger:
+        ledger = self._of()
+        assert ledger is not None, "who asks holds it"
+        return ledger
+
+    def drafts(self) -> dict[str, Postmortem]:
+        """The latest drafts in short, by incident, in the order in which they were first written."""
+        return self._all(Postmortem)
+
+    def published(self) -> dict[str, Postmortem]:
+        """What is published in short, by incident."""
+        return self._all(Published)
+
+    def changes(self) -> Callable[[str], int]:
+        """Incident -> another number after each change of anything that the text of its postmortem is made of."""
+        with self._lock:
+            self._read_news()
+            begun, known = self._begun, dict(self._changes)
+        return lambda incident_id: begun + known.get(incident_id, 0)
+
+    def _all(self, kind: type[T]) -> dict[str, Postmortem]:
+        ledger = self._ledger
+        with self._lock:
+            self._read_news()
+            names = [name for _, name in ledger.ids(kind)]
+            missing = [n for n in names if (kind.__name__, n) not in self._short]
+            if len(missing) >= MANY:
+                for record in ledger.all(kind):
+                    self._short[kind.__name__, record.id] = _in_short(record)
+            else:
+                for name in missing:
+                    found = ledger.get(kind, name)
+                    if found is not None:
+                        self._short[kind.__name__, name] = _in_short(found)
+            return {n: p for n in names if (p := self._short.get((kind.__name__, n))) is not None}
+
+    def _read_news(self) -> None:
+        ledger = self._ledger
+        last = ledger.last_entry()
+        if last == self._last:
+            return
+        if last < self._last or (self._last and ERASED in ledger.kinds_written(self._last)):
+            self._short.clear()
+            self._begun += 1_000_000_000
+        kinds = (Postmortem, Published, Review, Incident, ActionItem, TimelineEvent, TimelineMark)
+        rows = ledger.written(kinds, max(0, (self._last or last) - LATE))
+        for entry, kind, name in rows if self._last else ():
+            if entry not in self._seen:
+                self._short.pop((kind, name), None)
+                incident = _incident_of(ledger, kind, name)
+                self._changes[incident] = self._changes.get(incident, 0) + 1
+        self._seen = frozenset(entry for entry, _, _ in rows)
+        self._last = last
+
+
+_CATALOGUES: WeakKeyDictionary[Ledger, Catalogue] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def catalogue_of(ledger: Ledger) -> Catalogue:
+    """The catalogue of a ledger, for as long as that is open."""
+    with _LOCK:
+        found = _CATALOGUES.get(ledger)
+        if found is None:
+            found = _CATALOGUES[ledger] = Catalogue(ledger)
+        return found
+
+
+def _in_short(record: Postmortem | Published) -> Postmortem:
+    p = record.postmortem if isinstance(record, Published) else record
+    small = replace(p.investigation, evidence=(), examples=(), passing=(), slices=(), parts=(), analyses=())
+    return replace(p, timeline=(), points=(), summary=(), pinned=(), investigation=small)
+
+
+def _incident_of(ledger: Ledger, kind: str, name: str) -> str:
+    if kind == ActionItem.__name__:
+        return name.rpartition("-")[0]
+    of = {TimelineEvent.__name__: TimelineEvent, TimelineMark.__name__: TimelineMark}.get(kind)
+    if of is None:
+        return name
+    found = ledger.get(of, name)
+    return name if found is None else str(found.incident)
