@@ -16,10 +16,11 @@ from watched import HOUR_US, SCHEMA, WIDTH_US, Row, Store, at, rows, step, watch
 
 from andon.monitors import Charts, Monitor, Objective, Point, Signal
 from andon.monitors.board import ChartBoard
+from andon.monitors.budget import budget_of, paging_weight
 from andon.monitors.publication import KEY, STATE
 from andon.monitors.run import chart_of, open_board
 from andon.monitors.run.publishing import FOLDER, Publisher
-from andon.store import Ledger, Warehouse, keep_table, kept_table
+from andon.store import Ledger, Slice, Warehouse, keep_table, kept_table
 
 BROKEN, LAST = 780, 816
 """Windows: 65 hours of history, so that some of it is only remembered by hours; three hours of harm."""
@@ -367,3 +368,66 @@ def test_risk_categories_have_rows_of_their_own(home: Path) -> None:
     assert counts == {("all", "harm"): 2, ("high", "harm"): 1}
     assert [row.rate for row in board.health()] == pytest.approx([0.1, 0.1])
     assert len(board) == 3
+
+
+def test_what_came_is_what_was_sent(told: tuple[Store, dict[str, tuple[Signal, ChartBoard]]]) -> None:
+    """What came in the last hours is the number of interactions of all apps in them, those of a silent one included."""
+    (warehouse, _), found = told
+    board = max((b for _, b in found.values()), key=lambda b: b.until_us)
+    times = warehouse.run(Slice(table="scores", columns=("time_us",)))["time_us"].to_pylist()
+    for hours in (1, 24):
+        begin_us = board.until_us - hours * HOUR_US
+        assert board.came(hours) == pytest.approx(sum(begin_us <= t < board.until_us for t in times), abs=0.5)
+
+
+def test_health_of_one_app_has_its_charts_only(told: tuple[Store, dict[str, tuple[Signal, ChartBoard]]]) -> None:
+    """The rows of each app add up to those of all; an app that there is not has none."""
+    _, found = told
+    board = max((b for _, b in found.values()), key=lambda b: b.until_us)
+    for what in ("watching", "learning", "signalled"):
+        whole = sum(getattr(row, what) for row in board.health())
+        assert sum(getattr(row, what) for app in ("shop", "mute") for row in board.health(app)) == whole
+    assert board.health("nobody") == []
+    for app in ("shop", "mute"):
+        assert {board.ids[row.worst].split("/")[0] for row in board.health(app) if row.worst is not None} == {app}
+
+
+def test_a_search_is_ordered_as_asked(told: tuple[Store, dict[str, tuple[Signal, ChartBoard]]]) -> None:
+    """Every order lists the same charts; each is sorted by what it says, and levels and environments leave others out."""
+    _, found = told
+    board = max((b for _, b in found.values()), key=lambda b: b.until_us)
+    near, by = set(board.search(limit=999).tolist()), {}
+    for order in ("signal", "seen", "name"):
+        by[order] = board.search(limit=999, order=order).tolist()
+        assert set(by[order]) == near
+    assert [board.ids[i] for i in by["name"]] == sorted(board.ids[i] for i in near)
+    for order, column in (("signal", "signalled_us"), ("seen", "seen")):
+        values = board.column(column)[by[order]].tolist()
+        assert values == sorted(values, reverse=True)
+    warns, pages = (set(board.search(limit=999, warns=w).tolist()) for w in (True, False))
+    assert warns | pages == near
+    assert not warns & pages
+    assert {board.state(i).warns for i in warns} <= {True}
+    assert set(board.search(limit=999, environment="production").tolist()) == near
+    assert board.search(limit=999, environment="nowhere").tolist() == []
+
+
+def test_the_present_budget_gives_the_present_threshold(
+    told: tuple[Store, dict[str, tuple[Signal, ChartBoard]]],
+) -> None:
+    """The row of the budget that is set has the threshold that the chart has; no row where no rate of harm could double."""
+    _, found = told
+    board = max((b for _, b in found.values()), key=lambda b: b.until_us)
+    whole = paging_weight(board)
+    for kind, chart in CHARTS.items():
+        i = board.find(chart)
+        assert i is not None
+        rows = budget_of(board.state(i), whole, (25.0, 50.0))
+        if kind == "traffic":
+            assert rows == []
+        else:
+            assert rows[1].threshold == pytest.approx(board.state(i).threshold)
+            assert rows[0].threshold == pytest.approx(2 * rows[1].threshold)
+    typical = board.find("shop/production/latency_s.up/all")
+    assert typical is not None
+    assert budget_of(board.state(typical), whole) == []

@@ -3,6 +3,7 @@
 import re
 from itertools import pairwise
 from xml.etree import ElementTree as ET
+from zoneinfo import ZoneInfo
 
 import pytest
 from charted import WIDTH_US
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from andon.monitors import Point, control_points, draw_chart
+from andon.monitors.drawing import Mark
 from andon.monitors.limits import TAIL
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -200,3 +202,86 @@ def test_a_narrow_chart_is_narrow() -> None:
     svg = ET.fromstring(draw_chart(points([(100, 5)] * 60), title="t", width=400))
     assert svg.get("viewBox") == "0 0 400 300"
     assert max(float(c.get("cx", "")) for c in svg.findall(f"{SVG}circle")) <= 400
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    marks=st.lists(
+        st.tuples(st.integers(0, 20), st.text(max_size=70), st.sampled_from(["alarm", "change", "pull", "other"]))
+    ),
+    zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]),
+    limits=st.booleans(),
+)
+def test_a_chart_for_a_strict_page(marks: list[tuple[int, str, str]], zone: str, limits: bool) -> None:
+    """Whatever is marked, the chart has no style attribute and no script, and every link is one that was given."""
+    given_marks = [
+        Mark(at_us=k * WIDTH_US, text=text, kind=kind, link="/there", title=text)  # type: ignore[arg-type]
+        for k, text, kind in marks
+    ]
+    drawn = points([(100, 5)] * 20 + [(100, 90)])
+    svg = draw_chart(
+        drawn,
+        title="t",
+        marks=given_marks,
+        link=lambda p: f"/rows?a=1&from={p.start_us}",
+        zone=ZoneInfo(zone),
+        limits=limits,
+    )
+    found = list(ET.fromstring(svg).iter())
+    assert all("style" not in e.attrib and not any(a.startswith("on") for a in e.attrib) for e in found)
+    links = [e.get("href") for e in found if e.tag == f"{SVG}a"]
+    assert sorted(filter(None, links)) == sorted(
+        [f"/rows?a=1&from={p.start_us}" for p in drawn] + ["/there"] * len(marks)
+    )
+    columns = [e for e in found if e.get("class") == "hit"]
+    assert sum(float(e.get("width", "")) for e in columns) == pytest.approx(
+        860 - 72, abs=2
+    )  # no place between two points
+
+
+def test_kinds_of_marks_have_shapes() -> None:
+    """An alarm, a change and a pull are told apart by shape, not only by colour."""
+    kinds = ("alarm", "change", "pull")
+    drawn = points([(100, 5)] * 20)
+    shapes = {}
+    for kind in kinds:
+        svg = ET.fromstring(draw_chart(drawn, title="t", marks=[Mark(at_us=5 * WIDTH_US, text="x", kind=kind)]))
+        (path,) = svg.iter(f"{SVG}path")
+        shapes[kind] = re.sub(r"^M[\d.]+ [\d.]+", "", path.get("d", ""))
+    assert len(set(shapes.values())) == len(kinds)
+
+
+def test_a_gap_is_not_bridged() -> None:
+    """Where windows are missing the line is broken; the same windows without a gap are one line."""
+    whole, gap = points([(10, 1)] * 9), points([(10, 1)] * 3 + [(0, 0)] * 3 + [(10, 1)] * 3)
+    lines = [draw_chart(p, title="t").count('class="line"') for p in (whole, gap)]
+    assert lines == [1, 2]
+
+
+def test_the_axis_may_be_longer_than_the_points() -> None:
+    """A range that was asked for is drawn whole, also where nothing came at its ends."""
+    svg = draw_chart(points([(10, 1)] * 3), title="t", span=(-10 * WIDTH_US, 20 * WIDTH_US))
+    assert f'data-span="{-10 * WIDTH_US} {20 * WIDTH_US}"' in svg
+    places = [float(c.get("cx", "")) for c in ET.fromstring(svg).findall(f"{SVG}circle")]
+    assert max(places) - min(places) < 860 * 3 / 30
+
+
+def test_without_limits_nothing_is_beyond() -> None:
+    """Where limits say nothing they are not drawn, and no point is marked as beyond them."""
+    drawn = points([(100, 5)] * 5 + [(100, 90)])
+    assert 'class="point beyond"' in draw_chart(drawn, title="t")
+    bare = draw_chart(drawn, title="t", limits=False)
+    assert "beyond" not in bare
+    assert 'class="limit' not in bare
+
+
+def test_the_axis_has_the_readers_clock() -> None:
+    """Ticks stand at round times of the zone that was asked for, and say so."""
+    day = [(h * HOUR, (h + 1) * HOUR, 100, 5) for h in range(24)]
+    svg = ET.fromstring(draw_chart(control_points(day, 50, 1000), title="t", zone=ZoneInfo("Asia/Kolkata")))
+    texts = [t.text or "" for t in svg.findall(f"{SVG}text")]
+    assert any("times in Asia/Kolkata" in t for t in texts)
+    clocks = [t for t in texts if re.fullmatch(r"\d\d-\d\d \d\d:\d\d", t)]
+    assert clocks
+    assert all(t.endswith(":00") for t in clocks)
+    assert clocks[0] == "01-01 06:00"

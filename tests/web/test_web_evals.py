@@ -46,7 +46,9 @@ class Desk:
     def ask(self, what: str, by: str, **args: Any) -> str:
         """Keep it."""
         given = {k: v for k, v in args.items() if v is not None}
-        self.errands.insert(0, Asked(f"W{len(self.errands)}", what, str(next(iter(given.values()))), {**given, "by": by}))
+        self.errands.insert(
+            0, Asked(f"W{len(self.errands)}", what, str(next(iter(given.values()))), {**given, "by": by})
+        )
         return self.errands[0].id
 
     def get(self, id: str) -> Asked | None:  # noqa: A002
@@ -94,7 +96,15 @@ def run_with(cases: Sequence[Case], bad: Sequence[int] = (), *, days: float = 1,
                     latency_s=0.25, cost_usd=0.001, value=float(outcome == "pass"), measured="m@1",
                 )
             )  # fmt: skip
-    return run_of(cases, results, at_us=NOW - round(days * DAY), target="bot-target", scorers="m@1", repeats=repeats, versions={"revision": f"r{days:g}"})
+    return run_of(
+        cases,
+        results,
+        at_us=NOW - round(days * DAY),
+        target="bot-target",
+        scorers="m@1",
+        repeats=repeats,
+        versions={"revision": f"r{days:g}"},
+    )
 
 
 @dataclass
@@ -151,7 +161,9 @@ def test_an_empty_house_teaches(house: House) -> None:
     assert "not two runs" in house.visitor("viewer").sees("/evals/compare").text
 
 
-@pytest.mark.parametrize(("query", "shown"), [("outcome=fail", True), ("outcome=pass", False), ("app=bot", True), ("app=other", False)])
+@pytest.mark.parametrize(
+    ("query", "shown"), [("outcome=fail", True), ("outcome=pass", False), ("app=bot", True), ("app=other", False)]
+)
 def test_filters_leave_what_fits(shelf: Shelf, query: str, shown: bool) -> None:
     """A filter leaves the runs that fit, and says what would bring others where none does."""
     rows = shelf.house.visitor("viewer").client.get(f"/evals?{query}&as=json&table=runs").json()
@@ -181,8 +193,8 @@ def test_cases_are_filtered_by_where_they_stand_and_risk(shelf: Shelf) -> None:
     assert len(client.get(path).json()) == 60
     assert len(client.get(path + "&stands=lost").json()) == 10
     assert {r["risk"] for r in client.get(path + "&risk=low").json()} == {"low"}
-    [one] = client.get(path + "&q=mountain+7%3F").json()
-    assert one["expected"] == "8007 m"
+    [one] = client.get(path + "&q=mountain+47%3F").json()
+    assert one["expected"] == "8047 m"
 
 
 def test_a_case_shows_every_attempt_beside_the_baseline(shelf: Shelf) -> None:
@@ -234,7 +246,13 @@ def test_files_for_continuous_integration(shelf: Shelf) -> None:
 def test_tables_are_files(shelf: Shelf, kind: str) -> None:
     """Every table of the pages is had as CSV, JSON and Markdown."""
     client = shelf.house.visitor("viewer").client
-    for path, table in (("/evals", "runs"), ("/evals", "probes"), ("/evals", "quarantine"), (f"/evals/{shelf.bad.id}", "rules"), (f"/evals/{shelf.bad.id}", "cases")):
+    for path, table in (
+        ("/evals", "runs"),
+        ("/evals", "probes"),
+        ("/evals", "quarantine"),
+        (f"/evals/{shelf.bad.id}", "rules"),
+        (f"/evals/{shelf.bad.id}", "cases"),
+    ):
         answer = client.get(f"{path}?as={kind}&table={table}")
         assert answer.status_code == 200, (path, table)
     assert shelf.bad.id in client.get(f"/evals?as={kind}&table=runs").text.replace("\\", "")
@@ -244,9 +262,17 @@ def test_a_known_target_is_asked(shelf: Shelf) -> None:
     """Who may asks a known target, within limits; who asks stands in the errand."""
     visitor = shelf.house.visitor("responder")
     assert "/evals" in forms(visitor, "/evals")
-    visitor.does("/evals", {"target": "baseline:bot", "way": "gate", "budget_usd": "2.5", "repeats": "3"}, origin="/evals")
+    visitor.does(
+        "/evals", {"target": "baseline:bot", "way": "gate", "budget_usd": "2.5", "repeats": "3"}, origin="/evals"
+    )
     [asked] = shelf.desk.errands
-    assert asked.args == {"target": "baseline:bot", "gate": True, "repeats": 3, "budget_usd": 2.5, "by": NAMES["responder"]}
+    assert asked.args == {
+        "target": "baseline:bot",
+        "gate": True,
+        "repeats": 3,
+        "budget_usd": 2.5,
+        "by": NAMES["responder"],
+    }
     visitor.does("/evals", {"target": "probe:daily", "way": "baseline", "resume": "yes"})
     assert shelf.desk.errands[0].args["baseline"] is True
     assert shelf.desk.errands[0].args["resume"] is True
@@ -270,7 +296,9 @@ def test_no_spec_is_taken_from_a_form(shelf: Shelf, fields: Mapping[str, str], w
     assert answer.status_code == 422
     assert why in seen(answer).text
     assert not shelf.desk.errands
-    assert any(a.get("name") == "budget_usd" and a.get("value") == fields.get("budget_usd", "7") for _, a in seen(answer).tags)
+    assert any(
+        a.get("name") == "budget_usd" and a.get("value") == fields.get("budget_usd", "7") for _, a in seen(answer).tags
+    )
 
 
 def test_a_viewer_is_shown_no_buttons(shelf: Shelf) -> None:
@@ -315,7 +343,9 @@ def test_a_case_is_set_aside_and_decides_again(shelf: Shelf) -> None:
     """A reviewer sets a case aside with a reason and takes it back; the record has the name; without a reason a run must show it flaky."""
     case, path = shelf.cases[5].id, f"/evals/{shelf.bad.id}/cases/{shelf.cases[5].id}"
     visitor = shelf.house.visitor("reviewer")
-    page = visitor.does("/evals/quarantine", {"case": case, "days": "7", "why": "the index is rebuilt", "to": path}, origin=path)
+    page = visitor.does(
+        "/evals/quarantine", {"case": case, "days": "7", "why": "the index is rebuilt", "to": path}, origin=path
+    )
     assert "the index is rebuilt" in page.text
     kept = shelf.house.ledger.get(Quarantine, case)
     assert kept is not None
@@ -354,12 +384,18 @@ def test_a_run_that_could_not_run_is_no_baseline(shelf: Shelf) -> None:
     page = shelf.sees(path)
     assert "Could not run: 20 of 60 cases could not run" in page.text
     assert f"{path}/baseline" not in page.forms
-    assert shelf.house.visitor("responder").send(f"{path}/baseline", {"target": "baseline:bot"}, origin=path).status_code == 422
+    assert (
+        shelf.house.visitor("responder").send(f"{path}/baseline", {"target": "baseline:bot"}, origin=path).status_code
+        == 422
+    )
 
 
 def test_hostile_texts_are_harmless(house: House) -> None:
     """Whatever questions, answers, details, categories and names hold, it is shown as text, and no address leads elsewhere."""
-    cases = [replace(c, question=EVIL, ground_truth=EVIL + c.ground_truth, cluster=EVIL) for c in golden(4, risk_category=EVIL)]
+    cases = [
+        replace(c, question=EVIL, ground_truth=EVIL + c.ground_truth, cluster=EVIL)
+        for c in golden(4, risk_category=EVIL)
+    ]
     for c in cases:
         house.ledger.put(c, now_us=NOW, by=EVIL)
     base, now = run_with(cases, days=3), run_with(cases, [1, 2], answer=EVIL, repeats=2)
@@ -367,17 +403,29 @@ def test_hostile_texts_are_harmless(house: House) -> None:
     evals.set_baseline(house.ledger, base, target="https://example.org/ask", now_us=NOW - 3 * DAY, by=EVIL[:60])
     evals.keep_run(house.ledger, bad, now_us=NOW, by=EVIL)
     visitor = house.visitor("owner")
-    for path in ("/evals", f"/evals/{bad.id}", f"/evals/{bad.id}/cases/{cases[1].id}", f"/evals/compare?a={base.id}&b={bad.id}", "/evals/compare"):
-        text = visitor.get(path).text
-        assert "<script>alert" not in text, path
-        assert "<img" not in text, path
-        assert "\u202e" not in text, path
-        assert "\x07" not in text, path
+    for path in (
+        "/evals",
+        f"/evals/{bad.id}",
+        f"/evals/{bad.id}/cases/{cases[1].id}",
+        f"/evals/compare?a={base.id}&b={bad.id}",
+        "/evals/compare",
+    ):
+        answer = visitor.get(path)
+        assert answer.status_code == 200, path
+        assert "<script>alert" not in answer.text, path
+        assert "<img" not in answer.text, path
+        assert "\u202e" not in seen(answer).text, path
+        assert "\x07" not in seen(answer).text, path
 
 
 def test_what_is_not_there_is_gone(shelf: Shelf) -> None:
     """A run, a case or a comparison that is not there is a 404 with the way to those that are."""
-    for path in ("/evals/E-nothing", "/evals/E-nothing/junit.xml", f"/evals/compare?a=E-nothing&b={shelf.bad.id}", f"/evals/{shelf.bad.id}?baseline=E-x"):
+    for path in (
+        "/evals/E-nothing",
+        "/evals/E-nothing/junit.xml",
+        f"/evals/compare?a=E-nothing&b={shelf.bad.id}",
+        f"/evals/{shelf.bad.id}?baseline=E-x",
+    ):
         answer = shelf.house.visitor("viewer").get(path)
         assert (answer.status_code, "/evals" in seen(answer).links) == (404, True), path
 

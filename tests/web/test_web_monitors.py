@@ -225,12 +225,10 @@ def test_any_range_is_shown(looked: House, query: str) -> None:
 
 def test_changes_and_signals_stand_on_the_chart(watched: House) -> None:
     """A change of the application within the range is a mark that leads to it; a signal is one too; both are in tables."""
-    watched.ledger.put(
-        Change(id="chg/1", at_us=NOW - 5 * HOUR_US, kind="model", title="model <b>moved</b>", app="shop"), now_us=NOW
-    )
-    watched.ledger.put(
-        Change(id="chg-2", at_us=NOW - 5 * HOUR_US, kind="prompt", title="elsewhere", app="desk"), now_us=NOW
-    )
+    at_us = NOW - 5 * HOUR_US
+    ours = Change(id="chg/1", at_us=at_us, kind="model", title="model <b>moved</b>", app="shop")
+    for change in (ours, replace(ours, id="chg-2", title="elsewhere", app="desk")):
+        watched.ledger.put(change, now_us=NOW, by="test")
     page = watched.visitor("viewer").sees(path(PART))
     assert "/changes/chg%2F1" in page.links
     assert "#signals" in page.links
@@ -266,7 +264,7 @@ def test_a_responder_accepts_a_new_normal(watched: House) -> None:
 )  # fmt: skip
 def test_what_is_refused_is_kept(watched: House, fields: dict[str, str], words: str) -> None:
     """A form that is refused writes nothing, and stands there again with what was typed and why."""
-    answer = watched.visitor("responder").send(f"{path(PART)}/relearn", fields, origin=path(PART))
+    answer = watched.visitor("responder").send(f"{path(PART)}/relearn", fields, origin=f"/monitors/{PART.id}")
     assert answer.status_code == 422
     page = seen(answer)
     assert words in page.text

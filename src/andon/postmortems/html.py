@@ -24,7 +24,7 @@ from andon.postmortems.happened import moves
 from andon.postmortems.markdown import render_markdown
 from andon.postmortems.records import Postmortem
 
-__all__ = ["Body", "body_of", "draw_postmortem_chart", "render_html"]
+__all__ = ["CAPTION", "Body", "body_of", "draw_postmortem_chart", "render_html"]
 
 _REF = re.compile(r"\[(E\d+)\]")
 _LINK = re.compile(r"#[A-Za-z0-9_-]*|https?://[^\s]+|[A-Za-z0-9_.-]{1,80}-chart\.svg")

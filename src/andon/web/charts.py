@@ -21,7 +21,9 @@ def spark(values: Sequence[float | None], label: str, *, limit: float | None = N
     known = [nan if v is None else float(v) for v in values]
     there = [v for v in known if isfinite(v)]
     if not there:
-        return Markup('<svg class="spark" viewBox="0 0 100 36" role="img" aria-label="{}: nothing yet"></svg>').format(label)
+        return Markup('<svg class="spark" viewBox="0 0 100 36" role="img" aria-label="{}: nothing yet"></svg>').format(
+            label
+        )
     top = max([*there, limit or 0.0]) or 1.0
     step = 100 / max(1, len(known) - 1)
 
@@ -70,8 +72,11 @@ def bars(counts: Sequence[float], label: str, *, links: Sequence[str] = (), titl
         if links:
             bar = f'<a href="{escape(links[n])}" tabindex="-1">{bar}</a>'
         parts.append(bar)
-    return Markup('<svg class="bars" viewBox="0 0 1000 56" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>').format(
-        label, Markup("".join(parts))  # noqa: S704 - escaped above
+    return Markup(
+        '<svg class="bars" viewBox="0 0 1000 56" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(
+        label,
+        Markup("".join(parts)),  # noqa: S704 - escaped above
     )
 
 
@@ -117,9 +122,13 @@ def loop(stops: Sequence[Stop], motto: str = "") -> Markup:
     gaps = [(_across(n, half) + BOX + (_across(1, half) - BOX) / 2) for n in range(half - 1)]
     parts += [f'<path class="way" d="M{x - 3:.1f} {top - 5}l6 5-6 5"/>' for x in gaps]
     parts += [f'<path class="way" d="M{x + 3:.1f} {bottom - 5}l-6 5 6 5"/>' for x in gaps]
-    parts.append(f'<path class="way" d="M{right + bend - 5:.1f} {HIGH / 2 - 3}l5 6 5-6M{left - bend - 5:.1f} {HIGH / 2 + 3}l5-6 5 6"/>')
+    parts.append(
+        f'<path class="way" d="M{right + bend - 5:.1f} {HIGH / 2 - 3}l5 6 5-6M{left - bend - 5:.1f} {HIGH / 2 + 3}l5-6 5 6"/>'
+    )
     if motto:
-        parts.append(f'<text class="motto" x="{WIDE / 2}" y="{HIGH / 2 + 5}" text-anchor="middle">{escape(motto)}</text>')
+        parts.append(
+            f'<text class="motto" x="{WIDE / 2}" y="{HIGH / 2 + 5}" text-anchor="middle">{escape(motto)}</text>'
+        )
     for stop, (x, y) in zip(stops, places, strict=True):
         parts.append(
             f'<a href="{escape(stop.link)}" class="stop {escape(stop.tone)}"><rect x="{x:.1f}" y="{y:.1f}" width="{BOX}" height="{TALL}" rx="10"/>'
@@ -129,7 +138,9 @@ def loop(stops: Sequence[Stop], motto: str = "") -> Markup:
         )
     said = "; ".join(f"{s.title}: {s.count} {s.note}" for s in stops)
     return Markup('<svg class="loop" viewBox="-50 0 1100 {}" role="group" aria-label="The loop. {}">{}</svg>').format(
-        HIGH, said, Markup("".join(parts))  # noqa: S704 - escaped above
+        HIGH,
+        said,
+        Markup("".join(parts)),  # noqa: S704 - escaped above
     )
 
 
@@ -137,13 +148,22 @@ def _across(n: int, of: int) -> float:
     return n * (WIDE - BOX) / max(1, of - 1)
 
 
-TICKS_S = ((60, "1 min"), (600, "10 min"), (3_600, "1 h"), (21_600, "6 h"), (86_400, "1 d"), (604_800, "1 w"), (2_592_000, "30 d"))
+TICKS_S = (
+    (60, "1 min"),
+    (600, "10 min"),
+    (3_600, "1 h"),
+    (21_600, "6 h"),
+    (86_400, "1 d"),
+    (604_800, "1 w"),
+    (2_592_000, "30 d"),
+)
 
 
 def span_axis() -> Markup:
     """The scale under `span`: from ten seconds to half a year, each factor as wide as any other of its size."""
     parts = [
-        f'<text x="{_of_time(s):.2f}%" y="12" text-anchor="middle"{_thin(n)}>{word}</text>' for n, (s, word) in enumerate(TICKS_S)
+        f'<text x="{_of_time(s):.2f}%" y="12" text-anchor="middle"{_thin(n)}>{word}</text>'
+        for n, (s, word) in enumerate(TICKS_S)
     ]
     return Markup('<svg class="span axis" width="100%" height="16" aria-hidden="true">{}</svg>').format(
         Markup("".join(parts))  # noqa: S704 - numbers and words of ours
@@ -177,19 +197,26 @@ def span(
         parts.append(f'<rect class="band" x="{a:.2f}%" width="{max(0.6, b - a):.2f}%" y="6" height="10" rx="3"/>')
         parts.append(f'<circle class="middle" cx="{_of_time(middle):.2f}%" cy="11" r="4.5"/>')
     return Markup('<svg class="span" width="100%" height="22" role="img" aria-label="{}">{}</svg>').format(
-        label, Markup("".join(parts))  # noqa: S704 - numbers only
+        label,
+        Markup("".join(parts)),  # noqa: S704 - numbers only
     )
 
 
 def share(x: int, n: int, low: float, high: float, label: str, *, tone: str = "") -> Markup:
     """A share with its interval, on a scale from none to all; with n = 0 the empty scale."""
     parts = ['<line class="tick" x1="0%" x2="0%" y1="3" y2="19"/><line class="tick" x1="50%" x2="50%" y1="3" y2="19"/>']
-    parts.append('<line class="tick" x1="100%" x2="100%" y1="3" y2="19"/><line class="whole" x1="0%" x2="100%" y1="11" y2="11"/>')
+    parts.append(
+        '<line class="tick" x1="100%" x2="100%" y1="3" y2="19"/><line class="whole" x1="0%" x2="100%" y1="11" y2="11"/>'
+    )
     if n:
-        parts.append(f'<rect class="band" x="{100 * low:.2f}%" width="{max(0.6, 100 * (high - low)):.2f}%" y="6" height="10" rx="3"/>')
+        parts.append(
+            f'<rect class="band" x="{100 * low:.2f}%" width="{max(0.6, 100 * (high - low)):.2f}%" y="6" height="10" rx="3"/>'
+        )
         parts.append(f'<circle class="middle" cx="{min(99.0, max(1.0, 100 * x / n)):.2f}%" cy="11" r="4.5"/>')
     return Markup('<svg class="span {}" width="100%" height="22" role="img" aria-label="{}">{}</svg>').format(
-        tone, label, Markup("".join(parts))  # noqa: S704 - numbers only
+        tone,
+        label,
+        Markup("".join(parts)),  # noqa: S704 - numbers only
     )
 
 
@@ -215,11 +242,15 @@ def interval(
     if mark is not None and abs(mark) <= reach:
         parts.append(f'<line class="accepted" x1="{x(mark):.2f}%" x2="{x(mark):.2f}%" y1="1" y2="21"/>')
     if low is not None and high is not None:
-        parts.append(f'<rect class="band" x="{x(low):.2f}%" width="{max(0.6, x(high) - x(low)):.2f}%" y="6" height="10" rx="3"/>')
+        parts.append(
+            f'<rect class="band" x="{x(low):.2f}%" width="{max(0.6, x(high) - x(low)):.2f}%" y="6" height="10" rx="3"/>'
+        )
     if value is not None:
         parts.append(f'<circle class="middle" cx="{x(value):.2f}%" cy="11" r="4.5"/>')
     return Markup('<svg class="interval-bar {}" width="100%" height="22" role="img" aria-label="{}">{}</svg>').format(
-        tone, label, Markup("".join(parts))  # noqa: S704 - numbers only
+        tone,
+        label,
+        Markup("".join(parts)),  # noqa: S704 - numbers only
     )
 
 
@@ -240,8 +271,13 @@ def strip(words: Sequence[str], label: str, *, links: Sequence[str] = (), titles
         box = f'<rect class="{kind}" x="{n * 9 + 1}" y="{y}" width="6" height="{high}" rx="1.5">{title}</rect>'
         parts.append(f'<a href="{escape(links[n])}" tabindex="-1">{box}</a>' if n < len(links) and links[n] else box)
     wide = max(9, 9 * len(words))
-    return Markup('<svg class="strip-of" viewBox="0 0 {} 20" width="{}" height="20" role="img" aria-label="{}">{}</svg>').format(
-        wide, wide, label, Markup("".join(parts))  # noqa: S704 - escaped above
+    return Markup(
+        '<svg class="strip-of" viewBox="0 0 {} 20" width="{}" height="20" role="img" aria-label="{}">{}</svg>'
+    ).format(
+        wide,
+        wide,
+        label,
+        Markup("".join(parts)),  # noqa: S704 - escaped above
     )
 
 

@@ -129,7 +129,11 @@ def one(ask: Ask, name: str) -> Page:
     number, some = _page(ask, wanted, SHOWN)
     repeats = repeats_of(r.run.results) if r.run.repeats > 1 else None
     tables = [groups_table(r.verdict.groups, exporting=ask.exporting), cases_table(ask, name, some, _beside_query(ask))]
-    tables += [repeats_table(repeats), flaky_table(name, repeats, most=10_000 if ask.exporting else 8)] if repeats is not None else []
+    tables += (
+        [repeats_table(repeats), flaky_table(name, repeats, most=10_000 if ask.exporting else 8)]
+        if repeats is not None
+        else []
+    )
     latest = ask.ledger.latest(EvalRun, name)
     bases = [b.id for b in ask.ledger.all(Baseline) if b.run == name]
     words = Counter(s.word for s in r.each)

@@ -83,7 +83,7 @@ def monitor(ask: Ask, id: str) -> Page:  # noqa: A002 - the name in the path
     budget = budget_rows(ask, board, state)
     tables = {
         "points": _points_table(state, points[-(MOST if ask.exporting else LISTED) :], signals), "signals": _signals_table(ask, state, signals),
-        "around": around, "beside": _beside_table(board, number), "normals": _normals_table(ask, id),
+        "around": around, "beside": _beside_table(board, number, 400 if ask.exporting else BESIDE), "normals": _normals_table(ask, id),
         "cost": budget_table_of(ask, budget, "What the budget costs on this chart"),
     }  # fmt: skip
     now = next((r for r in budget if r.false_pages_per_month == ask.site.settings.false_pages_per_month), None)
@@ -325,12 +325,12 @@ def _sides(board: ChartBoard, number: int) -> list[dict[str, Any]]:
     return found
 
 
-def _beside_table(board: ChartBoard, number: int) -> Table:
+def _beside_table(board: ChartBoard, number: int, most: int) -> Table:
     columns = (
         Column(key="chart", title="chart", kind="code", wide=True), Column(key="hour", title="last hour", kind="rate"),
         Column(key="day", title="last 24 h", kind="rate"), Column(key="nearness", title="on its way", kind="rate"), Column(key="phase", title="phase", kind="tag"),
     )  # fmt: skip
-    states = [board.state(i) for i in board.beside(number)[: 4 * BESIDE].tolist()]
+    states = [board.state(i) for i in board.beside(number)[:most].tolist()]
     rows = [
         {
             "chart": Cell(value=s.id, link=chart_link(s.id)),

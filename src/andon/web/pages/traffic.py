@@ -184,7 +184,9 @@ def _head(ask: Ask, asked: Asked, found: Found, seen: Volume | None) -> str:
     app = s.value("app")
     whole = found.complete and found.next is None and asked.before is None
     n = f"{len(found.rows):,}" if whole else "The newest" if asked.before is None else "Older"
-    if not whole and seen is not None and asked.before is None:
+    if not found.complete and not found.rows:
+        n = "Looking for"  # never "no answer" where not all was looked through
+    elif not whole and seen is not None and asked.before is None:
         since = s.start_us if s.start_us is not None else 0
         if seen.start_us <= since or _covers(ask, seen):
             n = f"{sum(seen.counts):,}"
