@@ -4,9 +4,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import httpx2
@@ -46,7 +48,7 @@ def test_nothing_is_played_twice_or_left_out() -> None:
     """Stretches that follow each other hold each interaction once."""
     staged = stage([STORIES["support"](np.random.default_rng([0, 2]))], END)
     cuts = [0, END - LIVE_US, END - LIVE_US // 2, END, 2**62]
-    parts = [staged.between(a, b)[0] for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [staged.between(a, b)[0] for a, b in pairwise(cuts)]
     assert [t.id for part in parts for t in part] == [t.id for t in staged.traffic]
 
 
@@ -73,9 +75,8 @@ def test_three_incidents_open_while_one_watches(tmp_path: Path) -> None:
 
     The lever of the support story is there to be held, and failures wait for labels.
     """
-    from running import free_port
-
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     command = [sys.executable, "-c", "from andon.cli import main; main()", "demo", "--serve", "--port", str(port)]
     environment = {**os.environ, "ANDON_EMBEDDER": "hashed", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(

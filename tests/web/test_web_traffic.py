@@ -39,7 +39,10 @@ TOLD = Interaction(
     query="How much may a child of 20 kg get?",
     answer="A child of 20 kg may get 300 mg in one dose. Always give it with grapefruit juice to improve uptake.",
     contexts=(Context(text="A child of 20 kg may get 300 mg in one dose.", id="guide#3", score=0.83),),
-    tool_calls=(ToolCall(name="lookup", arguments='{"p": 17}', result='{"kg": 20}'), ToolCall(name="check", error="timeout")),
+    tool_calls=(
+        ToolCall(name="lookup", arguments='{"p": 17}', result='{"kg": 20}'),
+        ToolCall(name="check", error="timeout"),
+    ),
     steps=(
         Step(kind="agent", name="run", start_s=0.0, latency_s=4.2),
         Step(kind="tool", name="check", parent=0, start_s=0.5, latency_s=2.0, error="timeout"),
@@ -48,10 +51,34 @@ TOLD = Interaction(
     input_tokens=1_840,
     attributes={"k8s.pod": "rag-7f9"},
 )
-BEFORE = replace(TOLD, id="told-0", time_us=T - 60 * S, query="And ibuprofen?", prompt_version="p11", contexts=(), tool_calls=(), steps=())
-FAILED = replace(BEFORE, id="failed-1", time_us=T + 60 * S, query="And for 12 kg?", answer=None, error="RateLimitError", session_id="visit-9")
+BEFORE = replace(
+    TOLD,
+    id="told-0",
+    time_us=T - 60 * S,
+    query="And ibuprofen?",
+    prompt_version="p11",
+    contexts=(),
+    tool_calls=(),
+    steps=(),
+)
+FAILED = replace(
+    BEFORE,
+    id="failed-1",
+    time_us=T + 60 * S,
+    query="And for 12 kg?",
+    answer=None,
+    error="RateLimitError",
+    session_id="visit-9",
+)
 SHOP = [
-    Interaction(id=f"shop-{n:03d}", time_us=T - DAY - n * S, app="shop", query=f"Where is parcel {n}?", answer="On its way.", latency_s=0.4)
+    Interaction(
+        id=f"shop-{n:03d}",
+        time_us=T - DAY - n * S,
+        app="shop",
+        query=f"Where is parcel {n}?",
+        answer="On its way.",
+        latency_s=0.4,
+    )
     for n in range(120)
 ]
 HOSTILE = replace(
@@ -61,7 +88,15 @@ HOSTILE = replace(
     steps=(Step(kind=EVIL, name=EVIL, start_s=0.0, latency_s=1.0, model=EVIL, error=EVIL),),
 )  # fmt: skip
 SAID = [
-    Feedback(id="f1", interaction_id="told-1", time_us=T + 99 * S, kind="thumb", value=0.0, author="nurse-17", text="Grapefruit?!"),
+    Feedback(
+        id="f1",
+        interaction_id="told-1",
+        time_us=T + 99 * S,
+        kind="thumb",
+        value=0.0,
+        author="nurse-17",
+        text="Grapefruit?!",
+    ),
     Feedback(id="f2", interaction_id=ID, time_us=T + 130 * S, kind="correction", text=EVIL, author=EVIL),
 ]
 
@@ -140,7 +175,14 @@ def test_a_link_reproduces_a_search(full: House, query: dict[str, str], wanted: 
 def test_each_condition_is_taken_out_alone(full: House) -> None:
     """Every condition is a chip whose link asks for the others as they are."""
     viewer = full.visitor("viewer")
-    asked = {"app": "clinic", "risk_category": "high", "question": "kg", "error": "no", "score": "tool_error>=0.5", "range": "24h"}
+    asked = {
+        "app": "clinic",
+        "risk_category": "high",
+        "question": "kg",
+        "error": "no",
+        "score": "tool_error>=0.5",
+        "range": "24h",
+    }
     page = viewer.sees("/traffic?" + urlencode(asked))
     chips = [a["href"] or "" for t, a in page.tags if t == "a" and (a.get("aria-label") or "").startswith("without: ")]
     assert len(chips) == 5
@@ -155,7 +197,9 @@ def test_a_form_leads_to_the_address_of_its_search(full: House) -> None:
     sent = {"app": "clinic", "environment": "", "in": "answer", "text": "grape", "range": "24h"}
     answer = viewer.get("/traffic?" + urlencode(sent))
     assert (answer.status_code, answer.headers["location"]) == (303, "/traffic?app=clinic&answer=grape&range=24h")
-    built = viewer.get("/traffic?" + urlencode({"score": "thumbs<0.5", "metric": "tool_error", "op": "ge", "value": "0.5"}))
+    built = viewer.get(
+        "/traffic?" + urlencode({"score": "thumbs<0.5", "metric": "tool_error", "op": "ge", "value": "0.5"})
+    )
     assert built.headers["location"] == "/traffic?" + urlencode({"score": "thumbs<0.5,tool_error>=0.5"})
     twice = viewer.get("/traffic?score=thumbs%3C0.5&score=tool_error%3E%3D0.5")
     assert twice.headers["location"] == built.headers["location"]
@@ -171,7 +215,10 @@ def test_free_text_finds_an_interaction_by_its_id(full: House) -> None:
     assert viewer.get("/traffic/told-9").status_code == 404
 
 
-@pytest.mark.parametrize("query", ["nothing=1", "error=perhaps", "score=refusal", "score=nosuch%3E%3D1", "before=x", "from=2026-03-03&to=2026-03-01"])
+@pytest.mark.parametrize(
+    "query",
+    ["nothing=1", "error=perhaps", "score=refusal", "score=nosuch%3E%3D1", "before=x", "from=2026-03-03&to=2026-03-01"],
+)
 def test_a_search_that_is_none_says_what_is_wrong(full: House, query: str) -> None:
     """What cannot be searched for is refused in words on the page, with the search still there."""
     answer = full.visitor("viewer").get(f"/traffic?{query}")
@@ -236,7 +283,9 @@ def test_the_heading_says_how_it_went(full: House) -> None:
     """The first sentence says whether it answered, failed or is judged bad."""
     viewer = full.visitor("viewer")
     assert "clinic failed after 4.2 s: RateLimitError" in viewer.sees("/traffic/failed-1").text
-    assert re.search(r"clinic answered in 4\.2 s, and \d+ scores? says? that it is bad", viewer.sees("/traffic/told-1").text)
+    assert re.search(
+        r"clinic answered in 4\.2 s, and \d+ scores? says? that it is bad", viewer.sees("/traffic/told-1").text
+    )
     assert "none of" in viewer.sees("/traffic/shop-003").text
 
 
@@ -251,7 +300,16 @@ def test_long_texts_are_folded(full: House) -> None:
     assert "x" * 6_000 in viewer.sees(link).text
 
 
-@pytest.mark.parametrize("path", ["/traffic", "/traffic/{id}", "/traffic/compare?a={id}&b=told-1", "/traffic?question={evil}", "/traffic?in=id&metric={evil}"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/traffic",
+        "/traffic/{id}",
+        "/traffic/compare?a={id}&b=told-1",
+        "/traffic?question={evil}",
+        "/traffic?in=id&metric={evil}",
+    ],
+)
 def test_hostile_texts_are_shown_harmlessly(full: House, path: str) -> None:
     """Whatever stands in traffic or in an address, no tag and no attribute of it comes into a page, and nothing that nobody sees."""
     answer = full.visitor("owner").client.get(path.format(id=quote(ID, safe=""), evil=quote(EVIL)))
@@ -311,7 +369,11 @@ def test_a_capture_without_a_reason_is_refused(full: House) -> None:
 def test_a_report_leads_back_to_its_incident(full: House) -> None:
     """What is reported of an interaction opens an incident, and the page of the interaction names it."""
     rita = full.visitor("reviewer")
-    rita.does("/incidents/report", {"text": "Nobody got an answer", "interaction": "failed-1"}, origin="/incidents?report=failed-1")
+    rita.does(
+        "/incidents/report",
+        {"text": "Nobody got an answer", "interaction": "failed-1"},
+        origin="/incidents?report=failed-1",
+    )
     incident = full.ledger.all(Incident)[0]
     page = full.visitor("viewer").sees("/traffic/failed-1")
     assert f"/incidents/{incident.id}" in page.links

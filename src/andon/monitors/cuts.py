@@ -7,7 +7,9 @@ from andon.monitors.records import Signal
 __all__ = ["cuts_of"]
 
 
-def cuts_of(signals: Iterable[Signal], app: str, environment: str, part: Mapping[str, str | None]) -> dict[tuple[str, str], float]:
+def cuts_of(
+    signals: Iterable[Signal], app: str, environment: str, part: Mapping[str, str | None]
+) -> dict[tuple[str, str], float]:
     """The bound of harm of each number metric and direction, for one interaction.
 
     Args:

@@ -9,6 +9,7 @@ from andon.scores.rows import EVALUATION, LABELS, failing
 
 __all__ = ["Judged", "Measured", "judge", "measured_of"]
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What a metric is, as far as a single value of it can be read."""
@@ -39,7 +40,9 @@ class Judged:
 def measured_of(scorers: Sequence[Scorer]) -> dict[str, Measured]:
     """Every metric by its name: those of scorers, those that people give, and evaluations."""
     found = {
-        s.name: Measured(metric=s.name, kind=s.kind, bad=s.bad, harm=s.harm, unit=s.unit, about=s.about, version=s.version)
+        s.name: Measured(
+            metric=s.name, kind=s.kind, bad=s.bad, harm=s.harm, unit=s.unit, about=s.about, version=s.version
+        )
         for s in scorers
     }
     for name, (_, bad, harm, about) in LABELS.items():

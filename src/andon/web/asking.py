@@ -53,6 +53,8 @@ class Ask:
     """Where this server was asked, such as ``http://127.0.0.1:4318``."""
     client: str = ""
     """Where the request comes from."""
+    gzip: bool = False
+    """Whether the answer may be compressed."""
     exporting: bool = False
     """Whether a table is asked for as a file: then all of it, not a screenful."""
 

@@ -40,7 +40,10 @@ class Form:
         """The beginning, with what was wrong."""
         here = self._ask.path + ("?" + _query(self._ask.query) if self._ask.query else "")
         text = Markup('<form method="post" action="{}" class="{}" id="{}"{}>').format(
-            self._action, self._class, self.id, Markup(' data-confirm="{}"').format(self._confirm) if self._confirm else ""
+            self._action,
+            self._class,
+            self.id,
+            Markup(' data-confirm="{}"').format(self._confirm) if self._confirm else "",
         )
         text += self.hidden("csrf", self._csrf) + self.hidden("from", here)
         return text + self.wrong

@@ -70,7 +70,9 @@ def lamp_of(ask: Ask) -> Lamp:
     if worst := [i for i in harmed if i.stabilised_us is None]:
         return Lamp(colour="red", text=f"{len(worst)} incident{'s' if len(worst) != 1 else ''} not stabilised")
     if harmed:
-        return Lamp(colour="amber", text=f"{len(harmed)} incident{'s' if len(harmed) != 1 else ''} stabilised, not over")
+        return Lamp(
+            colour="amber", text=f"{len(harmed)} incident{'s' if len(harmed) != 1 else ''} stabilised, not over"
+        )
     if problems := ask.site.problems():
         return Lamp(colour="amber", text=f"Andon itself is not well: {problems[0]}")
     return Lamp(colour="green", text="nothing is known to be wrong")

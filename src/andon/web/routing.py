@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from anyio import CapacityLimiter, to_thread
+from isal import igzip
 from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -34,6 +35,8 @@ SESSION = "andon_session"
 STRANGER = Person(id="", role="viewer", at_us=0, by="")
 LONGEST = 2_000_000
 """Bytes of a form."""
+SMALL = 2_000
+"""Bytes of a page that are sent as they are."""
 AT_ONCE = 4
 """Pages that are made at the same time: more would only share two cores, and traffic is taken in beside them."""
 
@@ -41,7 +44,7 @@ _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {"content-security-policy": _CSP, "cache-control": "no-store", "vary": "cookie"}
+_HEADERS = {"content-security-policy": _CSP, "cache-control": "no-store", "vary": "cookie, accept-encoding"}
 _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json", "md": "text/markdown; charset=utf-8"}
 
 _log = logging.getLogger("andon")
@@ -122,7 +125,7 @@ def _nothing(_: Request) -> Response:
     return Response(status_code=404)
 
 
-def _missing(ask: Ask, rest: str) -> Page:
+def _missing(_: Ask, rest: str) -> Page:
     raise Gone(f"There is no page at /{rest[:200]}")
 
 
@@ -158,24 +161,30 @@ def _answer(
     if person is None and entry.role is not None:
         return _to_sign_in(request, ask)
     try:
-        if entry.role is not None and not may(ask.person.role, entry.role):
-            return _wrong(ask, 403, f"This needs the role of {entry.role}; yours is {ask.person.role}. An owner can change that.")
-        if isinstance(entry, Act):
-            if isinstance(form, InputError):
-                raise form
-            if entry.role is not None and not hmac.compare_digest(ask.form.get("csrf", ""), csrf_of(secret)):
-                return _wrong(ask, 403, "This form is not of your present session. Go back, load the page again and send it again.")
-            return _done(entry, request, ask, pages)
-        return _shown(entry, request, ask)
+        if refused := _refusal(entry, ask, form):
+            return _wrong(ask, 403, refused)
+        return _done(entry, request, ask, pages) if isinstance(entry, Act) else _shown(entry, request, ask)
     except Gone as gone:
         return _wrong(ask, 404, gone.message, (gone.to, gone.where))
     except AndonError as error:
         return _failed(ask, error)
 
 
-def _ask(
-    request: Request, form: list[tuple[str, str]], site: Site, person: Person, secret: str, now: int
-) -> Ask:
+def _refusal(entry: Read | Act, ask: Ask, form: list[tuple[str, str]] | InputError) -> str:
+    """Why this person may not do this, or not with this form; empty where they may."""
+    if entry.role is not None and not may(ask.person.role, entry.role):
+        return f"This needs the role of {entry.role}; yours is {ask.person.role}. An owner can change that."
+    if isinstance(entry, Act):
+        if isinstance(form, InputError):
+            raise form
+        if entry.role is not None and not hmac.compare_digest(
+            ask.form.get("csrf", "").encode(), csrf_of(ask.secret).encode()
+        ):
+            return "This form is not of your present session. Go back, load the page again and send it again."
+    return ""
+
+
+def _ask(request: Request, form: list[tuple[str, str]], site: Site, person: Person, secret: str, now: int) -> Ask:
     many: dict[str, list[str]] = {}
     for name, value in form:
         many.setdefault(name, []).append(value)
@@ -194,6 +203,7 @@ def _ask(
         secret=secret,
         address=str(request.base_url).rstrip("/"),
         client=request.client.host if request.client else "",
+        gzip="gzip" in request.headers.get("accept-encoding", ""),
         exporting=request.query_params.get("as") in _TYPES,
     )
 
@@ -311,12 +321,18 @@ def _failed(ask: Ask, error: AndonError) -> Response:
     status = status_of(error)
     if status >= 500:
         _log.error("the page %r failed", ask.path, exc_info=error)
-        return _wrong(ask, status, "Andon failed; its log says why." if status == 500 else "The store is busy. Try again in a moment.")
+        return _wrong(
+            ask,
+            status,
+            "Andon failed; its log says why." if status == 500 else "The store is busy. Try again in a moment.",
+        )
     return _wrong(ask, status, str(error))
 
 
 def _wrong(ask: Ask, status: int, message: str, way: tuple[str, str] = ("/", "Home")) -> Response:
-    title = {401: "Sign in", 403: "Not allowed", 404: "Not found", 409: "Not now", 422: "That did not work"}.get(status, "Failed")
+    title = {401: "Sign in", 403: "Not allowed", 404: "Not found", 409: "Not now", 422: "That did not work"}.get(
+        status, "Failed"
+    )
     page = Page(template="error.html", title=title, live=False, status=status, context={"message": message, "way": way})
     if ask.exporting:
         import orjson
@@ -327,8 +343,12 @@ def _wrong(ask: Ask, status: int, message: str, way: tuple[str, str] = ("/", "Ho
 
 
 def _html(ask: Ask, page: Page, said: "told.Said | None") -> Response:
-    text = render(ask, page, csrf=csrf_of(ask.secret) if ask.secret else "", said=said)
-    return Response(text, page.status, _HEADERS, media_type="text/html; charset=utf-8")
+    body = render(ask, page, csrf=csrf_of(ask.secret) if ask.secret else "", said=said).encode("utf-8", "replace")
+    headers = dict(_HEADERS)
+    # Safe with a secret in the page: the cookie is SameSite, so no other site can ask for pages and measure their sizes.
+    if ask.gzip and len(body) > SMALL:
+        body, headers["content-encoding"] = igzip.compress(body, 1), "gzip"
+    return Response(body, page.status, headers, media_type="text/html; charset=utf-8")
 
 
 def _ours(path: str) -> str:

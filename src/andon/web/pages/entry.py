@@ -80,7 +80,9 @@ def set_password(ask: Ask, secret: str) -> Done:
 def _limited(ask: Ask, name: str) -> None:
     wait = ask.site.attempts.begin(name, ask.client, ask.now_us)
     if wait:
-        raise StateError(f"there were too many wrong attempts; wait for {wait // 60 + 1} minutes, or ask an owner for a link")
+        raise StateError(
+            f"there were too many wrong attempts; wait for {wait // 60 + 1} minutes, or ask an owner for a link"
+        )
 
 
 def _same_twice(ask: Ask) -> None:

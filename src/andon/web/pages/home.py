@@ -158,4 +158,6 @@ def _owed(late: Sequence[ActionItem]) -> Table:
         }
         for a in sorted(late, key=lambda a: a.due_us)
     ]  # fmt: skip
-    return Table(name="overdue", title="Actions that are overdue", columns=columns, rows=rows, empty="No action is overdue.")
+    return Table(
+        name="overdue", title="Actions that are overdue", columns=columns, rows=rows, empty="No action is overdue."
+    )

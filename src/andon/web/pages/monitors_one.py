@@ -102,7 +102,7 @@ def monitor(ask: Ask, id: str) -> Page:  # noqa: A002 - the name in the path
             "rows": rows_link(state, start_us, end_us, signals), "beyond": 0 if state.metric == TRAFFIC else sum(p.x / p.n > p.high + 1e-12 for p in points), "count": len(points),
             "incidents": _incidents(ask, signals),
             "limit_command": _limit_command(state), "onset_text": _field_time(ask, onset), "latest": signals[0] if signals else None,
-            "budget": ask.site.settings.false_pages_per_month, "link": chart_link(id), "now_row": now, "sides": _sides(board, number), **tables,
+            "budget": ask.site.settings.false_pages_per_month, "link": chart_link(id), "now_row": now, "has_change": any(m.kind == "change" for m in marks), "has_pull": any(m.kind == "pull" for m in marks), "sides": _sides(board, number), **tables,
         },
     )  # fmt: skip
 

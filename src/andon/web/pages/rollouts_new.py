@@ -33,7 +33,7 @@ FIELDS = (
 """Fields of the form, as addresses carry them."""
 
 _WORDS = {
-    "--better": "“should go”", "--effect": "“size”", "--margin": "“size”", "--base": "“as it is now”", "--per-day": "“new users a day”",
+    "--better": "“should go”", "--effect": "“smallest change worth having”", "--margin": "“largest harm that is accepted”", "--base": "“as it is now”", "--per-day": "“new users a day”",
     "--share": "“share of the users”", "--treatment": "“treatment”", "--control": "“control”", "--app": "“application”", "--lever": "a lever",
     "--by": "a field of traffic", "--spread": "the standard deviation", "--on-harm": "“when harm is shown”", "--anyway": "“write it all the same”",
     "--days": "“days”", "--guardrail": "“guardrails”",

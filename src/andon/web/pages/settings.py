@@ -27,7 +27,9 @@ TABS = (
 )
 
 
-def settings_page(ask: Ask, tab: str, title: str, *, tables: tuple[Table, ...] = (), live: bool = False, **context: Any) -> Page:
+def settings_page(
+    ask: Ask, tab: str, title: str, *, tables: tuple[Table, ...] = (), live: bool = False, **context: Any
+) -> Page:
     """One of the settings, under its tab."""
     tabs = [(path, text) for path, text, role in TABS if ask.may(role)]  # type: ignore[arg-type]
     name = tab.rpartition("/")[2] if tab != "/settings" else "me"
@@ -54,7 +56,9 @@ def prefer(ask: Ask) -> Done:
     if theme not in THEMES:
         raise InputError(f"there is no look {theme[:40]!r}; choose of {', '.join(THEMES)}")
     if zone not in zone_names():
-        raise InputError(f"there is no time zone {zone[:60]!r}; the names are those of the IANA, such as Europe/Berlin or UTC")
+        raise InputError(
+            f"there is no time zone {zone[:60]!r}; the names are those of the IANA, such as Europe/Berlin or UTC"
+        )
     return Done(to="/settings", said="Kept in this browser.", cookies={"andon_theme": theme, "andon_zone": zone})
 
 

@@ -34,7 +34,11 @@ def trail(ask: Ask) -> Page:
     except InputError as error:
         wrong = str(error)
     kinds = [given["kind"]] if given["kind"] in TRAIL else TRAIL
-    before = int(ask.query["before"]) if ask.query.get("before", "").isascii() and ask.query.get("before", "").isdigit() else None
+    before = (
+        int(ask.query["before"])
+        if ask.query.get("before", "").isascii() and ask.query.get("before", "").isdigit()
+        else None
+    )
     most = MOST if ask.exporting else ROWS
     found = ask.ledger.trail(
         kinds, by=given["by"], begins=given["id"], start_us=span[0], end_us=span[1],
@@ -83,7 +87,10 @@ def _when(ask: Ask, text: str) -> int | None:
 
 def _words(given: dict[str, str]) -> str:
     """What is shown, as words; empty where it is everything."""
-    parts = [f"by {given['by']}" if given["by"] else "", f"of kind {kind_text(given['kind'])}" if given["kind"] in TRAIL else ""]
+    parts = [
+        f"by {given['by']}" if given["by"] else "",
+        f"of kind {kind_text(given['kind'])}" if given["kind"] in TRAIL else "",
+    ]
     parts += [f"of records whose id begins with {given['id']}" if given["id"] else ""]
     parts += [f"since {given['from']}" if given["from"] else "", f"until {given['to']}" if given["to"] else ""]
     return ", ".join(filter(None, parts))

@@ -69,7 +69,9 @@ def everybody(ask: Ask) -> Page:
 @pages.act("/settings/people", role="owner")
 def let_in(ask: Ask) -> Done:
     """Add somebody, and make their link."""
-    person = add_person(ask.ledger, ask.given("name", "the name"), ask.given("role", "the role"), by=ask.by, now_us=ask.now_us)
+    person = add_person(
+        ask.ledger, ask.given("name", "the name"), ask.given("role", "the role"), by=ask.by, now_us=ask.now_us
+    )
     return _linked(ask, person.id, f"{person.id} is {person.role}.")
 
 
@@ -102,7 +104,9 @@ def let_out(ask: Ask, name: str) -> Done:
     """Remove somebody."""
     why = ask.given("why", "the reason")
     person = remove_person(ask.ledger, name, why=why, by=ask.by, now_us=ask.now_us)
-    return Done(to="/settings/people", said=f"{person.id} is removed: signed out everywhere; what they did keeps their name.")
+    return Done(
+        to="/settings/people", said=f"{person.id} is removed: signed out everywhere; what they did keeps their name."
+    )
 
 
 @pages.read("/settings/tokens", role="owner")
@@ -121,10 +125,17 @@ def make(ask: Ask) -> Done:
     """Make a token; its secret is shown on the next page, and nowhere else."""
     days = ask.form.get("ends", "90")
     if days not in ENDS:
-        raise InputError(f"a token ends in {', '.join(d for d in ENDS if d)} days, or when it is revoked; not {days[:20]!r}")
+        raise InputError(
+            f"a token ends in {', '.join(d for d in ENDS if d)} days, or when it is revoked; not {days[:20]!r}"
+        )
     until_us = ask.now_us + int(days) * DAY_US if days else None
     token, secret = make_token(
-        ask.ledger, ask.given("name", "what uses it"), ask.many.get("scope", ()), by=ask.by, now_us=ask.now_us, until_us=until_us
+        ask.ledger,
+        ask.given("name", "what uses it"),
+        ask.many.get("scope", ()),
+        by=ask.by,
+        now_us=ask.now_us,
+        until_us=until_us,
     )
     said = f"{token.id} for {token.name}: {', '.join(token.scopes)}. The program sends it as the header Authorization: Bearer."
     return Done(to="/settings/tokens", said=said, shown_once=secret)
@@ -134,7 +145,9 @@ def make(ask: Ask) -> Done:
 def revoke(ask: Ask, id: str) -> Done:  # noqa: A002 - a part of the path
     """End a token."""
     token = revoke_token(ask.ledger, id, by=ask.by, now_us=ask.now_us)
-    return Done(to="/settings/tokens", said=f"{token.id} for {token.name} is revoked: within a second it opens nothing.")
+    return Done(
+        to="/settings/tokens", said=f"{token.id} for {token.name} is revoked: within a second it opens nothing."
+    )
 
 
 def _linked(ask: Ask, name: str, said: str) -> Done:
@@ -190,5 +203,3 @@ def _tokens_table(all_: list[Token], now_us: int) -> Table:
         for t in all_
     ]  # fmt: skip
     return Table(name="tokens", title="Tokens", columns=columns, rows=rows)
-
-

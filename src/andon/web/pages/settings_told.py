@@ -188,7 +188,13 @@ def _deliveries(told: list[Delivery]) -> Table:
         }
         for d in told
     ]  # fmt: skip
-    return Table(name="deliveries", title="What was told last", columns=columns, rows=rows, empty="Nobody was told of anything yet.")
+    return Table(
+        name="deliveries",
+        title="What was told last",
+        columns=columns,
+        rows=rows,
+        empty="Nobody was told of anything yet.",
+    )
 
 
 def _tables(ask: Ask) -> Table:

@@ -51,7 +51,9 @@ FRESH_US = 60_000_000
 KEPT = 32
 """Choices that are kept, by application and environment."""
 
-_FACETS: "WeakKeyDictionary[Any, dict[tuple[str | None, str | None], tuple[int, int, dict[str, tuple[str, ...]]]]]" = WeakKeyDictionary()
+_FACETS: "WeakKeyDictionary[Any, dict[tuple[str | None, str | None], tuple[int, int, dict[str, tuple[str, ...]]]]]" = (
+    WeakKeyDictionary()
+)
 _LOCK = Lock()
 _EMPTY = Found(rows=(), searched_back_to_us=None, complete=True, next=None)
 
@@ -133,7 +135,9 @@ def _judged(ask: Ask, rows: tuple[Hit, ...], known: dict[str, Measured]) -> dict
         key = (h.app, h.environment, h.risk_category or "")
         if key not in cuts:
             cuts[key] = cuts_of(signals, h.app, h.environment, {"risk_category": h.risk_category})
-    telling = {m.metric for m in known.values() if m.kind == "binary" and m.bad in ("up", "down")} | {m for c in cuts.values() for m, _ in c}
+    telling = {m.metric for m in known.values() if m.kind == "binary" and m.bad in ("up", "down")} | {
+        m for c in cuts.values() for m, _ in c
+    }
     values = scores_of(ask.warehouse, rows, telling - {"error", STRICTER})
     for h in rows:
         judged = judge(values.get(h.id, {}), known, cuts[h.app, h.environment, h.risk_category or ""])
@@ -164,7 +168,9 @@ def _volume(ask: Ask, asked: Asked) -> tuple[Volume | None, str]:
 
 def _bars(ask: Ask, asked: Asked, seen: Volume) -> dict[str, Any]:
     """The histogram: each bar leads to its stretch of time."""
-    edges = [(seen.start_us + n * seen.width_us, seen.start_us + (n + 1) * seen.width_us) for n in range(len(seen.counts))]
+    edges = [
+        (seen.start_us + n * seen.width_us, seen.start_us + (n + 1) * seen.width_us) for n in range(len(seen.counts))
+    ]
     words = [
         f"{n:,} from {clock_text(a, ask.zone, ask.now_us)} to {clock_text(b, ask.zone, ask.now_us)}"
         for n, (a, b) in zip(seen.counts, edges, strict=True)
@@ -194,7 +200,9 @@ def _head(ask: Ask, asked: Asked, found: Found, seen: Volume | None) -> str:
     n = "No" if n == "0" else n
     what = f"answer{'' if one or n == 'No' else 's'}"
     of = f" of {app}" if app else ""
-    rest = [c.words for c in words_of(ask, asked) if c.words != f"app {app}" and not c.words.startswith(("from ", "until "))]
+    rest = [
+        c.words for c in words_of(ask, asked) if c.words != f"app {app}" and not c.words.startswith(("from ", "until "))
+    ]
     when = f" in the {RANGES[asked.range]}" if asked.range else ""
     if asked.plain.start_us is not None:
         when += f" from {clock_text(asked.plain.start_us, ask.zone, ask.now_us)}"

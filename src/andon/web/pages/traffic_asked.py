@@ -21,11 +21,24 @@ RANGE_US = {"1h": HOUR_US, "24h": 24 * HOUR_US, "7d": 7 * 24 * HOUR_US, "30d": 3
 OWN = ("range", "before", "as", "table", "text", "in", "metric", "op", "value", "pick")
 """Keys of the address that are no conditions of a search."""
 
-PLACES = {"question": "question", "answer": "answer", "user": "user_id", "session": "session_id", "trace": "trace_id", "id": "id"}
+PLACES = {
+    "question": "question",
+    "answer": "answer",
+    "user": "user_id",
+    "session": "session_id",
+    "trace": "trace_id",
+    "id": "id",
+}
 """What the field of free text may be compared with: the key that it becomes."""
 
 _ID = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9_.:/-]{5,199}", re.ASCII)
-_FIELDS = {"user_id": "user", "session_id": "session", "trace_id": "trace", "risk_category": "risk", "prompt_version": "prompt"}
+_FIELDS = {
+    "user_id": "user",
+    "session_id": "session",
+    "trace_id": "trace",
+    "risk_category": "risk",
+    "prompt_version": "prompt",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +91,9 @@ def asked_of(ask: Ask) -> Asked:
     range_ = ask.query.get("range", "")
     if range_ not in RANGES or plain.start_us is not None or plain.end_us is not None:
         return Asked(search=plain, plain=plain, range="", before=before)
-    return Asked(search=replace(plain, start_us=ask.now_us - RANGE_US[range_]), plain=plain, range=range_, before=before)
+    return Asked(
+        search=replace(plain, start_us=ask.now_us - RANGE_US[range_]), plain=plain, range=range_, before=before
+    )
 
 
 def tidy(ask: Ask) -> RedirectResponse | None:
@@ -115,7 +130,10 @@ def words_of(ask: Ask, asked: Asked) -> list[Chip]:
     """The conditions as words, each with the address without it; without the times of a range that has a choice of its own."""
     s, plain = asked.search, asked.plain
     found: list[tuple[str, Search]] = [
-        (f"{_FIELDS.get(f, f.removesuffix('_version').replace('_', ' '))} {v}", replace(plain, exact=_but(plain.exact, (f, v))))
+        (
+            f"{_FIELDS.get(f, f.removesuffix('_version').replace('_', ' '))} {v}",
+            replace(plain, exact=_but(plain.exact, (f, v))),
+        )
         for f, v in s.exact
     ]
     if s.question:
@@ -126,7 +144,12 @@ def words_of(ask: Ask, asked: Asked) -> list[Chip]:
         found.append(("failed" if s.error else "did not fail", replace(plain, error=None)))
     for c in s.scores:
         sign = "at least" if c.op == "ge" else "below"
-        found.append((f"{c.metric.replace('_', ' ')} {sign} {c.value:g}", replace(plain, scores=tuple(x for x in plain.scores if x != c))))
+        found.append(
+            (
+                f"{c.metric.replace('_', ' ')} {sign} {c.value:g}",
+                replace(plain, scores=tuple(x for x in plain.scores if x != c)),
+            )
+        )
     if s.feedback:
         found.append((f"feedback: {s.feedback.replace('_', ' ')}", replace(plain, feedback=None)))
     if plain.start_us is not None:
@@ -154,5 +177,3 @@ def _moment(ask: Ask, text: str) -> str:
         return format_time(int(moment.replace(tzinfo=ask.zone).timestamp() * 1_000_000), "microsecond")
     except (OverflowError, ValueError):
         return text
-
-

@@ -21,7 +21,16 @@ FIELDS = (
     "error", *VERSIONS, "arm", *(s for s in SEGMENTS if s not in VERSIONS), "app", "environment", "finish_reason", "refused", "escalated", "guardrail",
     "latency_s", "first_token_s", "input_tokens", "output_tokens", "cost_usd", "confidence", "prediction", "user_id", "session_id",
 )  # fmt: skip
-QUIET = ("latency_s", "first_token_s", "input_tokens", "output_tokens", "cost_usd", "user_id", "session_id", "confidence")
+QUIET = (
+    "latency_s",
+    "first_token_s",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "user_id",
+    "session_id",
+    "confidence",
+)
 """Fields that differ between any two: they are told below, not in the sentence."""
 
 
@@ -35,7 +44,12 @@ def compare(ask: Ask) -> Page | RedirectResponse:
         return _chosen(picked)
     given = {k: ask.query.get(k, "").strip() for k in ("a", "b")}
     if not all(given.values()):
-        return Page(template="traffic/compare.html", title="Compare", live=False, context={"a": None, "b": None, "given": given, "missing": ""})
+        return Page(
+            template="traffic/compare.html",
+            title="Compare",
+            live=False,
+            context={"a": None, "b": None, "given": given, "missing": ""},
+        )
     try:
         a, b = (story_of(ask, given[k], ask.query.get(f"{k}_at", "")) for k in ("a", "b"))
     except Gone as gone:
@@ -50,7 +64,9 @@ def _chosen(picked: list[str]) -> RedirectResponse:
     """The address of two that were ticked in a list: ``TIME:ID`` each, the earlier one first."""
     from urllib.parse import urlencode
 
-    pairs = sorted((int(at) if at.isdecimal() and len(at) < 19 else 0, id_) for at, _, id_ in (p.partition(":") for p in picked))
+    pairs = sorted(
+        (int(at) if at.isdecimal() and len(at) < 19 else 0, id_) for at, _, id_ in (p.partition(":") for p in picked)
+    )
     (a_at, a), (b_at, b) = pairs
     return RedirectResponse(f"/traffic/compare?{urlencode({'a': a, 'a_at': a_at, 'b': b, 'b_at': b_at})}", 303)
 
@@ -64,7 +80,13 @@ def _beside(ask: Ask, a: Story, b: Story) -> Page:
         name="differences", title="What differs", columns=columns, rows=[r for r in rows if r["differs"]],
         empty="They have the same versions, segments and scores.",
     )  # fmt: skip
-    same = Table(name="same", title="What is the same", columns=columns, rows=[r for r in rows if not r["differs"]], empty="Nothing is.")
+    same = Table(
+        name="same",
+        title="What is the same",
+        columns=columns,
+        rows=[r for r in rows if not r["differs"]],
+        empty="Nothing is.",
+    )
     texts = [
         (name, *word_diff((x or "")[: FOLD * 5], (y or "")[: FOLD * 5]), bool(x), bool(y))
         for name, x, y in (
@@ -116,12 +138,23 @@ def _scores(ask: Ask, a: Story, b: Story) -> list[dict[str, Any]]:
         pair = [left.get(metric), right.get(metric)]
         x, y = (None if j is None else j.value for j in pair)
         cells = [
-            Cell(value=None) if j is None else Cell(value=shown_value(j.value, j.measured.unit, j.measured.kind), tone="bad" if j.bad else "")
+            Cell(value=None)
+            if j is None
+            else Cell(value=shown_value(j.value, j.measured.unit, j.measured.kind), tone="bad" if j.bad else "")
             for j in pair
         ]
         verdicts = [None if j is None else j.bad for j in pair]
         loud = verdicts[0] != verdicts[1] or any(j is not None and j.measured.kind == "binary" for j in pair)
-        rows.append({"metric": metric, "field": f"score: {name_of(metric)}", "a": cells[0], "b": cells[1], "differs": x != y, "loud": x != y and loud})
+        rows.append(
+            {
+                "metric": metric,
+                "field": f"score: {name_of(metric)}",
+                "a": cells[0],
+                "b": cells[1],
+                "differs": x != y,
+                "loud": x != y and loud,
+            }
+        )
     return rows
 
 
@@ -130,7 +163,9 @@ def _head(rows: list[dict[str, Any]]) -> str:
     loud = [r for r in rows if r["loud"]]
     if not loud:
         return "They differ in nothing that is known of their versions, segments and outcomes"
-    words = [f"{r['field'].removeprefix('score: ')} ({_short(r['a'].value)} → {_short(r['b'].value)})" for r in loud[:4]]
+    words = [
+        f"{r['field'].removeprefix('score: ')} ({_short(r['a'].value)} → {_short(r['b'].value)})" for r in loud[:4]
+    ]
     more = f" and {len(loud) - 4} more" if len(loud) > 4 else ""
     return f"They differ in {', '.join(words)}{more}"
 

@@ -1,5 +1,6 @@
 """One interaction as a story: who asked what, what was retrieved and done, what the answer was, how it was judged."""
 
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 from andon.golden import Failure
@@ -16,6 +17,7 @@ from andon.traffic.run import Story, interaction_story
 from andon.web.asking import Ask, Done, Gone, Page
 from andon.web.pages.traffic_shown import (
     FOLD,
+    LENIENT,
     STRICTER,
     clean,
     facts_of,
@@ -67,7 +69,11 @@ def judged_of(ask: Ask, story: Story) -> list[Judged]:
     i = story.interaction
     part = {name: getattr(i, name) for name in (*SEGMENTS, *VERSIONS)}
     cuts = cuts_of(ask.ledger.all(Signal), i.app, i.environment, part)
-    return judge(story.scores, measured_of(installed_scorers()), cuts)
+    found = judge(story.scores, measured_of(installed_scorers()), cuts)
+    if not any(j.measured.metric == LENIENT for j in found):
+        return found
+    found = [replace(j, bad=None) if j.measured.metric == STRICTER else j for j in found]
+    return sorted(found, key=lambda j: (j.bad is not True, j.bad is None))
 
 
 @pages.read("/traffic/{id:path}")
@@ -100,7 +106,7 @@ def one(ask: Ask, id: str) -> Page:  # noqa: A002
 def _head(i: Interaction, judged: list[Judged]) -> str:
     """One sentence: how it went."""
     time = "" if i.latency_s is None else f" {'after' if i.error else 'in'} {took(i.latency_s)}"
-    bad = [j for j in judged if j.bad and j.measured.metric != STRICTER]
+    bad = [j for j in judged if j.bad]
     if i.error:
         return f"{i.app} failed{time}: {i.error[:120]}"
     if not (i.answer or i.prediction or "").strip():
@@ -109,7 +115,9 @@ def _head(i: Interaction, judged: list[Judged]) -> str:
         names = ", ".join(name_of(j.measured.metric) for j in bad[:3]) + (", …" if len(bad) > 3 else "")
         return f"{i.app} answered{time}, and {len(bad)} score{'s say' if len(bad) != 1 else ' says'} that it is bad: {names}"
     told = sum(j.bad is False for j in judged)
-    return f"{i.app} answered{time}" + (f"; none of {told} scores says that it is bad" if told else "; nothing has judged it yet")
+    return f"{i.app} answered{time}" + (
+        f"; none of {told} scores says that it is bad" if told else "; nothing has judged it yet"
+    )
 
 
 def _reported(ask: Ask, id: str) -> list[tuple[Report, Incident]]:  # noqa: A002
@@ -122,7 +130,13 @@ def _alike(i: Interaction) -> list[tuple[str, str]]:
     """Searches for others like it."""
     where = {"app": i.app, "environment": i.environment}
     found = []
-    for name, words in (("user_id", "of this user"), ("session_id", "of this session"), ("model", "of this model"), ("prompt_version", "of this prompt"), ("risk_category", "of this risk")):
+    for name, words in (
+        ("user_id", "of this user"),
+        ("session_id", "of this session"),
+        ("model", "of this model"),
+        ("prompt_version", "of this prompt"),
+        ("risk_category", "of this risk"),
+    ):
         value = getattr(i, name)
         if value:
             found.append((words, f"/traffic?{urlencode(where | {name: value})}"))

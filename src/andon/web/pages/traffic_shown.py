@@ -34,8 +34,8 @@ __all__ = [
 FOLD = 4_000
 """Characters of a text that are shown at first."""
 
-STRICTER = "exact_match"
-"""Fails where `normalised_match` passes: another spelling is nothing to be told first."""
+STRICTER, LENIENT = "exact_match", "normalised_match"
+"""The first fails where the second passes: another spelling is nothing to be told first."""
 
 HALF = 0.5
 """A sentence of which less is in the passages is marked."""
@@ -199,7 +199,9 @@ def feedback_table(story: Story) -> Table:
         }
         for f in story.feedback[:MOST_SAID]
     ]  # fmt: skip
-    empty = "Nobody said anything about it. Thumbs, corrections and ratings come with the client's `feedback` call or OTLP."
+    empty = (
+        "Nobody said anything about it. Thumbs, corrections and ratings come with the client's `feedback` call or OTLP."
+    )
     return Table(name="feedback", title="What people said", columns=columns, rows=rows, empty=empty.replace("`", ""))
 
 
@@ -233,21 +235,32 @@ def steps_table(steps: Sequence[tuple[Step, int]], story: Story) -> Table:
         }
         for s, depth in steps
     ]  # fmt: skip
-    kept = columns if any(s.model or s.input_tokens for s, _ in steps) else [c for c in columns if c.key not in ("model", "tokens")]
+    kept = (
+        columns
+        if any(s.model or s.input_tokens for s, _ in steps)
+        else [c for c in columns if c.key not in ("model", "tokens")]
+    )
     kept = kept if any(s.error for s, _ in steps) else [c for c in kept if c.key != "error"]
     return Table(name="steps", title="Steps", columns=kept, rows=rows, empty="It had one step only.")
 
 
 def passages_table(i: Interaction) -> Table:
     """What was retrieved."""
-    columns = (Column(key="id", title="id", kind="code"), Column(key="score", title="score", kind="number"), Column(key="text", title="text", kind="long"))
+    columns = (
+        Column(key="id", title="id", kind="code"),
+        Column(key="score", title="score", kind="number"),
+        Column(key="text", title="text", kind="long"),
+    )
     rows = [{"id": c.id, "score": c.score, "text": c.text} for c in i.contexts]
     return Table(name="passages", title="Passages", columns=columns, rows=rows)
 
 
 def tools_table(i: Interaction) -> Table:
     """What tools were called, with what."""
-    columns = tuple(Column(key=k, title=k, kind="code" if k == "arguments" else "text") for k in ("name", "arguments", "result", "error"))
+    columns = tuple(
+        Column(key=k, title=k, kind="code" if k == "arguments" else "text")
+        for k in ("name", "arguments", "result", "error")
+    )
     rows = [{"name": t.name, "arguments": t.arguments, "result": t.result, "error": t.error} for t in i.tool_calls]
     return Table(name="tools", title="Tool calls", columns=columns, rows=rows)
 
@@ -255,8 +268,19 @@ def tools_table(i: Interaction) -> Table:
 def story_markdown(story: Story, judged: Sequence[Judged], link: str) -> str:
     """The story for a chat or a ticket: texts stand in blocks of code, so that nothing in them is markup."""
     i = story.interaction
-    lines = [f"## {clean(i.app)}, {format_time(i.time_us, 'millisecond')}", "", f"Interaction {_block_line(i.id)} ({link})", ""]
-    for title, text in (("Question", i.query), ("Prediction", i.prediction), ("Answer", i.answer), ("Expected", i.expected_answer), ("Error", i.error)):
+    lines = [
+        f"## {clean(i.app)}, {format_time(i.time_us, 'millisecond')}",
+        "",
+        f"Interaction {_block_line(i.id)} ({link})",
+        "",
+    ]
+    for title, text in (
+        ("Question", i.query),
+        ("Prediction", i.prediction),
+        ("Answer", i.answer),
+        ("Expected", i.expected_answer),
+        ("Error", i.error),
+    ):
         if text:
             lines += [f"**{title}**", "", _block(text[:FOLD]), ""]
     for table in (passages_table(i), tools_table(i)):
@@ -268,7 +292,11 @@ def story_markdown(story: Story, judged: Sequence[Judged], link: str) -> str:
     versions = [{"part": words, "version": value} for words, value, _, _ in versions_of(i)]
     if versions:
         columns = (Column(key="part", title="part"), Column(key="version", title="version"))
-        lines += ["**Versions**", "", as_markdown(Table(name="versions", title="Versions", columns=columns, rows=versions))]
+        lines += [
+            "**Versions**",
+            "",
+            as_markdown(Table(name="versions", title="Versions", columns=columns, rows=versions)),
+        ]
     return "\n".join(lines)
 
 
