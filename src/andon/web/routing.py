@@ -279,7 +279,7 @@ def _again(ask: Ask, error: AndonError, pages: Sequence[tuple[Route, Read]]) -> 
         except (AndonError, Gone):
             break
         if isinstance(found, Page):
-            again = _html(here, replace(found, status=status_of(error)), None)
+            again = _html(replace(here, gzip=False), replace(found, status=status_of(error)), None)
             if str(escape(wrong.message)).encode() in bytes(again.body):
                 return again
             break  # an undo, or a form that is not there any more: shown in none of its forms

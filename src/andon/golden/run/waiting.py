@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,8 +109,8 @@ class LabelQueue:
                 if open_to(by, states[i][1]) and _fits(states[i][0], app, incident, risk)
             ]  # fmt: skip
 
-    def queued(self, ledger: Ledger, failure: str) -> Queued | None:
-        """A failure with why it stands where it stands; None where there is none, or nobody has to label it.
+    def queued(self, ledger: Ledger, failures: Sequence[str]) -> list[Queued]:
+        """Failures with why they stand where they stand; those are left out that are not there, or that nobody has to label.
 
         Raises:
             StoreError: the ledger failed.
@@ -118,10 +118,8 @@ class LabelQueue:
         with self._turn:
             states = self.states(ledger)
             self._ordered(ledger, states)
-            if failure not in states or states[failure][1].state not in WAITING:
-                return None
-            found, said = states[failure]
-            return replace(self._order[failure], failure=found, settled=said)
+            some = [i for i in failures if i in states and states[i][1].state in WAITING]
+            return [replace(self._order[i], failure=states[i][0], settled=states[i][1]) for i in some]
 
     def after(self, failure: str, waiting: list[str]) -> list[str]:
         """Those of some waiting failures that stand behind a failure in the order; all where it is not in it."""
@@ -173,7 +171,7 @@ class LabelQueue:
         waiting = [i for i, (_, said) in states.items() if said.state in WAITING]
         fresh = [i for i in waiting if i not in self._order]
         of = (len(ledger.all(Case)), len(waiting))
-        if waiting and (fresh or of != self._made_of and time.monotonic() - self._made_s > REST_S):
+        if waiting and (fresh or (of != self._made_of and time.monotonic() - self._made_s > REST_S)):
             self._made_of = of
             self._make(ledger, [states[i] for i in waiting], beside=len(waiting) > AT_ONCE)
         fresh = [i for i in waiting if i not in self._order]

@@ -206,6 +206,8 @@ def _sentence(apps: list[App]) -> str:
     told = [a for a in apps if a.last is not None and a.last.verdict is not None]
     worst = [a for a in told if a.last and a.last.verdict and a.last.verdict.outcome == "fail"]
     open_ = [a for a in told if a.last and a.last.verdict and a.last.verdict.outcome in ("undecided", "error")]
+    if not apps:
+        return "No eval run yet"
     if not told:
         return "No candidate was compared with a baseline yet"
     if worst:

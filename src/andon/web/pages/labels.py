@@ -82,7 +82,7 @@ def _listed(ask: Ask) -> Page:
     ids = [*differ, *ids]
     at = 0 if ask.exporting else max(0, _number(ask.query.get("page")) - 1) * PAGE
     shown = ids[:10_000] if ask.exporting else ids[at : at + PAGE]
-    rows = [q for i in shown if (q := queue.queued(ask.ledger, i)) is not None]
+    rows = queue.queued(ask.ledger, shown)
     table = queue_table(ask, rows, at + 1)
     return Page(
         template="labels/list.html",
@@ -227,7 +227,7 @@ def _one(
         context={
             **_frame(ask, states),
             "failure": failure,
-            "queued": queue.queued(ask.ledger, failure.id),
+            "queued": next(iter(queue.queued(ask.ledger, [failure.id])), None),
             "said_of_it": said,
             "labels": labels,
             "hidden": hidden,

@@ -22,7 +22,7 @@ from andon.web.asking import Ask, Page
 from andon.web.pages import traffic_beside, traffic_one
 from andon.web.pages.traffic_asked import RANGES, Asked, asked_of, href, looks_like_an_id, tidy, words_of
 from andon.web.pages.traffic_one import link_of
-from andon.web.pages.traffic_shown import STRICTER, name_of, took
+from andon.web.pages.traffic_shown import STRICTER, bad_name, took
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 from andon.web.zones import clock_text
@@ -37,8 +37,8 @@ SHOWN = 50
 MOST = 10_000
 """Interactions of one file."""
 
-WITHIN_S, FILE_WITHIN_S = 0.1, 20.0
-"""How long one page looks back, and one file."""
+WITHIN_S, LONG_S, FILE_S = 0.1, 0.6, 20.0
+"""How long a page looks back, one that a script fetches to go on, and a file."""
 
 COUNTED = 400_000
 """Rows over which the histogram of a page is counted: more would be slow."""
@@ -95,7 +95,7 @@ def traffic(ask: Ask) -> Page | RedirectResponse:
             "go_on": href(asked.plain, range_=asked.range, before=found.next) if found.next else "",
             "back": href(asked.plain, range_=asked.range), "kinds": FEEDBACK_KINDS, "known": known, "presets": _presets(asked, known),
             "versions": [f for f in (*VERSIONS, *SEGMENTS, "arm") if choices.get(f) and f not in ("risk_category", "task", "segment", "source")],
-            "day_href": _range_href, "shown": SHOWN, "took": took, "name_of": name_of,
+            "day_href": _range_href, "shown": SHOWN, "took": took, "bad_name": bad_name,
         },
     )  # fmt: skip
 
@@ -120,7 +120,7 @@ def _straight(ask: Ask, to: RedirectResponse) -> RedirectResponse:
 def _searched(ask: Ask, asked: Asked) -> Found:
     return search_traffic(
         ask.warehouse, asked.search, limit=MOST if ask.exporting else SHOWN, before=asked.before,
-        within_s=FILE_WITHIN_S if ask.exporting else WITHIN_S, clock=time.monotonic,
+        within_s=FILE_S if ask.exporting else LONG_S if ask.query.get("long") == "yes" else WITHIN_S, clock=time.monotonic,
     )  # fmt: skip
 
 
@@ -244,8 +244,7 @@ def _presets(asked: Asked, known: dict[str, Measured]) -> list[tuple[str, str]]:
             condition = ScoreCondition(metric=m.metric, op="ge" if m.bad == "up" else "lt", value=0.5)
             if condition not in asked.plain.scores:
                 search = replace(asked.plain, scores=(*asked.plain.scores, condition)[:8])
-                name = name_of(m.metric)
-                found.append((name if m.bad == "up" else f"no {name}", href(search, range_=asked.range)))
+                found.append((bad_name(m), href(search, range_=asked.range)))
     return found
 
 

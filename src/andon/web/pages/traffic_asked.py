@@ -18,7 +18,7 @@ __all__ = ["OWN", "RANGES", "Asked", "Chip", "asked_of", "href", "looks_like_an_
 HOUR_US = 3_600_000_000
 RANGES = {"1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "30d": "last 30 days"}
 RANGE_US = {"1h": HOUR_US, "24h": 24 * HOUR_US, "7d": 7 * 24 * HOUR_US, "30d": 30 * 24 * HOUR_US}
-OWN = ("range", "before", "as", "table", "text", "in", "metric", "op", "value", "pick")
+OWN = ("range", "before", "long", "as", "table", "text", "in", "metric", "op", "value", "pick")
 """Keys of the address that are no conditions of a search."""
 
 PLACES = {
@@ -104,7 +104,7 @@ def tidy(ask: Ask) -> RedirectResponse | None:
     """
     if ask.exporting:
         return None
-    given = [(k, v) for k, v in ask.pairs if k not in ("before", "pick")]
+    given = [(k, v) for k, v in ask.pairs if k not in ("before", "long", "pick")]
     told = [(k, v) for k, v in given if v.strip() and k not in ("text", "in", "metric", "op", "value")]
     text, metric, value = (ask.query.get(k, "").strip() for k in ("text", "metric", "value"))
     if text:

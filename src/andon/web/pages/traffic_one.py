@@ -19,6 +19,7 @@ from andon.web.pages.traffic_shown import (
     FOLD,
     LENIENT,
     STRICTER,
+    bad_name,
     clean,
     facts_of,
     feedback_table,
@@ -97,7 +98,8 @@ def one(ask: Ask, id: str) -> Page:  # noqa: A002
             "i": i, "story": story, "judged": judged, "head": _head(i, judged), "scores": tables[0], "feedback": tables[1],
             "steps": tables[2], "stepped": steps, "parts": grounded_parts(i, story.scores), "versions": versions_of(i), "facts": facts_of(i),
             "fold": WHOLE if whole == "all" else FOLD, "whole": whole, "limit": WHOLE, "link_of": link_of, "failure": known,
-            "here": link_of(i.id), "took": took, "name_of": name_of, "value_of": shown_value, "alike": _alike(i), "segments": [(s, v) for s in ("risk_category", "task", "segment") if (v := getattr(i, s))],
+            "here": link_of(i.id), "took": took, "name_of": name_of,
+            "bad_name": bad_name, "value_of": shown_value, "alike": _alike(i), "segments": [(s, v) for s in ("risk_category", "task", "segment") if (v := getattr(i, s))],
             "incidents": _reported(ask, i.id),
         },
     )  # fmt: skip
@@ -112,7 +114,7 @@ def _head(i: Interaction, judged: list[Judged]) -> str:
     if not (i.answer or i.prediction or "").strip():
         return f"{i.app} gave no answer{time}"
     if bad:
-        names = ", ".join(name_of(j.measured.metric) for j in bad[:3]) + (", …" if len(bad) > 3 else "")
+        names = ", ".join(bad_name(j.measured) for j in bad[:3]) + (", …" if len(bad) > 3 else "")
         return f"{i.app} answered{time}, and {len(bad)} score{'s say' if len(bad) != 1 else ' says'} that it is bad: {names}"
     told = sum(j.bad is False for j in judged)
     return f"{i.app} answered{time}" + (

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from andon.incidents import duration
 from andon.scores import explain_groundedness
-from andon.scores.judging import Judged
+from andon.scores.judging import Judged, Measured
 from andon.traffic import VERSIONS, Interaction, Step, format_time
 from andon.traffic.run import Story
 from andon.web.tables import Cell, Column, Table, as_markdown
@@ -15,6 +15,7 @@ from andon.web.waterfall import bar
 __all__ = [
     "FOLD",
     "Part",
+    "bad_name",
     "clean",
     "facts_of",
     "feedback_table",
@@ -42,6 +43,10 @@ HALF = 0.5
 
 MOST_STEPS, MOST_SAID = 200, 100
 KINDS = ("agent", "chain", "llm", "tool", "retriever", "reranker", "embedding", "guardrail")
+_BAD = {
+    "thumbs": "thumbs down", "format_ok": "broken format", "citation_valid": "invalid citation", "language_match": "wrong language",
+    "normalised_match": "not the expected answer", "exact_match": "another wording", "label_match": "wrong label", "probe_pass": "probe failed",
+}  # fmt: skip
 _WAYS = {"up": "high is bad", "down": "low is bad", "both": "both ways", "unknown": "not said"}
 
 
@@ -69,6 +74,14 @@ def took(seconds: float) -> str:
 def name_of(metric: str) -> str:
     """The name of a metric in words."""
     return metric.removesuffix("_s").removesuffix("_usd").replace("_", " ")
+
+
+def bad_name(measured: Measured) -> str:
+    """What a bad value of a metric is called."""
+    if measured.metric in _BAD:
+        return _BAD[measured.metric]
+    name = name_of(measured.metric)
+    return f"no {name}" if measured.kind == "binary" and measured.bad == "down" else name
 
 
 def grounded_parts(i: Interaction, values: Mapping[str, float]) -> list[Part]:

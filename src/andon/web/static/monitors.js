@@ -41,7 +41,8 @@ document.addEventListener("pointerup", (event) => {
   setTimeout(() => zoom(svg, left, right, ...[from, at(event)].sort((a, b) => a - b)), 0);
 });
 
-// A link would be dragged itself, as browsers do.
+// A link would be dragged itself, and be framed as if it had been reached by the keyboard, as browsers do.
+document.addEventListener("mousedown", (event) => event.target.closest?.("[data-zoom]") && event.preventDefault());
 document.addEventListener("dragstart", (event) => event.target.closest?.("[data-zoom]") && event.preventDefault());
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !drag) return;

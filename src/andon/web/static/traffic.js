@@ -42,7 +42,7 @@ async function goOn() {
   going.classList.add("busy");
   let next = going.dataset.next;
   while (!stopped && next && list.children.length < Number(going.dataset.most)) {
-    const answer = await fetch(next, { headers: { "x-andon-live": "1" } }).catch(() => null);
+    const answer = await fetch(`${next}&long=yes`, { headers: { "x-andon-live": "1" } }).catch(() => null);
     if (!answer?.ok) break;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     list.append(...[...page.querySelectorAll("#hits > li")].map((row) => document.importNode(row, true)));

@@ -1,0 +1,224 @@
+"""The pages over ten million interactions and ten thousand charts: how long each takes, asked over HTTP one after the other.
+
+The store is built once (`bench.web_store`) and its charts are turned once, which takes minutes; both are kept. Pages are served
+by a process of their own with nothing else to do; every request carries a session, as a browser's would.
+"""
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from andon.access.run import found, owned, sign_in
+from andon.changes import Change
+from andon.golden import Case, Failure
+from andon.incidents import Incident
+from andon.incidents.run import respond
+from andon.investigations import Investigation
+from andon.levers import Lever
+from andon.levers import run as levers
+from andon.loop import open_loop
+from andon.monitors import Signal
+from andon.settings import load
+from andon.store import Ledger, Slice
+from bench.figures import figure, note
+from bench.web_store import END_US, START_US, web_store
+
+__all__ = ["fill", "run"]
+
+ROWS = int(os.environ.get("BENCH_WEB_ROWS", "10000000"))
+TIMES = 40
+PASSWORD = "a horse that is correct"
+HOUR_US = 3_600_000_000
+PEOPLE = "Ada"
+
+
+def run() -> None:
+    """Each page's 95th percentile, and what the first one weighs."""
+    folder = web_store(Path(tempfile.gettempdir()) / "andon-bench-web", ROWS)
+    fill(folder)
+    with _serving(folder) as (port, cookie):
+        floor = _p95("floor", port, cookie, lambda _: "/sign-in")[1]
+        for name, place in _places(folder).items():
+            median, p95, size = _p95(name, port, cookie, place)
+            figure(f"web.p95_ms.{name}", p95, "ms", "a page that reads nothing", floor)
+            note(f"{name}: median {median:.0f} ms, p95 {p95:.0f} ms, {size:,} bytes")
+            if name == "home":
+                figure("web.first_page_bytes", size + _weight(port, cookie), "B")
+
+
+def fill(folder: Path) -> None:
+    """Turn the charts through the whole store, look into what they found, and put in what people would have done by then."""
+    mark = folder / "filled.json"
+    if mark.exists():
+        return
+    settings = replace(load({}), home=folder, embedder="hashed")
+    loop = open_loop(settings)
+    try:
+        begun = time.perf_counter()
+        signals = loop._watch.advance(END_US)
+        loop._watch.done()
+        watching, learning = loop.charts
+        note(f"{watching + learning:,} charts, {len(signals)} signals, {time.perf_counter() - begun:.0f} s")
+        respond(loop.ledger, signals)
+        for incident in loop.ledger.all(Incident)[:3]:
+            begun = time.perf_counter()
+            loop.look_into(incident, END_US)
+            note(f"{incident.id} looked into, {time.perf_counter() - begun:.0f} s")
+        _people_did(loop.ledger)
+        found(loop.ledger, PEOPLE, PASSWORD, now_us=END_US)
+    finally:
+        loop.close()
+    mark.write_text(json.dumps({"charts": watching + learning, "signals": len(signals)}))
+
+
+def _people_did(ledger: Ledger) -> None:
+    chosen = random.Random(0)
+    kinds = ("model", "prompt", "policy", "routing", "index", "corpus")
+    for n in range(2_000):
+        at = START_US + n * 20 * 60_000_000
+        change = Change(
+            id=f"CHG-{n:05}",
+            at_us=at,
+            kind=chosen.choice(kinds),
+            title=f"change number {n}",
+            app="support",
+            author="ci",
+        )
+        ledger.put(change, now_us=at, by="ci")
+    for n in range(3_000):
+        at = START_US + n * 10 * 60_000_000
+        question = f"question number {n} about {chosen.choice(kinds)}"
+        ledger.put(
+            Failure(id=f"F-{n:05}", captured_us=at, app="support", question=question, answer="no", reason="refusal"),
+            now_us=at, by="andon",
+        )  # fmt: skip
+    for n in range(2_000):
+        case = Case(
+            question=f"case number {n}", answer=None, contexts=(), ground_truth="yes", source="by hand", failure_reason="",
+            added_date="2026-10-01", id=f"G-{n:05}", app="support", risk_category=chosen.choice(("low", "high")),
+        )  # fmt: skip
+        ledger.put(case, now_us=END_US, by="Ada")
+    for n in range(40):
+        lever = Lever(id=f"support.lever-{n:02}", kind="boolean", default=True, safe=False, app="support")
+        levers.declare(ledger, lever, START_US, "Ada")
+    for n in range(8):
+        levers.hold(
+            ledger,
+            f"support.lever-{n:02}",
+            False,
+            why="it harms",
+            by="Rob",
+            until_us=END_US + HOUR_US,
+            now_us=END_US - HOUR_US,
+        )
+
+
+def _places(folder: Path) -> dict[str, Callable[[random.Random], str]]:
+    ledger = Ledger.open(folder / "ledger.db")
+    signals = [s.monitor for s in ledger.all(Signal)]
+    incidents = [i.id for i in ledger.all(Investigation)]
+    ledger.close()
+    loop = open_loop(replace(load({}), home=folder, embedder="hashed"))
+    rows = loop.warehouse.run(
+        Slice(table="interactions", columns=("id", "time_us"), limit=200, newest_first=True)
+    ).to_pylist()
+    loop.close()
+
+    def stretch(chosen: random.Random) -> dict[str, str]:
+        end = START_US + chosen.randrange(2 * 24, 30 * 24) * HOUR_US
+        return {"from": _iso(end - 24 * HOUR_US), "to": _iso(end)}
+
+    def monitor(chosen: random.Random) -> str:
+        return f"/monitors/{quote(chosen.choice(signals), safe='')}"
+
+    def story(chosen: random.Random) -> str:
+        row = chosen.choice(rows)
+        return f"/traffic/{quote(row['id'], safe='')}?at={row['time_us']}"
+
+    apps = ("support", "contracts", "billing", "clinic-triage")
+    return {
+        "home": lambda _: "/",
+        "monitors": lambda c: "/monitors?" + urlencode({"text": c.choice(apps)}),
+        "monitor": monitor,
+        "traffic": lambda _: "/traffic",
+        "traffic by app": lambda c: "/traffic?" + urlencode({"app": c.choice(apps), **stretch(c)}),
+        "traffic by word": lambda c: "/traffic?" + urlencode({"question": c.choice(("bran", "cor", "zephyrgrade"))}),
+        "traffic by score": lambda c: "/traffic?" + urlencode({"app": c.choice(apps), "score": "refusal ge 0.5"}),
+        "interaction": story,
+        "changes": lambda _: "/changes",
+        "incidents": lambda _: "/incidents",
+        "incident": lambda c: f"/incidents/{c.choice(incidents)}",
+        "levers": lambda _: "/levers",
+        "lever": lambda c: f"/levers/support.lever-{c.randrange(40):02}",
+        "postmortems": lambda _: "/postmortems",
+        "postmortem": lambda c: f"/postmortems/{c.choice(incidents)}",
+        "actions": lambda _: "/actions",
+        "labels": lambda _: "/labels",
+        "golden": lambda _: "/golden",
+        "case": lambda c: f"/golden/G-{c.randrange(2000):05}",
+        "evals": lambda _: "/evals",
+        "rollouts": lambda _: "/rollouts",
+        "settings": lambda _: "/settings",
+        "audit": lambda _: "/settings/audit",
+    }
+
+
+def _iso(us: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(us / 1e6))
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[tuple[int, str]]:
+    ledger = Ledger.open(folder / "ledger.db")
+    assert owned(ledger)
+    _, secret = sign_in(ledger, PEOPLE, PASSWORD, now_us=END_US)
+    ledger.close()
+    command = [sys.executable, "-m", "bench.web_server", str(folder), str(END_US)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        yield port, f"andon_session={secret}; andon_zone=UTC"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _p95(name: str, port: int, cookie: str, place: Callable[[random.Random], str]) -> tuple[float, float, int]:
+    """Median and 95th percentile in milliseconds, and the largest answer in bytes as it was sent."""
+    chosen, took, size = random.Random(1), [], 0
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    for _ in range(TIMES + 2):  # the first two are what a cache costs; they are told apart
+        path = place(chosen)
+        begun = time.perf_counter()
+        connection.request("GET", path, headers={"cookie": cookie, "accept-encoding": "gzip"})
+        answer = connection.getresponse()
+        body = answer.read()
+        took.append((time.perf_counter() - begun) * 1e3)
+        assert answer.status in (200, 303), (name, path, answer.status, body[:300])
+        size = max(size, len(body))
+    connection.close()
+    note(f"{name}: the first took {took[0]:.0f} ms")
+    return statistics.median(took[2:]), sorted(took[2:])[int(0.95 * TIMES) - 1], size
+
+
+def _weight(port: int, cookie: str) -> int:
+    """Bytes of the style sheets, scripts and drawings that the first page brings with it."""
+    total = 0
+    for name in ("tokens.css", "andon.css", "andon.js", "live.js", "keys.js", "icons.svg", "lamp-red.svg"):
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", f"/static/{name}", headers={"cookie": cookie})
+        total += len(connection.getresponse().read())
+        connection.close()
+    return total
