@@ -6,7 +6,7 @@ from andon.monitors import ChartState
 from andon.monitors.records import TRAFFIC
 from andon.monitors.verdicts import percent
 
-__all__ = ["column_of", "is_rank", "part_of", "rate_text", "sentence", "standing", "subject", "tone_of"]
+__all__ = ["NEAR", "column_of", "is_rank", "part_of", "rate_text", "sentence", "standing", "subject", "tone_of"]
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US

@@ -14,6 +14,8 @@ from andon.web.waterfall import bar
 
 __all__ = [
     "FOLD",
+    "LENIENT",
+    "STRICTER",
     "Part",
     "bad_name",
     "clean",
