@@ -98,7 +98,7 @@ def test_a_client_that_takes_nothing_does_not_hold_up_the_end(tmp_path: Path) ->
     """A stream whose client stopped reading is let go of: the server ends within 4 s, not after its 10 s of grace."""
     warehouse, ledger = Warehouse(tmp_path, SCHEMAS), Ledger.open(tmp_path / "ledger.db")
     server = create_server(warehouse, ledger, None)
-    streams = server._http._streams
+    (streams,) = server._http._streams
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         with server.running():

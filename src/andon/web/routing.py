@@ -110,8 +110,10 @@ def routes(parts: Sequence[Pages], site: Site) -> list[Route]:
 
         return answer
 
-    methods = {Read: ["GET"], Act: ["POST"]}
-    found = [Route(p.path, endpoint=endpoint(p), methods=methods[type(p)], include_in_schema=False) for p in table]
+    found = [
+        Route(p.path, endpoint=endpoint(p), methods=["POST" if isinstance(p, Act) else "GET"], include_in_schema=False)
+        for p in table
+    ]
     rest = Read(path="/{rest:path}", show=_missing, role="viewer")
     return [*found, Route(rest.path, endpoint=endpoint(rest), methods=["GET"], include_in_schema=False)]
 

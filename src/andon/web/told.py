@@ -33,7 +33,7 @@ def write(response: Response, done: Done, *, secure: bool) -> None:
     """Tell the page that comes after this answer."""
     if not (done.said or done.shown_once):
         return
-    said = {"text": done.said[:500], "once": done.shown_once}
+    said: dict[str, object] = {"text": done.said[:500], "once": done.shown_once}
     if done.undo is not None:
         said |= {"undo": done.undo.action, "fields": dict(done.undo.fields)}
     text = base64.urlsafe_b64encode(orjson.dumps(said)).decode()
