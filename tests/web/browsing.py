@@ -1,6 +1,6 @@
 """People who look at pages, over a real ledger and a real warehouse in memory or in a folder; no browser."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path

@@ -25,7 +25,9 @@ def open_browser() -> Iterator[Any]:
     """A browser without a window."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        pytest.skip("NO BROWSER: none of chromium, chromium-browser, google-chrome is installed; sh scripts/install_browser.sh does it")
+        pytest.skip(
+            "NO BROWSER: none of chromium, chromium-browser, google-chrome is installed; sh scripts/install_browser.sh does it"
+        )
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from browsing import House
 
 

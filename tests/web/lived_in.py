@@ -86,9 +86,16 @@ def _respond(loop: Loop, incident: Incident) -> None:
     text = "The desk asks the ten questions of its list, and the bot answers nine itself"
     add_exit_criterion(ledger, incident, text, now_us=at + HOUR, by=by)
     add_recovery_step(
-        ledger, incident, "10 % of the campaign's chats back to the bot", "an hour below 15 %", now_us=at + 2 * HOUR, by=by
+        ledger,
+        incident,
+        "10 % of the campaign's chats back to the bot",
+        "an hour below 15 %",
+        now_us=at + 2 * HOUR,
+        by=by,
     )
-    tick_item(ledger, incident, "read", note="ten read: all hand over at once", config="andon.toml", now_us=at + HOUR, by=by)
+    tick_item(
+        ledger, incident, "read", note="ten read: all hand over at once", config="andon.toml", now_us=at + HOUR, by=by
+    )
     receive_report(
         loop.warehouse, ledger, "I only wanted to know how to change the filter <b>", by="a customer",
         now_us=at + 3 * HOUR, app=APP, environment="production",
@@ -111,7 +118,9 @@ def _pull(ledger: Ledger, incident: Incident) -> None:
         exit="hand-overs below 15 % for two hours",
     )  # fmt: skip
     text = "Answer briefly, in the language of the question.\nName the page that you answer from."
-    made = levers.add_version(ledger, "support.prompt", text, why="answers name their page", by="Rita", now_us=at - 9 * 24 * HOUR)
+    made = levers.add_version(
+        ledger, "support.prompt", text, why="answers name their page", by="Rita", now_us=at - 9 * 24 * HOUR
+    )
     levers.approve_version(ledger, "support.prompt", made.digest, why="read it", by="Ada", now_us=at - 8 * 24 * HOUR)
     passed = GateResult(outcome="pass", reason="57 of 60 cases pass, none lost", by="ci", at_us=at - 8 * 24 * HOUR)
     levers.note_gate(ledger, "support.prompt", made.digest, passed, at - 8 * 24 * HOUR)
@@ -150,11 +159,15 @@ def _evaluate(ledger: Ledger) -> None:
         )  # fmt: skip
         keep_run(ledger, run, now_us=at, by="ci")
     if cases:
-        held = Quarantine(id=cases[-1].id, until_us=ENDS + 72 * HOUR, by="Rita", why="flaky since Monday", at_us=ENDS - HOUR)
+        held = Quarantine(
+            id=cases[-1].id, until_us=ENDS + 72 * HOUR, by="Rita", why="flaky since Monday", at_us=ENDS - HOUR
+        )
         ledger.put(held, now_us=ENDS - HOUR, by="Rita")
 
 
 def _commit_to_actions(ledger: Ledger) -> None:
     for n, item in enumerate([a for a in ledger.all(ActionItem) if a.state == "proposed"][:2]):
         due = ENDS - 24 * HOUR if n == 0 else ENDS + 14 * 24 * HOUR
-        take_action(ledger, item.id, owner="Rob", due_us=due, now_us=ENDS - 30 * 24 * HOUR if n == 0 else ENDS, by="Rob")
+        take_action(
+            ledger, item.id, owner="Rob", due_us=due, now_us=ENDS - 30 * 24 * HOUR if n == 0 else ENDS, by="Rob"
+        )

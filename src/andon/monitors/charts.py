@@ -15,7 +15,7 @@ from andon.monitors.rise import Rise, by_window
 from andon.monitors.series import APART, tells
 from andon.scores import Harm
 
-__all__ = ["Charts"]
+__all__ = ["LEARN_HOURS", "LEARN_N", "Charts"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

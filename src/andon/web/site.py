@@ -66,7 +66,7 @@ class Errands(Protocol):
 class NoErrands:
     """Nobody who does long work: for a server without a process beside it."""
 
-    def ask(self, what: str, by: str, **args: Any) -> str:
+    def ask(self, what: str, by: str, **args: Any) -> str:  # noqa: ARG002 - as the protocol has it
         """Refuse.
 
         Raises:

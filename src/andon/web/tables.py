@@ -10,7 +10,7 @@ import orjson
 
 from andon.traffic import format_time
 
-__all__ = ["Cell", "Column", "Table", "as_csv", "as_json", "as_markdown"]
+__all__ = ["Cell", "Column", "Kind", "Table", "as_csv", "as_json", "as_markdown"]
 
 Kind = Literal["text", "long", "number", "rate", "duration", "time", "tag", "code", "mark", "picture"]
 """``number``: right-aligned. ``rate``: 0..1, shown in per cent. ``duration``: seconds. ``time``: microseconds since 1970. ``tag``: a

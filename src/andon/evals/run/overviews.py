@@ -92,7 +92,7 @@ class Overviews:
                 yield line
 
     def verdict(
-        self, name: str, baseline: str | None, rules: Rules, now_us: int, *, whole: bool = False
+        self, name: str, baseline: str | None, rules: Rules, now_us: int, rng: np.random.Generator | None = None
     ) -> Verdict | None:
         """What the gate says of a kept run, beside another one or alone; None where one of them is not kept.
 
@@ -101,11 +101,12 @@ class Overviews:
             baseline: of what it is compared with.
             rules: of the gate.
             now_us: the clock, for quarantines.
-            whole: with all notes, for a page of its own; for a list they are left out, as they ask for other runs.
+            rng: resamples for the notes of a page of its own; None for a list, without notes, as they ask for other runs.
 
         Raises:
             StoreError: the ledger failed.
         """
+        whole = rng is not None
         out = frozenset(quarantined(self._ledger, now_us))
         cases = self._ledger.all(Case)
         pair = None if baseline is None else f"{name}/{baseline}"
@@ -122,9 +123,7 @@ class Overviews:
         if run is None or (baseline is not None and beside is None):
             return None
         told = [c for c in cases if c.retired is None and run.app in (None, c.app)] if whole else ()
-        found = judge_kept(
-            self._ledger, run, beside, told, rules=rules, now_us=now_us, rng=np.random.default_rng(0) if whole else None
-        )
+        found = judge_kept(self._ledger, run, beside, told, rules=rules, now_us=now_us, rng=rng)
         with self._turn:
             self._verdicts[key] = found
             while len(self._verdicts) > KEPT:

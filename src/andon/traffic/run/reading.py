@@ -68,7 +68,7 @@ def sizes(warehouse: Warehouse) -> list[Size]:
         rows = 0 if extent is None else int(warehouse.run(Rollup(table=table))["rows"][0].as_py())
         found.append(
             Size(
-                table=table, rows=rows, first_us=extent and extent.start_us, last_us=None if extent is None else extent.end_us - 1
+                table=table, rows=rows, first_us=None if extent is None else extent.start_us, last_us=None if extent is None else extent.end_us - 1
             )
         )  # fmt: skip
     return found

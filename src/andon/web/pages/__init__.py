@@ -20,13 +20,13 @@ from andon.web.pages import (
     postmortems,
     postmortems_edit,
     postmortems_read,
+    rollouts,
+    rollouts_new,
+    rollouts_one,
     settings,
     settings_audit,
     settings_people,
     settings_told,
-    rollouts,
-    rollouts_new,
-    rollouts_one,
     traffic,
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from starlette.responses import RedirectResponse, Response
 
 from andon import __version__
@@ -249,7 +250,8 @@ def _beside(ask: Ask, name: str, other: str | None) -> Beside:
     else:
         base_line = baseline_before(overviews, ask.ledger.all(Baseline), line)
     base = None if base_line is None else run_of(ask, base_line.id)
-    verdict = overviews.verdict(name, None if base is None else base.id, rules_of(ask)[0], ask.now_us, whole=True)
+    rng = np.random.default_rng(0)
+    verdict = overviews.verdict(name, None if base is None else base.id, rules_of(ask)[0], ask.now_us, rng)
     assert verdict is not None
     if base is None:
         verdict = replace(verdict, groups=(), decides=(), mde=None)

@@ -21,6 +21,7 @@ from andon.web.differing import word_diff
 from andon.web.tables import Cell, Column, Table
 
 __all__ = [
+    "SAID",
     "WORDS",
     "Card",
     "Judged",

@@ -46,7 +46,7 @@ from andon.web.pages.levers_shown import (
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
-__all__ = ["pages"]
+__all__ = ["lever", "pages"]
 
 pages = Pages()
 

@@ -12,7 +12,7 @@ from andon.web.asking import Ask, Page
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
-__all__ = ["KINDS", "Row", "pages", "row_of", "short"]
+__all__ = ["KINDS", "TONES", "Row", "pages", "row_of", "short"]
 
 pages = Pages()
 SHOWN = 50
