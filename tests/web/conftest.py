@@ -1,9 +1,12 @@
-"""A house for each test."""
+"""A house for each test; a real server is started as the tests of the server start it."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from browsing import House
+
+sys.path.append(str(Path(__file__).parents[1] / "server"))
 
 
 @pytest.fixture

@@ -28,8 +28,7 @@ from andon.levers import GateResult, Lever
 from andon.levers import run as levers
 from andon.loop import Loop, open_loop, replay
 from andon.monitors import Signal
-from andon.postmortems import ActionItem
-from andon.postmortems.run.actions import take_action
+from andon.postmortems.run.actions import actions_of, take_action
 from andon.settings import load
 from andon.store import Ledger
 from andon.traffic.run import record
@@ -166,8 +165,7 @@ def _evaluate(ledger: Ledger) -> None:
 
 
 def _commit_to_actions(ledger: Ledger) -> None:
-    for n, item in enumerate([a for a in ledger.all(ActionItem) if a.state == "proposed"][:2]):
+    named = [a for a in actions_of(ledger) if a.criterion is not None and a.criterion.kind != "gate blocks"]
+    for n, item in enumerate(named[:2]):
         due = ENDS - 24 * HOUR if n == 0 else ENDS + 14 * 24 * HOUR
-        take_action(
-            ledger, item.id, owner="Rob", due_us=due, now_us=ENDS - 30 * 24 * HOUR if n == 0 else ENDS, by="Rob"
-        )
+        take_action(ledger, item.id, owner="Rob", due_us=due, now_us=ENDS - 48 * HOUR, by="Rob")

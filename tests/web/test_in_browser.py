@@ -134,7 +134,7 @@ def test_everything_is_reached_by_keys(browser: Any, served: Served) -> None:
         tab.page.keyboard.press("j")
         with tab.page.expect_navigation():
             tab.page.keyboard.press("Enter")
-        assert "/incidents/INC-0001" in tab.page.url
+        assert "/incidents/INC-" in tab.page.url
         assert not tab.wrong
 
 

@@ -146,7 +146,9 @@ def _scrolling(tokens: Sequence[Token]) -> Iterator[Token]:
     """The tokens with a box around each table, so that a wide one scrolls and the page does not."""
     for token in tokens:
         if token.type == "table_open":
-            yield Token("html_block", "", 0, content='<div class="scroll">\n')
+            yield Token(
+                "html_block", "", 0, content='<div class="scroll" tabindex="0" role="group" aria-label="table">\n'
+            )
         yield token
         if token.type == "table_close":
             yield Token("html_block", "", 0, content="</div>\n")
@@ -174,6 +176,9 @@ def _mark_table(tokens: Sequence[Token], start: int, *, first: bool) -> None:
     for opening, cells in rows:
         if not head:
             head = [_words(inline) for _, inline in cells]
+            for cell, inline in cells:
+                if not _words(inline):
+                    cell.tag = tokens[tokens.index(inline) + 1].tag = "td"  # a head cell says what its column is
             tokens[start].attrSet("class", _kind(head, len(rows), first=first))
             continue
         for column, (cell, inline) in enumerate(cells):

@@ -73,8 +73,9 @@ def bars(counts: Sequence[float], label: str, *, links: Sequence[str] = (), titl
             bar = f'<a href="{escape(links[n])}" tabindex="-1">{bar}</a>'
         parts.append(bar)
     return Markup(
-        '<svg class="bars" viewBox="0 0 1000 56" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+        '<svg class="bars" viewBox="0 0 1000 56" preserveAspectRatio="none" role="{}" aria-label="{}">{}</svg>'
     ).format(
+        "group" if links else "img",
         label,
         Markup("".join(parts)),  # noqa: S704 - escaped above
     )

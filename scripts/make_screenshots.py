@@ -1,0 +1,196 @@
+"""Take the pictures of docs/pages.md: `.venv/bin/python scripts/make_screenshots.py [NAME ...]`.
+
+Every page of the site, light and dark, over the store in which the tests in a browser live: its clock stands still at the
+end of its story, so a picture differs only where the page does. It needs Chromium (`sh scripts/install_browser.sh`). Where
+Pillow is installed, each picture is stored with 256 colours; else as the browser makes it, cut off below `LARGEST`.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "web"))
+
+from chromium import PAGE_SIZES, Tab, open_browser
+from lived_in import live_in
+from served import Served, serve_pages
+
+from andon.changes import Change
+from andon.evals import EvalRun
+from andon.golden import Case, Failure
+from andon.investigations import Investigation
+from andon.monitors import Signal
+from andon.postmortems import ActionItem
+
+__all__ = ["FOLDER", "SHOTS", "Shot", "take"]
+
+FOLDER = ROOT / "docs" / "images" / "pages"
+LARGEST = 250_000
+"""Bytes of one picture."""
+WIDE, SHORT, TALL = 1360, 900, 1800
+ABOUT_ONE = "monitor, interaction, compare, change, case, run, runs, action, failure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """One picture: of which page, and how much of it."""
+
+    name: str
+    place: str
+    """A path, or the word of `_about` for a page about something in the store."""
+    height: int = SHORT
+    """At most so many pixels are shown; a shorter page makes a shorter picture."""
+    phone: bool = False
+    role: str = "owner"
+    """Who looks; empty for nobody."""
+
+
+def _shots() -> Iterator[Shot]:
+    for name, place in {
+        "home": "/",
+        "incident": "/incidents/INC-0001",
+        "monitor": "monitor",
+        "interaction": "interaction",
+        "postmortem": "/postmortems/INC-0001",
+        "lever": "/levers/support.router",
+    }.items():
+        yield Shot(name=name, place=place, height=TALL)
+    for name, place in {
+        "traffic": "/traffic",
+        "compare": "compare",
+        "monitors": "/monitors",
+        "changes": "/changes",
+        "change": "change",
+        "incidents": "/incidents",
+        "timeline": "/incidents/INC-0001/timeline",
+        "levers": "/levers",
+        "lever-versions": "/levers/support.prompt",
+        "lever-new": "/levers/new",
+        "postmortems": "/postmortems",
+        "learning": "/postmortems?tab=learning",
+        "postmortem-edit": "/postmortems/INC-0001/edit",
+        "actions": "/actions",
+        "action": "action",
+        "labels": "/labels",
+        "label": "failure",
+        "golden": "/golden",
+        "case": "case",
+        "evals": "/evals",
+        "run": "run",
+        "runs": "runs",
+        "rollouts": "/rollouts",
+        "rollout-new": "/rollouts/new",
+        "settings": "/settings",
+        "people": "/settings/people",
+        "tokens": "/settings/tokens",
+        "channels": "/settings/channels",
+        "budget": "/settings/budget",
+        "health": "/settings/health",
+        "audit": "/settings/audit",
+    }.items():
+        yield Shot(name=name, place=place)
+    yield Shot(name="sign-in", place="/sign-in", role="")
+    for name, place in {"home": "/", "incident": "/incidents/INC-0001", "label": "failure"}.items():
+        yield Shot(name=f"phone-{name}", place=place, phone=True)
+
+
+SHOTS = tuple(_shots())
+
+
+def _about(served: Served, word: str) -> str:
+    """The address of a page about one thing that is in the store."""
+    ledger = served.ledger
+    first, second = ledger.get(Investigation, "INC-0001").examples[:2]
+    runs = [r.id for r in ledger.all(EvalRun)]
+    found: dict[str, Callable[[], str]] = {
+        "monitor": lambda: f"/monitors/{quote(ledger.all(Signal)[0].monitor, safe='')}",
+        "interaction": lambda: f"/traffic/{first.interaction_id}?at={first.at_us}",
+        "compare": lambda: f"/traffic/compare?a={first.interaction_id}&b={second.interaction_id}",
+        "change": lambda: f"/changes/{quote(ledger.all(Change)[0].id, safe='')}",
+        "case": lambda: f"/golden/{ledger.all(Case)[0].id}",
+        "run": lambda: f"/evals/{quote(runs[0], safe='')}",
+        "runs": lambda: f"/evals/compare?a={quote(runs[0])}&b={quote(runs[1])}",
+        "action": lambda: f"/actions/{ledger.all(ActionItem)[0].id}",
+        "failure": lambda: f"/labels/{ledger.all(Failure)[-1].id}",
+    }
+    return found[word]()
+
+
+@contextmanager
+def _lived_in() -> Iterator[Served]:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "store"
+        live_in(home)
+        with serve_pages(home) as served:
+            yield served
+
+
+def take(shot: Shot, served: Served, browser: Any, folder: Path = FOLDER) -> list[Path]:
+    """Take one picture in light and dark.
+
+    Returns:
+        The two files.
+
+    Raises:
+        RuntimeError: the page did not come, or something in it went wrong.
+    """
+    made = []
+    place = shot.place if shot.place.startswith("/") else _about(served, shot.place)
+    width, height = PAGE_SIZES["phone"] if shot.phone else (WIDE, shot.height)
+    for theme in ("light", "dark"):
+        secret = served.secrets[shot.role] if shot.role else ""
+        with Tab(browser, served.address, secret, size=(width, 600), theme=theme) as tab:
+            answer = tab.goto(place)
+            if answer.status != 200 or tab.wrong:
+                raise RuntimeError(f"{place} answered {answer.status}: {'; '.join(tab.wrong) or 'no error in its scripts'}")
+            full = tab.page.evaluate("document.documentElement.scrollHeight")
+            path = folder / f"{shot.name}-{theme}.png"
+            _shoot(tab.page, path, width, height if shot.phone else max(600, min(height, full)))
+            made.append(path)
+    return made
+
+
+def _shoot(page: Any, path: Path, width: int, height: int) -> None:
+    """Take what is in the window into a file that is no larger than `LARGEST`."""
+    while True:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(150)
+        page.screenshot(path=path, animations="disabled")
+        _fewer_colours(path)
+        if path.stat().st_size <= LARGEST or height <= 600:
+            return
+        height -= 150
+
+
+def _fewer_colours(path: Path) -> None:
+    try:
+        from PIL import Image
+    except ImportError:
+        return
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+
+
+def main(names: list[str]) -> int:
+    """Take the pictures of these names, or all of them."""
+    wanted = [s for s in SHOTS if s.name in names or not names]
+    if unknown := set(names) - {s.name for s in SHOTS}:
+        print(f"there is no picture {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SHOTS)}")
+        return 2
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with open_browser() as browser, _lived_in() as served:
+        for shot in wanted:
+            for path in take(shot, served, browser):
+                print(f"{path.relative_to(ROOT)}  {path.stat().st_size // 1000} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
