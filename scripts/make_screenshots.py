@@ -34,7 +34,6 @@ FOLDER = ROOT / "docs" / "images" / "pages"
 LARGEST = 250_000
 """Bytes of one picture."""
 WIDE, SHORT, TALL = 1360, 900, 1800
-ABOUT_ONE = "monitor, interaction, compare, change, case, run, runs, action, failure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +48,8 @@ class Shot:
     phone: bool = False
     role: str = "owner"
     """Who looks; empty for nobody."""
+    empty: bool = False
+    """Over a store in which nothing has happened."""
 
 
 def _shots() -> Iterator[Shot]:
@@ -70,16 +71,17 @@ def _shots() -> Iterator[Shot]:
         "incidents": "/incidents",
         "timeline": "/incidents/INC-0001/timeline",
         "levers": "/levers",
-        "lever-versions": "/levers/support.prompt",
+        "lever-versions": "/levers/support.prompt/versions",
         "lever-new": "/levers/new",
         "postmortems": "/postmortems",
-        "learning": "/postmortems?tab=learning",
+        "learning": "/postmortems/learning",
         "postmortem-edit": "/postmortems/INC-0001/edit",
         "actions": "/actions",
         "action": "action",
         "labels": "/labels",
         "label": "failure",
         "golden": "/golden",
+        "coverage": "/golden/coverage",
         "case": "case",
         "evals": "/evals",
         "run": "run",
@@ -96,6 +98,7 @@ def _shots() -> Iterator[Shot]:
     }.items():
         yield Shot(name=name, place=place)
     yield Shot(name="sign-in", place="/sign-in", role="")
+    yield Shot(name="first", place="/", empty=True)
     for name, place in {"home": "/", "incident": "/incidents/INC-0001", "label": "failure"}.items():
         yield Shot(name=f"phone-{name}", place=place, phone=True)
 
@@ -123,10 +126,12 @@ def _about(served: Served, word: str) -> str:
 
 
 @contextmanager
-def _lived_in() -> Iterator[Served]:
+def _served(*, empty: bool) -> Iterator[Served]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "store"
-        live_in(home)
+        home.mkdir()
+        if not empty:
+            live_in(home)
         with serve_pages(home) as served:
             yield served
 
@@ -148,10 +153,13 @@ def take(shot: Shot, served: Served, browser: Any, folder: Path = FOLDER) -> lis
         with Tab(browser, served.address, secret, size=(width, 600), theme=theme) as tab:
             answer = tab.goto(place)
             if answer.status != 200 or tab.wrong:
-                raise RuntimeError(f"{place} answered {answer.status}: {'; '.join(tab.wrong) or 'no error in its scripts'}")
+                raise RuntimeError(
+                    f"{place} answered {answer.status}: {'; '.join(tab.wrong) or 'no error in its scripts'}"
+                )
+            tab.page.context.new_cdp_session(tab.page).send("Emulation.setScrollbarsHidden", {"hidden": True})
             full = tab.page.evaluate("document.documentElement.scrollHeight")
             path = folder / f"{shot.name}-{theme}.png"
-            _shoot(tab.page, path, width, height if shot.phone else max(600, min(height, full)))
+            _shoot(tab.page, path, width, height if shot.phone else max(700, min(height, full)))
             made.append(path)
     return made
 
@@ -163,7 +171,7 @@ def _shoot(page: Any, path: Path, width: int, height: int) -> None:
         page.wait_for_timeout(150)
         page.screenshot(path=path, animations="disabled")
         _fewer_colours(path)
-        if path.stat().st_size <= LARGEST or height <= 600:
+        if path.stat().st_size <= LARGEST or height <= 700:
             return
         height -= 150
 
@@ -173,9 +181,13 @@ def _fewer_colours(path: Path) -> None:
         from PIL import Image
     except ImportError:
         return
-    with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(path, optimize=True)
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    # The most frequent colours stay as they are, so that surfaces look the same in every picture; edges take the nearest.
+    counted = sorted(picture.getcolors(1 << 24), reverse=True)[:256]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in counted for part in colour])
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main(names: list[str]) -> int:
@@ -185,10 +197,15 @@ def main(names: list[str]) -> int:
         print(f"there is no picture {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SHOTS)}")
         return 2
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with open_browser() as browser, _lived_in() as served:
-        for shot in wanted:
-            for path in take(shot, served, browser):
-                print(f"{path.relative_to(ROOT)}  {path.stat().st_size // 1000} kB")
+    with open_browser() as browser:
+        for empty in (False, True):
+            some = [s for s in wanted if s.empty == empty]
+            if not some:
+                continue
+            with _served(empty=empty) as served:
+                for shot in some:
+                    for path in take(shot, served, browser):
+                        print(f"{path.relative_to(ROOT)}  {path.stat().st_size // 1000} kB")
     return 0
 
 

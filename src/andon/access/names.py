@@ -5,12 +5,17 @@ import unicodedata
 
 from andon.errors import InputError
 
-__all__ = ["LONGEST", "check_letters", "check_name", "letters"]
+__all__ = ["LONGEST", "check_letters", "check_name", "check_person", "letters"]
 
 LONGEST = 100
 
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 """Characters without a shape that Python takes for printable."""
+
+_OURS = frozenset(
+    ("andon", "andondemo", "andontoken", "alertmanager", "auser", "case", "github", "inbox", "nobody", "rollouts", "somebody", "traffic")
+)
+"""Whom records name where no person did something, by their letters: a person with such a name could hide behind it."""
 
 _EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO")
 """Scripts that one name is written in together."""
@@ -59,3 +64,15 @@ def check_name(text: str, what: str = "the name") -> str:
             f"{what} {name[:40]!r}... has {len(name)} characters; at most {LONGEST} are allowed, shorten it"
         )
     return check_letters(name)
+
+
+def check_person(text: str) -> str:
+    """The name of a person who is to sign in, as it is kept.
+
+    Raises:
+        InputError: `check_name` refuses it, or records name by it what Andon or a program did.
+    """
+    name = check_name(text)
+    if letters(name) in _OURS or re.fullmatch(r"tok_\w+", name.casefold()):
+        raise InputError(f"{name!r} is how records name what Andon or a program did, not a person; take another name")
+    return name

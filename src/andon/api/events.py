@@ -5,6 +5,7 @@ An event is a notification, not data: it carries what the levers' state is calle
 
 import asyncio
 from asyncio import FIRST_COMPLETED
+from collections.abc import Callable
 from contextlib import suppress
 
 import orjson
@@ -66,8 +67,10 @@ class Streams:
         self._ended, self._loop = True, None
         self._release()
 
-    async def feed(self, send: Send, gone: "asyncio.Future[None]", heard: str) -> None:
-        """Send one client what is told from now on, until it is `gone` or the streams are ended.
+    async def feed(
+        self, send: Send, gone: "asyncio.Future[None]", heard: str, may: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Send one client what is told from now on, until it is `gone`, may not hear it any more, or the streams are ended.
 
         Events that a slow client has not taken yet are one event: it can ask for the present state only.
 
@@ -76,6 +79,7 @@ class Streams:
             gone: done when the client has left.
             heard: the event that the client heard last, empty when it heard none. There is one event per state, so an event
                 comes at once when this is not the present one.
+            may: whether the client may still hear it; asked before each event and each beat.
         """
         if not self._ended:
             self._loop = asyncio.get_running_loop()
@@ -83,7 +87,7 @@ class Streams:
         # From here on nothing is missed, and only now can the client know that its stream is open and ask.
         await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         chunk = _BEAT  # a proxy that waits for the first bytes passes the answer on
-        while not (self._ended or gone.done()):
+        while not (self._ended or gone.done()) and may():
             if seen != self._number:
                 seen, chunk = self._number, self._event
             if not chunk:
@@ -110,17 +114,18 @@ class Streams:
 
 
 class EventStream(Response):
-    """An answer that goes on until its client leaves or the streams are ended."""
+    """An answer that goes on until its client leaves, may not hear it any more, or the streams are ended."""
 
-    def __init__(self, streams: Streams, last_event_id: str) -> None:
+    def __init__(self, streams: Streams, last_event_id: str, may: Callable[[], bool] = lambda: True) -> None:
         """An answer yet to be sent.
 
         Args:
             streams: what it is one of.
             last_event_id: the event that the client heard last, empty when it heard none.
+            may: whether the client may still hear it.
         """
         super().__init__()
-        self._streams, self._heard = streams, last_event_id
+        self._streams, self._heard, self._may = streams, last_event_id, may
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -133,7 +138,7 @@ class EventStream(Response):
         streams.open += 1
         gone = asyncio.ensure_future(_left(receive))
         try:
-            await streams.feed(send, gone, self._heard)
+            await streams.feed(send, gone, self._heard, self._may)
         finally:
             gone.cancel()
             streams.open -= 1

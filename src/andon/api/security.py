@@ -225,9 +225,11 @@ def _tokens(headers: Headers) -> list[bytes]:
 
 
 def _same_origin(headers: Headers) -> bool:
-    origins = headers.getlist("origin")
+    origins, site = headers.getlist("origin"), headers.get("sec-fetch-site")
     if not origins:  # no browser, or one that follows a link
-        return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+        return site in (None, "same-origin", "none")
+    if origins == ["null"] and site == "same-origin":  # ours, of a browser that is told to send no referrer: it hides the origin too
+        return True
     parts = urlsplit(origins[0])
     if len(origins) > 1 or parts.scheme not in ("http", "https"):
         return False

@@ -2,12 +2,16 @@
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
 from fastapi import FastAPI
 
 from andon.api import Streams
+from andon.errors import AndonError
 from andon.monitors.run import open_board
+from andon.postmortems.run.catalogue import catalogue_of
 from andon.server.errands import Errand, Errands
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
@@ -70,12 +74,25 @@ class Pages:
         if errands is not None:
             errands.told(self._errand)
 
-    def add(self, app: FastAPI, problems: Callable[[], list[str]], warnings: Callable[[], list[str]]) -> None:
-        """Serve them, after everything else that the application serves."""
+    def add(
+        self,
+        app: FastAPI,
+        problems: Callable[[], list[str]],
+        warnings: Callable[[], list[str]],
+        levers: Mapping[str, Any],
+    ) -> None:
+        """Serve them, after everything else that the application serves.
+
+        Args:
+            app: where they are added.
+            problems: why the process is not well.
+            warnings: what somebody must look at though all work is done.
+            levers: ``board``, what levers serve, and ``readers``, which applications read them.
+        """
         site = Site(
             ledger=self._ledger, warehouse=self._warehouse, settings=self._settings, charts=self._board, streams=self.streams,
             errands=NoErrands() if self._errands is None else self._errands, now_us=self._clock, problems=problems,
-            warnings=warnings, took_in=lambda: self._took, more={"first_us": lambda: self._first_us, "note": self._note},
+            warnings=warnings, took_in=lambda: self._took, more={"first_us": lambda: self._first_us, "note": self._note, **levers},
         )  # fmt: skip
         add_pages(app, site)
 
@@ -98,6 +115,18 @@ class Pages:
         if any((wrote, first, self._board.refresh(), self._came())):
             self._news += 1
         self._tell()
+
+    def warm(self) -> None:
+        """Do in a thread beside what would keep the first visitor waiting: load what draws limits, read the drafts in short."""
+
+        def work() -> None:
+            board = self._board.pinned()
+            if len(board):
+                board.points(0, board.begins_us, board.until_us)
+            with suppress(AndonError):  # whoever asks for the page is told
+                catalogue_of(self._ledger).drafts()
+
+        threading.Thread(target=work, name="andon-warm", daemon=True).start()
 
     def end(self) -> None:
         """Let go of what was opened for the pages alone."""

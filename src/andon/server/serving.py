@@ -365,7 +365,7 @@ def _server(
     )
     app = create_app(deps)
     if pages is not None:
-        pages.add(app, problems, deps.warnings)
+        pages.add(app, problems, deps.warnings, {"readers": readers, "board": board})
     bound = listen(settings.host, settings.port, settings.token)
     address = f"http://{settings.host}:{bound.getsockname()[1]}"
     grpc = open_grpc(settings, deps.receive, deps.scopes_of)
@@ -418,6 +418,7 @@ def serve(settings: Settings, *, crank: Crank | None = None, note: Callable[[], 
         remembering.close()
         ledger.close()
 
+    pages = Pages(settings, remembering, warehouse, clock=clock, errands=errands, note=note)
     server = _server(
         settings,
         intake,
@@ -425,7 +426,7 @@ def serve(settings: Settings, *, crank: Crank | None = None, note: Callable[[], 
         ledger,
         [Repeated("journal", seal, SEAL_S)],
         close,
-        pages=Pages(settings, remembering, warehouse, clock=clock, errands=errands, note=note),
+        pages=pages,
         clock=clock,
         more_problems=crank.problems,
     )
@@ -434,5 +435,6 @@ def serve(settings: Settings, *, crank: Crank | None = None, note: Callable[[], 
     except AndonError:
         server.abandon()
         raise
+    pages.warm()
     _log.info("Andon listens on http://%s:%d", settings.host, server.port)
     server.run()

@@ -1,14 +1,18 @@
 """Put the parts of the site together."""
 
+from collections import Counter
+
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from andon.access.run import signed_in
+from andon.access import Person
 from andon.api import EventStream
+from andon.errors import StoreError
 from andon.web.pages import PARTS
 from andon.web.rendering import STATIC
 from andon.web.routing import SESSION, routes
@@ -28,15 +32,47 @@ class _Static(StaticFiles):
         return response
 
 
+MOST_OF_ONE = 30
+"""Event streams of one person, so that nobody takes those of all others. A browser has one, however many pages are open."""
+
+
+class _Live(EventStream):
+    """The events for one person; ends when the session does."""
+
+    def __init__(self, site: Site, person: str, secret: str, heard: str, open_: "Counter[str]") -> None:
+        def may() -> bool:
+            try:
+                return signed_in(site.ledger, secret, site.now_us()) is not None
+            except StoreError:  # it cannot be told: the browser asks again, and is told why
+                return False
+
+        super().__init__(site.streams, heard, may)
+        self._person, self._open = person, open_
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        self._open[self._person] += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._open[self._person] -= 1
+            self._open += Counter()  # forgets who has none
+
+
 def add_pages(app: FastAPI, site: Site) -> None:
     """Add the pages to an application, after everything else: they answer for every path that is left."""
+
+    open_: Counter[str] = Counter()
 
     async def live(request: Request) -> Response:
         """The events that bring open pages up to date, for who is signed in."""
         secret = request.cookies.get(SESSION, "")
-        if not secret or signed_in(site.ledger, secret, site.now_us()) is None:
+        person: Person | None = signed_in(site.ledger, secret, site.now_us()) if secret else None
+        if person is None:
             raise HTTPException(401, "sign in first")
-        return EventStream(site.streams, request.headers.get("last-event-id", ""))
+        if open_[person.id] >= MOST_OF_ONE:
+            raise HTTPException(503, f"{MOST_OF_ONE} event streams of yours are open already: close some pages")
+        return _Live(site, person.id, secret, request.headers.get("last-event-id", ""), open_)
 
     app.router.routes += [
         Mount("/static", _Static(directory=STATIC), name="static"),

@@ -39,12 +39,23 @@ SMALL = 2_000
 """Bytes of a page that are sent as they are."""
 AT_ONCE = 4
 """Pages that are made at the same time: more would only share two cores, and traffic is taken in beside them."""
+FILES_AT_ONCE = 2
+"""Files of tables that are made at the same time: they are long, and no page waits for them."""
+AT_THE_DOOR = 2
+"""Strangers who are let in, or not, at the same time: passwords are slow on purpose, and no page waits for them."""
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {"content-security-policy": _CSP, "cache-control": "no-store", "vary": "cookie, accept-encoding"}
+# With `no-referrer` a browser sends `Origin: null` with our own forms, which the guard refuses; other hosts still learn nothing.
+_HEADERS = {
+    "content-security-policy": _CSP,
+    "cache-control": "no-store",
+    "vary": "cookie, accept-encoding",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
 _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json", "md": "text/markdown; charset=utf-8"}
 
 _log = logging.getLogger("andon")
@@ -99,13 +110,16 @@ class Pages:
 
 def routes(parts: Sequence[Pages], site: Site) -> list[Route]:
     """All routes of the site, ending in one that says that there is nothing at any other path."""
-    limiter = CapacityLimiter(AT_ONCE)
+    inside, files, door = (CapacityLimiter(n) for n in (AT_ONCE, FILES_AT_ONCE, AT_THE_DOOR))
     table = [p for part in parts for p in part.all]
     pages = [(Route(p.path, endpoint=_nothing), p) for p in table if isinstance(p, Read)]
 
     def endpoint(entry: Read | Act) -> Callable[[Request], Any]:
+        stranger = isinstance(entry, Act) and entry.role is None
+
         async def answer(request: Request) -> Response:
             form = await _form_of(request) if isinstance(entry, Act) else []
+            limiter = door if stranger else files if request.query_params.get("as") in _TYPES else inside
             return await to_thread.run_sync(lambda: _answer(entry, request, form, site, pages), limiter=limiter)
 
         return answer
@@ -238,7 +252,8 @@ def _shown(entry: Read, request: Request, ask: Ask) -> Response:
         return page
     if ask.exporting:
         return _file(page, ask)
-    said = told.read(request.cookies)
+    # What brings an open page up to date shows nobody anything: the sentence waits for the page that it is for.
+    said = None if request.headers.get("x-andon-live") else told.read(request.cookies, ask.secret)
     response = _html(ask, page, said)
     if said is not None:
         response.delete_cookie(told.COOKIE, path="/")
@@ -253,7 +268,7 @@ def _done(entry: Act, request: Request, ask: Ask, pages: Sequence[tuple[Route, R
     if isinstance(done, Response):
         return done
     response = RedirectResponse(_ours(done.to), 303, headers=_HEADERS)
-    secure = request.url.scheme == "https"
+    secure = _over_tls(request)
     if done.session is not None:
         if done.session:
             days = 14 * 86_400
@@ -262,13 +277,18 @@ def _done(entry: Act, request: Request, ask: Ask, pages: Sequence[tuple[Route, R
             response.delete_cookie(SESSION, path="/")
     for name, value in done.cookies.items():
         response.set_cookie(name, value, 400 * 86_400, path="/", secure=secure, samesite="lax")
-    told.write(response, done, secure=secure)
+    told.write(response, done, secret=ask.secret if done.session is None else done.session, secure=secure)
     return response
+
+
+def _over_tls(request: Request) -> bool:
+    """Whether the browser sees this server by HTTPS: a proxy may have taken that off, and the browser says where its form stood."""
+    return "https" in (request.url.scheme, request.headers.get("origin", "").partition(":")[0])
 
 
 def _again(ask: Ask, error: AndonError, pages: Sequence[tuple[Route, Read]]) -> Response:
     """The page that the form stood on, with what was typed and why it was refused; without one, the reason alone."""
-    place = urlsplit(ask.form.get("from", ""))
+    place = urlsplit(_ours(ask.form.get("from", "")))
     wrong = Wrong(action=ask.path, message=str(error), form=ask.form, conflict=isinstance(error, StateError))
     for route, page in pages:
         match, scope = route.matches({"type": "http", "path": place.path, "method": "GET"})
@@ -347,14 +367,18 @@ def _wrong(ask: Ask, status: int, message: str, way: tuple[str, str] = ("/", "Ho
 def _html(ask: Ask, page: Page, said: "told.Said | None") -> Response:
     body = render(ask, page, csrf=csrf_of(ask.secret) if ask.secret else "", said=said).encode("utf-8", "replace")
     headers = dict(_HEADERS)
-    # Safe with a secret in the page: the cookie is SameSite, so no other site can ask for pages and measure their sizes.
-    if ask.gzip and len(body) > SMALL:
+    # Who listens on the wire and has somebody follow links of his own choice learns from sizes what a page repeats of its address and
+    # of a secret. So a page with a secret is sent as it is; the proof in our forms is worth nothing without the session's cookie.
+    if ask.gzip and len(body) > SMALL and not (said and said.once):
         body, headers["content-encoding"] = igzip.compress(body, 1), "gzip"
     return Response(body, page.status, headers, media_type="text/html; charset=utf-8")
 
 
 def _ours(path: str) -> str:
     """A path of this server: never one that leads elsewhere, whatever a form said."""
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:  # an address of IPv6 without its end
+        return "/"
     safe = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.netloc and path.isprintable()
     return path if safe else "/"

@@ -16,7 +16,7 @@ Kind = Literal["text", "long", "number", "rate", "duration", "time", "tag", "cod
 """``number``: right-aligned. ``rate``: 0..1, shown in per cent. ``duration``: seconds. ``time``: microseconds since 1970. ``tag``: a
 word in a coloured box. ``mark``: yes, no or None. ``picture``: markup of ours, left out of files."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets take the wide ones too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ def _plain(row: Mapping[str, Any], column: Column) -> Any:
 def _harmless(value: Any) -> Any:
     if isinstance(value, str):
         text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
-        return f"'{text}" if text.startswith(_FORMULA) else text
+        return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
     return "" if value is None else value
 
 

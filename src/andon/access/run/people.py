@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from andon.access.names import check_name
+from andon.access.names import check_person
 from andon.access.passwords import check_password
 from andon.access.records import Claim, Invitation, Person
 from andon.access.roles import check_role
@@ -60,7 +60,7 @@ def found(ledger: Ledger, name: str, password: str, *, now_us: int) -> tuple[Per
     """
     if owned(ledger):
         raise StateError(_OWNED)
-    name = check_name(name)
+    name = check_person(name)
     check_password(password, name)
     before = known_person(ledger, name)
     if before is not None and before.record.active and before.record.password:
@@ -88,7 +88,7 @@ def add_person(ledger: Ledger, name: str, role: str, *, by: str, now_us: int) ->
         InputError: the name or the role cannot be taken.
         StateError: somebody has the name, or takes it at this moment.
     """
-    name, chosen = check_name(name), check_role(role)
+    name, chosen = check_person(name), check_role(role)
     before = known_person(ledger, name)
     if before is not None and before.record.active:
         raise StateError(

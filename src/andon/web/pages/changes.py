@@ -19,6 +19,7 @@ from andon.traffic import VERSIONS, format_time, parse_time
 from andon.web.asking import Ask, Done, Gone, Page
 from andon.web.pages.levers_shown import clock
 from andon.web.pages.levers_versions import lines_of
+from andon.web.pages.monitors_words import part_of, subject
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
@@ -290,14 +291,14 @@ def _signals(around: Sequence[Signal]) -> Table:
     )
 
 
-def _charts(ask: Ask, one: Change) -> list[tuple[str, Markup]]:
+def _charts(ask: Ask, one: Change) -> list[tuple[str, str, Markup]]:
     """The worst charts of its application around a change, each as a line with the change in it."""
     board = ask.site.charts
     if board is None:
         return []
     board = board.pinned()
     app = "" if one.app == "default" else one.app
-    found: list[tuple[str, Markup]] = []
+    found: list[tuple[str, str, Markup]] = []
     end_us = max(one.at_us + HOUR_US, min(one.at_us + AFTER_US, board.until_us or ask.now_us))
     for i in board.search(app=app, limit=4 * MOST_CHARTS).tolist():
         state = board.state(i)
@@ -305,7 +306,8 @@ def _charts(ask: Ask, one: Change) -> list[tuple[str, Markup]]:
             continue
         points = board.points(i, one.at_us - BEFORE_US, end_us, 90)
         if any(p.n for p in points):
-            found.append((state.id, _line(points, one.at_us, f"{state.id} around the change")))
+            name = f"{subject(state)}, {part_of(state)}"
+            found.append((state.id, name, _line(points, one.at_us, f"{name}: around the change")))
     return found
 
 

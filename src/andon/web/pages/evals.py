@@ -175,7 +175,7 @@ def _found(ask: Ask, baselines: Mapping[str, str]) -> tuple[list[Judged], bool, 
     if ask.exporting:
         return list(islice(each, MOST)), False, 0
     text = ask.query.get("page", "")
-    number = min(int(text), 10_000) if text.isdecimal() else 0
+    number = int(text) if text.isdecimal() and len(text) < 5 else 0
     some = list(islice(each, number * SHOWN, (number + 1) * SHOWN + 1))
     return some[:SHOWN], len(some) > SHOWN, number
 

@@ -312,7 +312,7 @@ def _page(ask: Ask, all_: Sequence[Standing], size: int) -> tuple[int, Sequence[
     if ask.exporting:
         return 0, all_[:10_000]
     text = ask.query.get("page", "")
-    number = min(int(text), 10_000) if text.isdecimal() else 0
+    number = int(text) if text.isdecimal() and len(text) < 5 else 0
     return number, all_[number * size : (number + 1) * size]
 
 
@@ -339,6 +339,6 @@ def _choices(ask: Ask) -> list[tuple[str, str]]:
 def _file(text: str, name: str, kind: str) -> Response:
     head = {
         **_FILE,
-        "content-disposition": f'attachment; filename="{"".join(c if c.isalnum() or c in "-._" else "-" for c in name)}"',
+        "content-disposition": f'attachment; filename="{"".join(c if (c.isascii() and c.isalnum()) or c in "-._" else "-" for c in name)}"',
     }
     return Response(text, media_type=f"{kind}; charset=utf-8", headers=head)

@@ -179,6 +179,8 @@ def _expected(text: str | None) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text)
+    except RecursionError:
+        raise InputError("what it expects is nested too deep; flatten it") from None
     except ValueError as error:
         raise InputError(
             f'what it expects is not JSON: {error}. Write an object, such as {{"tolerance": 0.01}}'

@@ -7,7 +7,6 @@ from andon.evals import EvalRun
 from andon.golden.run import growth
 from andon.incidents import Incident
 from andon.incidents.run import recovery_of
-from andon.incidents.states import what_next
 from andon.investigations import Investigation
 from andon.levers import Pull, value_text
 from andon.monitors import ChartBoard
@@ -18,6 +17,7 @@ from andon.web.asking import Ask, Page
 from andon.web.charts import Stop
 from andon.web.pages.first import first_of
 from andon.web.pages.health import health_of
+from andon.web.pages.incidents_text import next_text
 from andon.web.pages.monitors import board_of
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
@@ -49,7 +49,7 @@ def home(ask: Ask) -> Page:
         title=f"{len(current)} open incident{'s' if len(current) != 1 else ''}" if current else "Home",
         tables=[_incidents(current), *tables],
         context={
-            "current": [(i, what_next(i, recovery_of(ask.ledger, i))) for i in current[:MOST]],
+            "current": [(i, next_text(i, recovery_of(ask.ledger, i))) for i in current[:MOST]],
             "more_incidents": max(0, len(current) - MOST),
             "held": tables[0],
             "owed": tables[1],

@@ -78,7 +78,7 @@ def next_text(incident: Incident, recovery: Recovery) -> str:
     told = {
         "nothing": "It is closed. The postmortem holds what was learned.",
         "stop": stop,
-        "diagnose": "Find the cause (the suspects are ranked below), and say that it is diagnosed.",
+        "diagnose": "Find the cause (its suspects are ranked), and say that it is diagnosed.",
         "fix": "Take the cause away, and say that it is fixed.",
         "step": f"Take step {step.id}: {one_line(step.text, 200)}. Check: {one_line(step.check, 200)}" if step else "",
         "measure": "Nothing is measured, and what a chart signalled recovers by a measurement: add an exit criterion that is measured.",

@@ -70,7 +70,7 @@ def levers(ask: Ask) -> Page:
     effects, pulls = effects_of(ask), ask.ledger.all(Pull)
     last = {p.lever: p for p in sorted(pulls, key=turn)}
     wanted = _like(rows, ask.query.get("q", ""), ask.query.get("app", ""))
-    page = 0 if ask.exporting else max(0, int(n) if (n := ask.query.get("page", "")).isdecimal() else 0)
+    page = 0 if ask.exporting else int(n) if (n := ask.query.get("page", "")).isdecimal() and len(n) < 6 else 0
     some = wanted if ask.exporting else wanted[page * SHOWN : (page + 1) * SHOWN]
     filtered = bool(ask.query.get("q") or ask.query.get("app"))
     tables = [held_table(held, effects), levers_table(ask, some, last, filtered=filtered)]

@@ -55,7 +55,7 @@ def story_of(ask: Ask, id: str, at: str) -> Story:  # noqa: A002
     Raises:
         Gone: there is none with this id.
     """
-    at_us = int(at) if at.lstrip("-").isdecimal() and at.isascii() and len(at) < 19 else None
+    at_us = int(at) if at.removeprefix("-").isdecimal() and at.isascii() and len(at) < 19 else None
     story = interaction_story(ask.warehouse, id, at_us=at_us)
     if story is None:
         raise Gone(
