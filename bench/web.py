@@ -38,6 +38,8 @@ __all__ = ["fill", "run"]
 
 ROWS = int(os.environ.get("BENCH_WEB_ROWS", "10000000"))
 TIMES = 40
+WINDOW_S = 3_600
+"""Windows of an hour: a month of them is turned in minutes; the pages read the same number of charts, hours and rows."""
 PASSWORD = "a horse that is correct"
 HOUR_US = 3_600_000_000
 PEOPLE = "Ada"
@@ -62,7 +64,7 @@ def fill(folder: Path) -> None:
     mark = folder / "filled.json"
     if mark.exists():
         return
-    settings = replace(load({}), home=folder, embedder="hashed")
+    settings = replace(load({}), home=folder, embedder="hashed", window_s=WINDOW_S)
     loop = open_loop(settings)
     try:
         begun = time.perf_counter()
@@ -129,7 +131,7 @@ def _places(folder: Path) -> dict[str, Callable[[random.Random], str]]:
     signals = [s.monitor for s in ledger.all(Signal)]
     incidents = [i.id for i in ledger.all(Investigation)]
     ledger.close()
-    loop = open_loop(replace(load({}), home=folder, embedder="hashed"))
+    loop = open_loop(replace(load({}), home=folder, embedder="hashed", window_s=WINDOW_S))
     rows = loop.warehouse.run(
         Slice(table="interactions", columns=("id", "time_us"), limit=200, newest_first=True)
     ).to_pylist()

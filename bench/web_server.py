@@ -20,7 +20,7 @@ from andon.web import Site, add_pages
 
 def main(folder: Path, begins_us: int) -> None:
     """Serve until killed; the port is the first line of stdout."""
-    settings = replace(load({}), home=folder)
+    settings = replace(load({}), home=folder, window_s=3_600)
     begun = time.monotonic_ns()
     site = Site(
         ledger=RememberingLedger.open(folder / "ledger.db"),

@@ -17,6 +17,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "web"))
 
+import numpy as np
 from chromium import PAGE_SIZES, Tab, open_browser
 from lived_in import live_in
 from served import Served, serve_pages
@@ -33,6 +34,8 @@ __all__ = ["FOLDER", "SHOTS", "Shot", "take"]
 FOLDER = ROOT / "docs" / "images" / "pages"
 LARGEST = 250_000
 """Bytes of one picture."""
+EXACT = 128
+"""Colours that are kept as they are."""
 WIDE, SHORT, TALL = 1360, 900, 1800
 
 
@@ -81,7 +84,6 @@ def _shots() -> Iterator[Shot]:
         "labels": "/labels",
         "label": "failure",
         "golden": "/golden",
-        "coverage": "/golden/coverage",
         "case": "case",
         "evals": "/evals",
         "run": "run",
@@ -156,7 +158,7 @@ def take(shot: Shot, served: Served, browser: Any, folder: Path = FOLDER) -> lis
                 raise RuntimeError(
                     f"{place} answered {answer.status}: {'; '.join(tab.wrong) or 'no error in its scripts'}"
                 )
-            tab.page.context.new_cdp_session(tab.page).send("Emulation.setScrollbarsHidden", {"hidden": True})
+            tab.page.evaluate("document.documentElement.style.scrollbarGutter = 'auto'")
             full = tab.page.evaluate("document.documentElement.scrollHeight")
             path = folder / f"{shot.name}-{theme}.png"
             _shoot(tab.page, path, width, height if shot.phone else max(700, min(height, full)))
@@ -177,17 +179,24 @@ def _shoot(page: Any, path: Path, width: int, height: int) -> None:
 
 
 def _fewer_colours(path: Path) -> None:
+    """Store a picture with a palette: its most frequent colours as they are, so that surfaces look alike in all, and a choice of the rest."""
     try:
         from PIL import Image
     except ImportError:
         return
     with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    # The most frequent colours stay as they are, so that surfaces look the same in every picture; edges take the nearest.
-    counted = sorted(picture.getcolors(1 << 24), reverse=True)[:256]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([part for _, colour in counted for part in colour])
-    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
+        pixels = np.asarray(opened.convert("RGB"))
+    colours, which, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True)
+    often = np.argsort(counts)[::-1][:EXACT]
+    palette = colours[often]
+    if len(colours) > EXACT:
+        rest = np.delete(colours, often, axis=0)[None]
+        few = Image.fromarray(rest).quantize(256 - EXACT, method=Image.Quantize.MAXCOVERAGE)
+        palette = np.vstack([palette, np.array(few.getpalette(), dtype=np.uint8).reshape(-1, 3)])[:256]
+    far = ((colours[:, None].astype(np.int32) - palette[None].astype(np.int32)) ** 2).sum(axis=2)
+    picture = Image.fromarray(far.argmin(axis=1).astype(np.uint8)[which].reshape(pixels.shape[:2]), "P")
+    picture.putpalette(palette.tobytes())
+    picture.save(path, optimize=True)
 
 
 def main(names: list[str]) -> int:

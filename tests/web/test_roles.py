@@ -15,6 +15,12 @@ ACTS = [e for e in ENTRIES if isinstance(e, Act)]
 OPEN = {"/welcome", "/sign-in", "/join/{secret}"}
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """One house for all that is refused: none of it writes anything."""
+    return House(tmp_path_factory.mktemp("house"))
+
+
 def concrete(path: str) -> str:
     """A path with something in each of its places."""
     return re.sub(r"\{[^}]+\}", "INC-0001", path)
@@ -32,25 +38,25 @@ def test_nothing_is_changed_by_a_viewer() -> None:
 
 
 @pytest.mark.parametrize("entry", READS, ids=lambda e: e.path)
-def test_a_stranger_sees_no_page(house: House, entry: Read) -> None:
+def test_a_stranger_sees_no_page(shared: House, entry: Read) -> None:
     """A stranger is sent to sign in from every page, there or not, and what is sent says nothing else."""
     if entry.role is None:
         return
-    answer = house.visitor(None).get(concrete(entry.path))
+    answer = shared.visitor(None).get(concrete(entry.path))
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/sign-in")
     assert answer.text == ""
 
 
 @pytest.mark.parametrize("entry", ACTS, ids=lambda e: e.path)
-def test_a_stranger_does_nothing(house: House, entry: Act) -> None:
+def test_a_stranger_does_nothing(shared: House, entry: Act) -> None:
     """What a stranger sends is refused, and nothing is written."""
     if entry.role is None:
         return
-    before = house.ledger.last_entry()
-    answer = house.visitor(None).send(concrete(entry.path))
+    before = shared.ledger.last_entry()
+    answer = shared.visitor(None).send(concrete(entry.path))
     assert answer.status_code == 401
-    assert house.ledger.last_entry() == before
+    assert shared.ledger.last_entry() == before
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -78,12 +84,12 @@ def test_each_page_of_an_empty_house(house: House, role: str) -> None:
 
 
 @pytest.mark.parametrize("entry", ACTS, ids=lambda e: e.path)
-def test_a_form_of_another_session_is_refused(house: House, entry: Act) -> None:
+def test_a_form_of_another_session_is_refused(shared: House, entry: Act) -> None:
     """A form without this session's proof is refused, whoever sends it, and nothing is written."""
     if entry.role is None:
         return
-    owner = house.visitor("owner")
-    before = house.ledger.last_entry()
+    owner = shared.visitor("owner")
+    before = shared.ledger.last_entry()
     answer = owner.send(concrete(entry.path), {"csrf": "0" * 32})
     assert answer.status_code == 403
-    assert house.ledger.last_entry() == before
+    assert shared.ledger.last_entry() == before

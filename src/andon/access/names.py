@@ -13,7 +13,20 @@ _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u
 """Characters without a shape that Python takes for printable."""
 
 _OURS = frozenset(
-    ("andon", "andondemo", "andontoken", "alertmanager", "auser", "case", "github", "inbox", "nobody", "rollouts", "somebody", "traffic")
+    (
+        "andon",
+        "andondemo",
+        "andontoken",
+        "alertmanager",
+        "auser",
+        "case",
+        "github",
+        "inbox",
+        "nobody",
+        "rollouts",
+        "somebody",
+        "traffic",
+    )
 )
 """Whom records name where no person did something, by their letters: a person with such a name could hide behind it."""
 

@@ -228,7 +228,9 @@ def _same_origin(headers: Headers) -> bool:
     origins, site = headers.getlist("origin"), headers.get("sec-fetch-site")
     if not origins:  # no browser, or one that follows a link
         return site in (None, "same-origin", "none")
-    if origins == ["null"] and site == "same-origin":  # ours, of a browser that is told to send no referrer: it hides the origin too
+    if (
+        origins == ["null"] and site == "same-origin"
+    ):  # ours, of a browser that is told to send no referrer: it hides the origin too
         return True
     parts = urlsplit(origins[0])
     if len(origins) > 1 or parts.scheme not in ("http", "https"):

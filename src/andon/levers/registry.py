@@ -6,12 +6,12 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from difflib import unified_diff
 from typing import Any
 
 import orjson
 
 from andon.access.names import check_letters, letters
+from andon.changes.lines import line_diff
 from andon.errors import InputError, StateError
 from andon.levers.records import ENVIRONMENTS, Approval, Environment, Lever, LeverValue, Promotion, Pull, Version
 from andon.traffic import quoted
@@ -271,7 +271,7 @@ def diff(before: Version | Lever, after: Version | Lever) -> str:
     (old, one), (new, other) = (
         (x.default, "default") if isinstance(x, Lever) else (x.value, x.digest) for x in (before, after)
     )
-    return "\n".join(unified_diff(_lines(old), _lines(new), one, other, lineterm=""))
+    return "\n".join(line_diff(_lines(old), _lines(new), one, other))
 
 
 def origin_of(

@@ -244,6 +244,8 @@ def lint_text(text: str) -> tuple[Finding, ...]:
                 rewrite=RULES[rule].rewrite,
             )
         )
+        if len(findings) == _MOST:
+            break
     return tuple(findings)
 
 
@@ -311,11 +313,19 @@ _BREAK = re.compile(r"^#{1,6} .*\n|\n(?=[ \t]*(?:[-*+]|\d{1,3}[.)]|#{1,6}|\|)\s)
 _ENDS = (". ", ".\n", "\n\n", "\n-", "\n*", "\n#", "! ", "? ", "\n|", ":\n")
 
 
+_FAR = 600
+"""Characters that are looked at on each side for the end of a sentence: else a text without any takes the square of its length."""
+
+_MOST = 1_000
+"""Findings that are told of one text."""
+
+
 def _bounds(text: str, start: int, end: int) -> tuple[int, int]:
-    """Where the sentence, list item or row begins and ends that holds these characters."""
-    left = max(text.rfind(mark, 0, start) for mark in _ENDS)
-    rights = [r for mark in _ENDS if (r := text.find(mark, end)) >= 0]
-    return left + 1, min(rights, default=len(text))
+    """Where the sentence, list item or row begins and ends that holds these characters, or the part of it that is near."""
+    first, last = max(0, start - _FAR), min(len(text), end + _FAR)
+    left = max(text.rfind(mark, first, start) for mark in _ENDS)
+    rights = [r for mark in _ENDS if (r := text.find(mark, end, last)) >= 0]
+    return first if left < 0 else left + 1, min(rights, default=last)
 
 
 _Place = tuple[str, int, int, str]

@@ -7,8 +7,8 @@ from typing import Literal
 
 __all__ = ["compare_lines", "merge_lines"]
 
-MOST_LINES = 5_000
-"""A text of more lines is not merged: comparing them takes the square of their number."""
+MOST_LINES = 2_000
+"""A text of more lines is not merged, nor compared line by line: comparing them takes the square of their number."""
 
 _Change = tuple[int, int, tuple[str, ...]]
 """Lines from, and before which, of the first text, and what stands in their place."""
@@ -53,6 +53,8 @@ NEAR = 2
 def compare_lines(old: str, new: str) -> list[tuple[Literal["same", "out", "in", "far"], str]]:
     """What became of a text: lines that are in both, only in the old, only in the new; ``far`` stands for many that are in both."""
     a, b = old.split("\n"), new.split("\n")
+    if max(len(a), len(b)) > MOST_LINES:
+        return [*(("out", line) for line in a), *(("in", line) for line in b)]
     found: list[tuple[Literal["same", "out", "in", "far"], str]] = []
     for group in SequenceMatcher(None, a, b, autojunk=False).get_grouped_opcodes(NEAR):
         if group[0][1]:

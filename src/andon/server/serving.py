@@ -32,6 +32,7 @@ from andon.server.background import GRACE_S, Repeated, last_commit, now_us
 from andon.server.crank import COMMIT_S, TICK_S, Crank
 from andon.server.errands import Errands
 from andon.server.files import allow_files
+from andon.server.heads import HeadsProtocol
 from andon.server.people import LIVE, Pages
 from andon.server.refused import RefusedReads
 from andon.settings import Settings
@@ -113,7 +114,7 @@ class Server:
         self._grpc = grpc
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=HeadsProtocol,
             loop="uvloop",
             ws="none",
             lifespan="off",

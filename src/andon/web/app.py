@@ -9,8 +9,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from andon.access.run import signed_in
 from andon.access import Person
+from andon.access.run import signed_in
 from andon.api import EventStream
 from andon.errors import StoreError
 from andon.web.pages import PARTS
@@ -61,7 +61,6 @@ class _Live(EventStream):
 
 def add_pages(app: FastAPI, site: Site) -> None:
     """Add the pages to an application, after everything else: they answer for every path that is left."""
-
     open_: Counter[str] = Counter()
 
     async def live(request: Request) -> Response:

@@ -16,6 +16,8 @@ __all__ = ["Ask", "Done", "Gone", "Page", "Undo", "Wrong"]
 
 LONGEST = 200_000
 """Characters of one field of a form."""
+LARGEST = 1e12
+"""The greatest number in a field: what is reckoned from it stays a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,8 @@ class Ask:
             value = float("nan")
         if not isfinite(value):
             raise InputError(f"{what or name} {quoted(text)} is not a number")
+        if abs(value) > LARGEST:
+            raise InputError(f"{what or name} {quoted(text)} is out of all reason; up to {LARGEST:g} is allowed")
         return value
 
     def time_us(self, name: str) -> int | None:

@@ -16,7 +16,7 @@ Kind = Literal["text", "long", "number", "rate", "duration", "time", "tag", "cod
 """``number``: right-aligned. ``rate``: 0..1, shown in per cent. ``duration``: seconds. ``time``: microseconds since 1970. ``tag``: a
 word in a coloured box. ``mark``: yes, no or None. ``picture``: markup of ours, left out of files."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets take the wide ones too
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,9 @@ def write(response: Response, done: Done, *, secret: str, secure: bool) -> None:
         said |= {"undo": done.undo.action, "fields": dict(done.undo.fields)}
     text = base64.urlsafe_b64encode(orjson.dumps(said)).decode()
     if len(text) <= LONGEST:
-        response.set_cookie(COOKIE, f"{_seal(text, secret)}.{text}", 60, path="/", secure=secure, httponly=True, samesite="strict")
+        response.set_cookie(
+            COOKIE, f"{_seal(text, secret)}.{text}", 60, path="/", secure=secure, httponly=True, samesite="strict"
+        )
 
 
 def read(cookies: Mapping[str, str], secret: str) -> Said | None:

@@ -1,7 +1,6 @@
 """Changes: what moved in the control plane, who moved it, and what came after it."""
 
 from collections.abc import Sequence
-from difflib import unified_diff
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -9,6 +8,7 @@ from markupsafe import Markup
 
 from andon.changes import KINDS, Change
 from andon.changes.attributes import is_link
+from andon.changes.lines import line_diff
 from andon.changes.run import change_from, record_change
 from andon.changes.searching import Wanted, counts_over, origin_of, search, values_of
 from andon.errors import InputError
@@ -106,7 +106,7 @@ def change(ask: Ask, id: str) -> Page:  # noqa: A002 - the field is called id
     if one is None:
         raise Gone(f"There is no change {id[:100]!r}", "/changes", "All changes")
     blamed, around = _blamed(ask, one), _around(ask, one)
-    text = "\n".join(unified_diff((one.before or "").split("\n"), (one.after or "").split("\n"), "", "", lineterm=""))
+    text = "\n".join(line_diff((one.before or "").split("\n"), (one.after or "").split("\n")))
     whole = max(len(one.before or ""), len(one.after or "")) > 120 or "\n" in f"{one.before}{one.after}"
     key = one.attributes.get("lever")
     tables = [_suspected(blamed), _signals(around if ask.exporting else around[:MOST_SIGNALS])]

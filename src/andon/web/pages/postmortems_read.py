@@ -62,7 +62,9 @@ def read(ask: Ask, id: str) -> Page:  # noqa: A002 - named so in the path
     r = reading(ask, id)
     editions = stage.editions(ask.ledger, id) if r.published else []
     text = _text(ask, r)
-    number = int(n) if (n := ask.query.get("edition", "")).isdecimal() and len(n) < 6 and 0 < int(n) <= len(editions) else 0
+    number = (
+        int(n) if (n := ask.query.get("edition", "")).isdecimal() and len(n) < 6 and 0 < int(n) <= len(editions) else 0
+    )
     shown = (
         editions[number - 1].record.postmortem
         if number

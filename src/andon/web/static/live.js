@@ -71,12 +71,23 @@ function exchange(fresh, say) {
   const icon = fresh.getElementById("favicon");
   if (icon) document.getElementById("favicon").href = icon.getAttribute("href");
   if (fresh.title !== document.title) document.title = fresh.title;
-  const added = fresh.querySelectorAll("[data-part]").length - document.querySelectorAll("[data-part]").length;
-  if (added !== 0 && !document.querySelector("form .wrong, details[open] form")) {
+  // One part may have come as another went: it is their names that count, not how many there are.
+  if (parts(fresh) !== parts(document) && !atIt()) {
     document.getElementById("main").replaceWith(document.importNode(fresh.getElementById("main"), true));
     changes += 1;
   }
   if (changes) say("This page was brought up to date");
+}
+
+function parts(page) {
+  return [...page.querySelectorAll("[data-part]")].map((e) => e.dataset.part).sort().join("\n");
+}
+
+// Whether somebody types, or has typed something that is not sent yet.
+function atIt() {
+  if (document.querySelector("form .wrong, details[open] form")) return true;
+  const fields = [...document.querySelectorAll("main form[method=post] :is(input:not([type=hidden]), textarea)")];
+  return fields.some((f) => f === document.activeElement || f.value !== f.defaultValue || f.checked !== f.defaultChecked);
 }
 
 function place(part) {
