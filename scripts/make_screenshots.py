@@ -185,8 +185,10 @@ def _fewer_colours(path: Path) -> None:
     except ImportError:
         return
     with Image.open(path) as opened:
-        pixels = np.asarray(opened.convert("RGB"))
-    colours, which, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True)
+        pixels = np.asarray(opened.convert("RGB")).astype(np.uint32)
+    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    values, which, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=1).astype(np.uint8)
     often = np.argsort(counts)[::-1][:EXACT]
     palette = colours[often]
     if len(colours) > EXACT:
@@ -194,7 +196,7 @@ def _fewer_colours(path: Path) -> None:
         few = Image.fromarray(rest).quantize(256 - EXACT, method=Image.Quantize.MAXCOVERAGE)
         palette = np.vstack([palette, np.array(few.getpalette(), dtype=np.uint8).reshape(-1, 3)])[:256]
     far = ((colours[:, None].astype(np.int32) - palette[None].astype(np.int32)) ** 2).sum(axis=2)
-    picture = Image.fromarray(far.argmin(axis=1).astype(np.uint8)[which].reshape(pixels.shape[:2]), "P")
+    picture = Image.fromarray(far.argmin(axis=1).astype(np.uint8)[which.reshape(packed.shape)], "P")
     picture.putpalette(palette.tobytes())
     picture.save(path, optimize=True)
 

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 
 PLACES = (
     "/", "/traffic", "/monitors", "/changes", "/incidents", "/incidents/INC-0001", "/incidents/INC-0001/timeline", "/levers",
-    "/levers/support.router", "/levers/support.prompt", "/levers/new", "/postmortems", "/postmortems?tab=learning",
-    "/postmortems/INC-0001", "/postmortems/INC-0001/edit", "/actions", "/labels", "/golden", "/evals", "/rollouts", "/rollouts/new",
+    "/levers/support.router", "/levers/support.prompt", "/levers/new", "/levers/support.prompt/versions", "/postmortems", "/postmortems/learning", "/postmortems/agenda",
+    "/postmortems/INC-0001", "/postmortems/INC-0001/edit", "/actions", "/labels", "/labels/conflicts", "/labels/agreement", "/golden", "/golden/growth", "/golden/coverage", "/evals", "/rollouts", "/rollouts/new",
     "/settings", "/settings/people", "/settings/tokens", "/settings/channels", "/settings/budget", "/settings/health",
     "/settings/audit",
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """The whole loop by hand: two people at two browsers, a server in a process of its own, and an application that goes wrong."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,26 @@ import pytest
 from alarms import alarm
 from chromium import Tab, open_browser
 from desk import APP, LEVER, Desk
+from lived_in import ENDS
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from running import free_port, serving
+from served import PASSWORD, PEOPLE, Served, serve_pages
 
+from andon.levers import Lever, Pull
+from andon.levers.run import declare
 from andon.store import Ledger
+from andon.traffic import Interaction
+from andon.traffic.run import record
 
 pytestmark = pytest.mark.slow
 
-PASSWORD = "a horse that is correct"
 QUICK = {"ANDON_WINDOW_S": "10", "ANDON_SETTLE_S": "12"}
 """A window stays open for 12 s, so that the history still counts that comes after the first trace."""
+FOCUSED = """(() => { const e = document.activeElement;
+return (e.labels?.[0]?.textContent ?? e.getAttribute('aria-label') ?? e.textContent ?? '').trim(); })()"""
+"""The name of what has the focus."""
 WRITTEN = "The release was not tried on the golden set first."
+WHY = "The chart is inside its limits again, without the lever."
 LONGEST_MS = 90_000
 """Longest wait for what the loop does by itself."""
 
@@ -63,10 +72,7 @@ class Hand:
 
     def sees(self, text: str, within: str = "main", ms: float = 15_000) -> None:
         """Wait until the open page shows a text."""
-        try:
-            self.page.locator(within).get_by_text(text).first.wait_for(timeout=ms)
-        except Exception:
-            self.page.screenshot(path="/tmp/h1-fail.png"); print("DBG", self.page.url, self.page.locator("main").inner_text()[:1500]); raise
+        self.page.locator(within).get_by_text(text).first.wait_for(timeout=ms)
 
     def unloaded(self) -> None:
         """Mark the document, to see later that it was never loaded anew."""
@@ -85,7 +91,11 @@ def trace() -> bytes:
     now = time.time_ns()
     span = resource.scope_spans.add().spans.add(name="chat", start_time_unix_nano=now - 10**9, end_time_unix_nano=now)
     span.trace_id, span.span_id = now.to_bytes(16, "big"), now.to_bytes(8, "big")
-    for key, text in (("gen_ai.operation.name", "chat"), ("input.value", "Do you deliver on Sundays?"), ("output.value", "Not yet.")):
+    for key, text in (
+        ("gen_ai.operation.name", "chat"),
+        ("input.value", "Do you deliver on Sundays?"),
+        ("output.value", "Not yet."),
+    ):
         span.attributes.add(key=key).value.string_value = text
     return bytes(request.SerializeToString())
 
@@ -100,15 +110,17 @@ def first_trace(ann: Hand, url: str) -> None:
     ann.press("Become the owner")
     ann.sees("Waiting for the first trace")
     ann.unloaded()
-    answer = httpx2.post(f"{url}/v1/traces", content=trace(), headers={"content-type": "application/x-protobuf"}, timeout=10)
+    answer = httpx2.post(
+        f"{url}/v1/traces", content=trace(), headers={"content-type": "application/x-protobuf"}, timeout=10
+    )
     begun = time.monotonic()
     assert answer.status_code == 200
     ann.sees("The first trace came at")
     took = time.monotonic() - begun
-    print(f"the first trace was on the open page {took:.2f} s after its acknowledgement")
+    print(f"the first trace was on the open page {took:.2f} s after its acknowledgement")  # noqa: T201 - the figure is the point
     assert took < 2
     assert ann.still()
-    ann.sees("1 interaction of app helpdesk")
+    ann.sees("1 row came in")
 
 
 def let_in(ann: Hand, ben: Hand) -> None:
@@ -153,7 +165,11 @@ def stops_harm(ann: Hand, incident: str) -> None:
     ann.press("Add note")
     ann.sees("asks for more sources", "#timeline")
     ann.go("/levers/new")
-    for label, text in (("Key", LEVER), ("Application that reads it", APP), ("What it does", "Whether answers name more sources.")):
+    for label, text in (
+        ("Key", LEVER),
+        ("Application that reads it", APP),
+        ("What it does", "Whether answers name more sources."),
+    ):
         ann.fill(label, text)
     ann.page.get_by_label("Default").fill("true")
     ann.page.get_by_label("Safe value").fill("false")
@@ -216,7 +232,9 @@ def writes(ann: Hand, incident: str) -> None:
     areas.first.locator("textarea").fill(WRITTEN)
     areas.first.locator(".finding").first.wait_for(state="detached")
     for n in range(1, areas.count()):
-        areas.nth(n).locator("textarea").fill("Answers named sources that nobody had looked up; the lever took them out again.")
+        areas.nth(n).locator("textarea").fill(
+            "Answers named sources that nobody had looked up; the lever took them out again."
+        )
     ann.press("Save and go on")
     ann.sees("sections are written")
 
@@ -268,30 +286,50 @@ def measures(ann: Hand) -> None:
 
 
 def closes(ann: Hand, incident: str) -> None:
-    """8. It is over when what was measured says so: it cannot be closed before, and what was typed for that is kept."""
+    """8. As far as minutes allow: a person's check is met, the chart's criterion is measured, and closing before that is refused."""
     ann.go(f"/incidents/{incident}")
-    measures(ann)
-    why = "The chart is inside its limits again while the lever is held."
-    ann.page.keyboard.press("c")
-    ann.fill("Why may it be closed?", why, "#close")
-    ann.press("Close it")
-    ann.page.locator("#close .wrong").wait_for()
-    assert ann.page.locator("#close textarea").input_value() == why
-    ann.go(f"/incidents/{incident}")
-    asked = ann.page.locator("#recovery .criteria li code").all_inner_texts()
     ann.open("Add a criterion", "#recovery")
-    ann.fill("For how many hours", "0.006", "#criterion")
+    ann.page.locator("#criterion").get_by_label("What is asked for").select_option("check")
+    ann.fill("In words", "The desk answers ten questions of its list with one source each.", "#criterion")
     ann.press("Add it")
-    for name in asked:
-        ann.page.locator("#recovery li").filter(has_text=name).get_by_text("Drop", exact=True).click()
-        ann.fill("Why does it not apply?", "The desk is watched by the shorter one.", f"#drop-{name}")
-        ann.press(f"Drop {name}")
+    ann.page.locator("#recovery li").filter(has_text="ten questions").get_by_text("Check", exact=True).click()
+    ann.page.locator("#recovery li").filter(has_text="ten questions").locator("textarea").first.fill(
+        "Ten asked, ten right."
+    )
+    ann.press("It is met")
+    ann.page.locator("#recovery .criteria .tag.good").first.wait_for()
     measures(ann)
-    ann.sees("Not met" if False else "met", "#recovery")
     ann.page.keyboard.press("c")
-    ann.fill("Why may it be closed?", why, "#close")
+    ann.fill("Why may it be closed?", WHY, "#close")
     ann.press("Close it")
-    ann.sees(f"{incident} is closed.")
+    refusal = ann.page.locator("#close .wrong")
+    refusal.wait_for()
+    assert "stays inside its limits" in refusal.inner_text()
+    assert ann.page.url.endswith(f"/incidents/{incident}")
+    assert ann.page.locator("#close textarea").input_value() == WHY
+
+
+def releases(ann: Hand) -> None:
+    """7b. The release is mended, and the lever let go of by keys."""
+    ann.go(f"/levers/{LEVER}")
+    ann.page.keyboard.press("r")
+    ann.fill("Why", "the release is mended", "#release-production")
+    ann.press("Release", "#release-production")
+    ann.sees("Nobody holds it.")
+
+
+def live_within(ann: Hand, home: Path) -> float:
+    """A signal and its incident that another ledger object writes: seconds until the open first page shows them."""
+    ann.go("/")
+    ann.sees("1 open incident")
+    ann.unloaded()
+    with closing(Ledger.open(home / "ledger.db")) as ledger:
+        alarm(ledger, 901, time.time_ns() // 1000)
+        begun = time.monotonic()
+        ann.sees("Refusals of shop rose to 50 %")
+        took = time.monotonic() - begun
+    assert ann.still()
+    return took
 
 
 def test_the_whole_loop_by_hand(browser: Any, tmp_path: Path) -> None:
@@ -306,14 +344,106 @@ def test_the_whole_loop_by_hand(browser: Any, tmp_path: Path) -> None:
             let_in(ann, ben)
             time.sleep(5)
             incident = goes_wrong(ann, desk)
-            print(incident, ann.page.locator("h1").inner_text())
-            hook(ann, ben, desk, incident)
-        assert not one.wrong + two.wrong
+            stops_harm(ann, incident)
+            looks_again(ann, incident)
+            cases = labels(ben)
+            writes(ann, incident)
+            publishes(ann, ben, incident)
+            proves(ann, incident)
+            desk.careless = False
+            releases(ann)
+            closes(ann, incident)
+            took = live_within(ann, home)
+        print(f"a signal was on the open page {took:.2f} s after it was written")  # noqa: T201 - the figure is the point
+        assert took < 2
+        loop = ann.page.locator("[data-part=loop]")
+        for stage, text in (("Postmortems", "1"), ("Golden set", str(cases)), ("Levers", "0 held")):
+            assert text in (loop.locator("a", has_text=stage).text_content() or "")
+        refused = [w for w in one.wrong if "409" in w and f"/incidents/{incident}/close" in w]
+        assert [w for w in one.wrong + two.wrong if w not in refused] == []
 
 
-def hook(ann, ben, desk, incident):
-    import os
-    if os.environ.get("HOLD"):
-        open("/tmp/h1.url", "w").write(ann.tab.address)
-        print(ann.tab.address, flush=True)
-        time.sleep(float(os.environ["HOLD"]))
+@pytest.fixture
+def alarmed(browser: Any, tmp_path: Path) -> Iterator[Served]:
+    """Pages over a store with one incident that nobody is on, and a lever of its application that nobody holds."""
+    with closing(Ledger.open(tmp_path / "ledger.db")) as ledger:
+        alarm(ledger, 1, ENDS - 60_000_000)
+        lever = Lever(
+            id="shop.answers", kind="boolean", default=True, safe=False, app="shop", about="Whether the bot answers."
+        )
+        declare(ledger, lever, ENDS - 120_000_000, "Ada")
+    with serve_pages(tmp_path) as served:
+        yield served
+
+
+def tab_to(page: Any, name: str) -> None:
+    """Press Tab until the element with this name, label or text has the focus."""
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        if page.evaluate(FOCUSED).startswith(name):
+            return
+    raise AssertionError(f"Tab never comes to {name!r}")
+
+
+def goes(page: Any, key: str) -> None:
+    """Press a key that leads to another page."""
+    with page.expect_navigation():
+        page.keyboard.press(key)
+
+
+def test_an_incident_is_worked_on_without_a_mouse(browser: Any, alarmed: Served) -> None:
+    """By keys alone: sign in, open the incident, acknowledge, note, open the lever, hold it for the incident, release it."""
+    with Tab(browser, alarmed.address) as tab:
+        page = tab.page
+        tab.goto("/incidents")
+        page.keyboard.type(PEOPLE["responder"])
+        page.keyboard.press("Tab")
+        page.keyboard.type(PASSWORD)
+        goes(page, "Enter")
+        assert page.url.endswith("/incidents")
+        page.keyboard.press("j")
+        goes(page, "Enter")
+        goes(page, "a")
+        assert "Rob is on it" in page.locator("main").inner_text()
+        page.keyboard.press("n")
+        page.wait_for_function("document.activeElement.matches('textarea')")
+        page.keyboard.type("the bot is switched off until we know more")
+        tab_to(page, "Add note")
+        goes(page, "Enter")
+        assert "switched off until we know more" in page.locator("#timeline").inner_text()
+        tab_to(page, "Hold it for this incident")
+        goes(page, "Enter")
+        tab_to(page, "Why")
+        page.keyboard.type("it refuses everybody")
+        tab_to(page, "Show what would change")
+        goes(page, "Enter")
+        goes(page, "h")
+        assert "held" in page.locator("h1").inner_text()
+        page.keyboard.press("r")
+        tab_to(page, "Why")
+        page.keyboard.type("it answers again")
+        tab_to(page, "Release")
+        goes(page, "Enter")
+        assert "Nobody holds it" in page.locator("main").inner_text()
+        assert not tab.wrong
+    [pull] = alarmed.ledger.all(Pull)
+    assert (pull.by, pull.incident, pull.released_by) == ("Rob", "INC-0001", "Rob")
+
+
+def test_the_first_incident_comes_as_the_first_trace_goes(browser: Any, tmp_path: Path) -> None:
+    """One part of the open page goes and another one comes at once: the new one is shown, without a reload."""
+    with serve_pages(tmp_path) as served, Tab(browser, served.address, served.secrets["viewer"]) as tab:
+        record(
+            served.site.warehouse,
+            [Interaction(id="1", time_us=ENDS - 1, app="shop", query="Are you open?", answer="Yes.")],
+        )
+        served.site.warehouse.commit()
+        ann = Hand(tab)
+        ann.go("/")
+        ann.sees("The first trace came at")
+        ann.unloaded()
+        alarm(served.ledger, 1, ENDS)
+        served.site.streams.tell("news", ENDS)
+        ann.sees("Refusals of shop rose to 50 %")
+        assert ann.still()
+        assert not tab.wrong

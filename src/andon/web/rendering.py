@@ -64,7 +64,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     env.filters |= {
         "duration": duration,
-        "odds": odds,
+        "odds": lambda p: odds(p).replace(" ", "\u00a0"),
         "percent": percent,
         "value": value_text,
         "quoted": partial(quote, safe=""),

@@ -67,6 +67,9 @@ addEventListener("beforeunload", (event) => {
 // A filter is sent when it is changed.
 document.addEventListener("change", (event) => event.target.closest("form[data-auto]")?.requestSubmit());
 
+// A form that was refused shows its page at the address that it was sent to: give it the page's own, which can be loaded again.
+const here = document.querySelector("form .wrong")?.closest("form").elements.from?.value;
+if (here) history.replaceState(null, "", here);
 document.querySelector(".wrong")?.closest("details")?.setAttribute("open", "");
 document.querySelector(".wrong")?.scrollIntoView({ block: "center" });
 
