@@ -10,7 +10,7 @@ from andon.access.run.reading import hashed
 
 sys.path.append(str(Path(__file__).parents[1] / "server"))  # a real server in a process: `running`
 
-from browsing import House  # noqa: E402 - as above
+from browsing import House
 
 _hashed = cache(hashed)
 

@@ -177,8 +177,9 @@ def _mark_table(tokens: Sequence[Token], start: int, *, first: bool) -> None:
         if not head:
             head = [_words(inline) for _, inline in cells]
             for cell, inline in cells:
-                if not _words(inline):
-                    cell.tag = tokens[tokens.index(inline) + 1].tag = "td"  # a head cell says what its column is
+                if not _words(inline):  # a head cell says what its column is
+                    closing = next(n for n in range(start, len(tokens)) if tokens[n] is inline) + 1
+                    cell.tag = tokens[closing].tag = "td"
             tokens[start].attrSet("class", _kind(head, len(rows), first=first))
             continue
         for column, (cell, inline) in enumerate(cells):
