@@ -202,6 +202,8 @@ def looks_again(ann: Hand, incident: str) -> None:
 
 def labels(ben: Hand) -> int:
     """5. The label queue by keys alone; what was settled becomes cases of the golden set."""
+    from playwright.sync_api import expect
+
     ben.go("/labels")
     for n in range(3):
         asked = ben.page.locator("h1").inner_text()
@@ -215,7 +217,7 @@ def labels(ben: Hand) -> int:
     with ben.page.expect_navigation():
         ben.page.keyboard.press("m")
     ben.sees("3 cases must pass for ever", ms=LONGEST_MS)
-    assert ben.page.locator("main tbody tr").count() == 3
+    expect(ben.page.locator("main tbody tr")).to_have_count(3)
     return 3
 
 

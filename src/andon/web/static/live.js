@@ -56,6 +56,8 @@ function exchange(fresh, say) {
   for (const old of document.querySelectorAll("[data-part]")) {
     const part = old.dataset.part;
     const now = fresh.querySelector(`[data-part="${CSS.escape(part)}"]`);
+    old.classList.remove("fresh"); // a mark of ours, which the server's part does not have
+    if (!old.classList.length) old.removeAttribute("class");
     if (!now || now.isEqualNode(old)) continue;
     if (old.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) continue;
     if (old.querySelector("details[open] form, form .wrong")) continue; // somebody is at it
