@@ -12,12 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote, urlencode
+
+import numpy as np
+from numpy.typing import NDArray
 
 from andon.access.run import found, owned, sign_in
 from andon.changes import Change
@@ -28,18 +31,21 @@ from andon.investigations import Investigation
 from andon.levers import Lever
 from andon.levers import run as levers
 from andon.loop import open_loop
-from andon.monitors import Signal
+from andon.monitors import Monitor, Signal
+from andon.monitors.charts import Charts
+from andon.monitors.run.publishing import Publisher
 from andon.settings import load
 from andon.store import Ledger, Slice
 from bench.figures import figure, note
-from bench.web_store import END_US, START_US, web_store
+from bench.web_store import APPS, END_US, PARTS, RISKS, START_US, TASKS, web_store
 
 __all__ = ["fill", "run"]
 
 ROWS = int(os.environ.get("BENCH_WEB_ROWS", "10000000"))
 TIMES = 40
-WINDOW_S = 3_600
-"""Windows of an hour: a month of them is turned in minutes; the pages read the same number of charts, hours and rows."""
+CHARTS, WINDOW_US, TURNED = 10_000, 300_000_000, 36 * 48
+"""Charts, the width of their windows, and how many windows they were turned through: six days."""
+METRICS = ("error", "refusal", "escalation", "citation_valid", "tool_error", "thumbs", "policy_refusal", "empty_answer")
 PASSWORD = "a horse that is correct"
 HOUR_US = 3_600_000_000
 PEOPLE = "Ada"
@@ -60,28 +66,70 @@ def run() -> None:
 
 
 def fill(folder: Path) -> None:
-    """Turn the charts through the whole store, look into what they found, and put in what people would have done by then."""
+    """Turn ten thousand charts up to the end of the store, look into what they found, and put in what people would have done."""
     mark = folder / "filled.json"
     if mark.exists():
         return
-    settings = replace(load({}), home=folder, embedder="hashed", window_s=WINDOW_S)
-    loop = open_loop(settings)
+    loop = open_loop(replace(load({}), home=folder, embedder="hashed"))
     try:
         begun = time.perf_counter()
-        signals = loop._watch.advance(END_US)
-        loop._watch.done()
-        watching, learning = loop.charts
-        note(f"{watching + learning:,} charts, {len(signals)} signals, {time.perf_counter() - begun:.0f} s")
+        signals = _charts(folder)
+        for signal in signals:
+            loop.ledger.put(signal, now_us=signal.at_us, by="andon")
+        note(f"{CHARTS:,} charts, {len(signals)} signals, {time.perf_counter() - begun:.0f} s")
         respond(loop.ledger, signals)
         for incident in loop.ledger.all(Incident)[:3]:
             begun = time.perf_counter()
             loop.look_into(incident, END_US)
             note(f"{incident.id} looked into, {time.perf_counter() - begun:.0f} s")
         _people_did(loop.ledger)
-        found(loop.ledger, PEOPLE, PASSWORD, now_us=END_US)
+        if not owned(loop.ledger):
+            found(loop.ledger, PEOPLE, PASSWORD, now_us=END_US)
     finally:
         loop.close()
-    mark.write_text(json.dumps({"charts": watching + learning, "signals": len(signals)}))
+    mark.write_text(json.dumps({"charts": CHARTS, "signals": len(signals)}))
+
+
+class _Even:
+    """Every interaction counts once."""
+
+    def weights_of(self, monitors: Sequence[Monitor]) -> NDArray[np.float64]:
+        """One for each chart."""
+        return np.ones(len(monitors))
+
+
+def _charts(folder: Path) -> list[Signal]:
+    """Charts as the loop leaves them, with counts that are drawn: turning them through ten million rows takes an hour.
+
+    In the last two hours one chart in a hundred is harmed.
+    """
+    rng = np.random.default_rng(0)
+    parts = [
+        (),
+        *((("risk_category", r),) for r in RISKS),
+        *((("task", t),) for t in TASKS),
+        *((("segment", p),) for p in PARTS),
+    ]
+    parts += [(("risk_category", r), ("task", t)) for r in RISKS for t in TASKS]
+    monitors = [
+        Monitor(app=app, environment="production", metric=metric, direction="up", scope=part)
+        for app in APPS for metric in METRICS for part in parts
+    ][:CHARTS]  # fmt: skip
+    while len(monitors) < CHARTS:
+        n = len(monitors)
+        monitors.append(replace(monitors[n % 4_800], scope=(("topic", f"t{n:05}"),)))
+    charts = Charts(WINDOW_US, 1.0, dict.fromkeys(METRICS, "binary"), {(m, "up"): "correctness" for m in METRICS})
+    for monitor in monitors:
+        charts.index(monitor)
+    first, signals = (END_US - TURNED * WINDOW_US) // WINDOW_US, []
+    for start in range(0, TURNED, 48):
+        n = rng.poisson(3, (48, CHARTS)).astype(float)
+        rate = np.full((48, CHARTS), 0.05)
+        if start + 48 >= TURNED:
+            rate[-24:, ::100] = 0.6
+        signals += charts.advance(first + start, n, rng.binomial(n.astype(int), rate).astype(float))
+    Publisher(folder).publish(charts, _Even(), first + TURNED)
+    return [s for s in signals if s.level == "page"][:60]
 
 
 def _people_did(ledger: Ledger) -> None:
@@ -131,7 +179,7 @@ def _places(folder: Path) -> dict[str, Callable[[random.Random], str]]:
     signals = [s.monitor for s in ledger.all(Signal)]
     incidents = [i.id for i in ledger.all(Investigation)]
     ledger.close()
-    loop = open_loop(replace(load({}), home=folder, embedder="hashed", window_s=WINDOW_S))
+    loop = open_loop(replace(load({}), home=folder, embedder="hashed"))
     rows = loop.warehouse.run(
         Slice(table="interactions", columns=("id", "time_us"), limit=200, newest_first=True)
     ).to_pylist()
@@ -156,7 +204,7 @@ def _places(folder: Path) -> dict[str, Callable[[random.Random], str]]:
         "traffic": lambda _: "/traffic",
         "traffic by app": lambda c: "/traffic?" + urlencode({"app": c.choice(apps), **stretch(c)}),
         "traffic by word": lambda c: "/traffic?" + urlencode({"question": c.choice(("bran", "cor", "zephyrgrade"))}),
-        "traffic by score": lambda c: "/traffic?" + urlencode({"app": c.choice(apps), "score": "refusal ge 0.5"}),
+        "traffic by score": lambda c: "/traffic?" + urlencode({"app": c.choice(apps), "score": "refusal>=0.5"}),
         "interaction": story,
         "changes": lambda _: "/changes",
         "incidents": lambda _: "/incidents",

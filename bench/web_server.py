@@ -20,7 +20,7 @@ from andon.web import Site, add_pages
 
 def main(folder: Path, begins_us: int) -> None:
     """Serve until killed; the port is the first line of stdout."""
-    settings = replace(load({}), home=folder, window_s=3_600)
+    settings = replace(load({}), home=folder)
     begun = time.monotonic_ns()
     site = Site(
         ledger=RememberingLedger.open(folder / "ledger.db"),
@@ -34,6 +34,7 @@ def main(folder: Path, begins_us: int) -> None:
         app, port=0, http="httptools", loop="uvloop", log_level="error", access_log=False, lifespan="off"
     )
     bound = config.bind_socket()
+    bound.listen(64)
     print(bound.getsockname()[1], flush=True)
     uvicorn.Server(config).run(sockets=[bound])
 

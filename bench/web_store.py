@@ -32,7 +32,20 @@ from andon.traffic import SCHEMAS
 from andon.traffic.run import FollowUpCursor
 from bench.figures import figure, note
 
-__all__ = ["DAYS", "END_US", "FEEDBACK", "RARE", "ROWS", "START_US", "main", "web_store"]
+__all__ = [
+    "APPS",
+    "DAYS",
+    "END_US",
+    "FEEDBACK",
+    "PARTS",
+    "RARE",
+    "RISKS",
+    "ROWS",
+    "START_US",
+    "TASKS",
+    "main",
+    "web_store",
+]
 
 ROWS, FEEDBACK, DAYS = 10_000_000, 100_000, 30
 DAY_US = 86_400_000_000
