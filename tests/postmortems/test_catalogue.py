@@ -12,7 +12,7 @@ from andon.postmortems import Postmortem
 from andon.postmortems.review import write_section
 from andon.postmortems.run.actions import actions_of, take_action
 from andon.postmortems.run.catalogue import Catalogue, catalogue_of
-from andon.postmortems.run.library import entries_of, lessons_in
+from andon.postmortems.run.entries import entries_of, lessons_in
 from andon.postmortems.run.review import all_working, change_review, in_short, publish, sign_postmortem
 from andon.postmortems.run.search import search_postmortems
 from andon.postmortems.run.shelf import shelf_of

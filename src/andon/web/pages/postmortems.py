@@ -6,7 +6,7 @@ from typing import Any
 from andon.loop.learning import learned_so_far
 from andon.postmortems.learning import Agenda, Learned, Share, Spread, share_text, spread_text
 from andon.postmortems.run.documents import layouts_beside
-from andon.postmortems.run.library import Entry, entries_of, lessons_in
+from andon.postmortems.run.entries import Entry, entries_of, lessons_in
 from andon.postmortems.run.search import search_postmortems
 from andon.postmortems.search import Found
 from andon.scores.embedding import Cached, choose
