@@ -7,12 +7,11 @@ Pillow is installed, each picture is stored with 256 colours; else as the browse
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "web"))
@@ -20,14 +19,8 @@ sys.path.insert(0, str(ROOT / "tests" / "web"))
 import numpy as np
 from chromium import PAGE_SIZES, Tab, open_browser
 from lived_in import live_in
-from served import Served, serve_pages
+from served import Served, place_of, serve_pages
 
-from andon.changes import Change
-from andon.evals import EvalRun
-from andon.golden import Case, Failure
-from andon.investigations import Investigation
-from andon.monitors import Signal
-from andon.postmortems import ActionItem
 
 __all__ = ["FOLDER", "SHOTS", "Shot", "take"]
 
@@ -108,25 +101,6 @@ def _shots() -> Iterator[Shot]:
 SHOTS = tuple(_shots())
 
 
-def _about(served: Served, word: str) -> str:
-    """The address of a page about one thing that is in the store."""
-    ledger = served.ledger
-    first, second = ledger.get(Investigation, "INC-0001").examples[:2]
-    runs = [r.id for r in ledger.all(EvalRun)]
-    found: dict[str, Callable[[], str]] = {
-        "monitor": lambda: f"/monitors/{quote(ledger.all(Signal)[0].monitor, safe='')}",
-        "interaction": lambda: f"/traffic/{first.interaction_id}?at={first.at_us}",
-        "compare": lambda: f"/traffic/compare?a={first.interaction_id}&b={second.interaction_id}",
-        "change": lambda: f"/changes/{quote(ledger.all(Change)[0].id, safe='')}",
-        "case": lambda: f"/golden/{ledger.all(Case)[0].id}",
-        "run": lambda: f"/evals/{quote(runs[0], safe='')}",
-        "runs": lambda: f"/evals/compare?a={quote(runs[0])}&b={quote(runs[1])}",
-        "action": lambda: f"/actions/{ledger.all(ActionItem)[0].id}",
-        "failure": lambda: f"/labels/{ledger.all(Failure)[-1].id}",
-    }
-    return found[word]()
-
-
 @contextmanager
 def _served(*, empty: bool) -> Iterator[Served]:
     with tempfile.TemporaryDirectory() as folder:
@@ -148,7 +122,7 @@ def take(shot: Shot, served: Served, browser: Any, folder: Path = FOLDER) -> lis
         RuntimeError: the page did not come, or something in it went wrong.
     """
     made = []
-    place = shot.place if shot.place.startswith("/") else _about(served, shot.place)
+    place = shot.place if shot.place.startswith("/") else place_of(served, shot.place)
     width, height = PAGE_SIZES["phone"] if shot.phone else (WIDE, shot.height)
     for theme in ("light", "dark"):
         secret = served.secrets[shot.role] if shot.role else ""

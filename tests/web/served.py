@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,7 +14,13 @@ from lived_in import ENDS
 
 from andon.access.run import accept, add_person, found, invite
 from andon.api import Streams
+from andon.changes import Change
+from andon.evals import EvalRun
+from andon.golden import Case, Failure
+from andon.investigations import Investigation
+from andon.monitors import Signal
 from andon.monitors.run import open_board
+from andon.postmortems import ActionItem
 from andon.scores import score_schema
 from andon.scores.run import installed_scorers
 from andon.settings import load
@@ -21,7 +28,7 @@ from andon.store import RememberingLedger, Warehouse
 from andon.traffic import SCHEMAS
 from andon.web import Site, add_pages
 
-__all__ = ["PEOPLE", "Served", "serve_pages"]
+__all__ = ["PEOPLE", "Served", "place_of", "serve_pages"]
 
 PEOPLE = {"owner": "Ada", "responder": "Rob", "reviewer": "Rita", "viewer": "Vic"}
 PASSWORD = "a horse that is correct"
@@ -69,3 +76,21 @@ def serve_pages(home: Path) -> Iterator[Served]:
         thread.join(10)
         warehouse.close()
         ledger.close()
+
+
+def place_of(served: Served, name: str) -> str:
+    """The address of a page about one thing that is in the store."""
+    ledger = served.ledger
+    first, second = ledger.get(Investigation, "INC-0001").examples[:2]
+    runs = [r.id for r in ledger.all(EvalRun)]
+    return {
+        "monitor": lambda: f"/monitors/{quote(ledger.all(Signal)[0].monitor, safe='')}",
+        "interaction": lambda: f"/traffic/{first.interaction_id}?at={first.at_us}",
+        "compare": lambda: f"/traffic/compare?a={first.interaction_id}&b={second.interaction_id}",
+        "change": lambda: f"/changes/{quote(ledger.all(Change)[0].id, safe='')}",
+        "case": lambda: f"/golden/{ledger.all(Case)[0].id}",
+        "run": lambda: f"/evals/{quote(runs[0], safe='')}",
+        "runs": lambda: f"/evals/compare?a={quote(runs[0])}&b={quote(runs[1])}",
+        "action": lambda: f"/actions/{ledger.all(ActionItem)[0].id}",
+        "failure": lambda: f"/labels/{ledger.all(Failure)[-1].id}",
+    }[name]()

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 from chromium import PAGE_SIZES, Tab, open_browser
 from lived_in import live_in
-from served import Served, serve_pages
-
-from andon.golden import Case
-from andon.investigations import Investigation
-from andon.monitors import Signal
+from served import Served, place_of, serve_pages
 
 pytestmark = pytest.mark.slow
 
@@ -40,31 +36,6 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     with serve_pages(home) as found:
         yield found
     shutil.rmtree(home, ignore_errors=True)
-
-
-def place_of(served: Served, name: str) -> str:
-    """The address of a page about one thing that is in the store."""
-    from urllib.parse import quote
-
-    from andon.changes import Change
-    from andon.evals import EvalRun
-    from andon.golden import Failure
-    from andon.postmortems import ActionItem
-
-    ledger = served.ledger
-    first, second = ledger.get(Investigation, "INC-0001").examples[:2]
-    runs = [r.id for r in ledger.all(EvalRun)]
-    return {
-        "monitor": lambda: f"/monitors/{quote(ledger.all(Signal)[0].monitor, safe='')}",
-        "interaction": lambda: f"/traffic/{first.interaction_id}?at={first.at_us}",
-        "compare": lambda: f"/traffic/compare?a={first.interaction_id}&b={second.interaction_id}",
-        "change": lambda: f"/changes/{quote(ledger.all(Change)[0].id, safe='')}",
-        "case": lambda: f"/golden/{ledger.all(Case)[0].id}",
-        "run": lambda: f"/evals/{quote(runs[0], safe='')}",
-        "runs": lambda: f"/evals/compare?a={quote(runs[0])}&b={quote(runs[1])}",
-        "action": lambda: f"/actions/{ledger.all(ActionItem)[0].id}",
-        "failure": lambda: f"/labels/{ledger.all(Failure)[-1].id}",
-    }[name]()
 
 
 def address_of(served: Served, place: str) -> str:

@@ -93,3 +93,11 @@ def test_a_form_of_another_session_is_refused(shared: House, entry: Act) -> None
     answer = owner.send(concrete(entry.path), {"csrf": "0" * 32})
     assert answer.status_code == 403
     assert shared.ledger.last_entry() == before
+
+
+@pytest.mark.parametrize("entry", READS, ids=lambda e: e.path)
+def test_a_page_is_the_same_each_time(shared: House, entry: Read) -> None:
+    """A page that is asked for again while nothing happened is the same to the letter: open pages exchange only what differs."""
+    owner = shared.visitor("owner")
+    first, again = (owner.get(concrete(entry.path)).text for _ in range(2))
+    assert first == again

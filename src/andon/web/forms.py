@@ -1,16 +1,13 @@
 """Forms: each field with its label, what it is for, what was typed before and what was wrong with it."""
 
-from collections.abc import Iterable, Mapping
-from itertools import count
-from urllib.parse import unquote
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import unquote, urlencode
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from andon.web.asking import Ask
 
 __all__ = ["Form"]
-
-_NUMBERS = count(1)
 
 
 class Form:
@@ -19,12 +16,23 @@ class Form:
     A form that was refused is shown again with what was typed in it and why it was refused.
     """
 
-    def __init__(self, ask: Ask, csrf: str, action: str, *, cls: str = "form", confirm: str = "", id: str = "") -> None:  # noqa: A002
+    def __init__(
+        self,
+        ask: Ask,
+        csrf: str,
+        numbers: Iterator[int],
+        action: str,
+        *,
+        cls: str = "form",
+        confirm: str = "",
+        id: str = "",
+    ) -> None:
         """A form that is sent to a path.
 
         Args:
             ask: the request that it is shown for.
             csrf: what proves that it is ours.
+            numbers: those of the forms of one page, which so has the same ids each time that it is made.
             action: where it is sent.
             cls: how it looks: ``form`` (fields below each other), ``row`` (beside each other) or ``bare``.
             confirm: asked before it is sent, where there is a script; empty: nothing is asked.
@@ -33,12 +41,12 @@ class Form:
         self._ask, self._csrf, self._action, self._class, self._confirm = ask, csrf, action, cls, confirm
         wrong = ask.wrong
         self._wrong = wrong if wrong is not None and wrong.action == unquote(action) else None
-        self.id = id or f"f{next(_NUMBERS)}"
+        self.id = id or f"f{next(numbers)}"
 
     @property
     def open(self) -> Markup:
         """The beginning, with what was wrong."""
-        here = self._ask.path + ("?" + _query(self._ask.query) if self._ask.query else "")
+        here = self._ask.path + ("?" + urlencode(self._ask.query) if self._ask.query else "")
         text = Markup('<form method="post" action="{}" class="{}" id="{}"{}>').format(
             self._action,
             self._class,
@@ -146,9 +154,3 @@ class Form:
             self.id, name, label, optional, inside,
             Markup('<span class="hint" id="{}-{}-hint">{}</span>').format(self.id, name, hint) if hint else "",
         )  # fmt: skip
-
-
-def _query(query: Mapping[str, str]) -> str:
-    from urllib.parse import urlencode
-
-    return escape(urlencode(query)).unescape()

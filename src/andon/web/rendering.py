@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache, partial
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -44,7 +45,7 @@ def render(ask: Ask, page: Page, *, csrf: str, said: "Said | None") -> str:
         "navigation": NAVIGATION,
         "here": _section(ask.path),
         "lamp": lamp_of(ask) if ask.person.id else None,
-        "form": partial(Form, ask, csrf),
+        "form": partial(Form, ask, csrf, count(1)),
         "with_query": partial(_with_query, ask),
         "time": partial(_time, ask),
         "day": lambda us: day_text(us, ask.zone, ask.now_us),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import orjson
 from anyio import CapacityLimiter, to_thread
 from isal import igzip
 from markupsafe import escape
@@ -317,8 +318,6 @@ def _file(page: Page, ask: Ask) -> Response:
     if form == "md" and not name:
         text = page.markdown() if page.markdown else "\n".join(f"## {t.title}\n\n{as_markdown(t)}" for t in page.tables)
     elif form == "json" and not name:
-        import orjson
-
         text = orjson.dumps({n: as_json(t) for n, t in tables.items()}).decode()
     else:
         table = tables.get(name) or next(iter(tables.values()), None)
@@ -332,8 +331,6 @@ def _file(page: Page, ask: Ask) -> Response:
 
 
 def _table_text(table: Table, form: str) -> str:
-    import orjson
-
     if form == "csv":
         return as_csv(table)
     return as_markdown(table) if form == "md" else orjson.dumps(as_json(table)).decode()
@@ -357,8 +354,6 @@ def _wrong(ask: Ask, status: int, message: str, way: tuple[str, str] = ("/", "Ho
     )
     page = Page(template="error.html", title=title, live=False, status=status, context={"message": message, "way": way})
     if ask.exporting:
-        import orjson
-
         body = orjson.dumps({"error": {"kind": title, "message": message}})
         return Response(body, status, _HEADERS, media_type="application/json")
     return _html(ask, page, None)
