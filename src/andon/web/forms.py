@@ -25,7 +25,7 @@ class Form:
         *,
         cls: str = "form",
         confirm: str = "",
-        id: str = "",
+        id: str = "",  # noqa: A002 - as HTML calls it
     ) -> None:
         """A form that is sent to a path.
 
