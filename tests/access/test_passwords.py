@@ -33,7 +33,10 @@ def test_a_password_is_recognised_at_its_real_cost() -> None:
     assert "violet" not in encoded
 
 
-@given(st.text(max_size=40), st.text(max_size=40), st.binary(min_size=16, max_size=16))
+TYPED = st.text(st.characters(exclude_characters="\0"), max_size=40)
+
+
+@given(TYPED, TYPED, st.binary(min_size=16, max_size=16))
 def test_only_the_same_text_fits(one: str, other: str, salt: bytes) -> None:
     """Two texts fit each other exactly when they are one in Unicode's normal form; two salts give two digests."""
     import unicodedata
@@ -45,6 +48,22 @@ def test_only_the_same_text_fits(one: str, other: str, salt: bytes) -> None:
         same = unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
         assert fits(other, encoded) == same
         assert encode_password(one, bytes(16)) != encoded or salt == bytes(16)
+
+
+@given(TYPED, st.integers(0, 40))
+def test_a_zero_fits_nothing(text: str, at: int) -> None:
+    """HMAC fills its key with zeros, so a password and the same with a zero behind it have one digest: none with a zero is taken."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "_LOG2_N", 2)
+        assert not fits(text[:at] + "\0" + text[at:], encode_password(text, SALT))
+        assert not fits(text + "\0", encode_password(text, SALT))
+
+
+@pytest.mark.parametrize("mark", ["\0", "\n", "\t", "\x7f"])
+def test_a_password_has_no_control_character(mark: str) -> None:
+    """What nobody can type in every place where a password is asked for is refused when it is chosen."""
+    with pytest.raises(InputError, match="control character"):
+        check_password(f"violet gravel{mark}41 otters", "ana")
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ def check_password(text: str, name: str) -> None:
             f"the password is too {what}: it has {len(plain)} characters, and {SHORTEST} to {LONGEST} are allowed; a few words that do "
             "not belong together are easy to remember"
         )
+    if any(unicodedata.category(c) == "Cc" for c in plain):
+        raise InputError("the password holds a control character, such as a tab or a line break; take letters, digits, marks and spaces")
     folded = plain.casefold()
     if _repeats(folded) or _steps(folded):
         raise InputError(
@@ -81,7 +83,8 @@ def fits(text: str, encoded: str) -> bool:
         found = _digest(text[: LONGEST + 1], base64.b64decode(salt, validate=True), *costs)
     except (ValueError, binascii.Error):
         return False
-    return way == "scrypt" and len(text) <= LONGEST and hmac.compare_digest(found, wanted)
+    typed = len(text) <= LONGEST and "\0" not in text  # HMAC fills a short key with zeros: "a" and "a\0" have one digest
+    return way == "scrypt" and typed and hmac.compare_digest(found, wanted)
 
 
 def _encoded(salt: bytes, digest: bytes) -> str:

@@ -114,8 +114,10 @@ def _in_short(record: Postmortem | Published) -> Postmortem:
 def _incident_of(ledger: Ledger, kind: str, name: str) -> str:
     if kind == ActionItem.__name__:
         return name.rpartition("-")[0]
-    of = {TimelineEvent.__name__: TimelineEvent, TimelineMark.__name__: TimelineMark}.get(kind)
-    if of is None:
-        return name
-    found = ledger.get(of, name)
-    return name if found is None else str(found.incident)
+    if kind == TimelineEvent.__name__:
+        event = ledger.get(TimelineEvent, name)
+        return name if event is None else event.incident
+    if kind == TimelineMark.__name__:
+        mark = ledger.get(TimelineMark, name)
+        return name if mark is None else mark.incident
+    return name
