@@ -2,10 +2,13 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from andon.postmortems.merging import merge_lines
+
+FOUND = ("c\na\na", "a\na\nc\nb\na\nb\nb", "c\na\na\nc\nb\na\nb\nb")
+"""One moves a line into what both wrote at the end: it stands there once, though the one who left it at its place has it twice."""
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", "d", "e", ""]), max_size=8).map("\n".join)
 
@@ -40,7 +43,13 @@ def test_who_changed_nothing_changes_nothing(before: str, new: str) -> None:
     assert merge_lines(before, new, new) == new
 
 
+def test_a_line_moved_into_what_both_wrote_stands_there_once() -> None:
+    """The same change made by both is one change, also where it holds a line that one of them took from elsewhere."""
+    assert merge_lines(*FOUND) == FOUND[1]
+
+
 @given(LINES, LINES, LINES)
+@example(*FOUND)
 def test_nothing_is_invented_and_nothing_comes_back(before: str, mine: str, theirs: str) -> None:
     """Of each line the merged text has no more than both added, and no less than both left; who is first does not matter."""
     merged = merge_lines(before, mine, theirs)
@@ -51,7 +60,7 @@ def test_nothing_is_invented_and_nothing_comes_back(before: str, mine: str, thei
     for line in {*was, *a, *b, *now}:
         changes = [x[line] - was[line] for x in (a, b)]
         assert was[line] + sum(min(0, n) for n in changes) <= now[line] <= was[line] + sum(max(0, n) for n in changes)
-        if min(changes) >= 0:
+        if not was[line]:  # of a line that was there, one may have moved, and the move be half of what both did
             assert now[line] >= max(a[line], b[line])
 
 

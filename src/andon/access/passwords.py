@@ -55,7 +55,9 @@ def check_password(text: str, name: str) -> None:
             "not belong together are easy to remember"
         )
     if any(unicodedata.category(c) == "Cc" for c in plain):
-        raise InputError("the password holds a control character, such as a tab or a line break; take letters, digits, marks and spaces")
+        raise InputError(
+            "the password holds a control character, such as a tab or a line break; take letters, digits, marks and spaces"
+        )
     folded = plain.casefold()
     if _repeats(folded) or _steps(folded):
         raise InputError(
@@ -83,7 +85,9 @@ def fits(text: str, encoded: str) -> bool:
         found = _digest(text[: LONGEST + 1], base64.b64decode(salt, validate=True), *costs)
     except (ValueError, binascii.Error):
         return False
-    typed = len(text) <= LONGEST and "\0" not in text  # HMAC fills a short key with zeros: "a" and "a\0" have one digest
+    typed = (
+        len(text) <= LONGEST and "\0" not in text
+    )  # HMAC fills a short key with zeros: "a" and "a\0" have one digest
     return way == "scrypt" and typed and hmac.compare_digest(found, wanted)
 
 
