@@ -4,6 +4,7 @@ The store is built once (`bench.web_store`) and its charts are turned once, whic
 by a process of their own with nothing else to do; every request carries a session, as a browser's would.
 """
 
+import gzip
 import json
 import os
 import random
@@ -37,11 +38,14 @@ from andon.monitors.run.publishing import Publisher
 from andon.settings import load
 from andon.store import Ledger, Slice
 from bench.figures import figure, note
+from bench.web_records import EXPERIMENTS, measured, measured_places
 from bench.web_store import APPS, END_US, PARTS, RISKS, START_US, TASKS, web_store
+from bench.web_store import ROWS as WHOLE
 
 __all__ = ["fill", "run"]
 
 ROWS = int(os.environ.get("BENCH_WEB_ROWS", "10000000"))
+"""Rows of the store; one of another size has a folder of its own."""
 TIMES = 40
 CHARTS, WINDOW_US, TURNED = 10_000, 300_000_000, 36 * 48
 """Charts, the width of their windows, and how many windows they were turned through: six days."""
@@ -49,11 +53,20 @@ METRICS = ("error", "refusal", "escalation", "citation_valid", "tool_error", "th
 PASSWORD = "a horse that is correct"
 HOUR_US = 3_600_000_000
 PEOPLE = "Ada"
+FILLED = {
+    "monitor": "<svg", "traffic": "class=\"hit", "interaction": "beat answered", "two interactions": "They differ in", "changes": "change number", "change": "change number",
+    "incidents": "/incidents/INC-", "incident": "suspect", "timeline": "pin or hide", "levers": "support.lever-00", "lever": "Pulls",
+    "actions": "Actions", "labels": "What it answered", "label list": "question number", "golden": "case number", "case": "case number",
+    "evals": "support of build", "run": "case number", "two runs": "case number", "rollouts": f"EXP-{EXPERIMENTS:04d}", "rollout": "Kinder words",
+    "rollout plan": "Write it down", "audit": "/settings/audit/", "audit entry": "change number",
+}  # fmt: skip
+"""What a page must show, so that nothing is timed that is empty."""
 
 
 def run() -> None:
     """Each page's 95th percentile, and what the first one weighs."""
-    folder = web_store(Path(tempfile.gettempdir()) / "andon-bench-web", ROWS)
+    name = "andon-bench-web" if ROWS == WHOLE else f"andon-bench-web-{ROWS}"
+    folder = web_store(Path(tempfile.gettempdir()) / name, ROWS)
     fill(folder)
     with _serving(folder) as (port, cookie):
         floor = _p95("floor", port, cookie, lambda _: "/sign-in")[1]
@@ -67,9 +80,17 @@ def run() -> None:
 
 def fill(folder: Path) -> None:
     """Turn ten thousand charts up to the end of the store, look into what they found, and put in what people would have done."""
-    mark = folder / "filled.json"
-    if mark.exists():
-        return
+    mark, more = folder / "filled.json", folder / "measured.json"
+    if not mark.exists():
+        _fill_charts(folder, mark)
+    if not more.exists():
+        ledger = Ledger.open(folder / "ledger.db")
+        measured(ledger)
+        ledger.close()
+        more.write_text("{}")
+
+
+def _fill_charts(folder: Path, mark: Path) -> None:
     loop = open_loop(replace(load({}), home=folder, embedder="hashed"))
     try:
         begun = time.perf_counter()
@@ -178,6 +199,8 @@ def _places(folder: Path) -> dict[str, Callable[[random.Random], str]]:
     ledger = Ledger.open(folder / "ledger.db")
     signals = [s.monitor for s in ledger.all(Signal)]
     incidents = [i.id for i in ledger.all(Investigation)]
+    entries = [e.entry for e in ledger.trail(["Change"], limit=200) if e.id.startswith("CHG-")]
+    compared = measured_places(ledger)
     ledger.close()
     loop = open_loop(replace(load({}), home=folder, embedder="hashed"))
     rows = loop.warehouse.run(
@@ -196,6 +219,11 @@ def _places(folder: Path) -> dict[str, Callable[[random.Random], str]]:
         row = chosen.choice(rows)
         return f"/traffic/{quote(row['id'], safe='')}?at={row['time_us']}"
 
+    def pair(chosen: random.Random) -> str:
+        one, other = chosen.sample(rows, 2)
+        query = {"a": one["id"], "a_at": one["time_us"], "b": other["id"], "b_at": other["time_us"]}
+        return f"/traffic/compare?{urlencode(query)}"
+
     apps = ("support", "contracts", "billing", "clinic-triage")
     return {
         "home": lambda _: "/",
@@ -206,21 +234,25 @@ def _places(folder: Path) -> dict[str, Callable[[random.Random], str]]:
         "traffic by word": lambda c: "/traffic?" + urlencode({"question": c.choice(("bran", "cor", "zephyrgrade"))}),
         "traffic by score": lambda c: "/traffic?" + urlencode({"app": c.choice(apps), "score": "refusal>=0.5"}),
         "interaction": story,
+        "two interactions": pair,
         "changes": lambda _: "/changes",
+        "change": lambda c: f"/changes/CHG-{c.randrange(2_000):05}",
         "incidents": lambda _: "/incidents",
         "incident": lambda c: f"/incidents/{c.choice(incidents)}",
+        "timeline": lambda c: f"/incidents/{c.choice(incidents)}/timeline",
         "levers": lambda _: "/levers",
         "lever": lambda c: f"/levers/support.lever-{c.randrange(40):02}",
         "postmortems": lambda _: "/postmortems",
         "postmortem": lambda c: f"/postmortems/{c.choice(incidents)}",
         "actions": lambda _: "/actions",
         "labels": lambda _: "/labels",
+        "label list": lambda _: "/labels/list",
         "golden": lambda _: "/golden",
         "case": lambda c: f"/golden/G-{c.randrange(2000):05}",
-        "evals": lambda _: "/evals",
-        "rollouts": lambda _: "/rollouts",
+        **compared,
         "settings": lambda _: "/settings",
         "audit": lambda _: "/settings/audit",
+        "audit entry": lambda c: f"/settings/audit/{c.choice(entries)}",
     }
 
 
@@ -258,6 +290,8 @@ def _p95(name: str, port: int, cookie: str, place: Callable[[random.Random], str
         took.append((time.perf_counter() - begun) * 1e3)
         assert answer.status in (200, 303), (name, path, answer.status, body[:300])
         size = max(size, len(body))
+    page = gzip.decompress(body) if answer.getheader("content-encoding") == "gzip" else body
+    assert FILLED.get(name, "").encode() in page, (name, path, FILLED[name])
     connection.close()
     note(f"{name}: the first took {took[0]:.0f} ms")
     return statistics.median(took[2:]), sorted(took[2:])[int(0.95 * TIMES) - 1], size

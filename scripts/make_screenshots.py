@@ -21,6 +21,8 @@ from chromium import PAGE_SIZES, Tab, open_browser
 from lived_in import live_in
 from served import Served, place_of, serve_pages
 
+from andon.settings import Settings
+
 
 __all__ = ["FOLDER", "SHOTS", "Shot", "take"]
 
@@ -29,6 +31,8 @@ LARGEST = 250_000
 """Bytes of one picture."""
 EXACT = 128
 """Colours that are kept as they are."""
+PORT = Settings().port
+"""The pages are served where `andon serve` serves them, because some show their own address."""
 WIDE, SHORT, TALL = 1360, 900, 1800
 
 
@@ -51,38 +55,39 @@ class Shot:
 def _shots() -> Iterator[Shot]:
     for name, place in {
         "home": "/",
-        "incident": "/incidents/INC-0001",
+        "incident": "/incidents/INC-0002",
         "monitor": "monitor",
         "interaction": "interaction",
-        "postmortem": "/postmortems/INC-0001",
-        "lever": "/levers/support.router",
+        "postmortem": "/postmortems/INC-0002",
+        "lever": "/levers/support.campaign",
     }.items():
         yield Shot(name=name, place=place, height=TALL)
     for name, place in {
         "traffic": "/traffic",
+        "agent": "agent",
         "compare": "compare",
         "monitors": "/monitors",
         "changes": "/changes",
         "change": "change",
         "incidents": "/incidents",
-        "timeline": "/incidents/INC-0001/timeline",
+        "timeline": "/incidents/INC-0002/timeline",
         "levers": "/levers",
         "lever-versions": "/levers/support.prompt/versions",
         "lever-new": "/levers/new",
         "postmortems": "/postmortems",
         "learning": "/postmortems/learning",
-        "postmortem-edit": "/postmortems/INC-0001/edit",
+        "postmortem-edit": "/postmortems/INC-0002/edit",
         "actions": "/actions",
         "action": "action",
         "labels": "/labels",
-        "label": "failure",
         "golden": "/golden",
         "case": "case",
         "evals": "/evals",
         "run": "run",
         "runs": "runs",
         "rollouts": "/rollouts",
-        "rollout-new": "/rollouts/new",
+        "rollout": "/rollouts/EXP-0001",
+        "rollout-new": "plan",
         "settings": "/settings",
         "people": "/settings/people",
         "tokens": "/settings/tokens",
@@ -94,7 +99,7 @@ def _shots() -> Iterator[Shot]:
         yield Shot(name=name, place=place)
     yield Shot(name="sign-in", place="/sign-in", role="")
     yield Shot(name="first", place="/", empty=True)
-    for name, place in {"home": "/", "incident": "/incidents/INC-0001", "label": "failure"}.items():
+    for name, place in {"home": "/", "incident": "/incidents/INC-0002", "label": "failure"}.items():
         yield Shot(name=f"phone-{name}", place=place, phone=True)
 
 
@@ -108,7 +113,7 @@ def _served(*, empty: bool) -> Iterator[Served]:
         home.mkdir()
         if not empty:
             live_in(home)
-        with serve_pages(home) as served:
+        with serve_pages(home, PORT) as served:
             yield served
 
 

@@ -9,7 +9,8 @@
     ├── StoreError      the disk, the tables or the ledger failed (HTTP 503 when retryable)
     └── SeamError       something beyond our seams failed: a model, an endpoint, a plug-in (503 when retryable)
 
-A message names the value, what is allowed and the next step. Exceptions of engines and libraries never leave the
+A message names the value, what is allowed and the next step, in words that hold wherever it is read: on a page, in an
+answer of the API, in a terminal. What to type at a command line stands beside it, in `commands`. Exceptions of engines and libraries never leave the
 module that calls them: they are mapped to one of these.
 
 "Cannot tell" is not an error: it is None, or a verdict ``undecided`` that says why and what would decide it.
@@ -22,6 +23,12 @@ class AndonError(Exception):
     """Base of everything that Andon raises on purpose."""
 
     retryable = False
+    commands: str = ""
+    """What does the next step at the command line; empty where the message says all."""
+
+    def __init__(self, message: str = "", *, commands: str = "") -> None:
+        super().__init__(message)
+        self.commands = commands
 
 
 class InputError(AndonError):

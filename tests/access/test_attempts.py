@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from andon.access import Attempts, attempts
 from andon.access.attempts import PER_ADDRESS, PER_NAME, WITHIN_US
+from andon.access.run import add_person, person_of
+from andon.store import Ledger
 
 NOW = 1_790_000_000_000_000
 SECOND = 1_000_000
@@ -19,6 +21,18 @@ def test_a_name_has_five_attempts() -> None:
     assert tried.begin("bob", "10.0.9.9", NOW + 10 * SECOND) == 0
     assert tried.begin("Ann", "10.0.9.9", NOW + WITHIN_US - 1) == 1
     assert tried.begin("Ann", "10.0.9.9", NOW + WITHIN_US) == 0
+
+
+@given(at=st.integers(0, 11), sign=st.sampled_from(list("- .'_/")), many=st.integers(150, 380))
+def test_signs_within_a_name_give_no_attempts(at: int, sign: str, many: int) -> None:
+    """However many signs stand between the letters of a name: whoever is found by it has had five attempts, and no more."""
+    ledger, tried, text = Ledger("sqlite://"), Attempts(), "adalovelace"
+    add_person(ledger, "Ada Lovelace", "viewer", by="Ann", now_us=NOW)
+    for n in range(PER_NAME):
+        assert tried.begin("Ada Lovelace", f"10.0.0.{n}", NOW) == 0
+    spelt = text[:at] + sign * many + text[at:]
+    assert person_of(ledger, spelt) is not None
+    assert tried.begin(spelt, "10.0.9.9", NOW) > 0
 
 
 def test_an_address_has_thirty() -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from andon.access import Token
+from andon.access import Token, TokenUse
 from andon.access.run import Keyring, make_token, revoke_token, token_of, tokens
 from andon.errors import InputError, StateError
 from andon.store import Ledger
@@ -64,6 +64,28 @@ def test_a_token_that_is_revoked_or_over_opens_nothing(ledger: Ledger) -> None:
         revoke_token(ledger, token.id, by="ann", now_us=NOW + 2)
     with pytest.raises(InputError, match="andon token list"):
         revoke_token(ledger, "tok_nothing2", by="ann", now_us=NOW)
+
+
+def test_uses_are_written_once_an_hour(ledger: Ledger) -> None:
+    """However frequently a token is used, its last use is written at most once an hour, by no request, and a new start goes on so."""
+    token, secret = make_token(ledger, "a", ["ingest"], by="ann", now_us=NOW)
+    idle, _ = make_token(ledger, "b", ["ingest"], by="ann", now_us=NOW)
+    minute = 60_000_000
+    before = ledger.last_entry()
+    for start in (0, 200):
+        keyring = Keyring(ledger)
+        keyring.refresh()
+        for k in range(start, start + 200):
+            assert keyring.scopes_of(secret, NOW + k * minute) is not None
+            assert keyring.scopes_of(secret + "x", NOW + k * minute) is None
+            wrote = ledger.last_entry()
+            assert keyring.scopes_of(secret, NOW + k * minute) is not None
+            assert ledger.last_entry() == wrote
+            keyring.keep_uses()
+    assert ledger.last_entry() - before == 7
+    (use,) = ledger.all(TokenUse)
+    assert (use.id, use.at_us) == (token.id, NOW + 360 * minute)
+    assert ledger.get(TokenUse, idle.id) is None
 
 
 def test_a_token_must_be_of_use(ledger: Ledger) -> None:

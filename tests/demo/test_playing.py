@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from andon.demo import STORIES
 from andon.demo.serving import play
-from andon.demo.staging import CUTS, LIVE_US, STEP_US, next_us, stage
+from andon.demo.staging import CAUGHT_UP_US, CUTS, LEVER, LIVE_US, STEP_US, next_us, rests, stage
 from andon.errors import InputError
 from andon.settings import load
 
@@ -61,6 +61,14 @@ def test_the_clock_of_a_demo_catches_up_and_never_passes(lag_us: int, passed_s: 
     assert until_us - now_us <= STEP_US
 
 
+@given(st.integers(0, LIVE_US), st.floats(0, 60))
+def test_a_demo_rests_only_once_it_has_caught_up(lag_us: int, passed_s: float) -> None:
+    """While it is behind it never waits; then for seconds, so that one that is left open does not take a processor."""
+    assert not (rests(lag_us, passed_s) and lag_us >= CAUGHT_UP_US)
+    assert not rests(lag_us, 5.0)
+    assert rests(0, 1.0)
+
+
 def test_a_folder_of_somebody_is_left_alone(tmp_path: Path) -> None:
     """A folder that holds something else is refused, and nothing in it is touched."""
     (tmp_path / "thesis.txt").write_text("mine")
@@ -79,28 +87,35 @@ def test_three_incidents_open_while_one_watches(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from andon.cli import main; main()", "demo", "--serve", "--port", str(port)]
     environment = {**os.environ, "ANDON_EMBEDDER": "hashed", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, env=environment
-    ) as process:
-        assert process.stdout is not None
-        link = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+/join/\S+", line.decode())))
-        until = time.monotonic() + 600
-        client = httpx2.Client(timeout=30)
-        said = {"password": "a horse that is correct", "again": "a horse that is correct"}
-        while True:
-            try:
-                assert client.post(link, data=said).status_code == 303
-                break
-            except httpx2.TransportError:
-                assert time.monotonic() < until
-                time.sleep(0.2)
-        apps: list[str] = []
-        while len(apps) < 3:
-            assert time.monotonic() < until, apps
-            rows = json.loads(client.get(f"http://127.0.0.1:{port}/incidents?as=json&table=incidents").content)
-            apps += [r["app"] for r in rows if r["app"] not in apps]
-            time.sleep(1)
-        assert sorted(apps) == ["legal", "support", "triage"]
-        assert "support.partner-campaign" in client.get(f"http://127.0.0.1:{port}/levers").text
-        process.send_signal(signal.SIGINT)
-        assert process.wait(40) == 0
+    with (
+        subprocess.Popen(
+            [*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, env=environment
+        ) as process,
+        httpx2.Client(timeout=30) as client,
+    ):
+        try:
+            _watch(process, client, f"http://127.0.0.1:{port}")
+        finally:
+            process.kill()  # one that is left over would be waited for
+
+
+def _watch(process: "subprocess.Popen[bytes]", client: httpx2.Client, address: str) -> None:
+    """Come in by the link as soon as it is told, and look until all has happened."""
+    assert process.stdout is not None
+    link = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+/join/\S+", line.decode())))
+    said = {"password": "a horse that is correct", "again": "a horse that is correct"}
+    assert client.post(link, data=said).status_code == 303  # who is told the link is answered there
+    until = time.monotonic() + 600
+    apps: list[str] = []
+    while len(apps) < 3:
+        assert time.monotonic() < until, apps
+        rows = json.loads(client.get(f"{address}/incidents?as=json&table=incidents").content)
+        apps += [r["app"] for r in rows if r["app"] not in apps]
+        time.sleep(1)
+    assert sorted(apps) == ["legal", "support", "triage"]
+    while f'href="/levers/{LEVER}"' not in client.get(f"{address}/").text:  # the note, once it has caught up
+        assert time.monotonic() < until
+        time.sleep(1)
+    assert client.get(f"{address}/levers/{LEVER}").status_code == 200
+    process.send_signal(signal.SIGINT)
+    assert process.wait(40) == 0

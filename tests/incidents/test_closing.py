@@ -107,8 +107,9 @@ def test_what_people_see_alone_ends_nothing_that_a_chart_signalled(store: tuple[
     assert find_incident(ledger, incident.id).state == "open"
     taken_back = [e.text for e in timeline_of(ledger, incident) if e.text.startswith("not recovered after all: ")]
     assert "nothing is measured" in taken_back[0]
-    with pytest.raises(StateError, match=r"nothing is measured.*--chart.*--probes"):
+    with pytest.raises(StateError, match=r"nothing is measured.*add a criterion") as refused:
         close_incident(warehouse, ledger, incident, "looks fine", now_us=END, by="mia")
+    assert "--chart" in refused.value.commands
     drop_exit_criterion(ledger, incident, "C2", "the measurement says it", now_us=END, by="mia")
     add_exit_criterion(ledger, incident, "", monitor=CHART, now_us=END, by="mia")
     assert close_incident(warehouse, ledger, incident, "inside", now_us=END, by="mia").closed_as == "recovered"
@@ -212,7 +213,7 @@ def test_false_alarms_and_duplicates_close_without_criteria(store: tuple[Warehou
         )
 
     for ending, of, says in (
-        ("duplicate", None, "--of"),
+        ("duplicate", None, "say of which incident"),
         ("duplicate", second.id, "cannot be a duplicate"),
         ("duplicate", "INC-0099", "no incident"),
         ("false alarm", first.id, "only a duplicate"),

@@ -173,6 +173,7 @@ def test_ticked_checks_alone_are_no_recovery(type_: Type, ledger: Ledger) -> Non
     assert '`andon incident criterion add INC-0001 "" --chart ...` or `--probes 0.95`' in out
     code, _, err = type_("incident", "close", "INC-0001", "--why", "all ticked")
     assert (code, "nothing is measured" in err) == (2, True)
+    assert "(type `andon incident criterion add INC-0001" in err
 
 
 def test_false_alarms_and_duplicates(type_: Type, ledger: Ledger) -> None:

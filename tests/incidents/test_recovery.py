@@ -25,6 +25,7 @@ from andon.levers import Lever
 from andon.levers.run import declare, expire, hold, release
 from andon.monitors import Signal
 from andon.store import Ledger, Warehouse
+from andon.traffic.clock import minute_text
 
 BEGAN = END - 100 * HOUR
 CHART = "bot/production/refusal.up/all"
@@ -116,12 +117,24 @@ def test_not_yet_says_how_long(store: tuple[Warehouse, Ledger]) -> None:
     incident = opened(ledger)
     (criterion,) = measured(warehouse, ledger).criteria
     assert criterion.met is False
-    assert criterion.measured.endswith("for 31 h of 48 h: not yet")
+    assert "for 31 h of 48 h: not yet, at the earliest at " in criterion.measured
     with pytest.raises(StateError, match="quiet recovery") as refused:
         close_incident(warehouse, ledger, incident, "looks fine", now_us=END, by="ann")
-    for part in ("C1 the share of answers that refuse", "31 h of 48 h", "andon incident recovery", "false alarm"):
+    for part in ("C1 the share of answers that refuse", "31 h of 48 h", "measure again", "false alarm"):
         assert part in str(refused.value)
+    assert "andon" not in str(refused.value)
+    assert "`andon incident recovery INC-0001`" in refused.value.commands
     assert find_incident(ledger, incident.id).state == "open"
+
+
+def test_minutes_after_the_harm_it_says_from_when_it_may_be_over(store: tuple[Warehouse, Ledger]) -> None:
+    """Before the first whole hour without harm is over nothing can be measured: the criterion is not met, and says until when."""
+    warehouse, ledger = store
+    rows(warehouse, range(1, 40), 50, 15)
+    opened(ledger, refusals(at_us=END - HOUR // 3))
+    (criterion,) = measured(warehouse, ledger).criteria
+    assert (criterion.met, criterion.measured.split(":")[0]) == (False, "no whole hour has passed since harm was seen")
+    assert criterion.measured.endswith(f"not yet, at the earliest at {minute_text(END + 48 * HOUR)} UTC")
 
 
 def test_a_single_bad_hour_starts_the_clock_again(store: tuple[Warehouse, Ledger]) -> None:
@@ -132,7 +145,7 @@ def test_a_single_bad_hour_starts_the_clock_again(store: tuple[Warehouse, Ledger
     rows(warehouse, range(11, 100), 50, 1)
     opened(ledger)
     (criterion,) = measured(warehouse, ledger).criteria
-    assert (criterion.met, criterion.measured.split("% for ")[1]) == (False, "10 h of 48 h: not yet")
+    assert (criterion.met, criterion.measured.split("% for ")[1].split(",")[0]) == (False, "10 h of 48 h: not yet")
     rows(warehouse, range(1), 5, 5)
     (criterion,) = measured(warehouse, ledger).criteria
     assert "above the limit" in criterion.measured
@@ -155,7 +168,7 @@ def test_a_chart_that_signals_again_starts_the_clock_again(store: tuple[Warehous
     rows(warehouse, range(100), 50, 1)
     opened(ledger, refusals(f"{CHART}@1"), refusals(f"{CHART}@2", at_us=END - 20 * HOUR, onset_us=END - 30 * HOUR))
     (criterion,) = measured(warehouse, ledger).criteria
-    assert criterion.measured.endswith("for 20 h of 48 h: not yet")
+    assert "for 20 h of 48 h: not yet, at the earliest at " in criterion.measured
 
 
 def test_quiet_because_the_traffic_is_gone(store: tuple[Warehouse, Ledger]) -> None:
@@ -356,7 +369,7 @@ def test_a_lever_that_is_held_masks_the_harm(store: tuple[Warehouse, Ledger]) ->
     assert "cannot count while a lever may hide the harm (lever answers held at false since" in criterion.measured
     release(ledger, "answers", why="fixed", by="ann", now_us=END - 24 * HOUR)
     (criterion,) = measured(warehouse, ledger).criteria
-    assert criterion.measured.endswith("for 24 h of 48 h: not yet")
+    assert "for 24 h of 48 h: not yet, at the earliest at " in criterion.measured
 
 
 def test_holds_end_by_release_expiry_or_the_next_hold(store: tuple[Warehouse, Ledger]) -> None:

@@ -23,6 +23,7 @@ from andon.incidents.run.states import first_visible, mark_incident, noticed, ov
 from andon.incidents.states import MARKS, mark, overrule, state_of, what_next
 from andon.monitors import Signal
 from andon.store import Ledger, Warehouse
+from andon.traffic.clock import minute_text
 
 
 @pytest.fixture
@@ -119,6 +120,19 @@ def test_the_loop_leaves_an_overruled_field_alone(ledger: Ledger) -> None:
     (word,) = incident.overrules
     assert (word.suggested, word.chosen, word.by, word.at_us) == ("P2", "P1", "mia", T0 + 5)
     assert word.latest.startswith("P2: any correctness harm")
+
+
+def test_a_title_says_how_bad_it_was_not_how_good_it_is_again(ledger: Ledger) -> None:
+    """A rate that goes on rising moves the title; one that falls does not, nor does any once the harm is stopped."""
+    incident = tell(ledger, signal("a"))
+    raised = incident.title
+    assert raised == f"{incident.what} since {minute_text(incident.onset_us)} UTC"
+    assert restate(ledger, incident, 0.021, now_us=T0 + HOUR).title == raised
+    worse = restate(ledger, incident, 0.9, now_us=T0 + HOUR).title
+    assert "to 90 %" in worse
+    assert restate(ledger, incident, 0.03, now_us=T0 + HOUR).title == worse
+    mark_incident(ledger, incident, "stabilised", "the lever is held", at_us=T0 + 5, now_us=T0 + 2 * HOUR, by="ann")
+    assert restate(ledger, incident, 0.95, now_us=T0 + 3 * HOUR).title == worse
 
 
 def test_another_class_suggests_another_severity(ledger: Ledger) -> None:

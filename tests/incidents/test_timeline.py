@@ -252,8 +252,9 @@ def test_an_entry_is_found_by_the_beginning_of_its_id(store: Store) -> None:
     ids = [e.id.rpartition("-")[2] for e in timeline_of(ledger, incident)]
     assert find_entry(ledger, incident, note.id) == find_entry(ledger, incident, note.id[-12:][:8].upper()) == note
     for wrong in ("", "zz"):
-        with pytest.raises(InputError, match="incident timeline INC-0001 --all"):
+        with pytest.raises(InputError, match="the whole timeline shows their ids") as refused:
             find_entry(ledger, incident, wrong)
+        assert "incident timeline INC-0001 --all" in refused.value.commands
     while not any(sum(i[0] == j[0] for j in ids) > 1 for i in ids):
         ids.append(add_note(ledger, incident, f"note {len(ids)}", happened_us=T0, now_us=T0, by="ann").id[-12:])
     twice = next(i[0] for i in ids if sum(i[0] == j[0] for j in ids) > 1)

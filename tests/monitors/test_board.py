@@ -404,6 +404,11 @@ def test_a_search_is_ordered_as_asked(told: tuple[Store, dict[str, tuple[Signal,
     for order, column in (("signal", "signalled_us"), ("seen", "seen")):
         values = board.column(column)[by[order]].tolist()
         assert values == sorted(values, reverse=True)
+    worst = [board.state(i) for i in board.search(limit=999).tolist()]
+    recent = [s.signalled_us is not None and s.signalled_us > board.until_us - DAY_US for s in worst]
+    ranks = [(told * (2 - s.warns), s.nearness) for told, s in zip(recent, worst, strict=True)]
+    assert ranks == sorted(ranks, reverse=True)
+    assert len({told for told, _ in ranks}) > 1
     warns, pages = (set(board.search(limit=999, warns=w).tolist()) for w in (True, False))
     assert warns | pages == near
     assert not warns & pages
@@ -431,3 +436,26 @@ def test_the_present_budget_gives_the_present_threshold(
     typical = board.find("shop/production/latency_s.up/all")
     assert typical is not None
     assert budget_of(board.state(typical), whole) == []
+
+
+def test_a_board_says_for_how_long_nothing_was_judged(told: tuple[Store, dict[str, tuple[Signal, ChartBoard]]]) -> None:
+    """Up to fifteen minutes and three windows after the last window is in time; from then on it says how long; an empty one never is late."""
+    _, found = told
+    board = next(iter(found.values()))[1]
+    allowed = 15 * 60_000_000 + 3 * WIDTH_US
+    assert board.late_us(board.until_us + allowed) == 0
+    assert board.late_us(board.until_us + allowed + 1) == allowed + 1
+    assert ChartBoard(Nothing()).late_us(board.until_us) == 0
+
+
+class Nothing:
+    """Where nothing is published yet."""
+
+    def stamp(self) -> None:
+        """None."""
+
+    def state(self) -> None:
+        """None."""
+
+    def counts(self, name: str) -> None:
+        """None."""

@@ -14,7 +14,7 @@ from andon.postmortems.run.actions import actions_of, take_action
 from andon.postmortems.run.catalogue import Catalogue, catalogue_of
 from andon.postmortems.run.entries import entries_of, lessons_in
 from andon.postmortems.run.review import all_working, change_review, in_short, publish, sign_postmortem
-from andon.postmortems.run.search import search_postmortems
+from andon.postmortems.run.search import make_texts, search_postmortems
 from andon.postmortems.run.shelf import shelf_of
 from andon.scores.hashed import load as hashed
 from andon.settings import load
@@ -111,6 +111,17 @@ def test_search_finds_what_was_just_written(ledger: Ledger) -> None:
     for within in (-1.0, 60.0, -1.0):
         (found,) = search_postmortems(ledger, EMBEDDER, "aardvark", within_s=within)
         assert (found.postmortem, found.section) == ("INC-0002", "Fix")
+
+
+def test_texts_that_were_made_before_are_searched_at_once(ledger: Ledger) -> None:
+    """After the texts are made a search without any time knows the whole document; before, only its short form."""
+    short = search_postmortems(ledger, EMBEDDER, "detection lag", within_s=-1.0)
+    took: list[float] = []
+    make_texts(ledger, pause=took.append)
+    assert len(took) == 2
+    whole = search_postmortems(ledger, EMBEDDER, "detection lag", within_s=-1.0)
+    assert [f.words for f in whole] == [("detection", "lag")] * 2
+    assert not any(f.words for f in short)
 
 
 def test_the_library_tells_status_and_lesson(ledger: Ledger) -> None:

@@ -233,8 +233,9 @@ def test_a_lost_template_is_not_published(ledger: Ledger) -> None:
     write_all(ledger)
     signed(ledger, "reader")
     assert "The template ours was not at hand" in render_markdown(working(ledger, "INC-0001"))
-    with pytest.raises(StateError, match="--template llm"):
+    with pytest.raises(StateError, match="put its file back") as refused:
         publish(ledger, "INC-0001", now_us=T0, by="ann")
+    assert "--template llm" in refused.value.commands
 
 
 def test_sections_are_those_of_the_template() -> None:
@@ -274,6 +275,16 @@ def test_factors_have_an_area_and_stand_once() -> None:
             add_factor(review, area, text)
 
 
+def test_two_spellings_of_a_name_are_one_person(ledger: Ledger) -> None:
+    """Who wrote a section does not vouch for it under another spelling, and one person is no two sign-offs."""
+    ledger.put(incident(severity="P1"), now_us=T0, by="ann")
+    write_all(ledger)  # by "writer"
+    signed(ledger, "Writer", "reader", "Reader ")
+    assert len(stand(ledger, "INC-0001").signed) == 1
+    with pytest.raises(StateError, match="1 sign-off of this text missing"):
+        publish(ledger, "INC-0001", now_us=T0, by="writer")
+
+
 def test_signing_again_replaces() -> None:
     """Each person has one sign-off, the latest; it counts for the digest that it is of."""
     review = sign(sign(Review(id="INC-0001"), "old", by="ann", at_us=T0), "new", by="ann", at_us=T0 + 1)
@@ -289,7 +300,7 @@ def test_a_review_needs_a_draft(ledger: Ledger) -> None:
         lambda: change_review(ledger, "INC-0404", lambda r: remark(r, "x", by="a", at_us=T0), now_us=T0, by="a"),
         lambda: sign_postmortem(ledger, "INC-0404", now_us=T0, by="a"),
     ):
-        with pytest.raises(InputError, match="andon investigate"):
+        with pytest.raises(InputError, match="has no draft yet; investigate it"):
             refused()
     assert ledger.all(Review) == []
 

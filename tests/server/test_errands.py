@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,6 +239,56 @@ def test_an_eval_that_is_stopped_or_killed_goes_on_where_it_was(
     assert len(asked(settings)) <= OF + 4, "only what was on its way when the process was killed is asked again"
     assert all(asked(settings).count(rule) == 1 for rule in answered)
     eventually(lambda: "long" not in errands.processes)  # the next one is to see the newest code of a target
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.2])
+def test_a_stop_before_the_process_is_there_counts(settings: Settings, after_s: float) -> None:
+    """Who stops an eval while its process still starts has stopped it: no question is asked, and no money spent."""
+    errands, before = Errands(settings), len(asked(settings))
+    try:
+        errand_id = errands.ask("evaluate", "ann", target="baseline:legal")
+        eventually(lambda: (e := errands.get(errand_id)) is not None and e.state == "working", LONG_S)
+        time.sleep(after_s)
+        errands.stop(errand_id, "ben")
+        stopped = errands.wait(errand_id, LONG_S)
+        assert (stopped.state, stopped.stopped_by) == ("failed", "ben"), stopped
+        assert len(asked(settings)) == before
+        assert done(errands, "recover", incident="INC-0001").state == "done", "what comes next is done"
+    finally:
+        errands.close()
+
+
+def test_two_who_stop_one_errand_are_answered(settings: Settings) -> None:
+    """Of several who stop what waits one does it, and the others are told so: nobody meets an error of ours."""
+
+    class Slow(Errands):
+        def change(self, errand_id: str, **now: object) -> None:
+            time.sleep(0.01)
+            super().change(errand_id, **now)
+
+    errands = Slow(settings)
+    try:
+        errands.ask("investigate", "ann", incident="INC-9999")
+        waits = [errands.ask("recover", "ann", incident=f"INC-{n}") for n in range(20)]
+        said: list[str] = []
+
+        def stop(errand_id: str) -> None:
+            try:
+                errands.stop(errand_id, "ben")
+                said.append("stopped")
+            except StateError:
+                said.append("over")
+            except Exception as error:
+                said.append(repr(error))
+
+        threads = [threading.Thread(target=stop, args=(i,)) for i in waits for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(said) == ["over"] * 60 + ["stopped"] * 20
+    finally:
+        errands.close()
 
 
 def test_what_must_not_wait_has_a_process_that_is_kept(settings: Settings) -> None:

@@ -7,21 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import uvicorn
 
 from andon.server.heads import MOST, HeadsProtocol
 
 
+async def takes_all(_: Any, receive: Any, send: Any) -> None:
+    """An application that takes everything."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
 @contextmanager
-def served() -> Iterator[int]:
-    """An application that takes everything, on a free port."""
-
-    async def app(_: Any, receive: Any, send: Any) -> None:
-        while (await receive()).get("more_body"):
-            pass
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"ok"})
-
+def served(app: Any = takes_all) -> Iterator[int]:
+    """An application on a free port."""
     config = uvicorn.Config(
         app, port=0, http=HeadsProtocol, loop="uvloop", log_level="error", lifespan="off", ws="none"
     )
@@ -79,3 +81,33 @@ def test_a_large_body_is_no_head() -> None:
             while not found.endswith(b"ok"):
                 found += made.recv(65_536)
             assert b" 200 " in found
+
+
+def test_trailers_without_end_are_not_kept() -> None:
+    """What stands behind a chunked body ends soon too, be it many fields or one: the connection is closed after half a megabyte."""
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"
+    many = b"".join(b"h%d: x\r\n" % n for n in range(20_000))
+    with served() as port:
+        for start, part in ((b"", many), (b"x: ", b"a" * 200_000)):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as made, pytest.raises(ConnectionError):  # noqa: PT012
+                made.sendall(head + start)
+                for _ in range(4_000):
+                    made.sendall(part)
+        assert b" 200 " in answers(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"), "others are served all the same"
+
+
+def test_a_trailer_is_no_header() -> None:
+    """What comes behind the body is not added to the headers, by which it was decided who asks."""
+    told: list[list[tuple[bytes, bytes]]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        told.append(list(scope["headers"]))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    sent = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\ncookie: a=b\r\n\r\n"
+    with served(app) as port:
+        assert b" 200 " in answers(port, sent)
+    assert [name for name, _ in told[0]] == [b"host", b"transfer-encoding"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from andon.access import TokenUse
 from andon.access.run import make_token, revoke_token
 from andon.levers import Lever
 from andon.levers.run import declare
@@ -34,7 +35,7 @@ def status(server: Server, path: str, secret: str | None) -> int:
 
 @pytest.mark.parametrize("token", ["", "t0ken"])
 def test_a_token_counts_from_its_making_to_its_end(tmp_path: Path, token: str) -> None:
-    """A token that another process makes opens its scope within a second, and nothing any more once it is revoked or over."""
+    """A token that another process makes opens its scope within a second, which is noted, and nothing once it is revoked or over."""
     path = tmp_path / "ledger.db"
     warehouse = Warehouse(tmp_path / "warehouse", {**SCHEMAS, "scores": score_schema(SCORERS)})
     other = Ledger.open(path)
@@ -48,6 +49,7 @@ def test_a_token_counts_from_its_making_to_its_end(tmp_path: Path, token: str) -
         assert status(server, FLAG, None) == (401 if token else 200)
         eventually(lambda: now_us() > (short.until_us or 0))
         assert status(server, FLAG, brief) == 401
+        eventually(lambda: other.get(TokenUse, made.id) is not None)
         revoke_token(other, made.id, by="ann", now_us=now_us())
         eventually(lambda: status(server, FLAG, secret) == 401)
     other.close()

@@ -16,8 +16,11 @@ from andon.server import Server, create_server, now_us
 from andon.server.people import Pages, news_in
 from andon.settings import Settings
 from andon.store import Ledger, RememberingLedger
+from andon.traffic import Interaction
+from andon.traffic.run import record
 from andon.web.recorded import BESIDE
 
+HOUR_US = 3_600_000_000
 PASSWORD = "a horse that is correct"
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
@@ -139,3 +142,34 @@ def test_nobody_listens_without_being_signed_in(tmp_path: Path) -> None:
     """The events of pages are for who is signed in."""
     with served(tmp_path) as (server, _):
         assert httpx2.get(f"http://127.0.0.1:{server.port}/live").status_code == 401
+
+
+def test_charts_that_stand_still_are_no_calm(tmp_path: Path) -> None:
+    """Where nothing was judged for hours, no page says that all is well, though no part of Andon says that it failed."""
+    now = now_us()
+    with closing(open_loop(Settings(home=tmp_path, embedder="hashed"))) as loop:
+        rows = [
+            Interaction(id=f"i{n}", time_us=now - 3 * HOUR_US + n * 1_000_000, app="shop", query="q", answer="a")
+            for n in range(50)
+        ]
+        record(loop.warehouse, rows)
+        loop.tick(now - 2 * HOUR_US)
+        with served(tmp_path) as (server, client):
+            assert "charts: they were last turned 2 h" in client.get("/").text
+            assert "Andon itself is not well" in client.get("/traffic").text
+            assert httpx2.get(f"http://127.0.0.1:{server.port}/readyz").status_code == 200, "it serves and takes in"
+            loop.tick(now)
+            eventually(lambda: "they were last turned" not in client.get("/").text, 5)
+            assert "Andon itself is not well" not in client.get("/traffic").text
+
+
+def test_charts_that_nobody_can_see_are_told_of(tmp_path: Path) -> None:
+    """Where the loop judges and cannot show what it judged, it says so, until it can."""
+    home, port = tmp_path / "home", free_port()
+    with closing(open_loop(Settings(home=home, embedder="hashed"))) as loop:
+        record(loop.warehouse, [Interaction(id="i", time_us=now_us() - HOUR_US, app="shop", query="q", answer="a")])
+        loop.warehouse.commit()
+    (home / "charts").write_text("in the way", encoding="utf-8")
+    with serving(home, port):
+        ready = f"http://127.0.0.1:{port}/readyz"
+        eventually(lambda: "pages show them as they were" in httpx2.get(ready, timeout=10).text, 60)

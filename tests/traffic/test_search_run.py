@@ -64,7 +64,11 @@ def scored() -> list[dict[str, object]]:
     rows = [
         score_row(
             i,
-            {"groundedness": rng.choice([0.1, 0.5, 0.9]), "refusal": rng.choice([0.0, 1.0])},
+            {
+                "groundedness": rng.choice([0.1, 0.5, 0.9]),
+                "refusal": rng.choice([0.0, 1.0]),
+                "topic": ("t01", "none", "t02")[int(i.id[1:]) % 3],
+            },
             s,
             f"{i.id}/{s}",
             i.time_us,
@@ -115,7 +119,11 @@ def fits(search: Search, i: Interaction) -> bool:
         search.answer is None or search.answer.lower() in (i.answer or "").lower(),
         search.error is None or (i.error is not None) == search.error,
         search.feedback is None or any(f.kind == search.feedback for f in mine),
-        not own or any(r["scorers"] != "people" and all(meets(s, r[s.metric]) for s in own) for r in rows),
+        not (own or search.topic)
+        or any(
+            r["scorers"] != "people" and search.topic in (None, r["topic"]) and all(meets(s, r[s.metric]) for s in own)
+            for r in rows
+        ),
     ]
     for s in (s for s in search.scores if s.metric in LATER):
         if s.metric == "follow_up":
@@ -175,6 +183,7 @@ searches = st.builds(
     start_us=st.sampled_from([None, None, US - 90 * HOUR, US - 10 * HOUR]),
     end_us=st.sampled_from([None, None, US - 30 * HOUR]),
     exact=exact,
+    topic=st.sampled_from([None, None, "t01", "t99"]),
     question=st.sampled_from([None, None, "refund", "ORDER", "e", *HOSTILE]),
     answer=st.sampled_from([None, None, "x", "yes"]),
     error=st.sampled_from([None, None, True, False]),
@@ -184,14 +193,34 @@ searches = st.builds(
 
 
 @settings(max_examples=100, deadline=None)
-@given(searches, st.sampled_from([1, 7, 50, 300]), st.booleans())
-def test_pages_joined_are_all_that_a_filter_finds(warehouse, search, limit, hurried):
-    """Pages of any size joined are what a filter over all rows finds: in order, none twice, none lost, also when time is always up."""
+@given(searches, st.sampled_from([1, 7, 50, 300]), st.booleans(), st.sampled_from([0, 5, 10_000]))
+def test_pages_joined_are_all_that_a_filter_finds(warehouse, search, limit, hurried, few):
+    """Pages of any size joined are what a filter over all rows finds: in order, none twice, none lost, also when time is always up.
+
+    So it is whether little was said about them or much, which is looked for in another way.
+    """
     if limit == 1:
         search = replace(search, start_us=max(search.start_us or 0, US - 50 * HOUR))
     expected = sorted((i for i in ASKED if fits(search, i)), key=lambda i: (i.time_us, i.id), reverse=True)
-    rows, _ = pages(warehouse, search, limit, iter(count(0.0, 1.0 if hurried else 0.0)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searching, "_FEW", few)
+        rows, _ = pages(warehouse, search, limit, iter(count(0.0, 1.0 if hurried else 0.0)))
     assert [(h.id, h.time_us) for h in rows] == [(i.id, i.time_us) for i in expected]
+
+
+def test_the_engine_is_not_asked_for_a_million_ids(warehouse, monkeypatch):
+    """However much was said, a plan names few ids: each costs microseconds and half a kilobyte."""
+    asked, run = [], warehouse.run
+
+    def look(plan):
+        asked.append(max((len(w.value) for w in getattr(plan, "where", ()) if w.op == "in"), default=0))
+        return run(plan)
+
+    monkeypatch.setattr(searching, "_FEW", 5)
+    monkeypatch.setattr(warehouse, "run", look)
+    found = search_traffic(warehouse, Search(feedback="thumb"), limit=4, clock=lambda: 0.0)
+    assert len(found.rows) == 4
+    assert max(asked) <= 5
 
 
 def test_what_was_not_looked_through_is_not_called_searched(warehouse):
@@ -260,7 +289,7 @@ def test_an_impossible_search_is_refused(warehouse):
 def test_volume_counts_what_a_search_finds(warehouse, search, buckets):
     """The volume of a search adds up to what it finds, bucket by bucket; of scores and feedback it says nothing."""
     found = volume(warehouse, search, buckets)
-    if search.scores or search.feedback or (search.start_us or 0) >= (search.end_us or US + 1):
+    if search.scores or search.topic or search.feedback or (search.start_us or 0) >= (search.end_us or US + 1):
         assert found is None
         return
     assert found is not None

@@ -42,6 +42,7 @@ def searches(draw):
         start_us=draw(st.sampled_from([None, start_us])),
         end_us=draw(st.sampled_from([None, end_us])),
         exact=tuple((field, exact[field]) for field in EXACT if field in exact),
+        topic=draw(st.none() | texts),
         question=draw(st.none() | texts),
         answer=draw(st.none() | texts),
         error=draw(st.none() | st.booleans()),
@@ -107,6 +108,7 @@ def test_a_sentence_names_all_that_is_asked():
     """The sentence of a search names each condition, and quotes what people wrote."""
     asked = [
         ("app", "shop"),
+        ("topic", "t07"),
         ("question", "50 %\n"),
         ("error", "no"),
         ("score", "groundedness < 0.5"),
@@ -114,7 +116,7 @@ def test_a_sentence_names_all_that_is_asked():
     ]
     search = search_of([*asked, ("from", "2026-01-01T00:00:00Z")])
     assert sentence_of(search) == (
-        'Interactions with app "shop" whose question contains "50 %\\x0a" that did not fail with groundedness below 0.5 '
+        'Interactions with app "shop" of topic "t07" whose question contains "50 %\\x0a" that did not fail with groundedness below 0.5 '
         "with feedback of kind thumb from 2026-01-01T00:00:00Z newest first."
     )
     assert search.value("app") == "shop"

@@ -1,8 +1,12 @@
 """Coming in."""
 
+from dataclasses import replace
+from pathlib import Path
+
 from browsing import NOW, PASSWORD, House, seen
 
 from andon.access.run import add_person, invite, owned
+from andon.settings import load
 from andon.store import Ledger
 from andon.web.routing import SESSION
 
@@ -25,6 +29,18 @@ def test_nobody_becomes_the_owner_of_an_owned_house(house: House) -> None:
     answer = house.visitor(None).send("/welcome", said, origin="/welcome")
     assert answer.status_code == 409
     assert SESSION not in answer.cookies
+
+
+def test_the_first_page_says_what_is_needed(tmp_path: Path) -> None:
+    """It has the lines to send, a token's among them where one is needed, and says that older traffic is read at a start."""
+    for token in ("", "a token"):
+        house = House(tmp_path / (token or "open"), more={"settings": replace(load({}), home=tmp_path, token=token)})
+        page = house.visitor("owner").sees("/")
+        assert "charts read what is older only when the server starts" in page.text
+        assert ("OTEL_EXPORTER_OTLP_HEADERS" in page.text) == bool(token)
+        assert ("/settings/tokens" in page.links) == bool(token)
+        assert token == "" or token not in page.text
+        assert "/settings/tokens" not in house.visitor("viewer").sees("/").links
 
 
 def test_a_wrong_password_lets_nobody_in(house: House) -> None:

@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 from chromium import PAGE_SIZES, Tab, open_browser
-from lived_in import live_in
+from lived_in import STORM, live_in
 from served import Served, place_of, serve_pages
 
 pytestmark = pytest.mark.slow
 
 PLACES = (
-    "/", "/traffic", "/monitors", "/changes", "/incidents", "/incidents/INC-0001", "/incidents/INC-0001/timeline", "/levers",
-    "/levers/support.router", "/levers/support.prompt", "/levers/new", "/levers/support.prompt/versions", "/postmortems", "/postmortems/learning", "/postmortems/agenda",
-    "/postmortems/INC-0001", "/postmortems/INC-0001/edit", "/actions", "/labels", "/labels/conflicts", "/labels/agreement", "/golden", "/golden/growth", "/golden/coverage", "/evals", "/rollouts", "/rollouts/new",
+    "/", "/traffic", "/monitors", "/changes", "/incidents", "/incidents/INC-0001", "/incidents/INC-0002", "/incidents/INC-0002/timeline", "/levers",
+    "/levers/support.campaign", "/levers/support.prompt", "/levers/new", "/levers/support.prompt/versions", "/postmortems", "/postmortems/learning", "/postmortems/agenda",
+    "/postmortems/INC-0001", "/postmortems/INC-0002", "/postmortems/INC-0002/edit", "/actions", "/labels", "/labels/conflicts", "/labels/agreement", "/golden", "/golden/growth", "/golden/coverage", "/evals", "/rollouts", "/rollouts/EXP-0001", "/rollouts/EXP-0002", "/rollouts/new",
     "/settings", "/settings/people", "/settings/tokens", "/settings/channels", "/settings/budget", "/settings/health",
     "/settings/audit",
 )  # fmt: skip
-DEEPER = ("monitor", "interaction", "compare", "change", "case", "run", "action", "failure", "runs")
+DEEPER = ("monitor", "interaction", "agent", "compare", "change", "case", "run", "action", "failure", "runs", "plan")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_everything_is_reached_by_keys(browser: Any, served: Served) -> None:
 def test_a_note_is_written_by_keys_alone(browser: Any, served: Served) -> None:
     """On an incident, `n` leads to the note, what is typed is sent by keys, and stands in the timeline with its author."""
     with Tab(browser, served.address, served.secrets["responder"]) as tab:
-        tab.goto("/incidents/INC-0001")
+        tab.goto(f"/incidents/{STORM}")
         tab.page.keyboard.press("n")
         tab.page.keyboard.type("written without a mouse")
         tab.page.keyboard.press("Tab")

@@ -1,8 +1,10 @@
 """The whole loop by hand: two people at two browsers, a server in a process of its own, and an application that goes wrong."""
 
+import random
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,25 @@ import httpx2
 import pytest
 from alarms import alarm
 from chromium import Tab, open_browser
-from desk import APP, LEVER, Desk
+from desk import APP, LEVER, Desk, rows
 from lived_in import ENDS
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from running import free_port, serving
-from served import PASSWORD, PEOPLE, Served, serve_pages
+from served import PASSWORD, PEOPLE, Served, serve_pages, serve_site
 
+from andon.api import Streams
+from andon.incidents.run import find_incident
 from andon.levers import Lever, Pull
 from andon.levers.run import declare
-from andon.store import Ledger
-from andon.traffic import Interaction
+from andon.monitors.run import open_board
+from andon.scores import hashed, score_schema
+from andon.scores.run import installed_scorers, score_new
+from andon.settings import load
+from andon.store import Ledger, RememberingLedger, Warehouse
+from andon.traffic import SCHEMAS, Interaction
+from andon.traffic.intake import interaction_of
 from andon.traffic.run import record
+from andon.web import Site
 
 pytestmark = pytest.mark.slow
 
@@ -288,7 +298,7 @@ def measures(ann: Hand) -> None:
 
 
 def closes(ann: Hand, incident: str) -> None:
-    """8. As far as minutes allow: a person's check is met, the chart's criterion is measured, and closing before that is refused."""
+    """8a. As far as minutes allow: a person's check is met, the chart is measured; closing is refused, and it says until when."""
     ann.go(f"/incidents/{incident}")
     ann.open("Add a criterion", "#recovery")
     ann.page.locator("#criterion").get_by_label("What is asked for").select_option("check")
@@ -307,8 +317,45 @@ def closes(ann: Hand, incident: str) -> None:
     refusal = ann.page.locator("#close .wrong")
     refusal.wait_for()
     assert "stays inside its limits" in refusal.inner_text()
+    assert "not yet, at the earliest at" in refusal.inner_text()
     assert ann.page.url.endswith(f"/incidents/{incident}")
     assert ann.page.locator("#close textarea").input_value() == WHY
+
+
+@contextmanager
+def days_later(home: Path, days: int) -> Iterator[str]:
+    """The pages of the same store so many days later; the desk has answered well ever since."""
+    settings = replace(load({}), home=home)
+    now_us = time.time_ns() // 1000 + days * 86_400_000_000
+    calm = rows([now_us - m * 60_000_000 for m in range(days * 1440, 0, -1)], random.Random(8), bad=0.0)
+    scorers = installed_scorers()
+    with (
+        closing(RememberingLedger.open(home / "ledger.db")) as ledger,
+        closing(Warehouse(home, {**SCHEMAS, "scores": score_schema(scorers)})) as warehouse,
+    ):
+        record(warehouse, [interaction_of(row) for row in calm])
+        warehouse.commit()
+        score_new(warehouse, ledger, scorers, hashed.load(settings), now_us=now_us)
+        warehouse.commit()
+        site = Site(
+            ledger=ledger, warehouse=warehouse, settings=settings, charts=open_board(home), streams=Streams(),
+            now_us=lambda: now_us,
+        )  # fmt: skip
+        with serve_site(site) as address:
+            yield address
+
+
+def closes_for_good(ann: Hand, incident: str) -> None:
+    """8b. After two days within its limits the chart says that it is over: by the same form the incident is closed."""
+    ann.go(f"/incidents/{incident}")
+    ann.fill("Name", "Ann")
+    ann.fill("Password", PASSWORD)
+    ann.press("Sign in")
+    ann.page.keyboard.press("c")
+    ann.fill("Why may it be closed?", WHY, "#close")
+    ann.press("Close it")
+    ann.sees(f"{incident} is closed.")
+    ann.sees("It is closed. The postmortem holds what was learned.")
 
 
 def releases(ann: Hand) -> None:
@@ -365,6 +412,12 @@ def test_the_whole_loop_by_hand(browser: Any, tmp_path: Path) -> None:
             w for w in one.wrong if "409 (Conflict)" in w and incident in w
         ]  # closing too early: the browser tells of it
         assert [w for w in one.wrong + two.wrong if w not in refused] == []
+    with days_later(home, 3) as url, Tab(browser, url) as one:
+        closes_for_good(Hand(one), incident)
+        assert one.wrong == []
+    with closing(Ledger.open(home / "ledger.db")) as ledger:
+        over = find_incident(ledger, incident)
+        assert (over.state, over.closed_as, over.closed_why) == ("closed", "recovered", WHY)
 
 
 @pytest.fixture

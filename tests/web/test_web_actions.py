@@ -129,6 +129,24 @@ def test_a_date_that_was_only_shown_is_not_changed(proposed: House) -> None:
     assert (of(proposed).owner, of(proposed).due_us) == ("Bea", T0 + 9 * DAY + 12_345)
 
 
+@pytest.mark.parametrize(
+    ("subject", "says"),
+    [
+        ("bot/production/refusal.up/all", "the chart of answers that refuse in all traffic of app bot signals"),
+        ("bot/production/refusal.up.far/risk_category=high", "the chart of answers that refuse in risk category high of app bot"),
+        ("a monitor of ours", "a monitor of ours signals when"), ("a/b/c/d", "a/b/c/d signals when"),
+    ],
+)  # fmt: skip
+def test_a_chart_is_named_by_what_it_counts(proposed: House, subject: str, says: str) -> None:
+    """What proves an action names a chart in words, with its id beneath; what is no id of a chart stays as it is."""
+    test = Criterion(kind="monitor fires", subject=subject)
+    take_action(proposed.ledger, "INC-0001-A1", owner="Rob", criterion=test, now_us=T0 + DAY, by="Rob")
+    viewer = proposed.visitor("viewer")
+    assert says in viewer.sees("/actions").text
+    assert says in viewer.sees(PAGE).text
+    assert subject in viewer.sees(PAGE).text
+
+
 def test_two_people_do_not_overwrite_each_other(proposed: House) -> None:
     """A form of before somebody else's change is refused, and says how it is now."""
     rita, rob = proposed.visitor("reviewer"), proposed.visitor("responder")

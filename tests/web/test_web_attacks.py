@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import httpx2
 import orjson
@@ -28,7 +28,7 @@ from andon.postmortems.merging import compare_lines
 from andon.store import Ledger
 from andon.traffic import Interaction
 from andon.traffic.run import record
-from andon.web import add_pages, routing, told
+from andon.web import add_pages, routing, tables, told
 from andon.web.app import MOST_OF_ONE
 from andon.web.pages import PARTS
 from andon.web.routing import SESSION, Read, csrf_of
@@ -330,6 +330,29 @@ def test_an_open_stream_ends_with_its_session(house: House, ended: str) -> None:
         assert b"news" not in b"".join(heard), "the stream is over, and told nothing"
 
 
+def test_a_slow_ledger_holds_up_nobody_else(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is asked who listens, and the ledger takes its time to say so, the server answers others: traffic comes in there."""
+    asked = threading.Event()
+
+    def slow(*how: Any) -> Any:
+        if not asked.is_set():
+            asked.set()
+            time.sleep(1.5)
+        return signed_in(*how)
+
+    monkeypatch.setattr("andon.web.app.signed_in", slow)
+    with served(house) as address:
+        opened: list[httpx2.Client] = []
+        listener = threading.Thread(target=lambda: opened.append(_open(address, house.secrets["owner"])[0]))
+        listener.start()
+        assert asked.wait(5)
+        begun = time.monotonic()
+        assert httpx2.get(f"{address}/static/andon.css", timeout=8).status_code == 200
+        assert time.monotonic() - begun < 1.0
+        listener.join(10)
+        opened[0].close()
+
+
 def test_nobody_takes_all_streams(house: House) -> None:
     """One person has so many event streams open and no more; another one has one all the same."""
     house.visitor("viewer")
@@ -437,3 +460,58 @@ def test_forms_have_an_end(house: House) -> None:
     ):
         assert ada.client.post("/settings/me", content=body, headers=head).status_code == 422
     assert house.visitor(None).client.post("/settings/me", content=large, headers=kind).status_code == 401
+
+
+def test_no_form_holds_up_who_takes_requests_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two megabytes of percent signs take a second to read as a form: a stranger's are not read, and nobody's in the event loop."""
+    read: list[tuple[str, int]] = []
+
+    def parse(text: str, **how: Any) -> list[tuple[str, str]]:
+        read.append((threading.current_thread().name, len(text)))
+        return parse_qsl(text, **how)
+
+    monkeypatch.setattr(routing, "parse_qsl", parse)
+    head = {"content-type": "application/x-www-form-urlencoded"}
+    large = b"name=" + b"%" * (routing.LONGEST - 10)
+    stranger, ada = house.visitor(None), house.visitor("owner")
+    assert stranger.client.post("/sign-in", content=large, headers=head).status_code == 422
+    assert stranger.client.post("/settings/me", content=large, headers=head).status_code == 401
+    assert read == []
+    assert ada.client.post("/settings/me", content=large, headers=head).status_code == 403
+    assert stranger.send("/sign-in", {"name": "Ada", "password": PASSWORD}).status_code == 303
+    assert len(read) == 2
+    assert all(name.startswith("AnyIO worker") for name, _ in read)
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#b", "a b", "ä/ö", 'a"&<b', "a;b+c"])
+def test_a_name_of_any_signs_is_one_place(house: House, name: str) -> None:
+    """Whatever signs are in a name: its page links to itself, and a form that is refused there is shown there again, with why."""
+    record(house.site.warehouse, [Interaction(id=name, time_us=NOW - HOUR, app="bot", query="q", answer="a")])
+    house.site.warehouse.commit()
+    rita, path = house.visitor("reviewer"), f"/traffic/{quote(name, safe='')}"
+    page = rita.sees(path)
+    files = [to for to in page.links if "as=" in to]
+    assert files
+    assert all(rita.get(to).status_code == 200 for to in files)
+    origin = next(a["value"] for t, a in page.tags if t == "input" and a.get("name") == "from") or ""
+    refused = rita.send(f"{path}/capture", {"why": ""}, origin=origin)
+    assert refused.status_code == 422
+    assert any(a.get("class") == "wrong" for t, a in seen(refused).tags if t == "p"), "the reason stands in the form"
+    assert any(to.endswith("/capture") for to in seen(refused).forms)
+
+
+def test_a_file_that_lacks_rows_says_so(house: House) -> None:
+    """Files end somewhere: one that may lack rows is told from one that has all, by its name, its headers and in Markdown."""
+    rows = [
+        Interaction(id=f"i{n}", time_us=NOW - HOUR - n, app="bot", query="q", user_id=str(n % 2), answer="a") for n in range(tables.MOST + 2)
+    ]  # fmt: skip
+    record(house.site.warehouse, rows)
+    house.site.warehouse.commit()
+    vic = house.visitor("viewer")
+    for query, kept in (("", tables.MOST), ("user_id=1&", tables.MOST // 2 + 1)):
+        cut = kept == tables.MOST
+        table, words = vic.get(f"/traffic?{query}as=csv"), vic.get(f"/traffic?{query}as=md&table=traffic")
+        assert table.text.count("\r\n") == kept + 1
+        assert ("first-10000" in table.headers["content-disposition"]) is cut
+        assert ("andon-cut" in table.headers) is ("andon-cut" in words.headers) is cut
+        assert ("there may be more" in words.text) is cut

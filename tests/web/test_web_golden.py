@@ -441,3 +441,14 @@ def test_an_empty_set_teaches(house: House) -> None:
         "/golden/import",
     ):
         assert rita.sees(path).text
+
+
+def test_versions_are_read_anew_after_a_case_was_written(house: House) -> None:
+    """The versions are kept between looks, for the whole set and for one application, until a case is written."""
+    made_case(house, "How tall is K2?", "8611 m", app="maps")
+    vic = house.visitor("viewer")
+    for path in ("/golden/versions", "/golden/versions?app=maps"):
+        assert ": 1 case, since" in vic.sees(path).text
+    made_case(house, "How tall is Lhotse?", "8516 m", app="maps")
+    for path in ("/golden/versions", "/golden/versions?app=maps"):
+        assert ": 2 cases, since" in vic.sees(path).text

@@ -8,7 +8,17 @@ import pytest
 from browsing import NOW, House, Visitor, seen
 from harmed import HOUR, ONSET, NoWork, an_incident, raised
 
-from andon.incidents import ExitCriterion, Incident, Recovery, Report, RunbookState, TimelineMark
+from andon.incidents import (
+    ExitCriterion,
+    Incident,
+    Recovery,
+    Report,
+    Runbook,
+    RunbookEntry,
+    RunbookItem,
+    RunbookState,
+    TimelineMark,
+)
 from andon.incidents.run.states import mark_incident
 from andon.incidents.run.timeline import event, marks_of, timeline_of
 from andon.incidents.runbooks import entry_of
@@ -43,6 +53,14 @@ def test_somebody_says_that_they_are_on_it(house: House, rob: Visitor) -> None:
     rob.does(f"{ONE}/acknowledge", origin=ONE)
     assert (now(house).acked_by, now(house).acked_us) == ("Rob", NOW)
     assert ("state", "acknowledged", "Rob") in said(house)
+    item = RunbookItem(id="take", phase="triage", text="Somebody is at it.", answer="acked")
+    old = RunbookEntry(item="take", text="nobody has said so yet", found="no", at_us=NOW - HOUR)
+    house.ledger.put(
+        RunbookState(id="INC-0001", runbook=Runbook(name="ours", items=(item,)), entries=(old,)), now_us=NOW, by="andon"
+    )
+    page = rob.sees(ONE).text
+    assert "Rob said so" in page
+    assert "nobody has said so yet" not in page
     assert "Rob has acknowledged it already" in house.visitor("owner").does(f"{ONE}/acknowledge").text
 
 
@@ -119,6 +137,8 @@ def test_it_is_closed_as_what_it_was(house: House, rob: Visitor) -> None:
     quiet = rob.send(f"{ONE}/close", {"ending": "recovered", "why": "looks fine"}, origin=ONE)
     assert quiet.status_code == 409
     assert "quiet recovery" in seen(quiet).text
+    assert "measure again" in seen(quiet).text
+    assert "andon incident" not in seen(quiet).text  # the page has buttons for it
     assert "looks fine" in quiet.text
     assert rob.send(f"{ONE}/close", {"ending": "happy", "why": "x"}, origin=ONE).status_code == 422
     assert rob.send(f"{ONE}/close", {"ending": "duplicate", "why": "x"}, origin=ONE).status_code == 422

@@ -217,6 +217,26 @@ def test_who_differs_does_not_decide(house: House) -> None:
     assert "No reviewers differ" in rob.sees("/labels/conflicts").text
 
 
+def test_who_decided_takes_the_decision_back(house: House) -> None:
+    """A decision has an undo, and a button for who made it and nobody else; taken back, the reviewers differ again."""
+    f = made_failure(house)
+    said_by(house, f, "Rita", "8611 m")
+    said_by(house, f, "Kim", "8612 m")
+    rita, rob, ada = (house.visitor(role) for role in ("reviewer", "responder", "owner"))
+    after = rob.does(f"/labels/{f.id}/adjudicate", {"take": "kim"})
+    assert f"/labels/{f.id}/withdraw" in after.forms
+    for other in (rita, ada):
+        assert "Take my decision back" not in other.get(f"/labels/{f.id}").text
+        assert other.send(f"/labels/{f.id}/withdraw", {"what": "decision"}).status_code == 409
+    assert "Take my decision back" in rob.get(f"/labels/{f.id}").text
+    page = rob.does(f"/labels/{f.id}/withdraw", {"what": "decision"})
+    assert "reviewers differ again" in page.text
+    assert "8611 m" in rob.sees("/labels/conflicts").text
+    kept = house.ledger.latest(Label, f"{f.id}/final")
+    assert kept is not None
+    assert (kept.by, kept.record.verdict) == ("rob", "withdrawn")
+
+
 def test_viewers_see_the_queue_and_no_form(house: House) -> None:
     """A viewer sees what waits as a list, opens one, and finds nothing to send."""
     f = made_failure(house)
@@ -327,3 +347,12 @@ def test_the_queue_answers_at_once_with_thousands_of_failures(house: House) -> N
         (form,) = (f for f in page.forms if f.endswith("/label"))
         page = rita.does(form, {"answer": f"answer {k}"}, origin="/labels")
     assert time.process_time() - began < 20
+
+
+def test_a_case_that_was_made_meanwhile_is_offered_too(house: House) -> None:
+    """What is near a failure is kept between looks, and known anew as soon as there is another case."""
+    made_failure(house)
+    rita = house.visitor("reviewer")
+    assert "8611 metres" not in rita.sees("/labels").text
+    made_case(house, "How tall is K2 exactly?", "8611 metres")
+    assert "8611 metres" in rita.sees("/labels").text

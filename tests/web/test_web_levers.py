@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from alarms import alarm
 from browsing import NOW, House, Seen, seen
 
 from andon.changes import Change
@@ -332,6 +333,24 @@ def test_effects_are_drawn_with_their_intervals(cite: House) -> None:
     assert (row["before_x"], row["low"], row["high"], row["effect"]) == (30, -0.35, -0.15, "harm fell by 25 points")
 
 
+def test_a_hold_says_what_its_measurement_waits_for(cite: House) -> None:
+    """Until it is measured a hold says when it will be, and after what; without an incident or a chart, that it never will be."""
+    visitor = cite.visitor("viewer")
+    pull = hold(cite.ledger, "cite", why="a", by="Rob", until_us=NOW + 3 * HOUR, now_us=NOW)
+    nothing = "Its effect is not measured: it answers no incident"
+    assert nothing in visitor.sees("/levers").text
+    _incident(cite.ledger)
+    assert "people reported INC-0001 and no chart saw it" in visitor.sees("/levers/cite").text
+    alarm(cite.ledger, 1, NOW, app="bot")
+    window = "a window of the chart (5 min) after "
+    for path in ("/levers", "/levers/cite"):
+        assert f"{window}the pull" in visitor.sees(path).text, path
+    cite.ledger.put(FirstRead(id=pull.id, at_us=NOW + 2_000_000), now_us=NOW, by="andon")
+    assert f"{window}it was first read" in visitor.sees("/levers").text
+    cite.now = NOW + 302_000_000
+    assert "The time to measure its effect has come" in visitor.sees("/levers").text
+
+
 def test_a_version_on_its_way(cite: House) -> None:
     """A version is written by one, approved by another and promoted by way of staging; each step is in the record with its person."""
     responder, reviewer = cite.visitor("responder"), cite.visitor("reviewer")
@@ -549,7 +568,7 @@ def test_who_reads_a_lever(cite: House) -> None:
         def asked(self) -> dict[str, int]:
             return {"bot": NOW - 3_000_000, "shop": NOW, "": NOW}
 
-    object.__setattr__(cite.site, "more", {"readers": Readers()})
+    object.__setattr__(cite.site, "readers", Readers())
     assert "asked 3 s ago" in cite.visitor("viewer").sees("/levers/cite").text
     declare(cite.ledger, Lever(id="other", kind="boolean", default=True, safe=False, app="nobody"), NOW, "Ada")
     assert "has asked since this server began" in cite.visitor("viewer").sees("/levers/other").text

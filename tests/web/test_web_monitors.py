@@ -11,11 +11,13 @@ import pytest
 from browsing import NOW, House, Seen, seen
 
 from andon.changes import Change
+from andon.incidents import duration
 from andon.monitors import ChartBoard, Charts, Monitor, Signal
 from andon.monitors.records import Crowded, NewNormal
 from andon.monitors.run import open_board
 from andon.monitors.run.publishing import Publisher
 from andon.traffic.searching import ScoreCondition, search_of
+from andon.web.charts import spark
 
 WIDTH_US = 300_000_000
 HOUR_US = 12 * WIDTH_US
@@ -23,7 +25,7 @@ LAST = 72 * 12
 BROKEN = LAST - 36
 """Windows: three days, the last three hours of them with harm."""
 
-WORST = 'x"><img src=x onerror=alert(1)>\u202e\x07<script>alert(1)</script>'
+WORST = 'x?a=b#c "><img src=x onerror=alert(1)>\u202e\x07<script>alert(1)</script>'
 ALL = Monitor(app="shop", environment="production", metric="error", direction="up")
 PART = replace(ALL, scope=(("risk_category", "high"), ("task", "a")))
 HOSTILE = replace(ALL, scope=(("task", WORST),))
@@ -34,8 +36,9 @@ OTHER = replace(ALL, app="desk")
 YOUNG = replace(ALL, metric="refusal")
 LOW = replace(ALL, metric="refusal", direction="down", scope=(("risk_category", "high"),))
 LIMITED = replace(ALL, objective="errors", at_most=0.02)
-EVERY = (ALL, PART, HOSTILE, SLOW, TAIL, SILENCE, OTHER, YOUNG, LOW, LIMITED)
-KINDS = {"error": "binary", "latency_s": "number", "refusal": "binary"}
+TOPIC = replace(ALL, metric="topic_share", scope=(("topic", "t01"),))
+EVERY = (ALL, PART, TOPIC, HOSTILE, SLOW, TAIL, SILENCE, OTHER, YOUNG, LOW, LIMITED)
+KINDS = {"topic_share": "binary", "error": "binary", "latency_s": "number", "refusal": "binary"}
 
 
 class _Weights:
@@ -178,12 +181,12 @@ def test_a_point_leads_to_its_rows(looked: House, monitor: Monitor) -> None:
         search = search_of(parse_qsl(urlsplit(link).query))
         exact = dict(search.exact)
         assert (exact["app"], exact["environment"]) == (monitor.app, monitor.environment)
-        assert exact.items() >= dict(monitor.scope).items()
+        assert {**exact, "topic": search.topic}.items() >= dict(monitor.scope).items()
         assert search.start_us is not None
         assert search.end_us is not None
         assert search.start_us < search.end_us <= NOW
-        if monitor.metric == "latency_s":
-            assert search.scores == ()  # no signal has told from which value on it is harm
+        if monitor.metric in ("latency_s", "topic_share"):
+            assert search.scores == ()  # no signal has told from which value on it is harm; a topic is no score
         else:
             op, wanted = ("ge", 0.5) if monitor.direction == "up" else ("lt", 0.5)
             assert search.scores == (ScoreCondition(metric=monitor.metric, op=op, value=wanted),)  # type: ignore[arg-type]
@@ -273,6 +276,35 @@ def test_what_is_refused_is_kept(watched: House, fields: dict[str, str], words: 
     assert watched.ledger.all(NewNormal) == []
 
 
+def test_a_refused_form_comes_back_to_any_chart(watched: House) -> None:
+    """However a chart is named, a form on its page that is refused is shown there again, at an address that leads to it."""
+    rob = watched.visitor("responder")
+    said = {"since": "2026-03-01T12:00", "why": ""}
+    (origin,) = {a["value"] or "" for _, a in rob.sees(f"{path(HOSTILE)}?range=7d").tags if a.get("name") == "from"}
+    answer = rob.send(f"{path(HOSTILE)}/relearn", said, origin=origin)
+    page = seen(answer)
+    assert answer.status_code == 422
+    assert "empty" in page.text
+    assert "2026-03-01T12:00" in [a.get("value") for _, a in page.tags if a.get("name") == "since"]
+    assert rob.get(origin).status_code == 200
+    assert origin in {a.get("value") for _, a in page.tags if a.get("name") == "from"}
+
+
+def test_a_change_shows_the_charts_around_it(watched: House) -> None:
+    """A change has the published charts of its application around it, those that left their limits first, by their names."""
+    at = next(s.onset_us for s in watched.ledger.all(Signal) if s.monitor == PART.id)
+    watched.ledger.put(Change(id="c", at_us=at, kind="prompt", title="t", app="shop"), now_us=NOW, by="ci")
+    page = watched.visitor("viewer").sees("/changes/c")
+    charts = [a["href"] or "" for t, a in page.tags if t == "a" and "mini" in (a.get("class") or "")]
+    assert path(PART) in [link.partition("?")[0] for link in charts]
+    assert 1 < len(charts) <= 6
+    assert len(set(charts)) == len(charts)
+    assert not any(path(OTHER) in link for link in charts)
+    assert PART.id not in page.text
+    assert "Calls that fail" in page.text
+    assert PART.id in watched.visitor("viewer").get("/changes/c?as=csv&table=signals").text
+
+
 @pytest.mark.parametrize("role", ["viewer", "reviewer"])
 def test_others_do_not_accept(watched: House, role: str) -> None:
     """Who may not has no form, and what is sent all the same is refused and writes nothing."""
@@ -327,12 +359,34 @@ def test_old_charts_are_said_to_be_old(watched: House) -> None:
     assert "last turned" in watched.visitor("viewer").sees("/monitors").text
 
 
+def test_the_budget_costs_the_same_wherever_it_is_told(looked: House) -> None:
+    """The settings and the monitors say the same of what a budget costs on the typical chart."""
+    viewer = looked.visitor("viewer")
+    told = viewer.get("/settings/budget?as=json&table=budgets").json()
+    shown = viewer.get("/monitors?as=json&table=budget").json()
+    assert [r["budget"] for r in told] == [r["budget"] for r in shown]
+    assert [duration(r["double"]) for r in told] == [r["double"] for r in shown]
+    assert set(viewer.sees("/settings/budget").links) & {path(m) for m in EVERY}
+
+
+def test_a_thousandth_is_not_drawn_as_all(looked: House) -> None:
+    """Traffic of which next to nothing is missing is said to be there, and its line lies at the ground."""
+    row = next(
+        r for r in looked.visitor("viewer").get("/monitors?as=json&table=charts").json() if r["chart"] == SILENCE.id
+    )
+    assert row["now"].endswith("missing")
+    low = str(spark([0.001, 0.002], "x", least=0.2)).partition('class="line" points="')[2]
+    assert all(float(point.partition(",")[2]) > 33 for point in low.partition('"')[0].split())
+
+
 def test_health_leads_to_the_worst(looked: House) -> None:
     """Home has a cell for each category and metric with a chart; that of the harm is marked, in words too, and leads to its chart."""
     answer = looked.visitor("viewer").get("/")
     page = Seen(answer.text)
     cells = {a["href"]: a for t, a in page.tags if t == "a" and "health-cell" in (a.get("class") or "")}
     assert "bad" in (cells[path(PART)]["class"] or "")
+    assert "▲ –" not in page.text  # what only parts tell of, such as topics, has no rate of all of it
+    assert "▲ 1 chart" in page.text
     assert "signalled in 24 h" in (cells[path(PART)]["title"] or "")
     assert "risk high" in page.text
     expected = {(row.category, row.metric) for row in board(looked).health()}

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from browsing import NAMES, NOW, House, Visitor, seen
+from harmed import an_incident
 
 from andon.levers import Lever, Promotion
 from andon.levers import run as levers
@@ -189,8 +190,14 @@ def test_written_and_started_at_once(bot: Bot) -> None:
     visitor = bot.house.visitor("responder")
     visitor.does("/rollouts/new", {**plan(bot), "do": "start"}, origin=query(plan(bot)))
     assert levers.allocation_of(bot.house.ledger, "EXP-0001") is not None
-    assert "cannot be started at once" in visitor.sees(query(plan(bot))).text
-    assert visitor.send("/rollouts/new", {**plan(bot), "do": "start"}, origin=query(plan(bot))).status_code == 409
+    page = visitor.sees(query(plan(bot)))
+    assert "cannot be started at once" in page.text
+    assert "“End it” on its page ends it" in page.text
+    assert "andon rollout stop" not in page.text
+    assert "/rollouts/EXP-0001" in page.links
+    refused = visitor.send("/rollouts/new", {**plan(bot), "do": "start"}, origin=query(plan(bot)))
+    assert refused.status_code == 409
+    assert "andon rollout stop" not in refused.text
     assert len(bot.house.ledger.all(Experiment)) == 1
 
 
@@ -354,3 +361,14 @@ def test_a_viewer_may_not(bot: Bot) -> None:
     for what in ("start", "end", "promote"):
         assert viewer.send(f"/rollouts/EXP-0001/{what}", {"why": "x", "to": "production"}).status_code == 403
     assert bot.house.ledger.last_entry() == before
+
+
+def test_home_counts_the_experiments_that_run(bot: Bot) -> None:
+    """The loop on Home counts an experiment while it is served: neither one that is only planned, nor one that was stopped."""
+    viewer = bot.house.visitor("viewer")
+    an_incident(bot.house)  # before the first there is no loop to see
+    e = bot.running()
+    bot.house.ledger.put(replace(e, id="EXP-0002"), now_us=NOW, by="Rob")
+    assert "Rollouts 1 running" in viewer.sees("/").text
+    levers.stop_split(bot.house.ledger, e.id, why="enough", by="Rob", now_us=NOW)
+    assert "Rollouts 0 running" in viewer.sees("/").text

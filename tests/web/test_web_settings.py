@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from browsing import NOW, PASSWORD, House, seen
 
-from andon.access import Person, Token
+from andon.access import Person, Token, TokenUse
 from andon.access.run import add_person, make_token, person_of
 from andon.changes import Change
 from andon.incidents import Delivery
@@ -67,6 +67,19 @@ def test_a_new_password_ends_all_other_sessions(house: House) -> None:
     page = viewer.does("/settings/password", {**said, "old": PASSWORD}, origin="/settings")
     assert "password is changed" in page.text
     assert other.get("/").status_code == 303
+
+
+def test_a_weak_new_password_is_no_guess_at_the_old(house: House) -> None:
+    """Who types the right old password and five new ones that are refused may still take a good one."""
+    viewer = house.visitor("viewer")
+    for weak in ("short", "aaaaaaaaaaaaaaaa", "123456789012345", "viewer", "passwordpassword"):
+        said = {"old": PASSWORD, "new": weak, "again": weak}
+        assert viewer.send("/settings/password", said, origin="/settings").status_code == 422
+    good = "nine quiet lanterns 40"
+    assert (
+        "password is changed"
+        in viewer.does("/settings/password", {"old": PASSWORD, "new": good, "again": good}, origin="/settings").text
+    )
 
 
 def test_passwords_are_not_guessed_on_the_settings(house: House) -> None:
@@ -172,6 +185,9 @@ def test_a_token_is_shown_once_and_revoked(house: House) -> None:
     assert token.id in again
     assert secret not in again
     assert token.digest not in again
+    assert "never used" in seen(owner.client.get("/settings/tokens")).text
+    house.ledger.put(TokenUse(id=token.id, at_us=NOW - 2 * 3_600_000_000), now_us=NOW, by="andon")
+    assert "used last 2 h ago" in seen(owner.client.get("/settings/tokens")).text
     machine = house.visitor(None)
     bearer = {"authorization": f"Bearer {secret}"}
     assert machine.get("/incidents?as=json", **bearer).status_code == 200

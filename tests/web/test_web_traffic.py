@@ -336,6 +336,42 @@ def test_hostile_texts_stay_text_in_files(full: House) -> None:
         assert viewer.get(unescape(link)).status_code == 200, link
 
 
+def test_the_steps_of_an_agent_say_what_failed_and_what_was_tried_again(full: House) -> None:
+    """Of 40 steps with tools that failed and were tried again, the page says so first, and each step holds its own call."""
+    tool = Step(kind="tool", name="book", parent=0, start_s=1.0, latency_s=0.3, error="no seat on 13 May")
+    steps = [Step(kind="agent", name="planner", start_s=0.0, latency_s=40.0), tool, tool, replace(tool, error=None)]
+    steps += [
+        Step(kind="llm", name="chat m-1", parent=0, start_s=n, latency_s=0.5, model="m-1-2026") for n in range(36)
+    ]
+    calls = [
+        ToolCall(name="book", arguments=a, error=e) for a, e in (("{1}", "no seat"), ("{1}", "no seat"), ("{2}", None))
+    ]
+    asked = replace(TOLD, id="agent-1", steps=tuple(steps), tool_calls=(*calls, ToolCall(name="never run")))
+    record(full.site.warehouse, [asked])
+    full.site.warehouse.commit()
+    answer = full.visitor("viewer").get("/traffic/agent-1")
+    page = seen(answer)
+    for words in (
+        "2 of 4 tool calls failed", "40 steps: 36 of models, 3 of tools", "book failed 2 of 3 times: no seat on 13 May The last one passed.",
+        "tried again, with the same arguments", "tried again, with other arguments", "1 other tool call that no step shows",
+    ):  # fmt: skip
+        assert words in page.text, words
+    assert page.text.count("tried again") == 2
+    assert answer.text.count('<details class="tool') == 1
+    assert "m-1-2026" not in "".join(re.findall(r'<span class="name">.*?</span>', answer.text))
+
+
+def test_calls_that_cannot_be_told_apart_stand_by_themselves(full: House) -> None:
+    """Where a tool has more calls than steps, nothing says which was which, so no step is given the words of another."""
+    steps = (TOLD.steps[0], TOLD.steps[1])
+    twice = (ToolCall(name="check", arguments="{1}"), ToolCall(name="check", arguments="{2}"))
+    record(full.site.warehouse, [replace(TOLD, id="agent-2", steps=steps, tool_calls=twice)])
+    full.site.warehouse.commit()
+    answer = full.visitor("viewer").get("/traffic/agent-2")
+    assert "2 tool calls that no step shows" in seen(answer).text
+    assert answer.text.count('<details class="tool') == 2
+
+
 def test_a_reviewer_captures_a_failure(full: House) -> None:
     """Who may label captures an interaction by hand: it waits in the queue with the reason and the name, once."""
     rita = full.visitor("reviewer")
@@ -348,6 +384,8 @@ def test_a_reviewer_captures_a_failure(full: House) -> None:
     assert failure.reason == "Rita: Grapefruit juice is dangerous here"
     assert [v.by for v in full.ledger.history(Failure, failure.id)] == ["Rita"]
     assert "it waits for a label" in after.text
+    for role, words in (("reviewer", "Captured: label it"), ("viewer", "Captured: it waits for a label")):
+        assert words in full.visitor(role).sees("/traffic/told-1").text
     again = rita.does("/traffic/told-1/capture", {"why": "again"}, origin="/traffic/told-1")
     assert "captured before" in again.text
     assert len(full.ledger.history(Failure, failure.id)) == 1

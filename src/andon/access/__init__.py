@@ -7,7 +7,7 @@ that was ended stays ended; there is an owner for as long as there was one.
 
 from andon.access.attempts import Attempts
 from andon.access.names import check_letters, check_name, letters
-from andon.access.records import KINDS, Claim, Invitation, Person, Role, Scope, Session, Token
+from andon.access.records import KINDS, Claim, Invitation, Person, Role, Scope, Session, Token, TokenUse
 from andon.access.roles import ROLES, SCOPES, check_role, check_scopes, may
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Scope",
     "Session",
     "Token",
+    "TokenUse",
     "check_letters",
     "check_name",
     "check_role",

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict, deque
 from ipaddress import ip_address, ip_network
 
-from andon.access.names import letters
+from andon.access.names import typed_letters
 
 __all__ = ["PER_ADDRESS", "PER_NAME", "WITHIN_US", "Attempts"]
 
@@ -70,7 +70,7 @@ class Attempts:
 
 
 def _keys(name: str, address: str) -> tuple[tuple[tuple[str, str], int], tuple[tuple[str, str], int]]:
-    return (("name", letters(name[:200])), PER_NAME), (("address", _network(address)), PER_ADDRESS)
+    return (("name", typed_letters(name)), PER_NAME), (("address", _network(address)), PER_ADDRESS)
 
 
 def _network(address: str) -> str:

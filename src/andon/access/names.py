@@ -5,7 +5,7 @@ import unicodedata
 
 from andon.errors import InputError
 
-__all__ = ["LONGEST", "check_letters", "check_name", "check_person", "letters"]
+__all__ = ["LONGEST", "check_letters", "check_name", "check_person", "letters", "typed_letters"]
 
 LONGEST = 100
 
@@ -38,6 +38,11 @@ def letters(name: str) -> str:
     """What a name is compared by: its letters and digits, in one case and form. Empty where it has none."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(c for c in _UNSEEN.sub("", folded) if unicodedata.category(c)[0] in "LMN")
+
+
+def typed_letters(text: str) -> str:
+    """What a name that a stranger typed is compared by. Whoever counts attempts and whoever looks for the person read the same of it."""
+    return letters(text[: 4 * LONGEST])[: LONGEST + 1]
 
 
 def check_letters(name: str) -> str:

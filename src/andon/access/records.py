@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["KINDS", "Claim", "Invitation", "Person", "Role", "Scope", "Session", "Token"]
+__all__ = ["KINDS", "Claim", "Invitation", "Person", "Role", "Scope", "Session", "Token", "TokenUse"]
 
 Role = Literal["viewer", "reviewer", "responder", "owner"]
 """A ladder: each may do what those before it may."""
@@ -82,6 +82,15 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUse:
+    """When a token opened something last, to the hour: so that one that nothing uses any more can be revoked."""
+
+    id: str
+    """That of the token."""
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What only one may have, a name or the place of the first owner: of two who take it at once, one is refused."""
 
@@ -93,5 +102,5 @@ class Claim:
     by: str
 
 
-KINDS = (Claim, Invitation, Person, Session, Token)
+KINDS = (Claim, Invitation, Person, Session, Token, TokenUse)
 """All of them. They are about those who work with Andon, and hold nothing that came with traffic."""

@@ -5,7 +5,7 @@ An event is a notification, not data: it carries what the levers' state is calle
 
 import asyncio
 from asyncio import FIRST_COMPLETED
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import orjson
@@ -28,6 +28,10 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 ]
+
+
+async def _always() -> bool:
+    return True
 
 
 class Streams:
@@ -68,7 +72,7 @@ class Streams:
         self._release()
 
     async def feed(
-        self, send: Send, gone: "asyncio.Future[None]", heard: str, may: Callable[[], bool] = lambda: True
+        self, send: Send, gone: "asyncio.Future[None]", heard: str, may: Callable[[], Awaitable[bool]] = _always
     ) -> None:
         """Send one client what is told from now on, until it is `gone`, may not hear it any more, or the streams are ended.
 
@@ -87,13 +91,15 @@ class Streams:
         # From here on nothing is missed, and only now can the client know that its stream is open and ask.
         await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         chunk = _BEAT  # a proxy that waits for the first bytes passes the answer on
-        while not (self._ended or gone.done()) and may():
+        while not (self._ended or gone.done()):
             if seen != self._number:
                 seen, chunk = self._number, self._event
             if not chunk:
                 news, _ = await asyncio.wait((self._awaited(), gone), timeout=BEAT_S, return_when=FIRST_COMPLETED)
                 chunk = b"" if news else _BEAT
                 continue
+            if not await may():  # asked last: what was told meanwhile is told to nobody who may not hear it any more
+                break
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             chunk = b""
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -116,7 +122,7 @@ class Streams:
 class EventStream(Response):
     """An answer that goes on until its client leaves, may not hear it any more, or the streams are ended."""
 
-    def __init__(self, streams: Streams, last_event_id: str, may: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, streams: Streams, last_event_id: str, may: Callable[[], Awaitable[bool]] = _always) -> None:
         """An answer yet to be sent.
 
         Args:

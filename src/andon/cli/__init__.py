@@ -65,7 +65,7 @@ def main() -> None:
     try:
         app()
     except AndonError as error:
-        fail(str(error))
+        fail(f"{error} (type {error.commands})" if error.commands else str(error))
         sys.exit(4 if isinstance(error, (StoreError, SeamError)) else 2)
     except SystemExit as done:
         if isinstance(done.__context__, OSError | typer.Abort):  # a closed pipe, or no more input: typer and rich say 1

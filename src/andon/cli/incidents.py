@@ -28,7 +28,7 @@ from andon.incidents.run.recovery import (
 )
 from andon.incidents.run.states import first_visible, mark_incident, noticed, overrule_incident
 from andon.incidents.run.timeline import first_told
-from andon.incidents.states import Field, Mark, what_next
+from andon.incidents.states import Field, Mark, measure_commands, unmeasured, what_next
 from andon.incidents.triage import CLASSES, severity_rows
 from andon.investigations import Investigation
 from andon.traffic import format_time
@@ -209,7 +209,8 @@ def recovery(incident_id: Id) -> None:
         say(f"{incident.id} is closed: {incident.closed_why}")
     elif missing := unmet(incident, plan):
         known = [f"{c.id} is not met" for c in plan.criteria if c.met is not True]  # the table has their figures
-        say(f"{incident.id} has not recovered: {'; '.join((*known, *missing[len(known) :]))}")
+        add = f" ({measure_commands(incident.id)})" if unmeasured(incident, plan.criteria) else ""
+        say(f"{incident.id} has not recovered: {'; '.join((*known, *missing[len(known) :]))}{add}")
     else:
         say(f"{incident.id} has recovered, since {minute_text(incident.recovered_us or 0)} UTC")
     say(f"next: {what_next(incident, plan)}")

@@ -19,8 +19,8 @@ from andon.postmortems.review import (
     answer,
     choose_template,
     remark,
+    vouching,
     write_section,
-    writers,
 )
 from andon.postmortems.run import review as stage
 from andon.traffic import format_time
@@ -171,8 +171,7 @@ def history(incident_id: Id) -> None:
     rows = []
     for e in editions:
         review = e.record.postmortem.review
-        wrote = writers(review)  # their sign-offs do not count
-        signed = ", ".join(s.by for s in review.signoffs if s.digest == e.record.digest and s.by not in wrote)
+        signed = ", ".join(s.by for s in vouching(review, e.record.digest))
         why = e.record.why or "first published"
         rows.append((e.version, format_time(e.record.at_us), e.record.by, signed, e.record.digest[:12], why))
     show_table(("version", "published", "by", "signed by", "text", "why"), rows, empty=f"{name} was never published")
@@ -239,8 +238,7 @@ def _standing(standing: Standing) -> None:
     say(f"signed by {signed}; {standing.signers} needed of people who wrote none of it")
     for each in standing.missing:
         say(f"missing: {each}")
-    if not standing.missing:
-        say("nothing is missing")
+    say("`andon postmortem edit`, `resolve` and `sign` do that" if standing.missing else "nothing is missing")
 
 
 def _named(what: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from andon.changes.run import record_change
-from andon.demo.staging import CAMPAIGN, LEVER, LIVE_S, LIVE_US, READY_S, Stage, next_us, stage
+from andon.demo.staging import CAMPAIGN, LEVER, LIVE_S, LIVE_US, READY_S, Stage, next_us, rests, stage
 from andon.demo.stories import STORIES
 from andon.levers import Lever
 from andon.levers.run import declare
@@ -58,6 +58,8 @@ class Player:
             self._stage = self._before()
             return
         now_s = time.monotonic()
+        if rests(self.lag_us, now_s - self._stepped_s):
+            return
         until_us = next_us(self._at_us, now_us(), now_s - self._stepped_s)
         self._stepped_s = now_s
         self._feed(self._stage, self._at_us, until_us)

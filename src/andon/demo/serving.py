@@ -5,8 +5,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from markupsafe import Markup
+
 from andon.access.run import add_person, invite
-from andon.demo.staging import LIVE_S, LIVE_US
+from andon.demo.staging import CAUGHT_UP_US, LEVER, LIVE_S, LIVE_US
 from andon.demo.tell import empty_folder
 from andon.incidents import duration
 from andon.server.background import now_us
@@ -19,6 +21,16 @@ __all__ = ["play"]
 
 WHO = "Demo"
 WINDOW_S = 900
+HOURS = LIVE_US // 3_600_000_000
+
+PLAYED = Markup(
+    "Demo: {} hours of simulated traffic are played in {} minutes; {} to go. "
+    'An incident stands on <a href="/">Home</a> as soon as a chart notices it: open it.'
+)
+CAUGHT_UP = Markup(
+    "Demo: simulated traffic, now at the clock's own pace. "
+    'Read an <a href="/incidents">incident</a>, then stop that of support: hold <a href="/levers/{}">its lever</a>.'
+)
 
 
 def play(out: Path, settings: Settings, *, port: int | None, say: Callable[[str], None]) -> None:
@@ -44,19 +56,27 @@ def play(out: Path, settings: Settings, *, port: int | None, say: Callable[[str]
         begin_us = now_us() - LIVE_US
         add_person(ledger, WHO, "owner", by="andon demo", now_us=begin_us)
         secret = invite(ledger, WHO, by="andon demo", now_us=begin_us)
+    say("Starting ...")
+    serve(chosen, crank=crank, note=lambda: _note(crank), ready=lambda: _welcome(chosen, secret, say))
+
+
+def _welcome(settings: Settings, secret: str, say: Callable[[str], None]) -> None:
+    """Say where to go, once somebody answers there."""
     say("Three incidents are played live. Come in by this link, which works once:")
-    say(f"  http://{chosen.host}:{chosen.port}/join/{secret}")
+    say(f"  http://{settings.host}:{settings.port}/join/{secret}")
     say(
-        f"First the past is learned, which takes about a minute; then {LIVE_US // 3_600_000_000} hours are played in {LIVE_S / 60:g} minutes, "
+        f"First the past is learned, which takes about a minute; then {HOURS} hours are played in {LIVE_S / 60:g} minutes, "
         "and after that it goes on at the clock's own pace. Ctrl-C ends it."
     )
-    serve(chosen, crank=crank, note=lambda: _note(crank))
 
 
 def _note(crank: Crank) -> str:
-    """What every page says of the clock."""
+    """What every page says of the clock, and where to look meanwhile."""
     if crank.lag_us >= LIVE_US:
-        return "Demo: simulated traffic of the last two weeks is being learned. Then three incidents are played live."
-    if crank.lag_us > 60_000_000:
-        return f"Demo: {LIVE_US // 3_600_000_000} hours of simulated traffic are played in {LIVE_S / 60:g} minutes; {duration(crank.lag_us / 1e6)} to go."
-    return "Demo: simulated traffic, now at the clock's own pace."
+        return (
+            "Demo: two weeks of simulated traffic are being learned, which takes about a minute. Then three incidents are played live, "
+            "and this page fills by itself."
+        )
+    if crank.lag_us > CAUGHT_UP_US:
+        return PLAYED.format(HOURS, f"{LIVE_S / 60:g}", duration(crank.lag_us / 1e6))
+    return CAUGHT_UP.format(LEVER)

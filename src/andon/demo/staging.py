@@ -8,7 +8,20 @@ from andon.changes import Change
 from andon.demo.records import Story
 from andon.traffic import Interaction
 
-__all__ = ["CAMPAIGN", "CUTS", "LEVER", "LIVE_S", "LIVE_US", "READY_S", "Cut", "Stage", "next_us", "stage"]
+__all__ = [
+    "CAMPAIGN",
+    "CAUGHT_UP_US",
+    "CUTS",
+    "LEVER",
+    "LIVE_S",
+    "LIVE_US",
+    "READY_S",
+    "Cut",
+    "Stage",
+    "next_us",
+    "rests",
+    "stage",
+]
 
 HOUR_US = 3_600_000_000
 LIVE_US = 12 * HOUR_US
@@ -22,6 +35,9 @@ READY_S = 60.0
 
 STEP_US = HOUR_US
 """At most so much is played between two turns of the loop, however slow the machine: what a step brings is seen as it came."""
+
+CAUGHT_UP_US, REST_S = 60_000_000, 3.0
+"""A demo that is less behind than this has caught up, and plays on after each such rest: one that is left open needs little."""
 
 LEVER, CAMPAIGN = "support.partner-campaign", "partner-campaign"
 """The lever of the support story, and the source of the traffic that it stops."""
@@ -90,3 +106,13 @@ def next_us(now_us: int, real_us: int, passed_s: float) -> int:
     """
     fast_us = int(passed_s * (1e6 + LIVE_US / LIVE_S))
     return min(real_us, now_us + min(STEP_US, fast_us))
+
+
+def rests(lag_us: int, passed_s: float) -> bool:
+    """Whether nothing is played yet.
+
+    Args:
+        lag_us: how far the demo is behind.
+        passed_s: since the step before.
+    """
+    return lag_us < CAUGHT_UP_US and passed_s < REST_S

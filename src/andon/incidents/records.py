@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from andon.scores import Harm
+from andon.traffic.clock import minute_text
 
 __all__ = [
     "Alert",
@@ -132,6 +133,11 @@ class Incident:
         ends = (self.onset_us, self.onset_high_us, self.onset_low_us)
         best, low, high = (max(0.0, (self.alarmed_us - t) / 1e6) for t in ends)
         return best, low, high
+
+    @property
+    def what(self) -> str:
+        """The title without when it began: for who reads that beside it, in a time zone of their own."""
+        return self.title.removesuffix(f" since {minute_text(self.onset_us)} UTC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from andon.changes import Change
 from andon.errors import InputError, StateError
 from andon.incidents.notices import still_missing
 from andon.incidents.records import ExitCriterion, Incident, Recovery, Step
-from andon.incidents.states import unmeasured
+from andon.incidents.states import measure_commands, unmeasured
 from andon.incidents.triage import classify, pages
 from andon.incidents.words import duration, one_line, phrase_of, scope_text
 from andon.monitors import Signal
@@ -156,7 +156,10 @@ def drop_criterion(incident: Incident, recovery: Recovery, criterion_id: str) ->
     kept = tuple(c for c in recovery.criteria if c is not dropped)
     if dropped.kind != "check" and (why := unmeasured(incident, kept)):
         only = f"{dropped.id} is the only criterion that is measured"
-        raise StateError(f"{only}; without it {why} before you drop it, or close it in another way (`--as`)")
+        raise StateError(
+            f"{only}; without it {why} before you drop it, or close the incident as something else than recovered",
+            commands=f"{measure_commands(incident.id)}, or close it with `--as ...`",
+        )
     return replace(recovery, criteria=kept, dropped=(*recovery.dropped, dropped))
 
 
@@ -169,7 +172,7 @@ def see_check(recovery: Recovery, criterion_id: str, seen: str, *, by: str, now_
     found = _criterion(recovery, criterion_id)
     if found.kind != "check":
         raise InputError(
-            f"{found.id} is measured, nobody can say that it is met; `criterion drop` takes it out, with a reason"
+            f"{found.id} is measured, nobody can say that it is met; drop it, with the reason, where it does not apply"
         )
     if not seen.strip():
         raise InputError(f"say what you saw when you checked {found.id}: {one_line(found.text, 200)}")
@@ -232,7 +235,7 @@ def unmet(incident: Incident, recovery: Recovery) -> list[str]:
     if why := unmeasured(incident, recovery.criteria):
         found.append(why)
     elif not recovery.criteria:
-        found.append(f"there is no exit criterion at all: `andon incident criterion add {incident.id} ...` adds one")
+        found.append("there is no exit criterion at all: add one")
     return found
 
 
@@ -250,10 +253,9 @@ def quiet_message(incident: Incident, recovery: Recovery) -> str:
     """Why an incident may not be closed, with everything that is unmet and what to do."""
     return (
         f"{incident.id} cannot be closed as recovered: that would be a quiet recovery, harm that is not seen any more and "
-        f"may come back. Not met: {'; '.join(unmet(incident, recovery))}. Wait and measure again "
-        f"(`andon incident recovery {incident.id}`), take out with a reason what does not apply "
-        f"(`andon incident criterion drop {incident.id} ...`), or close it "
-        '--as "false alarm", --as duplicate --of another one, or --as retired where what was harmed was taken out for good'
+        f"may come back. Not met: {'; '.join(unmet(incident, recovery))}. Wait and measure again, drop with the reason what does "
+        "not apply, or close it as what it was instead: a false alarm, a duplicate of another one, or retired where what was "
+        "harmed was taken out for good"
     )
 
 
@@ -314,7 +316,8 @@ def judge_chart(
         criterion: of this chart.
         signal: the first one of the chart that paged, with the baseline from before the harm.
         points: of the chart from `start_us` on.
-        start_us: the earliest time from which quiet counts: the chart's last signal, or the end of the last hold.
+        start_us: the earliest time from which quiet counts: the chart's last signal, or the end of the last hold; after `end_us`
+            where no whole window has passed since.
         end_us: end of the last whole window.
         came: interactions that came within the last watch window (or since `start_us`).
         usual: interactions in as long a time before the onset; None where nothing is known. Then traffic must have come in at
@@ -325,6 +328,7 @@ def judge_chart(
     since = max([start_us, *(p.end_us for p in outside)])
     kept = [p for p in points if p.start_us >= since and p.end_us > end_us - criterion.watch_us]
     met: bool | None
+    earliest = f"not yet, at the earliest at {minute_text(since + criterion.watch_us)} UTC"
     if usual and still_missing(came, usual, 1.0, unit):  # less than half of it
         what = f"only {percent(came / usual)} of the usual traffic came ({came:,.0f} of {usual:,.0f} interactions)"
         met, text = False, f"{what}: quiet because the traffic is gone, not because harm is"
@@ -335,7 +339,12 @@ def judge_chart(
     elif outside and since == outside[-1].end_us:
         last = outside[-1]
         what = f"{_rate(last.x, last.n)} until {minute_text(since)} UTC, above the limit of {percent(last.high)}"
-        met, text = False, f"{what}: not yet"
+        met, text = False, f"{what}: {earliest}"
+    elif since >= end_us:
+        met, text = (
+            False,
+            f"no whole {'hour' if signal.window_us <= HOUR_US else 'window'} has passed since harm was seen: {earliest}",
+        )
     else:
         met, text = None, f"cannot tell: nothing was measured since {minute_text(since)} UTC"
     return replace(criterion, met=met, measured=text, at_us=since + criterion.watch_us if met else end_us)
@@ -354,7 +363,9 @@ def _inside(signal: Signal, kept: Sequence[Point], since: int, end_us: int, watc
     runs = sum(p.n > 0 for p in kept)
     of = f" in {runs} run{'s' * (runs > 1)}" if signal.every_us >= HOUR_US else ""  # of an hour, one point
     inside = f"{_rate(x, n)}{of} inside limits {percent(low)} to {percent(high)} {told}"
-    return (True, inside) if lasted >= watch_us else (False, f"{inside}: not yet")
+    if lasted >= watch_us:
+        return True, inside
+    return False, f"{inside}: not yet, at the earliest at {minute_text(since + watch_us)} UTC"
 
 
 def _uncovered(kept: Sequence[Point], end_us: int, watch_us: int, every_us: int) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "Field",
     "Mark",
     "mark",
+    "measure_commands",
     "next_act",
     "overrule",
     "overruled",
@@ -137,10 +138,12 @@ def unmeasured(incident: Incident, criteria: Iterable[ExitCriterion]) -> str:
     """Why what people see is not enough, and what to do; empty where it is, or where a criterion is measured."""
     if not incident.lead or any(c.kind != "check" for c in criteria):
         return ""
-    return (
-        "nothing is measured, and what a chart signalled recovers by a measurement: add a criterion that is measured "
-        f'(`andon incident criterion add {incident.id} "" --chart ...` or `--probes 0.95`)'
-    )
+    return "nothing is measured, and what a chart signalled recovers by a measurement: add a criterion that is measured"
+
+
+def measure_commands(incident_id: str) -> str:
+    """What adds a criterion that is measured, at the command line."""
+    return f'`andon incident criterion add {incident_id} "" --chart ...` or `--probes 0.95`'
 
 
 def next_act(incident: Incident, recovery: Recovery | None) -> Act:
@@ -172,7 +175,7 @@ def what_next(incident: Incident, recovery: Recovery | None) -> str:
         return f"{take}, and say what you saw: `{do} step done {name} {step.id} --seen ...`."
     if act == "measure":
         bare = _bare(incident, recovery)
-        return f"{bare[:1].upper()}{bare[1:]}."
+        return f"{bare[:1].upper()}{bare[1:]} ({measure_commands(name)})."
     ack = "" if incident.acked_us else f"Say that you are on it (`{do} ack {name}`). "
     stop = "Stop the harm, by a lever (`andon lever hold`) say,"
     if not incident.lead:

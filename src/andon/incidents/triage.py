@@ -185,7 +185,10 @@ def _high_risk(signal: Signal) -> bool:
 
 
 def title_of(lead: Signal, onset_us: int, rate: float | None = None) -> str:
-    """What is wrong, for whom and since when, in one sentence; `rate` is the latest one known, else that of the signal."""
+    """What is wrong, for whom and since when, in one sentence (`Incident.what` leaves the last out).
+
+    `rate` is the latest one known, else that of the signal.
+    """
     now = lead.rate if rate is None else rate
     phrase = phrase_of(lead.metric, lead.direction)
     if lead.metric == TRAFFIC:

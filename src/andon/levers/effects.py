@@ -26,6 +26,7 @@ __all__ = [
     "Counted",
     "Grouped",
     "Seen",
+    "Waits",
     "design_effects",
     "due",
     "effect_entry",
@@ -36,6 +37,7 @@ __all__ = [
     "holds_together",
     "incident_of",
     "lately_ended",
+    "next_us",
     "others_of",
     "seen_of",
     "worth_telling",
@@ -105,6 +107,16 @@ class Grouped(NamedTuple):
     """Sum of x_i^2; `nn` of n_i^2, `xn` of x_i n_i."""
     nn: float
     xn: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What the next measurement of a hold that lasts waits for."""
+
+    us: int | None
+    """When it is made, once the loop turns; None where nothing will ever be measured."""
+    why: str
+    """What is waited for, or why nothing is measured."""
 
 
 def incident_of(pull: Pull, lever: Lever, incidents: Iterable[Incident]) -> Incident | None:
@@ -185,11 +197,18 @@ def due(known: Effect | None, seen: Seen, *, ended_us: int | None, window_us: in
     as much again, or is the last. A hold of 90 days on windows of five minutes has under 30.
     """
     if known is None:
-        return ended_us is not None or seen.until_us - seen.since_us >= window_us
+        return ended_us is not None or seen.until_us >= next_us(None, seen, window_us)
     if ended_us is not None:
         return known.until_us != seen.until_us or known.at_us < ended_us + SETTLED_US <= now_us
+    return seen.until_us >= next_us(known, seen, window_us)
+
+
+def next_us(known: Effect | None, seen: Seen, window_us: int) -> int:
+    """When a hold that lasts is measured next (`due`)."""
+    if known is None:
+        return seen.since_us + window_us
     lasted_us = known.until_us - seen.since_us
-    return seen.until_us - seen.since_us >= max(lasted_us * 3 // 2, lasted_us + window_us)
+    return seen.since_us + max(lasted_us * 3 // 2, lasted_us + window_us)
 
 
 def final(effect: Effect, ended_us: int | None) -> bool:

@@ -145,6 +145,11 @@ class Loop:
         """How many charts watch, and how many still learn their baseline, as of the last tick."""
         return self._watch.phases
 
+    @property
+    def unpublished(self) -> str:
+        """Why pages cannot see the charts as they are now; empty if they can."""
+        return self._watch.unpublished
+
     def turn(self, channels: Sequence[Channel], clock: Callable[[], int]) -> Tick:
         """One whole turn of a service: `tick`, `act`, `tell` and `follow`.
 

@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 DAY = 24
+LATE_US = 15 * 60_000_000
 NUMBERS = (
     "seen", "baseline_n", "baseline_x", "baseline_from_us", "baseline_to_us", "dispersion", "spread", "persistence",
     "statistic", "threshold", "stands_for",
@@ -194,6 +195,11 @@ class ChartBoard:
         """Width of a window; 0 where nothing is published."""
         return 0 if self._shown is None else self._shown.window_us
 
+    def late_us(self, now_us: int) -> int:
+        """For how long nothing was judged, where that is longer than it should be: over 15 minutes and three windows; else 0."""
+        late_us = now_us - self.until_us
+        return late_us if self.until_us and late_us > LATE_US + 3 * self.window_us else 0
+
     @property
     def phases(self) -> tuple[int, int]:
         """How many charts watch, and how many still learn."""
@@ -287,7 +293,8 @@ class ChartBoard:
             limit: how many at most.
             environment: the environment.
             warns: only those that never page, or only those that may; None: both.
-            order: ``near`` (the worst first), ``signal`` (what signalled last first), ``seen`` (most observations first) or ``name``.
+            order: ``near`` (the worst first: what signalled within a day, what may page before what warns, then what is nearest
+                to its threshold), ``signal`` (what signalled last first), ``seen`` (most observations first) or ``name``.
         """
         if self._shown is None:
             return np.zeros(0, dtype=np.int64)
@@ -359,7 +366,9 @@ class _Nothing:
 
 def _worst_first(shown: Shown, some: NDArray[np.bool_]) -> Ints:
     found = np.flatnonzero(some)
-    order = np.lexsort((found, -shown.column("statistic")[found], -shown.nearness[found]))
+    recent = shown.column("signalled_us")[found] > shown.until_us - DAY * HOUR_US  # its evidence began anew then
+    told = np.where(recent, 2 - shown.column("warns")[found].astype(int), 0)
+    order = np.lexsort((found, -shown.column("statistic")[found], -shown.nearness[found], -told))
     return found[order]
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "state_text",
     "steps_of",
     "take",
+    "unnamed",
 ]
 
 Kind = Literal["prevent", "detect", "mitigate", "process"]
@@ -104,13 +105,15 @@ def take(item: ActionItem, *, owner: str, due_us: int, now_us: int, criterion: C
             that does not yet say of which lever, version or monitor.
     """
     if item.state in ("done", "dropped"):
-        raise StateError(f"{item.id} is {item.state}; `andon action add {item.incident} ...` writes another one")
+        raise StateError(
+            f"{item.id} is {item.state}; add another one", commands=f"`andon action add {item.incident} ...`"
+        )
     _check(owner, due_us, now_us)
     test = criterion or item.criterion
     if test is None:
-        raise InputError(f"{item.id} has no test that would prove it done; give one with --criterion")
-    if missing := _unnamed(test):
-        raise InputError(f"nothing could prove {item.id} done before it is said {missing}")
+        raise InputError(f"{item.id} has no test that would prove it done; give it one", commands="--criterion TEST")
+    if missing := unnamed(test):
+        raise InputError(f"nothing could prove {item.id} done before it is said {missing[0]}", commands=missing[1])
     proof = item.proof if test == item.criterion else None  # of another test
     return replace(item, owner=owner.strip(), due_us=due_us, criterion=test, state="open", proof=proof)
 
@@ -146,8 +149,8 @@ def add(
     if kind not in KINDS:
         raise InputError(f"{quoted(kind)} is no kind of action; {', '.join(KINDS)} are")
     _check(owner, due_us, now_us)
-    if missing := _unnamed(criterion):
-        raise InputError(f"nothing could prove this done before it is said {missing}")
+    if missing := unnamed(criterion):
+        raise InputError(f"nothing could prove this done before it is said {missing[0]}", commands=missing[1])
     number = next(n for n in range(1, len(known) + 2) if f"{incident}-B{n}" not in known)
     return ActionItem(
         id=f"{incident}-B{number}",
@@ -169,7 +172,8 @@ def prove(item: ActionItem, proof: Proof) -> ActionItem:
     """
     if item.state == "proposed":
         raise StateError(
-            f"nobody has taken {item.id}; `andon action take {item.id} --owner NAME` makes it a commitment"
+            f"nobody has taken {item.id}; take it first, which makes it a commitment",
+            commands=f"`andon action take {item.id} --owner NAME`",
         )
     if item.state == "dropped":
         raise StateError(f"{item.id} was dropped ({item.why}); nothing is to be proved")
@@ -293,9 +297,11 @@ def steps_of(item: ActionItem) -> tuple[str, ...]:
     if item.state in ("done", "dropped"):
         return ()
     test, steps = item.criterion, []
-    missing = "by which test: --criterion TEST" if test is None else _unnamed(test)
+    missing = ("by which test", "--criterion TEST") if test is None else unnamed(test)
     if item.state == "proposed" or missing:
-        steps.append(f"andon action take {item.id} --owner NAME" + (f", and say {missing}" if missing else ""))
+        steps.append(
+            f"andon action take {item.id} --owner NAME" + (f", and say {missing[0]}: {missing[1]}" if missing else "")
+        )
     if test is not None:
         steps += _ways(test, item.incident)
     return (*steps, f"andon action prove {item.id}")
@@ -345,18 +351,25 @@ def _check_link(link: str) -> None:
         raise InputError(f"{quoted(link, 120)} is no http(s) address of a ticket")
 
 
-def _unnamed(test: Criterion) -> str:
-    """What a test leaves open that only people know, and how it is said; empty where it names everything."""
+def unnamed(test: Criterion) -> tuple[str, str] | None:
+    """What a test leaves open that only people know, and how it is said at the command line; None where it names everything."""
     if test.kind == "lever exists" and test.subject == SOME_LEVER:
-        return 'which lever: --criterion "lever exists KEY" (`andon lever list` shows those that are declared)'
+        return (
+            "which lever, by its key",
+            '--criterion "lever exists KEY"; `andon lever list` shows those that are declared',
+        )
     if test.kind == "gate blocks" and test.subject.casefold().startswith(SOME_VERSION):
-        return 'which version is the bad one: --criterion "gate blocks TARGET", a word of the name of its target'
+        return (
+            "which version is the bad one, by a word of the name of its target",
+            '--criterion "gate blocks TARGET"',
+        )
     if test.kind == "monitor fires" and test.subject == SOME_MONITOR:
         return (
-            'which monitor: --criterion "monitor fires APP/ENVIRONMENT/METRIC.up/PART", with PART = all or field=value, and '
-            "/objective=* behind it for a limit"
+            "which monitor, by its id: APP/ENVIRONMENT/METRIC.up/PART, with PART = all or field=value, and /objective=* behind it "
+            "for a limit",
+            '--criterion "monitor fires ID"',
         )
-    return ""
+    return None
 
 
 def _order(item_id: str) -> tuple[str, int]:

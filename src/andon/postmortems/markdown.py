@@ -20,7 +20,7 @@ from andon.postmortems.blocks import BLOCKS, EVIDENCE_HEAD
 from andon.postmortems.draft import minute
 from andon.postmortems.escaping import FOR_PEOPLE, inert, table, written
 from andon.postmortems.records import Postmortem
-from andon.postmortems.review import digest_of, writers
+from andon.postmortems.review import digest_of, vouching
 
 __all__ = [
     "BUILT_IN",
@@ -279,8 +279,7 @@ def _signatures(p: Postmortem) -> str:
 
     What is published holds only sign-offs of its own text, whatever a later version of the templates makes of it.
     """
-    wrote = writers(p.review)
-    signed = tuple(s for s in p.review.signoffs if s.by not in wrote)
+    signed = vouching(p.review)
     if signed and p.status not in ("published", "amended"):
         digest = digest_of(signed_text(p))
         signed = tuple(s for s in signed if s.digest == digest)

@@ -54,7 +54,7 @@ class Criterion:
         return {
             "case passes": f"{f'golden cases {self.subject} pass' if several else cases} {runs}",
             "monitor fires": f"{self.subject} signals when the incident's traffic is replayed",
-            "gate blocks": f"`andon gate` fails on {self.subject}",
+            "gate blocks": f"the gate fails on {self.subject}",
             "lever exists": f"lever {self.subject} has a safe value and was pulled once in a drill",
         }[self.kind]
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from andon.access.names import letters
 from andon.errors import InputError, StateError
 from andon.postmortems.records import (
     Comment,
@@ -30,10 +31,12 @@ __all__ = [
     "sign",
     "signers",
     "standing_of",
+    "stands_by",
     "unsign",
+    "vouching",
     "withdraw",
     "write_section",
-    "writers",
+    "wrote",
 ]
 
 AREAS: tuple[str, ...] = get_args(ContributingFactor.__annotations__["area"])
@@ -62,19 +65,17 @@ class Standing:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What keeps it from being published, each with the next step; empty when nothing does."""
+        """What keeps it from being published; empty when nothing does."""
         found = []
         if self.open_comments:
             ids = ", ".join(c.id for c in self.open_comments)
-            found.append(f"{_count(len(self.open_comments), 'comment')} open ({ids}): answer with `resolve`")
+            found.append(f"{_count(len(self.open_comments), 'comment')} open ({ids})")
         if self.empty:
-            found.append(f"nobody has written {', '.join(quoted(s) for s in self.empty)}: write with `edit`")
+            found.append(f"nobody has written {', '.join(quoted(s) for s in self.empty)}")
         lack = self.signers - len(self.signed)
         if lack > 0:
             lapsed = f"; lapsed, because the text changed since: {', '.join(self.lapsed)}" if self.lapsed else ""
-            found.append(
-                f"{_count(lack, 'sign-off')} of this text missing, by people who wrote none of it{lapsed}: `sign`"
-            )
+            found.append(f"{_count(lack, 'sign-off')} of this text missing, by people who wrote none of it{lapsed}")
         return tuple(found)
 
 
@@ -196,7 +197,7 @@ def withdraw(review: Review, comment_id: str, *, by: str) -> Review:
         StateError: it is of somebody else, was answered, or others have commented since.
     """
     found = _comment(review, comment_id)
-    if found.by != by:
+    if _who(found.by) != _who(by):
         raise StateError(f"{found.id} is a comment of {found.by}; only they take it back, and anybody may answer it")
     if found.resolved_by or found != review.comments[-1]:
         raise StateError(f"others have gone on from {found.id} already; answer it to resolve it")
@@ -205,7 +206,7 @@ def withdraw(review: Review, comment_id: str, *, by: str) -> Review:
 
 def sign(review: Review, digest: str, *, by: str, at_us: int) -> Review:
     """The review with somebody's sign-off of the text with this digest; an earlier one of theirs is replaced."""
-    others = tuple(s for s in review.signoffs if s.by != by)
+    others = tuple(s for s in review.signoffs if _who(s.by) != _who(by))
     return _begun(replace(review, signoffs=(*others, SignOff(by=by, at_us=at_us, digest=digest))))
 
 
@@ -215,7 +216,7 @@ def unsign(review: Review, *, by: str) -> Review:
     Raises:
         StateError: they have not signed it.
     """
-    left = tuple(s for s in review.signoffs if s.by != by)
+    left = tuple(s for s in review.signoffs if _who(s.by) != _who(by))
     if left == review.signoffs:
         raise StateError(f"{by} has not signed {review.id}")
     return replace(review, signoffs=left)
@@ -226,9 +227,30 @@ def signers(severity: str) -> int:
     return SIGNERS.get(severity, 1)
 
 
-def writers(review: Review) -> frozenset[str]:
-    """Who wrote a section; their sign-offs do not count."""
-    return frozenset(s.by for s in review.sections)
+def wrote(review: Review, who: str) -> bool:
+    """Whether a person wrote a section, under whatever spelling of the name; their sign-off does not count."""
+    return any(_who(s.by) == _who(who) for s in review.sections)
+
+
+def stands_by(review: Review, who: str, digest: str) -> bool:
+    """Whether a person signed this very text, under whatever spelling of the name."""
+    return any(_who(s.by) == _who(who) and s.digest == digest for s in review.signoffs)
+
+
+def vouching(review: Review, digest: str | None = None) -> tuple[SignOff, ...]:
+    """The sign-offs that count: one of each person who wrote none of it.
+
+    Args:
+        review: the human part.
+        digest: only those of this very text; None: of any.
+    """
+    of = {_who(s.by): s for s in review.signoffs if digest in (None, s.digest) and not wrote(review, s.by)}
+    return tuple(of.values())
+
+
+def _who(name: str) -> str:
+    """What two spellings of one person's name have in common."""
+    return letters(name) or name
 
 
 def empty_sections(review: Review, required: Iterable[str]) -> tuple[str, ...]:
@@ -246,12 +268,11 @@ def standing_of(review: Review, *, digest: str, severity: str, required: Iterabl
         severity: of the incident.
         required: sections for people that the template has.
     """
-    wrote = writers(review)
     return Standing(
         digest=digest,
         empty=empty_sections(review, required),
         open_comments=tuple(c for c in review.comments if not c.resolved_by),
-        signed=tuple(s.by for s in review.signoffs if s.digest == digest and s.by not in wrote),
+        signed=tuple(s.by for s in vouching(review, digest)),
         lapsed=tuple(s.by for s in review.signoffs if s.digest != digest),
         signers=signers(severity),
     )

@@ -13,7 +13,7 @@ from andon.errors import InputError
 from andon.postmortems.draft import plain
 from andon.scores import Embedder
 
-__all__ = ["Found", "Section", "plain_sections", "search_sections", "words_of"]
+__all__ = ["Found", "Section", "counted", "plain_sections", "search_sections", "words_of"]
 
 K1, B = 1.2, 0.75
 RANK = 60
@@ -132,7 +132,7 @@ def _found(
     sections: Sequence[Section], by_words: Sequence[float], asked: Sequence[str], score: float, similarity: float
 ) -> Found:
     best = sections[max(range(len(sections)), key=lambda i: by_words[i])]
-    there = {w for s in sections for w in _counted(s)[0]}
+    there = {w for s in sections for w in counted(s)[0]}
     return Found(
         postmortem=best.postmortem,
         section=best.name,
@@ -144,8 +144,8 @@ def _found(
 
 
 def _bm25(asked: Sequence[str], sections: Sequence[Section]) -> list[float]:
-    counted = [_counted(s) for s in sections]
-    counts, lengths = [c for c, _ in counted], [n for _, n in counted]
+    told = [counted(s) for s in sections]
+    counts, lengths = [c for c, _ in told], [n for _, n in told]
     mean = sum(lengths) / len(lengths) or 1.0
     n = len(sections)
     idf = {}
@@ -159,7 +159,7 @@ def _bm25(asked: Sequence[str], sections: Sequence[Section]) -> list[float]:
 
 
 @lru_cache(maxsize=20_000)
-def _counted(section: Section) -> tuple[Counter[str], int]:
+def counted(section: Section) -> tuple[Counter[str], int]:
     """How often each word stands in a section, and how many there are; counted once, for all are searched again and again."""
     counts = Counter(words_of(f"{section.name} {section.text}"))
     return counts, counts.total()

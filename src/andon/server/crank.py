@@ -195,7 +195,9 @@ def turn_crank(begin: Callable[[Settings], Turned]) -> None:
     pause_s = 0.0
     while not ended.wait(pause_s):
         pause_s = 1.0
-        told = {"problems": [p for w in work if (p := w.problem()) is not None], "charts": loop.charts, **more()}
+        problems = [p for w in work if (p := w.problem()) is not None]
+        problems += [f"charts: pages show them as they were ({loop.unpublished})"] if loop.unpublished else []
+        told = {"problems": problems, "charts": loop.charts, **more()}
         try:
             news.write(json.dumps(told).encode() + b"\n")
         except OSError:

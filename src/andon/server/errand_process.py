@@ -74,7 +74,7 @@ class ErrandProcess:
         self._write(json.dumps(row).encode() + b"\n")
 
     def ask_to_stop(self, errand_id: str) -> None:
-        """Stop an errand, if it is the one that is being done."""
+        """Stop an errand, if it is the one that is being done, or that was given last and is not begun yet."""
         self._write(json.dumps({"stop": errand_id}).encode() + b"\n")
 
     def news(self) -> Iterator[dict[str, Any]]:
@@ -117,7 +117,8 @@ class ErrandProcess:
     def _write(self, line: bytes) -> None:
         """Write a line; that nobody reads it any more is seen by who listens to the news."""
         process = self._process
-        assert process is not None
+        if process is None:  # it is not there yet
+            return
         assert process.stdin is not None
         with suppress(OSError, ValueError), self._writing:
             process.stdin.write(line)
@@ -130,10 +131,14 @@ class _Stops:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._id, self._open = "", False
+        self._early = ""
+        """What was to be stopped while it was not being done: perhaps it was not begun yet."""
         signal.signal(_STOP, self._raise)
 
     def begin(self, errand_id: str, stoppable: bool) -> None:
         with self._lock:
+            if stoppable and errand_id == self._early:
+                raise KeyboardInterrupt
             self._id, self._open = errand_id, stoppable
 
     def end(self) -> None:
@@ -144,6 +149,8 @@ class _Stops:
         with self._lock:
             if self._open and errand_id in (None, self._id):
                 signal.pthread_kill(threading.main_thread().ident or 0, _STOP)
+            elif errand_id is not None:
+                self._early = errand_id
 
     def _raise(self, *_: object) -> None:
         if self._open:

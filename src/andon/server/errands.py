@@ -174,10 +174,12 @@ class Errands:
                 raise StateError(f"{errand.what} cannot be stopped once it has begun; wait until it is done")
             if errand.state == "waiting":
                 lane.waiting.remove(id)
-        if errand.state == "waiting":
-            self.change(id, state="failed", stopped_by=by, error=f"stopped by {by} before it was begun")
-        else:
-            self.change(id, stopped_by=by, text=f"stopping: {errand.text}")
+                self.note(id, state="failed", stopped_by=by, error=f"stopped by {by} before it was begun")
+            else:
+                text = errand.text if errand.stopped_by else f"stopping: {errand.text}"
+                self.note(id, stopped_by=errand.stopped_by or by, text=text)
+        self.tell(id)
+        if errand.state == "working":
             lane.process.ask_to_stop(id)
 
     def close(self) -> None:
@@ -329,6 +331,8 @@ class _Lane:
                     self.process.start()
                     fresh = True  # noqa: PLW2901
                 self.process.give(errand_id, errand.what, args, errand.by, errand.at_us)
+                if self._stopping(errand_id):  # perhaps before the process was there to be told
+                    self.process.ask_to_stop(errand_id)
                 heard = self._follow(errand_id)
                 if heard or fresh or errands.closed:
                     break

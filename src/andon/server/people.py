@@ -2,7 +2,8 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -10,8 +11,10 @@ from fastapi import FastAPI
 
 from andon.api import Streams
 from andon.errors import AndonError
+from andon.incidents import duration
 from andon.monitors.run import open_board
-from andon.postmortems.run.catalogue import catalogue_of
+from andon.postmortems.run.documents import layouts_beside
+from andon.postmortems.run.search import make_texts
 from andon.server.errands import Errand, Errands
 from andon.settings import Settings
 from andon.store import Ledger, Warehouse
@@ -79,7 +82,8 @@ class Pages:
         app: FastAPI,
         problems: Callable[[], list[str]],
         warnings: Callable[[], list[str]],
-        levers: Mapping[str, Any],
+        levers: Any,
+        readers: Any,
     ) -> None:
         """Serve them, after everything else that the application serves.
 
@@ -87,14 +91,22 @@ class Pages:
             app: where they are added.
             problems: why the process is not well.
             warnings: what somebody must look at though all work is done.
-            levers: ``board``, what levers serve, and ``readers``, which applications read them.
+            levers: what levers give, as applications are told it.
+            readers: which applications ask for it.
         """
         site = Site(
             ledger=self._ledger, warehouse=self._warehouse, settings=self._settings, charts=self._board, streams=self.streams,
-            errands=NoErrands() if self._errands is None else self._errands, now_us=self._clock, problems=problems,
-            warnings=warnings, took_in=lambda: self._took, more={"first_us": lambda: self._first_us, "note": self._note, **levers},
+            errands=NoErrands() if self._errands is None else self._errands, now_us=self._clock, problems=lambda: [*problems(), *self._late()],
+            warnings=warnings, took_in=lambda: self._took, first_us=lambda: self._first_us, note=self._note, levers=levers, readers=readers,
         )  # fmt: skip
         add_pages(app, site)
+
+    def _late(self) -> list[str]:
+        """That nothing was judged for long, though nothing has failed: a turn that takes hours, charts that nobody can publish."""
+        late_us = self._board.late_us(self._clock())
+        if not late_us:
+            return []
+        return [f"charts: they were last turned {duration(late_us / 1e6)} ago, so nothing newer has been judged"]
 
     def took(self, rows: int) -> None:
         """Count what came in; any thread may call it."""
@@ -117,14 +129,14 @@ class Pages:
         self._tell()
 
     def warm(self) -> None:
-        """Do in a thread beside what would keep the first visitor waiting: load what draws limits, read the drafts in short."""
+        """Do in a thread beside what would keep the first visitor waiting: load what draws limits, make the texts that are searched."""
 
         def work() -> None:
             board = self._board.pinned()
             if len(board):
                 board.points(0, board.begins_us, board.until_us)
             with suppress(AndonError):  # whoever asks for the page is told
-                catalogue_of(self._ledger).drafts()
+                make_texts(self._ledger, layouts_beside(self._settings.config), pause=time.sleep)
 
         threading.Thread(target=work, name="andon-warm", daemon=True).start()
 

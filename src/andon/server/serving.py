@@ -50,6 +50,7 @@ LOOK_S = 0.05
 COUNTS_S = 10.0
 
 TOKENS_S = 0.25
+USES_S = 1.0
 """How long a token that was made is not known yet, and one that was revoked still opens."""
 
 EVENTS = f"{OFREP}v1/events"
@@ -347,6 +348,7 @@ def _server(
         Repeated("levers", lambda: upkeep.look(clock(), address), LOOK_S),
         Repeated("first reads", lambda: note_first_reads(ledger, readers, clock()), LOOK_S),
         Repeated("tokens", keyring.refresh, TOKENS_S),
+        Repeated("uses of tokens", keyring.keep_uses, USES_S),
         Repeated("counts", lambda: intake.flush(clock()), COUNTS_S),
     ]
     if pages is not None:
@@ -366,7 +368,7 @@ def _server(
     )
     app = create_app(deps)
     if pages is not None:
-        pages.add(app, problems, deps.warnings, {"readers": readers, "board": board})
+        pages.add(app, problems, deps.warnings, levers=board, readers=readers)
     bound = listen(settings.host, settings.port, settings.token)
     address = f"http://{settings.host}:{bound.getsockname()[1]}"
     grpc = open_grpc(settings, deps.receive, deps.scopes_of)
@@ -386,13 +388,20 @@ def behind(crank: Crank) -> Clock:
     return clock
 
 
-def serve(settings: Settings, *, crank: Crank | None = None, note: Callable[[], str] = str) -> None:
+def serve(
+    settings: Settings,
+    *,
+    crank: Crank | None = None,
+    note: Callable[[], str] = str,
+    ready: Callable[[], object] = lambda: None,
+) -> None:
     """Serve until a signal ends it.
 
     Args:
         settings: of the store and of what is listened on.
         crank: what turns the loop, where that is not the loop of a service; its clock is that of everything here.
         note: a sentence that every page shows while it is not empty.
+        ready: called once requests are taken.
 
     Raises:
         ConfigError: the settings do not allow a start.
@@ -438,4 +447,5 @@ def serve(settings: Settings, *, crank: Crank | None = None, note: Callable[[], 
         raise
     pages.warm()
     _log.info("Andon listens on http://%s:%d", settings.host, server.port)
+    ready()
     server.run()

@@ -35,7 +35,7 @@ EXACT: tuple[str, ...] = (
 )  # fmt: skip
 """Fields of an interaction of which a search may name the value."""
 
-KEYS: tuple[str, ...] = ("from", "to", *EXACT, "question", "answer", "error", "score", "feedback")
+KEYS: tuple[str, ...] = ("from", "to", *EXACT, "topic", "question", "answer", "error", "score", "feedback")
 """Keys of a search in a URL, in the order in which they are written."""
 
 LATER = MappingProxyType(
@@ -86,6 +86,8 @@ class Search:
     """Not included."""
     exact: tuple[tuple[str, str], ...] = ()
     """Field (one of `EXACT`, in their order, once each) and the value that it must have."""
+    topic: str | None = None
+    """Key of the topic of the question, as the table ``scores`` has it."""
     question: str | None = None
     """Stands in the question, in whatever case."""
     answer: str | None = None
@@ -162,6 +164,7 @@ def search_of(query: Iterable[tuple[str, str]]) -> Search:
         start_us=start_us,
         end_us=end_us,
         exact=tuple((field, given[field]) for field in EXACT if field in given),
+        topic=given.get("topic"),
         question=given.get("question"),
         answer=given.get("answer"),
         error=None if error is None else _YES_NO[error],
@@ -173,7 +176,7 @@ def search_of(query: Iterable[tuple[str, str]]) -> Search:
 def query_of(search: Search) -> list[tuple[str, str]]:
     """The search as keys and values of a URL's query, from which `search_of` makes the same search."""
     times = (("from", search.start_us), ("to", search.end_us))
-    texts = (("question", search.question), ("answer", search.answer))
+    texts = (("topic", search.topic), ("question", search.question), ("answer", search.answer))
     return [
         *((key, format_time(us, "microsecond")) for key, us in times if us is not None),
         *search.exact,
@@ -189,6 +192,8 @@ def sentence_of(search: Search) -> str:
     parts = []
     if search.exact:
         parts.append("with " + ", ".join(f"{field.replace('_', ' ')} {quoted(v)}" for field, v in search.exact))
+    if search.topic:
+        parts.append(f"of topic {quoted(search.topic)}")
     for where, text in (("question", search.question), ("answer", search.answer)):
         if text:
             parts.append(f"whose {where} contains {quoted(text)}")

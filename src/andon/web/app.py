@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from anyio import to_thread
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -40,9 +41,9 @@ class _Live(EventStream):
     """The events for one person; ends when the session does."""
 
     def __init__(self, site: Site, person: str, secret: str, heard: str, open_: "Counter[str]") -> None:
-        def may() -> bool:
+        async def may() -> bool:
             try:
-                return signed_in(site.ledger, secret, site.now_us()) is not None
+                return await _person_of(site, secret) is not None
             except StoreError:  # it cannot be told: the browser asks again, and is told why
                 return False
 
@@ -59,6 +60,11 @@ class _Live(EventStream):
             self._open += Counter()  # forgets who has none
 
 
+async def _person_of(site: Site, secret: str) -> Person | None:
+    """Who is signed in, asked in a thread: the ledger may be slow, and the event loop takes traffic in."""
+    return await to_thread.run_sync(lambda: signed_in(site.ledger, secret, site.now_us()))
+
+
 def add_pages(app: FastAPI, site: Site) -> None:
     """Add the pages to an application, after everything else: they answer for every path that is left."""
     open_: Counter[str] = Counter()
@@ -66,7 +72,7 @@ def add_pages(app: FastAPI, site: Site) -> None:
     async def live(request: Request) -> Response:
         """The events that bring open pages up to date, for who is signed in."""
         secret = request.cookies.get(SESSION, "")
-        person: Person | None = signed_in(site.ledger, secret, site.now_us()) if secret else None
+        person = await _person_of(site, secret) if secret else None
         if person is None:
             raise HTTPException(401, "sign in first")
         if open_[person.id] >= MOST_OF_ONE:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from andon.access import Person, Role, may
@@ -74,6 +75,12 @@ class Ask:
     def warehouse(self) -> Any:
         """The tables."""
         return self.site.warehouse
+
+    def here(self, **values: Any) -> str:
+        """The address of this page, with other values in its query; None takes one out."""
+        told = [(k, v) for k, v in self.pairs if v and k not in values]
+        told += [(k, v) for k, v in values.items() if v not in (None, "")]
+        return quote(self.path, safe="/:@!$&'()*+,;=~") + (f"?{urlencode(told)}" if told else "")
 
     def may(self, role: Role) -> bool:
         """Whether who asks may do what this role may."""

@@ -9,7 +9,9 @@ from markupsafe import Markup, escape
 __all__ = ["Stop", "bars", "interval", "loop", "meter", "share", "span", "span_axis", "spark", "strip"]
 
 
-def spark(values: Sequence[float | None], label: str, *, limit: float | None = None, tone: str = "") -> Markup:
+def spark(
+    values: Sequence[float | None], label: str, *, limit: float | None = None, tone: str = "", least: float = 0.0
+) -> Markup:
     """A line without axes: the course of one figure. What is missing is a gap, never a zero.
 
     Args:
@@ -17,6 +19,7 @@ def spark(values: Sequence[float | None], label: str, *, limit: float | None = N
         label: what it shows, for who cannot see it.
         limit: a level that is drawn as a dashed line.
         tone: ``bad`` or ``warn``, where it is.
+        least: up to where the scale goes at least.
     """
     known = [nan if v is None else float(v) for v in values]
     there = [v for v in known if isfinite(v)]
@@ -24,7 +27,7 @@ def spark(values: Sequence[float | None], label: str, *, limit: float | None = N
         return Markup('<svg class="spark" viewBox="0 0 100 36" role="img" aria-label="{}: nothing yet"></svg>').format(
             label
         )
-    top = max([*there, limit or 0.0]) or 1.0
+    top = max([*there, limit or 0.0, least]) or 1.0
     step = 100 / max(1, len(known) - 1)
 
     def y(value: float) -> float:

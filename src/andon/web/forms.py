@@ -1,7 +1,7 @@
 """Forms: each field with its label, what it is for, what was typed before and what was wrong with it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 from markupsafe import Markup
 
@@ -46,14 +46,13 @@ class Form:
     @property
     def open(self) -> Markup:
         """The beginning, with what was wrong."""
-        here = self._ask.path + ("?" + urlencode(self._ask.query) if self._ask.query else "")
         text = Markup('<form method="post" action="{}" class="{}" id="{}"{}>').format(
             self._action,
             self._class,
             self.id,
             Markup(' data-confirm="{}"').format(self._confirm) if self._confirm else "",
         )
-        text += self.hidden("csrf", self._csrf) + self.hidden("from", here)
+        text += self.hidden("csrf", self._csrf) + self.hidden("from", self._ask.here())
         return text + self.wrong
 
     close = Markup("</form>")

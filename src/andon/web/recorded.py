@@ -16,7 +16,7 @@ __all__ = ["BESIDE", "TRAIL", "Difference", "differences", "kind_text", "page_of
 
 BESIDE = frozenset({
     "Announced", "Attached", "CaptureCursor", "CaptureDay", "ChangeCursor", "Claim", "FollowUpCursor", "Inventory",
-    "MeasuredBy", "ScoreCursor", "ScorerSet", "Served", "Session", "TimelineCursor", "Topics", "TraceCursor", "WatchCursor",
+    "MeasuredBy", "ScoreCursor", "ScorerSet", "Served", "Session", "TimelineCursor", "TokenUse", "Topics", "TraceCursor", "WatchCursor",
 })  # fmt: skip
 """Kinds of records that no page is about: how far a stage has come, and who is signed in. An open page does not change for them."""
 

@@ -1,6 +1,5 @@
 """From a page to its HTML: the templates, what they may call, and the frame around every page."""
 
-from collections.abc import Mapping
 from functools import cache, partial
 from hashlib import blake2b
 from itertools import count
@@ -46,7 +45,7 @@ def render(ask: Ask, page: Page, *, csrf: str, said: "Said | None") -> str:
         "here": _section(ask.path),
         "lamp": lamp_of(ask) if ask.person.id else None,
         "form": partial(Form, ask, csrf, count(1)),
-        "with_query": partial(_with_query, ask),
+        "with_query": ask.here,
         "time": partial(_time, ask),
         "day": lambda us: day_text(us, ask.zone, ask.now_us),
         "exact": lambda us: second_text(us, ask.zone, ask.now_us),
@@ -92,13 +91,6 @@ def _static(name: str) -> str:
 def _query(**values: Any) -> str:
     """A query of an address, of what is not empty."""
     return urlencode({k: v for k, v in values.items() if v not in (None, "")})
-
-
-def _with_query(ask: Ask, **values: Any) -> str:
-    """This page's address with other values in its query; None takes one out."""
-    now: Mapping[str, Any] = {**ask.query, **values}
-    text = urlencode({k: v for k, v in now.items() if v not in (None, "")})
-    return quote(ask.path, safe="/:@!$&'()*+,;=~") + (f"?{text}" if text else "")
 
 
 def _time(ask: Ask, us: int | None, never: str = "") -> Markup:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import orjson
 from anyio import CapacityLimiter, to_thread
@@ -36,6 +36,8 @@ SESSION = "andon_session"
 STRANGER = Person(id="", role="viewer", at_us=0, by="")
 LONGEST = 2_000_000
 """Bytes of a form."""
+SHORT = 20_000
+"""Bytes of a form of a stranger: a name, passwords, where to go."""
 SMALL = 2_000
 """Bytes of a page that are sent as they are."""
 AT_ONCE = 4
@@ -119,7 +121,7 @@ def routes(parts: Sequence[Pages], site: Site) -> list[Route]:
         stranger = isinstance(entry, Act) and entry.role is None
 
         async def answer(request: Request) -> Response:
-            form = await _form_of(request) if isinstance(entry, Act) else []
+            form = await _sent(request, SHORT if stranger else LONGEST) if isinstance(entry, Act) else b""
             limiter = door if stranger else files if request.query_params.get("as") in _TYPES else inside
             return await to_thread.run_sync(lambda: _answer(entry, request, form, site, pages), limiter=limiter)
 
@@ -146,14 +148,20 @@ def _missing(_: Ask, rest: str) -> Page:
     raise Gone(f"There is no page at /{rest[:200]}")
 
 
-async def _form_of(request: Request) -> list[tuple[str, str]] | InputError:
+async def _sent(request: Request, most: int) -> bytes | InputError:
+    """The body of a form, as it came."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         return InputError("a form is sent as application/x-www-form-urlencoded")
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LONGEST:
-            return InputError(f"this form is larger than {LONGEST:,} bytes")
+        if len(body) > most:
+            return InputError(f"this form is larger than {most:,} bytes")
+    return bytes(body)
+
+
+def _form_of(body: bytes) -> list[tuple[str, str]] | InputError:
+    """The fields of a form. It takes up to a second of the processor, so never where requests are taken in."""
     try:
         return parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=2_000)
     except (UnicodeDecodeError, ValueError):
@@ -163,7 +171,7 @@ async def _form_of(request: Request) -> list[tuple[str, str]] | InputError:
 def _answer(
     entry: Read | Act,
     request: Request,
-    form: list[tuple[str, str]] | InputError,
+    body: bytes | InputError,
     site: Site,
     pages: Sequence[tuple[Route, Read]],
 ) -> Response:
@@ -174,8 +182,10 @@ def _answer(
     machine = None if person else _machine(request, site, now)
     if person is None and machine is not None and isinstance(entry, Read):
         person = machine
+    known = person is not None or entry.role is None
+    form = body if isinstance(body, InputError) else _form_of(body) if known else []
     ask = _ask(request, form if isinstance(form, list) else [], site, person or STRANGER, secret if person else "", now)
-    if person is None and entry.role is not None:
+    if not known:
         return _to_sign_in(request, ask)
     try:
         if refused := _refusal(entry, ask, form):
@@ -210,7 +220,7 @@ def _ask(request: Request, form: list[tuple[str, str]], site: Site, person: Pers
         site=site,
         person=person,
         now_us=now,
-        path=request.url.path,
+        path=request.scope["path"],
         query=dict(request.query_params),
         pairs=request.query_params.multi_items(),
         form={name: values[-1] for name, values in many.items()},
@@ -290,13 +300,13 @@ def _over_tls(request: Request) -> bool:
 def _again(ask: Ask, error: AndonError, pages: Sequence[tuple[Route, Read]]) -> Response:
     """The page that the form stood on, with what was typed and why it was refused; without one, the reason alone."""
     place = urlsplit(_ours(ask.form.get("from", "")))
+    path, pairs = unquote(place.path), parse_qsl(place.query)
     wrong = Wrong(action=ask.path, message=str(error), form=ask.form, conflict=isinstance(error, StateError))
     for route, page in pages:
-        match, scope = route.matches({"type": "http", "path": place.path, "method": "GET"})
+        match, scope = route.matches({"type": "http", "path": path, "method": "GET"})
         if match.value != 2 or (page.role is not None and not (ask.secret and may(ask.person.role, page.role))):
             continue
-        pairs = parse_qsl(place.query)
-        here = replace(ask, path=place.path, query=dict(pairs), pairs=pairs, wrong=wrong)
+        here = replace(ask, path=path, query=dict(pairs), pairs=pairs, wrong=wrong)
         try:
             found = page.show(here, **scope["path_params"])
         except (AndonError, Gone):
@@ -315,6 +325,7 @@ def _file(page: Page, ask: Ask) -> Response:
     tables: Mapping[str, Table] = {t.name: t for t in page.tables}
     if name and name not in tables:
         raise Gone(f"This page has no table {name[:100]!r}; it has {', '.join(tables) or 'none'}")
+    headers, told = dict(_HEADERS), [tables[name]] if name else list(tables.values())
     if form == "md" and not name:
         text = page.markdown() if page.markdown else "\n".join(f"## {t.title}\n\n{as_markdown(t)}" for t in page.tables)
     elif form == "json" and not name:
@@ -323,10 +334,12 @@ def _file(page: Page, ask: Ask) -> Response:
         table = tables.get(name) or next(iter(tables.values()), None)
         if table is None:
             raise Gone("This page has no table")
-        text = _table_text(table, form)
-    headers = dict(_HEADERS)
+        text, told = _table_text(table, form), [table]
+    if cut := [t for t in told if t.cut]:
+        headers["andon-cut"] = ", ".join(f"{t.name}: {len(t.rows)} rows, there may be more" for t in cut)
     if form == "csv":
-        headers["content-disposition"] = f'attachment; filename="andon-{name or next(iter(tables))}.csv"'
+        part = f"-first-{len(told[0].rows)}" if cut else ""
+        headers["content-disposition"] = f'attachment; filename="andon-{told[0].name}{part}.csv"'
     return Response(text, media_type=_TYPES[form], headers=headers)
 
 

@@ -1,6 +1,6 @@
 """What the pages are handed by the composition root, and the seams through which they see the rest of the process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -110,5 +110,11 @@ class Site:
     """What somebody must look at though all work is done."""
     took_in: Callable[[], int] = field(default=lambda: 0)
     """Interactions and spans that came in since the start."""
-    more: Mapping[str, Any] = field(default_factory=dict)
-    """What single pages need beside: see where they use it."""
+    first_us: Callable[[], int] = field(default=lambda: 0)
+    """When the first of them came; 0 while nothing has."""
+    note: Callable[[], str] = field(default=str)
+    """A sentence that every page shows while it is not empty."""
+    levers: Any = None
+    """What levers give (`andon.levers.run.Board`), as applications are told it; None: the pages read it themselves."""
+    readers: Any = None
+    """Which applications ask for levers, and when they did last; None: not known."""

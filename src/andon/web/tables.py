@@ -10,11 +10,14 @@ import orjson
 
 from andon.traffic import format_time
 
-__all__ = ["Cell", "Column", "Kind", "Table", "as_csv", "as_json", "as_markdown"]
+__all__ = ["MOST", "Cell", "Column", "Kind", "Table", "as_csv", "as_json", "as_markdown"]
 
 Kind = Literal["text", "long", "number", "rate", "duration", "time", "tag", "code", "mark", "picture"]
 """``number``: right-aligned. ``rate``: 0..1, shown in per cent. ``duration``: seconds. ``time``: microseconds since 1970. ``tag``: a
 word in a coloured box. ``mark``: yes, no or None. ``picture``: markup of ours, left out of files."""
+
+MOST = 10_000
+"""Rows of a file: pages give no more of them."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -59,6 +62,13 @@ class Table:
     """What is said where there are no rows: why, and what would bring some."""
     empty_link: tuple[str, str] | None = None
     """(path, text) of what to do then."""
+    more: bool = False
+    """Whether there are rows that are not in it, though a file of it is asked for."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether a file of it may lack rows: then it says so, in its name, its headers and its Markdown."""
+        return self.more or len(self.rows) >= MOST
 
 
 def as_csv(table: Table) -> str:
@@ -86,6 +96,7 @@ def as_markdown(table: Table) -> str:
     columns = _kept(table)
     lines = ["| " + " | ".join(_cell(c.title) for c in columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(_cell(_plain(row, c)) for c in columns) + " |" for row in table.rows]
+    lines += ["", f"Only {len(table.rows):,} rows are given here; there may be more."] if table.cut else []
     return "\n".join(lines) + "\n"
 
 

@@ -3,7 +3,7 @@
 import secrets
 import threading
 
-from andon.access.names import LONGEST, letters
+from andon.access.names import typed_letters
 from andon.access.passwords import SALT_BYTES, encode_password, fits
 from andon.access.records import Claim, Person
 from andon.errors import InputError, StateError
@@ -36,12 +36,12 @@ def tried(password: str, encoded: str) -> bool:
 
 def claim_of_name(name: str) -> str:
     """The id of the claim on a name."""
-    return f"name:{letters(name)}"
+    return f"name:{typed_letters(name)}"
 
 
 def known_person(ledger: Ledger, name: str) -> Versioned[Person] | None:
     """Whoever has a name, in any spelling, removed ones too, with the version."""
-    claim = ledger.get(Claim, claim_of_name(name[: 4 * LONGEST]))
+    claim = ledger.get(Claim, claim_of_name(name))
     return ledger.latest(Person, "" if claim is None else claim.person)  # asked for nobody as well: it takes as long
 
 

@@ -6,22 +6,31 @@ from andon.golden.records import CaptureResult, Failure, Label
 from andon.golden.reframe import reframings
 from andon.golden.run.capture import capture
 from andon.golden.run.sets import load_set
+from andon.golden.run.waiting import WAITING, LabelQueue
 from andon.settings import is_high_risk
 from andon.store import Ledger
 
 __all__ = ["growth", "reframe"]
 
 
-def growth(ledger: Ledger, app: str | None = None, *, now_us: int) -> Growth:
+def growth(ledger: Ledger, app: str | None = None, *, now_us: int, queue: LabelQueue | None = None) -> Growth:
     """How the golden set (of one app) grew in the last twelve weeks, and how many failures wait for people.
+
+    Args:
+        ledger: cases, failures and labels.
+        app: only of this application.
+        now_us: the clock.
+        queue: knows what waits, where the caller keeps one; else it is found out.
 
     Raises:
         StoreError: the ledger failed.
     """
-    labels = labels_by_failure(ledger.all(Label))
-    failures = [f for f in ledger.all(Failure) if app in (None, f.app)]
-    states = [settled(f, labels.get(f.id, ())).state for f in failures]
-    waiting = sum(state in ("waits", "second", "conflict") for state in states)
+    if queue is None:
+        labels = labels_by_failure(ledger.all(Label))
+        states = [(f, settled(f, labels.get(f.id, ()))) for f in ledger.all(Failure)]
+    else:
+        states = list(queue.states(ledger).values())
+    waiting = sum(said.state in WAITING for f, said in states if app in (None, f.app))
     return growth_of(load_set(ledger, app, retired=True), waiting=waiting, now_us=now_us)
 
 

@@ -201,16 +201,24 @@ def accept_suggestions(ledger: Ledger, *, now_us: int, by: str) -> LabelResult:
     return LabelResult(labelled=tuple(labelled), refused=tuple(refused))
 
 
-def withdraw(ledger: Ledger, failure: str, *, now_us: int, by: str) -> None:
+def withdraw(ledger: Ledger, failure: str, *, now_us: int, by: str, decision: bool = False) -> None:
     """Take one's own label of a failure back; the ledger keeps what it was.
 
+    Args:
+        ledger: where labels are kept.
+        failure: id of the failure.
+        now_us: the clock.
+        by: whose label it is.
+        decision: take back not a label, but what `by` decided where reviewers differ (`adjudicate`): then they differ again.
+
     Raises:
-        StateError: this reviewer has no label of it.
+        StateError: this reviewer has no label of it, or decided nothing.
     """
     by = person(by)
-    before = ledger.get(Label, label_id(failure, by))
-    if before is None or before.verdict == "withdrawn":
-        raise StateError(f"{by} has no label of {quoted(failure)}; there is nothing to take back")
+    before = ledger.get(Label, f"{failure}/final" if decision else label_id(failure, by))
+    if before is None or before.verdict == "withdrawn" or person(before.author) != by:
+        what = "decided nothing about" if decision else "has no label of"
+        raise StateError(f"{by} {what} {quoted(failure)}; there is nothing to take back")
     ledger.put(replace(before, verdict="withdrawn", at_us=now_us), now_us=now_us, by=by)
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from andon.golden.run.vectors import CaseVectors
 from andon.scores import Embedder, Vectors
 from andon.store import Ledger
 
-__all__ = ["LabelQueue", "Ready"]
+__all__ = ["WAITING", "LabelQueue", "Ready"]
 
 WAITING = ("waits", "second", "conflict")
 
@@ -60,7 +60,9 @@ class LabelQueue:
         self._embedder = embedder
         self._turn = threading.RLock()
         self._entry = -1
+        self._cases_entry = -1
         self._states: dict[str, tuple[Failure, list[Label], Settled]] = {}
+        self._said: dict[str, tuple[Failure, Settled]] = {}
         self._names: dict[str, tuple[Settled, str]] = {}
         self._vectors: dict[str, Vectors] = {}
         self._order: dict[str, Queued] = {}
@@ -68,8 +70,8 @@ class LabelQueue:
         self._made_of: tuple[int, int] = (0, 0)
         self._worker: threading.Thread | None = None
 
-    def states(self, ledger: Ledger) -> dict[str, tuple[Failure, Settled]]:
-        """Every failure with what its labels say together, in the order of capture.
+    def states(self, ledger: Ledger) -> Mapping[str, tuple[Failure, Settled]]:
+        """Every failure with what its labels say together, in the order of capture; the same object until something is written.
 
         Raises:
             StoreError: the ledger failed.
@@ -84,7 +86,8 @@ class LabelQueue:
                     same = kept is not None and (kept[0] is f or kept[0] == f) and kept[1] == mine
                     now[f.id] = kept if same and kept is not None else (f, mine, settled(f, mine))
                 self._states, self._entry = now, entry
-            return {i: (f, said) for i, (f, _, said) in self._states.items()}
+                self._said = {i: (f, said) for i, (f, _, said) in now.items()}
+            return self._said
 
     def waiting(
         self, ledger: Ledger, by: str, *, app: str | None = None, incident: str | None = None, risk: str | None = None
@@ -134,7 +137,9 @@ class LabelQueue:
             StoreError: the ledger failed.
         """
         with self._cases.turn:
-            self._cases.catch_up(ledger)
+            if (entry := ledger.last_entry()) != self._cases_entry:  # it reads the names of thousands of cases
+                self._cases.catch_up(ledger)
+                self._cases_entry = entry
             vector = self._vectors_of([failure])[0]
             found, _ = near_and_nearest(self._cases.vectors, vector, ALIKE) if len(self._cases) else ([], None)
             ids = self._cases.ids
@@ -166,7 +171,7 @@ class LabelQueue:
             kept = self._names[failure.id] = (said, case_id(failure.app, failure.question, said.ground_truth or ""))
         return kept[1]
 
-    def _ordered(self, ledger: Ledger, states: dict[str, tuple[Failure, Settled]]) -> list[str]:
+    def _ordered(self, ledger: Ledger, states: Mapping[str, tuple[Failure, Settled]]) -> list[str]:
         """The waiting failures in order; those that the order does not have yet stand last, the riskiest first."""
         waiting = [i for i, (_, said) in states.items() if said.state in WAITING]
         fresh = [i for i in waiting if i not in self._order]

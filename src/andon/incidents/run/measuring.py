@@ -78,11 +78,11 @@ def _chart(
 ) -> ExitCriterion:
     width = max(signal.window_us, HOUR_US)
     end = now_us // width * width
-    start = min(end, -(-start_us // width) * width)
+    start = -(-start_us // width) * width
     points = []
     if start < end:
         points = chart_of(warehouse, signal, start_us=start, end_us=end, points=(end - start) // width)
-    since = max(start, end - criterion.watch_us)
+    since = min(end, max(start, end - criterion.watch_us))
     came, usual = came_of(warehouse, signal, since, end), None
     if not signal.every_us:
         usual = _usual(warehouse, incident, signal, since, end)

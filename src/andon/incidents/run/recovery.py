@@ -32,7 +32,7 @@ from andon.incidents.run.timeline import (
     signals_of,
     timeline_of,
 )
-from andon.incidents.states import state_of
+from andon.incidents.states import measure_commands, state_of, unmeasured
 from andon.incidents.triage import pages
 from andon.incidents.words import one_line
 from andon.monitors import Signal
@@ -152,7 +152,9 @@ def close_incident(
     if ending == "recovered":
         incident, plan = measure_recovery(warehouse, ledger, incident, now_us=now_us, by=by)
         if unmet(incident, plan):
-            raise StateError(quiet_message(incident, plan))
+            again, drop = (f"`andon incident {verb} {incident.id}" for verb in ("recovery", "criterion drop"))
+            add = f"{measure_commands(incident.id)}, " if unmeasured(incident, plan.criteria) else ""
+            raise StateError(quiet_message(incident, plan), commands=f"{add}{again}`, {drop} ...`, or add `--as ...`")
         if incident.state == "closed" or incident.recovered_us is None:
             raise StateError(
                 f"{incident.id} was changed while it was measured (it signalled, or was closed); read it again"
@@ -161,7 +163,8 @@ def close_incident(
             todo = "; ".join(f"{s.id} {one_line(s.text, 100)}" for s in steps)
             raise StateError(
                 f"{incident.id} cannot be closed: not everything that was switched off is back. Open steps: {todo}; "
-                f"`andon incident step done {incident.id} {steps[0].id} --seen ...` takes the next one"
+                "take the next one, and say what its check showed",
+                commands=f"`andon incident step done {incident.id} {steps[0].id} --seen ...`",
             )
     grow_timeline(warehouse, ledger, incident, now_us=now_us)  # a closed one grows no more
     closed = replace(
@@ -182,7 +185,8 @@ def _check_retired(warehouse: Warehouse, ledger: Ledger, incident: Incident, now
     if why:
         raise StateError(
             f"{incident.id} cannot be closed as retired: {why}. Retired is what was taken out for good, so that no traffic can "
-            f"show recovery; else measure that it is over (`andon incident recovery {incident.id}`)"
+            "show recovery; else measure that it is over",
+            commands=f"`andon incident recovery {incident.id}`",
         )
 
 
@@ -194,7 +198,7 @@ def _check_duplicate(ledger: Ledger, incident: Incident, ending: Ending, duplica
             )
         return
     if duplicate_of is None:
-        raise InputError(f"say of which incident {incident.id} is a duplicate, such as --of INC-0003")
+        raise InputError(f"say of which incident {incident.id} is a duplicate", commands="--of INC-0003")
     other = find_incident(ledger, duplicate_of)
     if other.id == incident.id or other.closed_as == "duplicate":
         first = f"; it is one of {other.duplicate_of}" if other.duplicate_of else ""

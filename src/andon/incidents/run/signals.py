@@ -144,7 +144,11 @@ def _tell_signals(
 
 
 def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: int) -> Incident:
-    """Bring the title up to date with the latest rate of harm, and the failure type with changes that were learned late."""
+    """Bring the title up to date with the latest rate of harm, and the failure type with changes that were learned late.
+
+    The title says how bad it is, or was before it was stopped: a rate that falls, because a lever is held or the cause is gone,
+    does not make harmless what happened.
+    """
     known = ledger.get(Incident, incident.id) or incident
     lead = ledger.get(Signal, known.lead)
     if lead is None or rate is None:
@@ -154,7 +158,11 @@ def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: i
         if latest.state == "closed" or latest.lead != lead.id:  # a rate of another chart says nothing of the new one
             return latest
         named = latest
-        if lead.metric != TRAFFIC:  # where traffic fell the rate is that of those who came: not how much is missing
+        stopped = latest.stabilised_us or latest.fixed_us or latest.recovered_us
+        worse = rate > lead.rate and not stopped
+        if (
+            worse and lead.metric != TRAFFIC
+        ):  # where traffic fell the rate is of those who came: not how much is missing
             named = replace(latest, title=title_of(lead, latest.onset_us, rate))
         return suggests(named, signals_of(ledger, latest), _changes_near(ledger, latest))
 

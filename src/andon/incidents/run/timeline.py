@@ -162,7 +162,10 @@ def find_entry(ledger: Ledger, incident: Incident, name: str) -> TimelineEvent:
     if len(found) == 1:
         return found[0]
     wrong = f"{len(found)} entries of {incident.id} begin" if found else f"no entry of {incident.id} begins"
-    raise InputError(f"{wrong} with {quoted(name)}; `andon incident timeline {incident.id} --all` shows their ids")
+    raise InputError(
+        f"{wrong} with {quoted(name)}; the whole timeline shows their ids",
+        commands=f"`andon incident timeline {incident.id} --all`",
+    )
 
 
 def mark_entry(

@@ -13,11 +13,13 @@ from andon.errors import InputError
 from andon.incidents import Incident, TimelineEvent
 from andon.incidents.run import timeline_of
 from andon.incidents.run.timeline import event
+from andon.incidents.words import exactly
 from andon.levers.effects import (
     MOST_ROWS,
     Counted,
     Grouped,
     Seen,
+    Waits,
     design_effects,
     due,
     effect_entry,
@@ -28,6 +30,7 @@ from andon.levers.effects import (
     holds_together,
     incident_of,
     lately_ended,
+    next_us,
     others_of,
     seen_of,
     worth_telling,
@@ -38,7 +41,7 @@ from andon.monitors import TRAFFIC, Signal
 from andon.monitors.run import harm_of, missing_of, scope_of
 from andon.store import Ledger, Rollup, Span, Warehouse
 
-__all__ = ["Measured", "measure_effects", "tell_effective"]
+__all__ = ["Measured", "measure_effects", "tell_effective", "waits_for"]
 
 TELLING = 1.05
 """A design effect below this is not worth a word."""
@@ -85,6 +88,33 @@ def measure_effects(warehouse: Warehouse, ledger: Ledger, now_us: int) -> Measur
             effects += [] if new is None else [new]
             retold |= {incident.id: None} if told else {}
     return Measured(effects=tuple(effects), retold=tuple(retold))
+
+
+def waits_for(ledger: Ledger, pull: Pull, now_us: int) -> Waits:
+    """What the next measurement of a hold that lasts waits for (`measure_effects`).
+
+    Raises:
+        StoreError: the ledger failed.
+    """
+    lever = ledger.get(Lever, pull.lever)
+    incident = None if lever is None else incident_of(pull, lever, ledger.all(Incident))
+    if incident is None:
+        return Waits(us=None, why="it answers no incident, so there is no harm to measure it by")
+    lead = ledger.get(Signal, incident.lead) if incident.lead else None
+    if lead is None:
+        return Waits(
+            us=None, why=f"people reported {incident.id} and no chart saw it, so nothing measures what it does"
+        )
+    together = holds_together(pull, [p for p in ledger.all(Pull) if p.lever == pull.lever])
+    reads = [r for p in together if (r := ledger.get(FirstRead, p.id)) is not None and r.by_application]
+    seen = seen_of(incident, together, reads[0].at_us if reads else None, now_us)
+    known = ledger.get(Effect, f"{pull.id}:{lead.metric}")
+    since = "it was first read" if seen.read else "the pull"
+    window = exactly(lead.window_us)
+    why = (
+        f"a window of the chart ({window}) after {since}" if known is None else "once it has lasted half as long again"
+    )
+    return Waits(us=next_us(known, seen, lead.window_us), why=why)
 
 
 def tell_effective(

@@ -167,7 +167,9 @@ def prove_action(ledger: Ledger, action_id: str, provers: Mapping[str, Prover], 
     item = find_action(ledger, action_id)
     actions.prove(item, Proof(met=None, text="", at_us=now_us))  # refused before a test that may take minutes
     if item.criterion is None:
-        raise StateError(f"{item.id} has no test; `andon action take {item.id} --criterion ...` gives it one")
+        raise StateError(
+            f"{item.id} has no test; give it one", commands=f"`andon action take {item.id} --criterion ...`"
+        )
     prover = provers.get(item.criterion.kind)
     if prover is None:
         proof = Proof(met=None, text=f"nothing here can test “{item.criterion.kind}”", at_us=now_us)

@@ -1,7 +1,7 @@
 """What lists need of every postmortem, kept in memory: the records themselves are large, and read once for each version."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TypeVar
 from weakref import WeakKeyDictionary, ref
@@ -16,9 +16,6 @@ T = TypeVar("T", Postmortem, Published)
 
 LATE = 200
 """Where several writers commit out of order, a lower entry than the newest one may come so many entries late."""
-
-MANY = 20
-"""From so many on, records are read all at once."""
 
 ERASED = "Erasure"
 """Kind of the record that is written when somebody's traffic was erased: what was kept may hold some of it."""
@@ -42,13 +39,13 @@ class Catalogue:
         assert ledger is not None, "who asks holds it"
         return ledger
 
-    def drafts(self) -> dict[str, Postmortem]:
-        """The latest drafts in short, by incident, in the order in which they were first written."""
-        return self._all(Postmortem)
+    def drafts(self, of: Collection[str] | None = None) -> dict[str, Postmortem]:
+        """The latest drafts in short, by incident, in the order in which they were first written; or only those of some."""
+        return self._all(Postmortem, of)
 
-    def published(self) -> dict[str, Postmortem]:
-        """What is published in short, by incident."""
-        return self._all(Published)
+    def published(self, of: Collection[str] | None = None) -> dict[str, Postmortem]:
+        """What is published in short, by incident; or only of some."""
+        return self._all(Published, of)
 
     def changes(self) -> Callable[[str], int]:
         """Incident -> another number after each change of anything that the text of its postmortem is made of."""
@@ -57,21 +54,23 @@ class Catalogue:
             begun, known = self._begun, dict(self._changes)
         return lambda incident_id: begun + known.get(incident_id, 0)
 
-    def _all(self, kind: type[T]) -> dict[str, Postmortem]:
-        ledger = self._ledger
+    def _all(self, kind: type[T], of: Collection[str] | None) -> dict[str, Postmortem]:
+        names = [name for _, name in self._ledger.ids(kind) if of is None or name in of]
         with self._lock:
             self._read_news()
-            names = [name for _, name in ledger.ids(kind)]
             missing = [n for n in names if (kind.__name__, n) not in self._short]
-            if len(missing) >= MANY:
-                for record in ledger.all(kind):
-                    self._short[kind.__name__, record.id] = _in_short(record)
-            else:
-                for name in missing:
-                    found = ledger.get(kind, name)
-                    if found is not None:
-                        self._short[kind.__name__, name] = _in_short(found)
+        for name in missing:  # one at a time: who asks for a few of them does not wait for all
+            with self._lock:
+                self._read(kind, name)
+        with self._lock:
             return {n: p for n in names if (p := self._short.get((kind.__name__, n))) is not None}
+
+    def _read(self, kind: type[T], name: str) -> None:
+        if (kind.__name__, name) in self._short:
+            return
+        found = Ledger.latest(self._ledger, kind, name)  # past its memory, which would seal and keep all of it
+        if found is not None:
+            self._short[kind.__name__, name] = _in_short(found.record)
 
     def _read_news(self) -> None:
         ledger = self._ledger

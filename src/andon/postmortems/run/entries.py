@@ -47,7 +47,7 @@ def entries_of(ledger: Ledger, *, status: str = "", ids: Collection[str] | None 
 def lessons_in(ledger: Ledger, ids: Collection[str]) -> dict[str, str]:
     """What postmortems taught, each in a sentence, as others see them; an empty text where nothing is known."""
     known = catalogue_of(ledger)
-    published, drafts = known.published(), known.drafts()
+    published, drafts = known.published(ids), known.drafts(ids)
     found = {}
     for name in ids:
         draft = drafts.get(name)

@@ -55,7 +55,10 @@ def working(ledger: Ledger, incident_id: str, layouts: Layouts = built_in_only) 
     """
     draft = ledger.get(Postmortem, incident_id)
     if draft is None:
-        raise InputError(f"{incident_id} has no draft yet; `andon investigate {incident_id}` writes one")
+        raise InputError(
+            f"{incident_id} has no draft yet; investigate it, which writes one",
+            commands=f"`andon investigate {incident_id}`",
+        )
     review = ledger.get(Review, incident_id) or Review(id=incident_id)
     incident = ledger.get(Incident, incident_id) or draft.incident
     now = _of_now(draft, incident, timeline_of(ledger, incident), marks_of(ledger, incident).values())
@@ -199,7 +202,7 @@ def amend(
     if not why.strip():
         raise InputError(f"say why {incident_id} is amended: it stands in the history")
     if ledger.get(Published, incident_id) is None:
-        raise StateError(f"{incident_id} is not published yet; `andon postmortem publish {incident_id}` does that")
+        raise StateError(f"{incident_id} is not published yet", commands=f"`andon postmortem publish {incident_id}`")
     return _put_out(ledger, incident_id, layouts, why=why.strip(), now_us=now_us, by=by)
 
 
@@ -214,7 +217,8 @@ def _put_out(ledger: Ledger, incident_id: str, layouts: Layouts, *, why: str, no
     if not p.layout and p.review.template not in BUILT_IN:
         raise StateError(
             f"{incident_id} cannot be published: its template {quoted(p.review.template, 120)} is not at hand; put its file back, "
-            f"or choose another: `andon postmortem edit {incident_id} --template llm`"
+            "or choose another",
+            commands=f"`andon postmortem edit {incident_id} --template llm`",
         )
     standing = _standing(p)
     digest = standing.digest

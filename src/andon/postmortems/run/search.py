@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -12,11 +12,11 @@ from andon.postmortems.markdown import render_markdown
 from andon.postmortems.records import Postmortem, Review
 from andon.postmortems.run.catalogue import catalogue_of
 from andon.postmortems.run.review import Layouts, built_in_only, reviewed
-from andon.postmortems.search import Found, Section, plain_sections, search_sections
+from andon.postmortems.search import Found, Section, counted, plain_sections, search_sections
 from andon.scores import Embedder
 from andon.store import Ledger
 
-__all__ = ["search_postmortems"]
+__all__ = ["make_texts", "search_postmortems"]
 
 
 def search_postmortems(
@@ -47,16 +47,38 @@ def search_postmortems(
         InputError: the query has no word.
         SeamError: the embedder failed.
     """
-    incidents = {i.id: i for i in ledger.all(Incident)}
-    known, sources, until = catalogue_of(ledger), _Sources(layouts), time.monotonic() + within_s
-    changes, sections = known.changes(), list[Section]()
-    drafts = known.drafts()
-    order = sorted(drafts, key=lambda name: (-incidents.get(name, drafts[name].incident).alarmed_us, name))
-    for name in order:
-        incident = incidents.get(name, drafts[name].incident)
+    sources, until = _Sources(layouts), time.monotonic() + within_s
+    changes, sections = catalogue_of(ledger).changes(), list[Section]()
+    for incident, draft in _newest_first(ledger):
         if incident.alarmed_us >= since_us and failure in (None, incident.failure):
-            sections += _sections(ledger, drafts[name], changes(name), sources, until=until)
+            sections += _sections(ledger, draft, changes(draft.id), sources, until=until)
     return search_sections(query, sections, embedder, most=most)
+
+
+def make_texts(
+    ledger: Ledger, layouts: Layouts = built_in_only, *, pause: Callable[[float], None] | None = None
+) -> None:
+    """Make the texts that no search has made yet, so that none has to wait for them; those of the newest incidents first.
+
+    Args:
+        ledger: where they are.
+        layouts: sources of a team's templates.
+        pause: called after each with how long it took, in seconds, by who works beside others.
+    """
+    sources, changes = _Sources(layouts), catalogue_of(ledger).changes()
+    for _, draft in _newest_first(ledger):
+        begun = time.monotonic()
+        for section in _sections(ledger, draft, changes(draft.id), sources, until=math.inf):
+            counted(section)
+        if pause is not None:
+            pause(time.monotonic() - begun)
+
+
+def _newest_first(ledger: Ledger) -> list[tuple[Incident, Postmortem]]:
+    """Drafts in short, each with its incident as it is now."""
+    incidents = {i.id: i for i in ledger.all(Incident)}
+    pairs = [(incidents.get(p.id, p.incident), p) for p in catalogue_of(ledger).drafts().values()]
+    return sorted(pairs, key=lambda pair: (-pair[0].alarmed_us, pair[1].id))
 
 
 class _Sources(dict[str, str]):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from andon.errors import InputError
 from andon.store import Rollup, Slice, Span, Warehouse, Where
@@ -19,6 +20,9 @@ _NAMED, _SPARSE_ROWS = frozenset({"user_id", "session_id", "trace_id"}), 65_536
 """Fields for which files have filters, and the rows for each hit from which on these filters spare most of the reading."""
 _CANDIDATES = 400
 """Interactions whose score fits that are looked up at a time, where more than their score is asked."""
+_FEW = 10_000
+"""Ids that the engine is asked for one by one. Of a million it would take seconds and half a gigabyte: more are compared here, with
+the rows of a stretch."""
 _EARLIER_US = 86_400_000_000
 """Clocks differ: feedback may seem to come up to a day before its interaction."""
 _ENDS_US = 2**62
@@ -117,7 +121,7 @@ def search_traffic(
 def volume(warehouse: Warehouse, search: Search, buckets: int = 60, most_rows: int = 3_000_000) -> Volume | None:
     """How many interactions a search finds in each of about so many equal stretches of its time.
 
-    None where that would take too long, and where there is no traffic: for conditions on scores and feedback, over more than
+    None where that would take too long, and where there is no traffic: for conditions on scores, topic and feedback, over more than
     `most_rows` rows, and for texts over a tenth of them.
 
     Raises:
@@ -127,7 +131,7 @@ def volume(warehouse: Warehouse, search: Search, buckets: int = 60, most_rows: i
     if buckets < 1:
         raise InputError(f"buckets={buckets} must be 1 or more")
     extent = warehouse.extent("interactions")
-    if search.scores or search.feedback or extent is None:
+    if search.scores or search.topic or search.feedback or extent is None:
         return None
     start_us = extent.start_us if search.start_us is None else search.start_us
     end_us = extent.end_us if search.end_us is None else search.end_us
@@ -171,10 +175,12 @@ class _Look:
         scores = [(s.metric, Where(column=s.metric, op=s.op, value=s.value)) for s in search.scores]
         same = tuple(w for w in self._where if w.column in dict(search.exact) and w.column not in _NOT_IN_SCORES)
         own = tuple(w for metric, w in scores if metric not in LATER)
+        self._only_scores = len(same) == len(self._where) and len(own) == len(scores) and not search.feedback
+        if search.topic:
+            if "scores" not in warehouse.tables():
+                raise InputError(f"no topic {quoted(search.topic)} is known: nothing was measured yet")
+            own += (Where(column="topic", op="eq", value=search.topic),)
         self._scores = (*own, *same) if own else ()
-        self._only_scores = (
-            bool(own) and len(same) == len(self._where) and len(own) == len(scores) and not search.feedback
-        )
         self._later = [_said(warehouse, metric, w, search.start_us) for metric, w in scores if metric in LATER]
         kind = Where(column="kind", op="eq", value=search.feedback)
         self._feedback = (
@@ -198,26 +204,28 @@ class _Look:
             ids, start_us = self._candidates(span, limit)
             span = replace(span, start_us=start_us)
             where = (*where, Where(column="id", op="in", value=tuple(ids)))
-        where += tuple(Where(column="id", op="in", value=later.ids()) for later in self._later)
-        either: list[tuple[Where, ...]] = [
-            (Where(column=f, op="in", value=later.ids()),) for f, later in self._feedback
-        ] or [()]
-        either = [one for one in either if all(w.value for w in one)]
-        if any(w.op == "in" and not w.value for w in where):
-            either = []
+        asked = [("id", later.ids()) for later in self._later]
         found: set[tuple[int, str]] = set()
-        for one in either:
-            plan = Slice(
-                table="interactions",
-                columns=("time_us", "id"),
-                span=span,
-                where=(*where, *one),
-                limit=limit,
-                newest_first=True,
-            )
-            rows = self._warehouse.run(plan)
-            found |= set(zip(rows["time_us"].to_pylist(), rows["id"].to_pylist(), strict=True))
+        for one in [[*asked, (field, later.ids())] for field, later in self._feedback] or [asked]:
+            if all(len(ids) for _, ids in one) and not any(w.op == "in" and not w.value for w in where):
+                found |= self._told(span, where, one, limit)
         return self._shown(sorted(found, reverse=True)[:limit]), span.start_us
+
+    def _told(
+        self, span: Span, where: tuple[Where, ...], asked: Sequence[tuple[str, pa.Array]], limit: int
+    ) -> set[tuple[int, str]]:
+        """Time and id of the newest of a span whose fields are among those that something was said about."""
+        few = tuple(Where(column=f, op="in", value=tuple(ids.to_pylist())) for f, ids in asked if len(ids) <= _FEW)
+        many = [(f, ids) for f, ids in asked if len(ids) > _FEW]
+        plan = Slice(
+            table="interactions", columns=tuple(dict.fromkeys(("time_us", "id", *(f for f, _ in many)))), span=span,
+            where=(*where, *few), limit=None if many else limit, newest_first=True,
+        )  # fmt: skip
+        rows = self._warehouse.run(plan)
+        for field, ids in many:
+            rows = rows.filter(pc.is_in(rows[field], value_set=ids))
+        rows = rows.slice(0, limit)
+        return set(zip(rows["time_us"].to_pylist(), rows["id"].to_pylist(), strict=True))
 
     def _shown(self, found: list[tuple[int, str]]) -> list[Hit]:
         if not found:
@@ -251,13 +259,12 @@ class _Later:
         self._warehouse = warehouse
         span = None if since_us is None else Span(start_us=since_us - _EARLIER_US, end_us=_ENDS_US)
         self._plan = Slice(table=table, columns=("interaction_id",), span=span, where=where)
-        self._ids: tuple[str, ...] | None = None
+        self._ids: pa.Array | None = None
 
-    def ids(self) -> tuple[str, ...]:
-        """All of them."""
+    def ids(self) -> pa.Array:
+        """All of them, each once."""
         if self._ids is None:
-            found = self._warehouse.run(self._plan)["interaction_id"].to_pylist()
-            self._ids = tuple(dict.fromkeys(i for i in found if i is not None))
+            self._ids = pc.unique(self._warehouse.run(self._plan)["interaction_id"]).drop_null()
         return self._ids
 
 

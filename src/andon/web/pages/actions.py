@@ -8,18 +8,9 @@ from typing import Any
 from andon.errors import StateError
 from andon.incidents import Incident, duration
 from andon.incidents.run import find_incident
+from andon.incidents.words import phrase_of
 from andon.levers import Lever
-from andon.postmortems.actions import (
-    KINDS,
-    SOME_LEVER,
-    SOME_MONITOR,
-    SOME_VERSION,
-    criterion_of,
-    nags,
-    prove,
-    state_text,
-    steps_of,
-)
+from andon.postmortems.actions import KINDS, criterion_of, nags, prove, state_text, steps_of, unnamed
 from andon.postmortems.escaping import inert
 from andon.postmortems.records import ActionItem, Criterion, Postmortem, Proof
 from andon.postmortems.run import actions as stage
@@ -110,7 +101,7 @@ def action(ask: Ask, id: str) -> Page:  # noqa: A002 - named so in the path
         context={
             "item": item, "incident": incident, "steps": list(reversed(steps)), "words": state_text(item, ask.now_us),
             "late": _late(item, ask), "commands": steps_of(item), "tests": TESTS, "errand": errands_about(ask, id, "prove"),
-            "unnamed": item.criterion is not None and _unnamed(item.criterion), "drafted": ask.ledger.latest(Postmortem, item.incident),
+            "done_when": item.criterion and _done_when(item.criterion), "unnamed": item.criterion is not None and unnamed(item.criterion), "drafted": ask.ledger.latest(Postmortem, item.incident),
             "subjects": _subjects(ask, item), "ways": _ways(item), "due_in": duration(abs(item.due_us - ask.now_us) / 1e6),
             "read": _read_key(item), "shown_by": _day_field(ask, item) if item.state == "open" and not _late(item, ask) else "", "tested": [s for s in steps if s.proof is not None],
         },
@@ -246,12 +237,6 @@ def _criterion(ask: Ask) -> Criterion:
     return criterion_of(f"{kind} {subject}" + (f" x{times}" if kind == "case passes" and times else ""))
 
 
-def _unnamed(test: Criterion) -> bool:
-    return test.subject in (SOME_LEVER, SOME_MONITOR) or (
-        test.kind == "gate blocks" and test.subject.casefold().startswith(SOME_VERSION)
-    )
-
-
 def _subjects(ask: Ask, item: ActionItem | None) -> list[str]:
     """What tests are usually of, to choose from."""
     known = [name for _, name in ask.ledger.ids(Lever)]
@@ -303,9 +288,19 @@ def _row(item: ActionItem, ask: Ask) -> dict[str, Any]:
         "state": Cell(value=state_text(item, ask.now_us), tone=tone),
         "owner": item.owner or Cell(value="nobody yet", tone="soft"),
         "due": item.due_us if item.state == "open" else None,
-        "done_when": item.criterion.text.replace("`", "") if item.criterion else "nobody has chosen a test yet",
+        "done_when": _done_when(item.criterion) if item.criterion else "nobody has chosen a test yet",
         "kind": item.kind,
     }
+
+
+def _done_when(test: Criterion) -> str:
+    """The criterion as people say it: a chart by what it counts, not by its id."""
+    app, _, counted, part = (*test.subject.split("/", 3), "", "", "")[:4]
+    metric, direction = (*counted.split("."), "")[:2]
+    if test.kind != "monitor fires" or direction not in ("up", "down") or not part:
+        return test.text
+    where = "all traffic" if part == "all" else part.replace("=", " ").replace("_", " ")
+    return f"the chart of {phrase_of(metric, direction)} in {where} of app {app} signals when the incident's traffic is replayed"
 
 
 def _history(steps: Sequence[Any]) -> Table:

@@ -13,12 +13,14 @@ from andon.changes.run import change_from, record_change
 from andon.changes.searching import Wanted, counts_over, origin_of, search, values_of
 from andon.errors import InputError
 from andon.incidents import Incident
+from andon.incidents.words import scope_text
 from andon.investigations import Investigation
 from andon.monitors import Point, Signal
 from andon.traffic import VERSIONS, format_time, parse_time
 from andon.web.asking import Ask, Done, Gone, Page
 from andon.web.pages.levers_shown import clock
 from andon.web.pages.levers_versions import lines_of
+from andon.web.pages.monitors import board_of, chart_link
 from andon.web.pages.monitors_words import part_of, subject
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
@@ -109,7 +111,10 @@ def change(ask: Ask, id: str) -> Page:  # noqa: A002 - the field is called id
     text = "\n".join(line_diff((one.before or "").split("\n"), (one.after or "").split("\n")))
     whole = max(len(one.before or ""), len(one.after or "")) > 120 or "\n" in f"{one.before}{one.after}"
     key = one.attributes.get("lever")
-    tables = [_suspected(blamed), _signals(around if ask.exporting else around[:MOST_SIGNALS])]
+    tables = [
+        _suspected(blamed),
+        _signals(around if ask.exporting else around[:MOST_SIGNALS], with_id=ask.exporting),
+    ]
     return Page(
         template="changes/change.html",
         title=one.title[:80],
@@ -118,7 +123,7 @@ def change(ask: Ask, id: str) -> Page:  # noqa: A002 - the field is called id
             "change": one, "origin": ORIGINS.get(origin_of(one), one.origin), "lines": lines_of(text) if whole and one.before and one.after else [],
             "suspected": tables[0], "signals": tables[1],
             "more_signals": max(0, len(around) - MOST_SIGNALS), "worst": blamed[0] if blamed else None,
-            "charts_": _charts(ask, one), "lever": key, "link": one.link if one.link and is_link(one.link) else "",
+            "charts_": _charts(ask, one, around), "lever": key, "link": one.link if one.link and is_link(one.link) else "",
             "near": _near(ask, one), "from_us": one.at_us - BEFORE_US, "until_us": min(ask.now_us, one.at_us + AFTER_US),
         },
     )  # fmt: skip
@@ -246,7 +251,7 @@ def _blamed(ask: Ask, one: Change) -> list[tuple[Incident, Any]]:
 
 def _suspected(blamed: Sequence[tuple[Incident, Any]]) -> Table:
     columns = (
-        Column(key="incident", title="incident", kind="code"), Column(key="odds", title="odds"), Column(key="title", title="what is wrong", wide=True),
+        Column(key="incident", title="incident", kind="code"), Column(key="odds", title="odds", kind="number"), Column(key="title", title="what is wrong", wide=True),
         Column(key="for", title="for", kind="number"), Column(key="against", title="against", kind="number"),
         Column(key="began", title="began", kind="time"), Column(key="state", title="state", kind="tag"),
     )  # fmt: skip
@@ -255,7 +260,7 @@ def _suspected(blamed: Sequence[tuple[Incident, Any]]) -> Table:
     rows = [
         {
             "incident": Cell(value=i.id, link=f"/incidents/{quote(i.id, safe='')}"), "odds": Cell(value=odds(s.probability), tone="bad" if s.probability >= 0.5 else ""),
-            "title": i.title, "for": len(s.supports), "against": len(s.against), "began": i.onset_us, "state": i.state,
+            "title": i.what, "for": len(s.supports), "against": len(s.against), "began": i.onset_us, "state": i.state,
         }
         for i, s in blamed
     ]  # fmt: skip
@@ -273,14 +278,16 @@ def _around(ask: Ask, one: Change) -> list[Signal]:
     return sorted(near, key=lambda s: s.at_us)
 
 
-def _signals(around: Sequence[Signal]) -> Table:
+def _signals(around: Sequence[Signal], *, with_id: bool) -> Table:
     columns = (
-        Column(key="at", title="alarmed", kind="time"), Column(key="monitor", title="chart", wide=True), Column(key="level", title="level", kind="tag"),
+        Column(key="at", title="alarmed", kind="time"), Column(key="chart", title="chart", wide=True),
+        *([Column(key="monitor", title="id", kind="code")] if with_id else []), Column(key="level", title="level", kind="tag"),
         Column(key="before", title="usual", kind="rate"), Column(key="rate", title="then", kind="rate"), Column(key="onset", title="began", kind="time"),
     )  # fmt: skip
     rows = [
         {
-            "at": s.at_us, "monitor": Cell(value=s.monitor, link=f"/monitors/{quote(s.monitor, safe='')}"), "level": s.level,
+            "at": s.at_us, "chart": Cell(value=subject(s), link=chart_link(s.monitor), note=scope_text(s.scope)),
+            "monitor": s.monitor, "level": s.level,
             "before": s.baseline_x / s.baseline_n if s.baseline_n else None, "rate": s.x / s.n if s.n else None, "onset": s.onset_us,
         }
         for s in around
@@ -291,27 +298,30 @@ def _signals(around: Sequence[Signal]) -> Table:
     )
 
 
-def _charts(ask: Ask, one: Change) -> list[tuple[str, str, Markup]]:
-    """The worst charts of its application around a change, each as a line with the change in it."""
-    board = ask.site.charts
+def _charts(ask: Ask, one: Change, around: Sequence[Signal]) -> list[tuple[str, str, Markup]]:
+    """Charts of its application around a change, those that left their limits first, each as a line with the change in it."""
+    board = board_of(ask)
     if board is None:
         return []
-    board = board.pinned()
     app = "" if one.app == "default" else one.app
     found: list[tuple[str, str, Markup]] = []
-    end_us = max(one.at_us + HOUR_US, min(one.at_us + AFTER_US, board.until_us or ask.now_us))
-    for i in board.search(app=app, limit=4 * MOST_CHARTS).tolist():
-        state = board.state(i)
-        if state.environment != one.environment or len(found) == MOST_CHARTS:
-            continue
+    end_us = max(one.at_us + HOUR_US, min(one.at_us + AFTER_US, board.until_us))
+    left = dict.fromkeys(s.monitor for s in around)
+    first = [i for i in map(board.find, left) if i is not None]
+    others = board.search(app=app, environment=one.environment, limit=4 * MOST_CHARTS).tolist()
+    for i in dict.fromkeys([*first, *others]):
         points = board.points(i, one.at_us - BEFORE_US, end_us, 90)
         if any(p.n for p in points):
+            state = board.state(i)
             name = f"{subject(state)}, {part_of(state)}"
-            found.append((state.id, name, _line(points, one.at_us, f"{name}: around the change")))
+            tone = "bad" if state.id in left else ""
+            found.append((state.id, name, _line(points, one.at_us, f"{name}: around the change", tone)))
+        if len(found) == MOST_CHARTS:
+            break
     return found
 
 
-def _line(points: Sequence[Point], at_us: int, label: str) -> Markup:
+def _line(points: Sequence[Point], at_us: int, label: str, tone: str) -> Markup:
     start, end = points[0].start_us, points[-1].end_us
     known = [((p.start_us + p.end_us) / 2, p.x / p.n, p.high) for p in points if p.n]
     top = max([v for _, v, _ in known] + [h for _, _, h in known if 0 < h < 1] + [1e-9])
@@ -322,9 +332,9 @@ def _line(points: Sequence[Point], at_us: int, label: str) -> Markup:
     line, limit = " ".join(at(us, v) for us, v, _ in known), " ".join(at(us, h) for us, _, h in known)
     mark = 100 * (at_us - start) / (end - start)
     return Markup(
-        '<svg class="spark" viewBox="0 0 100 36" preserveAspectRatio="none" role="img" aria-label="{}"><polyline class="limit" fill="none" points="{}"/>'
+        '<svg class="spark {}" viewBox="0 0 100 36" preserveAspectRatio="none" role="img" aria-label="{}"><polyline class="limit" fill="none" points="{}"/>'
         '<polyline class="line" points="{}"/><path class="moment" d="M{} 0V36"/></svg>'
-    ).format(label, limit, line, f"{mark:.2f}")
+    ).format(tone, label, limit, line, f"{mark:.2f}")
 
 
 def _near(ask: Ask, one: Change) -> list[Change]:

@@ -76,7 +76,7 @@ def runs(ask: Ask) -> Page:
             "working": [e for e in ask.site.errands.all() if e.what in ("evaluate", "probe")][:4],
             "result": lambda e: getattr(e, "result", None) or {},
             "all_apps": sorted({a.name for a in apps}),
-            "words": {**SAID, "baseline": "baseline", "alone": "compared with nothing"},
+            "words": {**SAID, "baseline": "baseline", "alone": "not compared"},
             "rate_text": rate_text,
             "verdict_of": said,
             "filtered": any(ask.query.get(n) for n in ("app", "outcome", "target")),

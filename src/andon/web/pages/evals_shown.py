@@ -195,17 +195,26 @@ def _run_row(j: Judged) -> dict[str, Any]:
     if r.low is not None and r.high is not None:
         picture = charts.share(r.passed, r.passed + r.failed, r.low, r.high, rate_text(r))
     return {
-        "run": r.id, "at": r.at_us, "app": Cell(value=r.app or "several", note=r.target), "target": r.target,
-        "outcome": "baseline" if j.baseline else "alone" if v is None else SAID[v.outcome],
+        "run": r.id, "at": r.at_us, "app": r.app or "several", "target": r.target,
+        "outcome": "baseline" if j.baseline else "not compared" if v is None else SAID[v.outcome],
         "verdict": Cell(
             value=v.reason if v is not None else j.note if j.baseline else f"{r.passed:,} of {r.passed + r.failed:,} pass",
-            link=f"/evals/{r.id}", note=" · ".join(x for x in (r.id, "" if v is not None or j.baseline else j.note, versions[:120]) if x),
+            link=f"/evals/{r.id}", note=_whence(j),
         ),
         "pass_rate": Cell(value=r.rate, note=broken), "low": r.low, "high": r.high, "drawn": picture,
         "cases": Cell(value=r.cases, note=several[2:]), "passed": r.passed, "failed": r.failed, "errors": r.errors, "attempts": r.repeats,
         "spent_usd": r.spent_usd, "spent": None if r.spent_usd is None else f"${r.spent_usd:.2f}", "versions": versions,
         "_tone": "bad" if v is not None and v.outcome == "fail" else "",
     }  # fmt: skip
+
+
+def _whence(j: Judged) -> str:
+    """Which run a row is, on one line: what was asked, its id, versions that neither of them names, why it is not compared."""
+    r = j.line
+    new = sorted((k, x) for k, x in r.versions.items() if x not in r.target and x not in r.id)
+    versions = (f"{k.removesuffix('_version').replace('_', ' ')} {x}" for k, x in new)
+    why = j.note if j.note.startswith("older") else ""
+    return " · ".join(x for x in (r.target, r.id, ", ".join(versions)[:120], why) if x)
 
 
 def groups_table(groups: Sequence[Group], *, exporting: bool = False) -> Table:
@@ -220,7 +229,7 @@ def groups_table(groups: Sequence[Group], *, exporting: bool = False) -> Table:
         more = ("part_of", "asks", "low", "high", "p", "margin", "mde", "decides")
         columns = (*columns, *(Column(key=k, title=k.replace("_", " ")) for k in more))
     ends = [abs(v) for g in groups if g.difference is not None for v in (g.low, g.high, g.difference) if v is not None]
-    rows = [_group_row(g, max([0.02, *ends])) for g in groups]
+    rows = [_group_row(g, max([0.02, *ends]), rest="all cases" if len(groups) == 1 else "the rest") for g in groups]
     return Table(
         name="rules",
         title="What each rule says",
@@ -230,8 +239,8 @@ def groups_table(groups: Sequence[Group], *, exporting: bool = False) -> Table:
     )
 
 
-def _group_row(g: Group, reach: float) -> dict[str, Any]:
-    name = "the rest" if g.name == "*" else g.name
+def _group_row(g: Group, reach: float, rest: str) -> dict[str, Any]:
+    name = rest if g.name == "*" else g.name
     difference, interval, picture = _difference(g, reach)
     return {
         "rule": Cell(value=f"of these {name}" if g.part_of else name, note="" if g.part_of else g.rule), "cases": g.n, "before": g.before,

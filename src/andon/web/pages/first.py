@@ -39,7 +39,7 @@ def first_of(ask: Ask, *, calm: bool) -> First | None:
     watching, learning = ask.site.charts.phases if ask.site.charts else (0, 0)
     if watching or not calm:
         return None
-    arrived = ask.site.more.get("first_us", lambda: 0)() or None
+    arrived = ask.site.first_us() or None
     apps, first_us = came_by_app(ask.warehouse)
     if arrived is None and first_us is None and not ask.site.took_in():
         return First()

@@ -46,7 +46,7 @@ def listed(ask: Ask) -> Page:
     table = case_table(
         found[:MOST] if ask.exporting else found[at : at + PAGE], held, filtered=bool(given), exporting=ask.exporting
     )
-    grown = golden.growth(ask.ledger, now_us=ask.now_us)
+    grown = golden.growth(ask.ledger, now_us=ask.now_us, queue=queue_of(ask))
     return Page(
         template="golden/cases.html",
         title=f"{grown.tested:,} golden cases",

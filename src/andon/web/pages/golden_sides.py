@@ -2,11 +2,13 @@
 
 from datetime import date
 from typing import Any, Literal, get_args
+from weakref import WeakKeyDictionary
 
 from andon.errors import InputError
 from andon.golden import Case, CoverageMap, Failure, NearDuplicate
 from andon.golden import run as golden
 from andon.golden.capture import A_DAY, ALWAYS, RULES
+from andon.golden.history import Moved, State
 from andon.golden.records import CaptureDay
 from andon.golden.reframe import SOURCE
 from andon.scores import hashed
@@ -27,6 +29,12 @@ pages = Pages()
 Choice = Literal["refuse", "variant", "keep"]
 DAY_US = 86_400_000_000
 PAGE = 20
+DAYS = 60
+"""Versions of one page."""
+_CHRONICLES: "WeakKeyDictionary[Any, dict[str | None, tuple[int, tuple[list[State], list[Moved]]]]]" = (
+    WeakKeyDictionary()
+)
+"""Ledger -> application -> its last entry when it was read, and the versions."""
 SINCE = {"24h": "the last day", "7d": "the last week", "30d": "the last month"}
 ABOUT = {
     "thumbs-down": "a user gave a thumbs-down", "correction": "a user said what would have been right",
@@ -40,7 +48,7 @@ ABOUT = {
 def growth(ask: Ask) -> Page:
     """Whether the set grows as fast as the system fails."""
     app = ask.query.get("app") or None
-    grown = golden.growth(ask.ledger, app, now_us=ask.now_us)
+    grown = golden.growth(ask.ledger, app, now_us=ask.now_us, queue=queue_of(ask))
     table = growth_table(grown)
     columns = [(f"{date.fromisoformat(w.monday):%-d %b}", w.by_origin) for w in grown.weeks]
     return Page(
@@ -63,8 +71,10 @@ def growth(ask: Ask) -> Page:
 def versions(ask: Ask) -> Page:
     """The states of the set by day, and what came and went on one of them."""
     app, day = ask.query.get("app") or None, ask.query.get("day", "")
-    states, moves = golden.chronicle(ask.ledger, app)
-    table = versions_table(states, moves, address("/golden/versions", app=app) + ("&" if app else "?"))
+    states, moves = _chronicle(ask, app)
+    at = 0 if ask.exporting else max(0, number_of(ask.query.get("page")) - 1) * DAYS
+    newest = states[::-1] if ask.exporting else states[::-1][at : at + DAYS]
+    table = versions_table(newest[::-1], moves, address("/golden/versions", app=app) + ("&" if app else "?"))
     columns = (
         Column(key="at", title="when", kind="time"), Column(key="kind", title="", kind="tag"), Column(key="question", title="case", wide=True),
         Column(key="what", title="what"), Column(key="by", title="by"),
@@ -93,10 +103,21 @@ def versions(ask: Ask) -> Page:
             "moved": moved,
             "day": day,
             "states": states,
+            "page_now": at // DAYS + 1,
+            "pages_all": -(-len(states) // DAYS),
             "app": app,
             "apps": apps_of(ask, ask.ledger.all(Case)),
         },
     )
+
+
+def _chronicle(ask: Ask, app: str | None) -> tuple[list[State], list[Moved]]:
+    """The versions of the set: read anew only after a case was written, for all versions of all cases are looked at."""
+    kept, entry = _CHRONICLES.setdefault(ask.ledger, {}), ask.ledger.last_entry()
+    known = kept.get(app)
+    if known is None or known[0] > entry or ask.ledger.written([Case], known[0]):
+        kept[app] = (entry, golden.chronicle(ask.ledger, app))
+    return kept[app][1]
 
 
 @pages.read("/golden/coverage")

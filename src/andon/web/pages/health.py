@@ -11,7 +11,7 @@ from andon.monitors.records import SOFT, TRAFFIC
 from andon.monitors.verdicts import percent
 from andon.web import charts
 from andon.web.pages.monitors import chart_link
-from andon.web.pages.monitors_words import NEAR, column_of
+from andon.web.pages.monitors_words import LEAST_MISSING, NEAR, column_of
 
 __all__ = ["Health", "HealthCell", "health_of"]
 
@@ -58,6 +58,7 @@ class Health:
     """Risk category, ``all`` first, and its cells by metric."""
     more: int
     """Risk categories that are not shown."""
+    cells: int
     bad: int
     """Cells in which a chart crossed its limit within a day."""
     near: int
@@ -92,7 +93,7 @@ def health_of(board: ChartBoard, app: str) -> Health:
         apps=apps, app=app, columns=[(m, column_of(m)) for m in _in_order(shown, told)],
         folded=[(m, column_of(m)) for m in _in_order(folded, told)],
         rows=[(c, {m: by[c, m] for m in metrics if (c, m) in by}) for c in some[:ROWS]], more=max(0, len(some) - ROWS),
-        bad=sum(c.tone == "bad" for c in cells), near=sum(c.tone == "warn" for c in cells),
+        cells=len(cells), bad=sum(c.tone == "bad" for c in cells), near=sum(c.tone == "warn" for c in cells),
         learning=sum(c.tone == "soft" for c in cells),
         folded_bad=sum(c.tone in ("bad", "warn") for (_, m), c in by.items() if m in hidden),
     )  # fmt: skip
@@ -137,11 +138,15 @@ def _cell(row: HealthRow, ids: Sequence[str], app: str, *, rank: bool, low: bool
     where = "all traffic" if row.category == "all" else f"risk category {one_line(row.category)}"
     text = "–" if row.rate is None else f"{row.rate:.2f}" if rank else percent(row.rate, 2)
     known = "nothing in 24 h" if row.rate is None else f"rank {text}, 0.5 is usual" if rank else text
+    if row.rate is None and tone != "soft":  # each topic has a share, all together have none
+        text = {"bad": f"{row.signalled} chart{'s' if row.signalled != 1 else ''}", "warn": "near"}.get(tone, "fine")
+        known = "no rate of all of it in 24 h"
     link = chart_link(ids[row.worst]) if row.worst is not None else _all_of(row, app)
     title = f"{column_of(row.metric)}, {where}: {known}, {word}; {row.watching:,} watch, {row.learning:,} learn"
     spark = charts.spark(
-        row.spark, f"{column_of(row.metric)}, {where}, the last 24 hours", tone=tone if tone in ("bad", "warn") else ""
-    )
+        row.spark, f"{column_of(row.metric)}, {where}, the last 24 hours", tone=tone if tone in ("bad", "warn") else "",
+        least=LEAST_MISSING if row.metric == TRAFFIC else 0.0,
+    )  # fmt: skip
     side = "too low" if low and not rank and tone in ("bad", "warn") else ""
     return HealthCell(tone=tone, sign=sign, word=word, text=text, link=link, spark=spark, title=title, side=side)
 

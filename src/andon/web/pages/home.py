@@ -11,7 +11,7 @@ from andon.investigations import Investigation
 from andon.levers import Pull, value_text
 from andon.monitors import ChartBoard
 from andon.postmortems import ActionItem, Published
-from andon.rollouts import Experiment
+from andon.rollouts import Allocation
 from andon.rollouts.run.standing import decided_experiments
 from andon.web.asking import Ask, Page
 from andon.web.charts import Stop
@@ -71,7 +71,7 @@ def _stops(
     """The loop with what each stage holds now, in its order."""
     watching, learning = board.phases if board is not None else (0, 0)
     came = board.came() if board is not None else None
-    running = [e for e in ask.ledger.all(Experiment) if e.ended_us is None]
+    running = [a for a in ask.ledger.all(Allocation) if a.ended_us is None and a.until_us > ask.now_us]
     harm = sum(i.stabilised_us is None for i in current)
     looked, published = len(ask.ledger.ids(Investigation)), len(ask.ledger.ids(Published))
     late = sum(a.due_us < ask.now_us and a.state == "open" for a in actions)

@@ -91,7 +91,7 @@ def _told(ask: Ask) -> str:
     q = ask.query
     told = [
         f"{name} {q[key]}"
-        for key, name in (("app", "of"), ("severity", ""), ("class", ""), ("phase", "that are"))
+        for key, name in (("app", "of"), ("severity", ""), ("class", ""), ("phase", "in state"))
         if q.get(key)
     ]
     told += [f"with “{q['text']}”"] if q.get("text") else []

@@ -8,13 +8,23 @@ from typing import Any
 
 from markupsafe import Markup
 
-from andon.incidents import Delivery, Incident, Recovery, Report, RunbookState, TimelineEvent, TimelineMark
+from andon.incidents import (
+    Delivery,
+    Incident,
+    Recovery,
+    Report,
+    RunbookEntry,
+    RunbookState,
+    TimelineEvent,
+    TimelineMark,
+)
+from andon.incidents.answers import acked_answer
 from andon.incidents.clocks import Clock, clocks_of
 from andon.incidents.run.recovery import charts_of, dropped_of, recovery_of
 from andon.incidents.run.related import related_to
 from andon.incidents.run.runbook import runbook_for
 from andon.incidents.run.timeline import first_told, marks_of, timeline_of
-from andon.incidents.runbooks import PHASES, clock_text, entry_of, next_item
+from andon.incidents.runbooks import PHASES, clock_text, entry_of, next_item, with_entry
 from andon.incidents.states import OVERRULED, next_act
 from andon.incidents.timeline import brief, t_of
 from andon.investigations import Example, Investigation
@@ -230,7 +240,7 @@ def _recovery(ask: Ask, i: Incident, plan: Recovery) -> dict[str, Any]:
 def _runbook(ask: Ask, i: Incident) -> dict[str, Any]:
     """The runbook as far as it is done; one that nobody has begun is shown as it would be frozen."""
     state: RunbookState | None = ask.ledger.get(RunbookState, i.id)
-    state = state or RunbookState(id=i.id, runbook=runbook_for(ask.site.settings.config, i.failure))
+    state = _acknowledged(state or RunbookState(id=i.id, runbook=runbook_for(ask.site.settings.config, i.failure)), i)
     following = next_item(state)
     phases = [
         (
@@ -245,6 +255,17 @@ def _runbook(ask: Ask, i: Incident) -> dict[str, Any]:
         "tone_of": tone_of, "ticking": ask.query.get("tick", ""), "runbook": state.runbook, "runbook_phases": phases, "next_item": following, "answered": answered,
         "runbook_table": tables.runbook_of(state),
     }  # fmt: skip
+
+
+def _acknowledged(state: RunbookState, i: Incident) -> RunbookState:
+    """The runbook with what the incident itself says by now: who is on it. Other answers are measured, and stay as they were."""
+    item = next((item.id for item in state.runbook.items if item.answer == "acked"), "")
+    entry = entry_of(state, item)
+    if i.acked_us is None or (entry is not None and entry.by != "andon"):
+        return state
+    said = acked_answer(i)
+    now = RunbookEntry(item=item, text=said.text, found=said.found, at_us=i.acked_us)
+    return with_entry(state, now) if item else state
 
 
 def _timeline(ask: Ask, i: Incident) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from andon.errors import InputError
 from andon.golden import Failure, needed
 from andon.golden import run as golden
+from andon.golden.agreement import FEWEST
 from andon.golden.cases import person
 from andon.golden.records import Settled
 from andon.golden.words import passes_when
@@ -133,7 +134,7 @@ def agreement(ask: Ask) -> Page:
         template="labels/agreement.html",
         title="Agreement of reviewers",
         tables=[table],
-        context={**_frame(ask, states), "whole": found[0], "table": table},
+        context={**_frame(ask, states), "whole": found[0], "table": table, "least": FEWEST},
     )
 
 
@@ -148,7 +149,7 @@ def accept(ask: Ask) -> Done:
     """Take the expected answers that came with the data as labels."""
     done = golden.accept_suggestions(ask.ledger, now_us=ask.now_us, by=ask.by)
     refused = f"; {len(done.refused)} refused: {done.refused[0].reason}" if done.refused else ""
-    return Done(to="/labels/list", said=f"{_counted(len(done.labelled))} labelled from expected answers{refused}")
+    return Done(to="/labels/list", said=f"{_counted(len(done.labelled))} labelled from expected answers{refused}.")
 
 
 @pages.act("/labels/{failure}/label", role="reviewer")
@@ -173,10 +174,11 @@ def dismiss(ask: Ask, failure: str) -> Done:
 
 @pages.act("/labels/{failure}/withdraw", role="reviewer")
 def withdraw(ask: Ask, failure: str) -> Done:
-    """Take one's own label back."""
-    found = _failure(ask, failure)
-    golden.withdraw(ask.ledger, found.id, now_us=ask.now_us, by=ask.by)
-    return Done(to=f"/labels/{found.id}", said=_and_cases(ask, found, "Your label is taken back."))
+    """Take one's own label back, or what one decided where reviewers differ."""
+    found, decision = _failure(ask, failure), ask.maybe("what") == "decision"
+    golden.withdraw(ask.ledger, found.id, now_us=ask.now_us, by=ask.by, decision=decision)
+    said = "Your decision is taken back: reviewers differ again" if decision else "Your label is taken back"
+    return Done(to=f"/labels/{found.id}", said=_and_cases(ask, found, said))
 
 
 @pages.act("/labels/{failure}/adjudicate", role="reviewer")
@@ -188,7 +190,8 @@ def adjudicate(ask: Ask, failure: str) -> Done:
         raise InputError("choose one: take a reviewer's word, write another right answer, or say why it is no failure")
     said = golden.adjudicate(ask.ledger, found.id, now_us=ask.now_us, by=ask.by, take=take, answer=answer, dismiss=why)
     right = f"right is “{said.ground_truth[:160]}”" if said.ground_truth else said.why
-    return Done(to="/labels/conflicts", said=_and_cases(ask, found, f"Settled: {right}"))
+    undo = Undo(action=f"/labels/{found.id}/withdraw", fields={"what": "decision"})
+    return Done(to="/labels/conflicts", said=_and_cases(ask, found, f"Settled: {right}"), undo=undo)
 
 
 def _given(ask: Ask, found: Failure, text: str) -> Done:
@@ -198,9 +201,10 @@ def _given(ask: Ask, found: Failure, text: str) -> Done:
 
 def _and_cases(ask: Ask, failure: Failure, text: str) -> str:
     """What was done, and which cases are still tested although their right answer holds no more."""
-    still = golden.still_tested(ask.ledger, {failure.id})
-    names = ", ".join(each.reason.split(" ", 2)[1] for each in still)
-    return f"{text}. Still tested, with another right answer: {names}; retire it in the golden set" if names else text
+    tested = golden.still_tested(ask.ledger, {failure.id})
+    names = ", ".join(each.reason.split(" ", 2)[1] for each in tested)
+    still = f" Still tested, with another right answer: {names}; retire it in the golden set." if names else ""
+    return f"{text.rstrip('.')}.{still}"
 
 
 def _one(
@@ -232,6 +236,7 @@ def _one(
             "labels": labels,
             "hidden": hidden,
             "mine": mine,
+            "decided": next((x for x in labels if x.author == me and x.final), None),
             "can": can,
             "high": is_high(failure),
             "reviewers": needed(failure),

@@ -32,13 +32,12 @@ _MAKING = Lock()
 def queue_of(ask: Ask) -> LabelQueue:
     """The queue of this server, made once for a ledger.
 
-    How new a question is, is told by shared words unless the server was given another embedder: a page must not wait for a model.
+    How new a question is, is told by shared words: a page must not wait for a model.
     """
     ledger = ask.ledger
     with _MAKING:
         if ledger not in _QUEUES:
-            embedder = ask.site.more.get("embedder") or hashed.load(ask.site.settings)
-            _QUEUES[ledger] = LabelQueue(embedder, ask.site.settings.home)
+            _QUEUES[ledger] = LabelQueue(hashed.load(ask.site.settings), ask.site.settings.home)
         return _QUEUES[ledger]
 
 

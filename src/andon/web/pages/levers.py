@@ -228,7 +228,7 @@ def _named(value: LeverValue, digest: str | None) -> str:
 
 
 def _too_large(ask: Ask) -> list[str]:
-    board = ask.site.more.get("board")
+    board = ask.site.levers
     if board is None:
         board = _BOARDS.get(ask.ledger)
         if board is None:

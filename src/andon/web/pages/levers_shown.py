@@ -8,10 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from andon.levers import Effect, FirstRead, Lever, LeverValue, Promotion, Pull, Version, digest_of
-from andon.levers.effects import ended_us_of
+from andon.levers.effects import Waits, ended_us_of
 from andon.levers.given import Given
 from andon.levers.pulls import how_ended
 from andon.levers.registry import not_passed, value_text
+from andon.levers.run.effects import waits_for
 from andon.levers.words import gave_way
 from andon.web.asking import Ask, Gone
 from andon.web.tables import Cell, Column, Table
@@ -53,6 +54,8 @@ class Told:
     """How it ended, in words."""
     read: FirstRead | None
     effects: tuple[Effect, ...] = ()
+    waits: Waits | None = None
+    """What the next measurement waits for; None once it is over."""
 
 
 def brief(value: LeverValue, most: int = 60) -> str:
@@ -113,6 +116,7 @@ def told_of(ask: Ask, pulls: Iterable[Pull], effects: Mapping[str, tuple[Effect,
         Told(
             pull=p, ended_us=ended_us_of(p, ask.now_us), ending=ending(p, ask.now_us), read=ask.ledger.get(FirstRead, p.id),
             effects=effects.get(p.id, ()),
+            waits=waits_for(ask.ledger, p, ask.now_us) if ended_us_of(p, ask.now_us) is None else None,
         )
         for p in pulls
     ]  # fmt: skip
@@ -131,7 +135,7 @@ def ending(pull: Pull, now_us: int) -> str:
 
 def readers_of(ask: Ask, lever: Lever) -> list[tuple[str, int]] | None:
     """The applications that may be given a lever and asked since the server began, with when they asked last; None: not known."""
-    readers = ask.site.more.get("readers")
+    readers = ask.site.readers
     if readers is None:
         return None
     fits = {a: us for a, us in readers.asked().items() if a and lever.app in ("default", a)}

@@ -11,11 +11,20 @@ from andon.monitors.budget import BUDGETS, budget_of, paging_weight
 from andon.monitors.records import TRAFFIC, Crowded
 from andon.web import charts
 from andon.web.asking import Ask, Page
-from andon.web.pages.monitors_words import column_of, is_rank, part_of, rate_text, sentence, subject, tone_of
+from andon.web.pages.monitors_words import (
+    LEAST_MISSING,
+    column_of,
+    is_rank,
+    part_of,
+    rate_text,
+    sentence,
+    subject,
+    tone_of,
+)
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
-__all__ = ["board_of", "budget_rows", "budget_table_of", "chart_link", "pages"]
+__all__ = ["board_of", "budget_rows", "budget_table_of", "chart_link", "pages", "typical_of"]
 
 pages = Pages()
 
@@ -27,11 +36,9 @@ MOST = 10_000
 """Charts of one file."""
 
 EVERY = 1 << 40
-ORDERS = {"near": "nearest to the limit", "signal": "last signal", "seen": "most observations", "name": "name"}
+ORDERS = {"near": "worst", "signal": "last signal", "seen": "most observations", "name": "name"}
 PHASES = {"watching": "watching", "learning": "learning", "quiet": "quiet"}
 LEVELS = {"page": "may page", "warning": "only warns"}
-STALE_US = 15 * 60_000_000
-"""Charts that were not turned for so long, and three windows, are said to be old."""
 
 
 def board_of(ask: Ask) -> ChartBoard | None:
@@ -67,7 +74,7 @@ def monitors(ask: Ask) -> Page:
     number = 0 if ask.exporting else min(last, _number(ask.query.get("page", "")))
     some = found[:MOST] if ask.exporting else found[number * SHOWN : (number + 1) * SHOWN]
     table = _table(ask, board, some.tolist())
-    typical = _typical(board)
+    typical = typical_of(board)
     budget = budget_rows(ask, board, typical)
     cost = budget_table_of(ask, budget, "What other budgets cost on a typical chart")
     return Page(
@@ -78,7 +85,7 @@ def monitors(ask: Ask) -> Page:
             "all": table, "found": len(found), "wanted": said, "number": number, "last": last, "orders": ORDERS, "phases": PHASES,
             "levels": LEVELS, "values": {n: board.values(n) for n in ("app", "environment", "metric")}, "column_of": column_of,
             "narrows": any(v for k, v in said.items() if k != "order"), "counts": _counts(board), "cost": cost,
-            "until_us": board.until_us, "stale": ask.now_us - board.until_us > STALE_US + 3 * board.window_us,
+            "until_us": board.until_us, "stale": board.late_us(ask.now_us) > 0,
             "crowded": sorted(ask.ledger.all(Crowded), key=lambda c: c.id), "typical": typical,
             "typical_link": chart_link(typical.id) if typical else "", "now_row": _present(ask, budget),
             "budget": ask.site.settings.false_pages_per_month, "words": _filtered(said),
@@ -145,9 +152,13 @@ def _row(state: ChartState, hours: Any, *, pictures: bool) -> dict[str, Any]:
     if not pictures:
         return row | {"chart": state.id}
     label = f"{sentence(state)}; the last 24 hours"
-    row["course"] = charts.spark(hours, label, limit=limit, tone=tone)
-    way = f"{state.nearness:.0%} of the way to its threshold"
-    row["way"] = charts.meter(state.nearness if state.phase == "watching" else None, way, tone=tone)
+    row["course"] = charts.spark(
+        hours, label, limit=limit, tone=tone, least=LEAST_MISSING if state.metric == TRAFFIC else 0.0
+    )
+    way, share = f"{state.nearness:.0%} of the way to its threshold", state.nearness
+    if tone == "bad":  # what crossed begins anew, and would look like what is far from it
+        way, share = "crossed its threshold within a day", 1.0
+    row["way"] = charts.meter(share if state.phase == "watching" else None, way, tone=tone)
     return row
 
 
@@ -159,7 +170,7 @@ def _about(state: ChartState) -> str:
     )
 
 
-def _typical(board: ChartBoard) -> ChartState | None:
+def typical_of(board: ChartBoard) -> ChartState | None:
     """The chart in the middle of those that may page, by how much harm an hour its baseline has."""
     x, n = board.column("baseline_x"), board.column("baseline_n")
     hours = board.column("baseline_to_us") - board.column("baseline_from_us")

@@ -17,6 +17,7 @@ from andon.monitors import ChartBoard, ChartState, Point, Signal, draw_chart
 from andon.monitors.drawing import NARROW, WIDTH, Mark
 from andon.monitors.records import TRAFFIC, NewNormal, names
 from andon.monitors.run import accept
+from andon.scores.topics import Topics
 from andon.traffic import parse_time
 from andon.web import charts
 from andon.web.asking import Ask, Done, Gone, Page
@@ -100,7 +101,7 @@ def monitor(ask: Ask, id: str) -> Page:  # noqa: A002 - the name in the path
             "drawn": _drawn(ask, state, points, signals, marks, (start_us, end_us)), "start_us": start_us, "end_us": end_us,
             "ranges": [(key, text) for key, (text, _) in RANGES.items()], "chosen": chosen, "ways": _ways(board, start_us, end_us),
             "rows": rows_link(state, start_us, end_us, signals), "beyond": 0 if state.metric == TRAFFIC else sum(p.x / p.n > p.high + 1e-12 for p in points), "count": len(points),
-            "incidents": _incidents(ask, signals),
+            "incidents": _incidents(ask, signals), "topic": _topic(ask, state),
             "limit_command": _limit_command(state), "onset_text": _field_time(ask, onset), "latest": signals[0] if signals else None,
             "budget": ask.site.settings.false_pages_per_month, "link": chart_link(id), "now_row": now, "has_change": any(m.kind == "change" for m in marks), "has_pull": any(m.kind == "pull" for m in marks), "sides": _sides(board, number), **tables,
         },
@@ -139,6 +140,14 @@ def _incidents(ask: Ask, signals: Sequence[Signal]) -> list[Incident]:
     """Incidents that are open and have a signal of this chart."""
     mine = {s.id for s in signals}
     return [i for i in ask.ledger.all(Incident) if mine and i.state != "closed" and mine.intersection(i.signals)]
+
+
+def _topic(ask: Ask, state: ChartState) -> str:
+    """What a chart's topic is about; empty where it is of none."""
+    key = dict(state.scope).get("topic")
+    known: Topics | None = ask.ledger.get(Topics, f"{state.app}/{state.environment}") if key else None
+    found = next((t.name for t in known.topics if t.key == key), "") if known is not None else ""
+    return f"{key}: {found}" if found else ""
 
 
 def _range(ask: Ask, board: ChartBoard) -> tuple[int, int, str]:

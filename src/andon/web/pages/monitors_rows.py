@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from andon.monitors import ChartState, Signal
-from andon.monitors.records import TRAFFIC
+from andon.monitors.records import TOPIC_SHARE, TRAFFIC
 from andon.scores import failing
 from andon.traffic.searching import EXACT, LATER, ScoreCondition, Search, query_of
 
@@ -22,13 +22,13 @@ def rows_link(state: ChartState, start_us: int, end_us: int, signals: Sequence[S
     """
     pairs = {"app": state.app, "environment": state.environment, **dict(state.scope)}
     condition, note = _condition(state, signals)
-    left = sorted(set(pairs) - set(EXACT))
+    left = sorted(set(pairs) - {*EXACT, "topic"})
     if left:
         note = f"of every {' and '.join(k.replace('_', ' ') for k in left)}"
     if state.metric in LATER:
         note = "people told of it later: the times are those of the interactions"
     search = Search(
-        start_us=start_us, end_us=end_us, exact=tuple((k, pairs[k]) for k in EXACT if k in pairs),
+        start_us=start_us, end_us=end_us, exact=tuple((k, pairs[k]) for k in EXACT if k in pairs), topic=pairs.get("topic"),
         scores=() if condition is None else (condition,),
     )  # fmt: skip
     told = [(k, v.replace(".000000", "") if k in ("from", "to") else v) for k, v in query_of(search)]
@@ -39,6 +39,8 @@ def _condition(state: ChartState, signals: Sequence[Signal]) -> tuple[ScoreCondi
     """What makes an interaction harm on this chart, where that is one condition on its score."""
     if state.metric == TRAFFIC:
         return None, "what did come: what is missing cannot be shown"
+    if state.metric == TOPIC_SHARE:  # what counts is that a question is of the topic
+        return None, ""
     cut: float | None = None
     if state.kind == "number":
         if state.aspect.startswith("beyond "):

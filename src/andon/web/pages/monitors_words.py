@@ -2,16 +2,30 @@
 
 from andon.incidents import duration
 from andon.incidents.words import phrase_of, scope_text
-from andon.monitors import ChartState
+from andon.monitors import ChartState, Signal
 from andon.monitors.records import TRAFFIC
 from andon.monitors.verdicts import percent
 
-__all__ = ["NEAR", "column_of", "is_rank", "part_of", "rate_text", "sentence", "standing", "subject", "tone_of"]
+__all__ = [
+    "LEAST_MISSING",
+    "NEAR",
+    "column_of",
+    "is_rank",
+    "part_of",
+    "rate_text",
+    "sentence",
+    "standing",
+    "subject",
+    "tone_of",
+]
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 NEAR = 0.8
 """From here on a chart is called near: a tenth of a threshold of 100,000 hours lies there."""
+
+LEAST_MISSING = 0.2
+"""Missing traffic is drawn on a scale up to at least this share: a thousandth must not look like all of it."""
 
 _COLUMNS = {
     "error": "Errors", "refusal": "Refusals", "policy_refusal": "Refusals on principle", "capability_refusal": "Cannot help",
@@ -32,13 +46,13 @@ def column_of(metric: str) -> str:
     return _COLUMNS.get(metric, metric.replace("_", " ").capitalize())
 
 
-def is_rank(state: ChartState) -> bool:
+def is_rank(state: ChartState | Signal) -> bool:
     """Whether a chart shows a mean rank: that of a number's typical value."""
-    return state.kind == "number" and not state.aspect and state.at_most is None and state.metric != TRAFFIC
+    return state.kind == "number" and not state.aspect and not state.objective and state.metric != TRAFFIC
 
 
-def subject(state: ChartState) -> str:
-    """What a chart counts, as the beginning of a sentence."""
+def subject(state: ChartState | Signal) -> str:
+    """What a chart counts, or that of a signal, as the beginning of a sentence."""
     if state.metric == TRAFFIC:
         return f"{column_of(state.aspect)}: measured" if state.aspect else "Traffic"
     if is_rank(state):
@@ -59,6 +73,8 @@ def rate_text(state: ChartState, rate: float | None) -> str:
     """A rate of a chart as people read it."""
     if rate is None:
         return "nothing yet"
+    if state.metric == TRAFFIC:
+        return f"{percent(round(rate, 3))} missing"
     return f"{rate:.2f}" if is_rank(state) else percent(rate)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from andon.incidents import Incident
 from andon.loop.learning import learned_so_far
 from andon.postmortems.learning import Agenda, Learned, Share, Spread, share_text, spread_text
 from andon.postmortems.run.documents import layouts_beside
@@ -18,8 +19,8 @@ __all__ = ["pages"]
 
 pages = Pages()
 DAY_US = 86_400_000_000
-PATIENCE_S = 0.5
-"""So long postmortems that were not read yet are read for one search; the next one goes on there."""
+PATIENCE_S = 0.05
+"""So long postmortems that were not read yet are read for one search; the server reads all of them soon after its start."""
 A_PAGE, MOST_FOUND, MOST = 20, 50, 10_000
 SINCE = {"90d": ("90 days", 90), "365d": ("a year", 365), "": ("everything", 0)}
 STATUSES = {"": "any status", "draft": "draft", "in review": "in review", "published": "published"}
@@ -71,7 +72,7 @@ def learning(ask: Ask) -> Page:
     return Page(
         template="postmortems/learning.html",
         title="What the incidents taught",
-        tables=[_spans(spans), _shares(shares), _failures(learned), _golden(learned), _again(learned)],
+        tables=[_spans(spans), _shares(shares), _failures(learned), _golden(learned, ask), _again(learned)],
         context={
             "learned": learned, "agenda": agenda, "spans": [(t, s, spread_text(s)) for t, s in spans],
             "shares": [(t, s, tone, share_text(s)) for t, s, tone in shares], "since": _since(ask), "choices": SINCE,
@@ -85,7 +86,10 @@ def talk(ask: Ask) -> Page:
     """What is unresolved, in the order in which a review should take it."""
     _, agenda = _learned(ask)
     return Page(
-        template="postmortems/agenda.html", title="To talk about", tables=[_agenda(agenda)], context={"agenda": agenda}
+        template="postmortems/agenda.html",
+        title="To talk about",
+        tables=[_agenda(agenda)],
+        context={"agenda": agenda, "titles": {i.id: i.what for i in ask.ledger.all(Incident)}},
     )
 
 
@@ -102,9 +106,8 @@ def _since(ask: Ask) -> str:
 
 def _search(ask: Ask, words: str, failure: str | None) -> list[Found]:
     layouts = layouts_beside(ask.site.settings.config)
-    embedder = ask.site.more.get("embedder") or _embedder(ask)
     return search_postmortems(
-        ask.ledger, embedder, words[:1000], failure=failure, most=MOST_FOUND, layouts=layouts, within_s=PATIENCE_S
+        ask.ledger, _embedder(ask), words[:1000], failure=failure, most=MOST_FOUND, layouts=layouts, within_s=PATIENCE_S
     )
 
 
@@ -176,13 +179,20 @@ def _failures(learned: Learned) -> Table:
     return Table(name="failures", title="Failure types", columns=columns, rows=rows)
 
 
-def _golden(learned: Learned) -> Table:
+def _golden(learned: Learned, ask: Ask) -> Table:
+    titles = {i.id: i.what for i in ask.ledger.all(Incident)}
     columns = (
-        Column(key="incident", title="incident", kind="code"), Column(key="cases", title="golden cases", kind="number"),
+        Column(key="incident", title="incident", kind="code"), Column(key="title", title="what was wrong", wide=True),
+        Column(key="cases", title="golden cases", kind="number"),
         Column(key="catches", title="runs in which they caught something", kind="number"),
     )  # fmt: skip
     rows = [
-        {"incident": Cell(value=name, link=f"/postmortems/{name}"), "cases": cases, "catches": caught}
+        {
+            "incident": Cell(value=name, link=f"/postmortems/{name}"),
+            "title": titles.get(name),
+            "cases": cases,
+            "catches": caught,
+        }
         for name, cases, caught in learned.golden
     ]
     empty = "No incident in this time."

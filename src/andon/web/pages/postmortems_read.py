@@ -21,9 +21,11 @@ from andon.postmortems.review import (
     digest_of,
     remark,
     reopen,
+    stands_by,
     unsign,
+    vouching,
     withdraw,
-    writers,
+    wrote,
 )
 from andon.postmortems.run import review as stage
 from andon.postmortems.run.documents import layouts_beside
@@ -84,8 +86,8 @@ def read(ask: Ask, id: str) -> Page:  # noqa: A002 - named so in the path
         markdown=lambda: r.shelf.markdown(shown),
         context={
             "r": r, "p": shown, "i": shown.incident, "text": text, "edition": number, "editions": editions, "changes": changes,
-            "body": None if changes else r.shelf.body(shown), "wrote": writers(r.p.review), "errand": errands_about(ask, id, "redraft"),
-            "signed": {s.by for s in r.p.review.signoffs if s.digest == r.standing.digest},
+            "body": None if changes else r.shelf.body(shown), "wrote": wrote(r.p.review, ask.by), "errand": errands_about(ask, id, "redraft"),
+            "signed": stands_by(r.p.review, ask.by, r.standing.digest),
             "key_of": section_key,
             "now": not number and (text == "draft" or r.same),
         },
@@ -328,6 +330,4 @@ def _editions(editions: Any) -> Table:
 
 def signers_of(published: Published) -> list[str]:
     """Who signed what was published and wrote none of it."""
-    review = published.postmortem.review
-    wrote = writers(review)
-    return [s.by for s in review.signoffs if s.digest == published.digest and s.by not in wrote]
+    return [s.by for s in vouching(published.postmortem.review, published.digest)]

@@ -1,7 +1,8 @@
 """Plan a rollout: what it needs and what it cannot see, before anybody is served; then it is written down, and perhaps started."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -22,7 +23,7 @@ from andon.web.asking import Ask, Done, Page
 from andon.web.routing import Pages
 from andon.web.tables import Column, Table
 
-__all__ = ["FIELDS", "fields_of", "pages"]
+__all__ = ["FIELDS", "as_page_says", "fields_of", "in_words", "named_in", "pages"]
 
 pages = Pages()
 
@@ -50,10 +51,11 @@ def new(ask: Ask) -> Page:
         try:
             drafted = _drafted(replace(ask, form=ask.query))
         except (InputError, StateError) as error:
-            problem = _in_words(str(error))
+            problem = in_words(str(error))
     of = q.get("of", "")
     lever = ask.ledger.get(Lever, of.removeprefix("lever:")) if of.startswith("lever:") else None
     tables = [] if drafted is None else [_ways(drafted), _guards(drafted)]
+    not_yet = "" if drafted is None else _start_problem(ask, drafted)
     return Page(
         template="rollouts/new.html",
         title="Plan a rollout" if not q.get("change") else f"Change {q['change']}",
@@ -75,14 +77,15 @@ def new(ask: Ask) -> Page:
             "problem": problem,
             "drafted": drafted,
             "sentences": [] if drafted is None else _sentences(drafted),
-            "told": [] if drafted is None else [_in_words(t) for t in drafted.told],
+            "told": [] if drafted is None else [in_words(t) for t in drafted.told],
             "harms": []
             if drafted is None
             else list(dict.fromkeys((g.metric, g.harm) for g in drafted.guards if g.harm)),
             "ways": tables[0] if tables else None,
             "guards": tables[1] if tables else None,
             "compared": None if drafted is None else versions_text(drafted.experiment),
-            "start_problem": "" if drafted is None else _start_problem(ask, drafted),
+            "start_problem": not_yet,
+            "other": named_in(not_yet),
         },
     )
 
@@ -91,20 +94,23 @@ def new(ask: Ask) -> Page:
 def write(ask: Ask) -> Done:
     """Write the plan down, and start it where that is asked for."""
     starts = ask.form.get("do") == "start"
-    try:
-        drafted = _drafted(ask)
+    with as_page_says():
         written = write_drafted(
-            ask.ledger, drafted, anyway=ask.form.get("anyway") == "yes", start=starts, now_us=ask.now_us
+            ask.ledger, _drafted(ask), anyway=ask.form.get("anyway") == "yes", start=starts, now_us=ask.now_us
         )
-    except InputError as error:
-        raise InputError(_in_words(str(error))) from None
-    if not starts:
-        return Done(
-            to=f"/rollouts/{written.id}",
-            said=f"{written.id} is written. Nobody is served the treatment before it is started.",
-        )
-    levers.start_split(ask.ledger, written, why=written.hypothesis, by=ask.by, now_us=ask.now_us)
-    return Done(to=f"/rollouts/{written.id}", said=f"{written.id} is written and started.")
+        if starts:
+            levers.start_split(ask.ledger, written, why=written.hypothesis, by=ask.by, now_us=ask.now_us)
+    said = "and started" if starts else "Nobody is served the treatment before it is started"
+    return Done(to=f"/rollouts/{written.id}", said=f"{written.id} is written{' ' if starts else '. '}{said}.")
+
+
+@contextmanager
+def as_page_says() -> Iterator[None]:
+    """Let what is refused be said with the names that the fields and buttons have here."""
+    try:
+        yield
+    except (InputError, StateError) as error:
+        raise type(error)(in_words(str(error))) from error
 
 
 def fields_of(e: Experiment) -> dict[str, str]:
@@ -175,9 +181,16 @@ def _sentences(drafted: Drafted) -> list[str]:
     return [head, figures[:1].upper() + figures[1:], *rest]
 
 
-def _in_words(text: str) -> str:
-    """A message for the command line with the names that the fields have here."""
+def in_words(text: str) -> str:
+    """A message for the command line with the names that the fields and buttons have here."""
+    text = re.sub(r"`andon rollout stop [\w-]+` ends it", "“End it” on its page ends it", text)
     return re.sub(r"--[a-z-]+", lambda m: _WORDS.get(m[0], m[0]), text)
+
+
+def named_in(text: str) -> str:
+    """The experiment that a message names; empty where it names none."""
+    found = re.search(r"EXP-\d{4,}", text)
+    return found[0] if found else ""
 
 
 def _versions(ask: Ask, lever: Lever, environment: str) -> list[tuple[str, str]]:
@@ -221,7 +234,7 @@ def _start_problem(ask: Ask, drafted: Drafted) -> str:
     try:
         levers.check_start(ask.ledger, replace(drafted.experiment, id="this plan"), ask.now_us)
     except AndonError as error:
-        return _in_words(str(error))
+        return in_words(str(error))
     return ""
 
 

@@ -33,7 +33,7 @@ from andon.rollouts.told import version_text, versions_text
 from andon.web import charts
 from andon.web.asking import Ask, Done, Gone, Page
 from andon.web.pages.rollouts import KINDS, TONES, row_of, short
-from andon.web.pages.rollouts_new import fields_of
+from andon.web.pages.rollouts_new import as_page_says, fields_of, in_words, named_in
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 
@@ -42,8 +42,8 @@ __all__ = ["pages"]
 pages = Pages()
 ROLES = (("primary", "Primary metric"), ("guardrail", "Guardrails"), ("segment", "By risk category"))
 VERDICTS = {"better": "good", "not worse": "good", "worse": "bad", "undecided": ""}
-LOOKS = 60
-"""Looks that the table shows; the file has all."""
+LOOKS = 14
+"""Looks that the table shows; the drawing and the file have all."""
 _FILE = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
@@ -91,7 +91,8 @@ def one(ask: Ask, name: str) -> Page:
             "events": _events(report),
             "steps": steps_of(ask.ledger, report) if last is not None and last.outcome == "promote" else [],
             "version": version_text(e.treatment),
-            "start_problem": _start_problem(ask, report),
+            "start_problem": (not_yet := _start_problem(ask, report)),
+            "other": "" if not not_yet or named_in(not_yet) == e.id else named_in(not_yet),
             "over": is_over(report),
             "kinds": KINDS,
             "tones": TONES,
@@ -112,7 +113,8 @@ def report_page(ask: Ask, name: str) -> Response:
 def start(ask: Ask, name: str) -> Done:
     """Serve the treatment to its share; from now on the plan cannot be changed."""
     e = _experiment(ask, name)
-    split = levers.start_split(ask.ledger, e, why=ask.given("why", "why"), by=ask.by, now_us=ask.now_us)
+    with as_page_says():
+        split = levers.start_split(ask.ledger, e, why=ask.given("why", "why"), by=ask.by, now_us=ask.now_us)
     whom = "who asks for the shadow" if split.shadow else f"{100 * split.share:.3g} % of the users"
     what = (
         f"{whom} may be given {version_text(split.treatment)} of {split.lever}"
@@ -322,5 +324,5 @@ def _start_problem(ask: Ask, report: Report) -> str | None:
     try:
         levers.check_start(ask.ledger, report.experiment, ask.now_us)
     except AndonError as error:
-        return str(error)
+        return in_words(str(error))
     return ""

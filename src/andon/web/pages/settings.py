@@ -3,6 +3,7 @@
 from typing import Any
 
 from andon.access import ROLES
+from andon.access.passwords import check_password
 from andon.access.run import change_password, end_sessions, sessions_of
 from andon.access.tokens import digest
 from andon.errors import InputError, StateError
@@ -67,6 +68,7 @@ def another_password(ask: Ask) -> Done:
     """Take another password; every other session ends."""
     if ask.form.get("new", "") != ask.form.get("again", ""):
         raise InputError("the two new passwords differ: type the same one twice")
+    check_password(ask.form.get("new", ""), ask.by)  # first: a weak new one says nothing about the old
     wait = ask.site.attempts.begin(ask.by, ask.client, ask.now_us)
     if wait:
         raise StateError(f"there were too many wrong attempts; wait for {wait // 60 + 1} minutes")

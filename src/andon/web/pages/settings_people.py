@@ -1,9 +1,10 @@
 """Settings of owners: the people who sign in, and the tokens of programs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from andon.access import SCOPES, Invitation, Person, Session, Token
+from andon.access import SCOPES, Invitation, Person, Session, Token, TokenUse
 from andon.access.run import (
     INVITED_US,
     add_person,
@@ -114,8 +115,9 @@ def machines(ask: Ask) -> Page:
     """The tokens of programs."""
     all_ = sorted(tokens(ask.ledger), key=lambda t: (-t.at_us, t.id))
     live = [t for t in all_ if _lives(t, ask.now_us)]
+    used = {u.id: u.at_us for u in ask.ledger.all(TokenUse)}
     return settings_page(
-        ask, "/settings/tokens", "Tokens", tables=(_tokens_table(all_, ask.now_us),), live_ones=live,
+        ask, "/settings/tokens", "Tokens", tables=(_tokens_table(all_, used, ask.now_us),), live_ones=live, used=used,
         over=[t for t in all_ if t not in live], scopes=SCOPES, ends=ENDS, guarded=bool(ask.site.settings.token),
     )  # fmt: skip
 
@@ -187,16 +189,17 @@ def _people_table(all_: list[Somebody]) -> Table:
     return Table(name="people", title="People", columns=columns, rows=rows)
 
 
-def _tokens_table(all_: list[Token], now_us: int) -> Table:
+def _tokens_table(all_: list[Token], used: Mapping[str, int], now_us: int) -> Table:
     columns = (
         Column(key="token", title="token", kind="code"), Column(key="name", title="used by", wide=True),
         Column(key="scopes", title="opens"), Column(key="state", title="state"), Column(key="made", title="made", kind="time"),
-        Column(key="by", title="by"), Column(key="until", title="ends", kind="time"),
+        Column(key="by", title="by"), Column(key="used", title="used last, to the hour", kind="time"), Column(key="until", title="ends", kind="time"),
         Column(key="revoked", title="revoked", kind="time"), Column(key="revoked_by", title="revoked by"),
     )  # fmt: skip
     rows = [
         {
             "token": t.id, "name": t.name, "scopes": ", ".join(t.scopes), "made": t.at_us, "by": t.by, "until": t.until_us,
+            "used": used.get(t.id),
             "state": "opens" if _lives(t, now_us) else "revoked" if t.revoked_us is not None else "over",
             "revoked": t.revoked_us, "revoked_by": t.revoked_by,
         }

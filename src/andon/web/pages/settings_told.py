@@ -1,7 +1,7 @@
 """Settings that are read at start, and what came of them: who is told, how many false pages, whether Andon itself is well."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from time import monotonic
@@ -12,10 +12,12 @@ from andon.errors import AndonError
 from andon.incidents import Channel, Delivery, open_channels, sample_message
 from andon.incidents.channels import NOBODY, send
 from andon.monitors import BudgetRow, budget_table
+from andon.monitors.budget import BUDGETS
 from andon.scores.embedding import notice
 from andon.traffic.retention import retention
 from andon.traffic.run import intake_report, sizes
 from andon.web.asking import Ask, Done, Gone, Page
+from andon.web.pages.monitors import board_of, budget_rows, chart_link, typical_of
 from andon.web.pages.settings import settings_page
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
@@ -28,7 +30,7 @@ PATIENCE_S = 4.0
 
 LATEST = 50
 TYPICAL = (0.02, 100.0)
-"""Rate of harm and answers an hour of the chart that stands for others."""
+"""Rate of harm and answers an hour of the chart that stands for others while none of ours watches."""
 
 TELLS = (
     ("an incident opens", "one message, however many charts speak, with the first suspects"),
@@ -120,13 +122,16 @@ def send_test(ask: Ask) -> Done:
 @pages.read("/settings/budget")
 def budget(ask: Ask) -> Page:
     """How many false pages are accepted, and what that costs."""
-    charts, chosen = ask.site.charts, ask.site.settings.false_pages_per_month
-    watching = charts.phases[0] if charts else 0
-    costs = _costs(max(1, watching), chosen)
+    board, chosen = board_of(ask), ask.site.settings.false_pages_per_month
+    chart = typical_of(board) if board is not None else None
+    costs = budget_rows(ask, board, chart) if board is not None else []
+    if not costs:
+        chart, costs = None, list(_costs(chosen))
     return settings_page(
         ask, "/settings/budget", f"{chosen:g} false page{'s' if chosen != 1 else ''} a month", tables=(_cost_table(costs, chosen),),
-        chosen=chosen, watching=watching, costs=_cost_table(costs, chosen), now=next(r for r in costs if r.false_pages_per_month == chosen),
-        typical=TYPICAL,
+        chosen=chosen, watching=board.phases[0] if board is not None else 0, costs=_cost_table(costs, chosen),
+        now=next(r for r in costs if r.false_pages_per_month == chosen), typical=TYPICAL, chart=chart,
+        link=chart_link(chart.id) if chart is not None else "",
     )  # fmt: skip
 
 
@@ -148,15 +153,14 @@ def health(ask: Ask) -> Page:
 
 
 @lru_cache(50)
-def _costs(charts: int, chosen: float) -> tuple[BudgetRow, ...]:
+def _costs(chosen: float) -> tuple[BudgetRow, ...]:
     rate, per_hour = TYPICAL
-    budgets = sorted({0.25, 1.0, 4.0, 16.0, chosen})
-    return tuple(budget_table(rate, per_hour, [1.0] * charts, budgets=budgets))
+    return tuple(budget_table(rate, per_hour, [1.0], budgets=sorted({*BUDGETS, chosen})))
 
 
-def _cost_table(costs: tuple[BudgetRow, ...], chosen: float) -> Table:
+def _cost_table(costs: Sequence[BudgetRow], chosen: float) -> Table:
     columns = (
-        Column(key="budget", title="false pages a month"), Column(key="between", title="one false page of this chart in", kind="duration"),
+        Column(key="budget", title="false pages a month"), Column(key="between", title="a typical chart alone, one in", kind="duration"),
         Column(key="double", title="twice the harm is paged after", kind="duration"),
         Column(key="tenfold", title="ten times the harm after", kind="duration"),
     )  # fmt: skip

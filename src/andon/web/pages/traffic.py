@@ -22,7 +22,8 @@ from andon.web.asking import Ask, Page
 from andon.web.pages import traffic_beside, traffic_one
 from andon.web.pages.traffic_asked import RANGES, Asked, asked_of, href, looks_like_an_id, tidy, words_of
 from andon.web.pages.traffic_one import link_of
-from andon.web.pages.traffic_shown import STRICTER, bad_name, took
+from andon.web.pages.traffic_shown import STRICTER, bad_name
+from andon.web.pages.traffic_steps import took
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 from andon.web.zones import clock_text
@@ -148,8 +149,8 @@ def _judged(ask: Ask, rows: tuple[Hit, ...], known: dict[str, Measured]) -> dict
 def _volume(ask: Ask, asked: Asked) -> tuple[Volume | None, str]:
     """How much there is over time, of all of it or of its last part; else why that is not told."""
     search = asked.search
-    if search.scores or search.feedback:
-        return None, "How many there are over time is not counted for conditions on scores and feedback."
+    if search.scores or search.topic or search.feedback:
+        return None, "How many there are over time is not counted for conditions on scores, topic and feedback."
     extent = ask.warehouse.extent("interactions")
     if extent is None:
         return None, ""

@@ -136,6 +136,8 @@ def words_of(ask: Ask, asked: Asked) -> list[Chip]:
         )
         for f, v in s.exact
     ]
+    if s.topic:
+        found.append((f"topic {s.topic}", replace(plain, topic=None)))
     if s.question:
         found.append((f"question contains “{s.question}”", replace(plain, question=None)))
     if s.answer:

@@ -10,7 +10,8 @@ from andon.traffic.run import Story
 from andon.web.asking import Ask, Gone, Page
 from andon.web.differing import word_diff
 from andon.web.pages.traffic_one import judged_of, link_of, story_of
-from andon.web.pages.traffic_shown import FOLD, clean, name_of, shown_value, took
+from andon.web.pages.traffic_shown import FOLD, clean, name_of, shown_value
+from andon.web.pages.traffic_steps import took
 from andon.web.routing import Pages
 from andon.web.tables import Cell, Column, Table
 

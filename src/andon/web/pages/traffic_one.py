@@ -3,7 +3,7 @@
 from dataclasses import replace
 from urllib.parse import quote, urlencode
 
-from andon.golden import Failure
+from andon.golden import Failure, Label
 from andon.golden.cases import failure_id
 from andon.golden.run import capture_by_hand
 from andon.incidents import Incident
@@ -28,12 +28,19 @@ from andon.web.pages.traffic_shown import (
     passages_table,
     scores_table,
     shown_value,
-    steps_of,
-    steps_table,
     story_markdown,
-    took,
     tools_table,
     versions_of,
+)
+from andon.web.pages.traffic_steps import (
+    error_of,
+    failing_of,
+    loose_calls,
+    steps_of,
+    steps_table,
+    steps_text,
+    took,
+    tools_text,
 )
 from andon.web.routing import Pages
 
@@ -96,8 +103,9 @@ def one(ask: Ask, id: str) -> Page:  # noqa: A002
         markdown=lambda: story_markdown(story, judged, link_of(i.id, i.time_us)),
         context={
             "i": i, "story": story, "judged": judged, "head": _head(i, judged), "scores": tables[0], "feedback": tables[1],
-            "steps": tables[2], "stepped": steps, "parts": grounded_parts(i, story.scores), "versions": versions_of(i), "facts": facts_of(i),
+            "steps": tables[2], "stepped": steps, "steps_text": steps_text(steps), "failing": failing_of(steps), "loose": loose_calls(i, steps), "error_of": error_of, "parts": grounded_parts(i, story.scores), "versions": versions_of(i), "facts": facts_of(i),
             "fold": WHOLE if whole == "all" else FOLD, "whole": whole, "limit": WHOLE, "link_of": link_of, "failure": known,
+            "labelled": known is not None and any(x.verdict != "withdrawn" for x in ask.ledger.all(Label, f"{known.id}/")),
             "here": link_of(i.id), "took": took, "name_of": name_of,
             "bad_name": bad_name, "value_of": shown_value, "alike": _alike(i), "segments": [(s, v) for s in ("risk_category", "task", "segment") if (v := getattr(i, s))],
             "incidents": _reported(ask, i.id),
@@ -107,17 +115,18 @@ def one(ask: Ask, id: str) -> Page:  # noqa: A002
 
 def _head(i: Interaction, judged: list[Judged]) -> str:
     """One sentence: how it went."""
+    tools = f"; {text}" if (text := tools_text(i)) else ""
     time = "" if i.latency_s is None else f" {'after' if i.error else 'in'} {took(i.latency_s)}"
     bad = [j for j in judged if j.bad]
     if i.error:
         return f"{i.app} failed{time}: {i.error[:120]}"
     if not (i.answer or i.prediction or "").strip():
-        return f"{i.app} gave no answer{time}"
+        return f"{i.app} gave no answer{time}{tools}"
     if bad:
         names = ", ".join(bad_name(j.measured) for j in bad[:3]) + (", …" if len(bad) > 3 else "")
-        return f"{i.app} answered{time}, and {len(bad)} score{'s say' if len(bad) != 1 else ' says'} that it is bad: {names}"
+        return f"{i.app} answered{time}, and {len(bad)} score{'s say' if len(bad) != 1 else ' says'} that it is bad: {names}{tools}"
     told = sum(j.bad is False for j in judged)
-    return f"{i.app} answered{time}" + (
+    return f"{i.app} answered{time}{tools}" + (
         f"; none of {told} scores says that it is bad" if told else "; nothing has judged it yet"
     )
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from andon.incidents import duration
 from andon.scores import explain_groundedness
 from andon.scores.judging import Judged, Measured
-from andon.traffic import VERSIONS, Interaction, Step, format_time
+from andon.traffic import VERSIONS, Interaction, format_time
 from andon.traffic.run import Story
+from andon.web.pages.traffic_steps import failing_of, steps_of, steps_text, took
 from andon.web.tables import Cell, Column, Table, as_markdown
-from andon.web.waterfall import bar
 
 __all__ = [
     "FOLD",
@@ -26,10 +25,7 @@ __all__ = [
     "passages_table",
     "scores_table",
     "shown_value",
-    "steps_of",
-    "steps_table",
     "story_markdown",
-    "took",
     "tools_table",
     "versions_of",
 ]  # fmt: skip
@@ -43,8 +39,7 @@ STRICTER, LENIENT = "exact_match", "normalised_match"
 HALF = 0.5
 """A sentence of which less is in the passages is marked."""
 
-MOST_STEPS, MOST_SAID = 200, 100
-KINDS = ("agent", "chain", "llm", "tool", "retriever", "reranker", "embedding", "guardrail")
+MOST_SAID = 100
 _BAD = {
     "thumbs": "thumbs down", "format_ok": "broken format", "citation_valid": "invalid citation", "language_match": "wrong language",
     "normalised_match": "not the expected answer", "exact_match": "another wording", "label_match": "wrong label", "probe_pass": "probe failed",
@@ -64,13 +59,6 @@ class Part:
 def clean(text: str) -> str:
     """One line without characters that nobody sees."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def took(seconds: float) -> str:
-    """How long an answer took: finer than how long an incident lasts."""
-    if not 0 <= seconds < 10:
-        return duration(seconds)
-    return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
 
 
 def name_of(metric: str) -> str:
@@ -144,31 +132,6 @@ def _word(value: bool | None) -> str | None:
     return None if value is None else "yes" if value else "no"
 
 
-def steps_of(story: Story) -> list[tuple[Step, int]]:
-    """The steps with how deep each one lies; where the interaction has none, the spans of its trace."""
-    i = story.interaction
-    steps = list(i.steps)
-    if not steps and story.spans:
-        first = min(s.time_us for s in story.spans)
-        places = {s.span_id: n for n, s in enumerate(story.spans)}
-        steps = [
-            Step(
-                kind="other", name=s.name, parent=places.get(s.parent_span_id or ""), start_s=(s.time_us - first) / 1e6,
-                latency_s=max(0, s.end_us - s.time_us) / 1e6, error=(s.status_message or "error") if s.status == "error" else None,
-            )
-            for s in story.spans
-        ]  # fmt: skip
-    return [(s, _depth(steps, n)) for n, s in enumerate(steps[:MOST_STEPS])]
-
-
-def _depth(steps: Sequence[Step], n: int) -> int:
-    depth, seen = 0, {n}
-    while (parent := steps[n].parent) is not None and 0 <= parent < len(steps) and parent not in seen and depth < 6:
-        n, depth = parent, depth + 1
-        seen.add(n)
-    return depth
-
-
 def shown_value(value: float, unit: str, kind: str) -> str:
     """A score as people read it."""
     if kind == "binary" and value in (0.0, 1.0):
@@ -229,36 +192,6 @@ def _said(kind: str, value: float | None, label: str | None, name: str | None, e
     return " ".join([*words, *([] if value is None else [f"{value:g}"])])
 
 
-def steps_table(steps: Sequence[tuple[Step, int]], story: Story) -> Table:
-    """What was done, as a waterfall."""
-    whole = max([s.start_s + s.latency_s for s, _ in steps] + [story.interaction.latency_s or 0.0])
-    columns = (
-        Column(key="step", title="step"), Column(key="kind", title="kind", kind="tag"), Column(key="when", title="when", kind="picture", wide=True),
-        Column(key="start_s", title="after", kind="number"), Column(key="latency_s", title="took", kind="number"),
-        Column(key="model", title="model"), Column(key="tokens", title="tokens"), Column(key="error", title="error"),
-    )  # fmt: skip
-    rows = [
-        {
-            "step": f"{'· ' * depth}{s.name}", "kind": s.kind,
-            "when": bar(
-                s.start_s, s.latency_s, whole, f"after {took(s.start_s)}, for {took(s.latency_s)}",
-                kind=s.kind if s.kind in KINDS else "other", bad=bool(s.error),
-            ),
-            "start_s": took(s.start_s), "latency_s": took(s.latency_s), "model": s.model or "",
-            "tokens": " / ".join(f"{n:,}" for n in (s.input_tokens, s.output_tokens) if n is not None),
-            "error": Cell(value=s.error or "", tone="bad"), "_tone": "bad" if s.error else "",
-        }
-        for s, depth in steps
-    ]  # fmt: skip
-    kept = (
-        columns
-        if any(s.model or s.input_tokens for s, _ in steps)
-        else [c for c in columns if c.key not in ("model", "tokens")]
-    )
-    kept = kept if any(s.error for s, _ in steps) else [c for c in kept if c.key != "error"]
-    return Table(name="steps", title="Steps", columns=kept, rows=rows, empty="It had one step only.")
-
-
 def passages_table(i: Interaction) -> Table:
     """What was retrieved."""
     columns = (
@@ -298,6 +231,10 @@ def story_markdown(story: Story, judged: Sequence[Judged], link: str) -> str:
     ):
         if text:
             lines += [f"**{title}**", "", _block(text[:FOLD]), ""]
+    steps = steps_of(story)
+    if len(steps) > 1:
+        failing = [f"{f.failed} of {f.times} {f.name} failed: {f.error[:200]}" for f in failing_of(steps)]
+        lines += ["**Steps**", "", _block("\n".join([steps_text(steps), *failing])), ""]
     for table in (passages_table(i), tools_table(i)):
         if table.rows:
             lines += [f"**{table.title}**", "", as_markdown(table)]
