@@ -429,16 +429,9 @@ def serve(
         ledger.close()
 
     pages = Pages(settings, remembering, warehouse, clock=clock, errands=errands, note=note)
+    repeated = [Repeated("journal", seal, SEAL_S)]
     server = _server(
-        settings,
-        intake,
-        warehouse,
-        ledger,
-        [Repeated("journal", seal, SEAL_S)],
-        close,
-        pages=pages,
-        clock=clock,
-        more_problems=crank.problems,
+        settings, intake, warehouse, ledger, repeated, close, pages=pages, clock=clock, more_problems=crank.problems
     )
     try:
         crank.wait()
