@@ -544,14 +544,8 @@ def test_tables_of_levers_can_be_taken_along(cite: House) -> None:
 def test_rules_that_pull_are_shown(cite: House) -> None:
     """A rule stands on the list and on its lever with what it does; one that cannot be read, or that cannot pull, says why."""
     rule = {
-        "name": "stop",
-        "lever": "cite",
-        "by": "maria",
-        "for": "4h",
-        "metric": "error",
-        "above": 0.5,
-        "within": "5m",
-    }
+        "name": "stop", "lever": "cite", "by": "maria", "for": "4h", "metric": "error", "above": 0.5, "within": "5m",
+    }  # fmt: skip
     cite.site.settings.tables["pull"] = [rule, {**rule, "name": "gone", "lever": "nobody"}]  # type: ignore[index]
     page = cite.visitor("viewer").sees("/levers")
     assert "maria holds cite at its safe value" in page.text
