@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from alarms import alarm
 from browsing import NOW, House, Seen, seen
 
 from andon.changes import Change
@@ -331,24 +330,6 @@ def test_effects_are_drawn_with_their_intervals(cite: House) -> None:
     assert drawn == "difference of the rate of harm -25.0%, 95 % interval -35.0% to -15.0%"
     row = cite.visitor("viewer").get("/levers/cite?as=json&table=pulls").json()[0]
     assert (row["before_x"], row["low"], row["high"], row["effect"]) == (30, -0.35, -0.15, "harm fell by 25 points")
-
-
-def test_a_hold_says_what_its_measurement_waits_for(cite: House) -> None:
-    """Until it is measured a hold says when it will be, and after what; without an incident or a chart, that it never will be."""
-    visitor = cite.visitor("viewer")
-    pull = hold(cite.ledger, "cite", why="a", by="Rob", until_us=NOW + 3 * HOUR, now_us=NOW)
-    nothing = "Its effect is not measured: it answers no incident"
-    assert nothing in visitor.sees("/levers").text
-    _incident(cite.ledger)
-    assert "people reported INC-0001 and no chart saw it" in visitor.sees("/levers/cite").text
-    alarm(cite.ledger, 1, NOW, app="bot")
-    window = "a window of the chart (5 min) after "
-    for path in ("/levers", "/levers/cite"):
-        assert f"{window}the pull" in visitor.sees(path).text, path
-    cite.ledger.put(FirstRead(id=pull.id, at_us=NOW + 2_000_000), now_us=NOW, by="andon")
-    assert f"{window}it was first read" in visitor.sees("/levers").text
-    cite.now = NOW + 302_000_000
-    assert "The time to measure its effect has come" in visitor.sees("/levers").text
 
 
 def test_a_version_on_its_way(cite: House) -> None:
