@@ -324,10 +324,10 @@ def test_effects_are_drawn_with_their_intervals(cite: House) -> None:
     )  # fmt: skip
     cite.ledger.put(effect, now_us=NOW, by="andon")
     page = cite.visitor("viewer").sees("/levers/cite")
-    for word in ("harm fell by 25 points", "30 %", "5 %", "-25.0%", "by an application 2 s after the pull"):
+    for word in ("harm fell by 25 points", "30 %", "5 %", "-25.0 points", "by an application 2 s after the pull"):
         assert word in page.text, word
     (drawn,) = {a["aria-label"] for t, a in page.tags if t == "svg" and "interval" in (a.get("class") or "")}
-    assert drawn == "difference of the rate of harm -25.0%, 95 % interval -35.0% to -15.0%"
+    assert drawn == "difference of the rate of harm -25.0 points, 95 % interval -35.0 to -15.0"
     row = cite.visitor("viewer").get("/levers/cite?as=json&table=pulls").json()[0]
     assert (row["before_x"], row["low"], row["high"], row["effect"]) == (30, -0.35, -0.15, "harm fell by 25 points")
 

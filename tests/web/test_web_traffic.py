@@ -257,6 +257,19 @@ def test_results_can_be_taken_along(full: House) -> None:
     assert viewer.get("/traffic?as=csv&table=traffic").text.count("\r\n") >= 125
 
 
+def test_a_file_that_lacks_results_says_so(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole file says nothing; one of the newest only, or of a search that ran out of its time, says so in its name and head."""
+    viewer = full.visitor("viewer")
+    assert "andon-cut" not in viewer.get("/traffic?as=csv&table=traffic").headers
+    monkeypatch.setattr(part, "MOST", 100)
+    newest = viewer.get("/traffic?as=csv&table=traffic")
+    assert "there may be more" in newest.headers["andon-cut"]
+    assert "-first-100" in newest.headers["content-disposition"]
+    found = Found(rows=(), searched_back_to_us=T, complete=False, next=Cursor(time_us=T, id="told-1"))
+    monkeypatch.setattr(part, "search_traffic", lambda *_a, **_k: found)
+    assert "andon-cut" in viewer.get("/traffic?as=csv&table=traffic").headers
+
+
 def test_one_interaction_is_a_story(full: House) -> None:
     """Who asked, what was retrieved and done, the answer, how it was judged and what people said stand there in this order."""
     page = full.visitor("viewer").sees(f"/traffic/told-1?at={T}")

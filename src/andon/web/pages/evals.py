@@ -54,7 +54,7 @@ def runs(ask: Ask) -> Page:
     probes, probes_problem = probes_here(ask)
     found, more, number = _found(ask, {a: b.run for a, b in bases.items()})
     apps = _apps(ask, bases)
-    tables = [runs_table(found, exporting=ask.exporting), _probes_table(ask, probes), _quarantine_table(ask)]
+    tables = [runs_table(found, exporting=ask.exporting, more=more), _probes_table(ask, probes), _quarantine_table(ask)]
     return Page(
         template="evals/all.html",
         title="Eval runs",
@@ -173,7 +173,8 @@ def _found(ask: Ask, baselines: Mapping[str, str]) -> tuple[list[Judged], bool, 
     if outcome:
         each = (j for j in each if j.word == outcome)
     if ask.exporting:
-        return list(islice(each, MOST)), False, 0
+        some = list(islice(each, MOST + 1))
+        return some[:MOST], len(some) > MOST, 0
     text = ask.query.get("page", "")
     number = int(text) if text.isdecimal() and len(text) < 5 else 0
     some = list(islice(each, number * SHOWN, (number + 1) * SHOWN + 1))

@@ -161,8 +161,8 @@ def rate_text(line: Overview) -> str:
     return f"{line.passed:,} of {line.passed + line.failed:,} {what} pass: {percent(line.rate)}, 95 % interval {percent(line.low)} to {percent(line.high)}"
 
 
-def runs_table(rows: Iterable[Judged], *, exporting: bool = False) -> Table:
-    """Runs in a list, newest first: on the page in few columns, in files with everything."""
+def runs_table(rows: Iterable[Judged], *, exporting: bool = False, more: bool = False) -> Table:
+    """Runs in a list, newest first: on the page in few columns, in files with everything; ``more`` where older ones are left out."""
     columns: tuple[Column, ...] = (
         Column(key="run", title="run", kind="code"), Column(key="at", title="when", kind="time"), Column(key="app", title="app"),
         Column(key="target", title="asked"), Column(key="outcome", title="gate", kind="tag"), Column(key="verdict", title="verdict"),
@@ -181,9 +181,8 @@ def runs_table(rows: Iterable[Judged], *, exporting: bool = False) -> Table:
     empty = (
         "No run is kept that fits. A run asks the golden cases of an application to a target, and keeps what it said."
     )
-    return Table(
-        name="runs", title="Eval runs", columns=columns, rows=found, empty=empty, empty_link=("/evals", "All eval runs")
-    )
+    every = ("/evals", "All eval runs")
+    return Table(name="runs", title="Eval runs", columns=columns, rows=found, empty=empty, empty_link=every, more=more)
 
 
 def _run_row(j: Judged) -> dict[str, Any]:

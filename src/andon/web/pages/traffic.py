@@ -87,7 +87,7 @@ def traffic(ask: Ask) -> Page | RedirectResponse:
     return Page(
         template="traffic/list.html",
         title="Traffic",
-        tables=[_table(found.rows, judged)],
+        tables=[_table(found, judged)],
         status=422 if problem else 200,
         context={
             "asked": asked, "found": found, "problem": problem, "judged": judged, "chips": chips, "link_of": link_of,
@@ -249,7 +249,7 @@ def _presets(asked: Asked, known: dict[str, Measured]) -> list[tuple[str, str]]:
     return found
 
 
-def _table(rows: tuple[Hit, ...], judged: dict[str, list[Judged]]) -> Table:
+def _table(found: Found, judged: dict[str, list[Judged]]) -> Table:
     columns = (
         Column(key="time", title="when", kind="time"), Column(key="id", title="interaction", kind="code"),
         Column(key="app", title="app"), Column(key="environment", title="environment"),
@@ -266,6 +266,7 @@ def _table(rows: tuple[Hit, ...], judged: dict[str, list[Judged]]) -> Table:
             "bad": ", ".join(f"{j.measured.metric} {j.value:g}" for j in judged.get(h.id, ())), "latency_s": h.latency_s,
             "model": h.model, "prompt": h.prompt_version, "risk": h.risk_category, "user": h.user_id, "session": h.session_id,
         }
-        for h in rows
+        for h in found.rows
     ]  # fmt: skip
-    return Table(name="traffic", title="Traffic", columns=columns, rows=shown)
+    more = found.next is not None or not found.complete
+    return Table(name="traffic", title="Traffic", columns=columns, rows=shown, more=more)
