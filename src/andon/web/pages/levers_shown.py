@@ -277,7 +277,9 @@ def difference(effect: Effect) -> Markup:
     most = max(abs(low), abs(high), 1e-9) * 1.08
     x1, x2, x = (100 + 100 * v / most for v in (low, high, point))
     tone = "good" if high < 0 else "bad" if low > 0 else ""
-    said = f"difference of the rate of harm {100 * point:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+    said = (
+        f"difference of the rate of harm {100 * point:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+    )
     return Markup(
         '<svg class="interval {}" viewBox="0 0 200 16" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<path class="zero" d="M100 0V16"/><path class="whisker" d="M{} 8H{}M{} 4V12M{} 4V12"/><path class="point" d="M{} 3V13"/></svg>'
