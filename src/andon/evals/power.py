@@ -3,9 +3,11 @@
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 from scipy import special
 
 from andon.errors import InputError
@@ -60,15 +62,25 @@ def chance_of_finding(n: int, drop: float, noise: float, alpha: float) -> float:
     if differing > 1:
         return math.nan
     low, high = np.asarray(scipy.stats.binom.ppf([1e-9, 1 - 1e-9], n, differing)).astype(int)
-    d = np.arange(max(0, low), high + 1)
-    # the largest count whose tail beyond it is at most alpha
-    critical = np.asarray(scipy.stats.binom.isf(alpha, d, 0.5)).astype(int)
+    low = max(0, low)
+    d = np.arange(low, high + 1)
+    critical = _critical(alpha, 1 << int(high).bit_length())[low : high + 1]
     return float(np.sum(scipy.stats.binom.pmf(d, n, differing) * special.bdtrc(critical, d, lost / differing)))
+
+
+@lru_cache(maxsize=64)
+def _critical(alpha: float, most: int) -> NDArray[np.int64]:
+    """For each number of differing cases below `most`, the largest count whose tail beyond it is at most alpha."""
+    return np.asarray(scipy.stats.binom.isf(alpha, np.arange(most), 0.5)).astype(np.int64)
 
 
 def least_drop(n: float, noise: float, alpha: float = 0.05, power: float = 0.8) -> float | None:
     """The smallest drop that n cases find with this power, where `noise` is the share that differs anyway; None where none is."""
-    cases = int(n)
+    return _least_drop(int(n), noise, alpha, power)
+
+
+@lru_cache(maxsize=4096)
+def _least_drop(cases: int, noise: float, alpha: float, power: float) -> float | None:
     if cases < 1 or not 0 <= noise < 1:
         return None
     step = (1.0 - noise) / _STEPS
