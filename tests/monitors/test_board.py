@@ -101,7 +101,9 @@ def test_what_is_published_is_what_the_signal_shows(
             start, end = start * width - at(0) // WIDTH_US, end * width - at(0) // WIDTH_US
             if start >= end:
                 return
-            points = (end - start) // width  # of the same width, or the ends that were just put on it are in the middle of one
+            points = (
+                end - start
+            ) // width  # of the same width, or the ends that were just put on it are in the middle of one
     else:
         start, hours = 12 * data.draw(st.integers(3, 12)), data.draw(st.integers(1, 6))
         end = start + 12 * hours * data.draw(st.integers(1, (last - start) // 12 // hours))
