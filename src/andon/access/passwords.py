@@ -85,10 +85,9 @@ def fits(text: str, encoded: str) -> bool:
         found = _digest(text[: LONGEST + 1], base64.b64decode(salt, validate=True), *costs)
     except (ValueError, binascii.Error):
         return False
-    typed = (
-        len(text) <= LONGEST and "\0" not in text
-    )  # HMAC fills a short key with zeros: "a" and "a\0" have one digest
-    return way == "scrypt" and typed and hmac.compare_digest(found, wanted)
+    # HMAC fills a short key with zeros, so "a" and "a\0" have one digest
+    allowed = len(text) <= LONGEST and "\0" not in text
+    return way == "scrypt" and allowed and hmac.compare_digest(found, wanted)
 
 
 def _encoded(salt: bytes, digest: bytes) -> str:

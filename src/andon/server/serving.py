@@ -50,8 +50,10 @@ LOOK_S = 0.05
 COUNTS_S = 10.0
 
 TOKENS_S = 0.25
-USES_S = 1.0
 """How long a token that was made is not known yet, and one that was revoked still opens."""
+
+USES_S = 1.0
+"""How often it is seen whether a token was used that nothing is written of yet."""
 
 EVENTS = f"{OFREP}v1/events"
 STREAM_GRACE_S = 1.0

@@ -160,9 +160,8 @@ def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: i
         named = latest
         stopped = latest.stabilised_us or latest.fixed_us or latest.recovered_us
         worse = rate > lead.rate and not stopped
-        if (
-            worse and lead.metric != TRAFFIC
-        ):  # where traffic fell the rate is of those who came: not how much is missing
+        # where traffic fell the rate is of those who came: not how much is missing
+        if worse and lead.metric != TRAFFIC:
             named = replace(latest, title=title_of(lead, latest.onset_us, rate))
         return suggests(named, signals_of(ledger, latest), _changes_near(ledger, latest))
 

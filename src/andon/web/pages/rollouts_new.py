@@ -100,8 +100,8 @@ def write(ask: Ask) -> Done:
         )
         if starts:
             levers.start_split(ask.ledger, written, why=written.hypothesis, by=ask.by, now_us=ask.now_us)
-    said = "and started" if starts else "Nobody is served the treatment before it is started"
-    return Done(to=f"/rollouts/{written.id}", said=f"{written.id} is written{' ' if starts else '. '}{said}.")
+    then = " and started." if starts else ". Nobody is served the treatment before it is started."
+    return Done(to=f"/rollouts/{written.id}", said=f"{written.id} is written{then}")
 
 
 @contextmanager
