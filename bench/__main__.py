@@ -8,7 +8,20 @@ their own under bench/.envs/, made when they are first needed.
 import sys
 from importlib import import_module
 
-AREAS = ("ingest", "store", "detection", "scores", "client", "incidents", "golden", "levers", "rollouts", "web")
+AREAS = (
+    "ingest",
+    "store",
+    "detection",
+    "scores",
+    "client",
+    "incidents",
+    "golden",
+    "levers",
+    "rollouts",
+    "web",
+    "scale",
+    "faults",
+)
 
 
 def main(words: list[str]) -> int:

@@ -26,7 +26,7 @@ from andon.investigations.run import investigate
 from andon.monitors import Signal
 from andon.scores import SCORERS, hashed, score_schema
 from andon.settings import Settings
-from andon.store import Ledger, Warehouse
+from andon.store import Ledger, Place, Warehouse
 from andon.store import table as delta
 from andon.store.rows import conform, stamp, stored_schema
 from andon.traffic import SCHEMAS
@@ -254,4 +254,7 @@ def _write(folder: Path, drawn: _Drawn, seq: int) -> None:
     schemas = {"interactions": SCHEMAS["interactions"], "scores": score_schema(SCORERS)}
     for name, own in (("interactions", drawn.interactions), ("scores", drawn.scores)):
         rows = conform(name, pa.table({**drawn.shared, **own}), schemas[name])
-        delta.append(folder / "tables" / name, stamp(rows, seq).select(stored_schema(schemas[name]).names), seq)
+        place = Place(folder / "tables" / name)
+        found = delta.snapshot(place)
+        assert found is not None
+        delta.append(place, found, stamp(rows, seq).select(stored_schema(schemas[name]).names), seq)

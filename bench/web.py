@@ -56,7 +56,7 @@ PEOPLE = "Ada"
 FILLED = {
     "monitor": "<svg", "traffic": "class=\"hit", "interaction": "beat answered", "two interactions": "They differ in", "changes": "change number", "change": "change number",
     "incidents": "/incidents/INC-", "incident": "suspect", "timeline": "pin or hide", "levers": "support.lever-00", "lever": "Pulls",
-    "actions": "Actions", "labels": "What it answered", "label list": "question number", "golden": "case number", "case": "case number",
+    "actions": "/actions/INC-", "labels": "What it answered", "label list": "question number", "golden": "case number", "case": "case number",
     "evals": "support of build", "run": "case number", "two runs": "case number", "rollouts": f"EXP-{EXPERIMENTS:04d}", "rollout": "Kinder words",
     "rollout plan": "Write it down", "audit": "/settings/audit/", "audit entry": "change number",
 }  # fmt: skip

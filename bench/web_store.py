@@ -27,7 +27,7 @@ from andon.scores.rows import EVENTS, KEYS
 from andon.scores.run import ScoreCursor, installed_scorers
 from andon.store import Ledger, Warehouse
 from andon.store.rows import conform, stamp
-from andon.store.table import append
+from andon.store.table import append, snapshot
 from andon.traffic import SCHEMAS
 from andon.traffic.run import FollowUpCursor
 from bench.figures import figure, note
@@ -96,10 +96,16 @@ class _Words:
         return pc.binary_join_element_wise(pc.utf8_capitalize(joined), end, "")
 
 
-def web_store(folder: Path, rows: int = ROWS) -> Path:
-    """Build the store in `folder`, or leave it as it is when a whole one of that size is there; returns the folder."""
+def web_store(folder: Path, rows: int = ROWS, *, plain: bool = False) -> Path:
+    """Build the store in `folder`, or leave it as it is when a whole one of that size is there; returns the folder.
+
+    Args:
+        folder: where.
+        rows: how many interactions.
+        plain: fewer kinds of traffic, with some eight thousand charts instead of a hundred thousand.
+    """
     mark = folder / "bench.json"
-    wanted = {"version": _VERSION, "rows": rows}
+    wanted = {"version": _VERSION, "rows": rows} | ({"plain": True} if plain else {})
     if mark.exists() and json.loads(mark.read_text()) == wanted:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -112,6 +118,7 @@ def web_store(folder: Path, rows: int = ROWS) -> Path:
     for start_us, end_us, count in _files(rows):
         seq += 1
         asked = _interactions(words, np.random.default_rng(seq), start_us, end_us, count, seq)
+        asked = _plain(asked) if plain else asked
         feedback = _feedback(asked, np.random.default_rng(10_000 + seq), -(-said * count // rows))
         for name, found in (
             ("interactions", asked),
@@ -119,7 +126,9 @@ def web_store(folder: Path, rows: int = ROWS) -> Path:
             ("scores", _scores(asked, feedback, scorers, np.random.default_rng(20_000 + seq))),
         ):
             ready = stamp(conform(name, found, schemas[name]), seq)
-            append(folder / "tables" / name, ready.sort_by("time_us"), seq)
+            newest = snapshot(store.folder(name))
+            assert newest is not None
+            append(store.folder(name), newest, ready.sort_by("time_us"), seq)
         done += count
         note(f"{done:,} of {rows:,} rows, {done / (time.perf_counter() - begun):,.0f} a second")
     _settle(folder, store, seq)
@@ -199,6 +208,21 @@ def _interactions(words: _Words, rng: np.random.Generator, start_us: int, end_us
         "weight": np.ones(n),
     }
     return pa.table(columns)
+
+
+def _plain(asked: pa.Table) -> pa.Table:
+    """Four applications with four tasks and two categories of risk, one environment, one model, no segments."""
+    for name, names, few in (("app", APPS, 4), ("task", TASKS, 4), ("risk_category", RISKS, 2)):
+        which = pc.index_in(asked[name], pa.array(names)).to_numpy() % few
+        asked = asked.set_column(asked.column_names.index(name), name, _named(names, which))
+    for name, value in (
+        ("environment", "production"),
+        ("requested_model", "large"),
+        ("segment", None),
+        ("source", None),
+    ):
+        asked = asked.set_column(asked.column_names.index(name), name, pa.array([value] * len(asked), pa.string()))
+    return asked
 
 
 def _contexts(words: _Words, rng: np.random.Generator, rag: np.ndarray[Any, Any]) -> pa.Array:

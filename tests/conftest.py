@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ settings.register_profile("andon", deadline=None)  # a busy machine is no failur
 settings.load_profile("andon")
 # there is a worker for every core: threads of BLAS would wait for each other
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# every write of a ledger or table waits for the disk, ten thousand times: their folders lie in memory where there is enough
+if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > 4 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +51,12 @@ def type_(
         return code, out.out, out.err
 
     return typed
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest are begun first: begun last, one of them would be all that is waited for."""
+    marks = [(item, item.get_closest_marker("slow")) for item in items]
+    items[:] = [item for item, mark in sorted(marks, key=lambda m: -m[1].args[0] if m[1] and m[1].args else 0)]
 
 
 def pytest_collection_finish() -> None:

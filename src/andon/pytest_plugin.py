@@ -332,15 +332,14 @@ def _quarantined(config: pytest.Config) -> "dict[str, Quarantine]":
         from andon.errors import AndonError
         from andon.evals.run import quarantined
         from andon.settings import load
-        from andon.store import Ledger
+        from andon.store import has_ledger, open_ledger
 
         try:
             found = _rules(config).set_aside(_now_us())
         except AndonError:
             found = {}  # the end of the session says what is wrong with the rules
-        file = load().home / "ledger.db"
-        if file.is_file():
-            ledger = Ledger.open(file)
+        if has_ledger(chosen := load()):
+            ledger = open_ledger(chosen)
             try:
                 found |= quarantined(ledger, _now_us())
             finally:

@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ HIGH_RISK = ("high", "critical", "unacceptable")
 of which the gate tolerates no lost case."""
 
 TABLES = ("objective", "monitor", "openslo", "organisation", "golden", "probe", "pull")
-_SECRET = re.compile(r"channels|(?:\w+_)?(?:key|secret|token)")
+_BUCKET = re.compile(r"(?:s3|gs|az|abfss)://[A-Za-z0-9@._-]+(?:/[A-Za-z0-9._=-]+)*/?")
+_SECRET = re.compile(r"channels|ledger|(?:\w+_)?(?:key|secret|token)")
 
 
 def is_high_risk(category: str | None) -> bool:
@@ -41,7 +42,24 @@ def _setting(default: Any, env: str, about: str) -> Any:
 class Settings:
     """The configuration of one Andon process."""
 
-    home: Path = _setting(Path(".andon"), "ANDON_HOME", "Folder that holds the tables, the ledger and the journal.")
+    home: Path = _setting(
+        Path(".andon"), "ANDON_HOME", "Folder of this process: the journal, and all else that is not put elsewhere."
+    )
+    store: str = _setting(
+        "",
+        "ANDON_STORE",
+        "Where the tables are, if not in `ANDON_HOME`: a folder that all replicas see, or a bucket, `s3://bucket/path`.",
+    )
+    ledger: str = _setting(
+        "",
+        "ANDON_LEDGER",
+        "Database of the ledger, if not a file in `ANDON_HOME`: `postgresql://user:password@host/name`; never logged.",
+    )
+    engine: str = _setting(
+        "duckdb",
+        "ANDON_ENGINE",
+        "What answers large plans: `duckdb`, `daft` on this machine, or a Ray cluster, `ray://host:port` (extra `andon[ray]`).",
+    )
     window_s: int = _setting(300, "ANDON_WINDOW_S", "Width of a monitoring window, in seconds.")
     settle_s: int = _setting(
         30, "ANDON_SETTLE_S", "How long a window stays open for late traffic before it is judged, in seconds."
@@ -102,7 +120,7 @@ class Settings:
     redact_key: str = _setting(
         "",
         "ANDON_REDACT_KEY",
-        "Secret behind the marks that redacted values leave; without it one is made and kept in `ANDON_HOME`.",
+        "Secret behind the marks that redacted values leave; without it one is made and kept beside the tables.",
     )
     redact_rules: str = _setting(
         "", "ANDON_REDACT_RULES", "JSON file with your own rules: name of the rule -> regular expression (RE2)."
@@ -120,7 +138,11 @@ class Settings:
         "ANDON_RETENTION",
         "How long tables keep their rows, such as `spans=7d,interactions=90d`; without it spans a month, interactions 400 days.",
     )
-    inbox: str = _setting("", "ANDON_INBOX", "Folder that `andon serve` watches: files put into it are taken in.")
+    inbox: str = _setting(
+        "",
+        "ANDON_INBOX",
+        "Folder that `andon serve` watches, and `andon tick` looks into: files put there are taken in.",
+    )
     channels: str = _setting(
         "",
         "ANDON_CHANNELS",
@@ -135,6 +157,20 @@ class Settings:
     tables: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The tables of the file as plain values: ``objective`` and ``monitor``, lists of tables; ``openslo``, pairs of a place
     and a document."""
+
+    @property
+    def bucket(self) -> bool:
+        """Whether the tables are in a bucket."""
+        return "://" in self.store
+
+    @property
+    def place(self) -> Path:
+        """The folder for what can be derived again: that which all replicas see, or this process's where the tables are in a bucket."""
+        return Path(self.store) if self.store and not self.bucket else self.home
+
+    def apart(self, home: Path, **other: Any) -> "Settings":
+        """These settings for a store of its own in a folder, whatever ledger and tables they name; for replays and demos."""
+        return replace(self, home=home, store="", ledger="", **other)
 
 
 def load(env: Mapping[str, str] | None = None) -> Settings:
@@ -294,6 +330,19 @@ def _checked(settings: Settings, said: Mapping[str, str]) -> Settings:
         refuse("sample", "must be above 0 and at most 1 (0.05 keeps 5 %)")
     if settings.inbox and settings.home.absolute().is_relative_to(Path(settings.inbox).absolute()):
         refuse("inbox", f"must not contain ANDON_HOME={settings.home}; take another folder")
+    if settings.bucket and not _BUCKET.fullmatch(settings.store):
+        refuse(
+            "store",
+            "must be a folder, or a bucket: s3://bucket/path, gs://…, az://… or abfss://…, of letters, digits and -._=",
+        )
+    if settings.bucket and settings.redact != "none" and not settings.redact_key:
+        refuse(
+            "store",
+            "is a bucket, so ANDON_REDACT_KEY must be set, to the same for all replicas (`openssl rand -hex 32` makes one): the key "
+            "behind redacted values is not kept beside them there",
+        )
+    if settings.engine not in ("duckdb", "daft") and not re.fullmatch(r"ray://[^/\s]+:\d{1,5}", settings.engine):
+        refuse("engine", "must be duckdb, daft or ray://host:port")
     if not 0 <= settings.grpc_port < 65536:
         refuse("grpc_port", "must be between 0 (off) and 65535")
     if not 0 < settings.port < 65536:

@@ -9,12 +9,12 @@ from andon.api.security import is_loopback
 
 TOKEN = "s3cret-tökén"
 MACHINES = (
-    ("GET", "/readyz"),
+    ("GET", "/metrics"),
     ("POST", "/v1/traces"),
     ("POST", "/v1/interactions"),
     ("POST", "/ofrep/v1/evaluate/flags/kill-switch"),
 )
-NEEDED = {"/readyz": "read", "/v1/traces": "ingest", "/v1/interactions": "ingest"}
+NEEDED = {"/metrics": "read", "/v1/traces": "ingest", "/v1/interactions": "ingest"}
 """The scope that a path needs; the others need `levers`."""
 
 
@@ -36,7 +36,7 @@ def test_the_token_opens(open_client: Any, headers: dict[str, str]) -> None:
     """The token is taken as a bearer token, an API key or a Basic password, from any client and under any host name."""
     client = open_client(TOKEN, address="203.0.113.9", base_url="https://andon.example")
     raw = {k: v.encode("utf-8") for k, v in headers.items()}
-    assert client.get("/readyz", headers=raw).status_code == 200
+    assert client.get("/metrics", headers=raw).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,15 @@ def test_the_token_opens(open_client: Any, headers: dict[str, str]) -> None:
     ],
 )
 def test_without_the_token_nothing_opens(open_client: Any, headers: dict[str, str]) -> None:
-    """With a token set, even this machine is refused what is for programs without it, with a challenge; only /healthz stays open."""
+    """With a token set, even this machine is refused what is for programs without it, with a challenge; only /healthz and /readyz stay open."""
     client = open_client(TOKEN)
     for method, path in (*MACHINES, ("GET", "/v1/nope"), ("GET", "/ofrep/nope"), ("GET", "/openapi.json")):
         answer = client.request(method, path, headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
         assert answer.json()["error"]["kind"] == "Unauthorized"
-    assert client.get("/healthz", headers=headers).status_code == 200
+    for path in ("/healthz", "/readyz"):
+        assert client.get(path, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "10.0.0.2", "::2", "::ffff:203.0.113.9"])
@@ -182,7 +183,7 @@ def test_a_machines_token_opens_what_its_scopes_name(
         for method, path in MACHINES:
             needed = NEEDED.get(path, "levers")
             answer = client.request(method, path, headers=headers)
-            if needed in scopes or (path == "/readyz" and not token):
+            if needed in scopes or (path == "/metrics" and not token):
                 assert answer.status_code not in (401, 403)
             else:
                 assert (answer.status_code, answer.json()["error"]["kind"]) == (403, "Forbidden")
@@ -195,7 +196,7 @@ def test_a_wrong_token_is_refused_even_on_this_machine(open_client: Any, doubles
     for method, path in MACHINES:
         assert client.request(method, path).status_code not in (401, 403)
         assert client.request(method, path, headers={"authorization": "Bearer "}).status_code not in (401, 403)
-        for wrong in ("andon_abcdefgh_x", "wrong") if path != "/readyz" else ():
+        for wrong in ("andon_abcdefgh_x", "wrong") if path != "/metrics" else ():
             answer = client.request(method, path, headers={"authorization": f"Bearer {wrong}"})
             assert answer.status_code == 401
             assert "ANDON_TOKEN is not set" in answer.json()["error"]["message"]

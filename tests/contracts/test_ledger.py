@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -43,12 +43,16 @@ def _named(made: tuple[type[Ledger], str]) -> str:
 
 
 @pytest.fixture(
-    params=[(kind, where) for kind in (Ledger, RememberingLedger) for where in ("memory", "file")], ids=_named
+    params=[(kind, where) for kind in (Ledger, RememberingLedger) for where in ("memory", "file", "postgres")],
+    ids=_named,
 )
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """Each ledger there is."""
     kind, where = request.param
-    made = kind("sqlite://") if where == "memory" else kind.open(tmp_path / "deep" / "ledger.db")
+    if where == "postgres":
+        made = kind(request.getfixturevalue("on_postgres"))
+    else:
+        made = kind("sqlite://") if where == "memory" else kind.open(tmp_path / "deep" / "ledger.db")
     yield made
     made.close()
 
@@ -192,11 +196,16 @@ def test_all_that_begin_so_are_read_alone(ledger: Ledger) -> None:
         "pull-a-\U0010fffd",
         "pull-b-1",
         "pull",
+        "pull-a-\U0010ffff\U0010ffff",
+        "\U0010ffff",
+        "\ud7ff",
+        "\ue000",
     ]
     for name in names:
         ledger.put(Finding(id=name), now_us=1, by="ada")
         ledger.put(Other(id=name), now_us=1, by="ada")
-    for begins in ("", "pull", "pull-a", "pull-a-", "pull-A", "pull-a%", "pull-a_", "x", "pull-b-1", "é"):
+    texts = ("", "pull", "pull-a", "pull-a-", "pull-A", "pull-a%", "pull-a_", "x", "pull-b-1", "é")
+    for begins in (*texts, "pull-a-\U0010ffff", "\U0010ffff", "\U0010ffff\U0010ffff", "\ud7ff"):
         assert [f.id for f in ledger.all(Finding, begins)] == [n for n in names if n.startswith(begins)], begins
 
 
@@ -290,6 +299,91 @@ def test_what_cannot_be_kept_is_refused(ledger: Ledger, record: Any) -> None:
     assert ledger.all(Finding) == []
 
 
+@pytest.mark.parametrize("by", ["a\0", "a\ud800", "a" * 1001], ids=["NUL", "surrogate", "long"])
+def test_an_author_that_cannot_be_kept_is_refused(ledger: Ledger, by: str) -> None:
+    """What one database could hold as an author and the other could not is refused by both, before anything is written."""
+    with pytest.raises(InputError, match="author"):
+        ledger.put(Finding(id="a"), now_us=1, by=by)
+    assert ledger.last_entry() == 0
+
+
+@pytest.mark.parametrize("length", [249, 250, 251, 500, 501, 1000, 1001, 100_000])
+def test_names_of_any_length_are_kept(ledger: Ledger, length: int) -> None:
+    """Ids that cannot be compressed, however long and much alike, are versions of their own records, found by what they are."""
+    noise = "".join(chr(0x100 + (k * k * 7919) % 1500) for k in range(length))
+    names = [noise, noise + "1", noise + "2"]
+    by = noise[:500]
+    for count in range(2):
+        for name in names:
+            ledger.put(Finding(id=name, count=count), now_us=1, by=by, expect=count, beside=[(Finding, name, count)])
+    for _ in range(2):  # before and after the kind is remembered as a whole
+        assert [ledger.get(Finding, name) for name in names] == [Finding(id=name, count=1) for name in names]
+        assert [f.id for f in ledger.all(Finding)] == names
+        assert [f.id for f in ledger.all(Finding, noise[:100])] == names
+    for name in names:
+        assert [v.record.id for v in ledger.history(Finding, name)] == [name] * 2
+        assert ledger.plain("Finding", name, 2)["id"] == name
+        line = ledger.entry_at(ledger.entry(Finding, name))
+        assert line is not None
+        assert ledger.get(Finding, line.id) == Finding(id=name, count=1)
+    assert {e.by for e in ledger.trail(["Finding"])} == {by}
+
+
+@pytest.mark.parametrize("odd", ["a\0", "a\ud800"], ids=["NUL", "surrogate"])
+def test_what_cannot_be_kept_is_not_there(ledger: Ledger, odd: str) -> None:
+    """Who asks for a text that no ledger can hold, or a number that is too large, is told that there is none; no error."""
+    ledger.put(Finding(id="a"), now_us=1, by="ada")
+    for _ in range(2):  # before and after the kind is remembered as a whole
+        assert ledger.get(Finding, odd) is None
+        assert ledger.all(Finding, odd) == []
+        assert ledger.all(Finding) == [Finding(id="a")]
+    assert ledger.history(Finding, odd) == []
+    assert ledger.entry(Finding, odd) == 0
+    assert ledger.plain("Finding", odd, 1) is None
+    assert ledger.trail(["Finding"], by=odd) == ledger.trail(["Finding"], begins=odd) == ledger.trail([odd]) == []
+    assert ledger.entry_at(10**30) is None
+
+
+def test_a_guard_that_refuses_stops_every_write(ledger: Ledger) -> None:
+    """Where the guard raises, neither `put` nor `blank` nor `writing` changes anything; who asks it not to is let by."""
+    ledger.put(Finding(id="a"), now_us=1, by="ada")
+    asked = []
+
+    def guard(connection: Any) -> None:
+        asked.append(connection.exec_driver_sql("SELECT count(*) FROM versions").scalar_one())
+        raise StateError("not any more")
+
+    ledger.guard = guard
+    for write in (
+        lambda: ledger.put(Finding(id="a", count=1), now_us=2, by="ada"),
+        lambda: ledger.put(Finding(id="b"), now_us=2, by="ada"),
+        lambda: ledger.blank(lambda value: {**value, "count": 7}, [Finding]),
+        lambda: ledger.writing().__enter__(),
+    ):
+        with pytest.raises(StateError, match="not any more"):
+            write()
+    assert asked == [1] * 4
+    with ledger.writing(guarded=False) as connection:
+        assert connection.exec_driver_sql("UPDATE versions SET author = 'eve'").rowcount == 1
+    assert ledger.history(Finding) == [Versioned(record=Finding(id="a"), version=1, at_us=1, by="eve")]
+    ledger.guard = None
+    assert ledger.put(Finding(id="b"), now_us=2, by="ada") == 1
+
+
+def test_what_an_error_leaves_is_undone(ledger: Ledger) -> None:
+    """Nothing of a transaction that an error leaves is kept, and the next one has its turn."""
+    ledger.put(Finding(id="a"), now_us=1, by="ada")
+
+    def fail() -> None:
+        with ledger.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM versions")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert ledger.put(Finding(id="a", count=1), now_us=2, by="ada", expect=1) == 2
+
+
 def test_older_and_newer_fields(ledger: Ledger) -> None:
     """A field of a newer version is ignored in reading, and a field that an older one lacks has its default."""
 
@@ -377,17 +471,3 @@ def test_the_trail_tells_who_wrote_what_newest_first(ledger: Ledger) -> None:
     assert ledger.plain("Finding", "a0", 2)["count"] == 3
     assert ledger.plain("Finding", "a0", 3) is None
     assert ledger.kinds_written(lines[1].entry) == {"Other"}
-
-
-def test_a_ledger_of_an_earlier_version_gets_its_trail(tmp_path: Path) -> None:
-    """A file that was written before there was an index for the trail is opened, and has one afterwards."""
-    import sqlite3
-
-    with closing(Ledger.open(tmp_path / "ledger.db")) as made:
-        made.put(Other(id="x"), now_us=1, by="ada")
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as plain:
-        plain.execute("DROP INDEX versions_trail")
-    with closing(Ledger.open(tmp_path / "ledger.db")) as again:
-        assert [e.id for e in again.trail(["Other"])] == ["x"]
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as plain:
-        assert plain.execute("SELECT count(*) FROM sqlite_master WHERE name = 'versions_trail'").fetchone() == (1,)

@@ -4,6 +4,10 @@ import json
 import math
 import operator
 import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
@@ -76,10 +80,17 @@ def generated(seed: int, n: int, first: int = 0) -> list[dict[str, object]]:
     ]
 
 
-@pytest.fixture(scope="module", params=["duckdb"])
+@pytest.fixture(scope="module", params=["duckdb", "daft"])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine that answers plans."""
-    return Duck()
+    """Each engine that answers plans in this process; `test_plans_on_ray.py` is for the one that does not."""
+    if request.param == "duckdb":
+        return Duck()
+    pytest.importorskip(
+        "daft", reason="DAFT IS NOT INSTALLED HERE, so nothing of it is tested: pip install 'andon[ray]'"
+    )
+    from andon.store.daft_ import Daft
+
+    return Daft()
 
 
 ROWS = generated(7, 900)
@@ -163,6 +174,40 @@ def rollup(plan: Rollup, rows: list[dict[str, object]]) -> list[dict[str, object
     return answer
 
 
+def histogram(plan: Histogram, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """What a histogram must answer."""
+    names = [*(["window_us"] if plan.window_us else []), *plan.keys]
+    answer = []
+    for key, members in grouped(plan, rows).items():
+        counts = Counter(bin_of(float(row[plan.metric])) for row in members if row[plan.metric] is not None)  # type: ignore[arg-type]
+        answer += [{**dict(zip(names, key, strict=True)), "bin": at, "n": n} for at, n in sorted(counts.items())]
+    return answer
+
+
+def listed(plan: Slice | Sample | Lookup, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """What a slice, a sample or a look-up must answer."""
+    found = sorted(selected(plan, rows), key=lambda row: (row["time_us"], row["id"]))
+    match plan:
+        case Slice():
+            found = (found[::-1] if plan.newest_first else found)[: plan.limit]
+        case Lookup():
+            found = [row for row in found if row["id"] in plan.ids]
+        case Sample():
+            drawn = int.from_bytes(blake2b(str(plan.seed).encode(), digest_size=16).digest(), "little")
+            prime = 2**31 - 1
+            a, b = 1 + drawn % (prime - 1), (drawn >> 64) % prime
+            order = sorted(found, key=lambda r: ((hash_of(str(r["id"])) % prime * a + b) % prime, r["id"]))
+            found = order[: plan.n]
+    return [{name: row[name] for name in plan.columns} for row in found]
+
+
+def expected(plan: Plan, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """What any plan must answer."""
+    if isinstance(plan, Rollup):
+        return rollup(plan, rows)
+    return histogram(plan, rows) if isinstance(plan, Histogram) else listed(plan, rows)
+
+
 def same(got: list[dict[str, object]], wanted: list[dict[str, object]]) -> None:
     """Equal, floats to 1e-9 relative."""
     assert len(got) == len(wanted)
@@ -219,16 +264,7 @@ def test_rollup(warehouse: Warehouse, where: tuple[Where, ...], span: Span | Non
 def test_histogram(warehouse: Warehouse, metric: str, keys: tuple[str, ...], window_us: int | None) -> None:
     """A histogram counts every value that is not null in the bin that `bin_of` names."""
     plan = Histogram(table="turns", metric=metric, keys=keys, window_us=window_us)
-    wanted = []
-    for key, members in grouped(plan, ROWS).items():
-        counts: dict[int, int] = {}
-        for row in members:
-            if row[metric] is not None:
-                at = bin_of(float(row[metric]))  # type: ignore[arg-type]
-                counts[at] = counts.get(at, 0) + 1
-        names = [*(["window_us"] if window_us else []), *keys]
-        wanted += [{**dict(zip(names, key, strict=True)), "bin": at, "n": n} for at, n in sorted(counts.items())]
-    assert warehouse.run(plan).to_pylist() == wanted
+    assert warehouse.run(plan).to_pylist() == histogram(plan, ROWS)
 
 
 EDGES = st.builds(
@@ -266,19 +302,14 @@ def test_slice(warehouse: Warehouse, where: tuple[Where, ...], newest_first: boo
     """A slice gives the rows as they were sent, nested columns included, in order of time and id."""
     columns = ("contexts", "id", "answer", "latency_s", "refused")
     plan = Slice(table="turns", columns=columns, where=where, newest_first=newest_first, limit=limit)
-    rows = sorted(selected(plan, ROWS), key=lambda r: (r["time_us"], r["id"]), reverse=newest_first)  # type: ignore[arg-type,return-value]
-    assert warehouse.run(plan).to_pylist() == [{name: row[name] for name in columns} for row in rows[:limit]]
+    assert warehouse.run(plan).to_pylist() == listed(plan, ROWS)
 
 
 @pytest.mark.parametrize("seed", [0, 1, -5, 2**40])
 def test_sample(warehouse: Warehouse, seed: int) -> None:
     """A sample is the first n rows by the seeded hash of their ids, so it is the same on every engine."""
-    drawn = int.from_bytes(blake2b(str(seed).encode(), digest_size=16).digest(), "little")
-    prime = 2**31 - 1
-    a, b = 1 + drawn % (prime - 1), (drawn >> 64) % prime
     plan = Sample(table="turns", n=25, seed=seed, columns=("id",), where=(Where(column="tokens", op="not_null"),))
-    order = sorted(selected(plan, ROWS), key=lambda r: ((hash_of(str(r["id"])) % prime * a + b) % prime, r["id"]))
-    assert warehouse.run(plan)["id"].to_pylist() == [row["id"] for row in order[:25]]
+    assert warehouse.run(plan).to_pylist() == listed(plan, ROWS)
 
 
 def test_samples_of_seeds_differ(warehouse: Warehouse) -> None:
@@ -291,13 +322,14 @@ def test_samples_of_seeds_differ(warehouse: Warehouse) -> None:
     assert max(counts.values()) < 25
 
 
+IDS = ("é-00000", "r-00005", "r-00899", "nobody", "' OR 1=1 --")
+
+
 def test_lookup(warehouse: Warehouse) -> None:
     """A look-up gives exactly the rows with these ids, in order of time and id, within the span when there is one."""
-    ids = ("é-00000", "r-00005", "r-00899", "nobody", "' OR 1=1 --")
     for span in (None, Span(start_us=0, end_us=3 * DAY)):
-        plan = Lookup(table="turns", ids=ids, columns=("id", "contexts", "time_us"), span=span)
-        rows = sorted((r for r in selected(plan, ROWS) if r["id"] in ids), key=lambda r: (r["time_us"], r["id"]))  # type: ignore[arg-type,return-value]
-        assert warehouse.run(plan).to_pylist() == [{name: row[name] for name in plan.columns} for row in rows]
+        plan = Lookup(table="turns", ids=IDS, columns=("id", "contexts", "time_us"), span=span)
+        assert warehouse.run(plan).to_pylist() == listed(plan, ROWS)
 
 
 def test_the_stores_own_columns(warehouse: Warehouse) -> None:
@@ -380,6 +412,27 @@ def test_sums_of_extreme_numbers(engine: Engine, tmp_path: Path, value: float) -
     assert (answer["latency_s.min"], answer["latency_s.max"]) == (value, value)
 
 
+def test_columns_that_older_files_lack(engine: Engine, tmp_path: Path) -> None:
+    """A row from before a column was added has null there, for conditions, keys, metrics and weights too."""
+    lacking = {"model", "refused", "latency_s", "contexts", "weight"}
+    older = pa.schema([field for field in SCHEMA if field.name not in lacking])
+    rows = [row | (dict.fromkeys(lacking) if i < 40 else {}) for i, row in enumerate(ROWS[:80])]
+    store = Warehouse(tmp_path, {"turns": older}, engine)
+    store.append("turns", pa.Table.from_pylist(rows[:40], SCHEMA).select(older.names))
+    store.commit()
+    store.close()
+    store = Warehouse(tmp_path, {"turns": SCHEMA}, engine)
+    plan = Rollup(table="turns", metrics=("latency_s", "tokens"), keys=("model", "refused"), window_us=DAY)
+    for part, upto in ((rows[40:40], 40), (rows[40:], 80)):
+        store.append("turns", pa.Table.from_pylist(part, SCHEMA))
+        store.commit()
+        for where in ((), (Where(column="model", op="null"),), (Where(column="contexts", op="not_null"),)):
+            same(store.run(replace(plan, where=where)).to_pylist(), rollup(replace(plan, where=where), rows[:upto]))
+            whole = Slice(table="turns", columns=tuple(SCHEMA.names), where=where)
+            assert store.run(whole).to_pylist() == listed(whole, rows[:upto])
+    store.close()
+
+
 REFUSED: tuple[tuple[Plan, str], ...] = (
     (Slice(table="nope", columns=("id",)), "turns"),
     (Slice(table="turns", columns=("nope",)), "latency_s"),
@@ -411,3 +464,31 @@ def test_wrong_plans_are_refused(warehouse: Warehouse, plan: Plan, hint: str) ->
     """A plan that does not fit the table is the caller's error, and the message says what would be allowed."""
     with pytest.raises(InputError, match=hint):
         warehouse.run(plan)
+
+
+@pytest.mark.parametrize("name", ["a b", "ü#", "[1]", "{a,b}", "]x[", "}x{"])
+def test_the_folder_may_have_any_name(engine: Engine, tmp_path: Path, name: str) -> None:
+    """No character of a path is taken for a pattern of paths."""
+    store = Warehouse(tmp_path / name, {"turns": SCHEMA}, engine)
+    store.append("turns", pa.Table.from_pylist(ROWS[:9], SCHEMA))
+    store.commit()
+    assert store.run(Rollup(table="turns")).to_pylist() == [{"rows": 9}]
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["data?", "data*", "data[12]"])
+def test_a_copy_beside_the_store_is_not_read(engine: Engine, tmp_path: Path, name: str) -> None:
+    """Where a path could be a pattern that a copy of the store fulfils, the rows are still counted once."""
+    store = Warehouse(tmp_path / name, {"turns": SCHEMA}, engine)
+    store.append("turns", pa.Table.from_pylist(ROWS[:9], SCHEMA))
+    store.commit()
+    shutil.copytree(tmp_path / name, tmp_path / "data1")
+    assert store.run(Rollup(table="turns")).to_pylist() == [{"rows": 9}]
+    store.close()
+
+
+def test_only_the_engine_that_is_used_is_loaded() -> None:
+    """Whoever imports the store does not wait for Daft or Ray, and need not have them."""
+    code = "import sys, andon.store; print(sorted({'daft', 'ray', 'grpc'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

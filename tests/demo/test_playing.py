@@ -77,7 +77,7 @@ def test_a_folder_of_somebody_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(150)
 def test_three_incidents_open_while_one_watches(tmp_path: Path) -> None:
     """The real command: by its link one comes in, and the three incidents appear one after the other, each with its draft.
 

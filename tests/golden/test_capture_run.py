@@ -309,9 +309,9 @@ def test_an_erasure_reaches_what_a_user_said(loop: Loop) -> None:
 
 
 def test_the_service_captures_by_itself(loop: Loop) -> None:
-    """A turn of the crank and its follow-up capture what was said, with the open incident that is about the same."""
+    """What was said is captured beside the turns, with the open incident that is about the same."""
     record(loop.warehouse, [asked(n) for n in range(5)])
     record_feedback(loop.warehouse, [said(n) for n in range(3)])
     loop.tick(US + 6_000 * S)
-    loop.follow(US + 6_000 * S)
+    loop.capture_due(US + 6_000 * S)
     assert len(failures(loop)) == 3

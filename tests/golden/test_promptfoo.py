@@ -86,3 +86,11 @@ def test_few_bytes_of_yaml_do_not_become_many():
     assert "becomes longer" in reading.refused[0].reason
     sample = {"input": "q", "target": "a", "metadata": {"page": "x" * 2**20}}
     assert "1,048,576 are kept" in read_as(json.dumps(sample), "inspect", "s").refused[0].reason
+
+
+@pytest.mark.parametrize("text", ["true__", "Falsehoods", "truest of all", "True", "FALSE story"])
+def test_a_text_that_begins_like_a_truth_value_is_a_text(text):
+    """Unquoted YAML whose first letters are true or false is read as it stands; only the whole words are truth values."""
+    written = f"- vars: {{question: {text}}}\n  assert: [{{type: equals, value: a}}]\n"
+    (case,) = read_as(written, "promptfoo", "p").cases
+    assert case.question.lower() == text.lower()

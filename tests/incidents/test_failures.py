@@ -176,7 +176,7 @@ def test_hostile_titles_stay_on_one_line() -> None:
     assert len(reason) < 400
 
 
-@pytest.mark.slow
+@pytest.mark.slow(80)
 def test_the_three_stories(tmp_path: Path) -> None:
     """The stories of the demo, run through the whole loop, are called what guides to AI incidents call them."""
     tell(tmp_path / "demo")

@@ -133,7 +133,9 @@ def test_an_incident_that_closes_by_measurement(type_: Type, tmp_path: Path, mon
     """From traffic to the close by what is typed: refused while harm is only quiet, done after two days inside the limits."""
 
     def at(hour: int, *words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("time.time_ns", lambda: (T0 + hour * HOUR + HOUR // 10) * 1000)
+        now_us = T0 + hour * HOUR + HOUR // 10
+        monkeypatch.setattr("time.time_ns", lambda: now_us * 1000)
+        monkeypatch.setattr("andon.server.background.clock_of", lambda _: now_us)  # a tick goes by the ledger's clock
         return type_(*words)
 
     at(48, "import", traffic(tmp_path / "before.jsonl", range(48), 0.05))

@@ -15,8 +15,8 @@ from andon.incidents import Incident, Report, TimelineEvent, message_of, open_ch
 from andon.incidents.records import Reason
 from andon.incidents.reports import report_id, same_question
 from andon.incidents.run import goes_on, notify, respond, restate, timeline_of
+from andon.incidents.run.growing import grow_timeline
 from andon.incidents.run.reports import receive_report
-from andon.incidents.run.timeline import grow_timeline
 
 MINUTE = 60_000_000
 

@@ -14,8 +14,9 @@ from andon.changes import Change
 from andon.errors import InputError
 from andon.incidents import Delivery, Incident, TimelineEvent, TimelineMark
 from andon.incidents.run import add_note, timeline_of
+from andon.incidents.run.growing import grow_timeline
 from andon.incidents.run.recovery import close_incident
-from andon.incidents.run.timeline import event, find_entry, first_told, grow_timeline, mark_entry, marks_of
+from andon.incidents.run.timeline import event, find_entry, first_told, mark_entry, marks_of
 from andon.incidents.timeline import brief, spike_text, spikes, t_of
 from andon.levers import Lever
 from andon.levers.run import declare, hold, release

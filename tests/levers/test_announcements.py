@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from andon.errors import SeamError
+from andon.errors import SeamError, StateError
 from andon.incidents import Message
 from andon.incidents.hooks import pagerduty_event
 from andon.levers import Announced, Effect, Lever, Pull
@@ -339,19 +340,128 @@ def test_what_people_wrote_is_harmless(ledger: Ledger) -> None:
             assert not any(bad in text for bad in ("<!", "@", "](", "https:", "evil.com", "\x1b", "*b*", "`rm"))
 
 
-def test_a_crash_sends_nothing_twice(ledger: Ledger) -> None:
-    """It is written before it is sent: who fails while sending, and who comes at the same moment, sends nothing again."""
+class Broken(Heard):
+    """A channel that refuses while it is broken, in one way or another."""
 
-    class Broken(Heard):
-        def send(self, message: Message) -> None:
-            super().send(message)
-            raise SeamError("no", retryable=True)
+    error: Exception | None = SeamError("no", retryable=True)
+    tries = 0
 
-    broken, heard = Broken(), Heard()
+    def send(self, message: Message) -> None:
+        self.tries += 1
+        if self.error is not None:
+            raise self.error
+        super().send(message)
+
+
+def test_a_channel_that_failed_is_told_later(ledger: Ledger) -> None:
+    """It is tried again, more and more seldom, and told once; who took it is not told again."""
+    broken, heard = Broken("mail"), Heard()
     pulled(ledger)
-    assert tell_levers(ledger, [broken, heard], T0 + 1) == 2
-    assert tell_levers(ledger, [broken, heard], T0 + 2) == 0
+    assert tell_levers(ledger, [broken, heard], T0 + 1) == 1
+    waits = [30, 60, 120, 240]
+    for tries, s in enumerate(waits, 2):
+        now_us = T0 + 1 + s * SECOND
+        assert tell_levers(ledger, [broken, heard], now_us - 1) == 0
+        assert broken.tries == tries - 1
+        assert tell_levers(ledger, [broken, heard], now_us) == 0
+        assert broken.tries == tries
+    broken.error = None
+    assert tell_levers(ledger, [broken, heard], T0 + HOUR) == 1
+    assert tell_levers(ledger, [broken, heard], T0 + 2 * HOUR) == 0
     assert (len(broken.messages), len(heard.messages)) == (1, 1)
+
+
+def test_what_is_no_news_any_more_is_not_told_late(ledger: Ledger) -> None:
+    """A channel that was broken all the while a lever was held is told that it ended, and nothing else."""
+    broken = Broken("mail")
+    pulled(ledger)
+    tell_levers(ledger, [broken], T0 + 1)
+    tell_levers(ledger, [broken], T0 + 4 * HOUR - MINUTE)
+    expire(ledger, T0 + 4 * HOUR)
+    broken.error = None
+    assert tell_levers(ledger, [broken], T0 + 5 * HOUR) == 1
+    assert one(broken).event == "lever.ended"
+    assert tell_levers(ledger, [broken], T0 + 9 * HOUR) == 0
+
+
+def test_many_that_failed_together_are_told_together(ledger: Ledger) -> None:
+    """One message of thirty holds that was refused is sent again as one."""
+    broken = Broken("mail")
+    for k in range(30):
+        declare(ledger, Lever(id=f"l{k}", kind="boolean", default=False, safe=True), T0 - DAY, "ann")
+        pulled(ledger, key=f"l{k}")
+    tell_levers(ledger, [broken], T0 + 1)
+    broken.error = None
+    assert tell_levers(ledger, [broken], T0 + MINUTE) == 1
+    assert one(broken).title == "30 levers are held"
+
+
+def test_what_may_have_arrived_is_not_sent_again(ledger: Ledger) -> None:
+    """A receiver that did not answer may have taken it: it is told no second time."""
+    broken = Broken("mail")
+    broken.error = SeamError("it did not answer", retryable=False)
+    pulled(ledger)
+    assert tell_levers(ledger, [broken], T0 + 1) == 0
+    assert tell_levers(ledger, [broken], T0 + HOUR) == 0
+    assert broken.tries == 1
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("writes", range(1, 6))
+def test_a_crash_loses_nothing_and_sends_nothing_twice(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """Wherever it ends before it sends, the next start tells whom it had not begun to tell; nobody is told twice."""
+    put, left = ledger.put, [writes]
+
+    def dying(*args: Any, **more: Any) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return put(*args, **more)
+
+    channels = [Heard(), Heard("mail")]
+    pulled(ledger)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(ledger, "put", dying)
+    with suppress(Killed):
+        tell_levers(ledger, channels, T0 + 1)
+    monkeypatch.setattr(ledger, "put", put)
+    tell_levers(ledger, channels, T0 + SECOND)
+    tell_levers(ledger, channels, T0 + MINUTE)
+    assert [len(c.messages) for c in channels] == [1, 1]
+
+
+def test_of_two_processes_one_tells(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who read what was told before another one told it tells it no second time, be it new or a second try."""
+    broken, every = Broken("mail"), ledger.all
+    pulled(ledger)
+    for tries, now_us in enumerate((T0 + 1, T0 + MINUTE), 1):
+        stale = every(Announced)
+        tell_levers(ledger, [broken], now_us)
+        assert broken.tries == tries
+        monkeypatch.setattr(
+            ledger, "all", lambda kind, *a, s=stale, **k: s if kind is Announced else every(kind, *a, **k)
+        )
+        assert tell_levers(ledger, [broken], now_us) == 0
+        monkeypatch.setattr(ledger, "all", every)
+        assert broken.tries == tries
+
+
+def test_a_process_that_writes_nothing_sends_nothing(ledger: Ledger) -> None:
+    """Whoever was overtaken, and is refused every write, tells nobody."""
+
+    def refuse(_: object) -> None:
+        raise StateError("another one holds the lease")
+
+    heard = Heard()
+    pulled(ledger)
+    ledger.guard = refuse
+    assert tell_levers(ledger, [heard], T0 + 1) == 0
+    assert heard.messages == []
 
 
 def test_a_slow_channel_holds_nobody_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

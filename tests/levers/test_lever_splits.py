@@ -153,10 +153,9 @@ def test_what_is_live_stays_while_it_is_compared(ledger: Ledger, live: Make, app
         lambda now: declare(ledger, other, now, "ann"),
     ):
         entry = ledger.last_entry()
-        with pytest.raises(
-            StateError, match=r"EXP-0001 splits prompt in production until .*andon rollout stop EXP-0001"
-        ):
+        with pytest.raises(StateError, match=r"EXP-0001 splits prompt in production until .* end it first") as refused:
             act(T0 + 20)
+        assert refused.value.commands == "`andon rollout stop EXP-0001`"
         assert ledger.last_entry() == entry
     declare(ledger, replace(lever, about="texts may change"), T0 + 20, "ann")
     promote(ledger, "prompt", old.digest, to="staging", why="elsewhere", by="ann", now_us=T0 + 20)
@@ -207,8 +206,9 @@ def test_one_experiment_at_a_time_and_each_once(ledger: Ledger, approved: Make, 
     plan = experiment(approved("new").digest)
     second = replace(plan, id="EXP-0002")
     start(ledger, plan)
-    with pytest.raises(StateError, match=r"EXP-0001 splits prompt in production until .*andon rollout stop EXP-0001"):
+    with pytest.raises(StateError, match=r"EXP-0001 splits prompt in production until .* end it first") as refused:
         start(ledger, second)
+    assert refused.value.commands == "`andon rollout stop EXP-0001`"
     with pytest.raises(StateError, match="EXP-0001 was started before"):
         start(ledger, plan)
     stop_split(ledger, "EXP-0001", why="w", by="ann", now_us=T0 + 20)

@@ -81,7 +81,7 @@ def test_five_thumbs_down_in_one_batch(type_, tmp_path: Path) -> None:
     )
     for at in (NOW_US + 300_000_000, NOW_US + 600_000_000):
         loop.tick(at)
-        loop.follow(at)
+        loop.capture_due(at)
     loop.close()
 
     type_("golden", "queue", "--out", "labels.csv")

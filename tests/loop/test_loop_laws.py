@@ -60,6 +60,7 @@ def homes(tmp_path: Path) -> Iterator[Path]:
     return (tmp_path / str(k) for k in range(100))
 
 
+@pytest.mark.slow
 def test_the_pace_of_ticks_does_not_matter(homes: Iterator[Path]) -> None:
     """The same traffic gives the same records, byte for byte, whether the crank is turned once or forty times."""
     dumps = []

@@ -135,6 +135,7 @@ def test_no_page_is_lost(hourly: Loop, tmp_path: Path, then: str) -> None:
     hourly.close()
 
 
+@pytest.mark.slow
 def test_what_goes_on_is_told_once(hourly: Loop, tmp_path: Path) -> None:
     """Five failing runs are one page and one onset, between the last run that passed and the first that failed.
 

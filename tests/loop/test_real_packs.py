@@ -20,7 +20,6 @@ sys.path.insert(0, str(ROOT / "examples"))
 import packs  # noqa: E402 - the adapters live in examples/, not in the product
 
 PACKS = ["refusals-xstest", "drift-llmdrift", "rag-expertqa", "intents-clinc-oos"]
-SLOW = PACKS[1:]
 
 
 def _run(name: str, data: Path, home: Path) -> tuple[packs.Scene, dict[str, Path], Loop, Replay]:
@@ -40,7 +39,8 @@ def _embedder(name: str) -> str:
     return "minilm"
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in PACKS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PACKS)
 def test_a_real_change_is_found_explained_and_gated(name: str, shared_data: Path, tmp_path: Path) -> None:
     """One incident of the right class, onset inside its interval, true cause first, and a gate that fails the bad version once six cases are lost, and is undecided before."""
     scene, files, loop, result = _run(name, shared_data, tmp_path)
@@ -62,6 +62,7 @@ def test_a_real_change_is_found_explained_and_gated(name: str, shared_data: Path
     loop.close()
 
 
+@pytest.mark.slow
 def test_identical_outputs_open_no_incident(shared_data: Path, tmp_path: Path) -> None:
     """The control, two snapshots with the same outputs, raises no signal at all."""
     _, _, loop, result = _run("tools-bfcl", shared_data, tmp_path)

@@ -11,7 +11,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 pytest.importorskip("openfeature", reason="the drill needs the extra openfeature; NOT run")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(80)
 def test_a_bad_prompt_is_taken_out_and_the_postmortem_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule holds the careful prompt, the application uses it, the metric recovers, and the postmortem says when and how far.
 

@@ -13,7 +13,8 @@ from andon.loop import open_loop, replay
 from andon.settings import Settings
 from andon.traffic.run import record
 
-SLOW = {"legal"}  # ten weeks of traffic: their replay takes a minute
+# the ten weeks of the legal one take a minute to replay; one story is enough for the quick part
+SLOW = {"legal", "triage"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in STORIES])

@@ -20,7 +20,7 @@ from andon.monitors.budget import budget_of, paging_weight
 from andon.monitors.publication import KEY, STATE
 from andon.monitors.run import chart_of, open_board
 from andon.monitors.run.publishing import FOLDER, Publisher
-from andon.store import Ledger, Slice, Warehouse, keep_table, kept_table
+from andon.store import Ledger, Place, Slice, Warehouse, keep_table, kept_table
 
 BROKEN, LAST = 780, 816
 """Windows: 65 hours of history, so that some of it is only remembered by hours; three hours of harm."""
@@ -56,7 +56,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, dict
     process.done()
     for window in range(BROKEN + 1, LAST + 1):
         for signal in process.advance(at(window)):
-            board = open_board(warehouse.root)
+            board = open_board(warehouse.place)
             found.setdefault(signal.monitor, (signal, board))
         process.done()
     yield store, found
@@ -101,9 +101,8 @@ def test_what_is_published_is_what_the_signal_shows(
             start, end = start * width - at(0) // WIDTH_US, end * width - at(0) // WIDTH_US
             if start >= end:
                 return
-            points = (
-                end - start
-            ) // width  # of the same width, or the ends that were just put on it are in the middle of one
+            # of the same width, or the ends that were just put on it are in the middle of one
+            points = (end - start) // width
     else:
         start, hours = 12 * data.draw(st.integers(3, 12)), data.draw(st.integers(1, 6))
         end = start + 12 * hours * data.draw(st.integers(1, (last - start) // 12 // hours))
@@ -261,7 +260,7 @@ def test_counts_survive_any_pace(
         process.advance(first + len(made), n, x)
         made += list(zip(n[:, 0].astype(int), x[:, 0].astype(int), strict=True))
         publisher.publish(process, Weights(), first + len(made))  # type: ignore[arg-type]
-    board = open_board(publisher._folder.parent)
+    board = open_board(publisher._folder.here.parent)
     kept = made[-(48 * 3600 // width) :]
     points = board.points(0, board.until_us - len(kept) * process.window_us, board.until_us, len(kept))
     assert [(p.n, p.x) for p in points] == kept
@@ -320,7 +319,7 @@ def test_another_version_is_as_none(home: Path) -> None:
     """Tables of a version that this one does not know, or that say nothing of themselves, are as if they were not there."""
     process = charts(width_us=WIDTH_US)
     Publisher(home).publish(process, Weights(), turned(process, [WHOLE], range(30)))  # type: ignore[arg-type]
-    state = kept_table(home / FOLDER, STATE)
+    state = kept_table(Place(home / FOLDER), STATE)
     assert state is not None
     told = json.loads(state.schema.metadata[KEY])
     for metadata in (
@@ -329,9 +328,9 @@ def test_another_version_is_as_none(home: Path) -> None:
         {},
         {KEY: json.dumps({**told, "counts": "gone"})},
     ):
-        keep_table(home / FOLDER, STATE, state.replace_schema_metadata(metadata))
+        keep_table(Place(home / FOLDER), STATE, state.replace_schema_metadata(metadata))
         assert len(open_board(home)) == 0
-    keep_table(home / FOLDER, STATE, state.replace_schema_metadata({KEY: json.dumps(told)}))
+    keep_table(Place(home / FOLDER), STATE, state.replace_schema_metadata({KEY: json.dumps(told)}))
     assert len(open_board(home)) == 1
 
 

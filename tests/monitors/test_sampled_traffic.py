@@ -23,6 +23,7 @@ def told(kept: Floats, weight: Floats) -> list[int]:
     return [hour_of(s) for s in pages(process.advance(FIRST, n, x)) if s.metric == TRAFFIC]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("per_hour", "weight"), [(5.0, 20.0), (1.0, 20.0), (20.0, 5.0)])
 def test_few_kept_rows_are_no_silence(per_hour: float, weight: float) -> None:
     """Few kept rows, each of which stands for many, page as often as that many rows that stand for themselves: within the budget."""
@@ -38,6 +39,7 @@ def test_few_kept_rows_are_no_silence(per_hour: float, weight: float) -> None:
     assert pages_a_month <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("per_hour", "weight", "most"), [(5.0, 20.0, 3), (20.0, 5.0, 2), (1.0, 20.0, 24)])
 def test_silence_among_few_kept_rows_is_told(per_hour: float, weight: float, most: int) -> None:
     """When nothing comes any more on a working day, it is told within hours, unless the page of a false alarm still stands."""
@@ -52,6 +54,7 @@ def test_silence_among_few_kept_rows_is_told(per_hour: float, weight: float, mos
     assert np.median(delays) <= most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("real", "weight"), [(100.0, 20.0), (20.0, 5.0), (1000.0, 5.0), (1000.0, 1.25)])
 @pytest.mark.parametrize("back", [False, True])
 def test_another_sampling_rate_is_no_outage(real: float, weight: float, back: bool) -> None:

@@ -34,6 +34,7 @@ def share(x: Floats, width_us: int = HOUR_US) -> Floats:
     return np.full(x.shape, width_us / HOUR_US)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("left", "most"), [(0.0, 3), (0.2, 6), (0.5, 24)])
 @pytest.mark.parametrize("hour", [11, 2])
 def test_silence_signals_within_hours(left: float, most: int, hour: int) -> None:

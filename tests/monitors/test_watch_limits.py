@@ -208,6 +208,7 @@ def test_an_acceptance_touches_its_charts_alone(store: Callable[..., Store]) -> 
     assert all(s.baseline_from_us == at(0) for s in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [[LAST], [100, ACCEPTED, ACCEPTED + 1, 300, LAST], [*range(7, LAST, 40), LAST]])
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_replay_forgets_at_the_same_time(store: Callable[..., Store], stops: list[int], restart: bool) -> None:

@@ -47,6 +47,7 @@ def _ablated(data: Path, variant: str) -> list[Row]:
     ]
 
 
+@pytest.mark.slow
 def test_a_refusal_collapse_pages_within_a_day(shared_data: Path, tmp_path: Path) -> None:
     """Only the system prompt changes (`mistralguard` to `mistralinstruct`): the refusals of unsafe prompts collapse, and their chart says so."""
     before, after = _xstest(shared_data, "mistralguard"), _xstest(shared_data, "mistralinstruct")

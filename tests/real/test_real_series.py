@@ -110,6 +110,7 @@ def test_change_points_of_hourly_means(shared_data: Path) -> None:
     assert found >= windows / 3
 
 
+@pytest.mark.slow
 @pytest.mark.xfail(
     strict=True, reason="a daily wave of four times its foot pages in its first week: see docs/methods/real-data.md"
 )
@@ -122,7 +123,7 @@ def test_series_without_anomaly_are_silent(shared_data: Path, tmp_path: Path) ->
         assert signals == [], name
 
 
-@pytest.mark.slow
+@pytest.mark.slow(160)
 def test_labelled_windows_and_normal_stretches(shared_data: Path, tmp_path: Path) -> None:
     """Over all series the pages are told apart: labelled windows with one, and its lag, and those outside; real series have at most one of those in two weeks."""
     series = _read(shared_data)

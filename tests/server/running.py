@@ -2,31 +2,37 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from random import Random
 
 import httpx2
+from bench.replicas import answers, free_port
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from andon.store import Slice, Warehouse
 from andon.traffic import SCHEMAS
 
+__all__ = [
+    "HEADERS",
+    "START_NS",
+    "Sender",
+    "answers",
+    "body_of",
+    "eventually",
+    "free_port",
+    "numbers_in",
+    "serving",
+    "start",
+]
+
 HEADERS = {"content-type": "application/x-protobuf"}
 START_NS = 1_790_000_000 * 10**9
-
-
-def free_port() -> int:
-    """A port on which nobody listens now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def start(home: Path, port: int, more: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
@@ -48,18 +54,6 @@ def eventually(true: Callable[[], bool], seconds: float = 30) -> None:
     while not true():
         assert time.monotonic() < until, "it did not come about in time"
         time.sleep(0.02)
-
-
-def answers(port: int, path: str = "/healthz") -> bool:
-    """Whether the server says 200. Asked many times a second, so without a client that loads certificates each time."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def test_kill_9_of_the_server_under_load(tmp_path: Path) -> None:
     storm(tmp_path / "home", 4)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(140)
 def test_kill_9_of_the_server_forty_times(tmp_path: Path) -> None:
     """The same after forty kills: what one kill in thirteen would lose or double is seen with 95 %."""
     storm(tmp_path / "home", 40)
@@ -113,6 +113,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_and_recovers(small_disk: Path) -> None:
     """On a full disk requests are a 503 to be sent again, readiness says why, and with space again all goes on: none is lost."""
     port = free_port()
@@ -134,6 +135,7 @@ def test_a_full_disk_refuses_and_recovers(small_disk: Path) -> None:
     assert sorted(found) == sorted(sender.acknowledged)
 
 
+@pytest.mark.slow
 def test_a_read_only_folder_refuses_and_recovers(small_disk: Path) -> None:
     """While its folder is read-only requests are a 503, and afterwards they are taken again: none is lost, none doubled."""
     port = free_port()

@@ -352,6 +352,7 @@ def test_the_server_closes_its_errands_and_what_waited_says_so(tmp_path: Path, s
     """Only so many wait and so many are known; what waits can be stopped; at the end of the server the rest fails and says why."""
     errands = Errands(settings)
     first = errands.ask("investigate", "ann", incident="INC-9999")  # its process takes its time to start
+    eventually(lambda: (begun := errands.get(first)) is not None and begun.state == "working")
     for n in range(KEPT + 20):
         waiting = errands.ask("investigate", "ann", incident=f"INC-{n}")
         errands.stop(waiting, "ann")

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub  # noqa: E402
 
 from andon.api.grpc import open_grpc  # noqa: E402
-from andon.errors import ConfigError, InputError, StoreError  # noqa: E402
+from andon.errors import InputError, SeamError, StoreError  # noqa: E402
 from andon.settings import Settings  # noqa: E402
 from andon.store import Warehouse  # noqa: E402
 from andon.traffic import SCHEMAS  # noqa: E402
@@ -138,7 +138,7 @@ def test_a_taken_port_is_an_error_unless_it_is_the_usual_one(
     """A port that was chosen and is taken stops the start; where a collector sits on 4317 Andon starts, and says so."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match="ANDON_GRPC_PORT"):
+        with pytest.raises(SeamError, match="ANDON_GRPC_PORT"):
             open_grpc(Settings(grpc_port=port), doubles.receive)
         monkeypatch.setattr("andon.api.grpc._DEFAULT_PORT", port)
         assert open_grpc(Settings(grpc_port=port), doubles.receive) is None

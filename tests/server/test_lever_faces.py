@@ -44,6 +44,11 @@ def served(file: Path, **more: Any) -> Any:
     return create_server(Warehouse(file.parent / "warehouse", SCHEMAS), Ledger.open(file), None, **more).running()
 
 
+def notes(file: Path) -> list[Path]:
+    """What servers left beside the ledger of what they serve."""
+    return [*file.parent.glob("ledger.db.served-*")]
+
+
 def held(ledger: Ledger) -> Pull:
     """A hold of an hour."""
     at_us = now_us()
@@ -88,7 +93,7 @@ def test_a_read_is_an_applications_where_its_context_says_so(file: Path, ledger:
 def test_a_hold_says_which_server_serves_it(file: Path, ledger: Ledger) -> None:
     """Of a hold and of its release; at once where a server runs, and true when it is said."""
     with served(file) as server:
-        eventually(file.with_name("ledger.db.served").exists)
+        eventually(lambda: notes(file))
         for act in (held, lambda ledger: release(ledger, LEVER.id, why="w", by="ann", now_us=now_us())):
             said = served_within(ledger, act(ledger))
             assert said.startswith(f"the server at http://127.0.0.1:{server.port} has picked it up, 0.")
@@ -101,11 +106,11 @@ def test_a_hold_that_nobody_serves_says_so(file: Path, ledger: Ledger) -> None:
     assert served_within(ledger, held(ledger)).startswith("NOT SERVED YET: no running server has picked it up (")
     assert time.monotonic() - began < 0.5
     with served(file) as server:
-        eventually((file.parent / "ledger.db.served").exists)
+        eventually(lambda: notes(file))
         assert ready(server)[0] == 200
         other = Ledger.open(file.parent / "other" / "ledger.db")
         declare(other, LEVER, now_us(), "ann")
-        shutil.copy(file.parent / "ledger.db.served", file.parent / "other")
+        shutil.copy(notes(file)[0], file.parent / "other")
         assert served_within(other, held(other), 0.2).startswith("NOT SERVED YET: ")
         other.close()
     began = time.monotonic()
@@ -132,7 +137,7 @@ def test_what_a_dead_server_left_behind_is_not_believed(file: Path, ledger: Ledg
         assert file.stat().st_ino == number
     mine = Ledger.open(file)
     declare(mine, LEVER, now_us(), "ann")
-    assert file.with_name("ledger.db.served").exists()
+    assert notes(file)
     assert served_within(mine, held(mine), 0.2).startswith("NOT SERVED YET: ")
     mine.close()
 
@@ -156,7 +161,7 @@ def test_a_backup_that_is_restored_into_the_file_is_served(file: Path, ledger: L
 def test_a_hold_that_is_over_by_the_servers_clock_is_said_not_to_be_in_force(file: Path, ledger: Ledger) -> None:
     """A clock that is hours behind is told at the first pull of a lever, when there is no earlier one to compare it with."""
     with served(file):
-        eventually(file.with_name("ledger.db.served").exists)
+        eventually(lambda: notes(file))
         behind = now_us() - 5 * 3_600_000_000
         for hours, words in ((4, "NOT IN FORCE: its time is over by the server's clock (20"), (6, "the server at ")):
             until = behind + hours * 3_600_000_000

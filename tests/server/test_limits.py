@@ -66,6 +66,7 @@ def limited(soft: int, hard: int) -> tuple[int, int, str]:
     return int(returned), int(now), done.stderr
 
 
+@pytest.mark.slow
 def test_a_thousand_streams_have_files() -> None:
     """The soft limit is raised to what is wanted, never lowered; a hard limit below that is taken whole, and told."""
     assert limited(256, 8192) == (4000, 4000, "")

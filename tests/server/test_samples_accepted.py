@@ -54,6 +54,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.slow
 def test_every_recorded_request_is_accepted(server: Server, tmp_path: Path, record_property: object) -> None:
     """All of them are answered 200, in the request's content type, with nothing refused; sent again they add no span."""
     accepted: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from andon.errors import ConfigError, StoreError
+from andon.errors import ConfigError, SeamError, StoreError
 from andon.incidents.channels import NOBODY
 from andon.levers import Lever, Pull
 from andon.levers.run import add_version, approve_version, declare, hold, start_split
@@ -194,6 +194,9 @@ def test_a_failing_background_is_told(store: tuple[Warehouse, Ledger], caplog: p
             if self.broken:
                 raise ZeroDivisionError("secret")
 
+        def capture_due(self, _: int) -> None:
+            """Nothing failed."""
+
     loop = Loop()
     with caplog.at_level(logging.ERROR, "andon"), create_server(*store, loop, tick_s=0.02).running() as server:
         eventually(lambda: loop.turns > 5)
@@ -284,9 +287,9 @@ def test_an_open_host_needs_a_token(tmp_path: Path, host: str) -> None:
     assert not (tmp_path / "andon").exists()
 
 
-def test_a_taken_port_is_a_configuration_error() -> None:
+def test_a_taken_port_is_refused() -> None:
     """A port on which something else listens is refused with what to do."""
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="another ANDON_PORT"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SeamError, match="another ANDON_PORT"):
         listen("127.0.0.1", taken.getsockname()[1], "")
 
 
@@ -345,7 +348,11 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, signal_name: str) -> None:
             except httpx2.HTTPError:
                 return False
 
-        eventually(up, 30)
+        try:
+            eventually(up, 30)
+        except BaseException:
+            process.kill()  # else its end would be waited for
+            raise
         body = b'{"id": "i1", "time": 1790000000}'
         assert httpx2.post(f"{address}/v1/interactions", content=body, headers=LINES).json()["accepted"] == 1
         process.send_signal(getattr(signal, signal_name))

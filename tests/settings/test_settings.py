@@ -18,7 +18,7 @@ from andon.settings import HIGH_RISK, Settings, describe, is_high_risk, load
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 NAMES = [f.name for f in fields(Settings) if "env" in f.metadata]
-SECRETS = ["embedder_key", "writer_key", "judge_key", "token", "github_secret", "redact_key", "channels"]
+SECRETS = ["ledger", "embedder_key", "writer_key", "judge_key", "token", "github_secret", "redact_key", "channels"]
 
 SLO = """
 apiVersion: openslo/v1
@@ -311,13 +311,16 @@ def test_the_files_in_the_guides_are_understood(page: str, i: int, write: Callab
 
 
 def test_the_check_of_the_guide_is_what_is_printed(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`andon check` prints the lines that the guide shows, for the file of the guide."""
+    """`andon check` prints the lines that the guide shows, for the file of the guide, and then what it found of the places."""
     monkeypatch.setenv("COLUMNS", "400")
     write(blocks("set-objectives.md")[0])
     done = check()
     guide = (HOW_TO / "set-objectives.md").read_text(encoding="utf-8")
     assert done.exit_code == 0
-    assert done.output == guide.split("```text\n")[1].split("```")[0]
+    shown, found = guide.split("```text\n")[1].split("```")[0], done.output.splitlines()
+    assert found[: len(shown.splitlines())] == shown.splitlines()
+    places = [line.partition(":")[0].partition("=")[0] for line in found[len(shown.splitlines()) :]]
+    assert places == ["ledger", "ANDON_HOME", "engine", "channels"]
 
 
 def test_the_check_refuses_and_tells_of_a_missing_file(write: Callable[..., Path]) -> None:

@@ -39,6 +39,7 @@ def expectation(
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [0.0, 0.05, 0.3])
 @pytest.mark.parametrize("name", ["one batch", "a canary of 5 %", "mostly treatment"])
 def test_the_expectation_is_at_most_one_under_every_point_of_the_null(name: str, margin: float) -> None:
@@ -65,6 +66,7 @@ def test_so_it_is_for_the_other_side(name: str, margin: float) -> None:
     assert most > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [0.0, 0.1])
 @pytest.mark.parametrize("name", ["two batches", "three batches, a ramp"])
 def test_batches_may_have_rates_of_their_own(name: str, margin: float) -> None:

@@ -281,6 +281,7 @@ def total(x: np.ndarray, y: np.ndarray, n: np.ndarray, m: np.ndarray) -> float:
     return user_design_effect(both, moments(n.sum() + m.sum(), events, events)) or 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("users", "rate", "rounds", "worst"),
     [

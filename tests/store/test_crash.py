@@ -68,7 +68,7 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     crash_storm(tmp_path, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(90)
 def test_kill_9_a_hundred_times(tmp_path: Path) -> None:
     """The same after a hundred kills."""
     crash_storm(tmp_path, 100)

@@ -11,7 +11,7 @@ import sqlalchemy.exc
 from deltalake import DeltaTable, TableFeatures, write_deltalake
 
 from andon.errors import StoreError
-from andon.store import Slice, Warehouse, duck, ledger
+from andon.store import Place, Slice, Warehouse, duck, ledger
 from andon.store import table as delta
 
 SCHEMA = pa.schema([("id", pa.string()), ("time_us", pa.int64())])
@@ -38,7 +38,7 @@ DELTA = [getattr(deltalake.exceptions, name) for name in deltalake.exceptions.__
 )
 def test_what_delta_and_arrow_raise_is_a_store_error(kind: type[Exception]) -> None:
     """No exception of delta-rs, Arrow or the disk leaves the table module as it is."""
-    with pytest.raises(StoreError, match="cannot read"), delta._engine_errors("read"):
+    with pytest.raises(StoreError, match="cannot read"), delta._engine_errors("read", Place(Path("x"))):
         raise kind("why")
 
 
@@ -63,11 +63,11 @@ def test_what_sqlalchemy_raises_is_a_store_error(kind: type[Exception]) -> None:
 def test_damaged_files_are_store_errors(tmp_path: Path) -> None:
     """A damaged data file, and a damaged log, are StoreErrors that name the table or the engine."""
     store = filled(tmp_path)
-    (data,) = store._folder("turns").glob("*.parquet")
+    (data,) = store.folder("turns").here.glob("*.parquet")
     data.write_bytes(b"PAR1 rubbish")
     with pytest.raises(StoreError, match="DuckDB"):
         store.run(Slice(table="turns", columns=("id",)))
-    (store._folder("turns") / "_delta_log" / "00000000000000000000.json").write_text("rubbish")
+    (store.folder("turns").here / "_delta_log" / "00000000000000000000.json").write_text("rubbish")
     with pytest.raises(StoreError, match="'turns'"):
         store.run(Slice(table="turns", columns=("id",)))
 
@@ -92,7 +92,7 @@ def partitions(path: str) -> None:
 def test_tables_that_hide_rows_are_refused(tmp_path: Path, change: Callable[[str], None]) -> None:
     """Once another program has switched on what makes a list of files wrong, every use of the table says so."""
     store = filled(tmp_path)
-    change(store._folder("turns").as_uri())
+    change(store.folder("turns").uri)
     with pytest.raises(StoreError, match=r"(deletionVectors|columnMapping|partition columns).*another program"):
         store.run(Slice(table="turns", columns=("id",)))
     store.append("turns", pa.table({"id": ["b"], "time_us": [1]}))
@@ -106,7 +106,7 @@ def test_rows_that_another_program_wrote_are_read(tmp_path: Path) -> None:
     """A plain append by another writer is seen, with null in the columns that it does not know."""
     store = filled(tmp_path)
     theirs = pa.table({"id": ["theirs"], "time_us": [2]})
-    write_deltalake(store._folder("turns").as_uri(), theirs, mode="append", schema_mode="merge")
+    write_deltalake(store.folder("turns").uri, theirs, mode="append", schema_mode="merge")
     got = store.run(Slice(table="turns", columns=("id", "seq"))).to_pylist()
     assert got == [{"id": "a", "seq": 1}, {"id": "theirs", "seq": None}]
     store.compact("turns")

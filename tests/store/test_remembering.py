@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.errors import StoreError
-from andon.store import Ledger, RememberingLedger, remembered, remembering
+from andon.store import Ledger, RememberingLedger, remembered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,32 +284,15 @@ def test_large_records_are_held_as_long_as_there_is_room(tmp_path: Path, monkeyp
     other.close()
 
 
-def _late(book: Ledger, entry: int, name: str) -> None:
-    with book._engine.begin() as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO versions (entry, kind, id, version, at_us, author, body) VALUES (?, 'Page', ?, 1, 1, 'x', ?)",
-            (entry, name, json.dumps({"id": name})),
-        )
-
-
-def test_what_becomes_visible_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the database does not tell, an entry below one already seen is found with the next write, or after the bound; in its order."""
-    book = RememberingLedger("sqlite://")
-    for entry, name in ((2, "b"), (500, "f")):
-        _late(book, entry, name)
-    assert [p.id for p in book.all(Page)] == ["b", "f"]
-    _late(book, 499, "e")
-    assert [p.id for p in book.all(Page)] == ["b", "f"]
-    book.put(Page(id="g"), now_us=1, by="ada")
-    assert [p.id for p in book.all(Page)] == ["b", "e", "f", "g"]
-    _late(book, 498, "d")
-    monkeypatch.setattr(remembering, "LOOK_BACK_S", 0.0)
-    assert [p.id for p in book.all(Page)] == ["b", "d", "e", "f", "g"]
-    _late(book, 1, "a")
-    assert book.get(Page, "a") is None
-    monkeypatch.setattr(remembering, "ANEW_S", 0.0)
-    assert [p.id for p in book.all(Page)] == ["a", "b", "d", "e", "f", "g"]
-    book.close()
+def test_several_that_come_at_once_stand_in_their_order(two: tuple[RememberingLedger, Ledger]) -> None:
+    """Records that another writer wrote between two answers stand in the order in which they were first written, not last."""
+    mine, other = two
+    other.put(Page(id="first"), now_us=1, by="ada")
+    assert [p.id for p in mine.all(Page)] == ["first"]
+    for page in (Page(id="b"), Page(id="a"), Page(id="c"), Page(id="b", count=1)):
+        other.put(page, now_us=1, by="ada")
+    assert mine.all(Page) == other.all(Page)
+    assert [p.id for p in mine.all(Page)] == ["first", "b", "a", "c"]
 
 
 def test_a_database_that_refuses_is_not_answered_for(tmp_path: Path) -> None:

@@ -253,10 +253,10 @@ def test_rows_of_a_newer_andon_wait(tmp_path: Path) -> None:
 
 
 def test_nothing_is_deleted_before_it_is_on_disk(store: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The data file is fsynced before the log names it, and the log entry before the journal forgets the rows."""
+    """The data file is fsynced before the log names it, and the log entry and the one before it before the journal forgets the rows."""
     events: list[str] = []
     sync, unlink = os.fsync, Path.unlink
-    folder = store._folder("turns")
+    folder = store.folder("turns").here
 
     def spy_sync(handle: int) -> None:
         path = Path(f"/proc/self/fd/{handle}").readlink()
@@ -272,12 +272,14 @@ def test_nothing_is_deleted_before_it_is_on_disk(store: Warehouse, monkeypatch: 
     monkeypatch.setattr(os, "fsync", spy_sync)
     monkeypatch.setattr(Path, "unlink", spy_unlink)
     store.commit()
-    assert events == ["sync .parquet", "sync turns", "sync .json", "sync _delta_log", "delete .segment"]
+    once = ["sync .parquet", "sync turns", "sync .json", "sync .json", "sync _delta_log", "delete .segment"]
+    assert events == once
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"commitInfo":{"time', b'{"commitInfo":{}}\n{"add":'])
-def test_a_torn_log_entry_is_repaired(tmp_path: Path, damage: bytes) -> None:
+def test_a_torn_log_entry_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
     """When a power cut tears the last log entry, the next start drops it, and the rows come from the journal again."""
+    monkeypatch.setattr(delta, "TORN_S", 0.0)
     store = Warehouse(tmp_path, {"turns": SCHEMA})
     store.append("turns", rows(["a"], [1]))
     store.commit()
@@ -293,9 +295,25 @@ def test_a_torn_log_entry_is_repaired(tmp_path: Path, damage: bytes) -> None:
     assert ids_of(again) == ["a", "b"]
 
 
+def test_an_entry_that_somebody_is_writing_is_not_torn(tmp_path: Path) -> None:
+    """A start that meets an entry which another machine has not yet shown whole waits for it, and removes nothing."""
+    store = Warehouse(tmp_path, {"turns": SCHEMA})
+    store.append("turns", rows(["a"], [1]))
+    store.commit()
+    newest = max((tmp_path / "tables" / "turns" / "_delta_log").glob("*.json"))
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:20])
+    later = threading.Timer(0.3, newest.write_bytes, (whole,))
+    later.start()
+    assert ids_of(Warehouse(tmp_path, {"turns": SCHEMA})) == ["a"]
+    later.join()
+    assert newest.read_bytes() == whole
+
+
 @pytest.mark.parametrize("torn", ["_last_checkpoint", "*.checkpoint.parquet"])
-def test_a_torn_checkpoint_is_repaired(tmp_path: Path, torn: str) -> None:
+def test_a_torn_checkpoint_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: str) -> None:
     """When a power cut tears a checkpoint, the next start goes on from the log entries before it."""
+    monkeypatch.setattr(delta, "TORN_S", 0.0)
     store = Warehouse(tmp_path, {"turns": SCHEMA})
     for i in range(25):
         store.append("turns", rows([str(i)], [i]))
@@ -331,17 +349,20 @@ def test_a_full_disk_during_commit_loses_nothing(store: Warehouse) -> None:
         assert caught.value.retryable
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not list(store._folder("turns").glob("*.parquet"))
+    assert not list(store.folder("turns").here.glob("*.parquet"))
     assert store.commit().added == {"turns": 50}
 
 
 def test_many_small_commits_are_compacted(store: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commit merges small files when there are many; rows, seqs and answers stay the same, and times are in order."""
+    """Tidying merges small files when there are many; rows, seqs and answers stay the same, and times are in order."""
     monkeypatch.setattr("andon.store.warehouse.COMPACT_FILES", 10)
+    tidied = []
     for i in range(25):
         store.append("turns", rows([f"r{i}", f"s{i}"], [100 - i, i], score=[1.0, 2.0]))
         store.commit()
-    found = delta.snapshot(store._folder("turns"))
+        tidied.append(store.tidy())
+    assert [n for n in tidied if n] == [10, 10]
+    found = delta.snapshot(store.folder("turns"))
     assert found is not None
     assert len(found.files) <= 10
     assert store.newest("turns") == 25
@@ -387,7 +408,7 @@ def test_files_outside_the_span_are_not_opened(store: Warehouse) -> None:
         store.append("turns", rows([f"r{day}"], [day * DAY]))
         store.commit()
     span = Span(start_us=2 * DAY, end_us=3 * DAY + 1)
-    assert len(store._files(Slice(table="turns", columns=("id",), span=span))) == 1 + 2
+    assert len(store._files(Slice(table="turns", columns=("id",), span=span), here=True)) == 1 + 2
     assert store.run(Lookup(table="turns", ids=("r1", "r3"), columns=("id",), span=span)).to_pylist() == [{"id": "r3"}]
 
 
@@ -407,7 +428,7 @@ def test_a_file_that_vanished_is_looked_for_once_more(store: Warehouse, tmp_path
     second = Warehouse(tmp_path / "store", {"turns": SCHEMA, "scores": SCHEMA}, Flaky())
     assert ids_of(second) == ["a"]
     assert len(calls) == 2
-    for path in store._folder("turns").glob("*.parquet"):
+    for path in store.folder("turns").here.glob("*.parquet"):
         path.unlink()
     with pytest.raises(StoreError, match="DuckDB"):
         ids_of(store)
@@ -504,7 +525,7 @@ def test_another_program_may_read_the_table(store: Warehouse) -> None:
     """The table is plain Delta Lake: any reader sees the same rows and schema."""
     store.append("turns", rows(["a", "b"]))
     store.commit()
-    table = DeltaTable(store._folder("turns").as_uri())
+    table = DeltaTable(store.folder("turns").uri)
     assert sorted(table.to_pyarrow_table()["id"].to_pylist()) == ["a", "b"]
     assert pa.schema(table.schema()).names == store.schema("turns").names
 

@@ -97,7 +97,7 @@ def test_what_was_imported_is_never_ready_unchanged(listing):
     assert not set(first) & set(ready_files(listing, known, NOW + 3600 * S, SETTLE))
 
 
-def test_a_folder_is_listed_with_what_is_below_it(tmp_path):
+def test_a_folder_is_listed_with_what_is_below_it(tmp_path, monkeypatch):
     """Ordinary files are listed by absolute path with size and times, in the folders below too; hidden ones are not."""
     inside = tmp_path / "in" / "2026" / "01"
     inside.mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_a_folder_is_listed_with_what_is_below_it(tmp_path):
         (tmp_path / "in" / hidden).mkdir()
         (tmp_path / "in" / hidden / "c.jsonl").write_bytes(b"1")
     os.mkfifo(tmp_path / "in" / "pipe.jsonl")
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     found = scan("in")
     assert [Path(s.path).relative_to(tmp_path / "in").as_posix() for s in found] == ["2026/01/a.jsonl", "b.csv"]
     status = (inside / "a.jsonl").stat()

@@ -201,6 +201,7 @@ LONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "unit"), [(rule, unit) for rule, units in LONG.items() for unit in units])
 def test_no_text_makes_a_rule_slow(rule: str, unit: str) -> None:
     """A rule takes less than three times as long for a text of 1 MB as for its half, whatever is repeated in it."""

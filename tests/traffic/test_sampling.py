@@ -193,6 +193,7 @@ def estimates(items, harm, sampling):
     return rate, stated, float((error**2).sum() / w.sum() ** 2), float(w @ x), float(x.mean())
 
 
+@pytest.mark.slow
 def test_weighted_rates_are_unbiased_and_their_variance_is_as_stated():
     """Over 500 seeds the weighted total and rate hit the truth, the unweighted rate does not, and the stated variance is right."""
     items, harm = population()

@@ -192,6 +192,7 @@ searches = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(searches, st.sampled_from([1, 7, 50, 300]), st.booleans(), st.sampled_from([0, 5, 10_000]))
 def test_pages_joined_are_all_that_a_filter_finds(warehouse, search, limit, hurried, few):

@@ -159,6 +159,18 @@ def test_a_bad_row_says_field_value_and_what_is_allowed(row, names):
     assert all(name in found.reason for name in names), found.reason
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [(False, None), (0, None), ("False", None), ("none", None), ("", None), (True, "error"), ("timeout", "timeout"), (500, "500"),
+     ({"type": "rate_limit", "message": "slow down"}, "rate_limit"), ({"message": "no"}, '{"message":"no"}')],
+)  # fmt: skip
+def test_a_row_that_says_that_it_did_not_fail_did_not(said, meant):
+    """A false error is none, of an interaction, a tool call and a step; what else is said is its type."""
+    call, step = {"name": "search", "error": said}, {"kind": "tool", "error": said}
+    found = one({"time": US, "error": said, "tool_calls": [call], "steps": [step]})
+    assert (found.error, found.tool_calls[0].error, found.steps[0].error) == (meant, meant, meant)
+
+
 def test_a_bad_row_has_its_line_and_the_others_are_kept(tmp_path):
     """Lines are counted from 1 with the empty ones, and every good line is kept."""
     path = tmp_path / "rows.jsonl"

@@ -78,6 +78,7 @@ def test_a_value_that_does_not_fit_is_refused_with_its_column(wrong):
         to_rows([Interaction(**{"id": "a", "time_us": 1, **wrong})])
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_interactions_become_rows_in_seconds(record_property):
     """Rows are built by column: 100,000 interactions take a few seconds at most on one slow core."""
     items = [

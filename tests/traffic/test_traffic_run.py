@@ -267,7 +267,7 @@ def test_the_door_redacts_samples_and_counts(warehouse):
     assert report[("sampled out", "interactions")] == 200 - len(drawn)
     assert report[("redacted", "email in interactions.query")] == len(drawn)
     assert report[("redacted", "email in feedback.author")] == 1
-    assert b"@example.com" not in b"".join(p.read_bytes() for p in warehouse._root.rglob("*") if p.is_file())
+    assert b"@example.com" not in b"".join(p.read_bytes() for p in warehouse.place.here.rglob("*") if p.is_file())
 
 
 def test_a_full_journal_takes_nothing_more_in_until_it_is_committed(warehouse, monkeypatch):
@@ -419,6 +419,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_acknowledged_row_and_importing_again_adds_none(tmp_path):
     """An import killed at any moment keeps every row that it acknowledged; importing again makes the table whole."""
     rows = 40_000

@@ -1,5 +1,6 @@
 """The store that the page is measured on."""
 
+import pytest
 from bench.web_store import END_US, RARE, START_US, web_store
 
 from andon.scores import score_schema
@@ -10,6 +11,7 @@ from andon.traffic.run import interaction_story, search_traffic
 from andon.traffic.searching import ScoreCondition, Search
 
 
+@pytest.mark.slow
 def test_the_store_of_the_bench_is_whole_and_used_again(tmp_path, capsys):
     """A small store of the bench has its rows, scores and feedback, is told as scored, and is not built twice."""
     folder = web_store(tmp_path / "web", 3_000)

@@ -270,6 +270,7 @@ def field_bytes(number: int, inner: bytes) -> bytes:
     return bytes(out) + bytes([length]) + inner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["resource_spans", "spans", "attributes"])
 def test_a_body_of_empty_parts_is_refused_before_it_fills_the_memory(level: str) -> None:
     """A million empty parts in two MiB are refused with little memory, wherever they stand."""

@@ -107,6 +107,7 @@ def live_in(home: Path) -> None:
         _respond(loop.ledger, incident)
         loop.act(ENDS)
         loop.follow(ENDS)
+        loop.capture_due(ENDS)
         _label(loop)
         _evaluate(loop.ledger)
         _commit_to_actions(loop)

@@ -1,6 +1,7 @@
 """The whole loop by hand: two people at two browsers, a server in a process of its own, and an application that goes wrong."""
 
 import random
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -32,7 +33,7 @@ from andon.traffic.intake import interaction_of
 from andon.traffic.run import record
 from andon.web import Site
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(90)
 
 QUICK = {"ANDON_WINDOW_S": "10", "ANDON_SETTLE_S": "12"}
 """A window stays open for 12 s, so that the history still counts that comes after the first trace."""
@@ -487,9 +488,16 @@ def test_an_incident_is_worked_on_without_a_mouse(browser: Any, alarmed: Served)
     assert (pull.by, pull.incident, pull.released_by) == ("Rob", "INC-0001", "Rob")
 
 
-def test_the_first_incident_comes_as_the_first_trace_goes(browser: Any, tmp_path: Path) -> None:
-    """One part of the open page goes and another one comes at once: the new one is shown, without a reload."""
+@pytest.mark.parametrize("late", [False, True])
+def test_the_first_incident_comes_as_the_first_trace_goes(browser: Any, tmp_path: Path, late: bool) -> None:
+    """One part of the open page goes and another one comes at once: the new one is shown, without a reload.
+
+    Also where it comes between the making of the page and the opening of its stream, which takes a while on some networks.
+    """
     with serve_pages(tmp_path) as served, Tab(browser, served.address, served.secrets["viewer"]) as tab:
+        held: list[Any] = []
+        if late:
+            tab.page.route(re.compile(r"/live(\?|$)"), lambda route: held.append(route))  # noqa: PLW0108 - Playwright looks at its arguments
         record(
             served.site.warehouse,
             [Interaction(id="1", time_us=ENDS - 1, app="shop", query="Are you open?", answer="Yes.")],
@@ -499,8 +507,12 @@ def test_the_first_incident_comes_as_the_first_trace_goes(browser: Any, tmp_path
         ann.go("/")
         ann.sees("The first trace came at")
         ann.unloaded()
+        while late and not held:
+            tab.page.wait_for_timeout(20)
         alarm(served.ledger, 1, ENDS)
         served.site.streams.tell("news", ENDS)
+        for route in held:
+            route.continue_()
         ann.sees("Refusals of shop rose to 50 %")
         assert ann.still()
         assert not tab.wrong

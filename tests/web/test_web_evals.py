@@ -15,6 +15,7 @@ from andon.evals import run as evals
 from andon.evals.run.runs import run_of
 from andon.golden import Case
 from andon.golden.cases import case_id
+from andon.web.pages import evals as runs_page
 
 DAY = 86_400_000_000
 EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)>\u202e\x07'
@@ -170,6 +171,18 @@ def test_filters_leave_what_fits(shelf: Shelf, query: str, shown: bool) -> None:
     assert any(r["run"] == shelf.bad.id for r in rows) is shown
     if not shown:
         assert "No run is kept that fits" in shelf.sees(f"/evals?{query}").text
+
+
+def test_a_file_of_runs_that_lacks_older_ones_says_so(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with all runs says nothing; one that leaves older ones out says so in its head, and has the newest."""
+    viewer = shelf.house.visitor("viewer")
+    whole = viewer.get("/evals?as=json&table=runs")
+    assert len(whole.json()) > 1
+    assert "andon-cut" not in whole.headers
+    monkeypatch.setattr(runs_page, "MOST", 1)
+    cut = viewer.get("/evals?as=json&table=runs")
+    assert cut.json() == whole.json()[:1]
+    assert "there may be more" in cut.headers["andon-cut"]
 
 
 def test_a_run_shows_its_verdict_its_rules_and_what_was_lost(shelf: Shelf) -> None:

@@ -160,6 +160,13 @@ def test_the_head_says_what_for_whom_since_when_and_how_sure(house: House) -> No
         assert words in text[:1200], words
 
 
+def test_a_figure_and_its_sign_stay_on_one_line(house: House) -> None:
+    """In what stands large no line begins with a percent sign: on the home page, in the list, on the incident's own page."""
+    an_incident(house)
+    for path in ("/", "/incidents", ONE):
+        assert "rose from 1\u00a0% to 40\u00a0%" in house.visitor("viewer").get(path).text, path
+
+
 def test_everything_about_an_incident_is_on_its_page(house: House) -> None:
     """Phases, four questions, levers with effects, recovery, runbook, timeline, reports, deliveries and evidence are shown."""
     whole(house)

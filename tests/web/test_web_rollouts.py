@@ -192,7 +192,7 @@ def test_written_and_started_at_once(bot: Bot) -> None:
     assert levers.allocation_of(bot.house.ledger, "EXP-0001") is not None
     page = visitor.sees(query(plan(bot)))
     assert "cannot be started at once" in page.text
-    assert "“End it” on its page ends it" in page.text
+    assert "end it first" in page.text
     assert "andon rollout stop" not in page.text
     assert "/rollouts/EXP-0001" in page.links
     refused = visitor.send("/rollouts/new", {**plan(bot), "do": "start"}, origin=query(plan(bot)))

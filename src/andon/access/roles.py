@@ -22,7 +22,7 @@ SCOPES: Mapping[Scope, str] = MappingProxyType(
     {
         "ingest": "Sends traffic, feedback, changes and alerts (`/v1/`, and OTLP over gRPC).",
         "levers": "Reads levers (`/ofrep/`).",
-        "read": "Reads what a viewer reads, all pages and their traffic, and `/readyz` and `/openapi.json`.",
+        "read": "Reads what a viewer reads, all pages and their traffic, and `/metrics`, what `/readyz` says beyond yes and no, and `/openapi.json`.",
     }
 )
 """What a token with a scope opens; a token has one or more of them."""

@@ -1,19 +1,21 @@
 """The routes: parse, call one function that was handed over, render."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
+from prometheus_client.metrics_core import Metric
 from starlette.responses import Response
 
 from andon.api.bodies import Room, media_type, rows_of, unpack
 from andon.api.errors import add_handlers, json_response
+from andon.api.metrics import Measured, Requests, add_metrics
 from andon.api.ofrep import LeverDeps, add_ofrep
 from andon.api.otlp import Receive, add_otlp
-from andon.api.security import Guard, Opens
+from andon.api.security import Guard, Opens, may_read
 from andon.api.webhooks import WebhookDeps, add_webhooks
 from andon.traffic.files.kinds import Record, traffic_in
 from andon.traffic.intake import BadRow
@@ -42,6 +44,8 @@ class Deps:
     """Why the process is not ready; nothing when it is."""
     warnings: Callable[[], list[str]] = field(default=list)
     """What somebody must look at though all work is done."""
+    measured: Callable[[], Iterable[Metric]] = field(default=list)
+    """What ``/metrics`` tells beside the requests; asked in a thread."""
     token: str = ""
     refused: Callable[[str, str, str], object] = lambda *_: None
     """Is told the path of each request that is not let in, why, and the client's address."""
@@ -49,17 +53,25 @@ class Deps:
     """What the secret of a machine's token opens, by its scopes; None where it is no token's, or its token is revoked or over."""
 
 
-def create_app(deps: Deps) -> FastAPI:
-    """The application, guarded; pages may be added to it afterwards and are guarded too."""
+def create_app(deps: Deps, *, ingest: bool = True) -> FastAPI:
+    """The application, guarded; pages may be added to it afterwards and are guarded too.
+
+    Args:
+        deps: what the routes need.
+        ingest: whether traffic and webhooks are taken; levers are read from, and health is told by, each replica.
+    """
     app = FastAPI(title="Andon", docs_url=None, redoc_url=None)
     add_handlers(app)
     app.add_middleware(Guard, token=deps.token, refused=deps.refused, scopes_of=deps.scopes_of)
+    app.add_middleware(Measured, requests=(requests := Requests()))  # around the guard: who is refused is counted too
     _add_health(app, deps)
-    room = Room()
-    add_otlp(app, deps.receive, room)
-    _add_rows(app, deps, room)
-    add_webhooks(app, deps.webhooks)
+    add_metrics(app, requests, deps.measured)
     add_ofrep(app, deps.levers)
+    if ingest:
+        room = Room()
+        add_otlp(app, deps.receive, room)
+        _add_rows(app, deps, room)
+        add_webhooks(app, deps.webhooks)
     return app
 
 
@@ -70,10 +82,15 @@ def _add_health(app: FastAPI, deps: Deps) -> None:
         return json_response({"status": "ok"})
 
     @app.get("/readyz")
-    async def readyz() -> Response:
-        """Whether everything that runs in the background does its work; 503 says what does not."""
+    async def readyz(request: Request) -> Response:
+        """Whether requests are well sent here: 200, or 503 while some work is not done, or this replica is about to end.
+
+        A load balancer or a kubelet has no token and is told no more than that; who may read is told what is wrong.
+        """
         problems = deps.problems()
-        told = {"ready": not problems, "problems": problems, "warnings": deps.warnings()}
+        told: dict[str, Any] = {"ready": not problems}
+        if may_read(request.scope):
+            told |= {"problems": problems, "warnings": deps.warnings()}
         return json_response(told, 503 if problems else 200)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from andon.api.bodies import MAX_UNPACKED
 from andon.api.otlp import Receive, partial_success
 from andon.api.security import Opens, refusal, sent_tokens
-from andon.errors import AndonError, ConfigError, InputError
+from andon.errors import AndonError, InputError, SeamError
 from andon.settings import Settings
 
 __all__ = ["GrpcServer", "open_grpc"]
@@ -46,7 +46,7 @@ def open_grpc(settings: Settings, receive: Receive, scopes_of: Opens = lambda _:
     Who calls sends a token as over HTTP: ANDON_TOKEN, or a machine's with the scope ``ingest``.
 
     Raises:
-        ConfigError: the port that was asked for cannot be listened on. The usual one is then passed over with a warning,
+        SeamError: the port that was asked for cannot be listened on. The usual one is then passed over with a warning,
             because a collector may well be there.
     """
     if not settings.grpc_port:
@@ -66,7 +66,7 @@ def open_grpc(settings: Settings, receive: Receive, scopes_of: Opens = lambda _:
     except RuntimeError as error:
         problem = f"ANDON_GRPC_PORT={settings.grpc_port} cannot be listened on: another program may be there already"
         if settings.grpc_port != _DEFAULT_PORT:
-            raise ConfigError(f"{problem}; set another port, or 0 to switch gRPC off") from error
+            raise SeamError(f"{problem}; stop it, set another port, or 0 to switch gRPC off") from error
         _log.warning("%s; OTLP over gRPC is off, over HTTP it works", problem)
         return None
     return server  # type: ignore[no-any-return]

@@ -13,10 +13,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from andon.api.errors import OFREP, error_response
 
-__all__ = ["OPEN_PATHS", "SIGNED_PATH", "Guard", "Opens", "is_loopback", "refusal", "scope_of", "sent_tokens"]
+__all__ = [
+    "OPEN_PATHS",
+    "SIGNED_PATH",
+    "Guard",
+    "Opens",
+    "is_loopback",
+    "may_read",
+    "refusal",
+    "scope_of",
+    "sent_tokens",
+]
 
-OPEN_PATHS = frozenset({"/healthz"})
-"""Answered without the token, because a load balancer has none; they tell nothing but that the process lives."""
+READY = "/readyz"
+
+OPEN_PATHS = frozenset({"/healthz", READY})
+"""Answered without the token, because a load balancer has none; they tell it nothing but that the process lives, or is ready."""
 
 SIGNED_PATH = "/v1/webhooks/github"
 """Let in from anywhere without the token: its route lets in who has signed, and nobody while there is no secret."""
@@ -27,8 +39,11 @@ Opens = Callable[[str], frozenset[str] | None]
 _SCOPES = {"/v1/": "ingest", OFREP: "levers"}
 """What lies under these paths is for programs, and asks for a token with the scope."""
 
-_READ = ("/readyz", "/openapi.json")
+_READ = (READY, "/metrics", "/openapi.json")
 """For programs too, with the scope ``read``; while ANDON_TOKEN is not set they ask for nothing."""
+
+_MAY_READ = "andon.may_read"
+"""Where the guard writes into a request's scope whether its sender may read."""
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
@@ -52,6 +67,11 @@ def scope_of(path: str) -> str | None:
     if path in _READ:
         return "read"
     return next((scope for begin, scope in _SCOPES.items() if path.startswith(begin)), None)
+
+
+def may_read(scope: Scope) -> bool:
+    """Whether the sender of a request to ``/readyz``, which is open to strangers, may be told more than they are."""
+    return bool(scope.get(_MAY_READ, False))
 
 
 def is_loopback(host: str) -> bool:
@@ -125,6 +145,9 @@ class Guard:
             challenge = {"www-authenticate": 'Bearer, Basic realm="andon", charset="UTF-8"'} if status == 401 else {}
             await error_response(status, kind, reason, challenge, path=scope["path"])(scope, receive, send_guarded)
             return
+        if scope["path"] == READY:
+            given = _tokens(Headers(raw=scope["headers"])) if self._token else ()
+            scope[_MAY_READ] = refusal(given, "read", self._token, self._scopes_of) is None
         try:
             await self._app(scope, receive, send_guarded)
         except Exception:  # the last line: whatever it was, it is logged whole and leaves as one sentence

@@ -7,18 +7,22 @@ happened that nobody expected). Ctrl-C ends with 130, as in every shell.
 
 import sys
 import traceback
+from functools import cache
 from pathlib import Path
 
 import typer
+from typer.main import get_command
 
 from andon.cli import (
     access,
+    backups,
     channels,
     config,
     evals,
     golden,
     incidents,
     investigations,
+    ledgers,
     levers,
     monitors,
     postmortems,
@@ -56,14 +60,19 @@ config.add_to(app)
 monitors.add_to(app)
 channels.add_to(app)
 access.add_to(app)
+ledgers.add_to(app)
+backups.add_to(app)
 truth.add_to(app)
 shift.add_to(app)
+
+
+_command = cache(get_command)  # to build all commands takes longer than most of them
 
 
 def main() -> None:
     """Run the command line; an error of ours is one line on stderr and an exit code, never a traceback."""
     try:
-        app()
+        _command(app)()
     except AndonError as error:
         fail(f"{error} (type {error.commands})" if error.commands else str(error))
         sys.exit(4 if isinstance(error, (StoreError, SeamError)) else 2)

@@ -20,18 +20,22 @@ def add_to(app: typer.Typer) -> None:
 def check() -> None:
     """Read the settings, objectives, monitor rules and pull rules and say what was understood; exit 2 names what was not.
 
-    Exit 1: a rule was understood and could not pull as things stand, such as one of a lever that nobody has declared.
-    A rule about traffic of which none came in the last week is named. Without a store, neither is looked at.
+    Exit 1: something was understood and will not work as things stand: a database that cannot be reached, a folder that cannot
+    be written to, a rule that pulls a lever that nobody has declared. A rule about traffic of which none came in the last week is
+    named. Nothing is made or changed.
     """
+    from andon.cli.places import check_places
     from andon.monitors.objectives import check_config
     from andon.scores.run import installed_scorers
 
     chosen, scorers = settings(), installed_scorers()
     lines = check_config(chosen, scorers)
-    rules, problems = _pull_rules(chosen, scorers)
+    places, problems = check_places(chosen)
+    rules, more = ([], []) if problems else _pull_rules(chosen, scorers)
+    problems += more
     if not Path(chosen.config).exists():
         say(f"there is no {chosen.config}: every setting has its default, or comes from the environment")
-    for line in [*lines, *rules, *problems]:
+    for line in [*lines, *rules, *places, *problems]:
         say(line)
     if problems:
         raise typer.Exit(1)
@@ -44,7 +48,7 @@ def _pull_rules(chosen: Settings, scorers: Sequence[Scorer]) -> tuple[list[str],
     from andon.levers.rule_tables import check_rules, describe_rules, pull_rules_of
     from andon.levers.run.automatic import unmatched
     from andon.scores import score_schema
-    from andon.store import Ledger, Warehouse
+    from andon.store import has_ledger, open_ledger, open_warehouse
     from andon.traffic import SCHEMAS
 
     probes = probes_of(chosen.tables, chosen.config)
@@ -52,10 +56,9 @@ def _pull_rules(chosen: Settings, scorers: Sequence[Scorer]) -> tuple[list[str],
     if not rules:
         return [], []
     lines = [f"{len(rules)} pull rule{'' if len(rules) == 1 else 's'}", *(f"  {r}" for r in describe_rules(rules))]
-    file = chosen.home / "ledger.db"
-    if not file.exists():
+    if not has_ledger(chosen):
         return [*lines, f"whether they could pull was not checked: {chosen.home} has no ledger yet"], []
-    warehouse, ledger = Warehouse(chosen.home, {**SCHEMAS, "scores": score_schema(scorers)}), Ledger.open(file)
+    warehouse, ledger = open_warehouse(chosen, {**SCHEMAS, "scores": score_schema(scorers)}), open_ledger(chosen)
     try:
         declared = ledger.all(Lever)
         lines += [f"warning: {said}" for said in unmatched(warehouse, rules, declared, now_us())]

@@ -38,7 +38,7 @@ def add() -> None:
     """Turn labelled failures into golden cases; near-duplicates are refused by name."""
     with opened() as loop:
         thresholds = thresholds_of(loop.settings.tables, loop.settings.config)
-        vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
+        vectors = golden.CaseVectors(loop.embedder, loop.settings.place)
         with progress("golden cases") as tell:
             result = golden.add_cases(
                 loop.ledger,
@@ -98,7 +98,7 @@ def decide(
 ) -> None:
     """Say whether a near-duplicate is refused, added as a variant, or kept as a case of its own."""
     with opened() as loop, progress("golden cases") as tell:
-        vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
+        vectors = golden.CaseVectors(loop.embedder, loop.settings.place)
         vectors.catch_up(loop.ledger, tell)
         result = golden.decide(loop.ledger, vectors, failure, choice.value, why=why, by=who(), now_us=now_us())
     if vectors.notice:

@@ -90,7 +90,7 @@ def queue(
     if out is not None and out.suffix not in (".csv", ".jsonl"):
         raise InputError(f"--out is {out}; a file that ends with .csv or .jsonl is allowed")
     with opened() as loop:
-        vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
+        vectors = golden.CaseVectors(loop.embedder, loop.settings.place)
         found = golden.queue(loop.ledger, loop.embedder, app=app, vectors=vectors)
     if reviewer is not None:
         found = [q for q in found if open_to(reviewer, q.settled)]
@@ -154,7 +154,7 @@ def label(
     by = _name(name)
     with opened() as loop:
         if file is None:
-            vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
+            vectors = golden.CaseVectors(loop.embedder, loop.settings.place)
             waiting = golden.queue(loop.ledger, loop.embedder, app=app, incident=incident, vectors=vectors)
             mine = [q for q in waiting if open_to(by, q.settled)]
             if not mine:

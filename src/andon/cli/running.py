@@ -100,7 +100,7 @@ class Asker:
                 f"{plain(target.name)} is code on this machine, and what it imports or reads may have changed since its earlier"
                 " answers; run without the cache"
             )
-        kept = evals.open_kept(self.loop.settings.home / "evals", target, take=take)
+        kept = evals.open_kept(self.loop.settings.place / "evals", target, take=take)
         if take == "resume" and (kept is None or not kept.resumed):
             raise InputError(f"no run of {plain(target.name)} was broken off; run without --resume")
         if kept is not None and kept.since_us is not None:

@@ -6,6 +6,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from rich.text import Text
 from andon.errors import ConfigError, InputError
 from andon.loop import Loop, open_loop
 from andon.settings import Settings, load
-from andon.store import Ledger
+from andon.store import Ledger, open_ledger
 from andon.traffic import parse_time
 
 __all__ = [
@@ -125,7 +126,7 @@ def opened_ledger() -> Iterator[Ledger]:
         ConfigError: the settings are wrong, and do not say where the ledger lies.
         StoreError: the ledger cannot be opened.
     """
-    ledger = Ledger.open(_home() / "ledger.db")
+    ledger = open_ledger(_place())
     try:
         yield ledger
     finally:
@@ -174,17 +175,20 @@ def somebody(what: str) -> str:
     return by
 
 
-def _home() -> Path:
+def _place() -> Settings:
+    """Settings that say where the ledger is, also where the others are wrong."""
     try:
-        return settings().home
+        return settings()
     except ConfigError as error:
-        home = _home_despite()
-        if home is None:
+        home, ledger = _home_despite(), os.environ.get("ANDON_LEDGER", "")
+        if home is None and not ledger:
             raise ConfigError(
                 f"{error} (and so nobody knows where the data lies: mend it, or set ANDON_HOME)"
             ) from error
-        _err.print(Text(plain(f"warning: {error} (goes on with the data in {home})")))
-        return home
+        found = replace(Settings(), home=home or Settings().home, ledger=ledger)
+        where = "in the database of ANDON_LEDGER" if ledger else f"in {found.home}"
+        _err.print(Text(plain(f"warning: {error} (goes on with the data {where})")))
+        return found
 
 
 def _home_despite() -> Path | None:

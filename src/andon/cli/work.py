@@ -1,6 +1,6 @@
 """Commands that turn the crank: replay, serve, tick, status, demo, change, model."""
 
-from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,9 @@ __all__ = ["add_to"]
 
 WIDTHS_S = (60, 300, 900, 3600)
 MOST_WINDOWS = 5_000
+
+Role = StrEnum("Role", {"ingest": "ingest", "web": "web", "loop": "loop"})
+"""As `andon.server.ROLES`, which takes long to import."""
 
 Files = Annotated[
     list[Path], typer.Argument(help="JSON lines, JSON, CSV or Parquet files of traffic.", exists=True, dir_okay=False)
@@ -60,7 +63,7 @@ def replay(
         raise InputError(
             f"{place} is not empty; give a new folder with --home, or delete it: a replay starts from nothing"
         )
-    chosen = replace(settings(), home=place, window_s=window or _window_of(files))
+    chosen = settings().apart(place, window_s=window or _window_of(files))
     loop = open_loop(chosen)
     with progress("replaying") as tell:
         result = run_replay(
@@ -97,26 +100,51 @@ def _window_of(files: list[Path]) -> int:
     return next((w for w in WIDTHS_S if span_s / w <= MOST_WINDOWS), WIDTHS_S[-1])
 
 
-def serve() -> None:
+def serve(
+    only: Annotated[
+        list[Role] | None,
+        typer.Option(help="What this replica does, where there are several; again for more. All unless given."),
+    ] = None,
+) -> None:
     """Run the service: OTLP and JSON in, the loop, levers over OFREP, the page."""
+    from andon.server import ROLES, start_log
     from andon.server import serve as run
-    from andon.server import start_log
 
     start_log()
-    run(settings())
+    run(settings(), only=only or ROLES)
 
 
 def tick() -> None:
-    """Turn the crank once, for people who have a scheduler."""
+    """Turn the crank once, for people who have a scheduler. Where somebody else turns it, nothing is done twice.
+
+    Takes in what lies in ANDON_INBOX, asks the probes that are due, turns the loop, captures failures, merges small files and forgets what is older
+    than it may be kept: all that `andon serve` does by itself. Run it at least once an hour.
+    """
+    from andon.loop.turning import Tick
+    from andon.server import do_once, hold_loop
+
     chosen = settings()
     channels = open_channels(chosen.channels)
-    with opened(chosen) as loop:
-        done = loop.turn(channels, now_us)
-    say(
-        f"{done.assembled} traces assembled, {done.changes} new versions, {done.scored} scored, {done.signals} signals, "
-        f"incidents touched: {', '.join(done.incidents) or 'none'}, levers pulled: {', '.join(done.pulled) or 'none'}, "
-        f"messages: {done.told}"
-    )
+    with opened(chosen) as loop, hold_loop(loop.ledger) as other:
+        if other:
+            say(f"nothing was done: the loop is turned by {other} at this moment")
+            return
+        done, failed = do_once(loop, chosen, channels)
+    for what, name in (("files taken in", "inbox"), ("probes asked", "probes")):
+        if isinstance(found := done.get(name), list) and found:
+            say(f"{len(found)} {what}: {', '.join(f.id for f in found)}")
+    if isinstance(turned := done.get("loop"), Tick):
+        say(
+            f"{turned.assembled} traces assembled, {turned.changes} new versions, {turned.scored} scored, {turned.signals} signals, "
+            f"incidents touched: {', '.join(turned.incidents) or 'none'}, levers pulled: {', '.join(turned.pulled) or 'none'}, "
+            f"messages: {turned.told}"
+        )
+    if isinstance(gone := done.get("retention"), dict) and gone:
+        say(f"forgotten: {', '.join(f'{n:,} of {table}' for table, n in gone.items())}")
+    for name, error in failed.items():
+        say(f"{name} failed: {type(error).__name__}: {error}")
+    if failed:
+        raise next(iter(failed.values()))
 
 
 def status() -> None:
@@ -147,7 +175,7 @@ def status() -> None:
             f"{row['rows']:,} interactions from {format_time(int(row['time_us.min']))} to {format_time(int(row['time_us.max']))}"
         )
     else:
-        say(f"no traffic yet in {chosen.home}; `andon import FILE` or `andon serve` takes it in")
+        say(f"no traffic yet in {chosen.place}; `andon import FILE` or `andon serve` takes it in")
     rows = [(i.id, i.severity, i.impact, i.state, i.title) for i in incidents]
     show_table(("incident", "", "class", "state", "what is wrong"), rows, empty="no open incident")
     for line in [*decided, *waiting, *broken]:

@@ -17,7 +17,7 @@ from andon.levers import Lever
 from andon.levers.run import declare
 from andon.loop import Loop, open_loop
 from andon.server.background import Repeated, now_us
-from andon.server.crank import Turned
+from andon.server.crank import Turned, told_of
 from andon.settings import Settings
 from andon.traffic.run import record
 
@@ -50,7 +50,7 @@ class Player:
 
     def told(self) -> Mapping[str, Any]:
         """What the serving process needs to know."""
-        return {"lag_us": self.lag_us}
+        return {**told_of(self._loop), "lag_us": self.lag_us}
 
     def step(self) -> None:
         """Play what comes next, and turn the loop once."""
@@ -66,6 +66,7 @@ class Player:
         self._at_us = until_us
         try:
             self._loop.turn((), lambda: until_us)
+            self._loop.capture_due(until_us)
         finally:
             self.lag_us = max(0, now_us() - until_us)
 
@@ -117,4 +118,5 @@ def turned(settings: Settings) -> Turned:
     os.nice(5)  # pages first
     loop = open_loop(settings)
     player = Player(loop, f"http://127.0.0.1:{settings.port}")
-    return loop, [Repeated("stories", player.step, 0.1)], player.told
+    work = [Repeated("stories", player.step, 0.1), Repeated("compaction", loop.warehouse.tidy, 10.0)]
+    return Turned(warehouse=loop.warehouse, close=loop.close, work=work, told=player.told)

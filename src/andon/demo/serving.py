@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from markupsafe import Markup
@@ -15,7 +14,7 @@ from andon.server.background import now_us
 from andon.server.crank import Crank
 from andon.server.serving import serve
 from andon.settings import Settings
-from andon.store import Ledger
+from andon.store import open_ledger
 
 __all__ = ["play"]
 
@@ -47,12 +46,12 @@ def play(out: Path, settings: Settings, *, port: int | None, say: Callable[[str]
         ConfigError: the settings do not allow a start.
     """
     empty_folder(out)
-    chosen = replace(
-        settings, home=out / "live", window_s=WINDOW_S, port=settings.port if port is None else port, grpc_port=0, channels="",
-        inbox="", sample=1.0, tables={},
+    chosen = settings.apart(
+        out / "live", window_s=WINDOW_S, port=settings.port if port is None else port, grpc_port=0, channels="", inbox="",
+        sample=1.0, tables={},
     )  # fmt: skip
     crank = Crank(chosen, "andon.demo.playing:turned", lag_us=LIVE_US)
-    with closing(Ledger.open(chosen.home / "ledger.db")) as ledger:
+    with closing(open_ledger(chosen)) as ledger:
         begin_us = now_us() - LIVE_US
         add_person(ledger, WHO, "owner", by="andon demo", now_us=begin_us)
         secret = invite(ledger, WHO, by="andon demo", now_us=begin_us)

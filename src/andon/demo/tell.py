@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def _tell_of(report: Callable[[str, float], None] | None, name: str, number: int
 
 
 def _told(story: Story, folder: Path, seed: int, report: Callable[[str, float], None]) -> Told:
-    loop = open_loop(replace(load(), home=folder / "store", window_s=story.window_s), seed=seed)
+    loop = open_loop(load().apart(folder / "store", window_s=story.window_s), seed=seed)
     try:
         for change in story.changes:
             record_change(loop.ledger, change, now_us=change.at_us, by=change.author)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from andon.evals.pairs import Pair, high_risk, other_measure, pairs_of, ran
 from andon.evals.records import CaseResult, EvalRun
@@ -51,14 +52,16 @@ def covered_by(
     """
     there = _there(baseline, left_out)
     risks = _risks(run, there)
-    rule_of = {case: rules.rule_of(categories) for case, categories in risks.items()}
+    high = {case for case, each in risks.items() if high_risk(*each)}
+    rule_for = cache(rules.rule_of)
+    rule_of = {case: rule_for(each) for case, each in risks.items()}
     pairs = [] if baseline is None else pairs_of(run, baseline)
     other = () if baseline is None else other_measure(run, baseline)
     found = []
     for rule in rules.rules:
         own, before = ([r for r in each if rule_of[r.case_id] is rule] for each in (run.results, there))
         mine = [p for p in pairs if rule_of.get(p.case) is rule]
-        gaps = _gaps(own, before, {c for c, each in risks.items() if high_risk(*each)}, other)
+        gaps = _gaps(own, before, high, other)
         made = Covered(
             rule=rule,
             pairs=tuple(mine),
@@ -87,15 +90,16 @@ def uncovered(run: EvalRun, baseline: EvalRun | None, rules: Rules, left_out: Co
 
 
 def _there(baseline: EvalRun | None, left_out: Collection[str]) -> tuple[CaseResult, ...]:
-    return () if baseline is None else tuple(r for r in baseline.results if r.case_id not in {*left_out})
+    out = {*left_out}
+    return () if baseline is None else tuple(r for r in baseline.results if r.case_id not in out)
 
 
-def _risks(run: EvalRun, there: Sequence[CaseResult]) -> dict[str, list[str | None]]:
+def _risks(run: EvalRun, there: Sequence[CaseResult]) -> dict[str, frozenset[str | None]]:
     """Case -> its risk categories in both runs."""
-    found: dict[str, list[str | None]] = {}
+    found: dict[str, set[str | None]] = {}
     for r in (*there, *run.results):
-        found.setdefault(r.case_id, []).append(r.risk_category)
-    return found
+        found.setdefault(r.case_id, set()).add(r.risk_category)
+    return {case: frozenset(each) for case, each in found.items()}
 
 
 def _gaps(

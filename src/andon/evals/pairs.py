@@ -97,8 +97,8 @@ def other_measure(run: EvalRun, baseline: EvalRun) -> tuple[str, ...]:
 
 def _alike(now: Sequence[CaseResult], before: Sequence[CaseResult]) -> bool:
     """Whether one measure decided all attempts, and one model judged those that a model judged (an alias may be moved)."""
-    measures, models = ({getattr(r, k) for r in (*now, *before)} for k in ("measured", "judged_by"))
-    return len(measures) == 1 and len(models - {""}) <= 1
+    every = (*now, *before)
+    return len({r.measured for r in every}) == 1 and len({r.judged_by for r in every} - {""}) <= 1
 
 
 def pairs_of(run: EvalRun, baseline: EvalRun) -> list[Pair]:

@@ -1,5 +1,6 @@
 """Repeats are data: how often a case passes, whether it is flaky, and how much of the spread is the judge's own. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -153,10 +154,10 @@ def flake_of(case: str, passed: int, ran: int, errors: int = 0) -> Flake:
 
 def attempts_of(results: Iterable[CaseResult]) -> dict[str, list[CaseResult]]:
     """Case -> its attempts, in the order of the run."""
-    found: dict[str, list[CaseResult]] = {}
+    found = defaultdict[str, list[CaseResult]](list)
     for r in results:
-        found.setdefault(r.case_id, []).append(r)
-    return found
+        found[r.case_id].append(r)
+    return dict(found)
 
 
 def counts_of(results: Iterable[CaseResult]) -> tuple[int, int, int]:

@@ -291,8 +291,8 @@ def _held_back(
 
 def _thin(run: EvalRun, baseline: EvalRun, left_out: Collection[str]) -> list[tuple[str, str]]:
     """Why two runs are no comparison, each with what would mend it."""
-    pairs = pairs_of(run, baseline)
-    there = [r for r in baseline.results if r.case_id not in {*left_out}]
+    pairs, out = pairs_of(run, baseline), {*left_out}
+    there = [r for r in baseline.results if r.case_id not in out]
     errors = sum(r.outcome == "error" for r in there)
     most = max(len({r.case_id for r in side}) for side in (run.results, there))
     found = []

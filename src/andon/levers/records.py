@@ -177,5 +177,5 @@ class Announced:
     """That people were told of something about a pull or an experiment: once, save for a broken glass that nobody reviews."""
 
     id: str
-    """``<pull>:<what>``, or ``<experiment>:<decision>``."""
+    """``<pull>:<what>``, or ``<experiment>:<decision>``; then ``<that> due: <channel>`` and ``<that> told: <channel>``."""
     at_us: int

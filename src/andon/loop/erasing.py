@@ -86,8 +86,8 @@ def erase_user(warehouse: Warehouse, ledger: Ledger, settings: Settings, user: s
     records = ledger.blank(theirs, golden) + ledger.blank(anywhere, {*RECORDS} - {*golden})
     retired, dismissed = without_erased(ledger, now_us=now_us, by=by)
     again = traffic_of(warehouse, names)
-    forget_kept(settings.home / "evals")  # answers of targets and vectors of questions: they are asked and made again
-    forget_vectors(settings.home)
+    forget_kept(settings.place / "evals")  # answers of targets and vectors of questions: they are asked and made again
+    forget_vectors(settings.place)
     left = [f"{len(again.ids)} rows of traffic"] if again.ids else []
     of = {k.__name__: texts for k, texts in golden.items()}
     if any(of.get(kind, anywhere).touches(body) for kind, body in ledger.bodies() if kind not in _TEAM):

@@ -190,7 +190,7 @@ class _Asker:
 
     def run(self, cases: Sequence[Case], target: Target, repeats: int) -> EvalRun:
         """Ask every case, with answers kept as they come."""
-        folder = self.loop.settings.home / "evals"
+        folder = self.loop.settings.place / "evals"
         kept = evals.open_kept(folder, target, take="resume" if self.asked.resume else "nothing")
         if self.asked.resume and (kept is None or not kept.resumed):
             raise InputError(f"no run of {quoted(target.name)} was broken off; ask without going on")

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -54,7 +55,7 @@ from andon.scores import Embedder, Scorer, score_schema
 from andon.scores.embedding import Cached, choose
 from andon.scores.run import installed_scorers, score_feedback, score_new
 from andon.settings import Settings
-from andon.store import Ledger, Rollup, Warehouse
+from andon.store import Ledger, Rollup, Warehouse, open_ledger, open_warehouse
 from andon.traffic import SCHEMAS, quoted
 from andon.traffic.files.inbox import Imported, ready_files, scan
 from andon.traffic.files.kinds import table_of
@@ -115,6 +116,8 @@ class Loop:
         self.intake = open_intake(warehouse, settings)
         self._kept = retention(settings.retention)
         self.scorers, self.embedder, self.seed = scorers, embedder, seed
+        self.step: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
+        """Entered around the parts of a turn that are no methods, with their names: for whoever traces this process."""
         self._measured_us: dict[str, int] = {}
         self._drafted: dict[str, str] = {}  # incident -> the leading signal that its draft is about
         self.probes = probes_of(settings.tables, settings.config)
@@ -182,14 +185,16 @@ class Loop:
         """
         done = self.read(now_us)
         settle_us = self.settings.settle_s * 1_000_000
-        signals = [*self._watch.advance(now_us - settle_us), *raised(self.ledger, now_us)]
+        with self.step("watch"):
+            signals = [*self._watch.advance(now_us - settle_us), *raised(self.ledger, now_us)]
         touched: dict[str, None] = {}
         pulled: list[Pull] = []
         failed: list[Exception] = []
         waiting = self.ledger.all(Incident)  # an earlier turn may not have come to some of them
         for at_us, group in groupby(sorted(signals, key=lambda s: (s.at_us, s.id)), key=lambda s: s.at_us):
             together = list(group)
-            opened = respond(self.ledger, together, clock)
+            with self.step("respond"):
+                opened = respond(self.ledger, together, clock)
             if clock is not None:
                 pulled += self._pull_at_once(together, at_us, clock, failed)
             for incident in opened:
@@ -276,18 +281,21 @@ class Loop:
         settle_us = self.settings.settle_s * 1_000_000
         self.warehouse.commit()
         written = 0
-        for _ in range(_ROUNDS):
-            assembled = assemble_traces(
-                self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake
-            )
-            written += assembled.written
-            if not assembled.behind:
-                break
+        with self.step("assemble"):
+            for _ in range(_ROUNDS):
+                assembled = assemble_traces(
+                    self.warehouse, self.ledger, now_us=now_us, settle_us=settle_us, intake=self.intake
+                )
+                written += assembled.written
+                if not assembled.behind:
+                    break
         self.warehouse.commit()
         find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
         self.warehouse.commit()
         changes = find_versions(self.warehouse, self.ledger, now_us=now_us)
-        return Tick(assembled=written, changes=len(changes), scored=self._score(now_us))
+        with self.step("score"):
+            scored = self._score(now_us)
+        return Tick(assembled=written, changes=len(changes), scored=scored)
 
     def probe(self, now_us: int, name: str | None = None) -> list[Probed]:
         """Ask the probes whose time has come, or the one of this name at once; what they raise, the next turn takes up.
@@ -402,9 +410,9 @@ class Loop:
         return now_us if last is None else min(now_us, max((int(last) // width + 1) * width, incident.alarmed_us))
 
     def follow(self, now_us: int) -> None:
-        """Capture what failed, and go on with incidents that are not closed: their timelines grow, their exit criteria are measured.
+        """Go on with incidents that are not closed: their timelines grow, their exit criteria are measured.
 
-        A replay does both at its end instead. What fails does not keep the rest from it; the first such error is raised at the
+        A replay does so at its end instead. What fails does not keep the rest from it; the first such error is raised at the
         end.
         """
         failed: list[Exception] = []
@@ -421,14 +429,14 @@ class Loop:
                 said = quoted(f"{type(error).__name__}: {error}", 500)
                 _log.error("%s could not be followed, and is tried again: %s", incident.id, said)
                 failed.append(error)
-        try:
-            capture_new(
-                self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us, thresholds=self.thresholds
-            )
-        except Exception as error:  # an outage of the disk, as above
-            failed.append(error)
         if failed:
             raise failed[0]
+
+    def capture_due(self, now_us: int) -> tuple[RuleCount, ...]:
+        """Capture what failed since the last call; apart from turns, which must not wait for it: a day may take a minute to weigh."""
+        return capture_new(
+            self.warehouse, self.ledger, self.scorers, self.embedder, now_us=now_us, thresholds=self.thresholds
+        )
 
     def freeze(self, app: str | None, now_us: int) -> list[str]:
         """Investigate open incidents of an app (None: of all) again, so that evidence is frozen before a lever moves.
@@ -448,7 +456,7 @@ class Loop:
         """Take rows out that are older than their table keeps them, and kept answers of targets (``evals``); returns how many."""
         bounds = due(self._kept, now_us)
         gone = {t: self.warehouse.expire(t, before_us=bounds[t]) for t in self.warehouse.tables() if t in bounds}
-        gone["evals"] = expire_kept(self.settings.home / "evals", now_us - KEPT_US)
+        gone["evals"] = expire_kept(self.settings.place / "evals", now_us - KEPT_US)
         return {table: n for table, n in gone.items() if n}
 
     def erase(self, user: str, now_us: int, by: str) -> Erasure:
@@ -525,7 +533,7 @@ class Loop:
 
 
 def open_loop(settings: Settings, *, seed: int = 0) -> Loop:
-    """Open the store in `settings.home` and everything that works on it.
+    """Open the store of these settings and everything that works on it.
 
     Raises:
         ConfigError: a plug-in or the embedder cannot be used.
@@ -533,7 +541,6 @@ def open_loop(settings: Settings, *, seed: int = 0) -> Loop:
     """
     scorers = installed_scorers()
     schemas = {**SCHEMAS, "scores": score_schema(scorers)}
-    warehouse = Warehouse(settings.home, schemas)
-    ledger = Ledger.open(settings.home / "ledger.db")
+    warehouse, ledger = open_warehouse(settings, schemas), open_ledger(settings)
     embedder = Cached(choose(settings))
     return Loop(warehouse, ledger, settings, scorers=scorers, embedder=embedder, seed=seed)

@@ -473,11 +473,12 @@ class Charts:
         if (whole < 0).all():
             return None
         error = np.full(len(charts), np.inf)
+        known = np.flatnonzero((self._whole >= 0) & (self._until >= 0) & (self._x0 >= 5) & ~self._is_fixed)
+        known = known[np.argsort(self._whole[known], kind="stable")]
+        level, of = self._coefficients[0] - np.log(self._scale), self._whole[known]
         for w in np.unique(whole[whole >= 0]).tolist():
-            siblings = np.flatnonzero((self._whole == w) & (self._until >= 0) & (self._x0 >= 5) & ~self._is_fixed)
-            levels = self._coefficients[0, siblings] - np.log(self._scale[siblings])
-            own = self._coefficients[0, w] - np.log(self._scale[w])
-            far = 1.5 * np.median(np.abs(levels - own)) if len(siblings) else 0.0
+            siblings = known[slice(*np.searchsorted(of, (w, w + 1)))]
+            far = 1.5 * np.median(np.abs(level[siblings] - level[w])) if len(siblings) else 0.0
             error[whole == w] = max(SIBLINGS, 2 * float(far)) if self._learned[w] >= 0 else np.inf
         centre = self._coefficients[:, np.maximum(whole, 0)].T.copy()
         centre[:, 0] -= np.log(self._scale[np.maximum(whole, 0)])

@@ -1,6 +1,7 @@
 """Which charts there are: metric x direction x part of the traffic. Made by themselves from what comes in."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from andon.monitors.records import TRAFFIC
@@ -24,14 +25,20 @@ COSTS = frozenset(("s", "tokens", "usd"))
 """Units of what is spent. Its tail is the worst fiftieth, as one slow answer in fifty is felt; that of a quality a fifth."""
 
 
+@dataclass(frozen=True, slots=True)
 class Metric:
     """What a chart must know of a metric: its name, kind, directions that harm, aspects and what is lost."""
 
-    __slots__ = ("directions", "harm", "kind", "name", "unit")
+    name: str
+    kind: str
+    bad: str
+    harm: Harm
+    unit: str = ""
 
-    def __init__(self, name: str, kind: str, bad: str, harm: Harm, unit: str = "") -> None:
-        self.name, self.kind, self.harm, self.unit = name, kind, harm, unit
-        self.directions = ("up", "down") if bad == "both" else (bad,)
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Which ways harm: ``up`` or ``down``, or both."""
+        return ("up", "down") if self.bad == "both" else (self.bad,)
 
     def harm_of(self, direction: str) -> Harm:
         """What is lost when the metric moves this way; fewer refusals are a matter of safety, more of usefulness."""

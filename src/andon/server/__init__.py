@@ -6,13 +6,17 @@ and told by ``/readyz`` until the work succeeds again.
 """
 
 from andon.server.background import Repeated, now_us
-from andon.server.crank import loop_work, start_log
-from andon.server.serving import Server, create_server, listen, serve
+from andon.server.crank import do_once, loop_work, start_log
+from andon.server.leasing import hold_loop
+from andon.server.serving import ROLES, Server, create_server, listen, serve
 
 __all__ = [
+    "ROLES",
     "Repeated",
     "Server",
     "create_server",
+    "do_once",
+    "hold_loop",
     "listen",
     "loop_work",
     "now_us",

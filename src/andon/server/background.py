@@ -4,16 +4,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from andon.errors import AndonError
-from andon.store import Warehouse
+from andon.store import Ledger, Warehouse, clock_of
 
-__all__ = ["GRACE_S", "STUCK_S", "Repeated", "last_commit", "now_us"]
+__all__ = ["CLOCK_S", "GRACE_S", "STUCK_S", "LedgerClock", "Repeated", "WorkState", "last_commit", "now_us"]
 
 STUCK_S = 300.0
 """A single run of background work that takes longer than this is told by ``/readyz``."""
 
 GRACE_S = 10
+
+CLOCK_S = 1.0
+"""How often the clock is set."""
+
+SLOW_US = 500_000
+"""The clock is not set back by an answer that was under way for longer: nobody knows how old it is."""
 
 _log = logging.getLogger("andon")
 
@@ -21,6 +28,58 @@ _log = logging.getLogger("andon")
 def now_us() -> int:
     """The wall clock, in microseconds since 1970 UTC."""
     return time.time_ns() // 1000
+
+
+class LedgerClock:
+    """The clock of the ledger's database, which all replicas share: the wall clock of one of them may be wrong.
+
+    Between two looks the steady clock of this machine goes on, which no correction of the wall clock moves. It never goes back, and
+    it never runs ahead: of an answer it is only known that the database's clock stood so before it came.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        """It is set at once.
+
+        Raises:
+            StoreError: the ledger cannot be read.
+        """
+        self._ledger, self._last, self._setting = ledger, 0, threading.Lock()
+        self._ahead_us: int | None = None
+        self.look()
+
+    def look(self) -> None:
+        """Set it by the database; by an answer that was long under way only where it must have fallen behind.
+
+        Raises:
+            StoreError: the ledger cannot be read; it goes on as it was set.
+        """
+        asked_us = time.monotonic_ns() // 1_000
+        at_us = clock_of(self._ledger)
+        answered_us = time.monotonic_ns() // 1_000
+        least, most, ahead = at_us - answered_us, at_us - asked_us, self._ahead_us
+        if ahead is None or ahead < least or (ahead > most and answered_us - asked_us <= SLOW_US):
+            self._ahead_us = least
+
+    def __call__(self) -> int:
+        """The time: microseconds since 1970 UTC."""
+        with self._setting:
+            self._last = max(self._last, time.monotonic_ns() // 1_000 + (self._ahead_us or 0))
+            return self._last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkState:
+    """How one piece of background work stands."""
+
+    name: str
+    runs: int
+    """Runs that ended since it was begun, well or not."""
+    failures: int
+    """Those of them that failed."""
+    fails: bool
+    """Whether it is not done now; ``/readyz`` says why."""
+    since_s: float
+    """Seconds since a run ended well, or since it was begun where none has."""
 
 
 class Repeated:
@@ -47,17 +106,20 @@ class Repeated:
         self.name = name
         self.failures = 0
         """Failures since the start; the work goes on after each."""
+        self.runs = 0
+        """Runs that ended since the start, well or not."""
         self._work = work
         self._every_s, self._stuck_s = every_s, stuck_s or STUCK_S
         self._longest_rest_s = longest_rest_s
         self._row = 0
         self._last = ""
-        self._since = 0.0
+        self._since = self._well = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"andon-{name}", daemon=True)
 
     def start(self) -> None:
         """Begin."""
+        self._well = time.monotonic()
         self._thread.start()
 
     def stop(self, timeout_s: float = GRACE_S) -> None:
@@ -65,6 +127,21 @@ class Repeated:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was started."""
+        return self._thread.ident is not None
+
+    def state(self) -> WorkState:
+        """How it stands; once it was begun."""
+        return WorkState(
+            name=self.name,
+            runs=self.runs,
+            failures=self.failures,
+            fails=self.problem() is not None,
+            since_s=round(time.monotonic() - self._well, 3),
+        )
 
     def problem(self) -> str | None:
         """Why this work is not done now, in one sentence; None when it is."""
@@ -83,11 +160,12 @@ class Repeated:
             self._since = began = time.monotonic()
             try:
                 self._work()
-                self._row, self._last = 0, ""
+                self._row, self._last, self._well = 0, "", time.monotonic()
             except (Exception, SystemExit) as error:  # whatever it is, the thread must live, and somebody must be told
                 self._failed(error)
             finally:
                 self._since = 0.0
+                self.runs += 1
                 if self._longest_rest_s is not None:
                     rest_s = min(max(self._every_s, time.monotonic() - began), self._longest_rest_s)
 

@@ -1,4 +1,7 @@
-"""The loop and the commits in a process of their own, its parent's view of it, and what is done there."""
+"""The loop and the commits in a process of their own, its parent's view of it, and what is done there.
+
+Of many replicas one turns the loop, by a lease in the ledger; the others commit what they took in, and wait.
+"""
 
 import json
 import logging
@@ -10,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,31 @@ from andon.errors import AndonError, ConfigError, InputError, StoreError
 from andon.incidents import Channel, open_channels
 from andon.incidents.channels import NOBODY
 from andon.loop import Loop, open_loop
-from andon.server.background import GRACE_S, STUCK_S, Repeated, last_commit, now_us
+from andon.scores import score_schema
+from andon.scores.run import installed_scorers
+from andon.server.background import CLOCK_S, GRACE_S, STUCK_S, LedgerClock, Repeated, WorkState, last_commit, now_us
+from andon.server.leasing import Leased, replica_name
+from andon.server.logged import logged
+from andon.server.tracing import LOOP, start_traces
+from andon.server.vitals import Appended
 from andon.settings import Settings
+from andon.store import Ledger, Warehouse, open_warehouse
+from andon.traffic import SCHEMAS
 
-__all__ = ["COMMIT_S", "TICK_S", "Crank", "Turned", "loop_work", "start_log", "turn_crank", "turned"]
+__all__ = [
+    "COMMIT_S",
+    "TICK_S",
+    "Crank",
+    "Turned",
+    "committing",
+    "do_once",
+    "loop_tasks",
+    "loop_work",
+    "start_log",
+    "told_of",
+    "turn_crank",
+    "turned",
+]
 
 COMMIT_S = 0.5
 TICK_S, QUICK_TICK_S = 5.0, 1.0
@@ -30,12 +54,34 @@ TICK_S, QUICK_TICK_S = 5.0, 1.0
 AGAIN_S = 5.0
 """Least time between two starts of the loop's process after the first restart."""
 
+SILENT_S = STUCK_S / 10
+"""A process that has said nothing for longer is told; it should each second."""
+
 FORGET_S = 3600.0
+TIDY_S = 10.0
 INBOX_S = 2.0
 PROBE_S = 30.0
 PROBES_STUCK_S = 3600.0
 
 _log = logging.getLogger("andon")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turned:
+    """What a crank does."""
+
+    warehouse: Warehouse
+    close: Callable[[], None]
+    work: Sequence[Repeated]
+    """What every replica does."""
+    leased: Sequence[Repeated] = ()
+    """What one replica does at a time: the one that holds the lease."""
+    ledger: Ledger | None = None
+    """That of the leased work; nobody writes through it who does not hold the lease."""
+    told: Callable[[], Mapping[str, Any]] = dict
+    """What the parent is told each second."""
+    loop: Loop | None = None
+    """What is turned, where its turns may be traced."""
 
 
 class Crank:
@@ -56,7 +102,11 @@ class Crank:
         module, _, name = turner.partition(":")
         self._code = f"from andon.server.crank import turn_crank; from {module} import {name}; turn_crank({name})"
         plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
-        self._settings = json.dumps(plain).encode() + b"\n"  # by a pipe, not by arguments: there are secrets in it
+        given = {
+            "settings": plain,
+            "replica": replica_name(),
+        }  # the same after a restart: it need not wait for its own lease
+        self._given = json.dumps(given).encode() + b"\n"  # by a pipe, not by arguments: there are secrets in it
         self._process: subprocess.Popen[bytes] | None = None
         self._told: dict[str, Any] = {}
         self._told_at = self._began_at = 0.0
@@ -70,7 +120,7 @@ class Crank:
         command = [sys.executable, "-c", self._code]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         assert self._process.stdin is not None
-        self._process.stdin.write(self._settings)
+        self._process.stdin.write(self._given)
         self._process.stdin.flush()
         self._heard.clear()
         self._told_at = self._began_at = time.monotonic()
@@ -120,6 +170,37 @@ class Crank:
         return int(watching), int(learning)
 
     @property
+    def turns(self) -> bool:
+        """Whether it turns the loop now, and not another replica; False while its process is gone or says nothing."""
+        return bool(self._heard.is_set() and self._silent_s <= SILENT_S and self._told.get("turns"))
+
+    @property
+    def work(self) -> list[WorkState]:
+        """How its background work stands."""
+        silent_s = self._silent_s
+        told = [WorkState(**w) for w in self._told.get("work", ())]
+        return [replace(w, since_s=w.since_s + silent_s) for w in told]
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """Rows that its present process has written to the journal, by table."""
+        return dict(self._told.get("rows", {}))
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its process."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def _silent_s(self) -> float:
+        return time.monotonic() - self._told_at
+
+    @property
+    def waits_for(self) -> str:
+        """The replica that turns the loop, where that is another one; empty otherwise."""
+        return str(self._told.get("waits_for", ""))
+
+    @property
     def lag_us(self) -> int:
         """How far its clock is behind: 0 but in a demo, which plays the past."""
         return int(self._told.get("lag_us", self._lag_us))
@@ -130,10 +211,11 @@ class Crank:
             return [f"loop: its process is starting; restarts so far: {self.restarts}"]
         if failed := self._told.get("failed"):
             return [f"loop: its process cannot start: {failed}"]
-        silent = time.monotonic() - self._told_at
-        if silent > STUCK_S / 10:
+        silent = self._silent_s
+        if silent > SILENT_S:
             return [f"loop: its process has said nothing for {silent:.0f} s; restarts so far: {self.restarts}"]
-        return [str(p) for p in self._told.get("problems", ())]
+        told = (str(p) for p in self._told.get("problems", ()))
+        return [p if p.startswith("loop") else f"in the loop's process: {p}" for p in told]  # this one has a clock, too
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
@@ -151,10 +233,6 @@ def start_log() -> None:
         logging.getLogger(client).setLevel(logging.WARNING)
 
 
-Turned = tuple[Loop, Sequence[Repeated], Callable[[], Mapping[str, Any]]]
-"""A loop, the background work that turns it, and what is told of it beside its problems and charts."""
-
-
 def turned(settings: Settings) -> Turned:
     """The loop of a service.
 
@@ -165,7 +243,34 @@ def turned(settings: Settings) -> Turned:
     loop = open_loop(settings)
     if not channels:
         _log.warning(NOBODY)
-    return loop, loop_work(loop, settings, channels), dict
+    clock = LedgerClock(loop.ledger)
+    commit, *leased = loop_work(loop, settings, channels, clock)
+    return Turned(
+        loop=loop,
+        warehouse=loop.warehouse,
+        close=loop.close,
+        work=[commit, Repeated("clock", clock.look, CLOCK_S)],
+        leased=leased,
+        ledger=loop.ledger,
+        told=lambda: told_of(loop),
+    )
+
+
+def told_of(loop: Loop) -> dict[str, Any]:
+    """What the parent is told of a loop."""
+    problems = [f"charts: pages show them as they were ({loop.unpublished})"] if loop.unpublished else []
+    return {"charts": loop.charts, "problems": problems}
+
+
+def committing(settings: Settings) -> Turned:
+    """What moves the journal of a replica into the tables, where that does not turn the loop.
+
+    Raises:
+        AndonError: the settings, the store or a plug-in cannot be used.
+    """
+    warehouse = open_warehouse(settings, {**SCHEMAS, "scores": score_schema(installed_scorers())})
+    commit = Repeated("commit", lambda: warehouse.commit(), COMMIT_S)  # noqa: PLW0108 - as in `loop_work`
+    return Turned(warehouse=warehouse, close=warehouse.close, work=[commit])
 
 
 def turn_crank(begin: Callable[[Settings], Turned]) -> None:
@@ -175,15 +280,19 @@ def turn_crank(begin: Callable[[Settings], Turned]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     news = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever prints must not be taken for news
-    plain = json.loads(sys.stdin.buffer.readline())
-    settings = Settings(**{**plain, "home": Path(plain["home"])})
+    given = json.loads(sys.stdin.buffer.readline())
+    settings = Settings(**{**given["settings"], "home": Path(given["settings"]["home"])})
     try:
-        loop, work, more = begin(settings)
+        turned = begin(settings)
     except AndonError as error:  # input, at this moment, is what stands in andon.toml
         told: dict[str, Any] = {"failed": str(error), "config": isinstance(error, ConfigError | InputError)}
         news.write(json.dumps(told).encode() + b"\n")
         sys.exit(2)
-    for w in work:
+    leased = None if turned.ledger is None else Leased(turned.ledger, turned.leased, given["replica"])
+    appended, traces = Appended(turned.warehouse), start_traces(settings, LOOP)
+    if traces is not None:
+        traces.watch(turned.warehouse, turned.loop)
+    for w in turned.work:
         w.start()
     ended = threading.Event()
 
@@ -195,34 +304,89 @@ def turn_crank(begin: Callable[[Settings], Turned]) -> None:
     pause_s = 0.0
     while not ended.wait(pause_s):
         pause_s = 1.0
-        problems = [p for w in work if (p := w.problem()) is not None]
-        problems += [f"charts: pages show them as they were ({loop.unpublished})"] if loop.unpublished else []
-        told = {"problems": problems, "charts": loop.charts, **more()}
+        waits = {} if leased is None else leased.look()
         try:
-            news.write(json.dumps(told).encode() + b"\n")
+            news.write(json.dumps(_news(turned, waits, appended)).encode() + b"\n")
         except OSError:
             break
-    for w in work:
+    for w in (*turned.work, *turned.leased):
         w.stop()
-    last_commit(loop.warehouse)
-    loop.close()
+    if leased is not None:
+        leased.give_back()
+    last_commit(turned.warehouse)
+    turned.close()
+    if traces is not None:
+        traces.end()
     os._exit(0)  # threads of a tick that takes long must not hold up the end: what they do is done again
 
 
-def loop_work(loop: Loop, settings: Settings, channels: Sequence[Channel] = ()) -> list[Repeated]:
-    """The background work of one store: commits, ticks, and what is done now and then."""
-    work = [
-        Repeated("commit", loop.warehouse.commit, COMMIT_S),
-        Repeated(
-            "loop",
-            lambda: loop.turn(channels, now_us),
-            QUICK_TICK_S if loop.pull_rules else TICK_S,
-            longest_rest_s=TICK_S,
-        ),
-        Repeated("retention", lambda: loop.forget(now_us()), FORGET_S),
-    ]
-    if loop.probes:
-        work.append(Repeated("probes", lambda: loop.probe(now_us()), PROBE_S, PROBES_STUCK_S))
+def _news(turned: Turned, waits: Mapping[str, Any], appended: Appended) -> dict[str, Any]:
+    """What the parent is told now."""
+    more, work = turned.told(), (*turned.work, *turned.leased)
+    problems = [p for w in work if (p := w.problem()) is not None]
+    problems += [*more.get("problems", ()), *waits.get("problems", ())]
+    turns = any(w.begun for w in turned.leased) if turned.ledger is not None else "charts" in more
+    states = [asdict(w.state()) for w in work if w.begun]
+    return {**more, **waits, "problems": problems, "turns": turns, "work": states, "rows": appended.rows()}
+
+
+def loop_tasks(
+    loop: Loop, settings: Settings, channels: Sequence[Channel] = (), clock: Callable[[], int] = now_us
+) -> dict[str, Callable[[], object]]:
+    """All that is done for one store, by name, in the order in which one who does it once does it: what came in comes first.
+
+    A method is looked up each time, as who traces it replaces it.
+    """
+    tasks: dict[str, Callable[[], object]] = {}
+    told = logged(channels)
     if settings.inbox:
-        work.append(Repeated("inbox", lambda: loop.take_in(Path(settings.inbox), now_us()), INBOX_S))
+        tasks["inbox"] = lambda: loop.take_in(Path(settings.inbox), clock())
+    tasks["commit"] = lambda: loop.warehouse.commit()  # noqa: PLW0108
+    if loop.probes:
+        tasks["probes"] = lambda: loop.probe(clock())
+    tasks["loop"] = lambda: loop.turn(told, clock)
+    tasks["capture"] = lambda: loop.capture_due(clock())
+    tasks["compaction"] = lambda: loop.warehouse.tidy()  # noqa: PLW0108
+    tasks["retention"] = lambda: loop.forget(clock())
+    return tasks
+
+
+def loop_work(
+    loop: Loop, settings: Settings, channels: Sequence[Channel] = (), clock: Callable[[], int] = now_us
+) -> list[Repeated]:
+    """The background work of one store: commits first, then ticks, and what is done now and then."""
+    tasks = loop_tasks(loop, settings, channels, clock)
+    turn_s = QUICK_TICK_S if loop.pull_rules else TICK_S
+    work = [
+        Repeated("commit", tasks["commit"], COMMIT_S),
+        Repeated("loop", tasks["loop"], turn_s, longest_rest_s=TICK_S),
+        Repeated("capture", tasks["capture"], TICK_S),
+        Repeated("compaction", tasks["compaction"], TIDY_S),
+        Repeated("retention", tasks["retention"], FORGET_S),
+    ]
+    if "probes" in tasks:
+        work.append(Repeated("probes", tasks["probes"], PROBE_S, PROBES_STUCK_S))
+    if "inbox" in tasks:
+        work.append(Repeated("inbox", tasks["inbox"], INBOX_S))
     return work
+
+
+def do_once(
+    loop: Loop, settings: Settings, channels: Sequence[Channel] = ()
+) -> tuple[dict[str, object], dict[str, Exception]]:
+    """Do once what a service does again and again, by the clock of the ledger's database; what fails keeps nothing else from it.
+
+    Returns:
+        What each task came to, and what kept it from that, by its name.
+
+    Raises:
+        StoreError: the ledger cannot be read.
+    """
+    done: dict[str, object] = {}
+    failed: dict[str, Exception] = {}
+    for name, task in loop_tasks(loop, settings, channels, LedgerClock(loop.ledger)).items():
+        try:
+            done[name] = task()
+        except Exception as error:  # whatever it is, as in `Repeated`
+            failed[name] = error
+    return done, failed

@@ -21,7 +21,6 @@ from typing import Any
 
 from andon.errors import AndonError
 from andon.loop import Loop, open_loop
-from andon.server.background import now_us
 from andon.server.crank import start_log
 from andon.server.errand_work import MOST_CHARS, VERBS, Order
 from andon.settings import Settings
@@ -223,12 +222,11 @@ def _done(
             told_s = time.monotonic()
             say({"id": row["id"], "text": text[:MOST_CHARS], "share": share})
 
-    at_us = row["at_us"] if verb.quick else now_us()
     told: dict[str, Any]
     try:
         stops.begin(row["id"], verb.stoppable)
         try:
-            order = Order(loop=loop, args=row["args"], by=row["by"], now_us=at_us, report=report)
+            order = Order(loop=loop, args=row["args"], by=row["by"], now_us=row["at_us"], report=report)
             said, result = verb.do(order)
             told = {"result": result, "said": said[:MOST_CHARS]}
         finally:

@@ -269,7 +269,7 @@ def add(order: Order) -> Came:
     Arguments: none.
     """
     loop = order.loop
-    vectors = golden.CaseVectors(loop.embedder, loop.settings.home)
+    vectors = golden.CaseVectors(loop.embedder, loop.settings.place)
     result = golden.add_cases(
         loop.ledger, loop.embedder, now_us=order.now_us, by=order.by, thresholds=loop.thresholds, vectors=vectors,
         report=order.report,

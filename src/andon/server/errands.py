@@ -71,13 +71,15 @@ class Errand:
 class Errands:
     """What was asked for, and the processes that do it. All methods may be called by any thread."""
 
-    def __init__(self, settings: Settings, *, idle_s: float = IDLE_S) -> None:
+    def __init__(self, settings: Settings, *, idle_s: float = IDLE_S, clock: Callable[[], int] = now_us) -> None:
         """No process is started yet.
 
         Args:
             settings: of the store that is worked on.
             idle_s: how long a process is kept after its last work.
+            clock: the time.
         """
+        self.clock = clock
         self._changed = threading.Condition(threading.RLock())
         self._errands: dict[str, Errand] = {}
         self._args: dict[str, dict[str, Any]] = {}
@@ -96,22 +98,28 @@ class Errands:
             StateError: too much waits already, or the server ends.
         """
         verb, given = checked(what, args)
-        with self._changed:
-            if self._closed:
-                raise StateError("Andon is being stopped; ask again when it runs")
-            for known in self._errands.values():
-                if known.what == what and not known.over and self._args[known.id] == given:
-                    return known.id
-            lane = self._lanes[verb.quick]
-            if len(lane.waiting) >= MOST_WAITING:
-                raise StateError(f"{MOST_WAITING} errands wait already; ask again when some are done")
-            made = Errand(
-                id=secrets.token_hex(6), what=what, about=about_of(what, given), by=by, at_us=now_us(), text="waiting"
-            )
-            self._errands[made.id], self._args[made.id] = made, given
-            self._forget()
-            lane.take(made.id)
-        self.tell(made.id)
+        with self._telling:  # so that "waiting" is told before anything that becomes of it
+            with self._changed:
+                if self._closed:
+                    raise StateError("Andon is being stopped; ask again when it runs")
+                for known in self._errands.values():
+                    if known.what == what and not known.over and self._args[known.id] == given:
+                        return known.id
+                lane = self._lanes[verb.quick]
+                if len(lane.waiting) >= MOST_WAITING:
+                    raise StateError(f"{MOST_WAITING} errands wait already; ask again when some are done")
+                made = Errand(
+                    id=secrets.token_hex(6),
+                    what=what,
+                    about=about_of(what, given),
+                    by=by,
+                    at_us=self.clock(),
+                    text="waiting",
+                )
+                self._errands[made.id], self._args[made.id] = made, given
+                self._forget()
+                lane.take(made.id)
+            self._tell(made)
         return made.id
 
     def get(self, id: str) -> Errand | None:  # noqa: A002 - the field is called id
@@ -219,7 +227,7 @@ class Errands:
         with self._changed:
             errand = replace(self._known(errand_id), **now)
             if errand.over:
-                errand = replace(errand, done_us=now_us())
+                errand = replace(errand, done_us=self.clock())
                 self._args.pop(errand_id, None)
             self._errands[errand_id] = errand
             self._changed.notify_all()
@@ -228,13 +236,15 @@ class Errands:
         """Tell those who listen how an errand stands; never an older state after a newer one."""
         with self._telling:
             errand = self.get(errand_id)
-            if errand is None:
-                return
-            for listener in tuple(self._listeners):
-                try:
-                    listener(errand)
-                except Exception:  # one who listens wrongly must keep neither the others nor the work
-                    _log.exception("somebody could not be told of an errand")
+            if errand is not None:
+                self._tell(errand)
+
+    def _tell(self, errand: Errand) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(errand)
+            except Exception:  # one who listens wrongly must keep neither the others nor the work
+                _log.exception("somebody could not be told of an errand")
 
     def _known(self, errand_id: str) -> Errand:
         with self._changed:
@@ -330,7 +340,8 @@ class _Lane:
                 if fresh or not self.process.alive:
                     self.process.start()
                     fresh = True  # noqa: PLW2901
-                self.process.give(errand_id, errand.what, args, errand.by, errand.at_us)
+                at_us = errand.at_us if VERBS[errand.what].quick else errands.clock()
+                self.process.give(errand_id, errand.what, args, errand.by, at_us)
                 if self._stopping(errand_id):  # perhaps before the process was there to be told
                     self.process.ask_to_stop(errand_id)
                 heard = self._follow(errand_id)

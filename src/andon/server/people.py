@@ -67,7 +67,7 @@ class Pages:
         self.streams = Streams()
         self._settings, self._ledger, self._warehouse, self._clock = settings, ledger, warehouse, clock
         self._note = note
-        self._errands, self._board = errands, open_board(settings.home)
+        self._errands, self._board = errands, open_board(warehouse.place)
         self._begun = secrets.token_hex(4)
         self._news, self._first_told = 0, False
         self._last = ledger.last_entry()

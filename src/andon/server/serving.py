@@ -1,13 +1,16 @@
 """Put store, stages and faces together, and serve them over HTTP."""
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
 from typing import Any, Protocol
 
 import uvicorn
@@ -20,7 +23,7 @@ from andon.api.grpc import GrpcServer, open_grpc
 from andon.api.security import is_loopback
 from andon.changes import Received
 from andon.changes.run import record_changes
-from andon.errors import AndonError, ConfigError
+from andon.errors import AndonError, ConfigError, SeamError
 from andon.incidents import Channel, Report
 from andon.incidents.run import receive_alerts, receive_report
 from andon.levers.run import Board, Readers, expire, note_first_reads
@@ -28,20 +31,26 @@ from andon.levers.run.upkeep import REPLACED, Upkeep
 from andon.postmortems.run import issue_closed
 from andon.scores import score_schema
 from andon.scores.run import installed_scorers
-from andon.server.background import GRACE_S, Repeated, last_commit, now_us
+from andon.server.background import CLOCK_S, GRACE_S, LedgerClock, Repeated, last_commit, now_us
 from andon.server.crank import COMMIT_S, TICK_S, Crank
+from andon.server.elsewhere import say_elsewhere
 from andon.server.errands import Errands
 from andon.server.files import allow_files
 from andon.server.heads import HeadsProtocol
 from andon.server.people import LIVE, Pages
 from andon.server.refused import RefusedReads
+from andon.server.tracing import SERVER, start_traces
+from andon.server.vitals import Vitals
 from andon.settings import Settings
-from andon.store import Ledger, RememberingLedger, Warehouse
+from andon.store import Ledger, RememberingLedger, Warehouse, open_ledger, open_warehouse
 from andon.traffic import SCHEMAS
 from andon.traffic.otlp import Form
 from andon.traffic.run import Intake, open_intake
 
-__all__ = ["Server", "create_server", "listen", "serve"]
+__all__ = ["ROLES", "Server", "create_server", "listen", "serve"]
+
+ROLES = ("ingest", "web", "loop")
+"""What a replica does: takes traffic, levers' questions and webhooks; serves the pages; turns the loop, or waits to."""
 
 SEAL_S = 0.5
 LOOK_S = 0.05
@@ -54,6 +63,16 @@ TOKENS_S = 0.25
 
 USES_S = 1.0
 """How often it is seen whether a token was used that nothing is written of yet."""
+
+DRAIN_S = 3.0
+"""How long a replica that was told to end goes on taking requests, while ``/readyz`` says that none should be sent any more.
+
+Who routes requests learns of the end a moment later than the replica itself, and until then requests would meet a closed port. That
+is worth waiting for where another replica can take them, so only where the tables or the ledger are shared (ANDON_STORE,
+ANDON_LEDGER): a single one has nobody to hand over to, and is back the sooner. Ctrl-C, and a second signal, end it at once.
+"""
+
+ENDING = "shutdown: this replica is about to end and finishes what was begun; send requests to another one"
 
 EVENTS = f"{OFREP}v1/events"
 STREAM_GRACE_S = 1.0
@@ -70,16 +89,28 @@ class Turning(Protocol):
     def turn(self, channels: Sequence[Channel], clock: Callable[[], int]) -> object:
         """Do what is due now."""
 
+    def capture_due(self, now_us: int) -> object:
+        """Capture what failed."""
+
 
 class _Http(uvicorn.Server):
-    """uvicorn, which ends the event streams before it waits for what it serves."""
+    """uvicorn, which lets others take over, and ends the event streams before it waits for what it serves."""
 
-    def __init__(self, config: uvicorn.Config, streams: Sequence[Streams]) -> None:
+    def __init__(self, config: uvicorn.Config, streams: Sequence[Streams], drain_s: float) -> None:
         super().__init__(config)
-        self._streams = tuple(streams)
+        self._streams, self._drain_s = tuple(streams), drain_s
+        self._signals: list[int] = []
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note the signal, and begin to end."""
+        self._signals.append(sig)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what was begun; a stream has no end of its own."""
+        until_s = time.monotonic() + self._drain_s
+        while self._signals == [signal.SIGTERM] and time.monotonic() < until_s:
+            await asyncio.sleep(LOOK_S)
         for streams in self._streams:
             streams.end()
         let_go = asyncio.create_task(self._let_go())
@@ -107,6 +138,7 @@ class Server:
         close: Callable[[], None],
         streams: Sequence[Streams],
         grpc: GrpcServer | None = None,
+        drain_s: float = 0.0,
     ) -> None:
         self.app = app
         self.board = board
@@ -127,13 +159,18 @@ class Server:
             log_config=None,
             timeout_graceful_shutdown=GRACE_S,
         )
-        self._http = _Http(config, streams)
+        self._http = _Http(config, streams, drain_s)
         self._thread: threading.Thread | None = None
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
         return int(self._socket.getsockname()[1])
+
+    @property
+    def ending(self) -> bool:
+        """Whether it was told to end."""
+        return self._http.should_exit
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT ends it, then finish what was begun and return."""
@@ -193,6 +230,7 @@ def listen(host: str, port: int, token: str) -> socket.socket:
 
     Raises:
         ConfigError: others could reach it and there is no token, or the address cannot be listened on.
+        SeamError: somebody else listens there.
     """
     if not token and not is_loopback(host):
         raise ConfigError(
@@ -203,7 +241,9 @@ def listen(host: str, port: int, token: str) -> socket.socket:
     try:
         return socket.create_server((host.strip("[]"), port), family=family, backlog=1024)
     except OSError as error:
-        raise ConfigError(
+        # who is there may be gone in a moment, so a new start may do: nothing is wrong with the settings
+        kind = SeamError if error.errno == errno.EADDRINUSE else ConfigError
+        raise kind(
             f"ANDON_HOST={host} ANDON_PORT={port} cannot be listened on: {error.strerror or error}; another Andon or an OpenTelemetry "
             "collector may be there already: stop it, or set another ANDON_PORT"
         ) from error
@@ -306,13 +346,14 @@ def create_server(
     closed at the end.
 
     Raises:
-        ConfigError: see `listen`.
+        ConfigError, SeamError: see `listen`.
         StoreError: levers cannot be read: it is better not to start than to serve no holds.
     """
     intake = intake or Intake(warehouse)
     work = [Repeated("commit", warehouse.commit, COMMIT_S)]
     if loop is not None:
         work.append(Repeated("loop", lambda: loop.turn((), now_us), tick_s))
+        work.append(Repeated("capture", lambda: loop.capture_due(now_us()), tick_s))
 
     def close() -> None:
         if errands is not None:
@@ -322,7 +363,7 @@ def create_server(
         warehouse.close()
         ledger.close()
 
-    settings = Settings(host=host, port=port, token=token, grpc_port=0)
+    settings = Settings(home=warehouse.place.here, host=host, port=port, token=token, grpc_port=0)
     return _server(settings, intake, warehouse, ledger, work, close, pages=pages)
 
 
@@ -336,7 +377,9 @@ def _server(
     *,
     pages: Pages | None = None,
     clock: Clock = now_us,
-    more_problems: Callable[[], list[str]] = list,
+    crank: Crank | None = None,
+    told_of: Ledger | None = None,
+    only: Collection[str] = ROLES,
 ) -> Server:
     board, streams = Board(ledger), Streams()
     readers = Readers(board.app_of)
@@ -361,30 +404,37 @@ def _server(
         close()
 
     def problems() -> list[str]:
-        failing = [problem for w in everything if (problem := w.problem()) is not None]
-        return [*([REPLACED] if ledger.replaced() else []), *more_problems(), *failing]
+        told = [*([ENDING] if server.ending else []), *([REPLACED] if ledger.replaced() else [])]
+        told += [] if crank is None else crank.problems()
+        return told + [problem for w in everything if (problem := w.problem()) is not None]
 
+    vitals = Vitals(
+        warehouse, told_of or ledger, clock=clock, journal=settings.home / "journal", work=everything, problems=problems, crank=crank
+    )  # fmt: skip
     took = pages.took if pages is not None else lambda _: None
     deps = _deps(
         intake, warehouse, ledger, board, readers, problems, streams, RefusedReads(), keyring, settings, took, clock
     )
-    app = create_app(deps)
+    app = create_app(replace(deps, measured=vitals.families), ingest="ingest" in only)
+    say_elsewhere(app, only)  # before the pages, which answer every path that nobody else does
     if pages is not None:
         pages.add(app, problems, deps.warnings, levers=board, readers=readers)
     bound = listen(settings.host, settings.port, settings.token)
     address = f"http://{settings.host}:{bound.getsockname()[1]}"
-    grpc = open_grpc(settings, deps.receive, deps.scopes_of)
+    grpc = open_grpc(settings, deps.receive, deps.scopes_of) if "ingest" in only else None
     ended = (streams,) if pages is None else (streams, pages.streams)
-    return Server(app, board, bound, everything, end, ended, grpc=grpc)
+    drain_s = DRAIN_S if settings.store or settings.ledger else 0.0
+    server = Server(app, board, bound, everything, end, ended, grpc, drain_s)
+    return server  # `problems` asks it
 
 
-def behind(crank: Crank) -> Clock:
-    """The clock of a crank: the wall clock, but for what it is behind; it never goes back."""
+def behind(crank: Crank, clock_us: Clock) -> Clock:
+    """The clock of a crank: this one, but for what it is behind; it never goes back."""
     last = 0
 
     def clock() -> int:
         nonlocal last
-        last = max(last, now_us() - crank.lag_us)
+        last = max(last, clock_us() - crank.lag_us)
         return last
 
     return clock
@@ -396,26 +446,29 @@ def serve(
     crank: Crank | None = None,
     note: Callable[[], str] = str,
     ready: Callable[[], object] = lambda: None,
+    only: Collection[str] = ROLES,
 ) -> None:
     """Serve until a signal ends it.
 
     Args:
         settings: of the store and of what is listened on.
+        only: what this replica does, of `ROLES`; each also answers whether it is well, and commits what it took in.
         crank: what turns the loop, where that is not the loop of a service; its clock is that of everything here.
         note: a sentence that every page shows while it is not empty.
         ready: called once requests are taken.
 
     Raises:
-        ConfigError: the settings do not allow a start.
+        ConfigError, SeamError: see `listen`.
         StoreError: the store cannot be opened.
     """
     listen(settings.host, settings.port, settings.token).close()  # before the store is touched
     allow_files()
-    warehouse = Warehouse(settings.home, {**SCHEMAS, "scores": score_schema(installed_scorers())})
-    ledger, remembering = (kind.open(settings.home / "ledger.db") for kind in (Ledger, RememberingLedger))
+    warehouse = open_warehouse(settings, {**SCHEMAS, "scores": score_schema(installed_scorers())})
+    ledger, remembering = open_ledger(settings), open_ledger(settings, RememberingLedger)
     intake = open_intake(warehouse, settings)
-    crank, errands = crank or Crank(settings), Errands(settings)
-    clock = behind(crank)
+    crank = crank or Crank(settings, "andon.server.crank:" + ("turned" if "loop" in only else "committing"))
+    clock = behind(crank, steady := LedgerClock(ledger))
+    errands = Errands(settings, clock=clock)
     crank.start()
 
     def seal() -> None:
@@ -430,17 +483,29 @@ def serve(
         remembering.close()
         ledger.close()
 
-    pages = Pages(settings, remembering, warehouse, clock=clock, errands=errands, note=note)
-    repeated = [Repeated("journal", seal, SEAL_S)]
+    pages = Pages(settings, remembering, warehouse, clock=clock, errands=errands, note=note) if "web" in only else None
+    repeated = [Repeated("journal", seal, SEAL_S), Repeated("clock", steady.look, CLOCK_S)]
     server = _server(
-        settings, intake, warehouse, ledger, repeated, close, pages=pages, clock=clock, more_problems=crank.problems
-    )
+        settings, intake, warehouse, ledger, repeated, close, pages=pages, clock=clock, crank=crank, told_of=remembering,
+        only=only,
+    )  # fmt: skip
     try:
         crank.wait()
     except AndonError:
         server.abandon()
         raise
-    pages.warm()
+    if pages is not None:
+        pages.warm()
     _log.info("Andon listens on http://%s:%d", settings.host, server.port)
     ready()
+    _run(server, settings)
+
+
+def _run(server: Server, settings: Settings) -> None:
+    """Serve until a signal ends it, with traces of its own where somebody asks for them."""
+    traces = start_traces(settings, SERVER)
+    if traces is not None:
+        traces.add_to(server.app)
     server.run()
+    if traces is not None:
+        traces.end()

@@ -10,7 +10,10 @@ Always: what `append` or `put` acknowledged is on disk; a row is there once, how
 from andon.store.disk import kept_secret, write_whole
 from andon.store.engine import Engine
 from andon.store.kept import forget_tables, keep_table, kept_stamp, kept_table
+from andon.store.leases import LEASE_S, Lease, clock_of
 from andon.store.ledger import Entry, Ledger, Versioned
+from andon.store.opening import has_ledger, open_ledger, open_warehouse, store_place
+from andon.store.place import Bucket, Place, at
 from andon.store.plan import (
     Histogram,
     Lookup,
@@ -30,16 +33,20 @@ from andon.store.rows import REPEATED, REPLACES, REPLACES_EVER, SAME_TIME
 from andon.store.warehouse import Committed, Warehouse
 
 __all__ = [
+    "LEASE_S",
     "REPEATED",
     "REPLACES",
     "REPLACES_EVER",
     "SAME_TIME",
+    "Bucket",
     "Committed",
     "Engine",
     "Entry",
     "Histogram",
+    "Lease",
     "Ledger",
     "Lookup",
+    "Place",
     "Plan",
     "RememberingLedger",
     "Rollup",
@@ -49,14 +56,20 @@ __all__ = [
     "Versioned",
     "Warehouse",
     "Where",
+    "at",
     "bin_edges",
     "bin_of",
+    "clock_of",
     "forget_tables",
     "from_json",
+    "has_ledger",
     "keep_table",
     "kept_secret",
     "kept_stamp",
     "kept_table",
+    "open_ledger",
+    "open_warehouse",
+    "store_place",
     "to_json",
     "write_whole",
 ]

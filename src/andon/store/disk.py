@@ -13,7 +13,7 @@ from pathlib import Path
 
 from andon.errors import StoreError
 
-__all__ = ["disk_errors", "kept_secret", "locked", "make_folder", "sync_path", "try_lock", "write_whole"]
+__all__ = ["disk_errors", "kept_secret", "make_folder", "sync_path", "try_lock", "write_whole"]
 
 
 def sync_path(path: Path) -> None:
@@ -72,7 +72,7 @@ def kept_secret(path: Path) -> bytes:
     """
     with disk_errors("keep a secret"):
         make_folder(path.parent)
-        draft = path.with_name(f".{path.name}-{os.getpid()}")
+        draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
         if not path.exists():
             handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             try:
@@ -88,20 +88,6 @@ def kept_secret(path: Path) -> bytes:
                 draft.unlink()
             sync_path(path.parent)
         return path.read_bytes()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the one exclusive lock of a file; waits for other processes and for other threads of this one."""
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)  # at once, even if a forked child still holds a copy of the handle
-    finally:
-        os.close(handle)
 
 
 def try_lock(handle: int) -> bool:

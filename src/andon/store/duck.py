@@ -4,6 +4,7 @@ Names come from the checked schema and are quoted; every value is a bound parame
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,10 +47,15 @@ CREATE MACRO total(x) AS coalesce(
 """
 
 CONFIG = {
+    "memory_limit": "25%",  # of this machine's, or of the container's: a replica has several processes; more is spilt
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",  # a name in SQL must never find a Python variable
 }
+
+
+_PATTERN = re.compile(r"[*?\[]")
+"""Signs that DuckDB takes for a pattern in a path; within brackets each is itself."""
 
 
 class Duck:
@@ -103,7 +109,8 @@ class _Query:
     def __init__(self, schema: pa.Schema, files: Sequence[str]) -> None:
         self.values: list[Any] = []
         self._schema = schema
-        self._source = f"read_parquet({self._bind(list(files))}, union_by_name = true)"
+        paths = [_PATTERN.sub(r"[\g<0>]", file) for file in files]
+        self._source = f"read_parquet({self._bind(paths)}, union_by_name = true)"
 
     def groups(self, plan: Rollup | Histogram) -> str:
         keys = [_quote(key) for key in plan.keys]

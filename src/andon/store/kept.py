@@ -1,12 +1,13 @@
 """Tables that one process keeps for others to look at: derived data, whole or not at all, read without a copy.
 
 A table is one Arrow IPC file, not compressed. Who reads it maps it into memory: the kernel keeps one copy for all
-processes, and only pages that are looked at are read. A file is never changed, only replaced, so a map stays what it
+processes of a machine, and only pages that are looked at are read. A file is never changed, only replaced, so a map stays what it
 was when it was opened. What is kept here can be computed again from the tables of rows, and may be lost.
 """
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from andon.errors import InputError
 from andon.store.disk import disk_errors, make_folder, sync_path
+from andon.store.place import Place, Stamp
 
 __all__ = ["forget_tables", "keep_table", "kept_stamp", "kept_table"]
 
@@ -24,7 +26,7 @@ FORGOTTEN_S = 600.0
 """A draft this old belongs to a process that died."""
 
 
-def keep_table(folder: Path, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
+def keep_table(folder: Place, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
     """Write a table, durably; whoever reads it meets the one before or this one, never a part.
 
     Args:
@@ -37,9 +39,9 @@ def keep_table(folder: Path, name: str, table: pa.Table | pa.RecordBatchReader) 
         StoreError: the disk refused; what was kept before is still there.
     """
     there = _path(folder, name)
-    draft = there.with_name(f"{name}-{os.getpid()}{DRAFT}")
+    draft = there.with_name(f"{name}-{secrets.token_hex(8)}{DRAFT}")  # in containers all have one process number
     with disk_errors(f"keep the table {name}"):
-        make_folder(folder)
+        make_folder(folder.here)
         try:
             with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
                 if isinstance(table, pa.Table):
@@ -52,10 +54,10 @@ def keep_table(folder: Path, name: str, table: pa.Table | pa.RecordBatchReader) 
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        sync_path(folder)
+    folder.store(there.name)
 
 
-def kept_table(folder: Path, name: str) -> pa.Table | None:
+def kept_table(folder: Place, name: str) -> pa.Table | None:
     """The table as it was kept last, mapped into memory; None where there is none, or none that can be read.
 
     Its arrays are views of the file: they hold it open, and stay what they are when the table is kept anew.
@@ -63,8 +65,10 @@ def kept_table(folder: Path, name: str) -> pa.Table | None:
     Raises:
         InputError: the name is not one that a file can have everywhere.
     """
+    there = _path(folder, name)
+    folder.renew(there.name)
     try:
-        with pa.memory_map(str(_path(folder, name))) as file:
+        with pa.memory_map(str(there)) as file:
             table = pa.ipc.open_file(file).read_all()
         table.validate(full=True)
     except (OSError, pa.ArrowException, ValueError):  # absent, torn, or written by something else
@@ -72,16 +76,12 @@ def kept_table(folder: Path, name: str) -> pa.Table | None:
     return table
 
 
-def kept_stamp(folder: Path, name: str) -> tuple[int, int, int] | None:
+def kept_stamp(folder: Place, name: str) -> Stamp | None:
     """What changes when a table is kept anew (file, time, size), without opening it; None where there is none."""
-    try:
-        found = _path(folder, name).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return folder.stamp(_path(folder, name).name)
 
 
-def forget_tables(folder: Path, but: Collection[str]) -> None:
+def forget_tables(folder: Place, but: Collection[str]) -> None:
     """Remove the tables of a folder except those named, and drafts of processes that died.
 
     Whoever has one of them open goes on reading it.
@@ -89,18 +89,19 @@ def forget_tables(folder: Path, but: Collection[str]) -> None:
     Raises:
         StoreError: the disk refused.
     """
-    if not folder.is_dir():
+    kept = {f"{name}{ENDING}" for name in but}
+    folder.remove(name for name in folder.names() if name.endswith(ENDING) and name not in kept)
+    if not folder.here.is_dir():
         return
-    with disk_errors("forget tables"), os.scandir(folder) as entries:
+    with disk_errors("forget tables"), os.scandir(folder.here) as entries:
         for entry in entries:
-            name, ending = os.path.splitext(entry.name)  # noqa: PTH122 - no Path object for each entry
-            with contextlib.suppress(FileNotFoundError):  # another process was faster
-                left = ending == DRAFT and time.time() - entry.stat().st_mtime > FORGOTTEN_S
-                if left or (ending == ENDING and name not in but):
-                    os.unlink(entry.path)  # noqa: PTH108
+            if entry.name.endswith(DRAFT):
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    if time.time() - entry.stat().st_mtime > FORGOTTEN_S:
+                        os.unlink(entry.path)  # noqa: PTH108
 
 
-def _path(folder: Path, name: str) -> Path:
+def _path(folder: Place, name: str) -> Path:
     if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"a table cannot be kept as {name!r}: take letters, digits, - and _")
-    return folder / f"{name}{ENDING}"
+    return folder.here / f"{name}{ENDING}"

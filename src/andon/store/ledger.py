@@ -4,10 +4,11 @@ A record is any frozen dataclass with an ``id``; its kind is the name of its cla
 a change is the next version, with its author and time.
 """
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -16,59 +17,49 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import (
     URL,
-    BigInteger,
-    Column,
+    ColumnElement,
     CompoundSelect,
     Connection,
-    Index,
-    Integer,
-    MetaData,
     Row,
     Select,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    create_engine,
-    event,
+    bindparam,
     func,
     insert,
-    make_url,
     select,
     union_all,
     update,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.exc import DataError, DBAPIError
 
 from andon.errors import InputError, StateError, StoreError
+from andon.store.blanking import clear, pages, rewrite
+from andon.store.databases import CONNECTIONS, READING, TABLE, database_errors, engine_of, file_of, url_of
 from andon.store.disk import disk_errors, make_folder
+from andon.store.migrations import bring_up
+from andon.store.schema import STATE, VERSIONS, beyond
 
-__all__ = ["COLUMNS", "Entry", "Ledger", "Versioned", "database_errors", "read_body"]
+__all__ = ["COLUMNS", "Entry", "Ledger", "Versioned", "database_errors", "kept_id", "read_body"]
 
 T = TypeVar("T")
 
-_VERSIONS = Table(
-    "versions",
-    MetaData(),
-    Column("entry", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("kind", String(200), nullable=False),
-    Column("id", String(1000), nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("at_us", BigInteger, nullable=False),
-    Column("author", Text, nullable=False),
-    Column("body", Text, nullable=False),
-    UniqueConstraint("kind", "id", "version"),
-    sqlite_autoincrement=True,
-)
-_TRAIL = Index("versions_trail", *(_VERSIONS.c[name] for name in ("kind", "entry", "author", "at_us", "id", "version")))
-"""For the audit trail: who wrote which record when, the newest first, without reading a body."""
-COLUMNS = _V = _VERSIONS.c
+COLUMNS = _V = VERSIONS.c
 """What is kept of each version, for the queries of this package."""
-BUSY_S = 30.0
-"""How long a writer waits for other processes' writes."""
 
-READING = "andon_reading"
+LONGEST = 1_000
+"""Bytes of an id or of an author's name in UTF-8: PostgreSQL's indexes refuse rows of more than 2,700.
+
+Names in traffic become ids, and one that is too long must stop nobody: it is kept as its beginning and a digest (`kept_id`).
+"""
+
+# The queries that are asked most, built once: to build one costs as much as to answer it.
+_KIND = _V.kind == bindparam("kind")
+_ONE = _KIND & (_V.id == bindparam("name"))
+_INSERT = insert(VERSIONS)
+_LATEST = select(_V.body, _V.version, _V.at_us, _V.author).where(_ONE).order_by(_V.version.desc()).limit(1)
+_ENTRY = select(_V.entry).where(_ONE).order_by(_V.version.desc()).limit(1)  # by the index of versions
+_NEWEST = select(func.max(_V.entry))
+_HISTORY = select(_V.body, _V.version, _V.at_us, _V.author).where(_KIND).order_by(_V.entry)
+_HISTORY_OF_ONE = _HISTORY.where(_ONE)
 
 KINDS_AT_ONCE = 100
 """So many kinds are asked for in one query."""
@@ -102,33 +93,40 @@ class Ledger:
     """Append-only versions of records in one SQL table; threads and processes may share it."""
 
     def __init__(self, url: str | URL) -> None:
-        """Connect, and create the table if it is missing.
+        """Connect, and bring the tables to what this Andon reads and writes, where they are not.
 
         Args:
-            url: an SQLAlchemy URL; ``sqlite://`` lives in memory (for tests).
+            url: an SQLAlchemy URL of PostgreSQL or SQLite; ``sqlite://`` lives in memory (for tests).
 
         Raises:
+            ConfigError: no ledger can be there, or a later Andon made the one that is.
             StoreError: the database cannot be opened.
         """
-        url = make_url(url)
-        memory = url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+        url = url_of(url)
+        self.path = file_of(url)
+        """The SQLite file; None where the ledger is none."""
+        self.guard: Callable[[Connection], None] | None = None
+        """Asked first in each transaction that writes; where it raises an error, nothing is written."""
         # One connection is all that an in-memory database has, so there every call takes its turn.
         self._turn = threading.RLock()
-        self._reading = self._turn if memory else nullcontext()
+        self._server = url.get_backend_name() != "sqlite"
+        self._reading: AbstractContextManager[Any] = (
+            self._turn if self.path is None and not self._server else nullcontext()
+        )
+        # Of a server's turns nobody may keep the leases: one connection is theirs, and they queue there and not here.
+        self._alone: AbstractContextManager[Any] = nullcontext() if self._server else self._turn
         with database_errors():
-            options: dict[str, Any] = {"poolclass": StaticPool} if memory else {}
-            if url.get_backend_name() == "sqlite":
-                options["connect_args"] = {"check_same_thread": False, "timeout": BUSY_S}
-            self._engine = create_engine(url, **options)
-            if url.get_backend_name() == "sqlite":
-                event.listen(self._engine, "connect", _set_up_sqlite)
-                event.listen(self._engine, "begin", _begin_immediate)
-            with self._turn:
-                _VERSIONS.metadata.create_all(self._engine)
-                _TRAIL.create(self._engine, checkfirst=True)  # a ledger of an earlier Andon lacks it
-        on_disk = url.get_backend_name() == "sqlite" and not memory
-        self.path = Path(url.database or "") if on_disk else None
-        """The SQLite file; None where the ledger is none."""
+            self._engine = engine_of(url, CONNECTIONS - 1)
+            self._aside = engine_of(url, 1) if self._server else self._engine
+            alone = {"isolation_level": "AUTOCOMMIT"} if self._server else {}
+            self._readers = self._engine.execution_options(**{READING: True}, **alone)
+            self._writers = self._engine.execution_options(**{TABLE: VERSIONS.name})
+            try:
+                with self._turn:
+                    bring_up(self._engine)
+            except BaseException:
+                self.close()
+                raise
         self.number = self._number()
         """What the file system calls the file that was opened; 0 where there is none."""
 
@@ -138,6 +136,33 @@ class Ledger:
         with disk_errors("create the ledger"):
             make_folder(path.parent)
         return cls(URL.create("sqlite", database=str(path)))
+
+    @contextmanager
+    def writing(self, *, guarded: bool = True) -> Iterator[Connection]:
+        """One transaction that writes, in turn: no other one, of any thread or process, is under way meanwhile.
+
+        It is committed at the end, and undone where an error leaves it. Keep it short: everybody else waits. Who pauses in it for
+        longer than `databases.PAUSE_S` is ended by PostgreSQL; it is told so, and wrote nothing.
+
+        Args:
+            guarded: whether the ledger's guard is asked first; no: for what the guard itself goes by. That is not held up by who
+                reads or rewrites versions of records, of which it needs none.
+
+        Raises:
+            StateError: the guard refuses; nothing was written.
+            StoreError: the database refused; nothing was written.
+        """
+        turn, engine = (self._turn, self._writers) if guarded else (self._alone, self._aside)
+        with database_errors(), turn, ExitStack() as stack:
+            try:
+                connection = stack.enter_context(engine.begin())
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                connection = stack.enter_context(engine.begin())  # the server was restarted, and nothing was begun
+            if guarded and self.guard is not None:
+                self.guard(connection)
+            yield connection
 
     def put(
         self,
@@ -166,12 +191,17 @@ class Ledger:
             StoreError: the database refused.
         """
         kind, body = type(record).__name__, _dump(record)
-        with database_errors(), self._turn, self._engine.begin() as connection:
-            for other, name, read in beside:
-                found = connection.execute(_latest(other.__name__, name)).first()
+        if len(_checked(f"{kind} {record.id!r}: author", by)) > LONGEST:
+            raise InputError(
+                f"{kind} {record.id!r}: an author of more than {LONGEST} bytes cannot be kept: {by[:60]!r}..."
+            )
+        name = kept_id(record.id)
+        with self.writing() as connection:
+            for other, read_id, read in beside:
+                found = connection.execute(_LATEST, {"kind": other.__name__, "name": kept_id(read_id)}).first()
                 if read != (found.version if found else 0):
-                    raise StateError(_conflict(other.__name__, name, read, found))
-            latest = connection.execute(_latest(kind, record.id)).first()
+                    raise StateError(_conflict(other.__name__, read_id, read, found))
+            latest = connection.execute(_LATEST, {"kind": kind, "name": name}).first()
             version = latest.version if latest else 0
             if expect is not None and expect != version:
                 raise StateError(_conflict(kind, record.id, expect, latest))
@@ -179,13 +209,13 @@ class Ledger:
                 return int(version)
             new = {
                 "kind": kind,
-                "id": record.id,
+                "id": name,
                 "version": version + 1,
                 "at_us": now_us,
                 "author": by,
                 "body": body,
             }
-            connection.execute(insert(_VERSIONS).values(new))
+            connection.execute(_INSERT, new)
             return int(version) + 1
 
     def get(self, kind: type[T], id: str) -> T | None:  # noqa: A002 - the field is called id
@@ -205,13 +235,7 @@ class Ledger:
         Raises:
             StoreError: as for `get`.
         """
-        query = (
-            select(_V.body, _V.version, _V.at_us, _V.author)
-            .where(_V.kind == kind.__name__, _V.id == id)
-            .order_by(_V.version.desc())
-            .limit(1)
-        )
-        row = next(iter(self._read(query)), None)
+        row = next(iter(self._read(_LATEST, kind=kind.__name__, name=kept_id(id))), None)
         return None if row is None else _versioned(kind, row)
 
     def all(self, kind: type[T], begins: str = "") -> list[T]:
@@ -224,23 +248,14 @@ class Ledger:
         Raises:
             StoreError: as for `get`.
         """
-        where = _V.kind == kind.__name__
-        if begins:
-            where &= self._begins(begins)
-        heads = (
-            select(func.min(_V.entry).label("first"), func.max(_V.entry).label("last"))
-            .where(where)
-            .group_by(_V.id)
-            .subquery()
-        )
-        query = select(_V.body).join(heads, _V.entry == heads.c.last).order_by(heads.c.first)
-        return [read_body(kind, row.body) for row in self._read(query)]
+        query = _heads(_KIND & _begins(begins)) if begins else _ALL
+        return [read_body(kind, row.body) for row in self._read(query, kind=kind.__name__)]
 
     def ids(self, kind: type, after: int = 0) -> list[tuple[int, str]]:
         """(entry, id) of the records of a kind that were first written after an entry, in the order of writing.
 
         Reads no body: it tells a cache what is new, at a hundredth of the cost of `all`. Entries are numbers that grow with
-        every write; another writer's may become visible a little out of order.
+        every write, and become visible in their order.
 
         Raises:
             StoreError: the database refused.
@@ -280,13 +295,13 @@ class Ledger:
     def last_entry(self) -> int:
         """The number of the newest entry of any kind, 0 when there is none; it grows with every write.
 
-        Reads no row: a cache asks it many times a second whether there is something to read. Where several writers commit out
-        of order (PostgreSQL), a lower number may become visible later, so such a cache reads anew now and then all the same.
+        Reads no row: a cache asks it many times a second whether there is something to read. What becomes visible later has a
+        higher number, whoever writes it.
 
         Raises:
             StoreError: the database refused.
         """
-        return int(self._read(select(func.max(_V.entry)))[0][0] or 0)
+        return int(self._read(_NEWEST)[0][0] or 0)
 
     def entry(self, kind: type, id: str) -> int:  # noqa: A002
         """The number of the entry that wrote the latest version of a record; 0 where there never was one.
@@ -294,9 +309,7 @@ class Ledger:
         Raises:
             StoreError: the database refused.
         """
-        mine = (_V.kind == kind.__name__, _V.id == id)
-        query = select(_V.entry).where(*mine).order_by(_V.version.desc()).limit(1)  # by the index of versions
-        row = next(iter(self._read(query)), None)
+        row = next(iter(self._read(_ENTRY, kind=kind.__name__, name=kept_id(id))), None)
         return 0 if row is None else int(row.entry)
 
     def trail(
@@ -324,7 +337,7 @@ class Ledger:
         Raises:
             StoreError: the database refused.
         """
-        wanted = [self._begins(begins)] if begins else []
+        wanted = [_begins(begins)] if begins else []
         wanted += [_V.author == by] if by else []
         wanted += [] if start_us is None else [_V.at_us >= start_us]
         wanted += [] if end_us is None else [_V.at_us < end_us]
@@ -350,7 +363,7 @@ class Ledger:
         Raises:
             StoreError: the database refused.
         """
-        query = select(_V.body).where(_V.kind == kind, _V.id == id, _V.version == version)
+        query = select(_V.body).where(_V.kind == kind, _V.id == kept_id(id), _V.version == version)
         row = next(iter(self._read(query)), None)
         return None if row is None else json.loads(row.body)
 
@@ -370,50 +383,52 @@ class Ledger:
         Raises:
             StoreError: as for `get`.
         """
-        query = select(_V.body, _V.version, _V.at_us, _V.author).where(_V.kind == kind.__name__).order_by(_V.entry)
-        if id is not None:
-            query = query.where(_V.id == id)
-        return [_versioned(kind, row) for row in self._read(query)]
+        one = {} if id is None else {"name": kept_id(id)}
+        query = _HISTORY_OF_ONE if one else _HISTORY
+        return [_versioned(kind, row) for row in self._read(query, kind=kind.__name__, **one)]
 
     def blank(self, change: Callable[[Any], Any], kinds: Collection[type]) -> int:
         """Rewrite bodies in all versions, for the erasure of what a person asked to have erased; returns how many changed.
 
         The one exception to "nothing is ever changed": versions, times and authors stay. What was there before is removed
-        from the file too. A body that could no longer be read as its record stays as it is: one unreadable version would stop
-        every reader of its kind. So does one whose class is not among `kinds`, as nobody can tell.
+        from the database's files too (`blanking.clear`); where that fails, the next call does it. A body that could no longer be
+        read as its record stays as it is: one unreadable version would stop every reader of its kind. So does one whose class is
+        not among `kinds`, as nobody can tell. Not reached is what lies elsewhere: backups, replicas and dumps, and on PostgreSQL
+        the write-ahead log, until it is recycled. Others write meanwhile, in between: what they write after it was looked for
+        there stays.
 
         Args:
-            change: is given the JSON value of a body, and answers it as it shall be (the same object: no change).
+            change: is given the JSON value of a body, and answers it as it shall be (the same object: no change). It may be asked
+                for the same body twice, where another one blanks at the same time.
             kinds: the classes of the records that are kept.
+
+        Raises:
+            StateError: the guard refuses; what was rewritten before stays so.
+            StoreError: the database refused, or what was there before cannot be removed yet; calling again goes on.
         """
-        changed = 0
-        classes = {c.__name__: c for c in kinds}
-        query = select(_V.entry, _V.kind, _V.body).where(_V.kind.in_(classes))
-        with database_errors(), self._turn, self._engine.begin() as connection:
-            if sqlite := connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA secure_delete = ON")
-            for row in connection.execute(query).all():
-                before = json.loads(row.body)
-                after = change(before)
-                if after is before:
-                    continue
-                text = json.dumps(after, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-                if _reads(classes[row.kind], text):
-                    connection.execute(update(_VERSIONS).where(_V.entry == row.entry).values(body=text))
-                    changed += 1
-            if changed and sqlite:  # no new entry says so, and other processes remember what they read
-                times = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-                connection.exec_driver_sql(f"PRAGMA user_version = {(times + 1) % 2**31}")
-        if changed and sqlite:
-            with database_errors(), self._turn, self._engine.connect() as opened:
-                connection = opened.execution_options(**{READING: True})  # VACUUM must not stand in a transaction
-                for command in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                    connection.exec_driver_sql(command)
+        changed = rewrite(self._read, self.writing, change, {c.__name__: c for c in kinds}, _reads)
+        state = self._read(select(STATE.c.rewrites, STATE.c.cleared))[0]
+        rewrites = int(state.rewrites)
+        if state.cleared < rewrites:
+            self._clear()
+            with self.writing() as connection:  # another one may have cleared more meanwhile
+                connection.execute(update(STATE).where(STATE.c.cleared < rewrites).values(cleared=rewrites))
         return changed
 
+    def _clear(self) -> None:
+        """Leave nothing of what was overwritten in the files."""
+        with database_errors(), self._alone, self._readers.connect() as connection:  # in no transaction
+            if self._server:
+                connection.detach()  # not lent to anyone else afterwards
+            clear(connection)
+
     def bodies(self) -> Iterator[tuple[str, str]]:
-        """The kind and the JSON text of every version of every record, in the order of writing."""
-        return iter([(row.kind, row.body) for row in self._read(select(_V.kind, _V.body).order_by(_V.entry))])
+        """The kind and the JSON text of every version of every record, in the order of writing; read as they are asked for.
+
+        Raises:
+            StoreError: the database refused.
+        """
+        return ((row.kind, row.body) for page in pages(self._read) for row in page)
 
     def replaced(self) -> bool:
         """Whether the file that was opened is no longer the one at its path: it was moved, deleted, or restored from a backup.
@@ -431,20 +446,40 @@ class Ledger:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        self._aside.dispose()
 
-    def _begins(self, begins: str) -> Any:
-        """That an id begins so: by code points, whatever order the database has for texts."""
-        name = _V.id.collate("BINARY" if self._engine.dialect.name == "sqlite" else "C")
-        return (name >= begins) & (name < begins + chr(0x10FFFF))
+    def _read(self, query: "Select[Any] | CompoundSelect[Any]", **values: str) -> list[Row[Any]]:
+        with database_errors(), self._reading:
+            try:
+                return self._rows(query, values)
+            except DBAPIError as error:
+                if isinstance(error, DataError):
+                    return []  # NUL, or a number that no column holds
+                if not error.connection_invalidated:
+                    raise
+                return self._rows(query, values)  # the server was restarted; by now all connections are new
+            except (UnicodeEncodeError, OverflowError):
+                return []  # what cannot even be asked for is not there
 
-    def _read(self, query: "Select[Any] | CompoundSelect[Any]") -> list[Row[Any]]:
-        with database_errors(), self._reading, self._engine.connect() as connection:
-            return list(connection.execution_options(**{READING: True}).execute(query).all())
+    def _rows(self, query: "Select[Any] | CompoundSelect[Any]", values: dict[str, str]) -> list[Row[Any]]:
+        with self._readers.connect() as connection:
+            return list(connection.execute(query, values).all())
 
 
-def _latest(kind: str, name: str) -> Select[Any]:
-    this = (_V.kind == kind) & (_V.id == name)
-    return select(_V.version, _V.author, _V.at_us, _V.body).where(this).order_by(_V.version.desc()).limit(1)
+def _begins(begins: str) -> ColumnElement[bool]:
+    """That an id begins so, by code points: a range of the index."""
+    end = beyond(begins)
+    return _V.id >= begins if end is None else (_V.id >= begins) & (_V.id < end)
+
+
+def _heads(where: ColumnElement[bool]) -> Select[Any]:
+    """The latest body of each record, in the order in which they were first written."""
+    first, last = func.min(_V.entry).label("first"), func.max(_V.entry).label("last")
+    heads = select(first, last).where(where).group_by(_V.id).subquery()
+    return select(_V.body).join(heads, _V.entry == heads.c.last).order_by(heads.c.first)
+
+
+_ALL = _heads(_KIND)
 
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
@@ -456,15 +491,35 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return _ADAPTERS[kind]
 
 
+def kept_id(name: str) -> str:
+    """What stands in the database for an id: itself, or its beginning and a digest where it has more than `LONGEST` bytes."""
+    if len(name) * 4 <= LONGEST:  # so it is with all but the oddest
+        return name
+    data = name.encode(errors="surrogatepass")
+    return name if len(data) <= LONGEST else f"{name[:100]}... sha256 {hashlib.sha256(data).hexdigest()}"
+
+
+def _checked(what: str, text: str) -> bytes:
+    """A text in UTF-8, if either database can hold it, whichever this one is: so a ledger can be copied to the other."""
+    try:
+        if "\0" not in text:
+            return text.encode()
+        why = "with the character NUL"
+    except UnicodeEncodeError:
+        why = "with half of a surrogate pair"
+    raise InputError(f"{what} {text[:60]!r} cannot be kept, {why} in it: leave that out")
+
+
 def _dump(record: Any) -> str:
     """A record as JSON text that is the same for equal records."""
     kind, name = type(record), getattr(record, "id", None)
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not name:
         raise InputError(f"{kind.__name__}: id {name!r} must be a text that is not empty")
+    _checked(f"{kind.__name__}: id", name)
     try:
         plain = _adapter(kind).dump_python(record, mode="json", warnings="error")
         text = json.dumps(plain, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        (text + name).encode()
+        text.encode()
         if _adapter(kind).validate_json(text) != record:  # one that cannot be read back would stop `all` for ever
             raise ValueError("it would be read back as another record")
     except (ValueError, TypeError, PydanticSerializationError) as error:
@@ -507,25 +562,3 @@ def _conflict(kind: str, name: str, expect: int, latest: Any) -> str:
         f"{kind} {name!r} is at version {latest.version}, written by {latest.author!r} at {latest.at_us} us, but version "
         f"{expect} was expected; read it again and repeat the change"
     )
-
-
-def _set_up_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
-    for pragma in ("journal_mode = WAL", "synchronous = FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    if READING not in connection.get_execution_options():  # a single SELECT needs no lock, and must not wait for one
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # the write lock comes before reading the latest version
-
-
-@contextmanager
-def database_errors() -> Iterator[None]:
-    """Engine exceptions as a StoreError that says what the database said."""
-    try:
-        yield
-    except DBAPIError as error:  # locked, full or gone: the same call may succeed later
-        raise StoreError(f"the ledger's database refused: {error.orig}", retryable=True) from error
-    except SQLAlchemyError as error:
-        raise StoreError(f"the ledger's database cannot be used: {error}") from error

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from andon.store.schema import beyond
+
 __all__ = ["LARGE", "ROOM", "Head", "Kind", "Memory", "Shelf"]
 
 T = TypeVar("T")
@@ -128,7 +130,7 @@ class Kind(Generic[T]):
             self._ordered[bisect_left(self._ordered, known.first, key=_first)] = head
         elif not self._ordered or self._ordered[-1].first < head.first:
             self._ordered.append(head)
-        else:  # it became visible late
+        else:  # several came at once
             self._ordered = None
 
     def drop(self, name: str) -> None:
@@ -151,8 +153,8 @@ class Kind(Generic[T]):
         """Those heads of a kind that is held as a whole whose id begins so, by code points, in the order of first writing."""
         if self._names is None:
             self._names = sorted(self.heads)
-        low = bisect_left(self._names, begins)
-        high = bisect_left(self._names, begins + chr(0x10FFFF), low)
+        low, end = bisect_left(self._names, begins), beyond(begins)
+        high = len(self._names) if end is None else bisect_left(self._names, end, low)
         return sorted((self.heads[name] for name in self._names[low:high]), key=_first)
 
 

@@ -2,43 +2,34 @@
 
 In:     the calls of a `Ledger`; what others write to the same database meanwhile.
 Out:    the same answers, from memory, without reading and checking the JSON of every record again.
-Always: before each answer the database is asked whether anything was written since; so a caller sees its own writes, whoever
-        it made them through. Only where the database does not tell (see `RememberingLedger`) may a write of others come late.
+Always: before each answer the database is asked whether anything was written or blanked since; so a caller sees every write
+        that was done before it asked, whoever made it.
         Records are shared between callers: their dicts and lists refuse to be changed (`andon.store.sealed`).
 """
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, PoolProxiedConnection, Row, func, select
+from sqlalchemy import URL, PoolProxiedConnection, Row, Select, func, select
 
 from andon.errors import StoreError
-from andon.store.ledger import COLUMNS, Ledger, Versioned, database_errors, read_body
+from andon.store.ledger import COLUMNS, Ledger, Versioned, database_errors, kept_id, read_body
 from andon.store.remembered import Head, Kind, Memory
+from andon.store.schema import STATE
 from andon.store.sealed import sealed
 
 __all__ = ["RememberingLedger"]
 
 T = TypeVar("T")
 
-LATE = 200
-"""Where several writers commit out of order, each reading of the news begins so many entries behind the last one."""
-
-LOOK_BACK_S = 1.0
-"""Where several writers commit out of order, the last `LATE` entries are looked through at least so often when somebody asks."""
-
-ANEW_S = 600.0
-"""Where the database does not tell of every change, everything is forgotten so often: what came more than `LATE` entries late,
-and what another process blanked, is seen by then."""
-
 MANY = 500
 """So many bodies are asked for in one query."""
 
+_STATE_OF_FILE = "SELECT (SELECT max(entry) FROM versions), (SELECT rewrites FROM ledger_state)"
 _FULL = (COLUMNS.id, COLUMNS.entry, COLUMNS.version, COLUMNS.at_us, COLUMNS.author, COLUMNS.body)
 
 
@@ -48,10 +39,10 @@ class _Look:
 
     last: int
     """Its newest entry."""
+    contents: tuple[Any, ...]
+    """Which ones it holds: others after a blanking, in another database, and where PostgreSQL was started anew."""
     change: int = 0
     """SQLite's `data_version`: another one after each commit of any other connection, and now and then without one."""
-    rewritten: int = 0
-    """SQLite's `user_version`: how often bodies were blanked."""
 
 
 class _VanishedError(Exception):
@@ -65,31 +56,31 @@ class RememberingLedger(Ledger):
     were asked for. From then on only what was written since is read. Records of more than `remembered.LARGE` characters are held
     as long as there is room for them, and else read again.
 
-    With a SQLite file nothing comes late: the file's `data_version`, asked before each answer, tells of every commit of any
-    process, and entries become visible in their order. (What somebody changes in the file by other means than a ledger is not
-    seen.) PostgreSQL tells only the number of the newest entry: there a write whose number is lower than one already seen is
-    found with the next write or after `LOOK_BACK_S`, where it is not more than `LATE` entries behind; else, like a blanking by
-    another process, after `ANEW_S`.
+    A SQLite file is asked for its `data_version`, which tells of every commit of any process; any other database for the number
+    of its newest entry and how often bodies were rewritten. (What somebody changes in there by other means than a ledger is not
+    seen.)
     """
 
     def __init__(self, url: str | URL) -> None:
         """Connect as a `Ledger` does, and remember nothing yet.
 
         Args:
-            url: an SQLAlchemy URL; ``sqlite://`` lives in memory (for tests).
+            url: an SQLAlchemy URL of PostgreSQL or SQLite; ``sqlite://`` lives in memory (for tests).
 
         Raises:
+            ConfigError: no ledger can be there, or a later Andon made the one that is.
             StoreError: the database cannot be opened.
         """
-        super().__init__(url)
+        self._line: PoolProxiedConnection | None = None
+        """A connection to the SQLite file that asks for its `data_version`, and nothing else: it counts from the same one on."""
         self._asking = threading.Lock()
         """Held while the database is asked for news, never while JSON is parsed or bodies are read."""
         self._memory = Memory()
         self._look: _Look | None = None
-        self._last, self._seen = 0, frozenset[int]()
-        self._began_s = self._back_s = time.monotonic()
-        self._line: PoolProxiedConnection | None = None
-        """A connection to the SQLite file that asks for its `data_version`, and nothing else: it counts from the same one on."""
+        self._last = 0
+        """The newest entry that the kinds were told of."""
+        super().__init__(url)
+        self._state = _state_of(self._engine.dialect.name)
 
     def latest(self, kind: type[T], id: str) -> Versioned[T] | None:  # noqa: A002 - the field is called id
         """As `Ledger.latest`, from memory; `get` too answers by it.
@@ -102,9 +93,9 @@ class RememberingLedger(Ledger):
         try:
             with known.turn:
                 self._read_news(known)
-                head = known.heads.get(id)
+                head = known.heads.get(name := kept_id(id))
                 if head is None and not known.whole:
-                    mine = (COLUMNS.kind == kind.__name__, COLUMNS.id == id)
+                    mine = (COLUMNS.kind == kind.__name__, COLUMNS.id == name)
                     query = select(*_FULL).where(*mine).order_by(COLUMNS.version.desc()).limit(1)
                     for row in self._read(query):
                         head = known.keep(row)
@@ -168,9 +159,8 @@ class RememberingLedger(Ledger):
 
     def _begin_anew(self, look: _Look | None) -> None:
         """A new memory, not an emptied one: who still reads into the old one leaves nothing behind in this one."""
-        self._memory, self._look, self._seen = Memory(), look, frozenset()
+        self._memory, self._look = Memory(), look
         self._last = look.last if look else 0
-        self._began_s = self._back_s = time.monotonic()
 
     def _known(self, kind: type[T]) -> Kind[T] | None:
         """What is remembered of a kind, told of all that was written until now; None where nothing may be remembered."""
@@ -182,20 +172,21 @@ class RememberingLedger(Ledger):
 
     def _ask(self) -> None:
         """Ask whether anything was written, and tell each kind which of its records have a new version."""
-        before, now_s = self._look, time.monotonic()
-        tells = self.path is not None
-        look = self._ask_file(before) if tells else _Look(last=self.last_entry())
-        if before is None or (not tells and now_s - self._began_s >= ANEW_S):
-            self._begin_anew(look)
-        elif look == before and (tells or now_s - self._back_s < LOOK_BACK_S):
-            pass
-        elif look.rewritten != before.rewritten or look.last < before.last:
+        before = self._look
+        look = self._ask_server() if self.path is None else self._ask_file(before)
+        if look == before:
+            return
+        if before is None or look.contents != before.contents or look.last < before.last:
             self._begin_anew(look)  # blanked, or another database, such as a backup copied over it
-        else:
-            written = self._written_in_file() if tells else self._written_lately()
-            self._memory.tell(written)
-            self._last = max([look.last, self._last, *(entry for entry, _, _ in written)])
-            self._look, self._back_s = look, now_s
+            return
+        written = self.written(list(self._memory.kinds), self._last) if self.path is None else self._written_in_file()
+        self._memory.tell(written)
+        self._last = max([look.last, self._last, *(entry for entry, _, _ in written)])
+        self._look = look
+
+    def _ask_server(self) -> _Look:
+        row = tuple(self._read(self._state)[0])
+        return _Look(last=row[0] or 0, contents=row[1:])
 
     def _ask_file(self, before: _Look | None) -> _Look:
         """What the SQLite file says of itself: a few microseconds where nothing was committed."""
@@ -208,14 +199,10 @@ class RememberingLedger(Ledger):
             change = line.execute("PRAGMA data_version").fetchall()[0][0]
             if before is not None and before.change == change:
                 return before
-            line.execute("BEGIN")  # one snapshot for the three
-            try:
-                last = line.execute("SELECT max(entry) FROM versions").fetchall()[0][0] or 0
-                rewritten = line.execute("PRAGMA user_version").fetchall()[0][0]
-                change = line.execute("PRAGMA data_version").fetchall()[0][0]
-            finally:
-                line.execute("COMMIT")
-            return _Look(last=last, change=change, rewritten=rewritten)
+            last, rewrites = line.execute(_STATE_OF_FILE).fetchall()[
+                0
+            ]  # what is newer than `change` is asked for again
+            return _Look(last=last or 0, contents=(rewrites,), change=change)
 
     def _written_in_file(self) -> list[tuple[int, str, str]]:
         """As `written`, at a tenth of the price, of all kinds: a file's entries become visible in their order."""
@@ -223,12 +210,6 @@ class RememberingLedger(Ledger):
             query = "SELECT entry, kind, id FROM versions WHERE entry > ? ORDER BY entry"
             found: list[tuple[int, str, str]] = line.execute(query, (self._last,)).fetchall()
             return found
-
-    def _written_lately(self) -> list[tuple[int, str, str]]:
-        """As `written`, from a little before the last entry on; what was named the last time is left out."""
-        lately = self.written(list(self._memory.kinds), max(0, self._last - LATE))
-        seen, self._seen = self._seen, frozenset(entry for entry, _, _ in lately)
-        return [one for one in lately if one[0] not in seen]
 
     @contextmanager
     def _asked(self) -> Iterator[sqlite3.Connection]:
@@ -320,3 +301,9 @@ class RememberingLedger(Ledger):
         else:
             known.shelf.put((known.kind, head.id), head.entry, record, len(held), push=not scan)
         return record
+
+
+def _state_of(dialect: str) -> Select[Any]:
+    """The newest entry and which contents a database holds, of one moment."""
+    asked = [select(func.max(COLUMNS.entry)).scalar_subquery(), select(STATE.c.rewrites).scalar_subquery()]
+    return select(*asked, *([func.pg_postmaster_start_time()] if dialect == "postgresql" else []))

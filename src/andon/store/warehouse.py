@@ -1,10 +1,14 @@
 """The Warehouse: rows in by the million, answers out by plan."""
 
+import random
+import secrets
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,11 +20,12 @@ from numpy.typing import NDArray
 
 from andon.errors import ConfigError, InputError, StoreError
 from andon.store import table as delta
-from andon.store.disk import disk_errors, locked, make_folder, sync_path
+from andon.store.disk import disk_errors, make_folder, sync_path
 from andon.store.duck import Duck
 from andon.store.engine import Engine
 from andon.store.journal import Claim, Journal
-from andon.store.plan import Plan, Span
+from andon.store.place import Bucket, Place, at
+from andon.store.plan import Lookup, Plan, Span
 from andon.store.rows import (
     DAY_US,
     REPEATED,
@@ -44,8 +49,18 @@ RECORD_ROWS = 50_000
 BATCH_BYTES = 128 * 2**20
 """Most journal bytes that one commit holds in memory."""
 
+LARGE_ROWS = 20_000_000
+"""Rows in the files of a plan at which a cluster answers it: DuckDB takes 1 to 5 s for so many on two cores, by their groups and
+measures, and up to 4 GB; a cluster takes 0.04 s for each file on top of the work, and 5 to 15 s to begin its first plan."""
+
+CLUSTER_TRIES = 3
+"""How often a plan is put to the cluster: one that loses a machine fails, and another may be lost while the first is missed."""
+
+TRIES = 50
+"""How often rows are tried to be committed where other processes are faster, before they are left in the journal for a while."""
+
 COMPACT_FILES = 200
-"""Small files of a table at which `commit` compacts it: 800 of them make queries eight times slower."""
+"""Small files of a table at which `tidy` compacts it: 800 of them make queries eight times slower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,43 +86,63 @@ class Warehouse:
     the same folder; one may append and seal while another commits.
     """
 
-    def __init__(self, root: Path, schemas: Mapping[str, pa.Schema], engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | Place,
+        schemas: Mapping[str, pa.Schema],
+        engine: Engine | None = None,
+        *,
+        home: Path | None = None,
+        cluster: Engine | None = None,
+    ) -> None:
         """Open the folder `root`, creating what is missing and repairing what a power cut tore.
 
         Args:
-            root: a folder on a local file system (locks and fsync must work).
+            root: a folder that all replicas see, where fsync must work, or a bucket, with a folder of this machine for copies.
             schemas: columns by table; each needs ``id`` (string) and ``time_us`` (int64), ``weight`` (float64) is optional.
             engine: answers plans; DuckDB when not given.
+            home: a folder of this machine alone, for the journal; locks and fsync must work there. `root` when not given, which
+                is no bucket then.
+            cluster: answers plans over `LARGE_ROWS` and more in place of `engine`, which then answers none of them, not even
+                while the cluster is gone: such a plan could take the memory that taking in traffic needs.
 
         Raises:
             ConfigError: a schema or folder cannot be used, or a column's type is not the one on disk.
             StoreError: the folder cannot be written, or a table has features that Andon cannot read.
         """
-        if "%" in str(root.absolute()):
+        self._place = at(root)
+        if not isinstance(self._place, Bucket) and "%" in str(self._place.here.absolute()):
             raise ConfigError(
                 f"the folder {root} has a % in its path, which delta-rs cannot write to; take another name"
             )
+        home = home or self._place.here
         for name, schema in schemas.items():
             check_schema(name, schema)
-        self._root = root
         self._incoming = dict(schemas)
         self._schemas = {name: stored_schema(schema) for name, schema in schemas.items()}
         self._read: dict[str, delta.Snapshot | None] = {}  # by table, as of the newest version in its log
+        self._turn = threading.RLock()
+        """Held while this process commits: its threads would only overtake each other."""
         with disk_errors("create the store"):
-            make_folder(root / "schemas")
-        self._lock = root / "commit.lock"
-        with self._committing():
-            for name, schema in self._schemas.items():
-                delta.heal(self._folder(name))
-                delta.ensure(self._folder(name), schema)
-            self._blanks = {name: self._blank(name, schema) for name, schema in self._schemas.items()}
-        self._journal = Journal(root / "journal")
-        self._engine = engine or Duck(spill=root / "spill")
+            make_folder(self._place.sub("schemas").here)
+        if isinstance(self._place, Bucket) and not all(self.folder(name).has_table() for name in schemas):
+            delta.prove(self._place)
+        for name, schema in self._schemas.items():
+            delta.heal(self.folder(name))
+            delta.ensure(self.folder(name), schema)
+        self._blanks = {name: self._blank(name, schema) for name, schema in self._schemas.items()}
+        self._journal = Journal(home / "journal")
+        self._engine = engine or Duck(spill=home / "spill")
+        self._cluster = cluster
 
     @property
-    def root(self) -> Path:
-        """The folder of the store; what is derived from its tables may be kept beside them."""
-        return self._root
+    def place(self) -> Place:
+        """Where the store is; what is derived from its tables may be kept beside them."""
+        return self._place
+
+    def folder(self, table: str) -> Place:
+        """Where the Delta table of this name is."""
+        return self._place.sub("tables").sub(table)
 
     def append(self, table: str, rows: pa.Table) -> int:
         """Take rows in: on return they are on disk, and the next `commit` makes them visible. Returns their number.
@@ -123,7 +158,7 @@ class Warehouse:
         return int(ready.num_rows)
 
     def commit(self) -> Committed:
-        """Move the journal into the tables, as one commit per table; compacts a table that has many small files.
+        """Move the journal into the tables, as one commit per table.
 
         Covers this process's rows and those of processes that died. A crash at any point is repaired by the next call.
 
@@ -131,7 +166,7 @@ class Warehouse:
             StoreError: the rows stay in the journal.
         """
         added, duplicates, replaced, waiting = (defaultdict[str, int](int) for _ in range(4))
-        with self._committing(), self._journal.claimed() as claims:
+        with self._turn, self._journal.claimed() as claims:
             for batch in _batches(claims):
                 ready: dict[str, list[pa.Table]] = defaultdict(list)
                 done = [claim for claim in batch if self._unpack(claim, ready, waiting)]
@@ -156,16 +191,29 @@ class Warehouse:
 
         Raises:
             InputError: unknown table or column, or a value of the wrong type.
-            StoreError: the engine failed twice; plans are read-only, so a failed one is repeated once.
+            StoreError: the engine failed twice, or the cluster `CLUSTER_TRIES` times; plans are read-only, so a failed one is
+                repeated, over the files that are there by then.
         """
         self._known(plan.table)
-        try:
-            return self._engine.run(plan, self._files(plan), self._schemas[plan.table])
-        except StoreError as error:
-            self._read.pop(plan.table, None)
-            if not error.retryable:
-                raise
-            return self._engine.run(plan, self._files(plan), self._schemas[plan.table])
+        for tried in count(1):
+            engine, tries = self._engine, 2
+            try:
+                if self._cluster is not None and self._is_large(plan):
+                    engine, tries = self._cluster, CLUSTER_TRIES
+                return engine.run(plan, self._files(plan, here=engine is self._engine), self._schemas[plan.table])
+            except StoreError as error:
+                self._read.pop(plan.table, None)
+                if not error.retryable or tried >= tries:
+                    raise StoreError(f"{error} (attempt {tried})", retryable=error.retryable) from error
+        raise AssertionError
+
+    def _is_large(self, plan: Plan) -> bool:
+        """Whether a plan has to go through so many rows; a look-up does not, it reads what the files' Bloom filters leave."""
+        if isinstance(plan, Lookup):
+            return False
+        within = plan.span or Span(start_us=-(2**63), end_us=2**63 - 1)
+        files = (f for f in self._snapshot(plan.table).files if f.overlaps(within.start_us, within.end_us))
+        return sum(file.rows for file in files) >= LARGE_ROWS
 
     def newest(self, table: str) -> int:
         """The highest seq of a table: rows of later commits have a greater one; 0 before the first commit."""
@@ -211,18 +259,27 @@ class Warehouse:
         self._known(table)
         return self._schemas[table]
 
+    def tidy(self) -> int:
+        """Merge the small files of each table that has many of them, as somebody should do now and then; returns how many.
+
+        Beside it rows are taken in, committed and asked for.
+
+        Raises:
+            StoreError: the disk refused; the tables are as they were.
+        """
+        many = (n for n in self.tables() if sum(f.small for f in self._snapshot(n).files) >= COMPACT_FILES)
+        return sum(self.compact(name) for name in many)
+
     def compact(self, table: str) -> int:
-        """Merge small files now; returns how many were merged. `commit` does it by itself at 200 of them."""
+        """Merge small files now; returns how many were merged. `tidy` does it where there are 200 of them."""
         self._known(table)
-        with self._committing():
-            return delta.compact(self._folder(table))
+        return delta.compact(self.folder(table))
 
     def expire(self, table: str, *, before_us: int) -> int:
         """Forget rows from before this event time; returns how many. Their files go a day later."""
         self._known(table)
         time_us = pc.field("time_us")
-        with self._committing():
-            return delta.rewrite(self._folder(table), time_us < before_us, time_us >= before_us)
+        return delta.rewrite(self.folder(table), time_us < before_us, time_us >= before_us)
 
     def erase(self, table: str, column: str, values: str | Collection[str]) -> int:
         """Remove every row with this value, or with one of these, from the disk too, and return how many.
@@ -240,9 +297,8 @@ class Warehouse:
         values = (values,) if isinstance(values, str) else values
         self.commit()
         hit = pc.field(column).isin(pa.array(sorted(values), pa.string()))
-        with self._committing():
-            erased = delta.rewrite(self._folder(table), hit, ~hit | pc.field(column).is_null())
-            delta.vacuum(self._folder(table), hours=0)
+        erased = delta.rewrite(self.folder(table), hit, ~hit | pc.field(column).is_null())
+        delta.vacuum(self.folder(table), at_once=True)
         return erased
 
     def seal(self) -> None:
@@ -271,20 +327,33 @@ class Warehouse:
         return True
 
     def _store(self, name: str, rows: pa.Table) -> tuple[int, int]:
-        """Commit new rows to one table; returns how many were taken, and how many of them replaced an earlier one."""
-        folder, found = self._folder(name), self._snapshot(name)
+        """Commit new rows to one table; returns how many were taken, and how many of them replaced an earlier one.
+
+        Decided anew where another process was faster: what it wrote may be the same rows.
+        """
+        for tried in count():
+            try:
+                return self._store_once(name, rows)
+            except delta.OvertakenError:
+                if tried == TRIES:
+                    raise
+                time.sleep(random.uniform(0, 0.01 * 2 ** min(tried, 6)))  # noqa: S311 - so that two do not meet for ever
+        raise AssertionError
+
+    def _store_once(self, name: str, rows: pa.Table) -> tuple[int, int]:
+        folder, found = self.folder(name), self._snapshot(name)
         stamped = stamp(rows, found.seq + 1)
         hashes = stamped["id_hash"].combine_chunks()
         mode = (self._incoming[name].metadata or {}).get(REPEATED)
         files = _where_they_may_be(found.files, stamped["time_us"].to_numpy(), mode)
         if mode in (None, SAME_TIME):
             known: dict[int, list[int]] = defaultdict(list)
-            hits = delta.rows_with(found, files, hashes, ("id_hash", "day"))
+            hits = delta.rows_with(folder, found, files, hashes, ("id_hash", "day"))
             for hashed, day in zip(hits["id_hash"].to_pylist(), hits["day"].to_pylist(), strict=True):
                 known[hashed].append(day)
             fresh, old = first_of_each(stamped, known), hits.slice(0, 0)
         else:
-            hits = delta.rows_with(found, files, hashes)
+            hits = delta.rows_with(folder, found, files, hashes)
             fresh, old = changed(last_of_each(stamped), hits)
         if old.num_rows:
             paths = set(old["path"].to_pylist())
@@ -292,44 +361,45 @@ class Warehouse:
                 folder, found, fresh.sort_by("time_us"), paths, old["id_hash"].combine_chunks(), found.seq + 1
             )
         elif fresh.num_rows:
-            delta.append(folder, fresh.sort_by("time_us"), found.seq + 1)
-        if sum(file.small for file in found.files) >= COMPACT_FILES:
-            delta.compact(folder)
+            delta.append(folder, found, fresh.sort_by("time_us"), found.seq + 1)
         return fresh.num_rows, old.num_rows
 
-    def _files(self, plan: Plan) -> list[str]:
+    def _files(self, plan: Plan, *, here: bool) -> list[str]:
+        """The files that a plan has to read: on this machine, or where others find them."""
         files = self._snapshot(plan.table).files
         if plan.span is not None:
             files = tuple(f for f in files if f.overlaps(plan.span.start_us, plan.span.end_us))
-        return [self._blanks[plan.table], *(file.path for file in files)]
+        folder, paths, blank = self.folder(plan.table), [file.path for file in files], [self._blanks[plan.table]]
+        if here:
+            self._place.sub("schemas").fetch(blank)
+            folder.fetch(paths)
+            return blank + paths
+        return self._place.addresses(blank) + folder.addresses(paths)
 
     def _snapshot(self, name: str) -> delta.Snapshot:
         """The newest version of a table; the one that was read last, as long as no later one is in its log."""
-        read = self._read.get(name)
-        if read is not None and read.version == delta.newest_version(self._folder(name)):
+        read, folder = self._read.get(name), self.folder(name)
+        if read is not None and read.version == folder.newest(read.version):
             return read
-        found = self._read[name] = delta.snapshot(self._folder(name))
+        found = self._read[name] = delta.snapshot(folder)
         if found is None:
-            raise StoreError(f"the folder of table {name!r} ({self._folder(name)}) is gone; restore it and start again")
+            raise StoreError(f"the folder of table {name!r} ({folder}) is gone; restore it and start again")
+        folder.keep_only({Path(file.path).name for file in found.files})
         return found
 
     def _blank(self, name: str, schema: pa.Schema) -> str:
         """A file with all columns and no rows: engines learn columns from it that older data files lack."""
         mark = blake2b(schema.serialize().to_pybytes(), digest_size=8).hexdigest()
-        path = self._root / "schemas" / f"{name}-{mark}.parquet"
-        if not path.exists():
+        folder = self._place.sub("schemas")
+        path = folder.here / f"{name}-{mark}.parquet"
+        if folder.stamp(path.name) is None:
             with disk_errors("write the schema of a table"):
-                draft = path.with_suffix(".draft")
+                draft = path.with_suffix(f".{secrets.token_hex(8)}.draft")  # in containers all have one process number
                 pq.write_table(schema.empty_table(), draft)
                 sync_path(draft)
                 draft.rename(path)
+                folder.store(path.name)
         return str(path)
-
-    def _committing(self) -> AbstractContextManager[None]:
-        return locked(self._lock)
-
-    def _folder(self, name: str) -> Path:
-        return self._root / "tables" / name
 
     def _known(self, table: str) -> None:
         if table not in self._schemas:

@@ -113,6 +113,7 @@ MAX_LINE = 16 * 2**20
 _SCOPES = ("interaction", "session")
 _SOURCES = {"human": "human", "model": "model", "llm": "model", "code": "code", "andon": "andon"}
 _THUMBS = {"up": 1.0, "down": 0.0, "👍": 1.0, "👎": 0.0, "true": 1.0, "false": 0.0}
+_NO_ERROR = frozenset(("", "0", "false", "none", "null"))
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _EMPTY_COUNTS = ("query", "answer", "expected_answer", "prediction")
 _INT64_END = 2**63
@@ -295,6 +296,15 @@ def _words(key: str, value: Any) -> str:
     raise InputError(f"{key} is {quoted(value)}; text is allowed")
 
 
+def _failure(key: str, value: Any) -> str | None:
+    """The type of an error; a column that says of each row whether it failed says so of few."""
+    if value in (False, 0) or (isinstance(value, str) and value.strip().lower() in _NO_ERROR):
+        return None
+    if isinstance(value, dict) and (kind := _first(value, "type", "code")) is not None:
+        return _json_text(f"{key}.type", kind)
+    return "error" if value is True else _json_text(key, value)
+
+
 def _json_text(key: str, value: Any) -> str | None:
     if isinstance(value, dict | list):
         try:
@@ -394,7 +404,9 @@ def _tool_call(key: str, item: Any) -> ToolCall:
         "result": _first(item, "result", "output", "response"),
         "error": item.get("error"),
     }
-    return ToolCall(name=name, **{k: None if v is None else _json_text(f"{key}.{k}", v) for k, v in parts.items()})
+    ways = {"error": _failure}
+    texts = {k: ways.get(k, _json_text)(f"{key}.{k}", v) for k, v in parts.items() if v is not None}
+    return ToolCall(name=name, **texts)
 
 
 def _steps(key: str, value: Any) -> tuple[Step, ...]:
@@ -406,7 +418,9 @@ def _steps(key: str, value: Any) -> tuple[Step, ...]:
 def _step(key: str, item: Any) -> Step:
     if not isinstance(item, dict):
         raise InputError(f"{key} is {quoted(item)}; an object with `kind` and `name` is allowed")
-    texts = {n: _text(f"{key}.{n}", item[n]) for n in ("kind", "name", "model", "error") if item.get(n) is not None}
+    texts = {n: _text(f"{key}.{n}", item[n]) for n in ("kind", "name", "model") if item.get(n) is not None}
+    if item.get("error") is not None:
+        texts["error"] = _failure(f"{key}.error", item["error"])
     counts = ("parent", "input_tokens", "output_tokens")
     wholes = {n: _count(f"{key}.{n}", item[n]) for n in counts if item.get(n) is not None}
     start, latency = (_SECONDS(f"{key}.{n}", item.get(n) or 0) or 0.0 for n in ("start_s", "latency_s"))
@@ -496,6 +510,7 @@ def _converters() -> dict[str, Callable[[str, Any], Any]]:
         "steps": _steps,
         "sampling_params": _json_text,
         "tools_version": _json_text,
+        "error": _failure,
         "refused": _flag,
         "escalated": _flag,
         "confidence": _SHARE,

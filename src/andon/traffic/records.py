@@ -141,7 +141,7 @@ class Interaction:
     """Free attributes, kept as they came."""
 
     error: str | None = None
-    """Type of the error, when the call failed."""
+    """Type of the error, when the call failed; ``false`` says that it did not."""
     finish_reason: str | None = None
     refused: bool | None = None
     """The application's own word on whether this is a refusal; None where it does not say."""

@@ -77,7 +77,8 @@ def add_pages(app: FastAPI, site: Site) -> None:
             raise HTTPException(401, "sign in first")
         if open_[person.id] >= MOST_OF_ONE:
             raise HTTPException(503, f"{MOST_OF_ONE} event streams of yours are open already: close some pages")
-        return _Live(site, person.id, secret, request.headers.get("last-event-id", ""), open_)
+        heard = request.headers.get("last-event-id") or request.query_params.get("heard", "")
+        return _Live(site, person.id, secret, heard, open_)
 
     app.router.routes += [
         Mount("/static", _Static(directory=STATIC), name="static"),

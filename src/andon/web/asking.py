@@ -58,6 +58,8 @@ class Ask:
     """Where the request comes from."""
     gzip: bool = False
     """Whether the answer may be compressed."""
+    heard: str = ""
+    """What had been told to open pages before anything was read for this one."""
     exporting: bool = False
     """Whether a table is asked for as a file: then all of it, not a screenful."""
 

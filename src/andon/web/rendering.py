@@ -70,6 +70,7 @@ def _environment() -> Environment:
         "quoted": partial(quote, safe=""),
         "count": lambda n: f"{n:,}",
         "plain": _plain,
+        "tied": lambda text: text.replace(" %", "\u00a0%"),  # a figure and its sign stay on one line
         "ticks": _ticks,
         "cell": lambda v: v if isinstance(v, Cell) else Cell(value=v),
     }

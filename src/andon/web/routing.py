@@ -231,6 +231,7 @@ def _ask(request: Request, form: list[tuple[str, str]], site: Site, person: Pers
         address=str(request.base_url).rstrip("/"),
         client=request.client.host if request.client else "",
         gzip="gzip" in request.headers.get("accept-encoding", ""),
+        heard=site.streams.told,
         exporting=request.query_params.get("as") in _TYPES,
     )
 

@@ -53,6 +53,7 @@ def chart(scheme: Scheme, limit: float, x: Floats, *, restart: bool = False) -> 
     return charts.ewma(r, scheme.weight, limit, side=scheme.side, head_start=start, restart=restart)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "limit", "shift"),
     [

@@ -73,6 +73,7 @@ COUNTS: dict[str, Callable[[np.random.Generator], Floats]] = {
 """Stable series in which values repeat."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(COUNTS))
 def test_stable_counts_show_no_change(name: str) -> None:
     """Of 30 stable series of values that repeat at most one in ten shows a change: a run of zeros is not a state of its own."""

@@ -44,6 +44,7 @@ def verdicts(kind: str, k: int, before: int, after: int, rounds: int) -> tuple[C
 SIZES = [(2, 2000, 400), (6, 3000, 600), (12, 20_000, 5000), (40, 20_000, 2000), (200, 20_000, 1000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "before", "after"), SIZES)
 @pytest.mark.parametrize("kind", ["mix", "new"])
 def test_a_shift_of_the_mix_is_not_called_behaviour(kind: str, k: int, before: int, after: int) -> None:

@@ -70,7 +70,7 @@ def test_holidays_are_read_off_the_traffic() -> None:
     assert np.delete(days, list(HOLIDAYS)).max() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.slow(110)
 def test_ten_thousand_series_keep_the_budget() -> None:
     """In at most one of 20 months do 10,000 series give more false pages than the one permitted, and half of that on average."""
     found = [replicate(seed) for seed in range(20)]

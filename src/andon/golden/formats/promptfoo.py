@@ -104,7 +104,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, form) for tag, form in known if tag not in (_BOOL, _DATE)]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(_BOOL, re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
 _Dumper.add_representer(
     str,
     lambda dumper, text: dumper.represent_scalar(

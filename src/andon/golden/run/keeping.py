@@ -1,7 +1,7 @@
 """Store failures, each once; what both kinds of rules share."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from andon.golden.capture import Measure, Sign, captured, not_users
 from andon.golden.records import CaptureResult, Failure, Refusal
 from andon.golden.run.twins import with_twins
 from andon.golden.thresholds import Thresholds
+from andon.golden.twins import Passing
 from andon.incidents import Incident
 from andon.scores import Embedder
 from andon.store import Ledger, Lookup, Span, Warehouse
@@ -55,6 +56,8 @@ class Keeper:
     embedder: Embedder
     now_us: int
     thresholds: Thresholds
+    liked: dict[str, list[Passing]] = field(default_factory=dict)
+    """What people liked, by application, as far as it was looked for."""
 
     @cached_property
     def incidents(self) -> list[Incident]:
@@ -67,7 +70,9 @@ class Keeper:
             return CaptureResult(captured=(), known=())
         new = [f for f in failures if self.ledger.get(Failure, f.id) is None]
         try:
-            twins = with_twins(self.warehouse, self.embedder, new, now_us=self.now_us, thresholds=self.thresholds)
+            twins = with_twins(
+                self.warehouse, self.embedder, new, now_us=self.now_us, thresholds=self.thresholds, liked=self.liked
+            )
         except SeamError:  # the embedder is down: a failure is captured all the same
             twins = new
         instead = {f.id: f for f in twins}

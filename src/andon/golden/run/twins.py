@@ -24,12 +24,26 @@ _TEXTS = ("id", "time_us", "query", "answer")
 
 
 def with_twins(
-    warehouse: Warehouse, embedder: Embedder, failures: Sequence[Failure], *, now_us: int, thresholds: Thresholds
+    warehouse: Warehouse,
+    embedder: Embedder,
+    failures: Sequence[Failure],
+    *,
+    now_us: int,
+    thresholds: Thresholds,
+    liked: dict[str, list[Passing]],
 ) -> list[Failure]:
     """The failures, those without a suggestion with the answer of a passing twin where there is one.
 
     A twin has nearly the same question, and its answer got a thumbs-up; or the very same words, and passed the scorer that
     found the failure. Nobody gave it a thumbs-down.
+
+    Args:
+        warehouse: traffic and scores.
+        embedder: tells which questions are nearly the same.
+        failures: some of which may have a suggestion.
+        now_us: the month ends here.
+        thresholds: from which cosine on questions count as the same.
+        liked: what people liked, by application; applications that are not in it are looked up and added.
 
     Raises:
         SeamError: the embedder failed.
@@ -39,7 +53,9 @@ def with_twins(
     found = {f.id: f for f in failures}
     for app in sorted({f.app for f in failures if f.suggestion is None}):
         mine = [f for f in failures if f.app == app and f.suggestion is None]
-        passing = [*_liked(warehouse, app, span), *_scored(warehouse, app, mine, span)]
+        if app not in liked:
+            liked[app] = _liked(warehouse, app, span)
+        passing = [*liked[app], *_scored(warehouse, app, mine, span)]
         if not passing:
             continue
         vectors = embedder.embed([f.question for f in mine] + [p.question for p in passing])

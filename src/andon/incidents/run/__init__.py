@@ -1,6 +1,7 @@
 """What touches the store: read, decide with the pure functions of the stage, write."""
 
 from andon.incidents.run.alerts import MOST_TOLD, receive_alerts
+from andon.incidents.run.growing import grow_timeline
 from andon.incidents.run.recovery import (
     add_exit_criterion,
     add_recovery_step,
@@ -21,7 +22,6 @@ from andon.incidents.run.timeline import (
     add_note,
     find_entry,
     find_incident,
-    grow_timeline,
     mark_entry,
     marks_of,
     signals_of,

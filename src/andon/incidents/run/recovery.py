@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import get_args
 
 from andon.changes.run import changes_of
-from andon.errors import InputError, StateError
+from andon.errors import AndonError, InputError, StateError
 from andon.incidents.records import Ending, ExitCriterion, Incident, Recovery, TimelineEvent
 from andon.incidents.recovery import (
     add_criterion,
@@ -21,15 +21,16 @@ from andon.incidents.recovery import (
     take_step,
     unmet,
 )
+from andon.incidents.run.growing import caught_up, grow_timeline
 from andon.incidents.run.measuring import has_probes, measured, still_there
 from andon.incidents.run.timeline import (
     ATTEMPTS,
     change_incident,
     event,
     find_incident,
-    grow_timeline,
     put_next,
     signals_of,
+    state_entry,
     timeline_of,
 )
 from andon.incidents.states import measure_commands, state_of, unmeasured
@@ -51,6 +52,9 @@ __all__ = [
     "recovery_of",
     "see_exit_check",
 ]
+
+_RECOVERED, _NOT_RECOVERED = "recovered: ", "not recovered after all: "
+"""How entries begin that tell of recovery."""
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -108,13 +112,28 @@ def _settle(ledger: Ledger, incident: Incident, plan: Recovery, *, now_us: int) 
         return replace(told, state=state_of(told))
 
     done, written = change_incident(ledger, incident, settled, now_us=now_us, by="andon")
-    if written and done.recovered_us is not None:
-        text = f"recovered: all exit criteria are met ({', '.join(c.id for c in plan.criteria)})"
-        event(ledger, done, done.recovered_us, now_us, "state", text)
-    elif written:
+    if done.state == "closed":
+        return done
+    if done.recovered_us is not None:
+        if written or state_entry(ledger, done, done.recovered_us, _RECOVERED) is None:
+            text = f"{_RECOVERED}all exit criteria are met ({', '.join(c.id for c in plan.criteria)})"
+            event(ledger, done, done.recovered_us, now_us, "state", text)
+    elif (since_us := now_us if written else _untold_us(ledger, done)) is not None:
         why = one_line("; ".join(unmet(done, plan)), 300)
-        event(ledger, done, now_us, now_us, "state", f"not recovered after all: {why}")
+        event(ledger, done, since_us, since_us, "state", f"{_NOT_RECOVERED}{why}")
     return done
+
+
+def _untold_us(ledger: Ledger, incident: Incident) -> int | None:
+    """Since when an incident is not recovered after all, where what wrote so broke off before it told it; None where it is told."""
+    caught_up(ledger, incident)  # a signal may have said so
+    said = [e for e in ledger.all(TimelineEvent, f"{incident.id}-") if e.kind == "state"]
+    recovered = max((e.learned_us for e in said if e.text.startswith(_RECOVERED)), default=None)
+    if recovered is None or any(e.learned_us >= recovered and e.text.startswith(_NOT_RECOVERED) for e in said):
+        return None
+    versions = ledger.history(Incident, incident.id)
+    steps = zip(reversed(versions[:-1]), reversed(versions), strict=False)
+    return next((new.at_us for old, new in steps if old.record.recovered_us is not None), None)
 
 
 def close_incident(
@@ -141,6 +160,7 @@ def close_incident(
     """
     incident = ledger.get(Incident, incident.id) or incident
     if incident.state == "closed":
+        _tell_closed(ledger, incident)  # where the first time broke off in between
         raise StateError(f"{incident.id} is closed already ({incident.closed_why}); a new signal opens a new incident")
     if not why.strip():
         raise InputError(f"say why {incident.id} may be closed: what was measured that shows it is over?")
@@ -171,9 +191,18 @@ def close_incident(
         incident, state="closed", closed_us=now_us, closed_why=why, closed_as=ending, duplicate_of=duplicate_of
     )
     put_next(ledger, incident, closed, now_us=now_us, by=by)
-    how = "" if ending == "recovered" else f" as {ending}" + (f" of {duplicate_of}" if duplicate_of else "")
-    event(ledger, closed, now_us, now_us, "state", f"closed{how}: {why}", by=by)
+    _tell_closed(ledger, closed)
     return closed
+
+
+def _tell_closed(ledger: Ledger, closed: Incident) -> None:
+    """Write when, how, why and by whom an incident was closed into its timeline, unless it stands there."""
+    at_us, ending, other = closed.closed_us, closed.closed_as, closed.duplicate_of
+    if at_us is None or state_entry(ledger, closed, at_us, "closed") is not None:
+        return
+    by = next((v.by for v in ledger.history(Incident, closed.id) if v.record.state == "closed"), "andon")
+    how = "" if ending in (None, "recovered") else f" as {ending}" + (f" of {other}" if other else "")
+    event(ledger, closed, at_us, at_us, "state", f"closed{how}: {closed.closed_why}", by=by)
 
 
 def _check_retired(warehouse: Warehouse, ledger: Ledger, incident: Incident, now_us: int) -> None:
@@ -349,6 +378,8 @@ def _change(
     incident = find_incident(ledger, incident.id)
     if incident.state == "closed":
         raise StateError(f"{incident.id} is closed already ({incident.closed_why}); its recovery stays as it was")
+    if told is not None and (before := _broken_off(ledger, incident, change, told, by)) is not None:
+        return before
     for attempt in range(ATTEMPTS):
         known = ledger.latest(Recovery, incident.id)
         plan = change(known.record if known else Recovery(id=incident.id))
@@ -364,6 +395,39 @@ def _change(
     if told is not None:
         event(ledger, incident, now_us, now_us, "state", told(plan), by=by)
     return plan
+
+
+def _broken_off(
+    ledger: Ledger,
+    incident: Incident,
+    change: Callable[[Recovery], Recovery],
+    told: Callable[[Recovery], str],
+    by: str,
+) -> Recovery | None:
+    """The plan as it stands, where the same person made this very change last and that broke off before it was told; told now."""
+    versions = ledger.history(Recovery, incident.id)[-2:]
+    if not versions or versions[-1].by != by:
+        return None
+    last = versions[-1]
+    said = (e for e in ledger.all(TimelineEvent, f"{incident.id}-") if e.kind == "state" and e.by == by)
+    if any(e.learned_us == last.at_us for e in said):
+        return None
+    known = versions[0].record if len(versions) > 1 else Recovery(id=incident.id)
+    try:
+        again = _timeless(change(known))
+    except AndonError:
+        return None
+    if again != _timeless(last.record) or again == _timeless(known):  # another change, or a measurement
+        return None
+    event(ledger, incident, last.at_us, last.at_us, "state", told(last.record), by=by)
+    return last.record
+
+
+def _timeless(plan: Recovery) -> Recovery:
+    """A plan without the times at which somebody looked or took a step."""
+    criteria = tuple(replace(c, at_us=None) for c in plan.criteria)
+    steps = tuple(s if s.done_us is None else replace(s, done_us=0) for s in plan.steps)
+    return replace(plan, criteria=criteria, steps=steps)
 
 
 def _is_due(known: Versioned[Recovery], measured: Recovery, now_us: int) -> bool:

@@ -1,11 +1,11 @@
 """Take in what people say: "this answer is wrong", or "it nearly was"; it opens an incident, or joins one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from andon.errors import InputError, StateError
-from andon.incidents.records import Incident, Report
+from andon.incidents.records import Incident, Report, TimelineEvent
 from andon.incidents.reports import home_of, open_reported, report_id, report_text, same_question
 from andon.incidents.run.states import noticed
 from andon.incidents.run.timeline import ATTEMPTS, event
@@ -33,7 +33,8 @@ def receive_report(
 ) -> Report:
     """Record what a person says of an answer, and open an incident for it or join the one that it belongs to.
 
-    The same words by the same person of the same interaction are one report, for as long as its incident is not closed.
+    The same words by the same person of the same interaction are one report, for as long as its incident is not closed. Said again
+    after the first time broke off, whatever that had written, they end as they would have then.
 
     Args:
         warehouse: where the interaction is looked up.
@@ -72,19 +73,48 @@ def receive_report(
 def _recorded(warehouse: Warehouse, ledger: Ledger, report: Report, seen: Mapping[str, Any] | None) -> Report:
     """The report as it stands in the ledger: the one that was known, or this one with its incident."""
     for attempt in range(ATTEMPTS):
-        known = ledger.get(Report, report.id)
-        if known is not None:
+        said = _said_before(ledger, report)
+        for known in reversed(said):
             incident = ledger.get(Incident, known.incident)
             if incident is not None and incident.state != "closed":
+                if not _is_told(ledger, known):
+                    _tell(ledger, incident, known, seen)
                 return known
-            again = report_id(report.text, report.by, report.interaction_id, report.at_us)
-            report = replace(report, id=again)
+        if said:
+            report = replace(report, id=report_id(report.text, report.by, report.interaction_id, report.at_us))
         try:
             return _give(warehouse, ledger, report, seen)
         except StateError:  # another incident was opened, or this one written, at the same moment
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("the loop returns or raises")
+
+
+def _said_before(ledger: Ledger, report: Report) -> list[Report]:
+    """The reports of the same words by the same person of the same interaction."""
+    first, about = report_id(report.text, report.by, report.interaction_id), (report.by, report.interaction_id)
+    return [
+        r
+        for r in ledger.all(Report)
+        if r.id == first or ((r.by, r.interaction_id) == about and report_id(r.text, *about) == first)
+    ]
+
+
+def _is_told(ledger: Ledger, report: Report) -> bool:
+    """Whether the timeline has the entry of a report; it is known by person and time, as its text may have been erased."""
+    entries = ledger.all(TimelineEvent, f"{report.incident}-")
+    return any((e.kind, e.by, e.learned_us) == ("report", report.by, report.at_us) for e in entries)
+
+
+def _tell(ledger: Ledger, incident: Incident, report: Report, seen: Mapping[str, Any] | None) -> None:
+    question = None if seen is None else seen.get("query")
+    text = report_text(report, question)
+    event(ledger, incident, _time_of(report, seen), report.at_us, "report", text, by=report.by)
+
+
+def _time_of(report: Report, seen: Mapping[str, Any] | None) -> int:
+    """When the interaction took place; when it was reported where none is known."""
+    return report.at_us if seen is None else min(int(seen["time_us"]), report.at_us)
 
 
 def _place(
@@ -107,9 +137,12 @@ def _place(
 
 def _give(warehouse: Warehouse, ledger: Ledger, report: Report, seen: Mapping[str, Any] | None) -> Report:
     """Write a report with its incident, the incident first: who reads the report finds it."""
-    time_us = report.at_us if seen is None else min(int(seen["time_us"]), report.at_us)
     incidents = ledger.all(Incident)
-    home = home_of(
+    begun = _begun(ledger, incidents, report)
+    if begun is not None:  # it was said then
+        report = replace(report, at_us=begun.alarmed_us)
+    time_us = _time_of(report, seen)
+    home = begun or home_of(
         incidents,
         app=report.app,
         environment=report.environment,
@@ -125,9 +158,21 @@ def _give(warehouse: Warehouse, ledger: Ledger, report: Report, seen: Mapping[st
         noticed(ledger, home, now_us=report.at_us, by=report.by)
     kept = replace(report, incident=home.id)
     ledger.put(kept, now_us=report.at_us, by=report.by)
-    question = None if seen is None else seen.get("query")
-    event(ledger, home, time_us, report.at_us, "report", report_text(kept, question), by=report.by)
+    _tell(ledger, home, kept, seen)
     return kept
+
+
+def _begun(ledger: Ledger, incidents: Sequence[Incident], report: Report) -> Incident | None:
+    """The incident that was opened for this report when it was said before, and that broke off: no report belongs to it."""
+    others = [i for i in incidents if i.state != "closed" and i.origin != "signal" and i.noticed_by == report.by]
+    reported = {r.incident for r in ledger.all(Report)} if others else set()
+    opened = open_reported(0, report, risk_category=None, time_us=report.at_us)
+    for incident in others:
+        if incident.id not in reported:
+            first = ledger.history(Incident, incident.id)[0].record  # a signal that joined it gave it another title
+            if (first.title, first.app, first.environment) == (opened.title, opened.app, opened.environment):
+                return incident
+    return None
 
 
 def _asked_before(

@@ -8,13 +8,9 @@ from andon.changes import Change
 from andon.changes.run import changes_of
 from andon.errors import StateError
 from andon.incidents.failures import NEAR_US, says_input
-from andon.incidents.records import (
-    Alert,
-    Incident,
-)
-from andon.incidents.run.alerts import tell_alerts
-from andon.incidents.run.timeline import ATTEMPTS, Attached, change_incident, event, put_next, signals_of
-from andon.incidents.timeline import CHANGES_BACK_US, change_entry
+from andon.incidents.records import Incident
+from andon.incidents.run.growing import caught_up, tell_given, tell_signals
+from andon.incidents.run.timeline import ATTEMPTS, Attached, change_incident, put_next, signals_of
 from andon.incidents.triage import (
     MERGE_US,
     join,
@@ -26,7 +22,6 @@ from andon.incidents.triage import (
     title_of,
     worsened,
 )
-from andon.incidents.words import onset_text, signals_text
 from andon.monitors import TRAFFIC, Signal
 from andon.store import Ledger
 
@@ -42,6 +37,7 @@ def respond(ledger: Ledger, signals: Iterable[Signal], clock: Callable[[], int] 
     """Give every signal to an incident, in order of time; returns the incidents that were opened or changed.
 
     Signals that have an incident are passed over, so calling again changes nothing; their order within a call is no matter.
+    Where a call broke off, whatever it had written, the next one writes the rest.
 
     Args:
         ledger: where signals and incidents stand.
@@ -59,12 +55,14 @@ def respond(ledger: Ledger, signals: Iterable[Signal], clock: Callable[[], int] 
 
 def _give(ledger: Ledger, together: Sequence[Signal], clock: Callable[[], int] | None) -> Incident | None:
     """Give signals of one app and moment to one incident; a person who closes it meanwhile is not overruled."""
+    ids = {s.id for s in together}
     for attempt in range(ATTEMPTS):
         known = ledger.all(Incident)
-        held = {incident.id: list(incident.signals) for incident in known}
-        for late in ledger.all(Attached):
-            held.setdefault(late.incident, []).append(late.id)
-        given = {i for ids in held.values() for i in ids}
+        held = _held(known, _attached(ledger, together))
+        for incident in known:
+            if not ids.isdisjoint(held[incident.id]):
+                caught_up(ledger, incident)
+        given = {i for names in held.values() for i in names}
         fresh = [s for s in together if s.id not in given]
         if not fresh:
             return None
@@ -74,6 +72,7 @@ def _give(ledger: Ledger, together: Sequence[Signal], clock: Callable[[], int] |
             return None  # a warning opens nothing; `andon signals` lists it
         try:
             if home is not None:
+                caught_up(ledger, home)
                 return _joined(ledger, home, fresh)
             return _opened(ledger, len(known) + 1, fresh, None if clock is None else clock())
         except StateError:
@@ -82,18 +81,32 @@ def _give(ledger: Ledger, together: Sequence[Signal], clock: Callable[[], int] |
     return None
 
 
+def _attached(ledger: Ledger, together: Sequence[Signal]) -> list[Attached]:
+    """The late signals of all incidents; of a group of which not all were attached before a turn broke off, the rest is now."""
+    late = ledger.all(Attached)
+    there = {a.id for a in late}
+    homes = {name: a.incident for a in late for name in a.group}
+    for signal in together:
+        if signal.id in homes and signal.id not in there:
+            late.append(Attached(id=signal.id, incident=homes[signal.id]))
+            ledger.put(late[-1], now_us=signal.at_us, by="andon")
+    return late
+
+
+def _held(known: Sequence[Incident], late: Sequence[Attached]) -> dict[str, list[str]]:
+    """The ids of the signals of each incident."""
+    held = {incident.id: list(incident.signals) for incident in known}
+    for attached in late:
+        held.setdefault(attached.incident, []).append(attached.id)
+    return held
+
+
 def _opened(ledger: Ledger, number: int, signals: Sequence[Signal], opened_us: int | None) -> Incident:
     incident = replace(open_incident(number, signals), opened_us=opened_us)
     incident = suggests(incident, signals, _changes_near(ledger, incident))
     now_us = incident.alarmed_us
-    lead = next(s for s in signals if s.id == incident.lead)
     ledger.put(incident, now_us=now_us, by="andon", expect=0)
-    event(ledger, incident, incident.onset_us, now_us, "onset", onset_text(lead))
-    start = incident.onset_low_us - CHANGES_BACK_US
-    for change in changes_of(ledger, incident.app, incident.environment, start, now_us + 1):
-        event(ledger, incident, change.at_us, now_us, *change_entry(change))
-    tell_alerts(ledger, incident, ledger.all(Alert))
-    _tell_signals(ledger, incident, signals, strongest=lead)
+    tell_given(ledger, None, incident, now_us=now_us, signals=signals)
     return incident
 
 
@@ -111,15 +124,12 @@ def _joined(ledger: Ledger, home: Incident, signals: Sequence[Signal]) -> Incide
     late, ids = now_us - home.alarmed_us > LATE_US, sorted(s.id for s in signals)
     incident = replace(incident, signals=home.signals if late else tuple(sorted((*home.signals, *ids))))
     put_next(ledger, home, incident, now_us=now_us, by="andon")
-    for name in ids if late else ():
-        ledger.put(Attached(id=name, incident=home.id), now_us=now_us, by="andon")
-    if home.recovered_us is not None and incident.recovered_us is None:
-        event(ledger, incident, now_us, now_us, "state", "not recovered after all: harm signals again")
-    if incident.lead != home.lead:
-        lead = next(s for s in together if s.id == incident.lead)
-        if lead.onset_us >= incident.onset_low_us:  # a slow chart's earlier guess adds nothing to the dated onset
-            event(ledger, incident, lead.onset_us, now_us, "onset", onset_text(lead))
-    _tell_signals(ledger, incident, signals)
+    tell_given(ledger, home, incident, now_us=now_us, signals=signals)
+    if late:  # told first: as long as none of them is attached they are given again, all of them
+        tell_signals(ledger, incident, signals)
+        for k, name in enumerate(ids):
+            first = Attached(id=name, incident=home.id, group=() if k or len(ids) == 1 else tuple(ids))
+            ledger.put(first, now_us=now_us, by="andon")
     return incident
 
 
@@ -128,19 +138,6 @@ def _changes_near(ledger: Ledger, incident: Incident) -> list[Change]:
     return changes_of(
         ledger, incident.app, incident.environment, incident.onset_low_us - NEAR_US, incident.onset_high_us + 1
     )
-
-
-def _tell_signals(
-    ledger: Ledger, incident: Incident, signals: Sequence[Signal], strongest: Signal | None = None
-) -> None:
-    """Write signals of one moment into the timeline: one entry for those that page, one for the warnings."""
-    for level, group in (("", [s for s in signals if pages(s)]), ("warning: ", [s for s in signals if not pages(s)])):
-        if group:
-            first = max(group, key=lambda s: (s.x - s.n * s.baseline_rate, s.id))
-            if strongest is not None and strongest in group:
-                first = strongest
-            text = level + signals_text(first, len(group))
-            event(ledger, incident, first.at_us, first.at_us, "signal", text)
 
 
 def restate(ledger: Ledger, incident: Incident, rate: float | None, *, now_us: int) -> Incident:

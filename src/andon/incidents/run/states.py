@@ -6,7 +6,7 @@ from andon.errors import AndonError, InputError, StateError
 from andon.incidents.notices import still_missing
 from andon.incidents.records import Incident, Report
 from andon.incidents.run.measuring import came_of, unit_of
-from andon.incidents.run.timeline import change_incident, event, of_app, signals_of
+from andon.incidents.run.timeline import change_incident, event, of_app, signals_of, state_entry
 from andon.incidents.states import Field, Mark, mark, overrule, overruled
 from andon.incidents.triage import suggested_severity
 from andon.incidents.words import one_line
@@ -50,9 +50,9 @@ def ack_incident(ledger: Ledger, incident: Incident, *, now_us: int, by: str) ->
             return latest
         return replace(_noticed(latest, now_us, by), acked_us=now_us, acked_by=by)
 
-    acked, written = change_incident(ledger, incident, ack, now_us=now_us, by=by)
-    if written:
-        event(ledger, acked, now_us, now_us, "state", "acknowledged", by=by)
+    acked, _ = change_incident(ledger, incident, ack, now_us=now_us, by=by)
+    if acked.acked_us is not None:  # who says so again makes up for an entry that was not written the first time
+        event(ledger, acked, acked.acked_us, acked.acked_us, "state", "acknowledged", by=acked.acked_by or by)
     return acked
 
 
@@ -82,9 +82,17 @@ def mark_incident(
     before = ledger.get(Incident, incident.id) or incident
     done, _ = change_incident(ledger, incident, marked, now_us=now_us, by=by)
     was_us = getattr(before, f"{milestone}_us")
+    if was_us == at_us and state_entry(ledger, done, at_us, milestone) is None:  # marked so before, which broke off
+        was_us = _marked_before(ledger, done, milestone, at_us)
     corrects = f" (not since {format_time(was_us)})" if was_us not in (None, at_us) else ""
     event(ledger, done, at_us, now_us, "state", f"{milestone}{corrects}: {why.strip()}", by=by)
     return done
+
+
+def _marked_before(ledger: Ledger, incident: Incident, milestone: Mark, at_us: int) -> int | None:
+    """Since when a milestone was said to be reached before it was marked with this time; None where it was not."""
+    marked = [getattr(v.record, f"{milestone}_us") for v in ledger.history(Incident, incident.id)]
+    return next((was_us for was_us in reversed(marked) if was_us != at_us), None)
 
 
 def overrule_incident(
@@ -92,7 +100,8 @@ def overrule_incident(
 ) -> Incident:
     """Put a person's word in place of the class, severity or failure type that was suggested; both are kept.
 
-    The suggested severity follows from the class, so another class suggests it anew.
+    The suggested severity follows from the class, so another class suggests it anew. The same word of the same person again
+    is said once.
 
     Raises:
         InputError: as `andon.incidents.states.overrule`.
@@ -100,14 +109,22 @@ def overrule_incident(
     """
 
     def said(latest: Incident) -> Incident:
+        last = overruled(latest, field)
+        if (
+            last is not None
+            and latest.state != "closed"
+            and (last.chosen, last.why, last.by) == (chosen, why.strip(), by)
+        ):
+            return latest
         told = _noticed(overrule(latest, field, chosen, why, by=by, now_us=now_us), now_us, by)
         return suggested_severity(told, signals_of(ledger, told)) if field == "impact" else told
 
     done, _ = change_incident(ledger, incident, said, now_us=now_us, by=by)
     word = overruled(done, field)
     before = (word.suggested if word is not None else "") or "nothing"
+    at_us = now_us if word is None else word.at_us  # that of the first time, where the entry of it may be missing
     text = f"{field} overruled: {chosen} instead of {before}: {one_line(why, 500)}"
-    event(ledger, done, now_us, now_us, "state", text, by=by)
+    event(ledger, done, at_us, at_us, "state", text, by=by)
     return done
 
 

@@ -2,10 +2,8 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from andon.changes import Change
-from andon.changes.run import changes_of
 from andon.errors import InputError, StateError
 from andon.incidents.records import (
     Delivery,
@@ -13,10 +11,9 @@ from andon.incidents.records import (
     TimelineEvent,
     TimelineMark,
 )
-from andon.incidents.timeline import BEFORE_HOURS, CHANGES_BACK_US, change_entry, shown, spike_text, spikes, told_text
+from andon.incidents.timeline import shown
 from andon.monitors import Signal
-from andon.scores.rows import PROBE
-from andon.store import Ledger, Rollup, Span, Warehouse, Where
+from andon.store import Ledger, Where
 from andon.traffic import format_time, quoted
 
 __all__ = [
@@ -25,27 +22,23 @@ __all__ = [
     "TimelineCursor",
     "add_note",
     "change_incident",
+    "entry_id",
     "event",
     "find_entry",
     "find_incident",
     "first_told",
-    "grow_timeline",
     "mark_entry",
     "marks_of",
     "of_app",
     "put_next",
     "signals_of",
+    "state_entry",
     "timeline_of",
 ]
 
 
 ATTEMPTS = 3
 """How often signals are given again when somebody writes the same incident at the same time."""
-
-HOUR_US = 3_600_000_000
-
-SETTLED_US = 300_000_000
-"""An hour of thumbs-down is judged so long after its end: an entry is never changed, and feedback arrives late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +48,8 @@ class Attached:
     id: str
     """The id of the signal."""
     incident: str
+    group: tuple[str, ...] = ()
+    """In the first one written of signals that came together: the ids of all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +58,9 @@ class TimelineCursor:
 
     id: str
     """The id of the incident."""
+    signals: str = ""
+    """Digest of what the incident held of its signals when all entries about them stood there; empty where an Andon wrote this
+    that did not keep it."""
     changes: str = ""
     """Digest of the changes that stand in it."""
     hour: int = 0
@@ -205,7 +203,7 @@ def event(
 ) -> TimelineEvent:
     """Write an entry of the timeline; the same entry again writes nothing, and what stands there is never changed."""
     event = TimelineEvent(
-        id=_id_of(incident, happened_us, kind, text),
+        id=entry_id(incident, happened_us, kind, text),
         incident=incident.id,
         happened_us=happened_us,
         learned_us=learned_us,
@@ -220,93 +218,21 @@ def event(
     return event
 
 
-def _id_of(incident: Incident, happened_us: int, kind: str, text: str) -> str:
+def entry_id(incident: Incident, happened_us: int, kind: str, text: str) -> str:
+    """The id of an entry: what happened when in which incident, in which words."""
     digest = hashlib.sha256(f"{incident.id}/{happened_us}/{kind}/{text}".encode()).hexdigest()[:12]
     return f"{incident.id}-{digest}"
+
+
+def state_entry(ledger: Ledger, incident: Incident, happened_us: int, begins: str) -> TimelineEvent | None:
+    """The entry of what was said or measured of an incident's state as of then, by how it begins; None where there is none."""
+    entries = ledger.all(TimelineEvent, f"{incident.id}-")
+    return next(
+        (e for e in entries if (e.kind, e.happened_us) == ("state", happened_us) and e.text.startswith(begins)), None
+    )
 
 
 def first_told(ledger: Ledger, incident: Incident) -> Delivery | None:
     """The first message about an incident that a channel took; None where none did yet."""
     taken = (d for d in ledger.all(Delivery) if d.incident == incident.id and d.state == "sent")
     return min(taken, key=lambda d: (d.at_us, d.id), default=None)
-
-
-def grow_timeline(warehouse: Warehouse, ledger: Ledger, incident: Incident, *, now_us: int) -> list[TimelineEvent]:
-    """Add what became known since the last call: changes, pulls, spikes of thumbs-down, a first message that came late; returns those.
-
-    Signals, alerts, states, reports and notes are written where they come about. How often this is called makes no difference
-    to the entries: a change is learned when it was recorded, a spike at the end of its first hour. A closed incident grows no more.
-
-    Raises:
-        StoreError: the store refused.
-    """
-    if incident.state == "closed":
-        return []
-    known = ledger.get(TimelineCursor, incident.id) or TimelineCursor(id=incident.id)
-    told, cursor = _tell_changes(ledger, incident, known, now_us)
-    settled_us = now_us - SETTLED_US
-    if settled_us // HOUR_US > cursor.hour:
-        told += _tell_spikes(warehouse, ledger, incident, settled_us)
-        cursor = replace(cursor, hour=settled_us // HOUR_US)
-    if not cursor.told and (first := first_told(ledger, incident)) is not None:
-        cursor = replace(cursor, told=True)
-        if text := told_text(first, incident):
-            told.append(event(ledger, incident, first.at_us, first.at_us, "told", f"first told {text}"))
-    if cursor != known:
-        ledger.put(cursor, now_us=now_us, by="andon")
-    return told
-
-
-def _tell_changes(
-    ledger: Ledger, incident: Incident, cursor: TimelineCursor, now_us: int
-) -> tuple[list[TimelineEvent], TimelineCursor]:
-    start_us = incident.onset_low_us - CHANGES_BACK_US
-    changes = changes_of(ledger, incident.app, incident.environment, start_us, now_us + 1)
-    digest = hashlib.sha256("\n".join(f"{c.at_us} {c.title} {c.id}" for c in changes).encode()).hexdigest()[:16]
-    if digest == cursor.changes:
-        return [], cursor
-    told = []
-    for change in changes:
-        kind, text = change_entry(change)
-        if ledger.get(TimelineEvent, _id_of(incident, change.at_us, kind, text)) is not None:
-            continue
-        recorded_us = ledger.history(Change, change.id)[0].at_us
-        learned_us = max(incident.alarmed_us, change.at_us, recorded_us)
-        told.append(event(ledger, incident, change.at_us, learned_us, kind, text))
-    return told, replace(cursor, changes=digest)
-
-
-def _tell_spikes(warehouse: Warehouse, ledger: Ledger, incident: Incident, now_us: int) -> list[TimelineEvent]:
-    first, last = incident.onset_low_us // HOUR_US, now_us // HOUR_US
-    counts, seen = _thumbs_down(warehouse, incident, first - BEFORE_HOURS, last)
-    before = {h: n for h, n in counts.items() if h < first}
-    found = spikes(
-        counts,
-        first=first,
-        last=last,
-        before=sum(before.values()),
-        hours=0 if seen is None else max(0, first - seen),
-        most=max(before.values(), default=0),
-    )
-    if not found:
-        return []
-    there = [e.happened_us for e in timeline_of(ledger, incident, hidden=True) if e.kind == "feedback"]
-    told = []
-    for spike in found:
-        end_us = spike.start_us + spike.hours * HOUR_US
-        if not any(spike.start_us <= at < end_us for at in there):  # late feedback may move its first hour
-            learned_us = max(incident.alarmed_us, spike.start_us + HOUR_US)
-            told.append(event(ledger, incident, spike.start_us, learned_us, "feedback", spike_text(spike)))
-    return told
-
-
-def _thumbs_down(warehouse: Warehouse, incident: Incident, first: int, last: int) -> tuple[dict[int, int], int | None]:
-    """Thumbs-down of users by hour, and the first hour in which anything came at all (None: nothing did)."""
-    ours = (*of_app(incident), Where(column="source", op="ne", value=PROBE))
-    span = Span(start_us=first * HOUR_US, end_us=last * HOUR_US)
-    came = warehouse.run(Rollup(table="scores", metrics=("time_us",), measures=("min",), span=span, where=ours))
-    seen = came["time_us.min"][0].as_py()
-    down = (*ours, Where(column="thumbs", op="lt", value=0.5))
-    table = warehouse.run(Rollup(table="scores", window_us=HOUR_US, span=span, where=down))
-    windows, rows = table["window_us"].to_pylist(), table["rows"].to_pylist()
-    return {w // HOUR_US: n for w, n in zip(windows, rows, strict=True)}, None if seen is None else int(seen) // HOUR_US

@@ -33,6 +33,7 @@ __all__ = [
     "add_version",
     "approve_version",
     "declare",
+    "in_the_way",
     "known_lever",
     "live_in",
     "note_gate",
@@ -87,7 +88,7 @@ def declare(ledger: Ledger, lever: Lever, now_us: int, by: str, *, seen: int | N
         for environment in ENVIRONMENTS:
             split = splitting(ledger, lever.id, environment, now_us)
             if split is not None and None in (split.control, split.treatment):
-                raise StateError(_in_the_way(split, "gives the default to one arm", "declare the new default then"))
+                raise in_the_way(split, "and gives the default to one arm", "then declare the new default")
     pulls = pulls_of(ledger, lever.id)
     record_default(ledger, declared, pulls, now_us)
     what = f"declared {lever.id}, or started or ended an experiment on it,"
@@ -221,7 +222,7 @@ def promote(
     if history and history[-1].record.digest == digest:
         return history[-1].record
     if (split := splitting(ledger, lever.id, environment, now_us)) is not None:
-        raise StateError(_in_the_way(split, "compares with what is live now", "promote then"))
+        raise in_the_way(split, "and compares with what is live now", "then promote")
     record_promotion(ledger, history, now_us)
     promotion = Promotion(id=name, lever=lever.id, environment=environment, digest=digest, at_us=now_us, by=by, why=why)
     what = f"promoted a version of {lever.id} to {environment}, changed it, or started or ended an experiment there,"
@@ -260,10 +261,12 @@ def splitting(ledger: Ledger, lever_id: str, environment: str, now_us: int) -> A
     return None if found is None or found.ended_us is not None or found.until_us <= now_us else found
 
 
-def _in_the_way(split: Allocation, why: str, then: str) -> str:
-    return (
-        f"{split.experiment} splits {split.lever} in {split.environment} until {format_time(split.until_us)} and {why}; "
-        f"`andon rollout stop {split.experiment}` ends it, {then}"
+def in_the_way(split: Allocation, why: str = "", then: str = "") -> StateError:
+    """That an experiment must be ended first: what it does, and what can be done once it is ended."""
+    until = f"{split.experiment} splits {split.lever} in {split.environment} until {format_time(split.until_us)}"
+    return StateError(
+        f"{until}{why and ' '}{why}; end it first{then and ', '}{then}",
+        commands=f"`andon rollout stop {split.experiment}`",
     )
 
 

@@ -14,7 +14,7 @@ from andon.levers.registry import (
     line,
     same_value,
 )
-from andon.levers.run.declaring import known_lever, live_in, number_of, splitting
+from andon.levers.run.declaring import in_the_way, known_lever, live_in, number_of, splitting
 from andon.levers.run.reading import versions_of
 from andon.levers.run.recording import named, put_once, record_split
 from andon.rollouts import Allocation, Decision, Experiment
@@ -86,10 +86,7 @@ def check_start(ledger: Ledger, experiment: Experiment, now_us: int) -> None:
     if allocation_of(ledger, experiment.id) is not None:
         raise StateError(f"{experiment.id} was started before; an experiment runs once: plan another one")
     if (other := splitting(ledger, lever.id, environment, now_us)) is not None:
-        raise StateError(
-            f"{other.experiment} splits {lever.id} in {other.environment} until {format_time(other.until_us)}; "
-            f"`andon rollout stop {other.experiment}` ends it"
-        )
+        raise in_the_way(other)
     live = live_in(ledger, lever.id, environment)
     served = None if live is None else live.digest
     if experiment.control != served:
@@ -189,7 +186,9 @@ def _end(ledger: Ledger, split: Allocation, *, why: str, by: str, at_us: int, no
     latest = ledger.latest(Allocation, split.id)
     assert latest is not None, "what is ended was read from the ledger"
     if latest.record.experiment != split.experiment or latest.record.ended_us is not None:
-        raise StateError(f"{split.experiment} had ended: `andon rollout show {split.experiment}` says how")
+        raise StateError(
+            f"{split.experiment} had ended", commands=f"`andon rollout show {split.experiment}`, which says how"
+        )
     ended = replace(latest.record, ended_us=at_us, ended_by=by, ended_why=why)
     if split.lever is None:
         ledger.put(ended, now_us=now_us, by=by, expect=latest.version)

@@ -19,12 +19,12 @@ from andon.scores import Harm, Scorer, failing
 from andon.scores.rows import EVALUATION, EVALUATOR, PROBE
 from andon.store import Histogram, Rollup, Span, Warehouse, Where
 
-__all__ = ["CHUNK", "harms_of", "history_of", "read_counts", "rule_of"]
+__all__ = ["CHUNK", "CHUNK_CHARTS", "harms_of", "history_of", "read_counts", "rule_of"]
 
 _Key = TypeVar("_Key")
 
-CHUNK = 288
-"""Windows read at a time: a day of five-minute ones."""
+CHUNK, CHUNK_CHARTS = 288, 1_000
+"""Windows read at a time: a day of five-minute ones; of more charts than these so much fewer, as each window of each is held."""
 
 
 def history_of(

@@ -1,5 +1,8 @@
 """Publish what the charts hold beside the tables, and open it in another process."""
 
+from contextlib import suppress
+from hashlib import blake2b
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,12 +12,37 @@ from andon.monitors.board import ChartBoard
 from andon.monitors.charts import Charts
 from andon.monitors.counting import Counting
 from andon.monitors.publication import STATE, Publication
-from andon.store import forget_tables, keep_table, kept_stamp, kept_table
+from andon.store import Place, Warehouse, at, forget_tables, keep_table, kept_stamp, kept_table
 
-__all__ = ["Publisher", "open_board"]
+__all__ = ["Publisher", "keep_charts", "kept_charts", "mark_of", "open_board"]
 
 FOLDER = "charts"
-"""In the folder of the store."""
+"""In the place of the store."""
+
+
+STANDING = "standing"
+"""Folder and table of the charts as they stood, for a process that goes on."""
+
+
+def mark_of(*given: object) -> str:
+    """A mark of what charts depend on beside their counts: these, and the code that turns them. Another mark, another past."""
+    digest = blake2b(repr(given).encode(), digest_size=12)
+    for package in ("andon.monitors", "andon.stats"):
+        for file in sorted(files(package).iterdir(), key=lambda f: f.name):
+            if file.name.endswith(".py"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def keep_charts(warehouse: Warehouse, table: pa.Table) -> None:
+    """Keep how the charts stand. A disk that refuses keeps nobody from going on: only a start takes longer then."""
+    with suppress(StoreError):
+        keep_table(warehouse.place.sub(STANDING), STANDING, table)
+
+
+def kept_charts(warehouse: Warehouse) -> pa.Table | None:
+    """How the charts stood when somebody kept them last; None where nobody has."""
+    return kept_table(warehouse.place.sub(STANDING), STANDING)
 
 
 class Publisher:
@@ -24,8 +52,8 @@ class Publisher:
     those of the publication before.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._folder = home / FOLDER
+    def __init__(self, home: Path | Place) -> None:
+        self._folder = at(home).sub(FOLDER)
         self._made = Publication()
         self.failed = ""
         """Why the last publication could not be written; the charts go on, and the next one is tried after the next window."""
@@ -54,8 +82,8 @@ class Publisher:
 class _Kept:
     """The tables in a folder of the store."""
 
-    def __init__(self, home: Path) -> None:
-        self._folder = home / FOLDER
+    def __init__(self, home: Path | Place) -> None:
+        self._folder = at(home).sub(FOLDER)
 
     def stamp(self) -> tuple[int, int, int] | None:
         return kept_stamp(self._folder, STATE)
@@ -64,11 +92,13 @@ class _Kept:
         return kept_table(self._folder, STATE)
 
     def counts(self, name: str) -> pa.Table | None:
-        return kept_table(self._folder, name)
+        found = kept_table(self._folder, name)
+        self._folder.keep_only({f"{kept}.arrow" for kept in (STATE, name)})
+        return found
 
 
-def open_board(home: Path) -> ChartBoard:
-    """The charts as the loop of this home published them last; empty where it has not yet. `refresh` it before each look."""
+def open_board(home: Path | Place) -> ChartBoard:
+    """The charts as the loop of this store published them last; empty where it has not yet. `refresh` it before each look."""
     board = ChartBoard(_Kept(home))
     board.refresh()
     return board

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from andon.monitors.charts import Charts
 from andon.monitors.counting import Counting
 from andon.monitors.history import cluster_us
 from andon.monitors.objectives import MonitorRule, Objective
 from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Crowded, Monitor, NewNormal, Signal
+from andon.monitors.resuming import resume, standing
 from andon.monitors.run.charting import harm_of, scope_of
-from andon.monitors.run.counts import CHUNK, harms_of, read_counts, rule_of
-from andon.monitors.run.publishing import Publisher
+from andon.monitors.run.counts import CHUNK, CHUNK_CHARTS, harms_of, read_counts, rule_of
+from andon.monitors.run.publishing import Publisher, keep_charts, kept_charts, mark_of
 from andon.monitors.series import all_metrics
 from andon.monitors.shift import explain_strata
 from andon.scores import Scorer
@@ -40,8 +42,8 @@ class WatchCursor:
 class Watch:
     """The charts of this process over one warehouse.
 
-    The charts are a function of the counts, so a new process rebuilds them by reading the counts again; signals that
-    were written before are not written twice.
+    The charts are a function of the counts. A new process goes on from how they stood at the end of an hour, or where
+    nobody kept that, rebuilds them by reading all counts again; signals that were written before are not written twice.
     """
 
     def __init__(
@@ -58,18 +60,27 @@ class Watch:
         self._warehouse, self._ledger = warehouse, ledger
         self._metrics = all_metrics(scorers)
         self._width = window_s * 1_000_000
+        self._false_pages_per_month, self._objectives, self._rules = false_pages_per_month, objectives, rules
+        self._publisher = Publisher(warehouse.place)
+        self._mark = mark_of(window_s, false_pages_per_month, self._metrics, tuple(objectives), tuple(rules))
+        self._told_us = -1
+        self._forget()
+
+    def _forget(self) -> None:
+        """Charts that know nothing yet; they go on from where they were kept, or begin anew, at the next turn."""
+        rules = self._rules
         self._charts = Charts(
             self._width,
-            false_pages_per_month,
+            self._false_pages_per_month,
             {m.name: m.kind for m in self._metrics},
             harms_of(self._metrics),
             lambda m: rule_of(rules, m)[1],
         )
-        self._counting = Counting(self._charts, self._metrics, lambda m: rule_of(rules, m)[0], objectives)
-        self._publisher = Publisher(warehouse.root)
+        self._counting = Counting(self._charts, self._metrics, lambda m: rule_of(rules, m)[0], self._objectives)
         self._next: int | None = None
+        self._kept: int | None = None  # where the charts stood when they were kept last
+        self._accepted: set[str] = set()
         self._fresh: list[Signal] = []
-        self._told_us = -1
 
     @property
     def phases(self) -> tuple[int, int]:
@@ -86,27 +97,38 @@ class Watch:
 
         What the charts then hold is published for `andon.monitors.run.open_board`, once a call.
 
-        What is returned is returned again until `done` is called, so that a failure in between loses no signal.
+        What is returned is returned again until `done` is called, so that a failure in between loses no signal. After one in
+        here the charts are turned again from where they were kept last: one that has signalled does not signal again.
         """
+        try:
+            return self._advance(until_us // self._width)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _advance(self, last: int) -> list[Signal]:
         if self._next is None:
-            first = self._warehouse.run(Rollup(table="scores", metrics=("time_us",)))["time_us.min"][0].as_py()
-            if first is None:
-                return []
-            self._next = int(first) // self._width
-        last, begun = until_us // self._width, self._next
+            self._next = self._begin()
+        if self._next is None:
+            return []
+        begun = self._next
         cursor = self._ledger.get(WatchCursor, "monitors")
         self._told_us = cursor.until_us if cursor is not None else -1
         news = sorted(self._ledger.all(NewNormal), key=lambda w: (w.accepted_us, w.id))
         while self._next < last:
-            length = min(CHUNK, last - self._next)
+            wide = max(1, len(self._charts.monitors) // CHUNK_CHARTS)
+            length = min(max(CHUNK // wide, CHUNK // 24), last - self._next)
             for accepted in news:
                 at = accepted.accepted_us // self._width
-                if at == self._next:
+                if accepted.id in self._accepted:
+                    continue
+                if at <= self._next:  # before it, where the clock of who said it is behind
+                    self._accepted.add(accepted.id)
                     hour_us = cluster_us(self._width)
                     for monitor in self._counting.relearn(self._charts.relearn(accepted.monitor, accepted.from_us)):
                         # their counts so far are of a reference that is gone
                         self._charts.relearn(monitor.id, -(-accepted.accepted_us // hour_us) * hour_us)
-                elif self._next < at < self._next + length:
+                elif at < self._next + length:
                     length = at - self._next
             read = read_counts(self._warehouse, self._metrics, self._counting.bounds, self._width, self._next, length)
             n, x = self._counting.take(self._next, length, *read)
@@ -131,6 +153,29 @@ class Watch:
         done = WatchCursor(id="monitors", until_us=self._next * self._width)
         if cursor is None or done.until_us > cursor.until_us:
             self._ledger.put(done, now_us=done.until_us, by="andon")
+        hours = [at * self._width // cluster_us(self._width) for at in (self._next, self._kept or 0)]
+        if hours[0] > hours[1]:  # signals up to here are dealt with, so whoever goes on from here misses none
+            self._kept = self._next
+            keep_charts(
+                self._warehouse,
+                standing(self._charts, self._counting, self._mark, next=self._next, accepted=sorted(self._accepted)),
+            )
+
+    def _begin(self) -> int | None:
+        """The first window to turn: after those that another process turned, or that of the first row; None: there is none."""
+        told, accepted = self._ledger.get(WatchCursor, "monitors"), {a.id for a in self._ledger.all(NewNormal)}
+
+        def known(more: dict[str, Any]) -> bool:
+            """Whether this ledger has what these charts gave and heard: one brought back from a backup may lack it."""
+            dealt_us = told.until_us if told is not None else 0
+            return int(more["next"]) * self._width <= dealt_us and accepted.issuperset(more["accepted"])
+
+        found = resume(kept_charts(self._warehouse), self._charts, self._counting, self._mark, known)
+        if found is not None:
+            self._kept, self._accepted = int(found["next"]), set(found["accepted"])
+            return self._kept
+        first = self._warehouse.run(Rollup(table="scores", metrics=("time_us",)))["time_us.min"][0].as_py()
+        return None if first is None else int(first) // self._width
 
     def _say_crowded(self, at_us: int) -> None:
         """Record once which fields have more values than are watched apart: what has no chart cannot signal."""

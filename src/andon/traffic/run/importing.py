@@ -75,6 +75,7 @@ def import_files(
             if report is not None:
                 report(Progress(file=str(path), rows=rows, acknowledged=acknowledged, bad=bad))
     warehouse.commit()
+    warehouse.tidy()
     return ImportResult(
         files=tuple(map(str, checked)), rows=rows, acknowledged=acknowledged, bad=bad, bad_rows=tuple(kept)
     )

@@ -179,7 +179,7 @@ def open_intake(warehouse: Warehouse, settings: Settings) -> Intake:
 
 
 def open_redaction(settings: Settings) -> Redaction:
-    """The redaction as the settings want it; its key is made once and kept in the home folder.
+    """The redaction as the settings want it; its key is made once and kept beside the tables.
 
     Raises:
         ConfigError: a rule or the file of rules cannot be used.
@@ -191,7 +191,7 @@ def open_redaction(settings: Settings) -> Redaction:
             own = own_rules(Path(settings.redact_rules).read_bytes())
         except OSError as error:
             raise ConfigError(f"ANDON_REDACT_RULES={settings.redact_rules} cannot be read: {error.strerror}") from error
-    key = settings.redact_key.encode() or kept_secret(settings.home / "redaction.key")
+    key = settings.redact_key.encode() or kept_secret(settings.place / "redaction.key")
     return redaction(settings.redact, key, own)
 
 

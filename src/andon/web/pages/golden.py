@@ -150,7 +150,7 @@ def add(ask: Ask) -> Done:
             golden.add_cases(
                 ask.ledger, hashed.load(ask.site.settings), now_us=ask.now_us, by=ask.by,
                 thresholds=thresholds_of(ask.site.settings.tables, ask.site.settings.config),
-                vectors=golden.CaseVectors(hashed.load(ask.site.settings), ask.site.settings.home),
+                vectors=golden.CaseVectors(hashed.load(ask.site.settings), ask.site.settings.place),
             )
         )  # fmt: skip
 

@@ -37,7 +37,7 @@ def queue_of(ask: Ask) -> LabelQueue:
     ledger = ask.ledger
     with _MAKING:
         if ledger not in _QUEUES:
-            _QUEUES[ledger] = LabelQueue(hashed.load(ask.site.settings), ask.site.settings.home)
+            _QUEUES[ledger] = LabelQueue(hashed.load(ask.site.settings), ask.site.settings.place)
         return _QUEUES[ledger]
 
 

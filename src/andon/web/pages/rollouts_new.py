@@ -182,8 +182,7 @@ def _sentences(drafted: Drafted) -> list[str]:
 
 
 def in_words(text: str) -> str:
-    """A message for the command line with the names that the fields and buttons have here."""
-    text = re.sub(r"`andon rollout stop [\w-]+` ends it", "“End it” on its page ends it", text)
+    """A message for the command line with the names that the fields have here."""
     return re.sub(r"--[a-z-]+", lambda m: _WORDS.get(m[0], m[0]), text)
 
 

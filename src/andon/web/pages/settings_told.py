@@ -143,7 +143,7 @@ def health(ask: Ask) -> Page:
     if text := notice(settings):
         warnings = [*warnings, text]
     tables = (_tables(ask), _taken(ask))
-    size = _size_of(settings.home, int(monotonic() // 60))
+    size = _size_of(settings.place, int(monotonic() // 60))
     return settings_page(
         ask, "/settings/health", "Andon is well" if not problems else "Andon is not well", tables=tables, live=True,
         problems=problems, warnings=warnings, rows=tables[0], taken=tables[1], size=size, version=__version__,

@@ -6,24 +6,34 @@ let waiting = false;
 let stale = false;
 
 export function keepFresh(say) {
-  const source = document.body.dataset.live;
+  const { live: source, heard } = document.body.dataset; // what had been told when this page was made
   if (!source) return;
   const channel = new BroadcastChannel(CHANNEL);
-  channel.onmessage = () => freshen(say);
+  let last = null; // what was told last, where this is the tab that listens
+  channel.onmessage = ({ data }) => {
+    if (data.made) {
+      if (last !== null && last !== data.made) channel.postMessage({ told: last });
+    } else freshen(say);
+  };
   const listen = () =>
     new Promise(() => {
-      const events = new EventSource(source);
+      last = heard;
+      const events = new EventSource(`${source}?heard=${encodeURIComponent(heard)}`);
       let first = true;
       events.onopen = () => {
         if (!first) news(); // what was told meanwhile was missed
         first = false;
       };
-      events.onmessage = news;
+      events.onmessage = (event) => {
+        last = event.lastEventId || last;
+        news();
+      };
     });
   const news = () => {
-    channel.postMessage("news");
+    channel.postMessage({ told: last });
     freshen(say);
   };
+  channel.postMessage({ made: heard }); // it may have been told something since, before this tab could hear it
   navigator.locks ? navigator.locks.request(CHANNEL, listen) : listen();
   document.addEventListener("visibilitychange", () => stale && freshen(say));
 }
