@@ -1,6 +1,6 @@
 """The control chart of a signal, read from the table ``scores``, and the conditions that select its rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
@@ -68,10 +68,11 @@ def harm_of(signal: Signal) -> Where:
     return Where(column=signal.metric, op="ge" if op == "ge" else "lt", value=bound)
 
 
-def scope_of(signal: Signal) -> tuple[Where, ...]:
-    """Conditions that select the part of the traffic that a signal is about."""
-    pairs = {"app": signal.app, "environment": signal.environment, **signal.scope}
-    users = () if "source" in signal.scope else (Where(column="source", op="ne", value=PROBE),)
+def scope_of(signal: Signal, scope: Mapping[str, str] | None = None) -> tuple[Where, ...]:
+    """Conditions that select the part of the traffic that a signal is about, or another part of the same application."""
+    part = signal.scope if scope is None else scope
+    pairs = {"app": signal.app, "environment": signal.environment, **part}
+    users = () if "source" in part else (Where(column="source", op="ne", value=PROBE),)
     return (*(Where(column=k, op="eq", value=v) for k, v in pairs.items()), *users)
 
 

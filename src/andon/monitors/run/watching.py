@@ -13,22 +13,17 @@ from andon.monitors.resuming import resume, standing
 from andon.monitors.run.charting import harm_of, scope_of
 from andon.monitors.run.counts import CHUNK, CHUNK_CHARTS, harms_of, read_counts, rule_of
 from andon.monitors.run.publishing import Publisher, keep_charts, kept_charts, mark_of
+from andon.monitors.run.weighing import Weighing, Weights, usual_span
 from andon.monitors.series import all_metrics
 from andon.monitors.shift import explain_strata
 from andon.scores import Scorer
 from andon.scores.blas import one_blas_thread
-from andon.store import Ledger, Rollup, Span, Warehouse, Where
-from andon.traffic import SEGMENTS
+from andon.store import Ledger, Rollup, Span, Warehouse
 
 __all__ = ["Watch", "WatchCursor"]
 
 WORST_FIFTH, WORSE_HALF = 0.2, 0.5
 """Shares of a number's reference beyond whose bound a value counts as harm: the first that shows what moved."""
-
-KINDS = tuple(s for s in SEGMENTS if s != "requested_model")
-"""Segments that say what is asked, not who answers: another mix of models is a change of ours."""
-
-_Weights = dict[tuple[str | None, ...], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +56,7 @@ class Watch:
         self._metrics = all_metrics(scorers)
         self._width = window_s * 1_000_000
         self._false_pages_per_month, self._objectives, self._rules = false_pages_per_month, objectives, rules
+        self._weights = Weighing(warehouse)
         self._publisher = Publisher(warehouse.place)
         self._mark = mark_of(window_s, false_pages_per_month, self._metrics, tuple(objectives), tuple(rules))
         self._told_us = -1
@@ -133,6 +129,7 @@ class Watch:
             read = read_counts(self._warehouse, self._metrics, self._counting.bounds, self._width, self._next, length)
             n, x = self._counting.take(self._next, length, *read)
             self._say_crowded((self._next + length) * self._width)
+            self._weights = Weighing(self._warehouse)
             with one_blas_thread():  # products of charts are too small to share: threads would wait for each other
                 found = self._charts.advance(self._next, n, x, self._consider)
             fresh = [s for s in found if s.at_us > self._told_us]
@@ -199,20 +196,19 @@ class Watch:
         signal = replace(signal, stands_for=self._counting.weight_of(monitor, signal.at_us))
         if signal.metric == TOPIC_SHARE:
             return signal
-        before = Span(start_us=signal.baseline_from_us, end_us=min(signal.baseline_to_us, signal.onset_us))
+        before = usual_span(signal)
         sides = (before, Span(start_us=signal.onset_us, end_us=signal.at_us))
         pages = signal.level == "page" and not signal.objective and before.start_us < before.end_us
-        kinds = KINDS if pages else ()
         typical = signal.kind == "number" and not signal.aspect
         if signal.kind == "number" and signal.aspect:
             signal = replace(signal, cut=self._counting.cut_of(monitor))
         if not pages and not typical:
             return signal
-        every = [self._weights(signal, span, kinds) for span in sides]
+        every = [self._weights(signal, span) for span in sides]
         if typical:
-            signal, harmed = self._with_cut(signal, monitor, sides, kinds, every)
+            signal, harmed = self._with_cut(signal, monitor, sides, every)
         else:
-            harmed = [self._weights(signal, span, kinds, harm_of(signal)) for span in sides]
+            harmed = [self._weights(signal, span, harm_of(signal)) for span in sides]
         return self._unless_mix(signal, sides[1], every, harmed) if pages else signal
 
     def _in_interactions(self, signal: Signal, unit: float) -> Signal:
@@ -226,20 +222,20 @@ class Watch:
         return replace(signal, x=x, n=n, baseline_n=max(1, round(before)))
 
     def _with_cut(
-        self, signal: Signal, monitor: Monitor, sides: tuple[Span, Span], kinds: tuple[str, ...], every: list[_Weights]
-    ) -> tuple[Signal, list[_Weights]]:
+        self, signal: Signal, monitor: Monitor, sides: tuple[Span, Span], every: list[Weights]
+    ) -> tuple[Signal, list[Weights]]:
         """The signal of a typical value that moved, with counts beyond a bound that show it, and their weights on both sides."""
         n0, n = (self._counted(signal, weights) for weights in every)
         for share in (WORST_FIFTH, WORSE_HALF):
             told = replace(signal, cut=self._counting.cut_of(monitor, share))
-            harmed = [self._weights(told, span, kinds, harm_of(told)) for span in sides]
+            harmed = [self._weights(told, span, harm_of(told)) for span in sides]
             x0, x = (self._counted(signal, weights) for weights in harmed)
             told = replace(told, x=x, n=max(1, n), baseline_x=x0, baseline_n=max(1, n0))
             if told.rate > told.baseline_rate:
                 break
         return told, harmed
 
-    def _unless_mix(self, signal: Signal, since: Span, every: Sequence[_Weights], harmed: Sequence[_Weights]) -> Signal:
+    def _unless_mix(self, signal: Signal, since: Span, every: Sequence[Weights], harmed: Sequence[Weights]) -> Signal:
         """The signal, as a warning if the mix of the traffic alone explains it; nobody is woken for other questions."""
         unit = signal.stands_for
         sides = [
@@ -256,14 +252,6 @@ class Watch:
             return replace(signal, level="warning", mix=found.reason)
         return replace(signal, mix=found.reason) if found.verdict == "both" else signal
 
-    def _weights(self, signal: Signal, span: Span, kinds: tuple[str, ...], *harm: Where) -> _Weights:
-        """Weights of what was observed in a span, or of the harm in it, of every kind of question."""
-        where = (*scope_of(signal), *harm)
-        plan = Rollup(table="scores", metrics=(signal.metric,), measures=("w",), keys=kinds, span=span, where=where)
-        table = self._warehouse.run(plan)
-        cells = zip(*(table[k].to_pylist() for k in kinds), strict=True) if kinds else [()]
-        return dict(zip(cells, table[f"{signal.metric}.w"].to_pylist(), strict=True))
-
-    def _counted(self, signal: Signal, weights: _Weights) -> int:
+    def _counted(self, signal: Signal, weights: Weights) -> int:
         """Weights in the units of the chart."""
         return round(sum(weights.values()) / signal.stands_for)
