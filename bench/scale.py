@@ -45,6 +45,10 @@ def run() -> None:
         figure(f"scale.capture_{of}_s", turns["captured"], "s")
         if turns["incidents"]:
             note(f"{turns['incidents']} incidents were opened and looked into meanwhile")
+        storm = _ask("storm", folder)
+        figure(f"scale.storm_{of}_s", storm["seconds"], "s")
+        figure(f"scale.storm_{of}.signals", storm["signals"], "signals")
+        note(f"{storm['all']} signals in a quarter of an hour, {storm['incidents']} incidents")
         cold = _ask("cold", folder)
         figure(f"scale.cold_tick_{of}_s", cold["wall"], "s", "a turn of a service", statistics.median(turns["seconds"]))
         _backfill(folder, of)

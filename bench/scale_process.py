@@ -13,7 +13,7 @@ from typing import Any
 
 from andon.incidents import Incident
 from andon.loop import Loop, open_loop
-from andon.monitors.records import NewNormal
+from andon.monitors.records import NewNormal, Signal
 from andon.monitors.run.watching import WatchCursor
 from andon.settings import Settings
 from andon.store import Histogram, Rollup, open_warehouse
@@ -36,6 +36,7 @@ def main(words: list[str]) -> int:
         "start": lambda: _start(Path(folder), first=True),
         "again": lambda: _start(Path(folder), first=False),
         "turns": lambda: _turns(Path(folder)),
+        "storm": lambda: _storm(Path(folder)),
         "cold": lambda: _cold(Path(folder)),
         "backfill": lambda: _backfill(Path(folder), more[0]),
     }
@@ -69,8 +70,8 @@ def _start(folder: Path, *, first: bool) -> dict[str, Any]:
     return {"seconds": took, "charts": watching + learning}
 
 
-def _more(loop: Loop, start_us: int, end_us: int) -> int:
-    """Take in traffic after the end of the store as it came a day before; returns how many interactions."""
+def _more(loop: Loop, start_us: int, end_us: int, **fields: Any) -> int:
+    """Take in traffic after the end of the store as it came a day before, but for some fields; returns how many interactions."""
     from andon.store import Slice, Span
     from andon.traffic.rows import from_rows
 
@@ -80,7 +81,7 @@ def _more(loop: Loop, start_us: int, end_us: int) -> int:
     )
     record(
         loop.warehouse,
-        [replace(i, id=f"again-{i.id}", trace_id=None, time_us=i.time_us + DAY_US) for i in found],
+        [replace(i, id=f"again-{i.id}", trace_id=None, time_us=i.time_us + DAY_US, **fields) for i in found],
     )
     return len(found)
 
@@ -106,6 +107,21 @@ def _turns(folder: Path) -> dict[str, Any]:
     captured = time.perf_counter() - began
     shutil.rmtree(work)
     return {"seconds": seconds, "windows": windows, "rows": taken, "incidents": incidents, "captured": captured}
+
+
+def _storm(folder: Path) -> dict[str, Any]:
+    """A quarter of an hour in which every answer of every application fails, late: the turn in which most charts signal."""
+    work = _copy(folder)
+    loop, at_us, turns = _loop(work), BEGIN_US, []
+    for _ in range(15):
+        _more(loop, at_us, at_us + MINUTE_US, error="timeout", answer=None, latency_s=60.0)
+        at_us += MINUTE_US
+        began, before = time.perf_counter(), len(loop.ledger.all(Signal))
+        loop.turn((), count(at_us).__next__)
+        turns.append((len(loop.ledger.all(Signal)) - before, time.perf_counter() - began))
+    incidents = len(loop.ledger.all(Incident))
+    shutil.rmtree(work)
+    return {"signals": max(turns)[0], "seconds": max(turns)[1], "all": sum(n for n, _ in turns), "incidents": incidents}
 
 
 def _cold(folder: Path) -> dict[str, Any]:
