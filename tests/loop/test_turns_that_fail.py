@@ -12,7 +12,7 @@ from test_loop_laws import MINUTE_US, START_US, _dump, _loop, _traffic
 
 from andon.cli import main
 from andon.errors import SeamError, StoreError
-from andon.incidents import Incident
+from andon.incidents import Incident, Message
 from andon.loop import Loop, replay
 from andon.loop import turning as crank
 from andon.monitors import Signal
@@ -20,6 +20,20 @@ from andon.postmortems import Postmortem
 from andon.traffic.run import record
 
 END_US = START_US + 5 * 60 * MINUTE_US
+
+
+class Heard:
+    """A channel that keeps what it is told."""
+
+    name = "chat"
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+        self.details: list[str] = []
+
+    def send(self, message: Message) -> None:
+        self.titles.append(message.title)
+        self.details.append(str(message))
 
 
 @pytest.fixture
@@ -84,6 +98,34 @@ def test_one_investigation_that_fails_costs_no_other_theirs(
     away[0] = False
     assert broken.tick(END_US + 2 * MINUTE_US).signals == 0
     assert found(broken) == whole
+
+
+def test_people_are_told_of_an_incident_before_the_next_one_is_looked_into(
+    homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a large store looking takes a while: each is told of, with its suspects, when it was looked into; one that failed, at the end."""
+    loop, look, chat = taken(next(homes), ("bank", "desk", "shop")), crank.investigate, Heard()
+    before: dict[str, list[str]] = {}
+
+    def watched(warehouse, ledger, incident, *args, **named):  # type: ignore[no-untyped-def]
+        before.setdefault(incident.app, [*chat.titles])
+        if incident.app == "desk":
+            raise ZeroDivisionError("x")
+        return look(warehouse, ledger, incident, *args, **named)
+
+    monkeypatch.setattr(crank, "investigate", watched)
+    with pytest.raises(ZeroDivisionError):
+        loop.turn([chat], lambda: END_US)
+    assert len(chat.titles) == 3
+    assert ["bank" in title for title in chat.titles] == [True, False, False]
+    assert ["shop" in title for title in chat.titles] == [False, True, False]
+    assert "desk" in chat.titles[2]
+    assert before == {"bank": [], "desk": chat.titles[:1], "shop": chat.titles[:1]}
+    assert "suspect 1" in chat.details[0]
+    assert "suspect 1" not in chat.details[2]
+    with suppress(ZeroDivisionError):
+        loop.turn([chat], lambda: END_US + MINUTE_US)
+    assert len(chat.titles) == 3
 
 
 def test_an_incident_that_found_another_lead_is_looked_into_again(

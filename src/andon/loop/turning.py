@@ -154,25 +154,27 @@ class Loop:
         return self._watch.unpublished
 
     def turn(self, channels: Sequence[Channel], clock: Callable[[], int]) -> Tick:
-        """One whole turn of a service: `tick`, `act`, `tell` and `follow`.
+        """One whole turn of a service: `tick`, `act`, `tell` and `follow`; of an incident people are told once it was looked into.
 
         One that fails must not keep levers from being pulled, what was found from people, nor incidents from their course; the
         last error is raised, with those before as its context.
         """
-        done = Tick()
+        done, told = Tick(), list[Delivery]()
         try:
-            done = self.tick(clock(), clock)
+            done = self.tick(clock(), clock, lambda incident: told.extend(self.tell(channels, clock(), incident)))
         finally:
             try:
                 done = replace(done, pulled=(*done.pulled, *(p.lever for p in self.act(clock()))))
             finally:
                 try:
-                    done = replace(done, told=len(self.tell(channels, clock())))
+                    done = replace(done, told=len([*told, *self.tell(channels, clock())]))
                 finally:
                     self.follow(clock())
         return done
 
-    def tick(self, now_us: int, clock: Callable[[], int] | None = None) -> Tick:
+    def tick(
+        self, now_us: int, clock: Callable[[], int] | None = None, looked: Callable[[Incident], None] = lambda _: None
+    ) -> Tick:
         """One turn: assemble traces, find versions, score, watch, open incidents, investigate, draft, capture.
 
         An incident that cannot be looked into does not keep the others from it, and is looked into again at the next turn;
@@ -182,6 +184,7 @@ class Loop:
             now_us: traffic is known up to then.
             clock: of a service: incidents say when they were opened, and what rules ask for because of a signal is pulled
                 before anything is looked into further. None in a replay, which sees what happened and changes nothing.
+            looked: is told of each incident that was looked into, before the next one is: in a large store that takes a while.
         """
         done = self.read(now_us)
         settle_us = self.settings.settle_s * 1_000_000
@@ -199,10 +202,10 @@ class Loop:
                 pulled += self._pull_at_once(together, at_us, clock, failed)
             for incident in opened:
                 touched[incident.id] = None
-                self._look_if_new(incident, at_us, failed)
+                self._look_if_new(incident, at_us, failed, looked)
         for incident in waiting:
             if incident.id not in touched:
-                self._look_if_new(incident, incident.last_signal_us, failed)
+                self._look_if_new(incident, incident.last_signal_us, failed, looked)
         self._unruled += signals
         self._frozen.clear()
         self._watch.done()
@@ -339,14 +342,16 @@ class Loop:
             thresholds=self.thresholds,
         )  # fmt: skip
 
-    def tell(self, channels: Sequence[Channel], now_us: int) -> list[Delivery]:
-        """Tell people what they should hear now; a replay has no channels and never comes here."""
-        tell_overdue(self.ledger, channels, now_us=now_us)
-        tell_levers(self.ledger, channels, now_us, self.settings.url)
+    def tell(self, channels: Sequence[Channel], now_us: int, of: Incident | None = None) -> list[Delivery]:
+        """Tell people what they should hear now, or of one incident; a replay has no channels and never comes here."""
+        if of is None:
+            tell_overdue(self.ledger, channels, now_us=now_us)
+            tell_levers(self.ledger, channels, now_us, self.settings.url)
         return notify(
             self.ledger,
             channels,
             now_us=now_us,
+            of=of,
             url=self.settings.url,
             suspects=self._suspects,
             harmed=lambda i: goes_on(
@@ -513,7 +518,9 @@ class Loop:
         self.warehouse.close()
         self.ledger.close()
 
-    def _look_if_new(self, incident: Incident, at_us: int, failed: list[Exception]) -> None:
+    def _look_if_new(
+        self, incident: Incident, at_us: int, failed: list[Exception], looked: Callable[[Incident], None]
+    ) -> None:
         """Look into an incident that is new or has another leading signal; what goes wrong is logged, and added to `failed`.
 
         Drafts are large, so the ledger is asked for one only where this process does not know it.
@@ -530,6 +537,8 @@ class Loop:
             said = quoted(f"{type(error).__name__}: {error}", 500)
             _log.error("%s could not be looked into, and is tried again: %s", incident.id, said)
             failed.append(error)
+        else:
+            looked(incident)
 
 
 def open_loop(settings: Settings, *, seed: int = 0) -> Loop:

@@ -32,6 +32,7 @@ def notify(
     channels: Sequence[Channel],
     *,
     now_us: int,
+    of: Incident | None = None,
     url: str = "",
     suspects: Callable[[Incident], Sequence[str]] | None = None,
     harmed: Callable[[Incident], bool | None] | None = None,
@@ -46,6 +47,7 @@ def notify(
         ledger: incidents and earlier deliveries.
         channels: where people are told.
         now_us: the clock.
+        of: the only incident that is told of; without one, all of which there is something to tell.
         url: address of this Andon, for links.
         suspects: explanations of an incident as texts, the most likely first.
         harmed: whether harm goes on (`goes_on`); without it only further signals tell.
@@ -57,7 +59,8 @@ def notify(
         return []
     told = _settled(ledger, now_us)
     busy = {d.channel for ours in told.values() for d in ours if d.state == "sending"}
-    incidents = sorted(ledger.all(Incident), key=lambda i: (i.severity, i.alarmed_us, i.id))
+    every = sorted(ledger.all(Incident), key=lambda i: (i.severity, i.alarmed_us, i.id))
+    incidents = [i for i in every if of is None or i.id == of.id]
     answers: dict[str, bool | None] = {}
 
     def asked(incident: Incident) -> bool | None:
