@@ -17,7 +17,7 @@ from andon.levers import Lever
 from andon.levers.run import declare
 from andon.loop import Loop, open_loop
 from andon.server.background import Repeated, now_us
-from andon.server.crank import Turned, told_of
+from andon.server.crank import TICK_S, Turned, told_of
 from andon.settings import Settings
 from andon.traffic.run import record
 
@@ -66,9 +66,13 @@ class Player:
         self._at_us = until_us
         try:
             self._loop.turn((), lambda: until_us)
-            self._loop.capture_due(until_us)
         finally:
             self.lag_us = max(0, now_us() - until_us)
+
+    def capture(self) -> None:
+        """Capture what failed, as far as it was played: beside the turns, as a service does."""
+        if self._stage is not None:
+            self._loop.capture_due(self._at_us)
 
     def _before(self) -> Stage:
         """Take in everything up to now, and learn from it."""
@@ -118,5 +122,9 @@ def turned(settings: Settings) -> Turned:
     os.nice(5)  # pages first
     loop = open_loop(settings)
     player = Player(loop, f"http://127.0.0.1:{settings.port}")
-    work = [Repeated("stories", player.step, 0.1), Repeated("compaction", loop.warehouse.tidy, 10.0)]
+    work = [
+        Repeated("stories", player.step, 0.1),
+        Repeated("capture", player.capture, TICK_S),
+        Repeated("compaction", loop.warehouse.tidy, 10.0),
+    ]
     return Turned(warehouse=loop.warehouse, close=loop.close, work=work, told=player.told)
