@@ -315,8 +315,8 @@ def test_a_new_normal_is_learned_on_demand() -> None:
     process = charts()
     before = turn(process, [monitor()], n[: 18 * DAY], x[: 18 * DAY])
     assert [hour_of(s) // DAY for s in pages(before)] == [14]
-    assert process.relearn(monitor().id, MONDAY_US + 14 * DAY_US) == [monitor()]
-    assert process.relearn("nobody", MONDAY_US) == []
+    assert process.relearn(lambda m: m == monitor(), MONDAY_US + 14 * DAY_US) == [monitor()]
+    assert process.relearn(lambda _: False, MONDAY_US) == []
     after = pages(turn(process, [monitor()], n[18 * DAY :], x[18 * DAY :], first=MONDAY_US // HOUR_US + 18 * DAY))
     assert [hour_of(s) // DAY for s in after] == [40]
     assert after[0].baseline_rate == pytest.approx(0.15, rel=0.1)
@@ -330,7 +330,7 @@ def test_a_new_normal_is_a_phase_one() -> None:
     x = rng.binomial(20, 0.05, n.shape).astype(float)
     process = charts(30.0)
     turn(process, [monitor()], n, x)
-    process.relearn(monitor().id, MONDAY_US + 20 * DAY_US - HOUR_US)
+    process.relearn(lambda m: m == monitor(), MONDAY_US + 20 * DAY_US - HOUR_US)
     x[:] = rng.binomial(20, 0.4, n.shape)
     process.advance(MONDAY_US // HOUR_US + 20 * DAY, n[:3], x[:3])
     assert process.phases == (0, 1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from andon import stats
 from andon.monitors.history import HOUR_US, History
 from andon.monitors.publication import Held
-from andon.monitors.records import TRAFFIC, Level, Monitor, Signal, names
+from andon.monitors.records import TRAFFIC, Level, Monitor, Signal
 from andon.monitors.rise import Rise, by_window
 from andon.monitors.series import APART, tells
 from andon.scores import Harm
@@ -150,14 +150,14 @@ class Charts:
             signals.extend(self._step(first + t, n[t], x[t]))
         return signals
 
-    def relearn(self, monitor: str, from_us: int) -> list[Monitor]:
-        """Let a chart forget its baseline, and learn it anew from what came since `from_us`.
+    def relearn(self, which: Callable[[Monitor], bool], from_us: int) -> list[Monitor]:
+        """Let charts forget their baseline, and learn it anew from what came since `from_us`; returns which did.
 
         Args:
-            monitor: id of the chart; with ``*`` at its end, the beginning of the ids of several.
+            which: whether it is one of them.
             from_us: the time.
         """
-        found = [i for i, m in enumerate(self.monitors[: len(self._first)]) if names(monitor, m.id)]
+        found = [i for i, m in enumerate(self.monitors[: len(self._first)]) if which(m)]
         for i in found:
             self._first[i] = max(from_us // self._history.hour_us, int(self._first[i]))
             self._learned[i] = self._until[i] = -1

@@ -8,7 +8,7 @@ from andon.monitors.charts import Charts
 from andon.monitors.counting import Counting
 from andon.monitors.history import cluster_us
 from andon.monitors.objectives import MonitorRule, Objective
-from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Crowded, Monitor, NewNormal, Signal
+from andon.monitors.records import TOPIC_SHARE, TRAFFIC, Crowded, Monitor, NewNormal, Signal, names
 from andon.monitors.resuming import resume, standing
 from andon.monitors.run.charting import harm_of, scope_of
 from andon.monitors.run.counts import CHUNK, CHUNK_CHARTS, harms_of, read_counts, rule_of
@@ -120,10 +120,7 @@ class Watch:
                     continue
                 if at <= self._next:  # before it, where the clock of who said it is behind
                     self._accepted.add(accepted.id)
-                    hour_us = cluster_us(self._width)
-                    for monitor in self._counting.relearn(self._charts.relearn(accepted.monitor, accepted.from_us)):
-                        # their counts so far are of a reference that is gone
-                        self._charts.relearn(monitor.id, -(-accepted.accepted_us // hour_us) * hour_us)
+                    self._relearn(accepted)
                 elif at < self._next + length:
                     length = at - self._next
             read = read_counts(self._warehouse, self._metrics, self._counting.bounds, self._width, self._next, length)
@@ -140,6 +137,12 @@ class Watch:
         if self._next > begun:
             self._publisher.publish(self._charts, self._counting, self._next)
         return list(self._fresh)
+
+    def _relearn(self, accepted: NewNormal) -> None:
+        """Have charts learn what is usual anew, and those whose counts so far are of a reference that is gone."""
+        hour_us, pattern = cluster_us(self._width), accepted.monitor
+        again = self._counting.relearn(self._charts.relearn(lambda m: names(pattern, m.id), accepted.from_us))
+        self._charts.relearn(set(again).__contains__, -(-accepted.accepted_us // hour_us) * hour_us)
 
     def done(self) -> None:
         """Say that everything up to the last window has been dealt with."""
