@@ -128,6 +128,33 @@ def test_people_are_told_of_an_incident_before_the_next_one_is_looked_into(
     assert len(chat.titles) == 3
 
 
+def test_what_fails_beside_them_keeps_no_message_of_an_incident_back(
+    homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reminder that cannot be told, or a channel that fails amid the turn, costs no incident its look nor its message."""
+    loop, chat = taken(next(homes)), Heard()
+    told, away = crank.notify, [True]
+
+    def failing(*args, **named):  # type: ignore[no-untyped-def]
+        if named["of"] is not None and away[0]:
+            raise StoreError("the ledger is away", retryable=True)
+        return told(*args, **named)
+
+    def reminding(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a record cannot be read")
+
+    monkeypatch.setattr(crank, "notify", failing)
+    monkeypatch.setattr(crank, "tell_overdue", reminding)
+    with pytest.raises(ZeroDivisionError):
+        loop.turn([chat], lambda: END_US)
+    assert set(drafts(loop)) == {"bank", "shop"}
+    assert len(chat.titles) == 2
+    away[0] = False
+    with pytest.raises(ZeroDivisionError):
+        loop.turn([chat], lambda: END_US + MINUTE_US)
+    assert len(chat.titles) == 2
+
+
 def test_an_incident_that_found_another_lead_is_looked_into_again(
     homes: Iterator[Path],
 ) -> None:

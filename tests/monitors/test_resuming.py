@@ -123,6 +123,19 @@ def test_what_is_not_dealt_with_is_found_again(tmp_path: Path) -> None:
     assert turn(watch(made), at(200)) == lost
 
 
+def test_charts_that_cannot_be_kept_go_on_and_say_so(tmp_path: Path) -> None:
+    """A disk that refuses costs nothing but the next start, and that is told until it takes them again."""
+    made = store(tmp_path, everything())
+    (tmp_path / STANDING).write_text("in the way")
+    process = watch(made)
+    assert turn(process, at(200))
+    assert process.unkept
+    (tmp_path / STANDING).unlink()
+    turn(process, at(215))
+    assert process.unkept == ""
+    assert watch(made)._begin() == at(215) // process._width
+
+
 @pytest.mark.parametrize(
     "other", [{"window_s": 600}, {"false_pages_per_month": 3.0}, {"objectives": []}, "torn", "of another version"]
 )

@@ -9,12 +9,12 @@ import pytest
 from drafted import investigation, signal
 from records_made import DAY, HOUR, T0, action, draft, incident
 
-from andon.errors import InputError, SeamError, StateError
+from andon.errors import InputError, StateError
 from andon.evals import EvalRun
 from andon.evals.records import CaseResult
 from andon.evals.rules import parse_rules
 from andon.golden import Case
-from andon.incidents import Incident, Message
+from andon.incidents import Incident
 from andon.incidents.run import respond
 from andon.investigations import Gap
 from andon.levers import Lever, Pull
@@ -46,7 +46,6 @@ from andon.postmortems.run.actions import (
     overdue,
     prove_action,
     take_action,
-    tell_overdue,
 )
 from andon.scores import score_schema
 from andon.scores.builtin import SCORERS
@@ -309,35 +308,6 @@ def test_a_nag_says_what_proves_it_done() -> None:
     done = "Done when: lever strict has a safe value and was pulled once in a drill."
     assert first == f"ann: INC-0001-A1, overdue by 3 d: declare a lever. {done}"
     assert second == "ann: INC-0001-A2, overdue by 3 d: declare a lever."
-
-
-class Heard:
-    """A channel that keeps what it is told."""
-
-    def __init__(self, name: str = "chat", fails: bool = False) -> None:
-        self.name, self.fails, self.messages = name, fails, []
-
-    def send(self, message: Message) -> None:
-        self.messages.append(message)
-        if self.fails:
-            raise SeamError("no", retryable=True)
-
-
-def test_owners_are_told_once_a_week(ledger: Ledger) -> None:
-    """Each owner's overdue actions are told once a week over every channel; a channel that fails does not keep others from it."""
-    take_action(ledger, "INC-0001-A1", owner="ann", now_us=T0, by="ann")
-    heard, broken = Heard(), Heard("broken", fails=True)
-    late = T0 + 31 * DAY
-    assert tell_overdue(ledger, [heard], now_us=T0 + DAY) == 0
-    assert tell_overdue(ledger, [], now_us=late) == 0
-    assert tell_overdue(ledger, [broken, heard], now_us=late) == 2
-    assert tell_overdue(ledger, [broken, heard], now_us=late + 6 * DAY) == 0
-    take_action(ledger, "INC-0001-A2", owner="bob", due_us=late + DAY, now_us=late, by="bob")
-    assert tell_overdue(ledger, [heard], now_us=late + 6 * DAY) == 1  # bob's are new
-    assert tell_overdue(ledger, [heard], now_us=late + 7 * DAY) == 1  # ann's again
-    assert len(heard.messages) == 3
-    assert "INC-0001-A1" not in heard.messages[1].text
-    assert "INC-0001-A2" not in heard.messages[2].text
 
 
 def run(

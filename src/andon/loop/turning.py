@@ -55,7 +55,7 @@ from andon.scores import Embedder, Scorer, score_schema
 from andon.scores.embedding import Cached, choose
 from andon.scores.run import installed_scorers, score_feedback, score_new
 from andon.settings import Settings
-from andon.store import Ledger, Rollup, Warehouse, open_ledger, open_warehouse
+from andon.store import Ledger, Rollup, Span, Warehouse, open_ledger, open_warehouse
 from andon.traffic import SCHEMAS, quoted
 from andon.traffic.files.inbox import Imported, ready_files, scan
 from andon.traffic.files.kinds import table_of
@@ -152,6 +152,11 @@ class Loop:
     def unpublished(self) -> str:
         """Why pages cannot see the charts as they are now; empty if they can."""
         return self._watch.unpublished
+
+    @property
+    def unkept(self) -> str:
+        """Why the next start would turn all charts again; empty where it goes on from how they stand."""
+        return self._watch.unkept
 
     def turn(self, channels: Sequence[Channel], clock: Callable[[], int]) -> Tick:
         """One whole turn of a service: `tick`, `act`, `tell` and `follow`; of an incident people are told once it was looked into.
@@ -344,10 +349,7 @@ class Loop:
 
     def tell(self, channels: Sequence[Channel], now_us: int, of: Incident | None = None) -> list[Delivery]:
         """Tell people what they should hear now, or of one incident; a replay has no channels and never comes here."""
-        if of is None:
-            tell_overdue(self.ledger, channels, now_us=now_us)
-            tell_levers(self.ledger, channels, now_us, self.settings.url)
-        return notify(
+        told = notify(
             self.ledger,
             channels,
             now_us=now_us,
@@ -358,6 +360,12 @@ class Loop:
                 self.warehouse, self.ledger, i, now_us=now_us - self.settings.settle_s * 1_000_000
             ),
         )
+        if of is None:
+            try:
+                tell_overdue(self.ledger, channels, now_us=now_us)
+            finally:
+                tell_levers(self.ledger, channels, now_us, self.settings.url)
+        return told
 
     def _suspects(self, incident: Incident) -> list[str]:
         found = self.ledger.get(Investigation, incident.id)
@@ -409,10 +417,11 @@ class Loop:
         if incident.metric == TRAFFIC or not incident.lead:
             return now_us
         mine = of_app(incident)
-        row = self.warehouse.run(Rollup(table="interactions", metrics=("time_us",), measures=("n", "max"), where=mine))
-        last = row["time_us.max"][0].as_py()
         width = self.settings.window_s * 1_000_000
-        return now_us if last is None else min(now_us, max((int(last) // width + 1) * width, incident.alarmed_us))
+        lately = Span(start_us=incident.alarmed_us - width, end_us=2**62)
+        plan = Rollup(table="interactions", metrics=("time_us",), measures=("max",), where=mine, span=lately)
+        last = self.warehouse.run(plan)["time_us.max"][0].as_py() or 0
+        return min(now_us, max((int(last) // width + 1) * width, incident.alarmed_us))
 
     def follow(self, now_us: int) -> None:
         """Go on with incidents that are not closed: their timelines grow, their exit criteria are measured.
@@ -537,8 +546,11 @@ class Loop:
             said = quoted(f"{type(error).__name__}: {error}", 500)
             _log.error("%s could not be looked into, and is tried again: %s", incident.id, said)
             failed.append(error)
-        else:
+            return
+        try:
             looked(incident)
+        except Exception as error:  # it is told at the end of the turn; the others are to be looked into
+            failed.append(error)
 
 
 def open_loop(settings: Settings, *, seed: int = 0) -> Loop:

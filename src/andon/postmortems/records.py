@@ -202,3 +202,5 @@ class Nagged:
     at_us: int
     items: tuple[str, ...] = ()
     """Ids of the actions."""
+    again_us: int = 0
+    """When it is told again, where no channel took it; else 0."""

@@ -3,13 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from andon.errors import AndonError
 from andon.store import Ledger, Warehouse, clock_of
 
-__all__ = ["CLOCK_S", "GRACE_S", "STUCK_S", "LedgerClock", "Repeated", "WorkState", "last_commit", "now_us"]
+__all__ = ["CLOCK_S", "GRACE_S", "STUCK_S", "LedgerClock", "Repeated", "WorkState", "last_commit", "now_us", "stop_all"]
 
 STUCK_S = 300.0
 """A single run of background work that takes longer than this is told by ``/readyz``."""
@@ -113,6 +114,7 @@ class Repeated:
         self._longest_rest_s = longest_rest_s
         self._row = 0
         self._last = ""
+        self._told: set[tuple[object, ...]] = set()
         self._since = self._well = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"andon-{name}", daemon=True)
@@ -161,6 +163,7 @@ class Repeated:
             try:
                 self._work()
                 self._row, self._last, self._well = 0, "", time.monotonic()
+                self._told.clear()
             except (Exception, SystemExit) as error:  # whatever it is, the thread must live, and somebody must be told
                 self._failed(error)
             finally:
@@ -170,12 +173,23 @@ class Repeated:
                     rest_s = min(max(self._every_s, time.monotonic() - began), self._longest_rest_s)
 
     def _failed(self, error: BaseException) -> None:
-        name = type(error).__name__
+        frames = traceback.extract_tb(error.__traceback__)
+        where = (type(error), frames[-1].filename, frames[-1].lineno) if frames else (type(error),)
         self.failures += 1
         self._row += 1
-        if name != self._last:
+        if where not in self._told:  # the same outage is told once, another fault behind it too
             _log.error("%s failed; it is tried again every %g s", self.name, self._every_s, exc_info=error)
-        self._last = name
+        self._told.add(where)
+        self._last = type(error).__name__
+
+
+def stop_all(work: Iterable[Repeated], within_s: float) -> None:
+    """Ask all to end after their present runs, and wait for that, for no longer than this altogether."""
+    until_s, asked = time.monotonic() + within_s, list(work)
+    for w in asked:
+        w.stop(0.0)
+    for w in asked:
+        w.stop(max(0.0, until_s - time.monotonic()))
 
 
 def last_commit(warehouse: Warehouse) -> None:

@@ -23,13 +23,23 @@ from andon.incidents.channels import NOBODY
 from andon.loop import Loop, open_loop
 from andon.scores import score_schema
 from andon.scores.run import installed_scorers
-from andon.server.background import CLOCK_S, GRACE_S, STUCK_S, LedgerClock, Repeated, WorkState, last_commit, now_us
+from andon.server.background import (
+    CLOCK_S,
+    GRACE_S,
+    STUCK_S,
+    LedgerClock,
+    Repeated,
+    WorkState,
+    last_commit,
+    now_us,
+    stop_all,
+)
 from andon.server.leasing import Leased, replica_name
 from andon.server.logged import logged
 from andon.server.tracing import LOOP, start_traces
 from andon.server.vitals import Appended
 from andon.settings import Settings
-from andon.store import Ledger, Warehouse, open_warehouse
+from andon.store import LEASE_S, Ledger, Warehouse, open_warehouse
 from andon.traffic import SCHEMAS
 
 __all__ = [
@@ -53,6 +63,9 @@ TICK_S, QUICK_TICK_S = 5.0, 1.0
 
 AGAIN_S = 5.0
 """Least time between two starts of the loop's process after the first restart."""
+
+END_S = LEASE_S / 2
+"""How long runs have to end where the process is asked to: less than what is left of a lease, which is then given back."""
 
 SILENT_S = STUCK_S / 10
 """A process that has said nothing for longer is told; it should each second."""
@@ -259,6 +272,7 @@ def turned(settings: Settings) -> Turned:
 def told_of(loop: Loop) -> dict[str, Any]:
     """What the parent is told of a loop."""
     problems = [f"charts: pages show them as they were ({loop.unpublished})"] if loop.unpublished else []
+    problems += [f"charts: the next start turns all of them again ({loop.unkept})"] if loop.unkept else []
     return {"charts": loop.charts, "problems": problems}
 
 
@@ -309,8 +323,7 @@ def turn_crank(begin: Callable[[Settings], Turned]) -> None:
             news.write(json.dumps(_news(turned, waits, appended)).encode() + b"\n")
         except OSError:
             break
-    for w in (*turned.work, *turned.leased):
-        w.stop()
+    stop_all((*turned.work, *turned.leased), END_S)
     if leased is not None:
         leased.give_back()
     last_commit(turned.warehouse)

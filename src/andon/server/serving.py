@@ -31,7 +31,7 @@ from andon.levers.run.upkeep import REPLACED, Upkeep
 from andon.postmortems.run import issue_closed
 from andon.scores import score_schema
 from andon.scores.run import installed_scorers
-from andon.server.background import CLOCK_S, GRACE_S, LedgerClock, Repeated, last_commit, now_us
+from andon.server.background import CLOCK_S, GRACE_S, LedgerClock, Repeated, last_commit, now_us, stop_all
 from andon.server.crank import COMMIT_S, TICK_S, Crank
 from andon.server.elsewhere import say_elsewhere
 from andon.server.errands import Errands
@@ -219,8 +219,7 @@ class Server:
     def _finish(self) -> None:
         if self._grpc is not None:
             self._grpc.stop(GRACE_S)
-        for work in self.work:
-            work.stop()
+        stop_all(self.work, GRACE_S)
         self._socket.close()
         self._close()
 

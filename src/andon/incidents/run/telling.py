@@ -59,8 +59,8 @@ def notify(
         return []
     told = _settled(ledger, now_us)
     busy = {d.channel for ours in told.values() for d in ours if d.state == "sending"}
-    every = sorted(ledger.all(Incident), key=lambda i: (i.severity, i.alarmed_us, i.id))
-    incidents = [i for i in every if of is None or i.id == of.id]
+    meant = [i for i in ledger.all(Incident) if of is None or i.id == of.id]
+    incidents = sorted(meant, key=lambda i: (i.severity, i.alarmed_us, i.id))
     answers: dict[str, bool | None] = {}
 
     def asked(incident: Incident) -> bool | None:
@@ -68,8 +68,7 @@ def notify(
             answers[incident.id] = None if harmed is None else harmed(incident)
         return answers[incident.id]
 
-    done: list[Delivery] = []
-    workers = []
+    done, workers = list[Delivery](), []
     until = time.monotonic() + SEND_S
     for channel in channels:
         if channel.name in busy:

@@ -1,6 +1,5 @@
 """Publish what the charts hold beside the tables, and open it in another process."""
 
-from contextlib import suppress
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
@@ -34,10 +33,13 @@ def mark_of(*given: object) -> str:
     return digest.hexdigest()
 
 
-def keep_charts(warehouse: Warehouse, table: pa.Table) -> None:
-    """Keep how the charts stand. A disk that refuses keeps nobody from going on: only a start takes longer then."""
-    with suppress(StoreError):
+def keep_charts(warehouse: Warehouse, table: pa.Table) -> str:
+    """Keep how the charts stand; returns why it could not be. That keeps nobody from going on: only a start takes longer then."""
+    try:
         keep_table(warehouse.place.sub(STANDING), STANDING, table)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def kept_charts(warehouse: Warehouse) -> pa.Table | None:

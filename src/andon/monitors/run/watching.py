@@ -60,6 +60,8 @@ class Watch:
         self._publisher = Publisher(warehouse.place)
         self._mark = mark_of(window_s, false_pages_per_month, self._metrics, tuple(objectives), tuple(rules))
         self._told_us = -1
+        self.unkept = ""
+        """Why how the charts stand could not be kept, so that the next start turns all of them again; empty if it could."""
         self._forget()
 
     def _forget(self) -> None:
@@ -156,7 +158,7 @@ class Watch:
         hours = [at * self._width // cluster_us(self._width) for at in (self._next, self._kept or 0)]
         if hours[0] > hours[1]:  # signals up to here are dealt with, so whoever goes on from here misses none
             self._kept = self._next
-            keep_charts(
+            self.unkept = keep_charts(
                 self._warehouse,
                 standing(self._charts, self._counting, self._mark, next=self._next, accepted=sorted(self._accepted)),
             )

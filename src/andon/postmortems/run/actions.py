@@ -59,6 +59,9 @@ HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 WEEK_US = 7 * DAY_US
 
+AGAIN_US = DAY_US // 24
+"""When it is told again where no channel took it."""
+
 SEND_S = 10.0
 LEARN_DAYS = 28
 
@@ -242,13 +245,14 @@ def overdue(ledger: Ledger, now_us: int) -> tuple[ActionItem, ...]:
 def tell_overdue(ledger: Ledger, channels: Sequence[Channel], *, now_us: int) -> int:
     """Tell every channel of overdue actions, each owner's once a week; returns how many messages were sent.
 
-    It is written down before it is sent, so that no other process and no later start tells it again.
+    It is written down before it is sent, so that no other process and no later start tells it again; where no channel took it, it
+    is sent again an hour later.
     """
     items = overdue(ledger, now_us) if channels else ()
     due = []
     for owner in dict.fromkeys(i.owner or "nobody" for i in items):
         told = ledger.get(Nagged, owner)
-        if told is not None and now_us - told.at_us < WEEK_US:
+        if told is not None and now_us < (told.again_us or told.at_us + WEEK_US):
             continue
         theirs = [i for i in items if (i.owner or "nobody") == owner]
         try:
@@ -259,12 +263,18 @@ def tell_overdue(ledger: Ledger, channels: Sequence[Channel], *, now_us: int) ->
         due += theirs
     if not due:
         return 0
-    message = nag_message(due, now_us)
-    senders = [threading.Thread(target=send, args=(c, message), daemon=True) for c in channels]
+    message, outcomes = nag_message(due, now_us), list[str]()
+    senders = [threading.Thread(target=lambda c=c: outcomes.append(send(c, message)[0]), daemon=True) for c in channels]
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join(SEND_S / len(senders))
+    if outcomes == ["failed"] * len(senders):  # it arrived nowhere
+        for owner in dict.fromkeys(i.owner or "nobody" for i in due):
+            told = ledger.get(Nagged, owner)
+            if told is not None and told.at_us == now_us:
+                put_next(ledger, told, replace(told, again_us=now_us + AGAIN_US), now_us=now_us, by="andon")
+        return 0
     return len(senders)
 
 
