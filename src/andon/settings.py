@@ -222,7 +222,7 @@ def _parse(name: str, text: str, default: Any) -> Any:
 
 def _from_file(file: Path, *, must_exist: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings and tables of the file; nothing where there is none."""
-    if not must_exist and not file.exists():
+    if not must_exist and not _there(file):
         return {}, {}
     try:
         data = tomllib.loads(_text_of(file, "ANDON_CONFIG names the file of settings"))
@@ -246,6 +246,19 @@ def _from_file(file: Path, *, must_exist: bool) -> tuple[dict[str, Any], dict[st
     if "openslo" in plain:
         plain["openslo"] = list(_openslo(file, plain["openslo"]))
     return values, plain
+
+
+def _there(file: Path) -> bool:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:  # such as that of somebody else, in whose folder this user was left
+        raise ConfigError(
+            f"whether there is a file {file} in the working directory cannot be seen: {error.strerror}; go to a folder that this user "
+            "may enter (cd /), or name the file in ANDON_CONFIG"
+        ) from error
+    return True
 
 
 def _fitting(what: str, value: Any, default: Any) -> Any:

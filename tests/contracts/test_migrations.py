@@ -277,7 +277,7 @@ def test_what_is_still_to_be_cleared_is_not_forgotten_on_the_way_down(
         schema = schema_of(place)
         with pytest.raises(StateError, match="erase them again") as caught:
             migrate(place, 2, rehearse=rehearse)
-        assert caught.value.commands == "andon erase USER --yes"
+        assert caught.value.commands == "andon erase --user USER --yes"
         assert schema_of(place) == schema
         assert ledger.blank(lambda value: value, [Thing]) == 0
     assert migrate(place, 2, rehearse=rehearse).after == 2

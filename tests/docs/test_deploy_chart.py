@@ -30,7 +30,14 @@ EVERYTHING: dict[str, Any] = {
     "store": {"existingClaim": "", "size": "1Ti", "storageClassName": "shared", "bucket": ""},
     "scratch": {"size": "20Gi", "storageClassName": ""},
     "serviceAccount": {"name": "somebody", "annotations": {}},
-    "backup": {"enabled": True, "schedule": "0 1 * * *", "claim": "kept", "keepDays": 7, "deadlineSeconds": 600},
+    "backup": {
+        "enabled": True,
+        "schedule": "0 1 * * *",
+        "claim": "kept",
+        "keepDays": 7,
+        "deadlineSeconds": 600,
+        "scratch": {"size": "2Ti"},
+    },
     "ingress": {
         "enabled": True,
         "className": "nginx",
@@ -56,7 +63,13 @@ BUCKET: dict[str, Any] = {
 }
 """The same with tables in a bucket."""
 
-WAYS = {"default": None, "everything": EVERYTHING, "restoring": RESTORING, "bucket": BUCKET}
+WAYS = {
+    "default": None,
+    "everything": EVERYTHING,
+    "restoring": RESTORING,
+    "bucket": BUCKET,
+    "restoring into a bucket": {**BUCKET, "restore": RESTORING["restore"]},
+}
 
 SECRETS = {name for name in SETTINGS if re.search("_(KEY|SECRET|TOKEN|CHANNELS|LEDGER)$", name)} | {
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_SECRET",
@@ -102,6 +115,7 @@ def test_the_schema_takes_what_is_right_and_refuses_what_is_misspelt() -> None:
         {"restore": {"folder": "2026-11-22T031000Z"}},  # and no claim
         {"settings": {"window": "300"}},
         {"backup": {"enabled": True, "schedule": "0 1 * * *", "claim": "", "keepDays": 7, "deadlineSeconds": 60}},
+        {"backup": {**EVERYTHING["backup"], "scratch": {"size": "1Ti", "class": "fast"}}},
     ]
     assert not [one for one in wrong if checker.is_valid(values(one))]
 
@@ -210,13 +224,24 @@ def test_the_chart_has_each_role(objects: list[dict[str, Any]]) -> None:
 
 
 def test_a_backup_is_taken_by_what_is_in_the_image(objects: list[dict[str, Any]]) -> None:
-    """The job calls the script that the image has, gives it days, and ends some time; a restore is not tried again."""
+    """The job calls the script that the image has, gives it days, and ends some time; a restore is not tried again.
+
+    Beside a bucket both have room of their own, and neither keeps it when it is over.
+    """
     for one, template in pods(objects):
         container = template["spec"]["containers"][0]
         if one["kind"] == "CronJob":
             assert container["command"] == ["andon-backup", "/backups", "7"]
             assert one["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 600
             assert one["spec"]["startingDeadlineSeconds"] > 0
+        if one["kind"] in ("CronJob", "Job"):
+            job = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one["spec"]
+            assert job["ttlSecondsAfterFinished"] == 86_400
+            home = next(v for v in template["spec"]["volumes"] if v["name"] == "home")
+            if "ephemeral" in home:  # every file of the tables goes through it
+                asked = home["ephemeral"]["volumeClaimTemplate"]["spec"]
+                assert asked["resources"]["requests"]["storage"] == "2Ti"
+                assert asked["storageClassName"] == "fast"
         if one["kind"] == "Job":
             assert one["spec"]["backoffLimit"] == 0
             assert "post-install" in one["metadata"]["annotations"]["helm.sh/hook"]
@@ -337,8 +362,48 @@ def test_what_the_pages_name_is_there(tmp_path: Path) -> None:
     assert {target.partition(":")[0] for target in targets} == {
         n for n, s in ours(compose).items() if "profiles" not in s
     }
-    assert f"service/{re.findall('regex: ([^,]*)', text)[0]}" in there
+    service, port = re.findall("regex: ([^,]*)", text)
+    assert f"service/{service}" in there
+    (asked,) = (
+        one["spec"]["ports"] for one in rendered(values(), tmp_path) if one["metadata"]["name"] == "one-replicas"
+    )
+    assert [one["name"] for one in asked] == [port]
+    joined = re.findall("network connect (\\S+)", text)
+    assert joined
+    assert {*joined} <= {f"{compose['name']}_{network}" for network in compose["networks"]}
     assert set(re.findall('cronjob="([^"]*)"', text)) == {"andon-backup"}
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Values over others, as Helm lays them."""
+    both = {key: merged(below[key], above[key]) for key in below.keys() & above.keys() if isinstance(above[key], dict)}
+    return {**below, **above, **both}
+
+
+def test_the_values_of_the_pages_can_be_installed(tmp_path: Path) -> None:
+    """What the pages write to files of values, and what they give by --set, fits the schema and is rendered."""
+    pages = {
+        name: (ROOT / "docs" / "how-to" / f"{name}.md").read_text("utf-8")
+        for name in ("back-up", "run-replicas", "upgrade")
+    }
+    files = dict(
+        re.findall(r"cat > (\w+\.yaml) <<'END'\n(.*?)^END$", "".join(pages.values()), re.DOTALL | re.MULTILINE)
+    )
+    assert set(files) == {"my.yaml", "trial.yaml"} == set(re.findall(r"--values (\S+)", "".join(pages.values())))
+    checker = jsonschema.Draft7Validator(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
+    mine = merged(values(), yaml.safe_load(files["my.yaml"]))
+    trial = merged(mine, yaml.safe_load(files["trial.yaml"]))
+    sets = {each for text in pages.values() for given in re.findall(r"--set (\S+)", text) for each in given.split(",")}
+    assert {"loop.replicas=0", "restore.folder=2026-11-22T031000Z", "image.tag=0.2.0"} <= sets
+    ways = [mine, trial]
+    for each in sets:
+        (part, key), value = each.partition("=")[0].split("."), each.partition("=")[2]
+        assert key in values()[part]
+        ways += [merged(way, {part: {key: int(value) if value.isdecimal() else value}}) for way in (mine, trial)]
+    for way in ways:
+        checker.validate(way)
+    does = {one["metadata"]["name"]: one["spec"]["replicas"] for one, _ in pods(rendered(trial, tmp_path))}
+    assert does == {"one-ingest": 1, "one-loop": 0, "one-web": 0}
 
 
 def test_kubernetes_knows_every_field_of_the_workloads(objects: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Settings: the environment over the file `andon.toml`, read once, nothing ignored in silence."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -175,6 +177,35 @@ def test_a_folder_in_the_place_of_the_file_is_refused(write: Callable[..., Path]
     """A folder called andon.toml is refused, not passed over."""
     (tmp_path / "andon.toml").mkdir()
     assert "andon.toml cannot be read" in refused()
+
+
+def test_a_folder_that_may_not_be_entered_is_told(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was left in the folder of somebody else is told which file cannot be seen, and how to go on; a file that is named is read."""
+    named = write("port = 80", "etc/andon.toml")
+    seen = Path.stat
+
+    def stat(path: Path, **given: Any) -> Any:
+        if path == Path("andon.toml"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return seen(path, **given)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    message = refused()
+    assert "andon.toml in the working directory cannot be seen: Permission denied" in message
+    assert "cd /" in message
+    assert "ANDON_CONFIG" in message
+    assert load({"ANDON_CONFIG": str(named)}).port == 80
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="THIS USER MAY ENTER EVERY FOLDER, so none was closed to it")
+def test_a_folder_that_is_closed_is_told(write: Callable[..., Path], tmp_path: Path) -> None:
+    """The same with the system's own refusal."""
+    write("port = 80")
+    tmp_path.chmod(0o000)
+    try:
+        assert "cannot be seen" in refused()
+    finally:
+        tmp_path.chmod(0o700)
 
 
 def test_openslo_files_are_read_relative_to_the_file(write: Callable[..., Path]) -> None:

@@ -187,7 +187,7 @@ def statements(connection: Connection, to: int) -> list[str]:
         raise StateError(
             "texts of somebody who was erased are still in the database's files, and an earlier Andon would not know it: erase "
             "them again with this one, which clears the files, and bring the ledger down then",
-            commands="andon erase USER --yes",
+            commands="andon erase --user USER --yes",
         )
     if to >= at:
         found = [text for step in _STEPS[at:to] for text in step.up[name]]

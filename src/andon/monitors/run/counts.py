@@ -23,7 +23,7 @@ __all__ = ["CHUNK", "CHUNK_CHARTS", "harms_of", "history_of", "read_counts", "ru
 
 _Key = TypeVar("_Key")
 
-CHUNK, CHUNK_CHARTS = 288, 1_000
+CHUNK, CHUNK_CHARTS = 288, 4_000
 """Windows read at a time: a day of five-minute ones; of more charts than these so much fewer, as each window of each is held."""
 
 

@@ -147,6 +147,26 @@ a volume of its own, so that Andon sees how full it is, and lets copies go in ti
 {{- define "andon.home" }}
         - name: home
           {{- if .Values.store.bucket }}
+{{- template "andon.asked" . }}
+                    storage: {{ .Values.scratch.size }}
+          {{- else }}
+          emptyDir: {sizeLimit: {{ .Values.scratch.size }}}
+          {{- end }}
+{{- end }}
+
+{{- /* The same for a backup and a restore: beside a bucket they copy every file of the tables through it. */}}
+{{- define "andon.passage" }}
+        - name: home
+          {{- if .Values.store.bucket }}
+{{- template "andon.asked" . }}
+                    storage: {{ .Values.backup.scratch.size }}
+          {{- else }}
+          emptyDir: {sizeLimit: {{ .Values.scratch.size }}}
+          {{- end }}
+{{- end }}
+
+{{- /* A volume that is made and ends with its pod, but for its size. */}}
+{{- define "andon.asked" }}
           ephemeral:
             volumeClaimTemplate:
               spec:
@@ -156,10 +176,6 @@ a volume of its own, so that Andon sees how full it is, and lets copies go in ti
                 {{- end }}
                 resources:
                   requests:
-                    storage: {{ .Values.scratch.size }}
-          {{- else }}
-          emptyDir: {sizeLimit: {{ .Values.scratch.size }}}
-          {{- end }}
 {{- end }}
 
 {{- /* Pods are replaced when the file changes. */}}
