@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from test_score_run import EMBEDDER, T0, Store
 
@@ -278,15 +279,15 @@ def test_a_batch_that_is_scored_stays_scored(store: Store, monkeypatch: pytest.M
     monkeypatch.setattr("andon.scores.run.BATCH", 5)
     for start in (0, 5, 10):
         store.take(*(question(k) for k in range(start, start + 5)))
-    append, calls = store.warehouse.append, []
+    put, calls = store.warehouse.put, []
 
-    def refusing(table: str, rows: object) -> int:
+    def refusing(table: str, rows: pa.Table, seen: int) -> tuple[int, int]:
         calls.append(table)
         if len(calls) == 2:
             raise StoreError("the disk is full", retryable=True)
-        return append(table, rows)  # type: ignore[arg-type]
+        return put(table, rows, seen)
 
-    monkeypatch.setattr(store.warehouse, "append", refusing)
+    monkeypatch.setattr(store.warehouse, "put", refusing)
     with pytest.raises(StoreError):
         store.score()
     cursor = store.ledger.get(ScoreCursor, "scores")

@@ -160,10 +160,13 @@ def test_copies_come_and_go_by_themselves(tmp_path: Path, bucket: str, monkeypat
     assert len(ids(other)) == 5
     assert len(copies(tmp_path / "other")) == 1
     usage = namedtuple("usage", "total free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 1))
     one.append("turns", rows(["d5"], day=5))
     one.commit()
     time.sleep(places.FRESH_S)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: usage(100, 1))
+        with pytest.raises(StoreError, match="nearly full"):
+            ids(other)
     assert len(ids(other)) == 6
 
 

@@ -26,6 +26,7 @@ from andon.traffic.run import (
     Assembled,
     Intake,
     assemble_traces,
+    assembling,
     find_follow_ups_in,
     import_files,
     intake_report,
@@ -170,6 +171,61 @@ def test_late_spans_make_the_same_interaction_whole(warehouse, ledger):
     assert assemble_traces(warehouse, ledger, now_us=US + 1001 * S, settle_us=S) == Assembled()
     Intake(warehouse).traces(requests[0], "protobuf")
     assert assemble_traces(warehouse, ledger, now_us=US + 1002 * S, settle_us=S) == Assembled()
+
+
+def test_what_a_dead_replica_derived_replaces_nothing_later(tmp_path, ledger, monkeypatch):
+    """One that dies amid assembling and whose machine comes back after another one knew more leaves what the other wrote."""
+    requests, expected = bodies(2)
+    dead, other = (Warehouse(tmp_path / "store", SCHEMAS, home=tmp_path / home) for home in ("dead", "other"))
+    Intake(dead).traces(requests[1], "protobuf")
+    dead.commit()
+    commits, commit = iter([dead.commit]), dead.commit
+
+    def dies(*_, **__):
+        raise StoreError("the machine is gone")
+
+    def once():
+        return next(commits, dies)()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dead, "commit", once)
+        patch.setattr(ledger, "put", dies)
+        with pytest.raises(StoreError):
+            assemble_traces(dead, ledger, now_us=US + 999 * S, settle_us=S)
+    Intake(other).traces(requests[0], "protobuf")
+    assemble_traces(other, ledger, now_us=US + 1000 * S, settle_us=S)
+    assert read_new(other, 0, 10)[0] == [expected]
+    commit()
+    assert read_new(dead, 0, 10)[0] == [expected]
+    dead.close()
+    other.close()
+
+
+def test_a_paused_replica_replaces_nothing_that_another_one_knew_meanwhile(tmp_path, ledger, monkeypatch):
+    """One that has read half a trace, and goes on when another one has written the whole, is refused; asked again it changes nothing."""
+    requests, expected = bodies(2)
+    paused, other = (Warehouse(tmp_path / "store", SCHEMAS, home=tmp_path / home) for home in ("paused", "other"))
+    book = Ledger("sqlite://")  # what the other one notes, this one does not see: the worst case
+    Intake(paused).traces(requests[1], "protobuf")
+
+    assembled = assembling.assembled
+
+    def overtaken(*given):
+        half = assembled(*given)
+        monkeypatch.setattr(assembling, "assembled", assembled)
+        Intake(other).traces(requests[0], "protobuf")
+        assemble_traces(other, book, now_us=US + 999 * S, settle_us=S)
+        return half
+
+    monkeypatch.setattr(assembling, "assembled", overtaken)
+    with pytest.raises(StoreError) as caught:
+        assemble_traces(paused, ledger, now_us=US + 999 * S, settle_us=S)
+    assert caught.value.retryable
+    assemble_traces(paused, ledger, now_us=US + 1000 * S, settle_us=S)
+    assert read_new(paused, 0, 10)[0] == [expected]
+    paused.close()
+    other.close()
+    book.close()
 
 
 def test_a_span_that_comes_a_day_late_still_finds_its_trace(warehouse, ledger):

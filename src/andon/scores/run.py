@@ -125,6 +125,7 @@ def score_new(
     chosen = _scorer_set(scorers, embedder)
     done, newest = 0, warehouse.newest("interactions")
     while cursor.seq < newest:
+        seen = warehouse.newest("scores")
         batch, reached = read_new(warehouse, cursor.seq, BATCH)
         if not batch:
             break
@@ -139,8 +140,7 @@ def score_new(
             score_row(i, {**given, **asked}, chosen.id, f"{i.id}/{chosen.id}", i.time_us)
             for i, given, asked in zip(batch, values, about, strict=True)
         ]
-        warehouse.append("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)))
-        warehouse.commit()
+        warehouse.put("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)), seen)
         for failure in failures.values():
             before = ledger.get(ScorerFailure, failure.id)
             total = failure.count + (before.count if before else 0)
@@ -303,7 +303,7 @@ def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Score
     Feedback whose interaction has not arrived waits for it, for a day of its own clock; at most `MOST_WAITING` pieces do.
     """
     cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
-    newest = warehouse.newest("feedback")
+    newest, seen = warehouse.newest("feedback"), warehouse.newest("scores")
     given = [f for f in _feedback(warehouse, cursor, now_us) if is_measure(f)]
     if not given and not cursor.waiting and newest == cursor.feedback_seq:
         return 0
@@ -314,8 +314,7 @@ def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Score
         if interaction is not None and (values := feedback_columns(f, interaction)):
             rows.append(score_row(interaction, values, "people", f"feedback/{f.id}", f.time_us))
     if rows:
-        warehouse.append("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)))
-        warehouse.commit()
+        warehouse.put("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)), seen)
     without = sorted((f for f in given if f.id not in known), key=lambda f: (f.time_us, f.id))
     waiting = [f.id for f in without if now_us - f.time_us < DAY_US][-MOST_WAITING:]
     let_go = len(without) - len(waiting)

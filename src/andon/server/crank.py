@@ -37,7 +37,7 @@ from andon.server.background import (
 from andon.server.leasing import Leased, replica_name
 from andon.server.logged import logged
 from andon.server.tracing import LOOP, start_traces
-from andon.server.vitals import Appended
+from andon.server.vitals import Written
 from andon.settings import Settings
 from andon.store import LEASE_S, Ledger, Warehouse, open_warehouse
 from andon.traffic import SCHEMAS
@@ -303,7 +303,7 @@ def turn_crank(begin: Callable[[Settings], Turned]) -> None:
         news.write(json.dumps(told).encode() + b"\n")
         sys.exit(2)
     leased = None if turned.ledger is None else Leased(turned.ledger, turned.leased, given["replica"])
-    appended, traces = Appended(turned.warehouse), start_traces(settings, LOOP)
+    written, traces = Written(turned.warehouse), start_traces(settings, LOOP)
     if traces is not None:
         traces.watch(turned.warehouse, turned.loop)
     for w in turned.work:
@@ -320,7 +320,7 @@ def turn_crank(begin: Callable[[Settings], Turned]) -> None:
         pause_s = 1.0
         waits = {} if leased is None else leased.look()
         try:
-            news.write(json.dumps(_news(turned, waits, appended)).encode() + b"\n")
+            news.write(json.dumps(_news(turned, waits, written)).encode() + b"\n")
         except OSError:
             break
     stop_all((*turned.work, *turned.leased), END_S)
@@ -333,14 +333,14 @@ def turn_crank(begin: Callable[[Settings], Turned]) -> None:
     os._exit(0)  # threads of a tick that takes long must not hold up the end: what they do is done again
 
 
-def _news(turned: Turned, waits: Mapping[str, Any], appended: Appended) -> dict[str, Any]:
+def _news(turned: Turned, waits: Mapping[str, Any], written: Written) -> dict[str, Any]:
     """What the parent is told now."""
     more, work = turned.told(), (*turned.work, *turned.leased)
     problems = [p for w in work if (p := w.problem()) is not None]
     problems += [*more.get("problems", ()), *waits.get("problems", ())]
     turns = any(w.begun for w in turned.leased) if turned.ledger is not None else "charts" in more
     states = [asdict(w.state()) for w in work if w.begun]
-    return {**more, **waits, "problems": problems, "turns": turns, "work": states, "rows": appended.rows()}
+    return {**more, **waits, "problems": problems, "turns": turns, "work": states, "rows": written.rows()}
 
 
 def loop_tasks(

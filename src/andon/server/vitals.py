@@ -27,7 +27,7 @@ from andon.postmortems.run import overdue
 from andon.server.background import Repeated, WorkState
 from andon.store import Ledger, Warehouse
 
-__all__ = ["Appended", "LedgerFacts", "LedgerLook", "Vitals", "Watched"]
+__all__ = ["LedgerFacts", "LedgerLook", "Vitals", "Watched", "Written"]
 
 ASK_S = 5.0
 """The ledger is asked at most so often, however many scrape."""
@@ -67,30 +67,39 @@ class Watched(Protocol):
         """The number of the process."""
 
 
-class Appended:
-    """Counts the rows that this process writes to the journal from now on; it puts itself before the warehouse's `append`."""
+class Written:
+    """Counts the rows that this process writes from now on; it puts itself before the warehouse's `append` and `put`."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         """Begin to count.
 
         Args:
-            warehouse: is appended to by who looks its method up each time.
+            warehouse: is written to by who looks its methods up each time.
         """
         self._counting = threading.Lock()
         self._rows = dict.fromkeys(warehouse.tables(), 0)
-        self._append = warehouse.append
-        warehouse.append = self._counted  # type: ignore[method-assign]
+        self._append, self._put = warehouse.append, warehouse.put
+        warehouse.append = self._appended  # type: ignore[method-assign]
+        warehouse.put = self._derived  # type: ignore[method-assign]
 
     def rows(self) -> dict[str, int]:
         """Rows so far, by table; 0 of those to which none was written."""
         with self._counting:
             return dict(self._rows)
 
-    def _counted(self, table: str, rows: pa.Table) -> int:
+    def _appended(self, table: str, rows: pa.Table) -> int:
         count = self._append(table, rows)
-        with self._counting:
-            self._rows[table] += count
+        self._count(table, count)
         return count
+
+    def _derived(self, table: str, rows: pa.Table, seen: int) -> tuple[int, int]:
+        done = self._put(table, rows, seen)
+        self._count(table, rows.num_rows)
+        return done
+
+    def _count(self, table: str, rows: int) -> None:
+        with self._counting:
+            self._rows[table] += rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +200,7 @@ class Vitals:
             crank: the process beside this one, where there is one.
         """
         self._look, self._clock, self._journal = LedgerLook(ledger, clock), clock, journal
-        self._appended, self._work, self._problems, self._crank = Appended(warehouse), work, problems, crank
+        self._written, self._work, self._problems, self._crank = Written(warehouse), work, problems, crank
         self._processes = [ProcessCollector(registry=None)]
         if crank is not None:
             self._processes.append(ProcessCollector("andon_loop", lambda: crank.pid or "gone", registry=None))
@@ -211,10 +220,10 @@ class Vitals:
             yield from process.collect()
 
     def _rows(self) -> Iterator[Metric]:
-        rows = {(table, "server"): n for table, n in self._appended.rows().items()}
+        rows = {(table, "server"): n for table, n in self._written.rows().items()}
         if self._crank is not None:
             rows |= {(table, "loop"): n for table, n in self._crank.rows.items()}
-        about = "Rows written to the journal, by table and process: what was sent, and what the loop made of it."
+        about = "Rows written, by table and process: what was sent, and what the loop made of it."
         yield _counter("rows", about, rows, "table", "process")
 
     def _waiting(self) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ have names that nobody else gives, so a copy is as good as the original, and who
 reached by delta-rs, which also makes the commits there: with one set of credentials, from the environment.
 """
 
+import math
 import os
 import re
 import shutil
@@ -41,6 +42,9 @@ IN_USE_S = 600.0
 LEAST_FREE = 0.1
 """Share of the disk that copies leave free, the oldest first."""
 
+SPARED = 2 * 2**30
+"""Bytes of the disk, or that share of a small one, that are left to the journal: where fewer are free, no file is copied."""
+
 TOGETHER = 8
 """Files that are fetched at a time."""
 
@@ -59,7 +63,8 @@ class Place:
     """A folder on a disk: files are used where they are."""
 
     def __init__(self, here: Path) -> None:
-        self.here = here
+        # of a relative path DuckDB takes ~ at the beginning for somebody's home, and Arrow takes a: for the scheme of a URL
+        self.here = here.absolute()
         """Where files are written first, and read."""
         self.options: dict[str, str] = {}
         """For delta-rs."""
@@ -72,7 +77,7 @@ class Place:
     @property
     def uri(self) -> str:
         """Its address for delta-rs."""
-        return self.here.absolute().as_uri()  # a bare path with % or spaces would be decoded as a URL
+        return self.here.as_uri()  # a bare path with % or spaces would be decoded as a URL
 
     def __str__(self) -> str:
         """Its address for people."""
@@ -88,7 +93,8 @@ class Place:
 
     def has_table(self) -> bool:
         """Whether there is a Delta table."""
-        return bool(DeltaTable.is_deltatable(self.uri, self.options))
+        with self.errors(f"look for a table in {self}"):
+            return bool(DeltaTable.is_deltatable(self.uri, self.options))
 
     def newest(self, known: int) -> int:  # noqa: ARG002 - a folder can be listed
         """The newest version in the log of the Delta table here, if `known` was one; -1 when there is none."""
@@ -137,6 +143,9 @@ class Place:
     def keep_only(self, names: Collection[str]) -> None:
         """Let copies of other files go."""
 
+    def let_go(self, names: Iterable[str]) -> None:
+        """Let copies of files go that were removed for all."""
+
     def names(self) -> list[str]:
         """The files in it."""
         if not self.here.is_dir():
@@ -177,23 +186,25 @@ class Bucket(Place):
     S3, Google Cloud Storage or Azure, whose credentials, region and endpoint are in the environment as delta-rs reads them.
     """
 
-    def __init__(self, url: str, here: Path) -> None:
+    def __init__(self, url: str, here: Path, top: Path | None = None) -> None:
         """Name it; nothing is asked for yet.
 
         Args:
             url: ``s3://bucket/path``, or with ``gs``, ``az`` or ``abfss``.
             here: folder of this machine for the copies.
+            top: the folder in which copies have to make room; `here` when not given.
 
         Raises:
             StoreError: it is no such URL, or what the environment says of it cannot be used.
         """
         super().__init__(here)
         self._url = url.rstrip("/")
+        self._top = self.here if top is None else top
         self.options = dict(RETRIES)
         with _bucket_errors(f"use {url}"):
             self._files = fs.PyFileSystem(DeltaStorageHandler(self._url, self.options))
         self._subs: dict[str, Bucket] = {}
-        self._seen: tuple[float, int] = (-TRUSTED_S, -1)  # when, newest version
+        self._seen: tuple[float, int] = (-TRUSTED_S, -1)  # when it was looked for, newest version
         self._stamps: dict[str, tuple[float, Stamp | None]] = {}
         self._copied: dict[str, Stamp] = {}  # of files that may be replaced: which one is here
         self._lock = threading.Lock()
@@ -211,25 +222,27 @@ class Bucket(Place):
         """The folder with this name in it."""
         with self._lock:
             if name not in self._subs:
-                self._subs[name] = Bucket(f"{self._url}/{name}", self.here / name)
+                self._subs[name] = Bucket(f"{self._url}/{name}", self.here / name, self._top)
             return self._subs[name]
 
     def table(self) -> DeltaTable:
         """The Delta table here, as it is now."""
+        before, now_s = self._seen, _now_s()
         found = super().table()
-        self._seen = (_now_s(), found.version())
+        self._saw(before, now_s, found.version())
         return found
 
     def newest(self, known: int) -> int:
         """The newest version in the log, if `known` was one; -1 when it is not known any more what could follow."""
-        at_s, version = self._seen
-        if _now_s() - at_s > TRUSTED_S or version < known:
+        before, now_s = self._seen, _now_s()
+        at_s, version = before
+        if now_s - at_s > TRUSTED_S or version < known:
             return -1
-        if _now_s() - at_s > FRESH_S:
+        if now_s - at_s > FRESH_S:
             with _bucket_errors(f"look for changes of {self}"):
                 while self._has(f"_delta_log/{version + 1:020}.json"):
                     version += 1
-            self._seen = (_now_s(), version)
+            return self._saw(before, now_s, version)
         return version
 
     def fetch(self, paths: Iterable[str]) -> None:
@@ -239,7 +252,7 @@ class Bucket(Place):
             return
         self._make_room()
         with ThreadPoolExecutor(TOGETHER) as pool:
-            list(pool.map(self._copy, missing))
+            list(pool.map(self._take_in, missing))
 
     def addresses(self, paths: Iterable[str]) -> list[str]:
         """Where other machines find files, by their paths here."""
@@ -285,6 +298,10 @@ class Bucket(Place):
                     with suppress(FileNotFoundError):
                         os.unlink(entry.path)  # noqa: PTH108
 
+    def let_go(self, names: Iterable[str]) -> None:
+        """Let copies of files go that were removed for all: at once, as whoever is reading one would miss the original too."""
+        super().remove(names)
+
     def remove(self, names: Iterable[str]) -> None:
         """Remove files for all."""
         names = list(names)
@@ -310,7 +327,21 @@ class Bucket(Place):
         try:
             yield
         finally:
-            self._seen = (self._seen[0] - FRESH_S, self._seen[1])
+            with self._lock:
+                self._seen = (self._seen[0] - FRESH_S, self._seen[1])
+
+    def _saw(self, before: tuple[float, int], at_s: float, version: int) -> int:
+        """Remember the version that a look found, which began at this time; returns the newest that is known.
+
+        Another thread may have seen a later one meanwhile, or made it: then this look is older than what is known by now, and
+        `before`, what was known when it began, has been replaced.
+        """
+        with self._lock:
+            if self._seen is before:
+                self._seen = (at_s, version)
+            elif version > self._seen[1]:
+                self._seen = (self._seen[0], version)
+            return self._seen[1]
 
     def _has(self, name: str) -> bool:
         try:
@@ -322,35 +353,46 @@ class Bucket(Place):
     def _of(self, path: str | Path) -> str:
         return Path(path).relative_to(self.here).as_posix()
 
+    def _take_in(self, path: str) -> None:
+        """Copy a file that is not here, where the disk has room for one more."""
+        with disk_errors(f"copy {self._of(path)} of {self}"):
+            make_folder(self.here)
+            if _nearly_full(self.here, SPARED):
+                self._make_room()
+                if _nearly_full(self.here, SPARED):
+                    raise StoreError(
+                        f"cannot copy {self._of(path)} of {self}: the disk of {self.here} is nearly full, and what is left of "
+                        "it is for the journal; free space on this disk, then try again",
+                        retryable=True,
+                    )
+        self._copy(path)
+
     def _copy(self, path: str) -> None:
         """Copy one file; it is here whole or not at all."""
         there = Path(path)
-        name = self._of(there)
         draft = there.with_name(f".{there.name}.{uuid4().hex}")
-        with disk_errors(f"copy {name} of {self}"):
+        with disk_errors(f"copy {self._of(path)} of {self}"):
             make_folder(there.parent)
-        try:
-            with _bucket_errors(f"fetch {name} of {self}"):
-                with self._files.open_input_file(name) as source, draft.open("wb") as target:
-                    while piece := source.read(PIECE):
+            try:
+                with draft.open("wb") as target:
+                    for piece in self._pieces(self._of(path)):
                         target.write(piece)
                 draft.replace(there)
-        finally:
-            draft.unlink(missing_ok=True)
+            finally:
+                draft.unlink(missing_ok=True)
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
+        """What a file in the bucket holds; what the bucket refuses is told from what the disk refuses to whoever writes it."""
+        with _bucket_errors(f"fetch {name} of {self}"), self._files.open_input_file(name) as source:
+            while piece := source.read(PIECE):
+                yield piece
 
     def _make_room(self) -> None:
-        """Let copies go that nobody has used for a day, and while the disk is nearly full the oldest."""
-        if not self.here.is_dir():
-            return
+        """Let copies go, of other tables too, that nobody has used for a day, and while the disk is nearly full the oldest."""
         with disk_errors(f"make room for copies of {self}"):
-            copies: list[tuple[float, str]] = []
-            for entry in os.scandir(self.here):
-                with suppress(FileNotFoundError):  # a draft that another thread has just finished
-                    if entry.is_file():
-                        copies.append((entry.stat().st_mtime, entry.path))
-            for used_s, path in sorted(copies):
-                disk, unused_s = shutil.disk_usage(self.here), time.time() - used_s
-                if unused_s < IN_USE_S or (unused_s < UNUSED_S and disk.free >= LEAST_FREE * disk.total):
+            for used_s, path in sorted(_files_below(self._top)):
+                unused_s = time.time() - used_s
+                if unused_s < IN_USE_S or (unused_s < UNUSED_S and not _nearly_full(self._top)):
                     break
                 Path(path).unlink(missing_ok=True)
 
@@ -367,6 +409,25 @@ def _used(path: str | Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _files_below(folder: str | Path) -> list[tuple[float, str]]:
+    """When each file in a folder and in those below was used last, and its path."""
+    found: list[tuple[float, str]] = []
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            with suppress(FileNotFoundError):  # a draft that another thread has just finished
+                if entry.is_file():
+                    found.append((entry.stat().st_mtime, entry.path))
+                elif entry.is_dir():
+                    found += _files_below(entry.path)
+    return found
+
+
+def _nearly_full(folder: Path, enough: float = math.inf) -> bool:
+    """Whether less of the disk is free than `LEAST_FREE`, and than what is enough on any disk."""
+    disk = shutil.disk_usage(folder)
+    return disk.free < min(LEAST_FREE * disk.total, enough)
 
 
 def _now_s() -> float:

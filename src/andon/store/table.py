@@ -91,13 +91,14 @@ class OvertakenError(StoreError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One data file; the range of event time is None when another program wrote it without statistics."""
+    """One data file; the range of event time and the highest seq are None when another program wrote it without statistics."""
 
     path: str
     rows: int
     bytes: int
     first_us: int | None
     last_us: int | None
+    last_seq: int | None
 
     def overlaps(self, start_us: int, end_us: int) -> bool:
         """Whether a row with ``start_us <= time_us < end_us`` may be in it."""
@@ -240,15 +241,17 @@ def compact(folder: Place) -> int:
     return merged
 
 
-def rewrite(folder: Place, drop: pc.Expression, keep: pc.Expression) -> int:
+def rewrite(folder: Place, drop: pc.Expression, keep: pc.Expression, *, before_us: int = 2**63) -> int:
     """Take rows out of the table, file by file, also out of files that come meanwhile; returns how many.
 
-    `keep` must be the complement of `drop`, nulls included. Each file is one commit: after a crash, call again.
+    `keep` must be the complement of `drop`, nulls included. Each file is one commit: after a crash, call again. Files whose rows
+    all have a time of `before_us` or later have none to drop, and are not looked into.
     """
     dropped = 0
     clean: set[str] = set()
     while found := snapshot(folder):
-        hit = next((f for f in found.files if f.path not in clean and not _clean(folder, found, f, drop, clean)), None)
+        doubtful = (f for f in found.files if f.path not in clean and f.overlaps(-(2**63), before_us))
+        hit = next((f for f in doubtful if not _clean(folder, found, f, drop, clean)), None)
         if hit is None:
             break
         with _engine_errors(f"remove rows from the table {folder.name!r}", folder):
@@ -289,7 +292,7 @@ def rows_with(
 
 
 def vacuum(folder: Place, *, at_once: bool = False) -> None:
-    """Delete files that no version of the last day lists, and those that a crash left without a commit a day ago.
+    """Delete files that no version of the last day lists, and those that a crash left without a commit a day ago; copies too.
 
     Args:
         folder: of the table.
@@ -298,13 +301,14 @@ def vacuum(folder: Place, *, at_once: bool = False) -> None:
     """
     with _engine_errors(f"clean the table {folder.name!r}", folder), folder.durable_log():
         for hours, full in ((KEEP_FILES_HOURS, True), *(((0, False),) if at_once else ())):
-            _open(folder).vacuum(
+            gone = _open(folder).vacuum(
                 hours,
                 dry_run=False,
                 enforce_retention_duration=False,
                 full=full,
                 post_commithook_properties=NO_HOOKS,
             )
+            folder.let_go(gone)
 
 
 def heal(folder: Place) -> None:
@@ -445,8 +449,9 @@ def _publish(
 def _write(folder: Place, rows: pa.Table, now_ms: int, *, data_change: bool) -> AddAction:
     path = folder.here / f"part-{uuid4().hex}.parquet"
     try:
-        make_folder(folder.here)
-        pq.write_table(rows, path, compression="zstd", row_group_size=ROW_GROUP, bloom_filter_options=_blooms(rows))
+        with disk_errors(f"write the table {folder.name!r}"):  # of a bucket too: what is full is this machine's disk
+            make_folder(folder.here)
+            pq.write_table(rows, path, compression="zstd", row_group_size=ROW_GROUP, bloom_filter_options=_blooms(rows))
         folder.store(path.name)
     except (OSError, StoreError):
         path.unlink(missing_ok=True)  # a full disk should get its space back
@@ -494,6 +499,7 @@ def _file(folder: Place, action: dict[str, object]) -> File:
         bytes=number("size_bytes") or 0,
         first_us=number("min.time_us"),
         last_us=number("max.time_us"),
+        last_seq=number("max.seq"),
     )
 
 

@@ -25,7 +25,7 @@ from andon.store.duck import Duck
 from andon.store.engine import Engine
 from andon.store.journal import Claim, Journal
 from andon.store.place import Bucket, Place, at
-from andon.store.plan import Lookup, Plan, Span
+from andon.store.plan import Lookup, Plan, Span, Where
 from andon.store.rows import (
     DAY_US,
     REPEATED,
@@ -115,12 +115,13 @@ class Warehouse:
             raise ConfigError(
                 f"the folder {root} has a % in its path, which delta-rs cannot write to; take another name"
             )
-        home = home or self._place.here
+        home = self._place.here if home is None else home.absolute()  # as a place is, and for the same reason
         for name, schema in schemas.items():
             check_schema(name, schema)
         self._incoming = dict(schemas)
         self._schemas = {name: stored_schema(schema) for name, schema in schemas.items()}
-        self._read: dict[str, delta.Snapshot | None] = {}  # by table, as of the newest version in its log
+        self._read: dict[str, delta.Snapshot] = {}  # by table, as of the newest version in its log
+        self._reading = threading.Lock()
         self._turn = threading.RLock()
         """Held while this process commits: its threads would only overtake each other."""
         with disk_errors("create the store"):
@@ -156,6 +157,28 @@ class Warehouse:
         for start in range(0, ready.num_rows, RECORD_ROWS):
             self._journal.append(table, ready.slice(start, RECORD_ROWS))
         return int(ready.num_rows)
+
+    def put(self, table: str, rows: pa.Table, seen: int) -> tuple[int, int]:
+        """Commit rows that are derived from what is committed; returns how many are new, and how many replaced an earlier one.
+
+        They do not go through the journal: whoever dies has it done again from what is committed, and nothing of it lies on a
+        machine that comes back when another one has derived more.
+
+        Args:
+            table: its name.
+            rows: what was derived.
+            seen: `newest` of the table when that was begun: no row that came later is replaced.
+
+        Raises:
+            InputError: unknown table or column, no id or time, or a value of the wrong type; nothing was taken.
+            StoreError: the store refused, or somebody wrote such a row meanwhile (retryable: derive it again); nothing was taken.
+        """
+        self._known(table)
+        if not rows.num_rows:
+            return 0, 0
+        with self._turn:
+            taken, replaced = self._store(table, conform(table, rows, self._incoming[table]), seen)
+        return taken - replaced, replaced
 
     def commit(self) -> Committed:
         """Move the journal into the tables, as one commit per table.
@@ -211,9 +234,7 @@ class Warehouse:
         """Whether a plan has to go through so many rows; a look-up does not, it reads what the files' Bloom filters leave."""
         if isinstance(plan, Lookup):
             return False
-        within = plan.span or Span(start_us=-(2**63), end_us=2**63 - 1)
-        files = (f for f in self._snapshot(plan.table).files if f.overlaps(within.start_us, within.end_us))
-        return sum(file.rows for file in files) >= LARGE_ROWS
+        return sum(file.rows for file in self._holding(plan)) >= LARGE_ROWS
 
     def newest(self, table: str) -> int:
         """The highest seq of a table: rows of later commits have a greater one; 0 before the first commit."""
@@ -262,13 +283,18 @@ class Warehouse:
     def tidy(self) -> int:
         """Merge the small files of each table that has many of them, as somebody should do now and then; returns how many.
 
-        Beside it rows are taken in, committed and asked for.
+        Copies of files that no table lists any more go. Beside it rows are taken in, committed and asked for.
 
         Raises:
             StoreError: the disk refused; the tables are as they were.
         """
-        many = (n for n in self.tables() if sum(f.small for f in self._snapshot(n).files) >= COMPACT_FILES)
-        return sum(self.compact(name) for name in many)
+        merged = 0
+        for name in self.tables():
+            found = self._snapshot(name)
+            self._keep_only(name, found)
+            if sum(f.small for f in found.files) >= COMPACT_FILES:
+                merged += self.compact(name)
+        return merged
 
     def compact(self, table: str) -> int:
         """Merge small files now; returns how many were merged. `tidy` does it where there are 200 of them."""
@@ -276,10 +302,15 @@ class Warehouse:
         return delta.compact(self.folder(table))
 
     def expire(self, table: str, *, before_us: int) -> int:
-        """Forget rows from before this event time; returns how many. Their files go a day later."""
+        """Forget rows from before this event time; returns how many.
+
+        Their files go with the first call that comes a day later, and so do files that a crash or a refused commit left.
+        """
         self._known(table)
-        time_us = pc.field("time_us")
-        return delta.rewrite(self.folder(table), time_us < before_us, time_us >= before_us)
+        folder, time_us = self.folder(table), pc.field("time_us")
+        expired = delta.rewrite(folder, time_us < before_us, time_us >= before_us, before_us=before_us)
+        delta.vacuum(folder)
+        return expired
 
     def erase(self, table: str, column: str, values: str | Collection[str]) -> int:
         """Remove every row with this value, or with one of these, from the disk too, and return how many.
@@ -326,21 +357,21 @@ class Warehouse:
             ready[name].append(conform(name, rows, self._incoming[name]))
         return True
 
-    def _store(self, name: str, rows: pa.Table) -> tuple[int, int]:
+    def _store(self, name: str, rows: pa.Table, seen: int | None = None) -> tuple[int, int]:
         """Commit new rows to one table; returns how many were taken, and how many of them replaced an earlier one.
 
         Decided anew where another process was faster: what it wrote may be the same rows.
         """
         for tried in count():
             try:
-                return self._store_once(name, rows)
+                return self._store_once(name, rows, seen)
             except delta.OvertakenError:
                 if tried == TRIES:
                     raise
                 time.sleep(random.uniform(0, 0.01 * 2 ** min(tried, 6)))  # noqa: S311 - so that two do not meet for ever
         raise AssertionError
 
-    def _store_once(self, name: str, rows: pa.Table) -> tuple[int, int]:
+    def _store_once(self, name: str, rows: pa.Table, seen: int | None) -> tuple[int, int]:
         folder, found = self.folder(name), self._snapshot(name)
         stamped = stamp(rows, found.seq + 1)
         hashes = stamped["id_hash"].combine_chunks()
@@ -355,6 +386,11 @@ class Warehouse:
         else:
             hits = delta.rows_with(folder, found, files, hashes)
             fresh, old = changed(last_of_each(stamped), hits)
+        if old.num_rows and seen is not None and pc.max(old["seq"]).as_py() > seen:
+            raise StoreError(
+                f"somebody wrote rows of the table {name!r} that were about to be derived anew: that is done again, with theirs",
+                retryable=True,
+            )
         if old.num_rows:
             paths = set(old["path"].to_pylist())
             delta.replace(
@@ -366,26 +402,50 @@ class Warehouse:
 
     def _files(self, plan: Plan, *, here: bool) -> list[str]:
         """The files that a plan has to read: on this machine, or where others find them."""
-        files = self._snapshot(plan.table).files
-        if plan.span is not None:
-            files = tuple(f for f in files if f.overlaps(plan.span.start_us, plan.span.end_us))
-        folder, paths, blank = self.folder(plan.table), [file.path for file in files], [self._blanks[plan.table]]
+        folder, paths = self.folder(plan.table), [file.path for file in self._holding(plan)]
+        blank = [self._blanks[plan.table]]
         if here:
             self._place.sub("schemas").fetch(blank)
             folder.fetch(paths)
             return blank + paths
         return self._place.addresses(blank) + folder.addresses(paths)
 
+    def _holding(self, plan: Plan) -> list[delta.File]:
+        """The files in which a row that a plan asks for may be: by time, and for whoever reads on from a commit by seq."""
+        within = plan.span or Span(start_us=-(2**63), end_us=2**63)
+        wheres: tuple[Where, ...] = getattr(plan, "where", ())
+        first_seq = max(
+            (w.value for w in wheres if w.column == "seq" and w.op == "ge" and isinstance(w.value, int)),
+            default=-(2**63),
+        )
+        return [
+            f for f in self._snapshot(plan.table).files
+            if f.overlaps(within.start_us, within.end_us) and (f.last_seq is None or f.last_seq >= first_seq)
+        ]  # fmt: skip
+
     def _snapshot(self, name: str) -> delta.Snapshot:
-        """The newest version of a table; the one that was read last, as long as no later one is in its log."""
+        """The newest version of a table; the one that was read last, as long as no later one is in its log.
+
+        A version is never followed by an earlier one, however long a thread takes to read it: whoever has asked for the last
+        commit, and then asks for the rows up to it, would take those for read that an earlier version does not have.
+        """
         read, folder = self._read.get(name), self.folder(name)
         if read is not None and read.version == folder.newest(read.version):
             return read
-        found = self._read[name] = delta.snapshot(folder)
+        found = delta.snapshot(folder)
         if found is None:
             raise StoreError(f"the folder of table {name!r} ({folder}) is gone; restore it and start again")
-        folder.keep_only({Path(file.path).name for file in found.files})
+        with self._reading:
+            now = self._read.get(name)
+            if now is not None and now is not read and now.version > found.version:  # another thread was faster
+                return now
+            self._read[name] = found
+        self._keep_only(name, found)
         return found
+
+    def _keep_only(self, name: str, found: delta.Snapshot) -> None:
+        """Let copies go of files of a table that it does not list any more."""
+        self.folder(name).keep_only({Path(file.path).name for file in found.files})
 
     def _blank(self, name: str, schema: pa.Schema) -> str:
         """A file with all columns and no rows: engines learn columns from it that older data files lack."""

@@ -10,9 +10,9 @@ from andon.traffic.conventions.annotations import annotations_of
 from andon.traffic.conventions.messages import join_logs
 from andon.traffic.conventions.traces import assemble
 from andon.traffic.records import Feedback, Interaction, LogRow, SpanRow
-from andon.traffic.rows import logs_from_rows, spans_from_rows
+from andon.traffic.rows import feedback_to_rows, logs_from_rows, spans_from_rows, to_rows
 from andon.traffic.run.reading import chunks, last_seq
-from andon.traffic.run.taking import Intake, record, record_feedback
+from andon.traffic.run.taking import Intake
 from andon.traffic.settling import LOG_HEAD, SPAN_HEAD, TraceCursor, settle
 
 __all__ = ["TRACES_AT_ONCE", "Assembled", "assemble_traces", "assembled"]
@@ -48,7 +48,7 @@ def assemble_traces(
 ) -> Assembled:
     """Write the interactions of the traces that have settled, and what their spans say as feedback (`settle`).
 
-    Commits before reading and after writing. A span or log record that comes after its trace was written leads to the same
+    Commits before reading. A span or log record that comes after its trace was written leads to the same
     interaction, written anew. A crash at any point is repaired by the next call: interactions have the id of their trace.
 
     Raises:
@@ -62,19 +62,22 @@ def assemble_traces(
         return Assembled()
     upto = max(upto_spans, cursor.read_seq), max(upto_logs, cursor.logs_read_seq)
     found = settle(spans, logs, cursor, upto, now_us=now_us, settle_us=settle_us, most=_SPANS_AT_ONCE)
-    given = foreign = sampled_out = 0
+    foreign = sampled_out = written = updated = 0
     for chunk in chunks(found.ready, TRACES_AT_ONCE):
+        seen = {table: warehouse.newest(table) for table in ("interactions", "feedback")}
         interactions, feedback = assembled(warehouse, chunk)
         kept = interactions if intake is None else intake.sampled(interactions)
         foreign += len(chunk) - len(interactions)
         sampled_out += len(interactions) - len(kept)
-        given += record(warehouse, kept)
-        record_feedback(warehouse, feedback)
-    done = warehouse.commit()
+        if kept:
+            new, again = warehouse.put("interactions", to_rows(kept), seen["interactions"])
+            written, updated = written + new, updated + again
+        if feedback:
+            warehouse.put("feedback", feedback_to_rows(feedback), seen["feedback"])
     ledger.put(found.following, now_us=now_us, by="traffic")
     return Assembled(
-        written=done.added.get("interactions", 0) if given else 0,
-        updated=done.replaced.get("interactions", 0),
+        written=written,
+        updated=updated,
         waiting=found.waiting,
         behind=found.behind,
         foreign=foreign,

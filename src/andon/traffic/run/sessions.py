@@ -7,9 +7,8 @@ import pyarrow.compute as pc
 
 from andon.store import Ledger, Slice, Span, Warehouse, Where
 from andon.traffic.followups import find_follow_ups
-from andon.traffic.rows import from_rows
+from andon.traffic.rows import feedback_to_rows, from_rows
 from andon.traffic.run.reading import chunks, read_commits
-from andon.traffic.run.taking import record_feedback
 
 __all__ = ["FollowUpCursor", "find_follow_ups_in"]
 
@@ -49,7 +48,11 @@ def find_follow_ups_in(
             span = Span(start_us=times["min"] - _HOUR_US, end_us=times["max"] + _HOUR_US)
             mine = (Where(column="session_id", op="in", value=tuple(chunk)),)
             plan = Slice(table="interactions", columns=_SESSION_COLUMNS, span=span, where=mine)
-            found += record_feedback(warehouse, find_follow_ups(from_rows(warehouse.run(plan)), similar=similar))
+            seen = warehouse.newest("feedback")
+            follow_ups = find_follow_ups(from_rows(warehouse.run(plan)), similar=similar)
+            if follow_ups:
+                warehouse.put("feedback", feedback_to_rows(follow_ups), seen)
+            found += len(follow_ups)
         seq = reached
     if seq != cursor.seq:
         ledger.put(FollowUpCursor(seq=seq), now_us=now_us, by="traffic")
