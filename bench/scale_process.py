@@ -1,14 +1,17 @@
 """One measurement of `bench.scale`, in a process of its own: prints JSON."""
 
 import json
+import re
 import resource
 import shutil
 import sqlite3
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from andon.settings import Settings
 from andon.store import Histogram, Rollup, open_warehouse
 from andon.traffic import SCHEMAS
 from andon.traffic.run import record
+from bench.figures import ROOT
 from bench.web_store import END_US
 
 SECOND_US, MINUTE_US, DAY_US = 1_000_000, 60_000_000, 86_400_000_000
@@ -73,7 +77,10 @@ def _start(folder: Path, *, first: bool) -> dict[str, Any]:
 
 
 def _more(loop: Loop, start_us: int, end_us: int, **fields: Any) -> int:
-    """Take in traffic after the end of the store as it came a day before, but for some fields; returns how many interactions."""
+    """Take in traffic after the end of the store as it came a day before, but for some fields; returns how many interactions.
+
+    What they say is as long as it was, and English, as it is scored: a made-up language has twice as many word pieces.
+    """
     from andon.store import Slice, Span
     from andon.traffic.rows import from_rows
 
@@ -81,11 +88,40 @@ def _more(loop: Loop, start_us: int, end_us: int, **fields: Any) -> int:
     found = from_rows(
         loop.warehouse.run(Slice(table="interactions", columns=tuple(SCHEMAS["interactions"].names), span=span))
     )
+    prose = _prose()
     record(
         loop.warehouse,
-        [replace(i, id=f"again-{i.id}", trace_id=None, time_us=i.time_us + DAY_US, **fields) for i in found],
+        [
+            replace(
+                i,
+                id=f"again-{i.id}",
+                trace_id=None,
+                time_us=i.time_us + DAY_US,
+                **{
+                    "query": prose(f"{i.id}/query", i.query),
+                    "answer": prose(f"{i.id}/answer", i.answer),
+                    **fields,
+                },
+            )
+            for i in found
+        ],
     )
     return len(found)
+
+
+@cache
+def _prose() -> Callable[[str, str | None], str | None]:
+    """As many characters of the guides' words as a text has, another place for each name."""
+    guides = " ".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs" / "how-to").glob("*.md")))
+    words = " ".join(re.findall(r"[A-Za-z']+", guides))
+
+    def prose(name: str, text: str | None) -> str | None:
+        if text is None:
+            return None
+        begin = words.index(" ", zlib.crc32(name.encode()) % (len(words) - 20_000)) + 1
+        return words[begin : begin + min(len(text), 19_000)]
+
+    return prose
 
 
 def _turns(folder: Path) -> dict[str, Any]:
