@@ -51,6 +51,10 @@ def run() -> None:
         note(f"{storm['all']} signals in a quarter of an hour, {storm['incidents']} incidents")
         cold = _ask("cold", folder)
         figure(f"scale.cold_tick_{of}_s", cold["wall"], "s", "a turn of a service", statistics.median(turns["seconds"]))
+        for embedder in ("minilm", "hashed"):
+            rate = _ask("rate", folder, embedder)
+            figure(f"scale.loop_{of}.{embedder}_per_s", rate["per_s"], "1/s")
+            figure(f"scale.loop_{of}.{embedder}.cpu_ms", rate["cpu_ms"], "ms an interaction")
         _backfill(folder, of)
 
 

@@ -32,7 +32,8 @@ BEGIN_US = END_US + 6 * MINUTE_US
 """Turns begin here: the first start adds what lies between."""
 KEYS = ("app", "task", "risk_category")
 
-BEGAN = time.perf_counter()
+CAUGHT_UP = 2_000
+"""Interactions of a turn that has much to catch up with."""
 
 
 def main(words: list[str]) -> int:
@@ -44,6 +45,7 @@ def main(words: list[str]) -> int:
         "turns": lambda: _turns(Path(folder)),
         "storm": lambda: _storm(Path(folder)),
         "cold": lambda: _cold(Path(folder)),
+        "rate": lambda: _rate(Path(folder), more[0]),
         "backfill": lambda: _backfill(Path(folder), more[0]),
     }
     told = ways[what]()
@@ -182,6 +184,25 @@ def _cold(folder: Path) -> dict[str, Any]:
     wall = time.perf_counter() - began
     shutil.rmtree(work)
     return {"wall": wall}
+
+
+def _rate(folder: Path, embedder: str) -> dict[str, Any]:
+    """One turn that has much to catch up with: how much of a processor an interaction takes, judged windows included."""
+    work = _copy(folder)
+    loop, at_us, taken = open_loop(Settings(home=work, embedder=embedder)), BEGIN_US, 0
+    while not taken:  # a first turn learns topics, and has them ready
+        taken = _more(loop, at_us, at_us + MINUTE_US)
+        at_us += MINUTE_US
+    loop.turn((), count(at_us).__next__)
+    taken = 0
+    while taken < CAUGHT_UP:
+        taken += _more(loop, at_us, at_us + MINUTE_US)
+        at_us += MINUTE_US
+    began, busy = time.perf_counter(), time.process_time()
+    loop.turn((), count(at_us).__next__)
+    seconds, busy = time.perf_counter() - began, time.process_time() - busy
+    shutil.rmtree(work)
+    return {"per_s": taken / seconds, "cpu_ms": 1000 * busy / taken, "rows": taken}
 
 
 def _copy(folder: Path) -> Path:

@@ -64,7 +64,7 @@ def shift(path: Path) -> Path:
 
 def test_import_names_bad_lines_and_keeps_the_rest(type_, home: Path) -> None:
     """A bad line is named with its number and reason, the others are in, and importing again adds none."""
-    good = {"id": "a", "time": "2026-03-02T00:00:00Z", "query": "q", "answer": "a"}
+    good = {"id": "a", "time": "2026-03-02T00:00:00Z", "query": "q ann@example.com", "answer": "a"}
     (home / "t.jsonl").write_text(json.dumps(good) + "\nnot json\n" + json.dumps({**good, "id": "b"}) + "\n")
     code, out, _ = type_("import", "t.jsonl")
     assert code == 0
@@ -72,6 +72,7 @@ def test_import_names_bad_lines_and_keeps_the_rest(type_, home: Path) -> None:
     assert "2 of 3 rows are in" in out
     type_("import", "t.jsonl")
     assert "2 interactions" in type_("status")[1]
+    assert "email in interactions.query" in type_("intake")[1]
 
 
 def test_a_replay_ends_in_an_incident_a_postmortem_and_a_gate(type_, home: Path) -> None:

@@ -15,6 +15,7 @@ from andon.settings import Settings
 from andon.store import Rollup
 from andon.traffic import Feedback, Interaction
 from andon.traffic.files.inbox import Imported
+from andon.traffic.run import intake_report
 
 US = 1_790_000_000_000_000
 DAY = 86_400_000_000
@@ -59,6 +60,18 @@ def test_what_is_put_into_the_folder_is_taken_in_once(loop: Loop, tmp_path: Path
     assert loop.take_in(folder, int(later) + S) == []
     assert len(loop.ledger.all(Imported)) == 4
     loop.close()
+
+
+def test_what_was_done_to_the_files_of_a_folder_is_told(loop: Loop, tmp_path: Path) -> None:
+    """What was redacted in them is counted as what came over the network is, once the loop has turned."""
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    put(folder / "a.jsonl", {"id": "i1", "time": US, "query": "I am ann@example.com"})
+    later = int((folder / "a.jsonl").stat().st_ctime * S) + 60 * S
+    loop.take_in(folder, later)
+    loop.read(later + S)
+    loop.warehouse.commit()
+    assert ("redacted", "email in interactions.query", 1) in intake_report(loop.warehouse)
 
 
 def test_a_file_that_grew_is_read_again_and_doubles_nothing(loop: Loop, tmp_path: Path) -> None:

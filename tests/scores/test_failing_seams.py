@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from test_score_run import EMBEDDER, T0, Store
 
@@ -279,15 +278,15 @@ def test_a_batch_that_is_scored_stays_scored(store: Store, monkeypatch: pytest.M
     monkeypatch.setattr("andon.scores.run.BATCH", 5)
     for start in (0, 5, 10):
         store.take(*(question(k) for k in range(start, start + 5)))
-    put, calls = store.warehouse.put, []
+    derive, calls = store.warehouse.derive, []
 
-    def refusing(table: str, rows: pa.Table, seen: int) -> tuple[int, int]:
+    def refusing(table: str, *given: object, **named: object) -> tuple[int, int]:
         calls.append(table)
         if len(calls) == 2:
             raise StoreError("the disk is full", retryable=True)
-        return put(table, rows, seen)
+        return derive(table, *given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store.warehouse, "put", refusing)
+    monkeypatch.setattr(store.warehouse, "derive", refusing)
     with pytest.raises(StoreError):
         store.score()
     cursor = store.ledger.get(ScoreCursor, "scores")

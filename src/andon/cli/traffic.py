@@ -52,6 +52,7 @@ def import_(
             intake=loop.intake,
             report=lambda p: tell(f"importing {Path(p.file).name}: {p.rows:,} rows are durable", 0.0),
         )
+        loop.intake.flush(now_us())
     for bad in result.bad_rows[:20]:
         say(f"{Path(bad.file).name}:{bad.line}: {bad.reason}  {bad.text}")
     if result.bad > 20:

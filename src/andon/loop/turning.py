@@ -297,6 +297,7 @@ class Loop:
                 written += assembled.written
                 if not assembled.behind:
                     break
+        self.intake.flush(now_us)
         self.warehouse.commit()
         find_follow_ups_in(self.warehouse, self.ledger, now_us=now_us)
         self.warehouse.commit()
@@ -523,7 +524,7 @@ class Loop:
         return received
 
     def close(self) -> None:
-        """Count what came in, and close the store."""
+        """Close the store."""
         self.warehouse.close()
         self.ledger.close()
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -125,30 +125,57 @@ def score_new(
     chosen = _scorer_set(scorers, embedder)
     done, newest = 0, warehouse.newest("interactions")
     while cursor.seq < newest:
-        seen = warehouse.newest("scores")
-        batch, reached = read_new(warehouse, cursor.seq, BATCH)
-        if not batch:
+        count, reached = _score_batch(
+            warehouse, ledger, cursor.seq, (scorers, chosen), embedder, now_us=now_us, rng=rng
+        )
+        if not count:
             break
-        ledger.put(chosen, now_us=now_us, by="andon")
-        _record_new_measure(ledger, chosen, batch)
-        failures: dict[str, ScorerFailure] = {}
-        asked = Guarded(embedder)
-        topics = _topics_of(warehouse, ledger, batch, asked, rng, failures)
-        about = _asked_about(batch, topics, asked, failures)
-        values = values_of(batch, scorers, asked, failures)
-        rows = [
-            score_row(i, {**given, **asked}, chosen.id, f"{i.id}/{chosen.id}", i.time_us)
-            for i, given, asked in zip(batch, values, about, strict=True)
-        ]
-        warehouse.put("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)), seen)
-        for failure in failures.values():
-            before = ledger.get(ScorerFailure, failure.id)
-            total = failure.count + (before.count if before else 0)
-            ledger.put(replace(failure, count=total), now_us=now_us, by="andon")
         cursor = replace(cursor, seq=reached)
         ledger.put(cursor, now_us=now_us, by="andon")
-        done += len(batch)
+        done += count
     return done
+
+
+def _score_batch(
+    warehouse: Warehouse,
+    ledger: Ledger,
+    after: int,
+    chosen: tuple[Sequence[Scorer], ScorerSet],
+    embedder: Embedder,
+    *,
+    now_us: int,
+    rng: np.random.Generator | None,
+) -> tuple[int, int]:
+    """Score the interactions of the next commits after a seq; returns how many, and the seq they go to."""
+    scorers, of = chosen
+    failures: dict[str, ScorerFailure] = {}
+    count, reached = 0, after
+
+    def scored(again: Collection[str] | None) -> pa.Table:
+        nonlocal count, reached
+        batch, upto = read_new(warehouse, after, BATCH)
+        if again is None:
+            count, reached = len(batch), upto
+        mine = [i for i in batch if again is None or f"{i.id}/{of.id}" in again]
+        rows = []
+        if mine:
+            ledger.put(of, now_us=now_us, by="andon")
+            _record_new_measure(ledger, of, mine)
+            asked = Guarded(embedder)
+            topics = _topics_of(warehouse, ledger, mine, asked, rng, failures)
+            about = _asked_about(mine, topics, asked, failures)
+            rows = [
+                score_row(i, {**given, **known}, of.id, f"{i.id}/{of.id}", i.time_us)
+                for i, given, known in zip(mine, values_of(mine, scorers, asked, failures), about, strict=True)
+            ]
+        return pa.Table.from_pylist(rows, schema=score_schema(scorers))
+
+    warehouse.derive("scores", scored, source="id")
+    for failure in failures.values():
+        before = ledger.get(ScorerFailure, failure.id)
+        total = failure.count + (before.count if before else 0)
+        ledger.put(replace(failure, count=total), now_us=now_us, by="andon")
+    return count, reached
 
 
 def unscored_from(warehouse: Warehouse, ledger: Ledger, app: str) -> int | None:
@@ -303,24 +330,30 @@ def score_feedback(warehouse: Warehouse, ledger: Ledger, scorers: Sequence[Score
     Feedback whose interaction has not arrived waits for it, for a day of its own clock; at most `MOST_WAITING` pieces do.
     """
     cursor = ledger.get(ScoreCursor, "scores") or ScoreCursor(id="scores")
-    newest, seen = warehouse.newest("feedback"), warehouse.newest("scores")
-    given = [f for f in _feedback(warehouse, cursor, now_us) if is_measure(f)]
-    if not given and not cursor.waiting and newest == cursor.feedback_seq:
+    newest = warehouse.newest("feedback")
+    if not cursor.waiting and newest == cursor.feedback_seq:
         return 0
-    known = _interactions(warehouse, given)
-    rows = []
-    for f in given:
-        interaction = known.get(f.id)
-        if interaction is not None and (values := feedback_columns(f, interaction)):
-            rows.append(score_row(interaction, values, "people", f"feedback/{f.id}", f.time_us))
-    if rows:
-        warehouse.put("scores", pa.Table.from_pylist(rows, schema=score_schema(scorers)), seen)
+    given, known, found = list[Feedback](), dict[str, Interaction](), 0
+
+    def scored(_: Collection[str] | None) -> pa.Table:
+        nonlocal given, known, found
+        given = [f for f in _feedback(warehouse, cursor, now_us) if is_measure(f)]
+        known = _interactions(warehouse, given)
+        rows = [
+            score_row(interaction, values, "people", f"feedback/{f.id}", f.time_us)
+            for f in given
+            if (interaction := known.get(f.id)) is not None and (values := feedback_columns(f, interaction))
+        ]
+        found = len(rows)
+        return pa.Table.from_pylist(rows, schema=score_schema(scorers))
+
+    warehouse.derive("scores", scored, source="id")
     without = sorted((f for f in given if f.id not in known), key=lambda f: (f.time_us, f.id))
     waiting = [f.id for f in without if now_us - f.time_us < DAY_US][-MOST_WAITING:]
     let_go = len(without) - len(waiting)
     moved = replace(cursor, feedback_seq=newest, waiting=tuple(waiting), let_go=cursor.let_go + let_go)
     ledger.put(moved, now_us=now_us, by="andon")
-    return len(rows)
+    return found
 
 
 def _feedback(warehouse: Warehouse, cursor: ScoreCursor, now_us: int) -> list[Feedback]:

@@ -196,7 +196,7 @@ class Crank:
 
     @property
     def rows(self) -> Mapping[str, int]:
-        """Rows that its present process has written to the journal, by table."""
+        """Rows that its present process has written, by table."""
         return dict(self._told.get("rows", {}))
 
     @property

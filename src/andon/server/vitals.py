@@ -7,7 +7,7 @@ says so. Labels are names of ours, never what traffic says.
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ class Watched(Protocol):
 
     @property
     def rows(self) -> Mapping[str, int]:
-        """Rows that it has written to the journal, by table."""
+        """Rows that it has written, by table."""
 
     @property
     def pid(self) -> int | None:
@@ -68,7 +68,7 @@ class Watched(Protocol):
 
 
 class Written:
-    """Counts the rows that this process writes from now on; it puts itself before the warehouse's `append` and `put`."""
+    """Counts the rows that this process writes from now on; it puts itself before the warehouse's `append` and `derive`."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         """Begin to count.
@@ -78,9 +78,9 @@ class Written:
         """
         self._counting = threading.Lock()
         self._rows = dict.fromkeys(warehouse.tables(), 0)
-        self._append, self._put = warehouse.append, warehouse.put
+        self._append, self._derive = warehouse.append, warehouse.derive
         warehouse.append = self._appended  # type: ignore[method-assign]
-        warehouse.put = self._derived  # type: ignore[method-assign]
+        warehouse.derive = self._derived  # type: ignore[method-assign]
 
     def rows(self) -> dict[str, int]:
         """Rows so far, by table; 0 of those to which none was written."""
@@ -92,9 +92,11 @@ class Written:
         self._count(table, count)
         return count
 
-    def _derived(self, table: str, rows: pa.Table, seen: int) -> tuple[int, int]:
-        done = self._put(table, rows, seen)
-        self._count(table, rows.num_rows)
+    def _derived(
+        self, table: str, make: Callable[[Collection[str] | None], pa.Table], *, source: str | None = None
+    ) -> tuple[int, int]:
+        done = self._derive(table, make, source=source)
+        self._count(table, sum(done))
         return done
 
     def _count(self, table: str, rows: int) -> None:

@@ -178,23 +178,40 @@ def last_of_each(rows: pa.Table) -> pa.Table:
     return rows if len(last) == rows.num_rows else rows.take(pa.array(sorted(last.values())))
 
 
-def changed(rows: pa.Table, stored: pa.Table) -> tuple[pa.Table, pa.Table]:
+def changed(
+    rows: pa.Table, stored: pa.Table, seen: int | None = None, source: str | None = None
+) -> tuple[pa.Table, pa.Table, frozenset[str]]:
     """The rows that are new or say something else than what is stored, and the stored rows that they replace.
 
-    A row that is older than the stored one of its id says nothing new: it was late.
+    A row that is older than the stored one of its id says nothing new: it was late. Rows that are derived have the time of what
+    they are derived from, which may turn out to have begun earlier: so they replace what was derived of the same, whatever its time.
+
+    Args:
+        rows: what came.
+        stored: what is there of the same ids.
+        seen: the last seq that was known when rows were derived: what came later is not replaced.
+        source: column that says of what a row was derived.
+
+    Returns:
+        Rows to write; rows that they replace; ids of those that were left out because of `seen`.
     """
     columns = [name for name in rows.column_names if name not in STORED.names]
     names = set(rows["id"].to_pylist())
     before = {row["id"]: (at, row) for at, row in enumerate(stored.select(columns).to_pylist()) if row["id"] in names}
     if not before:
-        return rows, stored.slice(0, 0)
+        return rows, stored.slice(0, 0), frozenset()
+    seqs = stored["seq"].to_pylist()
     doubtful = pc.is_in(rows["id"], pa.array(list(before), pa.string()))
-    keep, out = np.ones(rows.num_rows, dtype=bool), []
+    keep, out, overtaken = np.ones(rows.num_rows, dtype=bool), [], set()
     again = rows.select(columns).filter(doubtful).to_pylist()
     for at, new in zip(np.flatnonzero(doubtful.to_numpy(zero_copy_only=False)).tolist(), again, strict=True):
         position, old = before[new["id"]]
-        if new == old or new["time_us"] < old["time_us"]:
+        same = source is not None and new[source] == old[source]
+        if new == old or (new["time_us"] < old["time_us"] and not same):
             keep[at] = False
+        elif seen is not None and (seqs[position] or 0) > seen:
+            keep[at] = False
+            overtaken.add(new["id"])
         else:
             out.append(position)
-    return rows.filter(pa.array(keep)), stored.take(pa.array(sorted(out), pa.int64()))
+    return rows.filter(pa.array(keep)), stored.take(pa.array(sorted(out), pa.int64())), frozenset(overtaken)

@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import count
@@ -58,6 +58,9 @@ CLUSTER_TRIES = 3
 
 TRIES = 50
 """How often rows are tried to be committed where other processes are faster, before they are left in the journal for a while."""
+
+DERIVED_TRIES = 8
+"""How often rows are derived that somebody else writes at the same time."""
 
 COMPACT_FILES = 200
 """Small files of a table at which `tidy` compacts it: 800 of them make queries eight times slower."""
@@ -158,27 +161,42 @@ class Warehouse:
             self._journal.append(table, ready.slice(start, RECORD_ROWS))
         return int(ready.num_rows)
 
-    def put(self, table: str, rows: pa.Table, seen: int) -> tuple[int, int]:
-        """Commit rows that are derived from what is committed; returns how many are new, and how many replaced an earlier one.
+    def derive(
+        self, table: str, make: Callable[[Collection[str] | None], pa.Table], *, source: str | None = None
+    ) -> tuple[int, int]:
+        """Commit rows that are derived of what is committed; returns how many are new, and how many replaced an earlier one.
 
         They do not go through the journal: whoever dies has it done again from what is committed, and nothing of it lies on a
-        machine that comes back when another one has derived more.
+        machine that comes back when another one has derived more. A row that somebody wrote meanwhile is not replaced by what was
+        known before: it is derived again.
 
         Args:
             table: its name.
-            rows: what was derived.
-            seen: `newest` of the table when that was begun: no row that came later is replaced.
+            make: reads, and gives the rows. It is asked again for those that were overtaken, whose ids it is given then.
+            source: column that says of what a row was derived: what was derived of the same is replaced also where its time is later.
 
         Raises:
             InputError: unknown table or column, no id or time, or a value of the wrong type; nothing was taken.
-            StoreError: the store refused, or somebody wrote such a row meanwhile (retryable: derive it again); nothing was taken.
+            StoreError: the store refused (retryable); what was written is written again as it is.
         """
         self._known(table)
-        if not rows.num_rows:
-            return 0, 0
-        with self._turn:
-            taken, replaced = self._store(table, conform(table, rows, self._incoming[table]), seen)
-        return taken - replaced, replaced
+        new, replaced, again = 0, 0, None
+        for _ in range(DERIVED_TRIES):
+            seen = self.newest(table)
+            rows = make(again)
+            if not rows.num_rows:
+                return new, replaced
+            with self._turn:
+                taken, instead, again = self._store(table, conform(table, rows, self._incoming[table]), seen, source)
+            new, replaced = new + taken - instead, replaced + instead
+            if not again:
+                return new, replaced
+        raise StoreError(
+            f"rows of the table {table!r} are written by somebody else whenever they were derived ({min(again or ())!r} and "
+            f"{len(again or ()) - 1} more); nothing is lost: the loop derives them again at its next turn, a command has to be "
+            "given again. Does a client send interactions with the ids of traces?",
+            retryable=True,
+        )
 
     def commit(self) -> Committed:
         """Move the journal into the tables, as one commit per table.
@@ -195,7 +213,7 @@ class Warehouse:
                 done = [claim for claim in batch if self._unpack(claim, ready, waiting)]
                 for name, parts in ready.items():
                     rows = pa.concat_tables(parts)
-                    taken, instead = self._store(name, rows)
+                    taken, instead, _ = self._store(name, rows)
                     added[name] += taken - instead
                     replaced[name] += instead
                     duplicates[name] += rows.num_rows - taken
@@ -357,21 +375,25 @@ class Warehouse:
             ready[name].append(conform(name, rows, self._incoming[name]))
         return True
 
-    def _store(self, name: str, rows: pa.Table, seen: int | None = None) -> tuple[int, int]:
-        """Commit new rows to one table; returns how many were taken, and how many of them replaced an earlier one.
+    def _store(
+        self, name: str, rows: pa.Table, seen: int | None = None, source: str | None = None
+    ) -> tuple[int, int, frozenset[str]]:
+        """Commit new rows to one table; returns how many were taken, how many of them replaced an earlier one, and who was overtaken.
 
         Decided anew where another process was faster: what it wrote may be the same rows.
         """
         for tried in count():
             try:
-                return self._store_once(name, rows, seen)
+                return self._store_once(name, rows, seen, source)
             except delta.OvertakenError:
                 if tried == TRIES:
                     raise
                 time.sleep(random.uniform(0, 0.01 * 2 ** min(tried, 6)))  # noqa: S311 - so that two do not meet for ever
         raise AssertionError
 
-    def _store_once(self, name: str, rows: pa.Table, seen: int | None) -> tuple[int, int]:
+    def _store_once(
+        self, name: str, rows: pa.Table, seen: int | None, source: str | None
+    ) -> tuple[int, int, frozenset[str]]:
         folder, found = self.folder(name), self._snapshot(name)
         stamped = stamp(rows, found.seq + 1)
         hashes = stamped["id_hash"].combine_chunks()
@@ -382,15 +404,10 @@ class Warehouse:
             hits = delta.rows_with(folder, found, files, hashes, ("id_hash", "day"))
             for hashed, day in zip(hits["id_hash"].to_pylist(), hits["day"].to_pylist(), strict=True):
                 known[hashed].append(day)
-            fresh, old = first_of_each(stamped, known), hits.slice(0, 0)
+            fresh, old, overtaken = first_of_each(stamped, known), hits.slice(0, 0), frozenset[str]()
         else:
             hits = delta.rows_with(folder, found, files, hashes)
-            fresh, old = changed(last_of_each(stamped), hits)
-        if old.num_rows and seen is not None and pc.max(old["seq"]).as_py() > seen:
-            raise StoreError(
-                f"somebody wrote rows of the table {name!r} that were about to be derived anew: that is done again, with theirs",
-                retryable=True,
-            )
+            fresh, old, overtaken = changed(last_of_each(stamped), hits, seen, source)
         if old.num_rows:
             paths = set(old["path"].to_pylist())
             delta.replace(
@@ -398,7 +415,7 @@ class Warehouse:
             )
         elif fresh.num_rows:
             delta.append(folder, found, fresh.sort_by("time_us"), found.seq + 1)
-        return fresh.num_rows, old.num_rows
+        return fresh.num_rows, old.num_rows, overtaken
 
     def _files(self, plan: Plan, *, here: bool) -> list[str]:
         """The files that a plan has to read: on this machine, or where others find them."""

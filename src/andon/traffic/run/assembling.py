@@ -1,6 +1,6 @@
 """Spans and log records of settled traces become interactions and feedback."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 
 import pyarrow as pa
@@ -62,26 +62,31 @@ def assemble_traces(
         return Assembled()
     upto = max(upto_spans, cursor.read_seq), max(upto_logs, cursor.logs_read_seq)
     found = settle(spans, logs, cursor, upto, now_us=now_us, settle_us=settle_us, most=_SPANS_AT_ONCE)
-    foreign = sampled_out = written = updated = 0
-    for chunk in chunks(found.ready, TRACES_AT_ONCE):
-        seen = {table: warehouse.newest(table) for table in ("interactions", "feedback")}
-        interactions, feedback = assembled(warehouse, chunk)
-        kept = interactions if intake is None else intake.sampled(interactions)
-        foreign += len(chunk) - len(interactions)
-        sampled_out += len(interactions) - len(kept)
-        if kept:
-            new, again = warehouse.put("interactions", to_rows(kept), seen["interactions"])
-            written, updated = written + new, updated + again
-        if feedback:
-            warehouse.put("feedback", feedback_to_rows(feedback), seen["feedback"])
+    made, kept, said = 0, 0, list[Feedback]()
+
+    def interactions(again: Collection[str] | None) -> pa.Table:
+        nonlocal made, kept
+        traces = found.ready if again is None else [t for t in found.ready if t[0] in again]
+        rows: list[Interaction] = []
+        for chunk in chunks(traces, TRACES_AT_ONCE):
+            mine, feedback = assembled(warehouse, chunk)
+            rows += mine
+            said.extend(feedback)
+        sampled = rows if intake is None else intake.sampled(rows)
+        if again is None:
+            made, kept = len(rows), len(sampled)
+        return to_rows(sampled)
+
+    written, updated = warehouse.derive("interactions", interactions, source="trace_id")
+    warehouse.derive("feedback", lambda _: feedback_to_rows(said))
     ledger.put(found.following, now_us=now_us, by="traffic")
     return Assembled(
         written=written,
         updated=updated,
         waiting=found.waiting,
         behind=found.behind,
-        foreign=foreign,
-        sampled_out=sampled_out,
+        foreign=len(found.ready) - made,
+        sampled_out=made - kept,
     )
 
 

@@ -1,8 +1,10 @@
 """Sessions are looked through for questions that were asked again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from andon.store import Ledger, Slice, Span, Warehouse, Where
@@ -33,7 +35,7 @@ def find_follow_ups_in(
 ) -> int:
     """Look through the sessions that have gone on since the last call for questions that say that an answer failed.
 
-    What is found is feedback of kind ``follow_up``; returns how many. Calling again adds nothing.
+    What is found is feedback of kind ``follow_up``; returns how many were written. Calling again adds nothing.
     """
     cursor = ledger.get(FollowUpCursor, "follow-ups") or FollowUpCursor()
     seq, found = cursor.seq, 0
@@ -48,12 +50,14 @@ def find_follow_ups_in(
             span = Span(start_us=times["min"] - _HOUR_US, end_us=times["max"] + _HOUR_US)
             mine = (Where(column="session_id", op="in", value=tuple(chunk)),)
             plan = Slice(table="interactions", columns=_SESSION_COLUMNS, span=span, where=mine)
-            seen = warehouse.newest("feedback")
-            follow_ups = find_follow_ups(from_rows(warehouse.run(plan)), similar=similar)
-            if follow_ups:
-                warehouse.put("feedback", feedback_to_rows(follow_ups), seen)
-            found += len(follow_ups)
+            new, replaced = warehouse.derive("feedback", partial(_follow_ups, warehouse, plan, similar))
+            found += new + replaced
         seq = reached
-    if seq != cursor.seq:
         ledger.put(FollowUpCursor(seq=seq), now_us=now_us, by="traffic")
     return found
+
+
+def _follow_ups(
+    warehouse: Warehouse, plan: Slice, similar: Callable[[str, str], float] | None, _: Collection[str] | None
+) -> pa.Table:
+    return feedback_to_rows(find_follow_ups(from_rows(warehouse.run(plan)), similar=similar))
