@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -126,6 +126,7 @@ def test_findings_stand_where_they_say(lines: list[str]) -> None:
 
 @settings(max_examples=200)
 @given(st.text(max_size=400))
+@example("# ")
 def test_any_text_can_be_read(text: str) -> None:
     """No text, however odd, makes the linter fail, and what it finds is inside of it."""
     lines = text.split("\n")

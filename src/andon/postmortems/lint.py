@@ -399,7 +399,7 @@ def _lacking(items: Sequence[str], title: tuple[int, int]) -> Iterator[_Place]:
 def _action_sections(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Headings that promise actions (also bold lines), each with the body below it up to the next heading of its rank."""
     heads = [
-        (m.start(), m.end(), len(m[1]) if m[1] else 7, m[2] or m[3])
+        (m.start(), m.end(), len(m[1]) if m[1] else 7, m[2] or m[3] or "")
         for m in re.finditer(
             r"^(?:(#{1,6})[ \t]+(.*)|[ \t]*(?:[-*][ \t]+)?\*\*([^*\n]+)\*\*:?[ \t]*)$", text, re.MULTILINE
         )
