@@ -139,7 +139,9 @@ def erase(
     if done.left:
         raise StateError(f"left: {'; '.join(done.left)}")
     say("looked again: nothing is left. Files that you keep elsewhere (golden cases in git) are not reached.")
-    say("where a server runs, do it again in a few minutes: what its loop was making of the traffic meanwhile was not reached")
+    say(
+        "where a server runs, do it again in a few minutes: what its loop was making of the traffic meanwhile was not reached"
+    )
 
 
 def _words(*values: object) -> str:
